@@ -1,0 +1,88 @@
+/** IP addresses between text and bytes (RFC 791, RFC 4291 section 2.2, RFC 5952). */
+
+/**
+ * The 4 or 16 bytes of a numeric address in network order. Zones (`%eth0`) are refused.
+ * Throws a RangeError for anything that is not a numeric address.
+ */
+export function ipBytes(text: string): Uint8Array {
+  const bytes = text.includes(":") ? ipv6Bytes(text) : ipv4Bytes(text);
+  if (!bytes) throw new RangeError(`not an IP address: ${text}`);
+  return bytes;
+}
+
+/** 4 or 6, or 0 for text that is not a numeric address. */
+export function ipFamily(text: string): 4 | 6 | 0 {
+  if (text.includes(":")) return ipv6Bytes(text) ? 6 : 0;
+  return ipv4Bytes(text) ? 4 : 0;
+}
+
+/** Dotted IPv4 for 4 bytes, the shortest IPv6 form of RFC 5952 for 16. */
+export function ipText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  if (isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
+  const groups: number[] = [];
+  for (let i = 0; i < 16; i += 2) groups.push((bytes[i]! << 8) | bytes[i + 1]!);
+  const run = longestZeroRun(groups);
+  const hex = (part: number[]) => part.map((group) => group.toString(16)).join(":");
+  if (run.length < 2) return hex(groups);
+  return `${hex(groups.slice(0, run.start))}::${hex(groups.slice(run.start + run.length))}`;
+}
+
+/**
+ * The address itself, or the IPv4 address inside an IPv4-mapped one: a dual-stack socket shows
+ * IPv4 peers as `::ffff:192.0.2.1`.
+ */
+export function unmapped(address: string): string {
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
+}
+
+function ipv4Bytes(text: string): Uint8Array | undefined {
+  const parts = text.split(".");
+  if (parts.length !== 4) return undefined;
+  const bytes = new Uint8Array(4);
+  for (const [i, part] of parts.entries()) {
+    // A leading zero means octal to some parsers and decimal to others: refused.
+    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
+    bytes[i] = Number(part);
+  }
+  return bytes;
+}
+
+function ipv6Bytes(text: string): Uint8Array | undefined {
+  let groups = text;
+  const dotted = /^(.*:)([^:]*\.[^:]*)$/.exec(text);
+  if (dotted) {
+    const tail = ipv4Bytes(dotted[2]!);
+    if (!tail) return undefined;
+    const hex = (i: number) => ((tail[i]! << 8) | tail[i + 1]!).toString(16);
+    groups = `${dotted[1]}${hex(0)}:${hex(2)}`;
+  }
+  const halves = groups.split("::");
+  if (halves.length > 2) return undefined;
+  const [head, tail] = halves.map((half) => half === "" ? [] : half.split(":"));
+  const missing = 8 - head!.length - (tail?.length ?? 0);
+  if (tail ? missing < 1 : missing !== 0) return undefined;
+  const all = [...head!, ...new Array<string>(tail ? missing : 0).fill("0"), ...(tail ?? [])];
+  const bytes = new Uint8Array(16);
+  for (const [i, group] of all.entries()) {
+    if (!/^[0-9a-f]{1,4}$/i.test(group)) return undefined;
+    const value = parseInt(group, 16);
+    bytes[i * 2] = value >> 8;
+    bytes[i * 2 + 1] = value & 0xff;
+  }
+  return bytes;
+}
+
+function isMapped(bytes: Uint8Array): boolean {
+  return bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((b) => b === 0);
+}
+
+function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 };
+  for (let start = 0; start < groups.length; start++) {
+    let length = 0;
+    while (groups[start + length] === 0) length++;
+    if (length > best.length) best = { start, length };
+  }
+  return best;
+}

@@ -1,0 +1,24 @@
+/** Signatures of the C library calls in {@link Libc}, one list for all runtimes' FFI. */
+
+export type CType = "i32" | "u32" | "u64" | "buffer";
+
+/** Linux with glibc. An absolute path would differ between distributions. */
+export const libcName = "libc.so.6";
+
+/** All of these return int. `prctl`'s variadic arguments travel in registers on Linux. */
+export const signatures = {
+  socket: ["i32", "i32", "i32"],
+  bind: ["i32", "buffer", "u32"],
+  listen: ["i32", "i32"],
+  connect: ["i32", "buffer", "u32"],
+  setsockopt: ["i32", "i32", "i32", "buffer", "u32"],
+  getsockopt: ["i32", "i32", "i32", "buffer", "buffer"],
+  getsockname: ["i32", "buffer", "buffer"],
+  getpeername: ["i32", "buffer", "buffer"],
+  shutdown: ["i32", "i32"],
+  dup: ["i32"],
+  close: ["i32"],
+  setgroups: ["u64", "buffer"],
+  sched_setaffinity: ["i32", "u64", "buffer"],
+  prctl: ["i32", "u64", "u64", "u64", "u64"],
+} as const satisfies Record<string, readonly CType[]>;
