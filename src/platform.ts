@@ -71,6 +71,18 @@ export function readSockaddr(bytes: Uint8Array): IpEndpoint | undefined {
   return undefined;
 }
 
+/**
+ * What accepted sockets inherit from their listening socket, so that no call is spent on each:
+ * `keepalive` is the seconds of silence before TCP probes a client.
+ */
+export function listenerOptions(keepalive: number): SocketOption[] {
+  return [
+    { name: "SO_KEEPALIVE", level: SOL_SOCKET, option: SO_KEEPALIVE, value: 1 },
+    { name: "TCP_KEEPIDLE", level: IPPROTO_TCP, option: TCP_KEEPIDLE, value: keepalive },
+    { name: "TCP_NODELAY", level: IPPROTO_TCP, option: TCP_NODELAY, value: 1 },
+  ];
+}
+
 /** Sets an int option; the result is true when the kernel took it. */
 export function setOption(libc: Libc, fd: number, option: Omit<SocketOption, "name">): boolean {
   return libc.setsockopt(fd, option.level, option.option, cInt(option.value), 4) === 0;

@@ -16,6 +16,8 @@ export interface Capabilities {
   readonly ciphers: boolean;
   /** The server's order of ciphers can be made to count. */
   readonly preferServerCiphers: boolean;
+  /** The TLS library keeps the answer of `TlsSettings.select` for each name for ever. */
+  readonly remembersNames: boolean;
   /** SNI, TLS version and cipher of a connection can be told. */
   readonly tlsFacts: boolean;
 }
@@ -91,6 +93,11 @@ export interface Stream {
    * Reading goes on. Calling it twice changes nothing.
    */
   finish(): void;
+  /**
+   * Releases the descriptor at once. What the kernel took is still delivered; bytes that wait in
+   * this stream are dropped, and a close_notify is sent only by `finish`.
+   */
+  close(): void;
   /** Ends both directions at once with RST and without close_notify: the peer sees a cut. */
   reset(): void;
   /** What is known about the TLS session; an empty object for a plain stream. */
@@ -109,7 +116,7 @@ export interface StreamOwner {
   /**
    * The descriptor is gone and no event follows. Exactly once for each stream, never from within
    * `accepted` or `connect`. `failure` is absent when both directions had ended
-   * in order, or when the core itself called `reset`.
+   * in order, or when the core itself called `close` or `reset`.
    */
   closed(stream: Stream, failure: Failure | undefined): void;
 }

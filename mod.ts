@@ -1,0 +1,8 @@
+/**
+ * stud: terminates TLS and forwards the plain bytes to a backend, on every core.
+ * The one place where a runtime is chosen: `#runtime` is its adapter (see package.json, "imports").
+ */
+import * as runtime from "#runtime";
+import { main } from "./src/main.ts";
+
+main(runtime);

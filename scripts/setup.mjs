@@ -1,0 +1,24 @@
+// Brings the npm packages when they are not there yet or no longer those of package-lock.json.
+// Plain JavaScript without dependencies: it runs on whatever Node the machine has.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import process from "node:process";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const lock = readFileSync(`${root}package-lock.json`, "utf8");
+const installed = `${root}node_modules/.installed-lock.json`;
+
+if (!existsSync(installed) || readFileSync(installed, "utf8") !== lock) {
+  console.error("bringing the npm packages (once) ...");
+  // The packages' install scripts put the runtimes in place: they are needed.
+  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
+  if (status !== 0) {
+    console.error("npm ci failed; is the npm registry reachable?");
+    process.exit(1);
+  }
+  writeFileSync(installed, lock);
+}

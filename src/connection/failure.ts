@@ -1,0 +1,63 @@
+import type { Failure } from "../runtime/types.ts";
+
+/** Who caused a failed connection, a stable code for machines, and the cause for people. */
+export interface ConnectionFailure {
+  readonly source: "client" | "backend" | "internal";
+  readonly code:
+    | "handshake-failed"
+    | "handshake-timeout"
+    | "client-reset"
+    | "backend-refused"
+    | "backend-unreachable"
+    | "backend-timeout"
+    | "backend-no-ports"
+    | "backend-reset"
+    | "half-close-timeout"
+    | "internal-error";
+  readonly cause: string;
+}
+
+/** The handshake broke off: the client left, or does not speak our TLS. */
+export function handshakeFailed(failure: Failure): ConnectionFailure {
+  return unlessInternal(failure, "client", "handshake-failed");
+}
+
+/** The client vanished before both directions had ended. */
+export function clientLost(failure: Failure): ConnectionFailure {
+  return unlessInternal(failure, "client", "client-reset");
+}
+
+/** The backend vanished in the middle of its answer. */
+export function backendLost(failure: Failure): ConnectionFailure {
+  return unlessInternal(failure, "backend", "backend-reset");
+}
+
+/** The backend could not be reached; `failure.code` is the errno of the connect. */
+export function backendUnreachable(failure: Failure): ConnectionFailure {
+  switch (failure.code) {
+    case "ECONNREFUSED":
+      return { source: "backend", code: "backend-refused", cause: "connection refused" };
+    case "ETIMEDOUT":
+      return { source: "backend", code: "backend-timeout", cause: "no answer to the connect" };
+    case "EADDRNOTAVAIL":
+    case "EAGAIN":
+      return {
+        source: "internal",
+        code: "backend-no-ports",
+        cause: "every local port to this backend is in use; widen net.ipv4.ip_local_port_range",
+      };
+    default:
+      return unlessInternal(failure, "backend", "backend-unreachable");
+  }
+}
+
+/** `ERR_INTERNAL` is what an adapter reports when our own handler threw. */
+function unlessInternal(
+  failure: Failure,
+  source: "client" | "backend",
+  code: ConnectionFailure["code"],
+): ConnectionFailure {
+  return failure.code === "ERR_INTERNAL"
+    ? { source: "internal", code: "internal-error", cause: failure.message }
+    : { source, code, cause: failure.message };
+}

@@ -1,0 +1,151 @@
+import type { Order, StartOrder } from "../control/messages.ts";
+import type { Log } from "../log.ts";
+import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
+
+/** What a slot needs of its master. */
+export interface SlotEvents {
+  spawn(): WorkerProcess;
+  /** The slot's worker accepts: the first one, or a successor. */
+  ready(slot: Slot): void;
+  /** `delay` is the pause in milliseconds before the next worker is started. */
+  exited(slot: Slot, pid: number, exit: WorkerExit, delay: number): void;
+  /** The worker says in one line why it cannot serve; its exit follows. */
+  failed(slot: Slot, message: string): void;
+  /** What its workers have to say. */
+  log: Log;
+}
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+/** A worker that served this long was healthy: the next crash counts as the first. */
+const HEALTHY_AFTER_MS = 60_000;
+const START_LIMIT_MS = 10_000;
+
+/** A place for one worker, which is filled again whenever its worker goes. */
+export class Slot {
+  /** 1 for the first. */
+  readonly number: number;
+  /** The slot which serves this one's queue while its own worker is away. */
+  adopter: Slot | undefined;
+  private readonly events: SlotEvents;
+  private readonly order: StartOrder;
+  private worker: WorkerProcess | undefined;
+  /** Asked for a successor and serves until that one is ready. */
+  private predecessor: WorkerProcess | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private crashes = 0;
+  private isReady = false;
+  private isAnswering = true;
+  private isClosed = false;
+  private changedAt = performance.now();
+
+  constructor(number: number, order: StartOrder, events: SlotEvents) {
+    this.number = number;
+    this.order = order;
+    this.events = events;
+  }
+
+  get pid(): number | undefined {
+    return this.worker?.pid;
+  }
+
+  /** Its worker accepts connections and answers the master. */
+  get isServing(): boolean {
+    return this.isReady && this.isAnswering;
+  }
+
+  /** Milliseconds since it last began or ceased to serve. */
+  get age(): number {
+    return performance.now() - this.changedAt;
+  }
+
+  fill(): void {
+    const worker = this.events.spawn();
+    this.worker = worker;
+    this.changed(false);
+    worker.onReport = (report) => {
+      switch (report.type) {
+        case "ready":
+          return worker === this.worker ? this.workerReady() : undefined;
+        case "pong":
+          worker.isAwaitingPong = false;
+          return;
+        case "failed":
+          this.events.failed(this, report.message);
+          return worker.kill("SIGKILL");
+        case "log":
+          return this.events.log(report.entry);
+        case "retiring":
+          return worker === this.worker ? this.replace() : undefined;
+      }
+    };
+    worker.onExit = (exit) => this.workerExited(worker, exit);
+    worker.send(this.order);
+  }
+
+  send(order: Order): void {
+    this.worker?.send(order);
+  }
+
+  /** Called every second: asks for a sign of life and notes whether the last one came. */
+  check(): void {
+    const { worker } = this;
+    if (!worker) return;
+    if (!this.isReady) {
+      if (this.age > START_LIMIT_MS) worker.kill("SIGKILL");
+      return;
+    }
+    if (worker.isAwaitingPong === this.isAnswering) {
+      this.isAnswering = !worker.isAwaitingPong;
+      this.changedAt = performance.now();
+    }
+    if (worker.isAwaitingPong) return;
+    worker.isAwaitingPong = true;
+    worker.send({ type: "ping" });
+  }
+
+  /** Ends its workers and does not fill it again. */
+  empty(signal: "SIGTERM" | "SIGKILL"): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    this.worker?.kill(signal);
+    this.predecessor?.kill(signal);
+  }
+
+  get isEmpty(): boolean {
+    return !this.worker && !this.predecessor;
+  }
+
+  private workerReady(): void {
+    this.changed(true);
+    this.predecessor?.send({ type: "drain" });
+    this.events.ready(this);
+  }
+
+  private replace(): void {
+    this.predecessor = this.worker;
+    this.fill();
+  }
+
+  private workerExited(worker: WorkerProcess, exit: WorkerExit): void {
+    if (worker !== this.worker) {
+      if (worker === this.predecessor) this.predecessor = undefined;
+      return;
+    }
+    this.worker = undefined;
+    if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
+    const delay = this.crashes === 0
+      ? 0
+      : Math.min(FIRST_PAUSE_MS * 2 ** (this.crashes - 1), LONGEST_PAUSE_MS);
+    this.crashes++;
+    this.changed(false);
+    if (!this.isClosed) this.timer = setTimeout(() => this.fill(), delay);
+    this.events.exited(this, worker.pid ?? 0, exit, delay);
+  }
+
+  private changed(isReady: boolean): void {
+    this.isReady = isReady;
+    this.isAnswering = true;
+    this.changedAt = performance.now();
+  }
+}

@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { frame, FrameReader, MAX_FRAME_UP } from "../control/channel.ts";
+import { type Order, parseReport, type Report } from "../control/messages.ts";
+import { WORKER_WORD } from "../worker/command_line.ts";
+
+export interface WorkerExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** All that a worker may know of the environment; secrets of the master's stay with it. */
+const ENVIRONMENT = [
+  "PATH",
+  "HOME",
+  "TZ",
+  "LANG",
+  "LC_ALL",
+  "TMPDIR",
+  "DENO_DIR",
+  "XDG_CACHE_HOME",
+];
+
+/** One worker as the master sees it: a process and its control channel. */
+export class WorkerProcess {
+  onReport: (report: Report) => void = () => {};
+  onExit: (exit: WorkerExit) => void = () => {};
+  isAwaitingPong = false;
+  private readonly child: ChildProcess;
+
+  /** `sockets` are inherited from descriptor 4 on; they stay open in the master. */
+  constructor(command: readonly string[], slot: number, sockets: readonly number[]) {
+    this.child = spawn(command[0]!, [...command.slice(1), WORKER_WORD, String(slot)], {
+      stdio: ["pipe", "ignore", "inherit", "pipe", ...sockets],
+      env: Object.fromEntries(ENVIRONMENT.flatMap((name) => {
+        const value = process.env[name];
+        return value === undefined ? [] : [[name, value]];
+      })),
+    });
+    const reports = new FrameReader(MAX_FRAME_UP, (value) => {
+      const report = parseReport(value);
+      if (report) this.onReport(report);
+    });
+    const upward = this.child.stdio[3] as Readable;
+    upward.on("data", (bytes: Uint8Array) => {
+      try {
+        reports.push(bytes);
+      } catch {
+        // It does not speak our protocol any more; a new one will.
+        this.kill("SIGKILL");
+      }
+    });
+    upward.on("error", () => {});
+    // A write to a worker that has just died; its exit is told by `exit`.
+    this.child.stdin!.on("error", () => {});
+    this.child.on("error", () => this.exited({ code: null, signal: null }));
+    this.child.on("exit", (code, signal) => this.exited({ code, signal }));
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  send(order: Order): void {
+    this.child.stdin!.write(frame(order));
+  }
+
+  kill(signal: "SIGTERM" | "SIGKILL"): void {
+    this.child.kill(signal);
+  }
+
+  private exited(exit: WorkerExit): void {
+    this.onExit(exit);
+    this.onExit = () => {};
+  }
+}

@@ -1,0 +1,8 @@
+/** The first argument of a worker's command line, followed by its slot: no user types it. */
+export const WORKER_WORD = "@worker";
+
+/** The descriptor on which a worker reports; orders come on standard input. */
+export const REPORTS_FD = 3;
+
+/** A worker's inherited listening sockets have this descriptor and the ones after it. */
+export const FIRST_SOCKET_FD = 4;

@@ -1,0 +1,343 @@
+/** How connections end, well and badly, and that nothing of them stays behind. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type Backend, startHangingPort } from "../support/backend.ts";
+import {
+  ending,
+  openTcp,
+  openTls,
+  openWire,
+  PARTIAL_HELLO,
+  readAll,
+  recordTypes,
+} from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { socketCount } from "../support/processes.ts";
+import type { Stud } from "../support/stud.ts";
+import { until, within } from "../support/until.ts";
+
+const ALERT = 21;
+
+export const close: readonly Behaviour[] = [
+  {
+    name: "a client that half-closes with close_notify still gets its late answer",
+    run: (context) =>
+      ends(context, { expect: [] }, async ({ stud, backend }) => {
+        const client = await openTls(stud.frontend);
+        client.end("question");
+        const server = await backend.accept();
+        assert.equal(String(await readAll(server)), "question");
+        server.end("answer");
+        assert.equal(String(await readAll(client)), "answer");
+      }),
+  },
+  {
+    name: "a client that sends FIN without close_notify still gets its late answer",
+    run: (context) =>
+      ends(context, { expect: [] }, async ({ stud, backend }) => {
+        const wire = await openWire(stud.frontend);
+        context.after(() => wire.close());
+        const client = await openTls(wire.entry);
+        client.write("question");
+        const server = await backend.accept();
+        assert.equal(String((await once(server, "data"))[0]), "question");
+        wire.socket.end();
+        await readAll(server);
+        server.end("answer");
+        assert.equal(String(await readAll(client)), "answer");
+        client.destroy();
+      }),
+  },
+  {
+    name: "a backend that half-closes still receives",
+    run: (context) =>
+      ends(context, { expect: [] }, async ({ stud, backend }) => {
+        const client = await openTls(stud.frontend);
+        const server = await backend.accept();
+        server.end("greeting");
+        assert.equal(String(await readAll(client)), "greeting");
+        client.end("late words");
+        assert.equal(String(await readAll(server)), "late words");
+      }),
+  },
+  {
+    name: "a backend's clean end reaches the client as close_notify",
+    run: (context) =>
+      ends(context, { expect: [] }, async ({ stud, backend }) => {
+        const wire = await openWire(stud.frontend);
+        context.after(() => wire.close());
+        // TLS 1.3 hides an alert's record type.
+        const client = await openTls(wire.entry, { maxVersion: "TLSv1.2" });
+        (await backend.accept()).resume().end("bye");
+        assert.equal(String(await readAll(client)), "bye");
+        assert.equal(recordTypes(wire.received).at(-1), ALERT);
+        client.end();
+      }),
+  },
+  {
+    name: "a backend's reset reaches the client as a reset without close_notify",
+    run: (context) =>
+      ends(context, { expect: ["backend backend-reset"] }, async ({ stud, backend }) => {
+        const wire = await openWire(stud.frontend);
+        context.after(() => wire.close());
+        const client = await openTls(wire.entry, { maxVersion: "TLSv1.2" });
+        const server = await backend.accept();
+        server.write("half an ans");
+        await once(client, "data");
+        server.resetAndDestroy();
+        assert.equal(await ending(wire.socket), "ECONNRESET");
+        assert.notEqual(recordTypes(wire.received).at(-1), ALERT);
+      }),
+  },
+  {
+    name: "a backend's reset after the client's half-close reaches the client as a reset",
+    run: (context) =>
+      ends(context, { expect: ["backend backend-reset"] }, async ({ stud, backend }) => {
+        const client = await openTls(stud.frontend);
+        client.end("question");
+        const server = await backend.accept();
+        assert.equal(String(await readAll(server)), "question");
+        server.resetAndDestroy();
+        assert.equal(await ending(client), "ECONNRESET");
+      }),
+  },
+  {
+    name: "a client's reset closes the backend's connection",
+    run: (context) =>
+      ends(context, { expect: ["client client-reset"] }, async ({ stud, backend }) => {
+        const wire = await openWire(stud.frontend);
+        context.after(() => wire.close());
+        const client = await openTls(wire.entry);
+        client.write("x");
+        const server = await backend.accept();
+        await once(server, "data");
+        wire.socket.resetAndDestroy();
+        assert.match(await ending(server), /^(end|ECONNRESET)$/);
+        server.destroy();
+      }),
+  },
+  {
+    name: "a client that vanishes in mid-download is let go",
+    run: (context) =>
+      ends(context, { expect: ["client client-reset"] }, async ({ stud, backend }) => {
+        const wire = await openWire(stud.frontend);
+        context.after(() => wire.close());
+        const client = await openTls(wire.entry);
+        const server = await backend.accept();
+        const endless = () => {
+          while (server.write(Buffer.alloc(65536)));
+        };
+        server.on("drain", endless);
+        endless();
+        await once(client, "data");
+        wire.socket.resetAndDestroy();
+        assert.match(await ending(server), /^(end|ECONNRESET|EPIPE)$/);
+        server.destroy();
+      }),
+  },
+  {
+    name: "FIN in the handshake ends the connection",
+    run: (context) =>
+      ends(context, { expect: ["client handshake-failed"] }, async ({ stud }) => {
+        const client = await openTcp(stud.frontend);
+        client.end(PARTIAL_HELLO);
+        await ending(client);
+        client.destroy();
+      }),
+  },
+  {
+    name: "RST in the handshake ends the connection",
+    run: (context) =>
+      ends(
+        context,
+        { expect: ["client handshake-failed"] },
+        async ({ stud, held }) => {
+          const client = await openTcp(stud.frontend);
+          client.write(PARTIAL_HELLO);
+          await held(1);
+          client.resetAndDestroy();
+        },
+      ),
+  },
+  {
+    name: "a client that falls silent in the handshake is cut after --ssl-handshake-timeout",
+    run: (context) => {
+      const args = ["--ssl-handshake-timeout=0.4"];
+      return ends(context, { args, expect: ["client handshake-timeout"] }, async ({ stud }) => {
+        const client = await openTcp(stud.frontend);
+        client.write(PARTIAL_HELLO);
+        await ending(client);
+        client.destroy();
+      });
+    },
+  },
+  {
+    name: "bytes that are not TLS end the handshake",
+    run: (context) =>
+      ends(context, { expect: ["client handshake-failed"] }, async ({ stud }) => {
+        const client = await openTcp(stud.frontend);
+        client.write(Buffer.alloc(512, 0xa5));
+        await ending(client);
+        client.destroy();
+      }),
+  },
+  {
+    name: "plain HTTP sent to the TLS port ends the handshake",
+    run: (context) =>
+      ends(context, { expect: ["client handshake-failed"] }, async ({ stud }) => {
+        const client = await openTcp(stud.frontend);
+        client.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        await ending(client);
+        client.destroy();
+      }),
+  },
+  {
+    name: "a backend that refuses closes the client's connection at once",
+    async run(context) {
+      const backend = await freeEndpoint();
+      await ends(context, { backend, expect: ["backend backend-refused"] }, closesAtOnce);
+    },
+  },
+  {
+    name: "a backend without a route closes the client's connection at once",
+    async run(context) {
+      // TCP to the broadcast address fails inside the kernel; no packet leaves.
+      const backend = { host: "255.255.255.255", port: 9 };
+      await ends(context, { backend, expect: ["backend backend-unreachable"] }, closesAtOnce);
+    },
+  },
+  {
+    name: "a backend that hangs in connect is given up after --backend-connect-timeout",
+    async run(context) {
+      const hanging = await startHangingPort();
+      context.after(() => hanging.close());
+      const backend = { host: "127.0.0.1", port: hanging.port };
+      const args = ["--backend-connect-timeout=0.4"];
+      await ends(context, { backend, args, expect: ["backend backend-timeout"] }, closesAtOnce);
+    },
+  },
+  {
+    name: "a client that leaves while the backend hangs takes its connection attempt along",
+    async run(context) {
+      const hanging = await startHangingPort();
+      context.after(() => hanging.close());
+      const backend = { host: "127.0.0.1", port: hanging.port };
+      const args = ["--backend-connect-timeout=30"];
+      await ends(context, { backend, args, expect: ["client client-reset"] }, async (scene) => {
+        const wire = await openWire(scene.stud.frontend);
+        context.after(() => wire.close());
+        await openTls(wire.entry);
+        await scene.held(2);
+        wire.socket.resetAndDestroy();
+      });
+    },
+  },
+  {
+    name: "a half-closed connection whose backend is silent is cut after --half-close-timeout",
+    run: (context) => {
+      const args = ["--half-close-timeout=0.4"];
+      const expect = ["backend half-close-timeout"];
+      return ends(context, { args, expect }, async ({ stud, backend }) => {
+        const client = await openTls(stud.frontend);
+        client.end("question");
+        const server = await backend.accept();
+        await readAll(server);
+        assert.equal(await ending(client), "ECONNRESET");
+        server.destroy();
+      });
+    },
+  },
+  {
+    name: "a half-closed connection whose client is silent is cut after --half-close-timeout",
+    run: (context) => {
+      const args = ["--half-close-timeout=0.4"];
+      const expect = ["client half-close-timeout"];
+      return ends(context, { args, expect }, async ({ stud, backend }) => {
+        const client = await openTls(stud.frontend);
+        const server = await backend.accept();
+        server.end("answer");
+        await readAll(client);
+        await ending(server);
+        context.after(() => client.destroy());
+        context.after(() => server.destroy());
+      });
+    },
+  },
+  {
+    name: "a half-closed connection that is not silent outlives --half-close-timeout",
+    run: (context) => {
+      const args = ["--half-close-timeout=0.6"];
+      return ends(context, { args, expect: [] }, async ({ stud, backend }) => {
+        const client = await openTls(stud.frontend);
+        client.end("question");
+        const server = await backend.accept();
+        await readAll(server);
+        const answer = readAll(client);
+        let sent = 0;
+        // Three times the limit, a word every sixth of it.
+        await within(
+          new Promise<void>((done) => {
+            const timer = setInterval(() => {
+              server.write(".");
+              if (++sent < 18) return;
+              clearInterval(timer);
+              done();
+            }, 100);
+          }),
+          "a slow answer",
+        );
+        server.end();
+        assert.equal((await answer).length, sent);
+      });
+    },
+  },
+];
+
+interface Scene {
+  readonly stud: Stud;
+  readonly backend: Backend;
+  /** Waits until the worker holds so many more sockets than when it was idle. */
+  readonly held: (more: number) => Promise<unknown>;
+}
+
+interface Expectation {
+  /** The `connection-failed` lines, each as "source code". */
+  readonly expect: readonly string[];
+  readonly args?: readonly string[];
+  /** In place of the scene's own backend. */
+  readonly backend?: Endpoint;
+}
+
+/** Plays a scene and then looks for what it left behind: descriptors, log lines, a dead worker. */
+async function ends(
+  context: Context,
+  { expect, args = [], backend: elsewhere }: Expectation,
+  play: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  const backend = await context.backend();
+  const stud = await context.stud(args, { backend: elsewhere ?? backend.port });
+  const worker = stud.worker();
+  const idle = socketCount(worker);
+  const held = (more: number) =>
+    until(() => socketCount(worker) >= idle + more, `the worker holds ${more} more sockets`);
+  await play({ stud, backend, held });
+  await until(
+    () => socketCount(worker) === idle,
+    `the worker holds ${idle} sockets again`,
+  );
+  await until(
+    () => stud.failures().length >= expect.length,
+    `connection-failed lines: ${expect}, not ${stud.failures()}`,
+    3_000,
+  );
+  assert.equal(stud.worker(), worker);
+  assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+  assert.deepEqual(stud.failures(), expect);
+}
+
+async function closesAtOnce({ stud }: Scene): Promise<void> {
+  const client = await openTls(stud.frontend);
+  await within(ending(client), "the client's connection closes", 5_000);
+  client.destroy();
+}

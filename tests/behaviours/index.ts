@@ -1,0 +1,89 @@
+/** Registers every behaviour for one target with node:test. */
+import { after, before, describe, it, type TestContext } from "node:test";
+import {
+  type Certificates,
+  makeCertificates,
+  removeCertificates,
+} from "../support/certificates.ts";
+import { isInstalled, type Peer } from "../support/commands.ts";
+import { type Behaviour, Context } from "../support/context.ts";
+import type { Target } from "../support/target.ts";
+import { backpressure } from "./backpressure.ts";
+import { close } from "./close.ts";
+import { demo } from "./demo.ts";
+import { integrity } from "./integrity.ts";
+import { logging } from "./logging.ts";
+import { memory } from "./memory.ts";
+import { mistakes } from "./mistakes.ts";
+import { peers } from "./peers.ts";
+import { prefix } from "./prefix.ts";
+import { processes } from "./processes.ts";
+import { sni } from "./sni.ts";
+import { usage } from "./usage.ts";
+import { versions } from "./versions.ts";
+
+const themes: Readonly<Record<string, readonly Behaviour[]>> = {
+  backpressure,
+  integrity,
+  close,
+  processes,
+  peers,
+  sni,
+  versions,
+  prefix,
+  logging,
+  mistakes,
+  usage,
+  demo,
+  memory,
+};
+
+/** Asks all behaviours of one target. */
+export function behaviours(target: Target): void {
+  let certificates: Certificates;
+  before(() => {
+    certificates = makeCertificates();
+  });
+  after(() => removeCertificates(certificates));
+  const context = () => new Context(target, certificates);
+  const all = Object.entries(themes).flatMap(([theme, behaviours]) =>
+    behaviours.map((behaviour) => ({ ...behaviour, name: `${theme}: ${behaviour.name}` }))
+  );
+  describe(target.name, { concurrency: 4 }, () => {
+    for (const behaviour of all) if (!behaviour.alone) register(behaviour, context);
+  });
+  describe(`${target.name}, one at a time`, { concurrency: 1 }, () => {
+    for (const behaviour of all) if (behaviour.alone) register(behaviour, context);
+  });
+}
+
+function register(behaviour: Behaviour, context: () => Context): void {
+  const missing = (behaviour.needs ?? []).filter((peer) => !isAvailable(peer));
+  const skip = missing.length > 0 && `not installed: ${missing.join(", ")}`;
+  if (skip && process.env.CI === "true") {
+    it(behaviour.name, () => Promise.reject(new Error(skip)));
+    return;
+  }
+  it(behaviour.name, { skip, timeout: 60_000 }, (test) => tryOut(behaviour, context(), test));
+}
+
+async function tryOut(behaviour: Behaviour, context: Context, test: TestContext): Promise<void> {
+  // A test which ran out of time must still clean up after itself.
+  test.signal.addEventListener("abort", () => context.cleanUp());
+  try {
+    await behaviour.run(context);
+  } catch (error) {
+    if (error instanceof Error) error.message += `\n${context.stderr()}`;
+    throw error;
+  } finally {
+    await context.cleanUp();
+  }
+}
+
+const installed = new Map<Peer, boolean>();
+
+function isAvailable(peer: Peer): boolean {
+  const known = installed.get(peer) ?? isInstalled(peer);
+  installed.set(peer, known);
+  return known;
+}

@@ -1,0 +1,110 @@
+/** What is said, at which level, and in which form. */
+import assert from "node:assert/strict";
+import { ending, exchange, openTcp } from "../support/client.ts";
+import type { Behaviour } from "../support/context.ts";
+import { endpointText } from "../support/endpoints.ts";
+import type { Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+export const logging: readonly Behaviour[] = [
+  {
+    name: "ready is said once, with the frontends and the number of workers",
+    async run(context) {
+      const stud = await context.stud(["-n", "2"], { backend: 9 });
+      const ready = stud.logs.filter((line) => line.event === "ready");
+      assert.equal(ready.length, 1);
+      assert.deepEqual([ready[0]!.frontends].flat(), [endpointText(stud.frontend)]);
+      assert.equal(ready[0]!.workers, 2);
+    },
+  },
+  {
+    name: "every line is a JSON object with time, level, event and message",
+    async run(context) {
+      const stud = await context.stud(["-L", "2"], { backend: (await context.echo()).port });
+      await exchange(stud.frontend, "hello", { servername: "new\nline" });
+      await failsHandshake(stud);
+      await stud.waitForLog((line) => line.event === "connection-failed", "a failure is logged");
+      await stud.stop();
+      const lines = stud.stderr.trimEnd().split("\n");
+      assert.equal(lines.length, stud.logs.length);
+      for (const line of stud.logs) {
+        assert.ok(Math.abs(Date.parse(line.time) - Date.now()) < 60_000, line.time);
+        assert.match(line.level, /^(debug|info|warn|error)$/);
+        assert.match(line.event, /^[a-z]+(-[a-z]+)*$/);
+        assert.match(line.message, /^[^\n]+$/);
+      }
+    },
+  },
+  {
+    name: "a connection that goes well says nothing by default",
+    async run(context) {
+      const stud = await context.stud([], { backend: (await context.echo()).port });
+      await exchange(stud.frontend, "hello");
+      await stud.stop();
+      const events = stud.logs.map((line) => line.event).filter((event) => /connect/.test(event));
+      assert.deepEqual(events, []);
+    },
+  },
+  {
+    name: "a connection that goes well is told at level 2",
+    async run(context) {
+      const stud = await context.stud(["-L", "2"], { backend: (await context.echo()).port });
+      await exchange(stud.frontend, "hello");
+      await stud.waitForLog(
+        (line) => line.level === "debug" && /connection/.test(line.event),
+        "the connection is told",
+      );
+    },
+  },
+  {
+    name: "a failed connection is one line with client, source, code and cause",
+    async run(context) {
+      const stud = await context.stud([], { backend: 9 });
+      const client = await failsHandshake(stud);
+      const line = await stud.waitForLog((line) => line.event === "connection-failed", "a failure");
+      assert.equal(line.client, client);
+      assert.equal(line.source, "client");
+      assert.equal(line.code, "handshake-failed");
+      assert.match(String(line.cause), /./);
+      assert.equal(typeof line.worker, "number");
+      assert.equal(typeof line.connection, "number");
+      await stud.stop();
+      assert.equal(stud.failures().length, 1);
+    },
+  },
+  {
+    name: "--quiet says nothing but errors",
+    async run(context) {
+      const stud = await context.launch(["-q"], { backend: (await context.echo()).port });
+      await until(
+        () => exchange(stud.frontend, "hello").then(() => true, () => false),
+        "stud serves",
+      );
+      await failsHandshake(stud);
+      await stud.stop();
+      assert.equal(stud.stderr, "");
+    },
+  },
+  {
+    name: "text is the default form, one line an event",
+    async run(context) {
+      const stud = await context.launch(["--log-format=text"], { backend: 9 });
+      await until(() => stud.stderr.includes("\n"), "a line");
+      await until(() => stud.stderr.includes(endpointText(stud.frontend)), "stud is ready");
+      const client = await failsHandshake(stud);
+      await until(() => stud.stderr.includes(client), "the failure is told");
+      await stud.stop();
+      for (const line of stud.stderr.trimEnd().split("\n")) assert.match(line, /^\d{4}-\d\d-\d\dT/);
+    },
+  },
+];
+
+/** Returns the client's own address. */
+async function failsHandshake(stud: Stud): Promise<string> {
+  const client = await openTcp(stud.frontend);
+  const self = `${client.localAddress}:${client.localPort}`;
+  client.write("not a ClientHello\r\n\r\n");
+  await ending(client);
+  client.destroy();
+  return self;
+}

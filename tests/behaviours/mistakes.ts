@@ -1,0 +1,151 @@
+/** What cannot work is said in one line at start, with what to do about it. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import type { Behaviour, Context } from "../support/context.ts";
+import { freeEndpoint } from "../support/endpoints.ts";
+import { runStud } from "../support/stud.ts";
+
+export const mistakes: readonly Behaviour[] = [
+  {
+    name: "no PEM file",
+    run: (context) => refuses(context, [], ["PEM"]),
+  },
+  {
+    name: "a PEM file that does not exist",
+    run: (context) => refuses(context, ["/nonexistent/site.pem"], ["/nonexistent/site.pem"]),
+  },
+  {
+    name: "a PEM file that is a directory",
+    run: (context) => {
+      const { directory } = context.certificates;
+      return refuses(context, [directory], [directory]);
+    },
+  },
+  {
+    name: "a PEM file without a key",
+    run: (context) => {
+      const path = written(context, "keyless.pem", [part(context, "localhost", "crt")]);
+      return refuses(context, [path], [path, "key"]);
+    },
+  },
+  {
+    name: "a PEM file without a certificate",
+    run: (context) => {
+      const path = written(context, "bare-key.pem", [part(context, "localhost", "key")]);
+      return refuses(context, [path], [path, "certificate"]);
+    },
+  },
+  {
+    name: "a key that does not belong to the certificate",
+    run: (context) => {
+      const parts = [part(context, "a", "key"), part(context, "localhost", "crt")];
+      const path = written(context, "mismatch.pem", parts);
+      return refuses(context, [path], [path, "key"]);
+    },
+  },
+  {
+    name: "a PEM file that holds something else",
+    run: (context) => {
+      const path = written(context, "poem.pem", ["roses are red\n"]);
+      return refuses(context, [path], [path]);
+    },
+  },
+  {
+    name: "an option that does not exist",
+    run: (context) =>
+      refuses(context, ["--bakend=127.0.0.1,80", context.certificates.localhost], [
+        "--bakend",
+        "--help",
+      ]),
+  },
+  {
+    name: "an address in another form",
+    run: (context) =>
+      refuses(context, ["--backend=localhost:80", context.certificates.localhost], [
+        "--backend",
+        "localhost:80",
+      ]),
+  },
+  {
+    name: "a port out of range",
+    run: (context) =>
+      refuses(context, ["--frontend=127.0.0.1,65536", context.certificates.localhost], [
+        "--frontend",
+        "65536",
+      ]),
+  },
+  {
+    name: "a backend whose name cannot be resolved",
+    async run(context) {
+      const { host, port } = await freeEndpoint();
+      const words = [`--frontend=${host},${port}`, "--backend=no-such-host.invalid,80"];
+      await refuses(context, [...words, context.certificates.localhost], ["no-such-host.invalid"]);
+    },
+  },
+  {
+    name: "an address that this machine does not have",
+    run: (context) =>
+      // TEST-NET-1 of RFC 5737 belongs to nobody.
+      refuses(context, ["--frontend=192.0.2.1,8443", context.certificates.localhost], [
+        "192.0.2.1",
+        "8443",
+      ]),
+  },
+  {
+    name: "a port where another program listens",
+    async run(context) {
+      const { host, port } = await freeEndpoint();
+      const server = createServer().listen(port, host);
+      await once(server, "listening");
+      context.after(() => server.close());
+      const words = [`--frontend=${host},${port}`, context.certificates.localhost];
+      await refuses(context, words, [host, String(port), "in use"]);
+    },
+  },
+  {
+    name: "options that exclude each other",
+    run: (context) =>
+      refuses(context, ["--write-ip", "--write-proxy", context.certificates.localhost], [
+        "--write-ip",
+        "--write-proxy",
+      ]),
+  },
+  {
+    name: "a number of workers that is none",
+    run: (context) =>
+      refuses(context, ["--workers=many", context.certificates.localhost], ["--workers", "many"]),
+  },
+  {
+    name: "a time limit that is none",
+    run: (context) =>
+      refuses(context, ["--ssl-handshake-timeout=-1", context.certificates.localhost], [
+        "--ssl-handshake-timeout",
+        "-1",
+      ]),
+  },
+];
+
+async function refuses(
+  context: Context,
+  words: readonly string[],
+  named: readonly string[],
+): Promise<void> {
+  const { code, stdout, stderr } = await runStud(context.target, words);
+  assert.match(stderr, /^stud: [^\n]+\n$/);
+  for (const word of named) assert.ok(stderr.includes(word), `does not name ${word}: ${stderr}`);
+  assert.equal(stdout, "");
+  assert.equal(code, 1);
+}
+
+function part(context: Context, name: string, extension: "key" | "crt"): string {
+  return readFileSync(join(context.certificates.directory, `${name}.${extension}`), "utf8");
+}
+
+function written(context: Context, name: string, parts: readonly string[]): string {
+  const path = join(context.certificates.directory, name);
+  writeFileSync(path, parts.join(""));
+  return path;
+}

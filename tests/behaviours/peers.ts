@@ -1,0 +1,191 @@
+/** Other people's clients and servers. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { run, serve } from "../support/commands.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
+import { until } from "../support/until.ts";
+
+const LARGE = 64 * 1024 * 1024;
+const GREETING = "hello from nginx\n";
+
+export const peers: readonly Behaviour[] = [
+  {
+    name: "curl talks HTTP/1.1 with nginx, several requests in one connection",
+    needs: ["curl", "nginx"],
+    async run(context) {
+      const nginx = await startNginx(context);
+      const stud = await context.stud([], { backend: nginx.endpoint });
+      const url = `https://${endpointText(stud.frontend)}/greeting`;
+      const { code, stdout, stderr } = await curl(context, [url, url, url]);
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, GREETING.repeat(3));
+    },
+  },
+  {
+    name: "curl downloads 64 MiB from nginx",
+    needs: ["curl", "nginx"],
+    async run(context) {
+      const nginx = await startNginx(context);
+      const content = large(nginx.directory);
+      writeFileSync(join(nginx.directory, "large"), content.bytes);
+      const stud = await context.stud([], { backend: nginx.endpoint });
+      const file = join(nginx.directory, "received");
+      const url = `https://${endpointText(stud.frontend)}/large`;
+      const { code, stderr } = await curl(context, ["-o", file, url]);
+      assert.equal(code, 0, stderr);
+      assert.equal(hash(readFileSync(file)), content.hash);
+    },
+  },
+  {
+    name: "curl uploads 64 MiB to nginx",
+    needs: ["curl", "nginx"],
+    async run(context) {
+      const nginx = await startNginx(context);
+      const content = large(nginx.directory);
+      const stud = await context.stud([], { backend: nginx.endpoint });
+      const url = `https://${endpointText(stud.frontend)}/uploaded`;
+      const { code, stderr } = await curl(context, ["-f", "-T", content.file, url]);
+      assert.equal(code, 0, stderr);
+      assert.equal(hash(readFileSync(join(nginx.directory, "uploaded"))), content.hash);
+    },
+  },
+  ...(["-tls1_2", "-tls1_3"] as const).map((version): Behaviour => ({
+    name: `openssl s_client ${version} gets nginx's answer and its close_notify`,
+    needs: ["openssl", "nginx"],
+    async run(context) {
+      const nginx = await startNginx(context);
+      const stud = await context.stud([], { backend: nginx.endpoint });
+      const trust = ["-CAfile", context.certificates.ca, "-verify_return_error"];
+      const { stdout, stderr } = await run("openssl", [
+        "s_client",
+        ...["-connect", endpointText(stud.frontend), "-servername", "localhost"],
+        ...[version, "-ign_eof", ...trust],
+      ], "GET /greeting HTTP/1.0\r\n\r\n");
+      assert.ok(stdout.includes("HTTP/1.1 200 OK"), stdout + stderr);
+      assert.ok(stdout.includes(GREETING));
+      assert.match(stdout, /Verify return code: 0 \(ok\)/);
+      assert.match(stdout, /^closed$/m);
+      assert.doesNotMatch(stderr, /unexpected eof|errno/);
+    },
+  })),
+  ...(["--write-proxy", "--write-proxy-v2"] as const).flatMap((option) =>
+    [
+      { name: `haproxy learns the IPv4 client's true address from ${option}`, from: "127.0.0.77" },
+      { name: `haproxy learns the IPv6 client's true address from ${option}`, from: "::1" },
+    ].map(({ name, from }): Behaviour => ({
+      name,
+      needs: ["curl", "haproxy"],
+      async run(context) {
+        const haproxy = await startHaproxy(context);
+        const frontend = await freeEndpoint(from === "::1" ? from : undefined);
+        const stud = await context.stud([option], { backend: haproxy, frontend });
+        const { code, stdout, stderr } = await curl(context, [
+          ...["--interface", from, "-w", " %{local_port}"],
+          `https://${endpointText(frontend)}/`,
+        ]);
+        assert.equal(code, 0, stderr);
+        const [source, sourcePort, destination, destinationPort, localPort] = stdout.split(" ");
+        assert.equal(source, from);
+        assert.equal(sourcePort, localPort);
+        assert.equal(destination, frontend.host);
+        assert.equal(destinationPort, String(frontend.port));
+        assert.deepEqual(stud.failures(), []);
+      },
+    }))
+  ),
+];
+
+/** The frontends' addresses are not in the certificate, its name is. */
+function curl(context: Context, args: readonly string[]) {
+  const trust = ["--cacert", context.certificates.ca];
+  const name = args.at(-1)!.replace(/^https:\/\/(.*):(\d+)\/.*$/, "localhost:$2:$1:$2");
+  const words = args.map((word) => word.replace(/^https:\/\/.*:(\d+)\//, "https://localhost:$1/"));
+  return run("curl", [
+    "-sS",
+    "--http1.1",
+    "--max-time",
+    "25",
+    ...trust,
+    "--connect-to",
+    name,
+    ...words,
+  ]);
+}
+
+/** nginx with a directory that it serves and takes uploads into. */
+async function startNginx(context: Context): Promise<{ endpoint: Endpoint; directory: string }> {
+  const directory = mkdtempSync(join(context.certificates.directory, "nginx-"));
+  chmodSync(directory, 0o777);
+  const endpoint = await freeEndpoint();
+  const config = join(directory, "nginx.conf");
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((kind) => `${kind}_temp_path ${directory}/${kind};`).join(" ");
+  writeFileSync(
+    config,
+    `daemon off; master_process off; pid ${directory}/pid; error_log ${directory}/error.log;
+    events {}
+    http {
+      access_log off; ${temporary}
+      server {
+        listen ${endpointText(endpoint)};
+        root ${directory};
+        client_max_body_size 0;
+        dav_methods PUT;
+      }
+    }`,
+  );
+  writeFileSync(join(directory, "greeting"), GREETING);
+  const nginx = serve("nginx", ["-c", config, "-e", join(directory, "error.log")]);
+  context.after(() => nginx.stop());
+  await accepting(endpoint);
+  return { endpoint, directory };
+}
+
+/** haproxy that demands a PROXY header and answers with what it learnt from it. */
+async function startHaproxy(context: Context): Promise<Endpoint> {
+  const directory = mkdtempSync(join(context.certificates.directory, "haproxy-"));
+  const endpoint = await freeEndpoint();
+  const config = join(directory, "haproxy.cfg");
+  writeFileSync(
+    config,
+    `defaults
+      mode http
+      timeout client 20s
+      timeout connect 5s
+      timeout server 20s
+    frontend stud
+      bind ${endpointText(endpoint)} accept-proxy
+      http-request return status 200 content-type text/plain \
+lf-string "%[src] %[src_port] %[dst] %[dst_port]"
+`,
+  );
+  const haproxy = serve("haproxy", ["-db", "-f", config]);
+  context.after(() => haproxy.stop());
+  await accepting(endpoint);
+  return endpoint;
+}
+
+async function accepting(endpoint: Endpoint): Promise<void> {
+  await until(() =>
+    new Promise<boolean>((resolve) => {
+      const probe = connect(endpoint, () => {
+        probe.destroy();
+        resolve(true);
+      }).on("error", () => resolve(false));
+    }), `somebody listens at ${endpointText(endpoint)}`);
+}
+
+function large(directory: string): { bytes: Buffer; file: string; hash: string } {
+  const bytes = randomBytes(LARGE);
+  const file = join(directory, "sent");
+  writeFileSync(file, bytes);
+  return { bytes, file, hash: hash(bytes) };
+}
+
+function hash(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,54 @@
+/** Which of several certificates a client gets. */
+import assert from "node:assert/strict";
+import { openTls } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+
+export const sni: readonly Behaviour[] = [
+  {
+    name: "the certificate that holds the name is served",
+    run: (context) =>
+      serves(context, ["a", "b", "localhost"], [["a.example", "a"], ["b.example", "b"]]),
+  },
+  {
+    name: "every name of a certificate counts",
+    run: (context) => serves(context, ["a", "localhost"], [["www.a.example", "a"]]),
+  },
+  {
+    name: "upper and lower case are the same",
+    run: (context) => serves(context, ["a", "b", "localhost"], [["A.eXaMpLe", "a"]]),
+  },
+  {
+    name: "of two certificates for one name the first listed is served",
+    run: (context) => serves(context, ["a2", "a", "b"], [["a.example", "a2"]]),
+  },
+  {
+    name: "the last certificate is the default for unknown names",
+    run: (context) =>
+      serves(context, ["a", "localhost", "b"], [["other.example", "b"], ["x.a.example", "b"]]),
+  },
+  {
+    name: "a client without SNI gets the default",
+    run: (context) => serves(context, ["a", "localhost", "b"], [["", "b"]]),
+  },
+  {
+    name: "a single certificate is served under every name",
+    run: (context) =>
+      serves(context, ["rsa"], [["localhost", "rsa"], ["other.example", "rsa"], ["", "rsa"]]),
+  },
+];
+
+type Pem = "a" | "a2" | "b" | "localhost" | "rsa";
+
+async function serves(
+  context: Context,
+  pems: readonly Pem[],
+  expected: readonly (readonly [name: string, subject: Pem])[],
+): Promise<void> {
+  const files = pems.map((name) => context.certificates[name]);
+  const stud = await context.stud(files, { backend: (await context.echo()).port });
+  for (const [name, subject] of expected) {
+    const client = await openTls(stud.frontend, { servername: name });
+    context.after(() => client.destroy());
+    assert.equal(client.getPeerCertificate().subject.CN, subject, `for ${name || "no name"}`);
+  }
+}

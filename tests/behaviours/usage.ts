@@ -1,0 +1,63 @@
+/** What the program tells about itself and about a configuration. */
+import assert from "node:assert/strict";
+import type { Behaviour, Context } from "../support/context.ts";
+import { runStud } from "../support/stud.ts";
+
+const RUNTIMES = { bun: /Bun \d+\.\d+/, deno: /Deno \d+\.\d+/, node: /Node\.js \d+\.\d+/ };
+const TLS_LIBRARIES = { bun: /BoringSSL/, deno: /rustls/, node: /OpenSSL \d/ };
+
+export const usage: readonly Behaviour[] = [
+  {
+    name: "--test checks everything and says that it looks ok",
+    async run(context) {
+      const { code, stdout, stderr } = await runStud(context.target, [
+        "-t",
+        context.certificates.localhost,
+      ]);
+      assert.match(stdout + stderr, /configuration looks ok\.\n$/);
+      assert.equal(code, 0);
+    },
+  },
+  {
+    name: "--test finds a PEM file that cannot be used",
+    async run(context) {
+      const { code, stderr } = await runStud(context.target, ["-t", context.certificates.ca]);
+      assert.match(stderr, /^stud: [^\n]+\n$/);
+      assert.ok(stderr.includes(context.certificates.ca), stderr);
+      assert.equal(code, 1);
+    },
+  },
+  {
+    name: "--version names stud, the runtime and the TLS library",
+    async run(context) {
+      const output = await prints(context, "-V");
+      assert.match(output, /^stud \d+\.\d+\.\d+/);
+      assert.match(output, RUNTIMES[context.target.runtime]);
+      assert.match(output, TLS_LIBRARIES[context.target.runtime]);
+    },
+  },
+  {
+    name: "--help lists the options",
+    async run(context) {
+      const output = await prints(context, "--help");
+      for (const option of ["-f", "--frontend", "-b", "--backend", "--write-proxy-v2", "--demo"]) {
+        assert.ok(output.includes(option), `no ${option}`);
+      }
+    },
+  },
+  {
+    name: "--default-config prints a configuration",
+    async run(context) {
+      const output = await prints(context, "--default-config");
+      assert.match(output, /^backend = /m);
+      assert.match(output, /^#/m);
+    },
+  },
+];
+
+async function prints(context: Context, option: string): Promise<string> {
+  const { code, stdout, stderr } = await runStud(context.target, [option]);
+  assert.equal(stderr, "");
+  assert.equal(code, 0);
+  return stdout;
+}

@@ -1,0 +1,100 @@
+/** TLS versions and ciphers. */
+import assert from "node:assert/strict";
+import type { ConnectionOptions } from "node:tls";
+import { exchange, openTls, trusting } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { freeEndpoint } from "../support/endpoints.ts";
+import { runStud } from "../support/stud.ts";
+
+const AES128 = "ECDHE-ECDSA-AES128-GCM-SHA256";
+const AES256 = "ECDHE-ECDSA-AES256-GCM-SHA384";
+const ONLY_12: ConnectionOptions = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2" };
+const ONLY_13: ConnectionOptions = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3" };
+const ONLY_11: ConnectionOptions = {
+  minVersion: "TLSv1.1",
+  maxVersion: "TLSv1.1",
+  ciphers: "DEFAULT:@SECLEVEL=0",
+};
+
+export const versions: readonly Behaviour[] = [
+  {
+    name: "TLS 1.2 and TLS 1.3 are spoken by default, with a certificate that verifies",
+    async run(context) {
+      const stud = await context.stud([], { backend: (await context.echo()).port });
+      const trust = trusting(context.certificates.ca);
+      for (const options of [ONLY_12, ONLY_13]) {
+        const answer = await exchange(stud.frontend, "hello", { ...options, ...trust });
+        assert.equal(String(answer), "hello");
+      }
+    },
+  },
+  {
+    name: "TLS 1.1 is not spoken unless asked for",
+    async run(context) {
+      const stud = await context.stud([], { backend: (await context.echo()).port });
+      await assert.rejects(openTls(stud.frontend, ONLY_11));
+    },
+  },
+  {
+    name: "TLS 1.1 is spoken when asked for",
+    run: (context) =>
+      needs(context, context.target.chooseProtocols, "--tls-protos=TLSv1.1", async (stud) => {
+        const client = await openTls(stud.frontend, ONLY_11);
+        assert.equal(client.getProtocol(), "TLSv1.1");
+        client.destroy();
+      }),
+  },
+  {
+    name: "--tls-protos leaves out what it does not name",
+    run: (context) =>
+      needs(context, context.target.chooseProtocols, "--tls-protos=TLSv1.2", async (stud) => {
+        assert.equal(String(await exchange(stud.frontend, "hello", ONLY_12)), "hello");
+        await assert.rejects(openTls(stud.frontend, ONLY_13));
+      }),
+  },
+  {
+    name: "--ciphers leaves out what it does not name",
+    run: (context) =>
+      needs(context, context.target.ciphers, `--ciphers=${AES128}`, async (stud) => {
+        const client = await openTls(stud.frontend, { ...ONLY_12, ciphers: `${AES256}:${AES128}` });
+        assert.equal(client.getCipher().name, AES128);
+        client.destroy();
+        await assert.rejects(openTls(stud.frontend, { ...ONLY_12, ciphers: AES256 }));
+      }),
+  },
+  {
+    name: "--prefer-server-ciphers makes the server's order count",
+    run: (context) =>
+      needs(context, context.target.ciphers, "--prefer-server-ciphers", async (stud) => {
+        const client = await openTls(stud.frontend, { ...ONLY_12, ciphers: `${AES128}:${AES256}` });
+        assert.equal(client.getCipher().name, AES256);
+        client.destroy();
+      }, [`--ciphers=${AES256}:${AES128}`]),
+  },
+];
+
+type Running = Awaited<ReturnType<Context["stud"]>>;
+
+/** Where the build cannot do it, it must say so and name the builds that can. */
+async function needs(
+  context: Context,
+  able: boolean,
+  option: string,
+  check: (stud: Running) => Promise<void>,
+  others: readonly string[] = [],
+): Promise<void> {
+  if (able) {
+    return await check(
+      await context.stud([option, ...others], { backend: (await context.echo()).port }),
+    );
+  }
+  const { host, port } = await freeEndpoint();
+  const words = [option, `--frontend=${host},${port}`, context.certificates.localhost];
+  const { code, stderr } = await runStud(context.target, words);
+  assert.equal(code, 1);
+  assert.match(stderr, /^stud: .+\n$/);
+  const name = option.split("=")[0]!;
+  assert.ok(stderr.includes(name), `does not name ${name}: ${stderr}`);
+  assert.match(stderr, /Bun/);
+  assert.match(stderr, /Node/);
+}

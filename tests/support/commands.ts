@@ -1,0 +1,57 @@
+/** Other people's programs which the tests run as peers. */
+import { spawn, spawnSync } from "node:child_process";
+import { within } from "./until.ts";
+
+export type Peer = "curl" | "openssl" | "nginx" | "haproxy";
+
+/** Debian keeps servers where an ordinary user's PATH does not look. */
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin` };
+
+/** Whether the program is installed. */
+export function isInstalled(peer: Peer): boolean {
+  const flag = peer === "openssl" ? "version" : peer === "curl" ? "--version" : "-v";
+  return spawnSync(peer, [flag], { env, stdio: "ignore" }).status === 0;
+}
+
+/** A program that ran to its end. */
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program; `input` is written to its stdin, which is then closed. */
+export async function run(
+  program: string,
+  args: readonly string[],
+  input: string | Buffer = "",
+): Promise<Finished> {
+  const child = spawn(program, args, { env, stdio: "pipe" });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text) => stderr += text);
+  child.stdin.on("error", () => {}).end(input);
+  const closed = new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject).on("close", resolve);
+  });
+  try {
+    return { code: await within(closed, `the end of ${program}`, 30_000), stdout, stderr };
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+/** Starts a server; `stop` ends it and waits. */
+export function serve(program: string, args: readonly string[]): { stop(): Promise<void> } {
+  const child = spawn(program, args, { env, stdio: "ignore" });
+  const closed = new Promise<void>((resolve) => {
+    child.on("error", () => resolve()).on("close", () => resolve());
+  });
+  return {
+    async stop() {
+      child.kill("SIGKILL");
+      await within(closed, `the end of ${program}`);
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/** What a behaviour is given, and how it is run. */
+import type { Socket } from "node:net";
+import { type Backend, startBackend, startEcho } from "./backend.ts";
+import type { Certificates } from "./certificates.ts";
+import type { Peer } from "./commands.ts";
+import { launchStud, type StartOptions, type Stud } from "./stud.ts";
+import type { Target } from "./target.ts";
+
+/** One promise of the program; the name completes "stud …" or states a fact. */
+export interface Behaviour {
+  readonly name: string;
+  /** Programs without which it cannot be tried. */
+  readonly needs?: readonly Peer[];
+  /** It measures time or memory, so nothing else may run beside it. */
+  readonly alone?: boolean;
+  run(context: Context): Promise<void>;
+}
+
+/** Starts things for one behaviour and ends them all. */
+export class Context {
+  readonly target: Target;
+  readonly certificates: Certificates;
+  readonly #cleanups: (() => unknown)[] = [];
+  readonly #studs: Stud[] = [];
+
+  constructor(target: Target, certificates: Certificates) {
+    this.target = target;
+    this.certificates = certificates;
+  }
+
+  /** A stud that is ready, with the certificate for localhost unless the words name a PEM file. */
+  async stud(args: readonly string[], options: StartOptions): Promise<Stud> {
+    const stud = await this.launch(args, options);
+    await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+    stud.workers();
+    return stud;
+  }
+
+  /** As `stud`, but does not wait until it is ready. */
+  async launch(args: readonly string[], options: StartOptions): Promise<Stud> {
+    const pem = args.some((word) => word.endsWith(".pem")) ? [] : [this.certificates.localhost];
+    const stud = await launchStud(this.target, [...args, ...pem], options);
+    this.#studs.push(stud);
+    this.after(() => stud.destroy());
+    return stud;
+  }
+
+  async echo(): Promise<Backend> {
+    return this.#started(await startEcho());
+  }
+
+  async backend(handler?: (socket: Socket) => void): Promise<Backend> {
+    return this.#started(await startBackend(handler));
+  }
+
+  /** Runs when the behaviour has ended, whatever came of it; the last one first. */
+  after(cleanup: () => unknown): void {
+    this.#cleanups.push(cleanup);
+  }
+
+  async cleanUp(): Promise<void> {
+    for (const cleanup of this.#cleanups.reverse()) await cleanup();
+  }
+
+  /** What every stud of this behaviour wrote to stderr. */
+  stderr(): string {
+    return this.#studs.map((stud) => `stderr of stud ${stud.pid}:\n${stud.stderr}`).join("\n");
+  }
+
+  #started(backend: Backend): Backend {
+    this.after(() => backend.close());
+    return backend;
+  }
+}

@@ -1,0 +1,35 @@
+/** Free addresses on the loopback network. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+
+/** A numeric address with a port, as the tests dial it. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+let used = 0;
+
+/**
+ * An endpoint where nobody listens. Each call has a loopback address of its own, so that no other
+ * test can take the port between this answer and its use.
+ */
+export async function freeEndpoint(host?: string): Promise<Endpoint> {
+  const address = host ?? nextLoopback();
+  const probe = createServer().listen(0, address);
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((closed) => probe.close(closed));
+  return { host: address, port };
+}
+
+/** `127.0.0.1:80` or `[::1]:80`. */
+export function endpointText(endpoint: Endpoint): string {
+  const { host, port } = endpoint;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function nextLoopback(): string {
+  used++;
+  return `127.0.${1 + (used >> 7)}.${1 + (used & 0x7f)}`;
+}

@@ -1,0 +1,68 @@
+/** What Linux's /proc tells about processes. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+/** The processes which stud's master started to serve connections, in the order of their slots. */
+export function workersOf(master: number): number[] {
+  const workers: { slot: number; pid: number }[] = [];
+  for (const entry of readdirSync("/proc")) {
+    const pid = Number(entry);
+    if (!pid || parentOf(pid) !== master) continue;
+    const words = read(`/proc/${pid}/cmdline`).split("\0");
+    const slot = words[words.indexOf("@worker") + 1];
+    if (words.includes("@worker") && slot) workers.push({ slot: Number(slot), pid });
+  }
+  return workers.sort((a, b) => a.slot - b.slot).map((worker) => worker.pid);
+}
+
+/** False for a process that is gone, also while nobody has yet collected its exit status. */
+export function isAlive(pid: number): boolean {
+  return /^[^ZX]$/.test(statOf(pid)[0] ?? "Z");
+}
+
+/** Whether a living process is one of stud's workers; guards against a number that was reused. */
+export function isWorker(pid: number): boolean {
+  return isAlive(pid) && read(`/proc/${pid}/cmdline`).split("\0").includes("@worker");
+}
+
+/** How many descriptors of any kind a process has open. */
+export function descriptorCount(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** How many sockets a process has open. */
+export function socketCount(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("socket:");
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+/** Bytes of memory that are the process's own: no mapped files, no shared pages. */
+export function anonymousMemory(pid: number): number {
+  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1]) * 1024;
+}
+
+/** The effective user number of a process. */
+export function userOf(pid: number): number {
+  return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);
+}
+
+function parentOf(pid: number): number {
+  return Number(statOf(pid)[1]);
+}
+
+function statOf(pid: number): string[] {
+  const stat = read(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,4 @@
+import { behaviours } from "../behaviours/index.ts";
+import { target } from "../support/target.ts";
+
+behaviours(target("dist-stud-node"));

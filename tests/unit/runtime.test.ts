@@ -1,0 +1,980 @@
+/**
+ * The contract of src/runtime/types.ts, run against the adapter of the runtime that executes this
+ * file. Peers are node:net and node:tls in the same process, `openssl s_client`, and bare sockets
+ * of the C library where a peer must do nothing at all.
+ */
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import * as net from "node:net";
+import * as tls from "node:tls";
+import { generate } from "selfsigned";
+import * as runtime from "#runtime";
+import {
+  AF_INET,
+  cInt,
+  readSockaddr,
+  setOption,
+  SO_LINGER,
+  SO_REUSEPORT,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  sockaddr,
+  SOCKADDR_SIZE,
+  SOL_SOCKET,
+} from "../../src/platform.ts";
+import type {
+  Certificate,
+  Failure,
+  IpEndpoint,
+  Libc,
+  Listener,
+  ListenOptions,
+  Runtime,
+  Stream,
+  StreamOwner,
+  TlsSettings,
+} from "../../src/runtime/types.ts";
+
+const { capabilities, connect, createTlsContext }: Runtime = runtime;
+const libc: Libc = runtime.libc;
+const limit = { timeout: 60_000 };
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+const certificates: readonly Certificate[] = await Promise.all(["a.test", "b.test"].map(create));
+const recorders: Recorder[] = [];
+const servers: net.Server[] = [];
+const children: ChildProcess[] = [];
+
+after(() => {
+  for (const server of servers) server.close();
+  for (const child of children) child.kill("SIGKILL");
+});
+
+test("tells its name, versions and command", () => {
+  assert.match(runtime.name, /^(bun|deno|node)$/);
+  assert.match(runtime.versions().runtime, /^[A-Z][A-Za-z.]+ \d+\.\d+\.\d+/);
+  assert.match(runtime.versions().tls, /^[A-Za-z]+/);
+  assert.equal(runtime.self[0], process.execPath);
+});
+
+test("libc tells the reason of a failure", () => {
+  assert.equal(libc.close(-1), -1);
+  assert.equal(libc.errno(), 9);
+});
+
+for (const size of [0, 1, 16 * KiB - 1, 16 * KiB, 16 * KiB + 1, MiB, 20 * MiB]) {
+  test(`relays ${size} bytes both ways unchanged`, limit, async () => {
+    const backend = await echoServer();
+    const { port, stop } = listen({ accepted: relayTo(endpointOf(backend)) });
+    const payload = randomBytes(size);
+    const client = await tlsClient(port);
+    const answer = digest(client);
+    client.end(payload);
+    assert.equal(await answer, createHash("sha256").update(payload).digest("hex"));
+    await stop();
+  });
+}
+
+test("relays many connections at once", limit, async () => {
+  const backend = await echoServer();
+  const { port, stop } = listen({ accepted: relayTo(endpointOf(backend)) });
+  await Promise.all(Array.from({ length: 20 }, async () => {
+    const payload = randomBytes(300 * KiB);
+    const client = await tlsClient(port);
+    const answer = digest(client);
+    client.end(payload);
+    assert.equal(await answer, createHash("sha256").update(payload).digest("hex"));
+  }));
+  await stop();
+});
+
+test("tells both ends of an accepted stream, also after it closed", limit, async () => {
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  await until(() => owner.opens === 1, "opened");
+  const clientPort = client.localPort;
+  client.destroy();
+  owner.stream.finish();
+  await until(() => owner.closes === 1, "closed");
+  assert.deepEqual(owner.stream.remote, loopback(clientPort!));
+  assert.deepEqual(owner.stream.local, loopback(port));
+  await stop();
+});
+
+test("tells both ends of a backend stream", limit, async () => {
+  const backend = await echoServer();
+  const owner = new Recorder();
+  owner.take(connect(endpointOf(backend), owner));
+  await until(() => owner.opens === 1, "opened");
+  assert.deepEqual(owner.stream.remote, endpointOf(backend));
+  assert.equal(owner.stream.local.address, "127.0.0.1");
+  assert.notEqual(owner.stream.local.port, 0);
+  assert.deepEqual(owner.stream.tls(), {});
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+});
+
+test("calls after the close do nothing", limit, async () => {
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  await until(() => owner.opens === 1, "opened");
+  owner.stream.reset();
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.failure, undefined);
+  owner.stream.write(new Uint8Array(10));
+  owner.stream.pause();
+  owner.stream.resume();
+  owner.stream.finish();
+  owner.stream.close();
+  owner.stream.reset();
+  owner.stream.tls();
+  client.destroy();
+  await stop();
+});
+
+test("a client that ends first still gets its answer", limit, async () => {
+  const owner = new Recorder({
+    ended(stream) {
+      stream.write(text("goodbye"));
+      stream.finish();
+      stream.finish();
+      stream.write(text("too late"));
+    },
+  });
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  const answer = collect(client);
+  client.end("hello");
+  assert.equal(await answer, "goodbye");
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.bytes, 5);
+  assert.equal(owner.failure, undefined);
+  await stop();
+});
+
+test("a client can go on after our end", limit, async () => {
+  const owner = new Recorder({
+    opened(stream) {
+      stream.write(text("first"));
+      stream.finish();
+    },
+  });
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  assert.equal(await collect(client), "first");
+  client.end("second");
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.bytes, 6);
+  assert.equal(owner.failure, undefined);
+  await stop();
+});
+
+test("a backend that ends first still gets the rest", limit, async () => {
+  let rest: Promise<string> | undefined;
+  const backend = await server((peer) => {
+    rest = collect(peer);
+    peer.end("answer");
+  });
+  const owner = new Recorder({
+    ended(stream) {
+      stream.write(text("rest"));
+      stream.finish();
+    },
+  });
+  owner.take(connect(endpointOf(backend), owner));
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.bytes, 6);
+  assert.equal(owner.failure, undefined);
+  assert.equal(await rest, "rest");
+});
+
+test(
+  "a backend can answer after our end, with bytes written before it was connected",
+  limit,
+  async () => {
+    const backend = await server((peer) => {
+      collect(peer).then((question) => peer.end(`${question}?`));
+    });
+    const owner = new Recorder();
+    owner.take(connect(endpointOf(backend), owner));
+    assert.equal(owner.stream.write(text("early")), false);
+    owner.stream.finish();
+    await until(() => owner.closes === 1, "closed");
+    assert.equal(owner.bytes, 6);
+    assert.equal(owner.failure, undefined);
+  },
+);
+
+test("write to a slow backend says stop, then writable once", limit, async () => {
+  let peer: net.Socket | undefined;
+  const backend = await server((socket) => {
+    socket.pause();
+    peer = socket;
+  });
+  const owner = new Recorder();
+  owner.take(connect(endpointOf(backend), owner));
+  await until(() => owner.opens === 1 && peer, "opened");
+  const sent = await fill(owner);
+  const before = owner.writables;
+  const answer = digest(peer!);
+  peer!.resume();
+  await until(() => owner.writables === before + 1, "writable");
+  owner.stream.finish();
+  peer!.on("end", () => peer!.end());
+  assert.equal(await answer, sent.digest);
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.writables, before + 1);
+});
+
+test("write to a slow client says stop, then writable once", limit, async () => {
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = sClient(port);
+  const answer = digest(client.stdout!);
+  await until(() => owner.opens === 1, "opened");
+  client.kill("SIGSTOP");
+  const sent = await fill(owner);
+  const before = owner.writables;
+  client.kill("SIGCONT");
+  await until(() => owner.writables === before + 1, "writable");
+  owner.stream.finish();
+  assert.equal(await answer, sent.digest);
+  await until(() => owner.closes === 1, "closed");
+  await stop();
+});
+
+test("reset drops what a peer that does not read left waiting", limit, async () => {
+  const before = descriptors();
+  const silent = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+  assert.equal(libc.listen(silent, 5), 0);
+  const owner = new Recorder();
+  owner.take(connect(loopback(boundPort(silent)), owner));
+  await until(() => owner.opens === 1, "opened");
+  await fill(owner);
+  owner.stream.finish();
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.failure, undefined);
+  libc.close(silent);
+  await until(() => descriptors() <= before, "descriptors freed");
+});
+
+test("a paused client stream feels no more bytes and keeps the last chunk", limit, async () => {
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  await pausesInMidStream(owner, client);
+  client.destroy();
+  owner.stream.reset();
+  await stop();
+});
+
+test("a paused backend stream feels no more bytes and keeps the last chunk", limit, async () => {
+  let peer: net.Socket | undefined;
+  const backend = await server((socket) => {
+    peer = socket;
+  });
+  const owner = new Recorder();
+  owner.take(connect(endpointOf(backend), owner));
+  await until(() => peer && owner.opens === 1, "opened");
+  await pausesInMidStream(owner, peer!);
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+  peer!.destroy();
+});
+
+test("a stream paused when it opened delivers everything after resume", limit, async () => {
+  const owner = new Recorder({ opened: (stream) => stream.pause() });
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  client.end(randomBytes(100 * KiB));
+  await until(() => owner.opens === 1, "opened");
+  await pause(50);
+  owner.stream.resume();
+  await until(() => owner.ends === 1, "ended");
+  assert.equal(owner.bytes, 100 * KiB);
+  owner.stream.finish();
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.failure, undefined);
+  await stop();
+});
+
+test(
+  "close ends a client's connection without close_notify, after what was written",
+  limit,
+  async () => {
+    const owner = new Recorder({
+      opened(stream) {
+        stream.write(text("last words"));
+        setTimeout(() => stream.close(), 50);
+      },
+    });
+    const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+    const client = sClient(port);
+    const said = collect(client.stderr!);
+    assert.equal(await collect(client.stdout!), "last words");
+    assert.match(await said, /unexpected eof/);
+    await until(() => owner.closes === 1, "closed");
+    assert.equal(owner.failure, undefined);
+    await stop();
+  },
+);
+
+test("reset reaches a client as RST without close_notify", limit, async () => {
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = sClient(port);
+  const said = collect(client.stderr!);
+  await until(() => owner.opens === 1, "opened");
+  owner.stream.reset();
+  assert.match(await said, /errno=104/);
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.failure, undefined);
+  await stop();
+});
+
+test("reset reaches a backend as RST", limit, async () => {
+  let error: string | undefined;
+  const backend = await server((peer) => {
+    peer.on("error", (reason: NodeJS.ErrnoException) => {
+      error = reason.code;
+    });
+    peer.resume();
+  });
+  const owner = new Recorder();
+  owner.take(connect(endpointOf(backend), owner));
+  await until(() => owner.opens === 1, "opened");
+  await pause(20);
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.failure, undefined);
+  await until(() => error, "the peer's error");
+  assert.equal(error, "ECONNRESET");
+});
+
+test("a backend's RST is a failure", limit, async () => {
+  const backend = await server((peer) => {
+    // Closing a socket with unread bytes sends RST.
+    peer.pause();
+    setTimeout(() => peer.destroy(), 100);
+  });
+  const owner = new Recorder({ opened: (stream) => void stream.write(randomBytes(200 * KiB)) });
+  owner.take(connect(endpointOf(backend), owner));
+  await until(() => owner.closes === 1, "closed");
+  assert.match(owner.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
+});
+
+test("a handshake of garbage is a failure", limit, async () => {
+  await failsHandshake((socket) => socket.write(randomBytes(600).fill(0x80, 0, 6)));
+});
+
+test("plain HTTP instead of a handshake is a failure", limit, async () => {
+  await failsHandshake((socket) => socket.write("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n"));
+});
+
+test("FIN in mid-handshake is ECONNRESET", limit, async () => {
+  const failure = await failsHandshake((socket) => socket.end("\x16\x03\x01"));
+  if (runtime.name === "node") assert.equal(failure.code, "ECONNRESET");
+});
+
+test("RST in mid-handshake is a failure", limit, async () => {
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = bareClient(port);
+  await until(() => owner.isTaken, "accepted");
+  libc.setsockopt(client, SOL_SOCKET, SO_LINGER, new Uint8Array([...cInt(1), ...cInt(0)]), 8);
+  libc.close(client);
+  await until(() => owner.closes === 1, "closed");
+  assert.ok(owner.failure);
+  assert.equal(owner.opens, 0);
+  await stop();
+});
+
+test("a client without a common TLS version is a failure", limit, async () => {
+  if (!capabilities.chooseProtocols) return;
+  const owner = new Recorder();
+  const { port, stop } = listen({
+    accepted: (stream) => owner.take(stream),
+    settings: { protocols: ["TLSv1.3"] },
+  });
+  sClient(port, "-tls1_2");
+  await until(() => owner.closes === 1, "closed");
+  assert.ok(owner.failure);
+  assert.doesNotMatch(owner.failure.message, /\n/);
+  assert.equal(owner.opens, 0);
+  await stop();
+});
+
+for (const giveUp of ["close", "reset"] as const) {
+  test(`${giveUp} of a stalled handshake frees its descriptor`, limit, async () => {
+    const { port, stop, owners } = listen({});
+    const before = descriptors();
+    const clients = Array.from({ length: 8 }, () => bareClient(port));
+    await until(() => owners.length === 8, "accepted");
+    for (const owner of owners) owner.stream[giveUp]();
+    await until(() => owners.every((owner) => owner.closes === 1), "closed");
+    for (const client of clients) libc.close(client);
+    await until(() => descriptors() <= before, "descriptors freed");
+    for (const owner of owners) {
+      assert.equal(owner.opens, 0);
+      assert.equal(owner.failure, undefined);
+    }
+    await stop();
+  });
+}
+
+test("a refused connect is ECONNREFUSED", limit, async () => {
+  const owner = new Recorder();
+  const stream = connect(loopback(freePort()), owner);
+  owner.take(stream);
+  assert.equal(owner.closes, 0);
+  stream.write(text("never sent"));
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.failure?.code, "ECONNREFUSED");
+  assert.equal(owner.opens, 0);
+});
+
+for (const giveUp of ["close", "reset"] as const) {
+  test(`${giveUp} of a pending connect frees its descriptor`, limit, async () => {
+    const full = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+    assert.equal(libc.listen(full, 0), 0);
+    const port = boundPort(full);
+    const fillers = Array.from({ length: 3 }, () => bareClient(port));
+    await pause(20);
+    const before = descriptors();
+    const owner = new Recorder();
+    owner.take(connect(loopback(port), owner));
+    await pause(150);
+    assert.equal(owner.opens, 0);
+    assert.ok(descriptors() > before);
+    owner.stream[giveUp]();
+    await until(() => owner.closes === 1, "closed");
+    assert.equal(owner.failure, undefined);
+    await until(() => descriptors() <= before, "descriptors freed");
+    for (const fd of [...fillers, full]) libc.close(fd);
+  });
+}
+
+test("the certificate follows SNI", limit, async () => {
+  const asked: string[] = [];
+  const { port, stop } = listen({
+    settings: {
+      certificates,
+      select(serverName) {
+        asked.push(serverName);
+        return serverName.toLowerCase() === "b.test" ? 1 : 0;
+      },
+    },
+  });
+  assert.match(await subject(port, "-servername", "a.test"), /a\.test/);
+  assert.match(await subject(port, "-servername", "b.test"), /b\.test/);
+  assert.match(await subject(port, "-servername", "B.Test"), /b\.test/);
+  assert.match(await subject(port, "-servername", "other.test"), /a\.test/);
+  assert.match(await subject(port, "-noservername"), /a\.test/);
+  assert.ok(asked.includes("") && asked.includes("b.test"));
+  await stop();
+});
+
+test("tells SNI, version and cipher of a session", limit, async () => {
+  if (!capabilities.tlsFacts) return;
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  await until(() => owner.opens === 1, "opened");
+  const { serverName, version, cipher } = owner.stream.tls();
+  assert.equal(serverName, "a.test");
+  assert.equal(version, "TLSv1.3");
+  assert.match(cipher ?? "", /^TLS_(AES|CHACHA20)_[A-Z0-9_]+$/);
+  client.destroy();
+  owner.stream.reset();
+  await stop();
+});
+
+test("offers only the chosen versions and ciphers", limit, async () => {
+  if (!capabilities.chooseProtocols || !capabilities.ciphers || !capabilities.tlsFacts) return;
+  const cipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
+  const owner = new Recorder();
+  const { port, stop } = listen({
+    accepted: (stream) => owner.take(stream),
+    settings: { protocols: ["TLSv1.2"], ciphers: cipher },
+  });
+  sClient(port, "-noservername");
+  await until(() => owner.opens === 1, "opened");
+  assert.deepEqual(owner.stream.tls(), { version: "TLSv1.2", cipher });
+  owner.stream.reset();
+  await stop();
+});
+
+test("offers TLS 1.0 when it is chosen", limit, async () => {
+  if (!capabilities.chooseProtocols) return;
+  const owner = new Recorder();
+  const { port, stop } = listen({
+    accepted: (stream) => owner.take(stream),
+    settings: { protocols: ["TLSv1.0", "TLSv1.2"] },
+  });
+  const client = sClient(port, "-tls1", "-cipher", "ALL:@SECLEVEL=0");
+  await until(() => owner.opens === 1, "opened");
+  client.kill();
+  owner.stream.reset();
+  await stop();
+});
+
+test("a cipher list that leaves nothing, or a name nobody knows, is refused", () => {
+  if (!capabilities.ciphers) return;
+  for (
+    const ciphers of ["NO-SUCH-CIPHER", "ECDHE-RSA-AES128-GCM-SHA256:NO-SUCH-CIPHER", "ALL:!ALL"]
+  ) {
+    assert.throws(() => createTlsContext(settingsWith({ ciphers })), Error, ciphers);
+  }
+  createTlsContext(settingsWith({ ciphers: "HIGH:!aNULL:!MD5:!NO-SUCH-CIPHER" }));
+});
+
+test("a handler that throws ends its own stream only", limit, async () => {
+  const owners: Recorder[] = [];
+  const { port, stop } = listen({
+    accepted(stream) {
+      const owner = new Recorder({
+        received(_, bytes) {
+          if (bytes[0] === 0x21) throw new Error("broken handler");
+        },
+      });
+      owners.push(owner);
+      return owner.take(stream);
+    },
+  });
+  const good = await tlsClient(port);
+  const bad = await tlsClient(port);
+  bad.write("!");
+  await until(() => owners.some((owner) => owner.failure), "closed");
+  const broken = owners.find((owner) => owner.failure)!;
+  assert.deepEqual(broken.failure, { code: "ERR_INTERNAL", message: "broken handler" });
+  good.write("fine");
+  await until(() => owners.some((owner) => owner.bytes === 4), "the other stream's bytes");
+  good.destroy();
+  bad.destroy();
+  for (const owner of owners) owner.stream.reset();
+  await stop();
+});
+
+test("a backend's handler that throws ends its own stream only", limit, async () => {
+  const backend = await echoServer();
+  const owner = new Recorder({
+    opened() {
+      throw new Error("broken handler");
+    },
+  });
+  owner.take(connect(endpointOf(backend), owner));
+  await until(() => owner.closes === 1, "closed");
+  assert.deepEqual(owner.failure, { code: "ERR_INTERNAL", message: "broken handler" });
+});
+
+test("a closed listener refuses, and its streams live on", limit, async () => {
+  const owner = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
+  const { port, listener, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const client = await tlsClient(port);
+  listener.close();
+  const refused = new Recorder();
+  await until(async () => {
+    const probe = new Recorder();
+    const stream = connect(loopback(port), probe);
+    probe.take(stream);
+    await until(() => probe.opens + probe.closes > 0, "an answer");
+    if (probe.closes === 0) stream.reset();
+    else refused.failure = probe.failure;
+    await until(() => probe.closes === 1, "closed");
+    return refused.failure;
+  }, "refusal");
+  assert.equal(refused.failure?.code, "ECONNREFUSED");
+  client.write("still here");
+  const [bytes] = await once(client, "data") as [Uint8Array];
+  assert.equal(new TextDecoder().decode(bytes), "still here");
+  client.destroy();
+  owner.stream.finish();
+  await stop();
+});
+
+test("listening on what is not a socket throws an errno", () => {
+  const tlsContext = createTlsContext(settingsWith({}));
+  const accepted = () => new Recorder();
+  const failed = () => {};
+  const taken = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+  assert.equal(libc.listen(taken, 1), 0);
+  const endpoint = loopback(boundPort(taken));
+  const on = capabilities.adoptSockets ? { fd: 9999, endpoint } : { endpoint, socketOptions: [] };
+  assert.throws(
+    () => runtime.listen({ on, backlog: 10, tls: tlsContext, accepted, failed }),
+    { code: capabilities.adoptSockets ? "EBADF" : "EADDRINUSE" },
+  );
+  libc.close(taken);
+});
+
+test("every stream closed once and kept the order of events", limit, async () => {
+  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
+  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+});
+
+/** An owner that keeps count, and notes events which come out of order. */
+class Recorder implements StreamOwner {
+  readonly violations: string[] = [];
+  opens = 0;
+  bytes = 0;
+  writables = 0;
+  ends = 0;
+  closes = 0;
+  failure: Failure | undefined;
+  #stream: Stream | undefined;
+  readonly #hooks: Partial<StreamOwner>;
+
+  constructor(hooks: Partial<StreamOwner> = {}) {
+    this.#hooks = hooks;
+    recorders.push(this);
+  }
+
+  get isTaken(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  get stream(): Stream {
+    assert.ok(this.#stream, "no stream yet");
+    return this.#stream;
+  }
+
+  take(stream: Stream): this {
+    this.#stream = stream;
+    return this;
+  }
+
+  opened(stream: Stream): void {
+    this.#expect("opened", this.opens === 0 && this.closes === 0);
+    this.opens++;
+    this.#hooks.opened?.(stream);
+  }
+
+  received(stream: Stream, bytes: Uint8Array): void {
+    this.#expect("received", this.opens === 1 && this.ends === 0 && this.closes === 0);
+    this.bytes += bytes.length;
+    this.#hooks.received?.(stream, bytes);
+  }
+
+  writable(stream: Stream): void {
+    this.#expect("writable", this.opens === 1 && this.closes === 0);
+    this.writables++;
+    this.#hooks.writable?.(stream);
+  }
+
+  ended(stream: Stream): void {
+    this.#expect("ended", this.opens === 1 && this.ends === 0 && this.closes === 0);
+    this.ends++;
+    this.#hooks.ended?.(stream);
+  }
+
+  closed(stream: Stream, failure: Failure | undefined): void {
+    this.#expect("closed", this.isTaken && this.closes === 0 && stream === this.#stream);
+    this.closes++;
+    this.failure = failure;
+    this.#hooks.closed?.(stream, failure);
+  }
+
+  /** Lets a test change what happens from now on. */
+  on(hooks: Partial<StreamOwner>): void {
+    Object.assign(this.#hooks, hooks);
+  }
+
+  #expect(event: string, isInOrder: boolean): void {
+    if (!isInOrder) this.violations.push(`${event} out of order`);
+  }
+}
+
+/** Ends a stream when its peer did. */
+const answering: Partial<StreamOwner> = { ended: (stream) => stream.finish() };
+
+/** Moves bytes between an accepted stream and a backend, as the core does. */
+function relayTo(backend: IpEndpoint): (client: Stream) => Recorder {
+  return (client) => {
+    const backendOwner = new Recorder({
+      received(_, bytes) {
+        if (!client.write(bytes)) backendOwner.stream.pause();
+      },
+      writable: () => client.resume(),
+      ended: () => client.finish(),
+    });
+    const clientOwner = new Recorder({
+      opened: () => void backendOwner.take(connect(backend, backendOwner)),
+      received(_, bytes) {
+        if (!backendOwner.stream.write(bytes)) client.pause();
+      },
+      writable: () => backendOwner.stream.resume(),
+      ended: () => backendOwner.stream.finish(),
+    });
+    return clientOwner.take(client);
+  };
+}
+
+interface Listening {
+  readonly port: number;
+  readonly listener: Listener;
+  /** The owners that were made here, when the test brought none. */
+  readonly owners: readonly Recorder[];
+  /** Closes the listener and waits until all accepted streams are closed. */
+  stop(): Promise<void>;
+}
+
+function listen(
+  { accepted, settings }: {
+    accepted?: (stream: Stream) => Recorder;
+    settings?: Partial<TlsSettings>;
+  },
+): Listening {
+  const owners: Recorder[] = [];
+  const taken: Recorder[] = [];
+  let fd = -1;
+  let port: number;
+  if (capabilities.adoptSockets) {
+    fd = bareSocket(SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
+    port = boundPort(fd);
+  } else {
+    port = freePort();
+  }
+  const endpoint = loopback(port);
+  const options: ListenOptions = {
+    on: capabilities.adoptSockets ? { fd, endpoint } : { endpoint, socketOptions: [] },
+    backlog: 50,
+    tls: createTlsContext(settingsWith(settings ?? {})),
+    accepted(stream) {
+      if (accepted) taken.push(accepted(stream));
+      else taken.push(owners[owners.push(new Recorder(answering).take(stream)) - 1]!);
+      return taken.at(-1)!;
+    },
+    failed: (failure) => assert.fail(failure.message),
+  };
+  const listener = runtime.listen(options);
+  return {
+    port,
+    listener,
+    owners,
+    async stop() {
+      listener.close();
+      await until(() => taken.every((owner) => owner.closes === 1), "all streams closed");
+    },
+  };
+}
+
+function settingsWith(settings: Partial<TlsSettings>): TlsSettings {
+  return {
+    certificates: certificates.slice(0, 1),
+    select: () => 0,
+    protocols: ["TLSv1.2", "TLSv1.3"],
+    ciphers: "",
+    preferServerCiphers: true,
+    ...settings,
+  };
+}
+
+/** A peer sends 16 MiB, the owner pauses at the first chunk and resumes when the test has looked. */
+async function pausesInMidStream(owner: Recorder, peer: net.Socket): Promise<void> {
+  const total = 16 * MiB;
+  let first: Uint8Array | undefined;
+  let copy: Uint8Array | undefined;
+  owner.on({
+    received(stream, bytes) {
+      first ??= bytes;
+      copy ??= bytes.slice();
+      stream.pause();
+    },
+  });
+  peer.write(randomBytes(total));
+  await until(() => first, "the first chunk");
+  await pause(150);
+  const held = owner.bytes;
+  assert.ok(held <= MiB, `${held} bytes came through a pause`);
+  await pause(100);
+  assert.equal(owner.bytes, held);
+  if (held === first!.length) assert.deepEqual(first, copy);
+  owner.on({ received: () => {} });
+  owner.stream.resume();
+  await until(() => owner.bytes === total, "the rest");
+}
+
+async function failsHandshake(talk: (socket: net.Socket) => void): Promise<Failure> {
+  const owner = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const socket = net.connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  talk(socket);
+  await until(() => owner.closes === 1, "closed");
+  socket.destroy();
+  await stop();
+  assert.equal(owner.opens, 0);
+  assert.ok(owner.failure);
+  assert.ok(owner.failure.code.length > 0 && owner.failure.message.length > 0);
+  assert.doesNotMatch(owner.failure.message, /\n/);
+  return owner.failure;
+}
+
+/** Writes until no room comes any more. A peer that does not read must bring that soon. */
+async function fill(owner: Recorder): Promise<{ digest: string }> {
+  const hash = createHash("sha256");
+  for (let i = 0; i < 1024; i++) {
+    const chunk = randomBytes(64 * KiB);
+    hash.update(chunk);
+    const before = owner.writables;
+    if (owner.stream.write(chunk)) continue;
+    const deadline = Date.now() + 100;
+    while (owner.writables === before) {
+      if (Date.now() > deadline) return { digest: hash.digest("hex") };
+      await pause(1);
+    }
+  }
+  assert.fail("64 MiB were taken for a peer that does not read");
+}
+
+async function create(name: string): Promise<Certificate> {
+  const { cert, private: key } = await generate([{ name: "commonName", value: name }], {
+    keyType: "ec",
+    curve: "P-256",
+    algorithm: "sha256",
+    extensions: [{ name: "subjectAltName", altNames: [{ type: 2, value: name }] }],
+  });
+  return { chain: cert, key };
+}
+
+async function tlsClient(port: number): Promise<tls.TLSSocket> {
+  const client = tls.connect({
+    host: "127.0.0.1",
+    port,
+    servername: "a.test",
+    rejectUnauthorized: false,
+    allowHalfOpen: true,
+  } as tls.ConnectionOptions);
+  await once(client, "secureConnect");
+  client.on("error", () => {});
+  return client;
+}
+
+/** `openssl s_client` whose stdin stays open. */
+function sClient(port: number, ...options: string[]): ChildProcess {
+  const child = spawn("openssl", [
+    "s_client",
+    "-connect",
+    `127.0.0.1:${port}`,
+    "-quiet",
+    ...options,
+  ], {
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  children.push(child);
+  return child;
+}
+
+async function subject(port: number, ...options: string[]): Promise<string> {
+  const child = spawn("openssl", ["s_client", "-connect", `127.0.0.1:${port}`, ...options], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  children.push(child);
+  return /^subject=.*$/m.exec(await collect(child.stdout))?.[0] ?? "";
+}
+
+async function server(accepted: (peer: net.Socket) => void): Promise<net.Server> {
+  const made = net.createServer({ allowHalfOpen: true }, (peer) => {
+    peer.on("error", () => {});
+    accepted(peer);
+  });
+  servers.push(made);
+  made.listen(0, "127.0.0.1");
+  await once(made, "listening");
+  return made;
+}
+
+function echoServer(): Promise<net.Server> {
+  return server((peer) => {
+    peer.on("data", (bytes) => {
+      if (peer.write(bytes)) return;
+      peer.pause();
+      peer.once("drain", () => peer.resume());
+    });
+    peer.on("end", () => peer.end());
+  });
+}
+
+async function collect(readable: NodeJS.ReadableStream): Promise<string> {
+  let all = "";
+  readable.on("data", (bytes: Uint8Array) => all += new TextDecoder().decode(bytes));
+  await once(readable, "end");
+  return all;
+}
+
+async function digest(readable: NodeJS.ReadableStream): Promise<string> {
+  const hash = createHash("sha256");
+  readable.on("data", (bytes: Uint8Array) => hash.update(bytes));
+  await once(readable, "end");
+  return hash.digest("hex");
+}
+
+/** A TCP socket bound to a free port of 127.0.0.1, not yet listening. */
+function bareSocket(type: number): number {
+  const fd = libc.socket(AF_INET, type, 0);
+  assert.ok(fd >= 0);
+  assert.ok(setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 }));
+  const address = sockaddr(loopback(0));
+  assert.equal(libc.bind(fd, address, address.length), 0);
+  return fd;
+}
+
+function boundPort(fd: number): number {
+  const address = new Uint8Array(SOCKADDR_SIZE);
+  assert.equal(libc.getsockname(fd, address, cInt(SOCKADDR_SIZE)), 0);
+  return readSockaddr(address)!.port;
+}
+
+function freePort(): number {
+  const fd = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+  const port = boundPort(fd);
+  libc.close(fd);
+  return port;
+}
+
+/** A client that connects and then does nothing. */
+function bareClient(port: number): number {
+  const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const address = sockaddr(loopback(port));
+  libc.connect(fd, address, address.length);
+  return fd;
+}
+
+function loopback(port: number): IpEndpoint {
+  return { family: 4, address: "127.0.0.1", port };
+}
+
+function endpointOf(listening: net.Server): IpEndpoint {
+  return loopback((listening.address() as net.AddressInfo).port);
+}
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+function text(value: string): Uint8Array {
+  return new TextEncoder().encode(value);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+async function until(condition: () => unknown, what: string): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!await condition()) {
+    assert.ok(Date.now() < deadline, `waited in vain: ${what}`);
+    await pause(5);
+  }
+}
