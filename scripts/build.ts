@@ -7,6 +7,7 @@ import { copyFileSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } 
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -73,7 +74,7 @@ async function buildDeno(): Promise<void> {
     bundle,
   ], { encoding: "utf8" });
   if (result.status === 0) return done("stud-deno");
-  const reason = result.stderr.trim().split("\n").at(-1);
+  const reason = /(error: .*)\n/.exec(stripVTControlCharacters(result.stderr))?.[1];
   console.log(
     `dist/stud-deno skipped: deno compile needs denort, which could not be had (${reason}); ` +
       `name one with DENORT_BIN, or run dist/stud-deno.js with deno run`,

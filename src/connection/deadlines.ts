@@ -1,36 +1,55 @@
+/** The two things that a deadline needs of time, so that a test can hold it. */
+export interface Clock {
+  /** Milliseconds that never jump. */
+  now(): number;
+  after(milliseconds: number, call: () => void): void;
+}
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  after: (milliseconds, call) => void setTimeout(call, milliseconds),
+};
+
 /**
  * One time limit shared by many holders. All wait equally long, so they expire in the order in
  * which they came, and a single timer for the oldest serves them all.
  */
 export class Deadlines<T> {
   private readonly expiries = new Map<T, number>();
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private isWaiting = false;
   private readonly milliseconds: number;
   private readonly expired: (holder: T) => void;
+  private readonly clock: Clock;
 
   /** `expired` is called once for each holder that is still here after `seconds`. */
-  constructor(seconds: number, expired: (holder: T) => void) {
+  constructor(seconds: number, expired: (holder: T) => void, clock = systemClock) {
     this.milliseconds = seconds * 1000;
     this.expired = expired;
+    this.clock = clock;
   }
 
   /** Starts the holder's time, or starts it anew. */
   start(holder: T): void {
     this.expiries.delete(holder);
-    this.expiries.set(holder, performance.now() + this.milliseconds);
-    this.timer ??= setTimeout(this.sweep, this.milliseconds);
+    this.expiries.set(holder, this.clock.now() + this.milliseconds);
+    if (!this.isWaiting) this.wait(this.milliseconds);
   }
 
   stop(holder: T): void {
     this.expiries.delete(holder);
   }
 
+  private wait(milliseconds: number): void {
+    this.isWaiting = true;
+    this.clock.after(milliseconds, this.sweep);
+  }
+
   private readonly sweep = (): void => {
-    this.timer = undefined;
-    const now = performance.now();
+    this.isWaiting = false;
+    const now = this.clock.now();
     for (const [holder, expiry] of this.expiries) {
       if (expiry > now) {
-        this.timer = setTimeout(this.sweep, expiry - now);
+        this.wait(expiry - now);
         return;
       }
       this.expiries.delete(holder);

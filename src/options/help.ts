@@ -11,7 +11,7 @@ export function helpText(): string {
     "Terminates TLS and passes the plain bytes on to a backend.",
     "",
     ...wrap(
-      "Each PEM file holds a certificate, its chain and its private key. The first one serves " +
+      "Each PEM file holds a certificate, its chain and its private key. The last one serves " +
         "clients that ask for no name or for one that no file has.",
       80,
     ),

@@ -65,6 +65,7 @@ export const libc: Libc = openLibc();
 
 export function createTlsContext(settings: TlsSettings): BunTlsContext {
   const excluded = exclusions(settings.protocols);
+  refuseUnknownCiphers(settings.ciphers);
   const contexts = settings.certificates.map(({ chain, key }) => {
     const { context } = createSecureContext({
       cert: chain,
@@ -260,6 +261,12 @@ const streamHandlers = {
   close(native: NativeSocket, error: NativeError | undefined) {
     const stream = native.data;
     stream.native = undefined;
+    // After our own FIN, Bun tells the peer's by `close` alone.
+    const saidAll = stream.isOpen && stream.isFinishing && stream.queue.length === 0;
+    if (saidAll && !error && !stream.failure && !stream.hasEnded && !stream.isGivenUp) {
+      stream.hasEnded = true;
+      stream.owner.ended(stream);
+    }
     stream.queue.length = 0;
     stream.owner.closed(stream, closeReason(stream, error));
   },
@@ -298,8 +305,8 @@ function connected(stream: BunStream): void {
 }
 
 function closeReason(stream: BunStream, error: NativeError | undefined): Failure | undefined {
-  if (stream.failure) return stream.failure;
   if (stream.isGivenUp) return undefined;
+  if (stream.failure) return stream.failure;
   if (error) return { code: error.code ?? "EIO", message: error.message };
   if (stream.hasEnded && stream.isFinishing) return undefined;
   return { code: "EPROTO", message: "the connection broke off" };
@@ -330,6 +337,18 @@ function endpoint(address: string, port: number): IpEndpoint {
 
 function nodeVersion(protocol: Protocol): "TLSv1" | Exclude<Protocol, "TLSv1.0"> {
   return protocol === "TLSv1.0" ? "TLSv1" : protocol;
+}
+
+/** BoringSSL passes over names which it does not know, as long as one remains. */
+function refuseUnknownCiphers(list: string): void {
+  for (const item of list.split(/[:, ]+/)) {
+    if (!/^[A-Za-z0-9]/.test(item)) continue;
+    try {
+      createSecureContext({ ciphers: item });
+    } catch {
+      throw new Error(`unknown TLS 1.2 cipher ${item}`);
+    }
+  }
 }
 
 /** The versions between the oldest and the newest that are not wanted, as SSL_OP_NO_… bits. */

@@ -73,7 +73,7 @@ export interface Stream {
   owner: StreamOwner;
   /** The peer's end; the values stay readable after close. */
   readonly remote: IpEndpoint;
-  /** Our own end: for an accepted stream the address which the client reached. */
+  /** Our own end, while the stream is open: for an accepted one the address the client reached. */
   readonly local: IpEndpoint;
   /**
    * Takes all of `bytes`. False means that they are not yet with the kernel: stop the source until

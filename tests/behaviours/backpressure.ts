@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { openTls, readAll } from "../support/client.ts";
+import { readAll } from "../support/client.ts";
 import type { Behaviour } from "../support/context.ts";
 import { anonymousMemory } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
@@ -24,8 +24,7 @@ export const backpressure: readonly Behaviour[] = [
       const backend = await context.backend();
       const stud = await context.stud([], { backend: backend.port });
       await stalls(stud, async () => {
-        const reader = await openTls(stud.frontend);
-        context.after(() => reader.destroy());
+        const reader = await context.tls(stud.frontend);
         return { reader, writer: await backend.accept() };
       });
     },
@@ -36,8 +35,7 @@ export const backpressure: readonly Behaviour[] = [
       const backend = await context.backend();
       const stud = await context.stud([], { backend: backend.port });
       await stalls(stud, async () => {
-        const writer = await openTls(stud.frontend);
-        context.after(() => writer.destroy());
+        const writer = await context.tls(stud.frontend);
         return { reader: await backend.accept(), writer };
       });
     },

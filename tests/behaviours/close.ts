@@ -6,7 +6,6 @@ import {
   ending,
   openTcp,
   openTls,
-  openWire,
   PARTIAL_HELLO,
   readAll,
   recordTypes,
@@ -24,7 +23,7 @@ export const close: readonly Behaviour[] = [
     name: "a client that half-closes with close_notify still gets its late answer",
     run: (context) =>
       ends(context, { expect: [] }, async ({ stud, backend }) => {
-        const client = await openTls(stud.frontend);
+        const client = await context.tls(stud.frontend);
         client.end("question");
         const server = await backend.accept();
         assert.equal(String(await readAll(server)), "question");
@@ -36,9 +35,8 @@ export const close: readonly Behaviour[] = [
     name: "a client that sends FIN without close_notify still gets its late answer",
     run: (context) =>
       ends(context, { expect: [] }, async ({ stud, backend }) => {
-        const wire = await openWire(stud.frontend);
-        context.after(() => wire.close());
-        const client = await openTls(wire.entry);
+        const wire = await context.wire(stud.frontend);
+        const client = await context.tls(wire.entry);
         client.write("question");
         const server = await backend.accept();
         assert.equal(String((await once(server, "data"))[0]), "question");
@@ -53,7 +51,7 @@ export const close: readonly Behaviour[] = [
     name: "a backend that half-closes still receives",
     run: (context) =>
       ends(context, { expect: [] }, async ({ stud, backend }) => {
-        const client = await openTls(stud.frontend);
+        const client = await context.tls(stud.frontend);
         const server = await backend.accept();
         server.end("greeting");
         assert.equal(String(await readAll(client)), "greeting");
@@ -65,10 +63,9 @@ export const close: readonly Behaviour[] = [
     name: "a backend's clean end reaches the client as close_notify",
     run: (context) =>
       ends(context, { expect: [] }, async ({ stud, backend }) => {
-        const wire = await openWire(stud.frontend);
-        context.after(() => wire.close());
+        const wire = await context.wire(stud.frontend);
         // TLS 1.3 hides an alert's record type.
-        const client = await openTls(wire.entry, { maxVersion: "TLSv1.2" });
+        const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
         (await backend.accept()).resume().end("bye");
         assert.equal(String(await readAll(client)), "bye");
         assert.equal(recordTypes(wire.received).at(-1), ALERT);
@@ -79,9 +76,8 @@ export const close: readonly Behaviour[] = [
     name: "a backend's reset reaches the client as a reset without close_notify",
     run: (context) =>
       ends(context, { expect: ["backend backend-reset"] }, async ({ stud, backend }) => {
-        const wire = await openWire(stud.frontend);
-        context.after(() => wire.close());
-        const client = await openTls(wire.entry, { maxVersion: "TLSv1.2" });
+        const wire = await context.wire(stud.frontend);
+        const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
         const server = await backend.accept();
         server.write("half an ans");
         await once(client, "data");
@@ -94,7 +90,7 @@ export const close: readonly Behaviour[] = [
     name: "a backend's reset after the client's half-close reaches the client as a reset",
     run: (context) =>
       ends(context, { expect: ["backend backend-reset"] }, async ({ stud, backend }) => {
-        const client = await openTls(stud.frontend);
+        const client = await context.tls(stud.frontend);
         client.end("question");
         const server = await backend.accept();
         assert.equal(String(await readAll(server)), "question");
@@ -106,9 +102,8 @@ export const close: readonly Behaviour[] = [
     name: "a client's reset closes the backend's connection",
     run: (context) =>
       ends(context, { expect: ["client client-reset"] }, async ({ stud, backend }) => {
-        const wire = await openWire(stud.frontend);
-        context.after(() => wire.close());
-        const client = await openTls(wire.entry);
+        const wire = await context.wire(stud.frontend);
+        const client = await context.tls(wire.entry);
         client.write("x");
         const server = await backend.accept();
         await once(server, "data");
@@ -121,9 +116,8 @@ export const close: readonly Behaviour[] = [
     name: "a client that vanishes in mid-download is let go",
     run: (context) =>
       ends(context, { expect: ["client client-reset"] }, async ({ stud, backend }) => {
-        const wire = await openWire(stud.frontend);
-        context.after(() => wire.close());
-        const client = await openTls(wire.entry);
+        const wire = await context.wire(stud.frontend);
+        const client = await context.tls(wire.entry);
         const server = await backend.accept();
         const endless = () => {
           while (server.write(Buffer.alloc(65536)));
@@ -225,9 +219,8 @@ export const close: readonly Behaviour[] = [
       const backend = { host: "127.0.0.1", port: hanging.port };
       const args = ["--backend-connect-timeout=30"];
       await ends(context, { backend, args, expect: ["client client-reset"] }, async (scene) => {
-        const wire = await openWire(scene.stud.frontend);
-        context.after(() => wire.close());
-        await openTls(wire.entry);
+        const wire = await context.wire(scene.stud.frontend);
+        await context.tls(wire.entry);
         await scene.held(2);
         wire.socket.resetAndDestroy();
       });
@@ -239,7 +232,7 @@ export const close: readonly Behaviour[] = [
       const args = ["--half-close-timeout=0.4"];
       const expect = ["backend half-close-timeout"];
       return ends(context, { args, expect }, async ({ stud, backend }) => {
-        const client = await openTls(stud.frontend);
+        const client = await context.tls(stud.frontend);
         client.end("question");
         const server = await backend.accept();
         await readAll(server);
@@ -254,12 +247,11 @@ export const close: readonly Behaviour[] = [
       const args = ["--half-close-timeout=0.4"];
       const expect = ["client half-close-timeout"];
       return ends(context, { args, expect }, async ({ stud, backend }) => {
-        const client = await openTls(stud.frontend);
+        const client = await context.tls(stud.frontend);
         const server = await backend.accept();
         server.end("answer");
         await readAll(client);
         await ending(server);
-        context.after(() => client.destroy());
         context.after(() => server.destroy());
       });
     },
@@ -269,7 +261,7 @@ export const close: readonly Behaviour[] = [
     run: (context) => {
       const args = ["--half-close-timeout=0.6"];
       return ends(context, { args, expect: [] }, async ({ stud, backend }) => {
-        const client = await openTls(stud.frontend);
+        const client = await context.tls(stud.frontend);
         client.end("question");
         const server = await backend.accept();
         await readAll(server);

@@ -1,4 +1,5 @@
 /** Registers every behaviour for one target with node:test. */
+import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
 import {
   type Certificates,
@@ -72,6 +73,7 @@ async function tryOut(behaviour: Behaviour, context: Context, test: TestContext)
   test.signal.addEventListener("abort", () => context.cleanUp());
   try {
     await behaviour.run(context);
+    assert.deepEqual(context.internalErrors(), []);
   } catch (error) {
     if (error instanceof Error) error.message += `\n${context.stderr()}`;
     throw error;

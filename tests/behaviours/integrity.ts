@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { exchange, openTls, readAll } from "../support/client.ts";
+import { exchange, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { within } from "../support/until.ts";
 
@@ -23,8 +23,7 @@ export const integrity: readonly Behaviour[] = [
     name: "bytes sent one by one arrive in order",
     async run(context) {
       const stud = await context.stud([], { backend: (await context.echo()).port });
-      const socket = await openTls(stud.frontend, { noDelay: true });
-      context.after(() => socket.destroy());
+      const socket = await context.tls(stud.frontend, { noDelay: true });
       const sent = randomBytes(300);
       const answer = readAll(socket);
       for (const byte of sent) {
@@ -52,8 +51,7 @@ export const integrity: readonly Behaviour[] = [
       const sent = randomBytes(8 * MIB);
       const backend = await context.backend((socket) => socket.resume().end(sent));
       const stud = await context.stud([], { backend: backend.port });
-      const socket = await openTls(stud.frontend);
-      context.after(() => socket.destroy());
+      const socket = await context.tls(stud.frontend);
       const received: Buffer[] = [];
       for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
         received.push(chunk);
@@ -67,8 +65,7 @@ export const integrity: readonly Behaviour[] = [
 
 async function comesBack(context: Context, size: number): Promise<void> {
   const stud = await context.stud([], { backend: (await context.echo()).port });
-  const socket = await openTls(stud.frontend);
-  context.after(() => socket.destroy());
+  const socket = await context.tls(stud.frontend);
   const block = randomBytes(Math.min(size, MIB));
   const sent = createHash("sha256");
   const received = createHash("sha256");

@@ -1,7 +1,7 @@
 /** What the backend is told about the client before the client's first byte. */
 import assert from "node:assert/strict";
 import type { TLSSocket } from "node:tls";
-import { openTls, readAll } from "../support/client.ts";
+import { readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import { decodeProxyV2 } from "../support/proxy_v2.ts";
@@ -100,13 +100,12 @@ async function capture(
   const shown = { ...frontend, host: listen === "*" ? "*" : frontend.host };
   const stud = await context.stud(args, { backend: backend.port, frontend: shown });
   const server = { ...frontend, host: listen === "*" ? "127.0.0.1" : frontend.host };
-  const client = await openTls(server, {
+  const client = await context.tls(server, {
     minVersion: version,
     maxVersion: version,
     servername: "Localhost",
     ...(listen === "::1" ? {} : { localAddress: CLIENT_V4 }),
   });
-  context.after(() => client.destroy());
   const facts = { ...endpointOf(client), cipher: client.getCipher().name };
   client.end(payload);
   const socket = await backend.accept();

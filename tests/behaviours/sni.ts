@@ -1,6 +1,6 @@
 /** Which of several certificates a client gets. */
 import assert from "node:assert/strict";
-import { openTls } from "../support/client.ts";
+import {} from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 
 export const sni: readonly Behaviour[] = [
@@ -47,8 +47,7 @@ async function serves(
   const files = pems.map((name) => context.certificates[name]);
   const stud = await context.stud(files, { backend: (await context.echo()).port });
   for (const [name, subject] of expected) {
-    const client = await openTls(stud.frontend, { servername: name });
-    context.after(() => client.destroy());
+    const client = await context.tls(stud.frontend, { servername: name });
     assert.equal(client.getPeerCertificate().subject.CN, subject, `for ${name || "no name"}`);
   }
 }

@@ -1,7 +1,7 @@
 /** TLS versions and ciphers. */
 import assert from "node:assert/strict";
 import type { ConnectionOptions } from "node:tls";
-import { exchange, openTls, trusting } from "../support/client.ts";
+import { exchange, trusting } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import { runStud } from "../support/stud.ts";
@@ -32,14 +32,14 @@ export const versions: readonly Behaviour[] = [
     name: "TLS 1.1 is not spoken unless asked for",
     async run(context) {
       const stud = await context.stud([], { backend: (await context.echo()).port });
-      await assert.rejects(openTls(stud.frontend, ONLY_11));
+      await assert.rejects(context.tls(stud.frontend, ONLY_11));
     },
   },
   {
     name: "TLS 1.1 is spoken when asked for",
     run: (context) =>
       needs(context, context.target.chooseProtocols, "--tls-protos=TLSv1.1", async (stud) => {
-        const client = await openTls(stud.frontend, ONLY_11);
+        const client = await context.tls(stud.frontend, ONLY_11);
         assert.equal(client.getProtocol(), "TLSv1.1");
         client.destroy();
       }),
@@ -49,24 +49,30 @@ export const versions: readonly Behaviour[] = [
     run: (context) =>
       needs(context, context.target.chooseProtocols, "--tls-protos=TLSv1.2", async (stud) => {
         assert.equal(String(await exchange(stud.frontend, "hello", ONLY_12)), "hello");
-        await assert.rejects(openTls(stud.frontend, ONLY_13));
+        await assert.rejects(context.tls(stud.frontend, ONLY_13));
       }),
   },
   {
     name: "--ciphers leaves out what it does not name",
     run: (context) =>
       needs(context, context.target.ciphers, `--ciphers=${AES128}`, async (stud) => {
-        const client = await openTls(stud.frontend, { ...ONLY_12, ciphers: `${AES256}:${AES128}` });
+        const client = await context.tls(stud.frontend, {
+          ...ONLY_12,
+          ciphers: `${AES256}:${AES128}`,
+        });
         assert.equal(client.getCipher().name, AES128);
         client.destroy();
-        await assert.rejects(openTls(stud.frontend, { ...ONLY_12, ciphers: AES256 }));
+        await assert.rejects(context.tls(stud.frontend, { ...ONLY_12, ciphers: AES256 }));
       }),
   },
   {
     name: "--prefer-server-ciphers makes the server's order count",
     run: (context) =>
       needs(context, context.target.ciphers, "--prefer-server-ciphers", async (stud) => {
-        const client = await openTls(stud.frontend, { ...ONLY_12, ciphers: `${AES128}:${AES256}` });
+        const client = await context.tls(stud.frontend, {
+          ...ONLY_12,
+          ciphers: `${AES128}:${AES256}`,
+        });
         assert.equal(client.getCipher().name, AES256);
         client.destroy();
       }, [`--ciphers=${AES256}:${AES128}`]),

@@ -1,8 +1,11 @@
 /** What a behaviour is given, and how it is run. */
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { type Backend, startBackend, startEcho } from "./backend.ts";
 import type { Certificates } from "./certificates.ts";
+import { type ClientOptions, openTls, openWire, type Wire } from "./client.ts";
 import type { Peer } from "./commands.ts";
+import type { Endpoint } from "./endpoints.ts";
 import { launchStud, type StartOptions, type Stud } from "./stud.ts";
 import type { Target } from "./target.ts";
 
@@ -15,6 +18,9 @@ export interface Behaviour {
   readonly alone?: boolean;
   run(context: Context): Promise<void>;
 }
+
+/** Characters of stderr that are shown when a behaviour fails. */
+const STDERR_SHOWN = 4_000;
 
 /** Starts things for one behaviour and ends them all. */
 export class Context {
@@ -45,6 +51,20 @@ export class Context {
     return stud;
   }
 
+  /** A TLS client; see `openTls`. */
+  async tls(endpoint: Endpoint, options?: ClientOptions): Promise<TLSSocket> {
+    const socket = await openTls(endpoint, options);
+    this.after(() => socket.destroy());
+    return socket;
+  }
+
+  /** A wire to put a TLS client on. */
+  async wire(endpoint: Endpoint): Promise<Wire> {
+    const wire = await openWire(endpoint);
+    this.after(() => wire.close());
+    return wire;
+  }
+
   async echo(): Promise<Backend> {
     return this.#started(await startEcho());
   }
@@ -62,9 +82,18 @@ export class Context {
     for (const cleanup of this.#cleanups.reverse()) await cleanup();
   }
 
-  /** What every stud of this behaviour wrote to stderr. */
+  /** The end of what every stud of this behaviour wrote to stderr. */
   stderr(): string {
-    return this.#studs.map((stud) => `stderr of stud ${stud.pid}:\n${stud.stderr}`).join("\n");
+    return this.#studs
+      .map((stud) => `stderr of stud ${stud.pid}:\n${stud.stderr.slice(-STDERR_SHOWN)}`)
+      .join("\n");
+  }
+
+  /** Faults of the program's own, which no peer may ever bring about. */
+  internalErrors(): string[] {
+    return this.#studs.flatMap((stud) => stud.logs)
+      .filter((line) => line.event === "internal-error" || line.source === "internal")
+      .map((line) => line.message);
   }
 
   #started(backend: Backend): Backend {

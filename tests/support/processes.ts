@@ -14,9 +14,11 @@ export function workersOf(master: number): number[] {
   return workers.sort((a, b) => a.slot - b.slot).map((worker) => worker.pid);
 }
 
-/** False for a process that is gone, also while nobody has yet collected its exit status. */
+/** False once all threads have ended, though nobody may yet have collected the exit status. */
 export function isAlive(pid: number): boolean {
-  return /^[^ZX]$/.test(statOf(pid)[0] ?? "Z");
+  if (/^[^ZX]$/.test(statOf(pid)[0] ?? "Z")) return true;
+  // The first thread may end before the others, which then still hold the descriptors.
+  return threadCount(pid) > 1;
 }
 
 /** Whether a living process is one of stud's workers; guards against a number that was reused. */
@@ -48,6 +50,14 @@ export function anonymousMemory(pid: number): number {
 /** The effective user number of a process. */
 export function userOf(pid: number): number {
   return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);
+}
+
+function threadCount(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length;
+  } catch {
+    return 0;
+  }
 }
 
 function parentOf(pid: number): number {

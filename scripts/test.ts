@@ -1,0 +1,177 @@
+/**
+ * Runs all tests: the checks of the sources, the unit tests in three runtimes, and the behaviours
+ * of every target. `--only=NAME` limits it to `check`, `unit` or one target. The last line counts
+ * all tests of all suites.
+ */
+import { spawn } from "node:child_process";
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { run } from "node:test";
+import { fileURLToPath } from "node:url";
+import { inspect, parseArgs } from "node:util";
+
+interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** Prints what a suite has to tell, and counts. */
+type Suite = () => Promise<Tally>;
+
+/** Nothing takes so long unless it hangs; in milliseconds. */
+const SUITE_LIMIT = 5 * 60_000;
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const bin = join(root, "node_modules", ".bin");
+const reports = mkdtempSync(join(tmpdir(), "stud-reports-"));
+const unitTests = globSync("tests/unit/*.test.ts", { cwd: root }).sort();
+const targets = globSync("tests/targets/*.test.ts", { cwd: root }).sort();
+
+const suites: Record<string, Suite> = {
+  "check": () => command("check", process.execPath, ["scripts/check.ts"]),
+  "unit (node)": () => nodeTests(unitTests),
+  "unit (bun)": () => {
+    const report = join(reports, "bun.xml");
+    const words = ["test", "--reporter=junit", `--reporter-outfile=${report}`, ...here(unitTests)];
+    return command("unit (bun)", join(bin, "bun"), words, report);
+  },
+  "unit (deno)": () => {
+    const report = join(reports, "deno.xml");
+    const words = ["test", "-A", "--no-check", "--unstable-net", `--junit-path=${report}`];
+    return command("unit (deno)", join(bin, "deno"), [...words, ...here(unitTests)], report);
+  },
+  ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
+};
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
+  const chosen = Object.entries(suites).filter(([name]) =>
+    !only || name === only || name.startsWith(`${only} (`)
+  );
+  if (chosen.length === 0) {
+    console.error(`no suite is called ${only}; there are ${Object.keys(suites).join(", ")}`);
+    return 1;
+  }
+  const total: Tally = { passed: 0, failed: 0, skipped: 0 };
+  for (const [name, suite] of chosen) {
+    const start = performance.now();
+    const tally = await suite();
+    total.passed += tally.passed;
+    total.failed += tally.failed;
+    total.skipped += tally.skipped;
+    const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
+    console.log(`${name.padEnd(16)}${seconds} s  ${text(tally)}`);
+  }
+  rmSync(reports, { recursive: true, force: true });
+  console.log(text(total));
+  return total.failed === 0 ? 0 : 1;
+}
+
+function text({ passed, failed, skipped }: Tally): string {
+  return `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}`;
+}
+
+async function target(file: string): Promise<Tally> {
+  if (file.includes("dist-") && isStale()) {
+    const built = await command("build", process.execPath, ["scripts/build.ts"]);
+    if (built.failed) return built;
+  }
+  return await nodeTests([file]);
+}
+
+/** Node's runner reports each test by itself, so that nothing has to be read from text. */
+async function nodeTests(files: readonly string[]): Promise<Tally> {
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+  const options = { cwd: root, concurrency: 1, signal: AbortSignal.timeout(SUITE_LIMIT) };
+  for await (const { type, data } of run({ ...options, files: files.map((f) => join(root, f)) })) {
+    if (type === "test:stderr" || type === "test:stdout") process.stderr.write(data.message);
+    if (type !== "test:pass" && type !== "test:fail") continue;
+    if (data.details.type === "suite") continue;
+    if (type === "test:fail") {
+      tally.failed++;
+      const { error } = data.details;
+      console.log(`✖ ${data.name}\n${indented(inspect(error.cause ?? error, { depth: 3 }))}`);
+    } else if (data.skip !== undefined) {
+      tally.skipped++;
+      console.log(`- ${data.name}: ${data.skip}`);
+    } else {
+      tally.passed++;
+    }
+  }
+  return tally;
+}
+
+/**
+ * Runs a program that tests; its output is shown if it fails. Counts by its JUnit report, and as
+ * one test where it writes none.
+ */
+async function command(
+  name: string,
+  program: string,
+  words: readonly string[],
+  report?: string,
+): Promise<Tally> {
+  const child = spawn(program, words, {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: SUITE_LIMIT,
+    killSignal: "SIGKILL",
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (chunk: string) => output += chunk);
+  }
+  const code = await new Promise<number | null>((resolve) => {
+    child.on("error", (error) => output += error).on("close", resolve);
+  });
+  const tally = report ? readReport(report) : { passed: code === 0 ? 1 : 0, failed: 0, skipped: 0 };
+  if (code !== 0) {
+    tally.failed ||= 1;
+    console.log(`✖ ${name}\n${indented(output)}`);
+  }
+  return tally;
+}
+
+function readReport(path: string): Tally {
+  let xml = "";
+  try {
+    xml = readFileSync(path, "utf8");
+  } catch {
+    // The runner did not come so far as to write it: its exit code tells.
+  }
+  const count = (element: RegExp) => xml.match(element)?.length ?? 0;
+  const failed = count(/<(failure|error)\b/g);
+  const skipped = count(/<skipped\b/g);
+  return { passed: count(/<testcase\b/g) - failed - skipped, failed, skipped };
+}
+
+/** Whether a source is newer than what was built from it. */
+function isStale(): boolean {
+  const time = (file: string) => {
+    const found = statSync(join(root, file), { throwIfNoEntry: false });
+    return found ? found.mtimeMs : 0;
+  };
+  const built = ["dist/stud", "dist/stud-node", "dist/stud-deno.js"].map(time);
+  const sources = [
+    "mod.ts",
+    "src/**/*.ts",
+    "scripts/build.ts",
+    "package.json",
+    "package-lock.json",
+  ];
+  return globSync(sources, { cwd: root }).some((file) => time(file) > Math.min(...built));
+}
+
+/** Runners take a bare path for a pattern. */
+function here(files: readonly string[]): string[] {
+  return files.map((file) => `./${file}`);
+}
+
+function indented(text: string): string {
+  return text.trimEnd().replaceAll(/^/gm, "    ");
+}

@@ -1,0 +1,39 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const source = fileURLToPath(new URL("../../src", import.meta.url));
+
+/** The adapters, and the demo's backend, which is a peer of the proxy and no part of it. */
+const mayUseRuntime = /^(runtime\/(bun|deno|node)\.ts|demo\/backend\.ts)$/;
+
+/** Only these built-in modules exist alike in all three runtimes and open no sockets. */
+const allowed = /^node:(child_process|crypto|dns\/promises|fs|os|path|process|stream|util)$/;
+
+/** What is imported or named in a core file that belongs to one runtime or to its sockets. */
+function violations(text: string): string[] {
+  const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*"([a-z]+:[^"]+|#[^"]+)"/g)]
+    .map((match) => match[1]!);
+  const globals = [...text.matchAll(/\b(Bun|Deno)\.\w+/g)].map((match) => match[0]);
+  return [...imports.filter((name) => !allowed.test(name)), ...globals];
+}
+
+test("the core imports no runtime", () => {
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"));
+  assert.ok(files.length > 20, "found the sources");
+  for (const file of files) {
+    const text = readFileSync(join(source, file), "utf8").replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
+    if (mayUseRuntime.test(relative(source, join(source, file)))) continue;
+    assert.deepEqual(violations(text), [], file);
+  }
+});
+
+test("the check finds what it looks for", () => {
+  assert.deepEqual(violations('import tls from "node:tls";'), ["node:tls"]);
+  assert.deepEqual(violations('await import("bun:ffi")'), ["bun:ffi"]);
+  assert.deepEqual(violations('import * as r from "#runtime";'), ["#runtime"]);
+  assert.deepEqual(violations("Deno.listen({})"), ["Deno.listen"]);
+});

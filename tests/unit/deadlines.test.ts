@@ -1,0 +1,72 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { type Clock, Deadlines } from "../../src/connection/deadlines.ts";
+
+/** A clock that moves only when told. */
+class HandClock implements Clock {
+  private readonly timers: { at: number; call: () => void }[] = [];
+  private time = 0;
+
+  now(): number {
+    return this.time;
+  }
+
+  after(milliseconds: number, call: () => void): void {
+    this.timers.push({ at: this.time + milliseconds, call });
+  }
+
+  advance(milliseconds: number): void {
+    const end = this.time + milliseconds;
+    for (;;) {
+      const due = this.timers.findIndex(({ at }) => at <= end);
+      if (due < 0) break;
+      const [timer] = this.timers.splice(due, 1);
+      this.time = timer!.at;
+      timer!.call();
+    }
+    this.time = end;
+  }
+}
+
+test("each holder expires once, in its own time", () => {
+  const clock = new HandClock();
+  const expired: string[] = [];
+  const deadlines = new Deadlines<string>(2, (holder) => expired.push(holder), clock);
+  deadlines.start("a");
+  clock.advance(500);
+  deadlines.start("b");
+  clock.advance(1499);
+  assert.deepEqual(expired, []);
+  clock.advance(1);
+  assert.deepEqual(expired, ["a"]);
+  clock.advance(500);
+  assert.deepEqual(expired, ["a", "b"]);
+  clock.advance(10_000);
+  assert.deepEqual(expired, ["a", "b"]);
+});
+
+test("a stopped holder does not expire, a started one waits anew", () => {
+  const clock = new HandClock();
+  const expired: string[] = [];
+  const deadlines = new Deadlines<string>(1, (holder) => expired.push(holder), clock);
+  deadlines.start("stopped");
+  deadlines.start("renewed");
+  clock.advance(900);
+  deadlines.stop("stopped");
+  deadlines.start("renewed");
+  clock.advance(900);
+  assert.deepEqual(expired, []);
+  clock.advance(100);
+  assert.deepEqual(expired, ["renewed"]);
+});
+
+test("a holder may start again from within its expiry", () => {
+  const clock = new HandClock();
+  let count = 0;
+  const deadlines: Deadlines<string> = new Deadlines(1, (holder) => {
+    if (++count < 3) deadlines.start(holder);
+  }, clock);
+  deadlines.start("again");
+  clock.advance(10_000);
+  assert.equal(count, 3);
+});
