@@ -170,7 +170,7 @@ class BunStream implements Stream {
   }
 
   get local(): IpEndpoint {
-    return endpoint(this.native?.localAddress ?? "0.0.0.0", this.native?.localPort ?? 0);
+    return endpoint(this.native?.localAddress, this.native?.localPort);
   }
 
   write(bytes: Uint8Array): boolean {
@@ -331,7 +331,8 @@ function handshakeReason(error: NativeError | undefined): string {
   return error.message.split(":").at(-1)!.replaceAll("_", " ").toLowerCase();
 }
 
-function endpoint(address: string, port: number): IpEndpoint {
+/** Bun knows no address of a client that reset its connection before it was accepted. */
+function endpoint(address = "0.0.0.0", port = 0): IpEndpoint {
   return { family: address.includes(":") ? 6 : 4, address, port };
 }
 
@@ -392,10 +393,10 @@ type NativeError = Error & { code?: string };
 interface NativeSocket {
   data: BunStream;
   readonly fd: number;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localAddress: string;
-  readonly localPort: number;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
   readonly alpnProtocol: string | false | null;
   write(bytes: Uint8Array): number;
   pause(): void;
