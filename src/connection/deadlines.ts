@@ -1,14 +1,4 @@
-/** The two things that a deadline needs of time, so that a test can hold it. */
-export interface Clock {
-  /** Milliseconds that never jump. */
-  now(): number;
-  after(milliseconds: number, call: () => void): void;
-}
-
-const systemClock: Clock = {
-  now: () => performance.now(),
-  after: (milliseconds, call) => void setTimeout(call, milliseconds),
-};
+import { type Clock, systemClock } from "../clock.ts";
 
 /**
  * One time limit shared by many holders. All wait equally long, so they expire in the order in

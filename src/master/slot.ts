@@ -1,10 +1,17 @@
 import type { Order, StartOrder } from "../control/messages.ts";
 import type { Log } from "../log.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
+
+/** What a slot needs of a worker's process. */
+export type SlotWorker = Pick<
+  WorkerProcess,
+  "pid" | "onReport" | "onExit" | "isAwaitingPong" | "send" | "kill"
+>;
 
 /** What a slot needs of its master. */
 export interface SlotEvents {
-  spawn(): WorkerProcess;
+  spawn(): SlotWorker;
   /** The slot's worker accepts: the first one, or a successor. */
   ready(slot: Slot): void;
   /** `delay` is the pause in milliseconds before the next worker is started. */
@@ -29,20 +36,22 @@ export class Slot {
   adopter: Slot | undefined;
   private readonly events: SlotEvents;
   private readonly order: StartOrder;
-  private worker: WorkerProcess | undefined;
+  private worker: SlotWorker | undefined;
   /** Asked for a successor and serves until that one is ready. */
-  private predecessor: WorkerProcess | undefined;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private predecessor: SlotWorker | undefined;
   private crashes = 0;
   private isReady = false;
   private isAnswering = true;
   private isClosed = false;
-  private changedAt = performance.now();
+  private changedAt: number;
+  private readonly clock: Clock;
 
-  constructor(number: number, order: StartOrder, events: SlotEvents) {
+  constructor(number: number, order: StartOrder, events: SlotEvents, clock = systemClock) {
     this.number = number;
     this.order = order;
     this.events = events;
+    this.clock = clock;
+    this.changedAt = clock.now();
   }
 
   get pid(): number | undefined {
@@ -56,10 +65,12 @@ export class Slot {
 
   /** Milliseconds since it last began or ceased to serve. */
   get age(): number {
-    return performance.now() - this.changedAt;
+    return this.clock.now() - this.changedAt;
   }
 
+  /** Starts the first worker; successors come by themselves. */
   fill(): void {
+    if (this.isClosed) return;
     const worker = this.events.spawn();
     this.worker = worker;
     this.changed(false);
@@ -97,7 +108,7 @@ export class Slot {
     }
     if (worker.isAwaitingPong === this.isAnswering) {
       this.isAnswering = !worker.isAwaitingPong;
-      this.changedAt = performance.now();
+      this.changedAt = this.clock.now();
     }
     if (worker.isAwaitingPong) return;
     worker.isAwaitingPong = true;
@@ -107,7 +118,6 @@ export class Slot {
   /** Ends its workers and does not fill it again. */
   empty(signal: "SIGTERM" | "SIGKILL"): void {
     this.isClosed = true;
-    clearTimeout(this.timer);
     this.worker?.kill(signal);
     this.predecessor?.kill(signal);
   }
@@ -127,7 +137,7 @@ export class Slot {
     this.fill();
   }
 
-  private workerExited(worker: WorkerProcess, exit: WorkerExit): void {
+  private workerExited(worker: SlotWorker, exit: WorkerExit): void {
     if (worker !== this.worker) {
       if (worker === this.predecessor) this.predecessor = undefined;
       return;
@@ -139,13 +149,13 @@ export class Slot {
       : Math.min(FIRST_PAUSE_MS * 2 ** (this.crashes - 1), LONGEST_PAUSE_MS);
     this.crashes++;
     this.changed(false);
-    if (!this.isClosed) this.timer = setTimeout(() => this.fill(), delay);
+    this.clock.after(delay, () => this.fill());
     this.events.exited(this, worker.pid ?? 0, exit, delay);
   }
 
   private changed(isReady: boolean): void {
     this.isReady = isReady;
     this.isAnswering = true;
-    this.changedAt = performance.now();
+    this.changedAt = this.clock.now();
   }
 }

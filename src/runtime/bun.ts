@@ -285,8 +285,10 @@ const backendHandlers = {
   // The first report of room means that the connection stands. To write before it would take the
   // errno of a failed connect out of the socket, and `close` could not tell it.
   drain(native: NativeSocket) {
-    connected(native.data);
-    if (native.data.queue.length > 0 || native.data.isFinishing) native.data.flush();
+    const stream = native.data;
+    const finishedEarly = !stream.isOpen && stream.isFinishing;
+    connected(stream);
+    if (stream.queue.length > 0 || finishedEarly) stream.flush();
   },
   data(native: NativeSocket, bytes: Uint8Array) {
     connected(native.data);

@@ -28,8 +28,10 @@ import type {
   TlsSettings,
 } from "./types.ts";
 
+/** As in {@link Runtime}. */
 export const name = "node";
 
+/** Everything: OpenSSL and libuv leave nothing out. */
 export const capabilities: Capabilities = {
   adoptSockets: true,
   protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"],
@@ -56,6 +58,7 @@ export const self: readonly string[] = isSea()
   ? [process.execPath]
   : [process.execPath, "--disable-sigusr1", process.argv[1] ?? ""];
 
+/** By `node:ffi`, which is on by default since Node 26. */
 export const libc: Libc = openLibc();
 
 /**
@@ -99,11 +102,16 @@ export function createTlsContext(settings: TlsSettings): NodeTlsContext {
   return { settings, options };
 }
 
-export function listen({ on, backlog, tls, accepted, failed }: ListenOptions): Listener {
+/**
+ * Accepts on an inherited descriptor. Throws an Error with the errno's name as `code` when it is
+ * no listening socket. Without descriptors to spare libuv closes new connections by itself, so
+ * `failed` does not hear of EMFILE.
+ */
+export function listen({ on, backlog, tls: context, accepted, failed }: ListenOptions): Listener {
   if (!("fd" in on)) throw new Error("the Node.js adapter listens on inherited descriptors");
   // `server.listen` would tell a bad descriptor only later, by an event.
   if (libc.listen(on.fd, backlog) < 0) throw systemError("listen", libc.errno());
-  const { options } = tls as NodeTlsContext;
+  const { options } = context as NodeTlsContext;
   const server = net.createServer({ allowHalfOpen: true }, (raw) => {
     const stream = new NodeStream(new SecureSocket(raw, options), raw);
     const { socket } = stream;
@@ -125,6 +133,7 @@ export function listen({ on, backlog, tls, accepted, failed }: ListenOptions): L
   return { close: () => void server.close() };
 }
 
+/** Connects to a numeric address; failures come by `closed`, with the errno's name. */
 export function connect(backend: IpEndpoint, owner: StreamOwner): Stream {
   const options: net.TcpNetConnectOpts & DuplexOptions = {
     host: backend.address,
@@ -201,6 +210,7 @@ class NodeStream implements Stream {
   }
 
   close(): void {
+    if (this.socket.destroyed) return;
     this.isGivenUp = true;
     this.socket.destroy();
   }

@@ -1,32 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { type Clock, Deadlines } from "../../src/connection/deadlines.ts";
-
-/** A clock that moves only when told. */
-class HandClock implements Clock {
-  private readonly timers: { at: number; call: () => void }[] = [];
-  private time = 0;
-
-  now(): number {
-    return this.time;
-  }
-
-  after(milliseconds: number, call: () => void): void {
-    this.timers.push({ at: this.time + milliseconds, call });
-  }
-
-  advance(milliseconds: number): void {
-    const end = this.time + milliseconds;
-    for (;;) {
-      const due = this.timers.findIndex(({ at }) => at <= end);
-      if (due < 0) break;
-      const [timer] = this.timers.splice(due, 1);
-      this.time = timer!.at;
-      timer!.call();
-    }
-    this.time = end;
-  }
-}
+import { Deadlines } from "../../src/connection/deadlines.ts";
+import { HandClock } from "../support/hand_clock.ts";
 
 test("each holder expires once, in its own time", () => {
   const clock = new HandClock();

@@ -1,0 +1,127 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import type { Order, Report, StartOrder } from "../../src/control/messages.ts";
+import { Slot, type SlotWorker } from "../../src/master/slot.ts";
+import type { WorkerExit } from "../../src/master/worker_process.ts";
+import { HandClock } from "../support/hand_clock.ts";
+
+/** A worker's process as the slot sees it, without a process. */
+class FakeWorker implements SlotWorker {
+  onReport: (report: Report) => void = () => {};
+  onExit: (exit: WorkerExit) => void = () => {};
+  isAwaitingPong = false;
+  readonly orders: Order["type"][] = [];
+  readonly signals: string[] = [];
+  readonly pid = 1;
+
+  send(order: Order): void {
+    this.orders.push(order.type);
+  }
+
+  kill(signal: string): void {
+    this.signals.push(signal);
+  }
+
+  ready(): void {
+    this.onReport({ type: "ready" });
+  }
+
+  crash(): void {
+    this.onExit({ code: null, signal: "SIGKILL" });
+  }
+}
+
+function filledSlot() {
+  const clock = new HandClock();
+  const workers: FakeWorker[] = [];
+  const delays: number[] = [];
+  const slot = new Slot(1, { type: "start" } as StartOrder, {
+    spawn: () => {
+      workers.push(new FakeWorker());
+      return workers.at(-1)!;
+    },
+    ready: () => {},
+    exited: (_slot, _pid, _exit, delay) => delays.push(delay),
+    failed: () => {},
+    log: () => {},
+  }, clock);
+  slot.fill();
+  return { clock, slot, workers, delays, last: () => workers.at(-1)! };
+}
+
+test("a dead worker is replaced at once, then after pauses that double up to 10 s", () => {
+  const { clock, workers, delays, last } = filledSlot();
+  for (let crash = 0; crash < 10; crash++) {
+    last().ready();
+    last().crash();
+    const count = workers.length;
+    clock.advance(delays.at(-1)!);
+    assert.equal(workers.length, count + 1, "the successor starts after the pause");
+  }
+  assert.deepEqual(delays, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+});
+
+test("a minute of service makes the next crash the first again", () => {
+  const { clock, delays, last } = filledSlot();
+  for (let crash = 0; crash < 4; crash++) {
+    last().ready();
+    last().crash();
+    clock.advance(delays.at(-1)!);
+  }
+  last().ready();
+  clock.advance(61_000);
+  last().crash();
+  assert.deepEqual(delays, [0, 100, 200, 400, 0]);
+});
+
+test("a worker that does not answer in time is noticed, and noticed again when it answers", () => {
+  const { clock, slot, last } = filledSlot();
+  assert.equal(slot.isServing, false);
+  last().ready();
+  assert.equal(slot.isServing, true);
+  slot.check();
+  clock.advance(1000);
+  slot.check();
+  assert.equal(slot.isServing, false);
+  clock.advance(1500);
+  assert.equal(slot.age, 1500);
+  last().onReport({ type: "pong" });
+  slot.check();
+  assert.equal(slot.isServing, true);
+  assert.deepEqual(last().orders, ["start", "ping", "ping"], "no orders pile up meanwhile");
+});
+
+test("a worker that does not become ready is killed", () => {
+  const { clock, slot, last } = filledSlot();
+  clock.advance(9000);
+  slot.check();
+  assert.deepEqual(last().signals, []);
+  clock.advance(2000);
+  slot.check();
+  assert.deepEqual(last().signals, ["SIGKILL"]);
+});
+
+test("a retiring worker serves until its successor does, and is then drained", () => {
+  const { slot, workers, delays } = filledSlot();
+  workers[0]!.ready();
+  workers[0]!.onReport({ type: "retiring" });
+  assert.equal(workers.length, 2);
+  assert.deepEqual(workers[0]!.orders, ["start"]);
+  workers[1]!.ready();
+  assert.deepEqual(workers[0]!.orders, ["start", "drain"]);
+  workers[0]!.crash();
+  assert.deepEqual(delays, [], "its end is no crash");
+  assert.equal(slot.isServing, true);
+  assert.equal(workers.length, 2);
+});
+
+test("an emptied slot is not filled again", () => {
+  const { clock, slot, workers } = filledSlot();
+  workers[0]!.ready();
+  slot.empty("SIGTERM");
+  assert.deepEqual(workers[0]!.signals, ["SIGTERM"]);
+  workers[0]!.crash();
+  clock.advance(60_000);
+  assert.equal(workers.length, 1);
+  assert.equal(slot.isEmpty, true);
+});
