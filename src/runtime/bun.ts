@@ -4,7 +4,6 @@
  * version frozen into the binary, and tests/unit/runtime.test.ts covers each of them.
  */
 import { createSecureContext } from "node:tls";
-import { constants } from "node:crypto";
 import { getSystemErrorName } from "node:util";
 import {
   AF_INET,
@@ -21,6 +20,7 @@ import {
   TCP_QUICKACK,
 } from "../platform.ts";
 import { libcName, signatures } from "./libc.ts";
+import { cipherItems, contextOptions, protocols } from "./openssl.ts";
 import type {
   Capabilities,
   Failure,
@@ -28,7 +28,6 @@ import type {
   Libc,
   Listener,
   ListenOptions,
-  Protocol,
   Runtime,
   Stream,
   StreamOwner,
@@ -41,7 +40,7 @@ export const name = "bun";
 
 export const capabilities: Capabilities = {
   adoptSockets: true,
-  protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"],
+  protocols,
   chooseProtocols: true,
   ciphers: true,
   preferServerCiphers: true,
@@ -64,19 +63,13 @@ export const self: readonly string[] = Bun.isStandaloneExecutable
 export const libc: Libc = openLibc();
 
 export function createTlsContext(settings: TlsSettings): BunTlsContext {
-  const excluded = exclusions(settings.protocols);
-  refuseUnknownCiphers(settings.ciphers);
+  const ciphers = cipherItems(settings.ciphers).join(":");
   const contexts = settings.certificates.map(({ chain, key }) => {
     const { context } = createSecureContext({
+      ...contextOptions(settings),
       cert: chain,
       key,
-      // With its own roots given, BoringSSL never looks up files in /etc/ssl/certs.
-      ca: [],
-      minVersion: nodeVersion(settings.protocols.at(0)!),
-      maxVersion: nodeVersion(settings.protocols.at(-1)!),
-      secureOptions: excluded,
-      honorCipherOrder: settings.preferServerCiphers,
-      ...(settings.ciphers === "" ? {} : { ciphers: settings.ciphers }),
+      ...(ciphers === "" ? {} : { ciphers }),
     }) as unknown as { context: NativeContext };
     return context;
   });
@@ -336,37 +329,6 @@ function handshakeReason(error: NativeError | undefined): string {
 /** Bun knows no address of a client that reset its connection before it was accepted. */
 function endpoint(address = "0.0.0.0", port = 0): IpEndpoint {
   return { family: address.includes(":") ? 6 : 4, address, port };
-}
-
-function nodeVersion(protocol: Protocol): "TLSv1" | Exclude<Protocol, "TLSv1.0"> {
-  return protocol === "TLSv1.0" ? "TLSv1" : protocol;
-}
-
-/** BoringSSL passes over names which it does not know, as long as one remains. */
-function refuseUnknownCiphers(list: string): void {
-  for (const item of list.split(/[:, ]+/)) {
-    if (!/^[A-Za-z0-9]/.test(item)) continue;
-    try {
-      createSecureContext({ ciphers: item });
-    } catch {
-      throw new Error(`unknown TLS 1.2 cipher ${item}`);
-    }
-  }
-}
-
-/** The versions between the oldest and the newest that are not wanted, as SSL_OP_NO_… bits. */
-function exclusions(protocols: readonly Protocol[]): number {
-  const bits: Record<Protocol, number> = {
-    "TLSv1.0": constants.SSL_OP_NO_TLSv1,
-    "TLSv1.1": constants.SSL_OP_NO_TLSv1_1,
-    "TLSv1.2": constants.SSL_OP_NO_TLSv1_2,
-    "TLSv1.3": constants.SSL_OP_NO_TLSv1_3,
-  };
-  let all = 0;
-  for (const protocol of capabilities.protocols) {
-    if (!protocols.includes(protocol)) all |= bits[protocol];
-  }
-  return all;
 }
 
 function openLibc(): Libc {

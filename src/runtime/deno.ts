@@ -5,21 +5,22 @@
  */
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
-import { ipBytes, ipText } from "../ip.ts";
+import { setOption, SHUT_RDWR } from "../platform.ts";
 import {
-  cInt,
-  readSockaddr,
-  setOption,
-  SHUT_RDWR,
-  SOCKADDR_SIZE,
-  SOL_SOCKET,
-} from "../platform.ts";
-import { type CType, libcName, signatures } from "./libc.ts";
+  type Conn,
+  Deno,
+  libc,
+  type NetAddr,
+  sniResolver,
+  type TlsConn,
+  type TlsListener,
+} from "./deno/api.ts";
+import { cut, descriptors } from "./deno/descriptors.ts";
+import { HOLD, releaseHello } from "./deno/hello.ts";
 import type {
   Capabilities,
   Failure,
   IpEndpoint,
-  Libc,
   Listener,
   ListenOptions,
   Runtime,
@@ -29,64 +30,6 @@ import type {
   TlsFacts,
   TlsSettings,
 } from "./types.ts";
-
-/** The parts of Deno's API that are used here. */
-interface DenoApi {
-  readonly version: { readonly deno: string };
-  readonly build: { readonly standalone: boolean };
-  readonly mainModule: string;
-  execPath(): string;
-  connect(options: { hostname: string; port: number; signal: AbortSignal }): Promise<Conn>;
-  listenTls(options: {
-    hostname: string;
-    port: number;
-    reusePort?: boolean;
-    tcpBacklog?: number;
-    cert?: string;
-    key?: string;
-    [sniResolver]?: (serverName: string) => Promise<{ cert: string; key: string }>;
-  }): TlsListener;
-  dlopen(
-    path: string,
-    symbols: Record<string, { parameters: readonly CType[]; result: "i32" | "pointer" }>,
-  ): { readonly symbols: Record<string, (...values: (number | Uint8Array)[]) => unknown> };
-  readonly UnsafePointerView: new (pointer: unknown) => { getInt32(): number };
-}
-
-interface NetAddr {
-  readonly hostname: string;
-  readonly port: number;
-}
-
-interface Conn {
-  readonly localAddr: NetAddr;
-  readonly remoteAddr: NetAddr;
-  /** Resolves with null at the peer's FIN or close_notify. */
-  read(into: Uint8Array): Promise<number | null>;
-  /** Resolves with how many bytes were taken: often fewer than given. */
-  write(bytes: Uint8Array): Promise<number>;
-  closeWrite(): Promise<void>;
-  close(): void;
-  setNoDelay(on: boolean): void;
-}
-
-interface TlsConn extends Conn {
-  handshake(): Promise<unknown>;
-}
-
-interface TlsListener {
-  readonly addr: NetAddr;
-  accept(): Promise<TlsConn>;
-  close(): void;
-}
-
-/**
- * Undocumented (tried with 2.9.6). It is asked once for each distinct name, in lower case, and ""
- * for a client without SNI; Deno keeps the answer, also a rejection, for ever.
- */
-const sniResolver: unique symbol = Symbol.for("unstableSniResolver");
-
-const Deno = (globalThis as unknown as { readonly Deno: DenoApi }).Deno;
 
 export const name = "deno";
 
@@ -115,7 +58,7 @@ export const self: readonly string[] = Deno.build.standalone ? [Deno.execPath()]
   Deno.mainModule.startsWith("file:") ? fileURLToPath(Deno.mainModule) : Deno.mainModule,
 ];
 
-export const libc: Libc = openLibc();
+export { libc };
 
 /**
  * Deno checks certificates only when it listens, so each is tried on a loopback port that closes
@@ -488,58 +431,6 @@ class DenoStream implements Stream {
   }
 }
 
-/**
- * With a resolver Deno fails a handshake with EWOULDBLOCK when the ClientHello comes in more than
- * one piece, as large ones with post-quantum keys do: it waits for the first piece only (2.9.6).
- * So accepted sockets inherit a low-water mark which keeps them from being readable, and lose it
- * when the whole ClientHello is there. FIN and RST pass the mark.
- */
-const HOLD = { name: "SO_RCVLOWAT", level: SOL_SOCKET, option: 18, value: 16_384 };
-const MSG_PEEK = 2;
-const MSG_DONTWAIT = 0x40;
-/** Milliseconds between two looks; the first is 1. */
-const LONGEST_LOOK_INTERVAL = 64;
-
-const { recv } = dlopen({ recv: ["i32", "buffer", "u64", "i32"] }, "i32");
-const helloBuffer = new Uint8Array(HOLD.value);
-
-async function releaseHello(stream: DenoStream): Promise<void> {
-  const release = (fd: number) => {
-    const size = helloBuffer.length;
-    const length = recv!(fd, helloBuffer, size, MSG_PEEK | MSG_DONTWAIT) as number;
-    const hello = helloBuffer.subarray(0, Math.max(0, length));
-    if (length < size && !isWholeHello(hello)) return false;
-    return setOption(libc, fd, { ...HOLD, value: 1 });
-  };
-  for (
-    let interval = 1;
-    stream.isOpening;
-    interval = Math.min(interval * 2, LONGEST_LOOK_INTERVAL)
-  ) {
-    if (descriptors.with(stream, release) ?? true) return;
-    await new Promise((resolve) => setTimeout(resolve, interval));
-  }
-}
-
-/**
- * RFC 8446 sections 4 and 5.1: a handshake message, in one record or more. True also for what
- * cannot be one, so that rustls refuses it.
- */
-function isWholeHello(bytes: Uint8Array): boolean {
-  if (bytes.length > 0 && bytes[0] !== 0x16) return true;
-  if (bytes.length < 9) return false;
-  const wanted = 4 + (bytes[6]! << 16 | bytes[7]! << 8 | bytes[8]!);
-  let length = 0;
-  let at = 0;
-  while (length < wanted && at + 5 <= bytes.length) {
-    const size = bytes[at + 3]! << 8 | bytes[at + 4]!;
-    if (bytes[at] !== 0x16 || size === 0) return true;
-    length += size;
-    at += 5 + size;
-  }
-  return length >= wanted && at <= bytes.length;
-}
-
 /** Stands in until `accepted` has named the owner. */
 const nobody: StreamOwner = {
   opened() {},
@@ -550,116 +441,6 @@ const nobody: StreamOwner = {
     if (failure) console.error(failure.message);
   },
 };
-
-/**
- * Finds the descriptors which Deno hides, by asking the kernel for the two ends of every small
- * number. Each search remembers all streams it meets, so that many resets do not cost many times
- * all descriptors.
- */
-const descriptors = {
-  byPorts: new Map<number, DenoStream>(),
-  byFd: [] as (DenoStream | undefined)[],
-  highestListener: 0,
-  streams: 0,
-  mostStreams: 0,
-
-  add(stream: DenoStream): void {
-    this.byPorts.set(portKey(stream.local.port, stream.remote.port), stream);
-    this.mostStreams = Math.max(this.mostStreams, ++this.streams);
-  },
-
-  remove(stream: DenoStream): void {
-    const key = portKey(stream.local.port, stream.remote.port);
-    // Clients of different addresses can have the same port.
-    if (this.byPorts.get(key) === stream) this.byPorts.delete(key);
-    if (stream.fd !== -1) this.byFd[stream.fd] = undefined;
-    this.streams--;
-  },
-
-  /** What `act` returns for the stream's descriptor; undefined without a connected one. */
-  with<T>(stream: DenoStream, act: (fd: number) => T): T | undefined {
-    if (stream.fd === -1) this.search(stream);
-    // Deno may have closed the descriptor by itself, and the number may be another's by now.
-    if (stream.fd === -1 || !isSocketOf(stream, socketAt(stream.fd))) return undefined;
-    return act(stream.fd);
-  },
-
-  search(wanted: DenoStream): void {
-    // The kernel gives the lowest free number, so none can be much higher.
-    const end = this.highestListener + this.mostStreams + DESCRIPTOR_MARGIN;
-    for (let fd = 0; fd < end && wanted.fd === -1; fd++) {
-      if (this.byFd[fd]) continue;
-      const socket = socketAt(fd);
-      if (!socket?.peer) continue;
-      const known = this.byPorts.get(portKey(socket.own.port, socket.peer.port));
-      const stream = isSocketOf(wanted, socket) ? wanted : known;
-      if (!stream || !isSocketOf(stream, socket)) continue;
-      stream.fd = fd;
-      this.byFd[fd] = stream;
-    }
-  },
-
-  /** Throws when there is none, which would be a mistake of ours. */
-  ofListener(on: IpEndpoint): number {
-    for (let fd = 0; fd < HIGHEST_LISTENER; fd++) {
-      const socket = socketAt(fd);
-      if (!socket || socket.peer || !sameEndpoint(socket.own, on)) continue;
-      this.highestListener = Math.max(this.highestListener, fd);
-      return fd;
-    }
-    throw new Error(`no descriptor listens on ${on.address} port ${on.port}`);
-  },
-};
-
-/** Transient descriptors, and sockets whose streams have closed but which Deno still holds. */
-const DESCRIPTOR_MARGIN = 256;
-const HIGHEST_LISTENER = 4096;
-
-/**
- * Sends RST and drops what is unsent. Deno's `close` sends FIN, and keeps the descriptor of an
- * unfinished handshake, and of bytes which the peer does not read, until the peer goes.
- */
-function cut(fd: number): void {
-  // To connect to AF_UNSPEC is Linux' way to disconnect TCP. With SO_LINGER and shutdown FIN
-  // would go first, and the peer could take the cut for an orderly end.
-  libc.connect(fd, unspecified, unspecified.length);
-}
-
-/** A `sockaddr` of the family AF_UNSPEC, which is 0. */
-const unspecified = new Uint8Array(16);
-const addressBuffer = new Uint8Array(SOCKADDR_SIZE);
-
-interface Socket {
-  readonly own: IpEndpoint;
-  /** Absent while it is not connected. */
-  readonly peer: IpEndpoint | undefined;
-}
-
-/** The IP socket behind a descriptor. */
-function socketAt(fd: number): Socket | undefined {
-  const own = nameBy(libc.getsockname, fd);
-  return own && { own, peer: nameBy(libc.getpeername, fd) };
-}
-
-function nameBy(call: Libc["getsockname"], fd: number): IpEndpoint | undefined {
-  if (call(fd, addressBuffer, cInt(SOCKADDR_SIZE)) !== 0) return undefined;
-  return readSockaddr(addressBuffer);
-}
-
-function isSocketOf(stream: DenoStream, socket: Socket | undefined): boolean {
-  return socket?.peer !== undefined && sameEndpoint(socket.peer, stream.remote) &&
-    sameEndpoint(socket.own, stream.local);
-}
-
-function sameEndpoint(canonical: IpEndpoint, other: IpEndpoint): boolean {
-  return canonical.port === other.port && canonical.family === other.family &&
-    canonical.address === ipText(ipBytes(other.address));
-}
-
-/** One number for two ports. */
-function portKey(local: number, remote: number): number {
-  return local * 65_536 + remote;
-}
 
 function endpoint({ hostname, port }: NetAddr): IpEndpoint {
   return { family: hostname.includes(":") ? 6 : 4, address: hostname, port };
@@ -712,19 +493,6 @@ function nameOf(error: unknown): string {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function openLibc(): Libc {
-  const calls = dlopen(signatures, "i32") as unknown as Omit<Libc, "errno">;
-  const { __errno_location: location } = dlopen({ __errno_location: [] }, "pointer");
-  // One place for each thread, and this thread never changes.
-  const errno = new Deno.UnsafePointerView(location!());
-  return { ...calls, errno: () => errno.getInt32() };
-}
-
-function dlopen(calls: Record<string, readonly CType[]>, result: "i32" | "pointer") {
-  const symbols = Object.entries(calls).map(([call, parameters]) => [call, { parameters, result }]);
-  return Deno.dlopen(libcName, Object.fromEntries(symbols)).symbols;
 }
 
 type Conforms<T extends Runtime> = T;

@@ -3,7 +3,6 @@
  * absent from Node's documentation; it was read in Node 26.10, which is the version frozen into
  * the executable, and tests/unit/runtime.test.ts covers each of them.
  */
-import { constants } from "node:crypto";
 import type * as Ffi from "node:ffi";
 import * as net from "node:net";
 import { isSea } from "node:sea";
@@ -12,6 +11,7 @@ import * as tls from "node:tls";
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { cInt, SO_LINGER, SOL_SOCKET } from "../platform.ts";
 import { libcName, signatures } from "./libc.ts";
+import { cipherItems, contextOptions, protocols } from "./openssl.ts";
 import type {
   Capabilities,
   Failure,
@@ -19,7 +19,6 @@ import type {
   Libc,
   Listener,
   ListenOptions,
-  Protocol,
   Runtime,
   Stream,
   StreamOwner,
@@ -34,7 +33,7 @@ export const name = "node";
 /** Everything: OpenSSL and libuv leave nothing out. */
 export const capabilities: Capabilities = {
   adoptSockets: true,
-  protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"],
+  protocols,
   chooseProtocols: true,
   ciphers: true,
   preferServerCiphers: true,
@@ -66,21 +65,10 @@ export const libc: Libc = openLibc();
  * names the first cipher which OpenSSL does not know and would leave out without a word.
  */
 export function createTlsContext(settings: TlsSettings): NodeTlsContext {
-  const { certificates, protocols, select } = settings;
+  const { certificates, select } = settings;
+  const ciphers = cipherList(settings);
   const contexts = certificates.map(({ chain, key }) =>
-    tls.createSecureContext({
-      cert: chain,
-      key,
-      // No client certificate is asked for: spares each worker the parsing of all public roots.
-      ca: [],
-      minVersion: nodeVersion(protocols.at(0)!),
-      maxVersion: nodeVersion(protocols.at(-1)!),
-      secureOptions: exclusions(protocols) | constants.SSL_OP_NO_RENEGOTIATION,
-      honorCipherOrder: settings.preferServerCiphers,
-      ciphers: cipherList(settings),
-      // The default is a hash of argv, which differs from worker to worker.
-      sessionIdContext: "stud",
-    })
+    tls.createSecureContext({ ...contextOptions(settings), cert: chain, key, ciphers })
   );
   const options: ServerSocketOptions = {
     isServer: true,
@@ -349,39 +337,12 @@ function endpoint(address = "0.0.0.0", port = 0): IpEndpoint {
   return { family: address.includes(":") ? 6 : 4, address: address.split("%", 1)[0]!, port };
 }
 
-function nodeVersion(protocol: Protocol): tls.SecureVersion {
-  return protocol === "TLSv1.0" ? "TLSv1" : protocol;
-}
-
-/** The versions that are not wanted, as SSL_OP_NO_… bits: there may be gaps. */
-function exclusions(protocols: readonly Protocol[]): number {
-  const bits: Record<Protocol, number> = {
-    "TLSv1.0": constants.SSL_OP_NO_TLSv1,
-    "TLSv1.1": constants.SSL_OP_NO_TLSv1_1,
-    "TLSv1.2": constants.SSL_OP_NO_TLSv1_2,
-    "TLSv1.3": constants.SSL_OP_NO_TLSv1_3,
-  };
-  let all = 0;
-  for (const protocol of capabilities.protocols) {
-    if (!protocols.includes(protocol)) all |= bits[protocol];
-  }
-  return all;
-}
-
-/** OpenSSL accepts three separators, Node one. */
+/** TLS 1.0 and 1.1 need a signature that OpenSSL 3 has below its default security level only. */
 function cipherList({ ciphers, protocols }: TlsSettings): string {
-  const list = ciphers.split(/[:, ]+/).filter((item) => item !== "");
-  const known = new Set(tls.getCiphers());
-  for (const item of list) {
-    // Names of suites have hyphens or underscores, names of groups of suites have neither.
-    if (/^[A-Za-z0-9]+[-_][\w-]+$/.test(item) && !known.has(item.toLowerCase())) {
-      throw new Error(`unknown cipher ${item}`);
-    }
-  }
-  if (list.length === 0) list.push(tls.DEFAULT_CIPHERS);
-  // OpenSSL 3 has no signatures for TLS 1.0 and 1.1 above this level.
-  if (protocols.some((protocol) => protocol < "TLSv1.2")) list.push("@SECLEVEL=0");
-  return list.join(":");
+  const items = cipherItems(ciphers);
+  if (items.length === 0) items.push(tls.DEFAULT_CIPHERS);
+  if (protocols.some((protocol) => protocol < "TLSv1.2")) items.push("@SECLEVEL=0");
+  return items.join(":");
 }
 
 function openLibc(): Libc {
