@@ -96,7 +96,11 @@ function refuseContradictions(on: ReadonlySet<OptionName>): void {
   for (const [name, { choice }] of rows) {
     if (choice === undefined || !on.has(name)) continue;
     const other = chosen.get(choice);
-    if (other) throw new UsageError(`Options --${other} and --${name} are mutually exclusive.`);
+    if (other) {
+      throw new UsageError(
+        `Options --${other} and --${name} are mutually exclusive. Leave one of them out.`,
+      );
+    }
     chosen.set(choice, name);
   }
 }

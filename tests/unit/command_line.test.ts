@@ -154,7 +154,7 @@ test("contradictions are refused in stud's words", () => {
   ] as const;
   for (const [a, b] of pairs) {
     const name = b.split("=")[0];
-    const message = `Options --${a} and --${name} are mutually exclusive.`;
+    const message = `Options --${a} and --${name} are mutually exclusive. Leave one of them out.`;
     refused([`--${a}`, `--${b}`, "a.pem"], message);
     refused([`--${b}`, `--${a}`, "a.pem"], message);
   }
