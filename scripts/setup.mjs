@@ -1,7 +1,7 @@
 // Brings the npm packages when they are not there yet or no longer those of package-lock.json.
 // Plain JavaScript without dependencies: it runs on whatever Node the machine has.
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
 
@@ -22,7 +22,6 @@ if (!existsSync(installed) || readFileSync(installed, "utf8") !== lock) {
   }
   // Deno's own package stands for all platforms; this one is a part of it and has no link.
   const deno = `${root}node_modules/@deno/linux-x64-glibc/deno`;
-  chmodSync(deno, 0o755);
   symlinkSync(deno, `${root}node_modules/.bin/deno`);
   writeFileSync(installed, lock);
 }
