@@ -13,7 +13,7 @@ const MIB = 1024 * 1024;
 /** Far more than the kernel's socket buffers hold on the whole way. */
 const TRANSFER = 128 * MIB;
 /** How much a worker may grow for one stalled connection, over its size after a whole transfer. */
-const MAX_GROWTH = 32 * MIB;
+const MAX_GROWTH = 16 * MIB;
 /** How long the reader sleeps. This wait is the behaviour itself. */
 const STALL = 5_000;
 

@@ -12,6 +12,7 @@ import type { Target } from "../support/target.ts";
 import { backpressure } from "./backpressure.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
+import { hardening } from "./hardening.ts";
 import { integrity } from "./integrity.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
@@ -36,6 +37,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   mistakes,
   usage,
   demo,
+  hardening,
   memory,
 };
 

@@ -10,7 +10,7 @@ import { until } from "../support/until.ts";
 const MIB = 1024 * 1024;
 const REPETITIONS = 300;
 /** How much a worker may grow from that many failures, after a third as many to warm up. */
-const MAX_GROWTH = 24 * MIB;
+const MAX_GROWTH = 12 * MIB;
 
 export const memory: readonly Behaviour[] = [
   {

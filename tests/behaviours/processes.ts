@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { isAlive, socketCount } from "../support/processes.ts";
-import { launchStud, type Stud } from "../support/stud.ts";
+import { launchStud, type LogLine, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
 export const processes: readonly Behaviour[] = [
@@ -33,10 +33,10 @@ export const processes: readonly Behaviour[] = [
         await load.serves(20);
         const victim = stud.workers()[round]!;
         deaths.push(await kill(victim));
-        await until(() => {
-          const now = stud.workers();
-          return now.length === 2 && !now.includes(victim);
-        }, "a new worker");
+        await until(
+          () => started(stud).length === 2 + deaths.length,
+          "the successor of a killed worker serves",
+        );
         await stud.waitForLog(
           (line) => line.event === "worker-exited" && line.pid === victim,
           "the dead worker is reported",
@@ -63,10 +63,7 @@ export const processes: readonly Behaviour[] = [
       if (context.target.adoptSockets) {
         assert.deepEqual(served.map((result) => result.status), new Array(8).fill("fulfilled"));
       }
-      await until(
-        () => stud.logs.filter((line) => line.event === "worker-started").length === 2,
-        "the successor",
-      );
+      await until(() => started(stud).length === 2, "the successor serves");
       await answers(stud);
     },
   },
@@ -156,6 +153,10 @@ export const processes: readonly Behaviour[] = [
     },
   },
 ];
+
+function started(stud: Stud): LogLine[] {
+  return stud.logs.filter((line) => line.event === "worker-started");
+}
 
 /** How many connections the load has open at a time. */
 const LOAD = 8;

@@ -1,0 +1,102 @@
+/** What a worker may do and hold, and where it runs. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { connect } from "node:tls";
+import { exchange } from "../support/client.ts";
+import { type Behaviour, Context } from "../support/context.ts";
+import { until } from "../support/until.ts";
+
+/** Set for the masters that this file starts. */
+const SECRET = "STUD_TEST_SECRET";
+
+/** Descriptors for each process in the test of the limit, and what a worker makes of them. */
+const DESCRIPTORS = 200;
+const CONNECTIONS = (DESCRIPTORS - 64) / 2;
+
+export const hardening: readonly Behaviour[] = [
+  {
+    name: "no thread of a worker can gain privileges",
+    async run(context) {
+      const stud = await context.stud(["-n", "2"], { backend: 1 });
+      for (const pid of stud.workers()) {
+        for (const thread of readdirSync(`/proc/${pid}/task`)) {
+          const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+          assert.match(status, /^NoNewPrivs:\s+1$/m, `thread ${thread}`);
+        }
+      }
+    },
+  },
+  {
+    name: "the master's environment stays with the master",
+    async run(context) {
+      process.env[SECRET] = "known to the master only";
+      const stud = await context.stud([], { backend: 1 });
+      const environment = (pid: number) => readFileSync(`/proc/${pid}/environ`, "utf8");
+      assert.ok(environment(stud.pid).includes(SECRET));
+      assert.ok(!environment(stud.worker()).includes(SECRET));
+    },
+  },
+  {
+    name: "the key is neither in a worker's arguments nor in its environment",
+    async run(context) {
+      const stud = await context.stud([], { backend: 1 });
+      for (const file of ["cmdline", "environ"]) {
+        const text = readFileSync(`/proc/${stud.worker()}/${file}`, "utf8");
+        assert.ok(!text.includes("BEGIN") && !text.includes(".pem"), file);
+      }
+    },
+  },
+  {
+    name: "--pin-workers ties each worker to a core of its own",
+    async run(context) {
+      const stud = await context.stud(["-n", "2", "--pin-workers"], { backend: 1 });
+      const cores = stud.workers().map((pid) =>
+        /^Cpus_allowed_list:\s+(\S+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
+      );
+      assert.ok(cores.every((core) => /^\d+$/.test(core!)), `cores ${cores}`);
+    },
+  },
+  {
+    name: "post-quantum key exchange is there by default",
+    async run(context) {
+      const stud = await context.stud([], { backend: (await context.echo()).port });
+      const client = connect({
+        ...stud.frontend,
+        rejectUnauthorized: false,
+        ecdhCurve: "X25519MLKEM768",
+      });
+      client.end("hello");
+      const answer = await new Promise((resolve, reject) =>
+        client.once("error", reject).once("data", resolve)
+      );
+      assert.equal(String(answer), "hello");
+      const group = client.getEphemeralKeyInfo() as { name?: string } | null;
+      assert.equal(group?.name, "X25519MLKEM768");
+      client.destroy();
+    },
+  },
+  {
+    name: "connections beyond the descriptor limit are reset, told once, and welcome again later",
+    async run(context) {
+      const limit = ["bash", "-c", `ulimit -n ${DESCRIPTORS}; exec "$@"`, "bash"];
+      const command = [...limit, ...context.target.command];
+      const limited = new Context({ ...context.target, command }, context.certificates);
+      try {
+        const stud = await limited.stud([], { backend: (await context.echo()).port });
+        const clients = await Promise.allSettled(
+          Array.from({ length: CONNECTIONS + 20 }, () => limited.tls(stud.frontend)),
+        );
+        const open = clients.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
+        assert.equal(open.length, CONNECTIONS);
+        const told = () => stud.logs.filter((line) => line.event === "connection-limit").length;
+        assert.equal(told(), 1);
+        for (const client of open) client.destroy();
+        const welcome = () => exchange(stud.frontend, "hello").catch(() => undefined);
+        await until(async () => String(await welcome()) === "hello", "a new connection is served");
+        assert.equal(told(), 1);
+      } finally {
+        await limited.cleanUp();
+      }
+    },
+  },
+];
