@@ -67,6 +67,11 @@ async function serve(
     log({ level: "warn", event: "warning", message, facts: {} });
   }
   stopOnSignal(master, log);
+  // No fault of ours may end the parent of all connections.
+  process.on("uncaughtException", (error) => {
+    const message = `internal error: ${error.message}; please report it`;
+    log({ level: "error", event: "internal-error", message, facts: { cause: `${error.stack}` } });
+  });
   await master.start();
 }
 

@@ -81,6 +81,7 @@ export class FrameWriter {
   private isWriting = false;
   /** Messages that were dropped since the count was last taken. */
   private dropped = 0;
+  private emptied: (() => void) | undefined;
 
   constructor(fd: number, maxQueued = 1024 * 1024) {
     this.fd = fd;
@@ -107,6 +108,12 @@ export class FrameWriter {
     return dropped;
   }
 
+  /** Calls back once everything is out. */
+  flush(emptied: () => void): void {
+    this.emptied = emptied;
+    if (!this.isWriting) emptied();
+  }
+
   private enqueue(bytes: Uint8Array): void {
     this.queue.push(bytes);
     this.queuedBytes += bytes.length;
@@ -116,7 +123,7 @@ export class FrameWriter {
   private writeNext(): void {
     const bytes = this.queue[0];
     this.isWriting = bytes !== undefined;
-    if (!bytes) return;
+    if (!bytes) return this.emptied?.();
     write(this.fd, bytes, (error, written) => {
       // The master is gone; the end of standard input tells the worker so.
       if (error) return;

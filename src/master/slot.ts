@@ -71,9 +71,16 @@ export class Slot {
   /** Starts the first worker; successors come by themselves. */
   fill(): void {
     if (this.isClosed) return;
-    const worker = this.events.spawn();
-    this.worker = worker;
     this.changed(false);
+    let worker: SlotWorker;
+    try {
+      worker = this.events.spawn();
+    } catch (error) {
+      this.events.failed(this, `no process can be started (${(error as Error).message})`);
+      this.refill();
+      return;
+    }
+    this.worker = worker;
     worker.onReport = (report) => {
       switch (report.type) {
         case "ready":
@@ -144,13 +151,18 @@ export class Slot {
     }
     this.worker = undefined;
     if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
-    const delay = this.crashes === 0
+    this.changed(false);
+    this.events.exited(this, worker.pid ?? 0, exit, this.refill());
+  }
+
+  /** Starts another worker after the pause, in milliseconds, that is due by now. */
+  private refill(): number {
+    const pause = this.crashes === 0
       ? 0
       : Math.min(FIRST_PAUSE_MS * 2 ** (this.crashes - 1), LONGEST_PAUSE_MS);
     this.crashes++;
-    this.changed(false);
-    this.clock.after(delay, () => this.fill());
-    this.events.exited(this, worker.pid ?? 0, exit, delay);
+    this.clock.after(pause, () => this.fill());
+    return pause;
   }
 
   private changed(isReady: boolean): void {

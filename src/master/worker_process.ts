@@ -27,8 +27,13 @@ export class WorkerProcess {
   onExit: (exit: WorkerExit) => void = () => {};
   isAwaitingPong = false;
   private readonly child: ChildProcess;
+  private readonly open = new Set(["process", "reports"]);
+  private exit: WorkerExit | undefined;
 
-  /** `sockets` are inherited from descriptor 4 on; they stay open in the master. */
+  /**
+   * `sockets` are inherited from descriptor 4 on; they stay open in the master. Throws an Error
+   * when no process can be had.
+   */
   constructor(command: readonly string[], slot: number, sockets: readonly number[]) {
     this.child = spawn(command[0]!, [...command.slice(1), WORKER_WORD, String(slot)], {
       stdio: ["pipe", "ignore", "inherit", "pipe", ...sockets],
@@ -41,7 +46,10 @@ export class WorkerProcess {
       const report = parseReport(value);
       if (report) this.onReport(report);
     });
-    const upward = this.child.stdio[3] as Readable;
+    // Out of descriptors or processes, there is an `error` to come and no channel.
+    this.child.on("error", () => {});
+    const upward = this.child.stdio?.[3] as Readable | undefined;
+    if (this.child.pid === undefined || !upward) throw new Error("fork failed");
     upward.on("data", (bytes: Uint8Array) => {
       try {
         reports.push(bytes);
@@ -51,10 +59,13 @@ export class WorkerProcess {
       }
     });
     upward.on("error", () => {});
+    upward.on("close", () => this.ended("reports"));
     // A write to a worker that has just died; its exit is told by `exit`.
     this.child.stdin!.on("error", () => {});
-    this.child.on("error", () => this.exited({ code: null, signal: null }));
-    this.child.on("exit", (code, signal) => this.exited({ code, signal }));
+    this.child.on("exit", (code, signal) => {
+      this.exit = { code, signal };
+      this.ended("process");
+    });
   }
 
   get pid(): number | undefined {
@@ -69,8 +80,9 @@ export class WorkerProcess {
     this.child.kill(signal);
   }
 
-  private exited(exit: WorkerExit): void {
-    this.onExit(exit);
-    this.onExit = () => {};
+  /** Its exit counts when its last report was read too. */
+  private ended(part: "process" | "reports"): void {
+    this.open.delete(part);
+    if (this.open.size === 0) this.onExit(this.exit!);
   }
 }

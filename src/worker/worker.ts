@@ -32,7 +32,7 @@ export function runWorker(runtime: Runtime): void {
   process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
   process.stdin.on("end", () => process.exit(1));
   process.stdin.on("error", () => process.exit(1));
-  process.on("SIGTERM", () => process.exit(0));
+  process.on("SIGTERM", () => worker.leave());
   // Ctrl-C reaches the whole foreground group; the master decides what it means.
   process.on("SIGINT", () => {});
   // A fault of ours costs the connection that met it, never the worker.
@@ -70,6 +70,11 @@ class Worker {
       case "ping":
         return this.report({ type: "pong" });
     }
+  }
+
+  /** Ends the process as soon as the master has its last words. */
+  leave(): void {
+    this.reports.flush(() => process.exit(0));
   }
 
   internalError(error: unknown): void {
@@ -146,7 +151,7 @@ class Worker {
   }
 
   private leaveWhenEmpty(): void {
-    if (this.isDraining && this.connections!.open === 0) process.exit(0);
+    if (this.isDraining && this.connections!.open === 0) this.leave();
   }
 
   private readonly accepted = (stream: Stream): StreamOwner => {

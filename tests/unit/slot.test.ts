@@ -35,18 +35,22 @@ function filledSlot() {
   const clock = new HandClock();
   const workers: FakeWorker[] = [];
   const delays: number[] = [];
+  const failures: string[] = [];
+  let isRefused = false;
   const slot = new Slot(1, { type: "start" } as StartOrder, {
     spawn: () => {
+      if (isRefused) throw new Error("fork failed");
       workers.push(new FakeWorker());
       return workers.at(-1)!;
     },
     ready: () => {},
     exited: (_slot, _pid, _exit, delay) => delays.push(delay),
-    failed: () => {},
+    failed: (_slot, message) => failures.push(message),
     log: () => {},
   }, clock);
   slot.fill();
-  return { clock, slot, workers, delays, last: () => workers.at(-1)! };
+  const refuse = (refused: boolean) => isRefused = refused;
+  return { clock, slot, workers, delays, failures, refuse, last: () => workers.at(-1)! };
 }
 
 test("a dead worker is replaced at once, then after pauses that double up to 10 s", () => {
@@ -113,6 +117,22 @@ test("a retiring worker serves until its successor does, and is then drained", (
   assert.deepEqual(delays, [], "its end is no crash");
   assert.equal(slot.isServing, true);
   assert.equal(workers.length, 2);
+});
+
+test("a worker that cannot be started is tried again after the same pauses", () => {
+  const { clock, slot, workers, last, refuse, failures } = filledSlot();
+  last().ready();
+  refuse(true);
+  last().crash();
+  clock.advance(0);
+  clock.advance(100);
+  clock.advance(200);
+  assert.equal(failures.length, 3);
+  refuse(false);
+  clock.advance(400);
+  assert.equal(workers.length, 2);
+  last().ready();
+  assert.equal(slot.isServing, true);
 });
 
 test("an emptied slot is not filled again", () => {
