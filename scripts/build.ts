@@ -74,7 +74,8 @@ async function buildDeno(): Promise<void> {
     bundle,
   ], { encoding: "utf8" });
   if (result.status === 0) return done("stud-deno");
-  const reason = /(error: .*)\n/.exec(stripVTControlCharacters(result.stderr))?.[1];
+  const causes = stripVTControlCharacters(result.stderr).split("Stack backtrace")[0]!;
+  const reason = [...causes.matchAll(/^ +\d+: (.+)$|^error: (.+)$/gm)].at(-1)?.[0].trim();
   console.log(
     `dist/stud-deno skipped: deno compile needs denort, which could not be had (${reason}); ` +
       `name one with DENORT_BIN, or run dist/stud-deno.js with deno run`,

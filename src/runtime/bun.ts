@@ -64,11 +64,9 @@ export const libc: Libc = openLibc();
 
 export function createTlsContext(settings: TlsSettings): BunTlsContext {
   const ciphers = cipherItems(settings.ciphers).join(":");
-  const contexts = settings.certificates.map(({ chain, key }) => {
+  const contexts = settings.certificates.map((certificate) => {
     const { context } = createSecureContext({
-      ...contextOptions(settings),
-      cert: chain,
-      key,
+      ...contextOptions(settings, certificate),
       ...(ciphers === "" ? {} : { ciphers }),
     }) as unknown as { context: NativeContext };
     return context;

@@ -67,8 +67,8 @@ export const libc: Libc = openLibc();
 export function createTlsContext(settings: TlsSettings): NodeTlsContext {
   const { certificates, select } = settings;
   const ciphers = cipherList(settings);
-  const contexts = certificates.map(({ chain, key }) =>
-    tls.createSecureContext({ ...contextOptions(settings), cert: chain, key, ciphers })
+  const contexts = certificates.map((certificate) =>
+    tls.createSecureContext({ ...contextOptions(settings, certificate), ciphers })
   );
   const options: ServerSocketOptions = {
     isServer: true,

@@ -4,17 +4,22 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type { Protocol, TlsSettings } from "./types.ts";
+import type { Certificate, Protocol, TlsSettings } from "./types.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/** The settings that all certificates of a context share; the cipher list is left to the adapter. */
-export function contextOptions(settings: TlsSettings): SecureContextOptions {
+/** One certificate in the words of node:tls; the cipher list is left to the adapter. */
+export function contextOptions(
+  settings: TlsSettings,
+  { chain, key }: Certificate,
+): SecureContextOptions {
   return {
+    cert: chain,
+    key,
     // No client certificate is asked for. Without roots of our own, BoringSSL would look for files
     // in /etc/ssl/certs at each handshake, and Node parse all public roots in each worker.
-    ca: [],
+    ca: chain,
     minVersion: nodeVersion(settings.protocols.at(0)!),
     maxVersion: nodeVersion(settings.protocols.at(-1)!),
     secureOptions: exclusions(settings.protocols) | constants.SSL_OP_NO_RENEGOTIATION,
