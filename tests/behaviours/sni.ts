@@ -1,6 +1,6 @@
 /** Which of several certificates a client gets. */
 import assert from "node:assert/strict";
-import {} from "../support/client.ts";
+import { exchange, trusting } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 
 export const sni: readonly Behaviour[] = [
@@ -34,6 +34,16 @@ export const sni: readonly Behaviour[] = [
     name: "a single certificate is served under every name",
     run: (context) =>
       serves(context, ["rsa"], [["localhost", "rsa"], ["other.example", "rsa"], ["", "rsa"]]),
+  },
+  {
+    name: "the chain in the file is sent, so that a client with the root alone can verify",
+    async run(context) {
+      const { ca, chained, a } = context.certificates;
+      for (const files of [[chained], [a, chained]]) {
+        const stud = await context.stud(files, { backend: (await context.echo()).port });
+        assert.equal(String(await exchange(stud.frontend, "hello", trusting(ca))), "hello");
+      }
+    },
   },
 ];
 

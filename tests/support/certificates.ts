@@ -20,6 +20,8 @@ export interface Certificates {
   readonly b: string;
   /** RSA 2048 for localhost. */
   readonly rsa: string;
+  /** EC P-256 for localhost, signed by an intermediate that `ca` signed and the file holds too. */
+  readonly chained: string;
 }
 
 /** Makes them in a directory of their own. */
@@ -28,13 +30,19 @@ export function makeCertificates(): Certificates {
   const file = (name: string) => join(directory, name);
   writeFileSync(file("openssl.cnf"), "[req]\ndistinguished_name = subject\n[subject]\n");
   request(directory, "ca", ["-addext", "basicConstraints=critical,CA:TRUE"]);
-  const leaf = (name: string, names: string, key: readonly string[] = EC) => {
-    const signed = ["-CA", file("ca.crt"), "-CAkey", file("ca.key")];
-    request(directory, name, [...signed, "-addext", `subjectAltName=${names}`], key);
-    writeFileSync(
-      file(`${name}.pem`),
-      readFileSync(file(`${name}.key`), "utf8") + readFileSync(file(`${name}.crt`), "utf8"),
-    );
+  const signedBy = (
+    issuer: string,
+  ) => ["-CA", file(`${issuer}.crt`), "-CAkey", file(`${issuer}.key`)];
+  request(directory, "between", [
+    ...signedBy("ca"),
+    "-addext",
+    "basicConstraints=critical,CA:TRUE",
+  ]);
+  const leaf = (name: string, names: string, key: readonly string[] = EC, issuer = "ca") => {
+    request(directory, name, [...signedBy(issuer), "-addext", `subjectAltName=${names}`], key);
+    const sections = [`${name}.key`, `${name}.crt`, ...(issuer === "ca" ? [] : [`${issuer}.crt`])];
+    const text = sections.map((section) => readFileSync(file(section), "utf8")).join("");
+    writeFileSync(file(`${name}.pem`), text);
     return file(`${name}.pem`);
   };
   return {
@@ -45,6 +53,7 @@ export function makeCertificates(): Certificates {
     a2: leaf("a2", "DNS:a.example"),
     b: leaf("b", "DNS:b.example"),
     rsa: leaf("rsa", "DNS:localhost,IP:127.0.0.1", RSA),
+    chained: leaf("chained", "DNS:localhost", EC, "between"),
   };
 }
 
