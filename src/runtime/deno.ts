@@ -43,9 +43,14 @@ export const capabilities: Capabilities = {
   tlsFacts: false,
 };
 
-/** Deno tells neither the version of rustls nor that of its cryptography library. */
+/** Deno does not tell what it was built with; this was read in the binary of the pinned version. */
+const BUILT_WITH: Readonly<Record<string, string>> = {
+  "2.9.6": "rustls 0.23.40 with aws-lc-rs 1.16.3",
+};
+
 export function versions(): { runtime: string; tls: string } {
-  return { runtime: `Deno ${Deno.version.deno}`, tls: "rustls with aws-lc" };
+  const { deno } = Deno.version;
+  return { runtime: `Deno ${deno}`, tls: BUILT_WITH[deno] ?? "rustls" };
 }
 
 /** A compiled binary carries its flags with it; `--unstable-net` is for `reusePort`. */

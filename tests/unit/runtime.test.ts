@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import { generate } from "selfsigned";
@@ -61,6 +61,15 @@ test("tells its name, versions and command", () => {
   assert.match(runtime.versions().runtime, /^[A-Z][A-Za-z.]+ \d+\.\d+\.\d+/);
   assert.match(runtime.versions().tls, /^[A-Za-z]+/);
   assert.equal(runtime.self[0], process.execPath);
+});
+
+test("what the adapter says of Deno's TLS library stands in Deno's binary", () => {
+  if (name !== "deno") return;
+  const [, rustls, awsLc] = /^rustls (\S+) with aws-lc-rs (\S+)$/.exec(runtime.versions().tls)!;
+  const binary = readFileSync(process.execPath);
+  for (const crate of [`rustls-${rustls}/`, `aws-lc-rs-${awsLc}/`]) {
+    assert.ok(binary.includes(crate), crate);
+  }
 });
 
 test("libc tells the reason of a failure", () => {
