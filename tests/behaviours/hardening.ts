@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:tls";
 import { exchange } from "../support/client.ts";
 import { type Behaviour, Context } from "../support/context.ts";
+import type { LogLine } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 /** Set for the masters that this file starts. */
@@ -88,12 +89,12 @@ export const hardening: readonly Behaviour[] = [
         );
         const open = clients.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
         assert.equal(open.length, CONNECTIONS);
-        const told = () => stud.logs.filter((line) => line.event === "connection-limit").length;
-        assert.equal(told(), 1);
+        const isLimit = (line: LogLine) => line.event === "connection-limit";
+        await stud.waitForLog(isLimit, "the limit is told");
         for (const client of open) client.destroy();
         const welcome = () => exchange(stud.frontend, "hello").catch(() => undefined);
         await until(async () => String(await welcome()) === "hello", "a new connection is served");
-        assert.equal(told(), 1);
+        assert.equal(stud.logs.filter(isLimit).length, 1);
       } finally {
         await limited.cleanUp();
       }
