@@ -97,6 +97,17 @@ export const peers: readonly Behaviour[] = [
       },
     }))
   ),
+  ...(["--write-proxy", "--write-proxy-v2"] as const).map((option): Behaviour => ({
+    name: `nginx learns the client's true address from ${option}`,
+    needs: ["curl", "nginx"],
+    async run(context) {
+      const nginx = await startNginx(context, "proxy_protocol");
+      const stud = await context.stud([option], { backend: nginx.endpoint });
+      const url = `https://${endpointText(stud.frontend)}/address`;
+      const { stdout, stderr } = await curl(context, ["--interface", "127.0.0.78", url]);
+      assert.equal(stdout, "127.0.0.78", stderr);
+    },
+  })),
 ];
 
 /** The frontends' addresses are not in the certificate, its name is. */
@@ -117,7 +128,10 @@ function curl(context: Context, args: readonly string[]) {
 }
 
 /** nginx with a directory that it serves and takes uploads into. */
-async function startNginx(context: Context): Promise<{ endpoint: Endpoint; directory: string }> {
+async function startNginx(
+  context: Context,
+  listenOption: "" | "proxy_protocol" = "",
+): Promise<{ endpoint: Endpoint; directory: string }> {
   const directory = mkdtempSync(join(context.certificates.directory, "nginx-"));
   chmodSync(directory, 0o777);
   const endpoint = await freeEndpoint();
@@ -131,10 +145,11 @@ async function startNginx(context: Context): Promise<{ endpoint: Endpoint; direc
     http {
       access_log off; ${temporary}
       server {
-        listen ${endpointText(endpoint)};
+        listen ${endpointText(endpoint)} ${listenOption};
         root ${directory};
         client_max_body_size 0;
         dav_methods PUT;
+        location = /address { return 200 $proxy_protocol_addr; }
       }
     }`,
   );
