@@ -19,7 +19,9 @@ export interface ConnectionFailure {
 
 /** The handshake broke off: the client left, or does not speak our TLS. */
 export function handshakeFailed(failure: Failure): ConnectionFailure {
-  return unlessInternal(failure, "client", "handshake-failed");
+  const isHttp = /^http request$/i.test(failure.message);
+  const message = isHttp ? "plain HTTP was sent to the TLS port" : failure.message;
+  return unlessInternal({ ...failure, message }, "client", "handshake-failed");
 }
 
 /** The client vanished before both directions had ended. */

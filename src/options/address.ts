@@ -1,5 +1,5 @@
 import type { IpEndpoint } from "../runtime/types.ts";
-import { ipFamily } from "../ip.ts";
+import { ipFamily, unmapped } from "../ip.ts";
 import type { Address } from "./config.ts";
 
 /**
@@ -35,10 +35,13 @@ export function formatAddress(address: Address): string {
   return `[${address.host}]:${address.port}`;
 }
 
-/** `192.0.2.1:80` or `[2001:db8::1]:80`, as people write them in logs. */
+/**
+ * `192.0.2.1:80` or `[2001:db8::1]:80`, as people write them in logs; an IPv4 peer of a dual-stack
+ * socket is shown as the former.
+ */
 export function formatEndpoint(endpoint: IpEndpoint): string {
-  const host = endpoint.family === 6 ? `[${endpoint.address}]` : endpoint.address;
-  return `${host}:${endpoint.port}`;
+  const address = unmapped(endpoint.address);
+  return `${address.includes(":") ? `[${address}]` : address}:${endpoint.port}`;
 }
 
 /** The right form, with the user's own values where they can be told apart. */

@@ -63,4 +63,6 @@ test("addresses are written with brackets, endpoints as people write them", () =
   assert.equal(formatAddress({ host: "::1", port: 80 }), "[::1]:80");
   assert.equal(formatEndpoint({ family: 4, address: "192.0.2.1", port: 80 }), "192.0.2.1:80");
   assert.equal(formatEndpoint({ family: 6, address: "::1", port: 80 }), "[::1]:80");
+  const mapped = { family: 6, address: "::ffff:192.0.2.1", port: 80 } as const;
+  assert.equal(formatEndpoint(mapped), "192.0.2.1:80");
 });

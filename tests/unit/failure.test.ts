@@ -1,0 +1,39 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import {
+  backendLost,
+  backendUnreachable,
+  clientLost,
+  handshakeFailed,
+} from "../../src/connection/failure.ts";
+
+const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
+
+test("a failed connect is told by its errno", () => {
+  const of = (code: string) => text(backendUnreachable({ code, message: "" }));
+  assert.equal(of("ECONNREFUSED"), "backend backend-refused");
+  assert.equal(of("ETIMEDOUT"), "backend backend-timeout");
+  assert.equal(of("EHOSTUNREACH"), "backend backend-unreachable");
+  assert.equal(of("EADDRNOTAVAIL"), "internal backend-no-ports");
+  assert.equal(of("ERR_INTERNAL"), "internal internal-error");
+});
+
+test("who was lost is to blame, unless it was our own mistake", () => {
+  const reset = { code: "ECONNRESET", message: "reset" };
+  const thrown = { code: "ERR_INTERNAL", message: "x is undefined" };
+  assert.equal(text(clientLost(reset)), "client client-reset");
+  assert.equal(text(backendLost(reset)), "backend backend-reset");
+  assert.equal(text(handshakeFailed(reset)), "client handshake-failed");
+  for (const classify of [clientLost, backendLost, handshakeFailed]) {
+    assert.deepEqual(classify(thrown), {
+      source: "internal",
+      code: "internal-error",
+      cause: "x is undefined",
+    });
+  }
+});
+
+test("plain HTTP is called by its name", () => {
+  const failure = { code: "EPROTO", message: "http request" };
+  assert.equal(handshakeFailed(failure).cause, "plain HTTP was sent to the TLS port");
+});
