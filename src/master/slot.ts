@@ -26,7 +26,8 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 /** A worker that served this long was healthy: the next crash counts as the first. */
 const HEALTHY_AFTER_MS = 60_000;
-const START_LIMIT_MS = 10_000;
+/** Thousands of certificates take their time. */
+const START_LIMIT_MS = 60_000;
 
 /** A place for one worker, which is filled again whenever its worker goes. */
 export class Slot {

@@ -50,7 +50,9 @@ export function behaviours(target: Target): void {
   after(() => removeCertificates(certificates));
   const context = () => new Context(target, certificates);
   const all = Object.entries(themes).flatMap(([theme, behaviours]) =>
-    behaviours.map((behaviour) => ({ ...behaviour, name: `${theme}: ${behaviour.name}` }))
+    behaviours
+      .filter(({ appliesTo }) => !appliesTo || appliesTo(target))
+      .map((behaviour) => ({ ...behaviour, name: `${theme}: ${behaviour.name}` }))
   );
   describe(target.name, { concurrency: 4 }, () => {
     for (const behaviour of all) if (!behaviour.alone) register(behaviour, context);

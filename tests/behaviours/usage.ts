@@ -1,5 +1,7 @@
 /** What the program tells about itself and about a configuration. */
 import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
 import { runStud } from "../support/stud.ts";
 
@@ -51,6 +53,22 @@ export const usage: readonly Behaviour[] = [
       const output = await prints(context, "--default-config");
       assert.match(output, /^backend = /m);
       assert.match(output, /^#/m);
+    },
+  },
+  {
+    name: "no file in the working directory and no variable for the runtime changes an executable",
+    appliesTo: ({ name }) => name === "dist-stud" || name === "dist-stud-node",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "intrusive-"));
+      const intruder = join(directory, "intruder.cjs");
+      writeFileSync(intruder, 'console.log("intruder");');
+      writeFileSync(join(directory, "bunfig.toml"), `preload = ["${intruder}"]`);
+      writeFileSync(join(directory, ".env"), `NODE_OPTIONS=--require=${intruder}`);
+      const surroundings = `cd ${directory}; NODE_OPTIONS=--require=${intruder} exec "$@"`;
+      const command = ["bash", "-c", surroundings, "bash", ...context.target.command];
+      const { code, stdout } = await runStud({ ...context.target, command }, ["-V"]);
+      assert.match(stdout, /^stud [^\n]+\n$/);
+      assert.equal(code, 0);
     },
   },
 ];

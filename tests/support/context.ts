@@ -14,6 +14,8 @@ export interface Behaviour {
   readonly name: string;
   /** Programs without which it cannot be tried. */
   readonly needs?: readonly Peer[];
+  /** Targets of which it cannot be asked are left out. */
+  readonly appliesTo?: (target: Target) => boolean;
   /** It measures time or memory, so nothing else may run beside it. */
   readonly alone?: boolean;
   run(context: Context): Promise<void>;
