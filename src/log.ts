@@ -3,7 +3,7 @@
  * writes all of them, so that lines never mix and a worker needs no descriptor for them.
  */
 import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
-import { writeSync } from "node:fs";
+import { LineWriter } from "./line_writer.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -19,24 +19,38 @@ export interface LogEntry {
 
 export type Log = (entry: LogEntry) => void;
 
+export interface OpenLog extends Log {
+  /** Fulfilled when all is written that can be; call it before the process ends. */
+  flush(): Promise<void>;
+}
+
 /** The least level that is written at `--log-level` 0, 1 and 2. */
 export const lowestLevel = ["error", "info", "debug"] as const;
 
 /** Standard error as the destination, in text or one JSON object a line. */
-export function openLog(level: 0 | 1 | 2, format: "text" | "json"): Log {
+export function openLog(level: 0 | 1 | 2, format: "text" | "json"): OpenLog {
   const render = format === "json" ? jsonLine : textLine;
+  const stderr = new LineWriter(2);
   configureSync({
-    sinks: { stderr: (record) => writeLine(render(record)) },
+    sinks: { stderr: (record) => stderr.write(render(record)) },
     loggers: [
       { category: "stud", lowestLevel: levelName(lowestLevel[level]), sinks: ["stderr"] },
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
     ],
   });
   const logger = getLogger("stud");
-  return ({ level, event, message, facts }) => {
+  const log = ({ level, event, message, facts }: LogEntry) => {
     // The template is ours and the message a value in it: a brace sent by a client stays a brace.
     logger[level]("{message}", { ...facts, event, message });
   };
+  stderr.onDropped = (lines) =>
+    log({
+      level: "error",
+      event: "log-dropped",
+      message: `${lines} lines were lost, because nobody read the log fast enough`,
+      facts: { lines },
+    });
+  return Object.assign(log, { flush: () => stderr.flush() });
 }
 
 function levelName(level: LogLevel): LogRecord["level"] {
@@ -76,12 +90,4 @@ function printable(text: string): string {
     /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
-}
-
-function writeLine(line: string): void {
-  try {
-    writeSync(2, `${line}\n`);
-  } catch {
-    // A full or closed log must not stop the service; there is no other place to tell it.
-  }
 }

@@ -1,7 +1,7 @@
 import process from "node:process";
 import { UsageError } from "./errors.ts";
 import type { Demo } from "./demo/demo.ts";
-import { type Log, openLog } from "./log.ts";
+import { type OpenLog, openLog } from "./log.ts";
 import { Master } from "./master/master.ts";
 import { prepare } from "./master/prepare.ts";
 import { parseCommandLine } from "./options/command_line.ts";
@@ -75,7 +75,7 @@ async function serve(
   await master.start();
 }
 
-function stopOnSignal(master: Master, log: Log): void {
+function stopOnSignal(master: Master, log: OpenLog): void {
   let isStopping = false;
   const stop = async (signal: string) => {
     if (isStopping) return;
@@ -88,6 +88,7 @@ function stopOnSignal(master: Master, log: Log): void {
     });
     await master.stop();
     log({ level: "info", event: "stopped", message: "all workers have ended", facts: {} });
+    await log.flush();
     process.exit(0);
   };
   process.on("SIGTERM", () => stop("SIGTERM"));
