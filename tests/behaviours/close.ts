@@ -259,7 +259,7 @@ export const close: readonly Behaviour[] = [
   {
     name: "a half-closed connection that is not silent outlives --half-close-timeout",
     run: (context) => {
-      const args = ["--half-close-timeout=0.6"];
+      const args = ["--half-close-timeout=2"];
       return ends(context, { args, expect: [] }, async ({ stud, backend }) => {
         const client = await context.tls(stud.frontend);
         client.end("question");
@@ -267,15 +267,15 @@ export const close: readonly Behaviour[] = [
         await readAll(server);
         const answer = readAll(client);
         let sent = 0;
-        // Three times the limit, a word every sixth of it.
+        // More than twice the limit, a word every tenth of it.
         await within(
           new Promise<void>((done) => {
             const timer = setInterval(() => {
               server.write(".");
-              if (++sent < 18) return;
+              if (++sent < 24) return;
               clearInterval(timer);
               done();
-            }, 100);
+            }, 200);
           }),
           "a slow answer",
         );
