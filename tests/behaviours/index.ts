@@ -20,6 +20,7 @@ import { mistakes } from "./mistakes.ts";
 import { peers } from "./peers.ts";
 import { prefix } from "./prefix.ts";
 import { processes } from "./processes.ts";
+import { resumption } from "./resumption.ts";
 import { sni } from "./sni.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
@@ -31,6 +32,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   processes,
   peers,
   sni,
+  resumption,
   versions,
   prefix,
   logging,
