@@ -25,7 +25,7 @@ export interface OpenLog extends Log {
 }
 
 /** The least level that is written at `--log-level` 0, 1 and 2. */
-export const lowestLevel = ["error", "info", "debug"] as const;
+const lowestLevel = ["error", "info", "debug"] as const;
 
 /** Standard error as the destination, in text or one JSON object a line. */
 export function openLog(level: 0 | 1 | 2, format: "text" | "json"): OpenLog {

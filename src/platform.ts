@@ -15,14 +15,12 @@ export const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
-export const SO_ERROR = 4;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
-export const TCP_DEFER_ACCEPT = 9;
 export const TCP_QUICKACK = 12;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
@@ -38,11 +36,6 @@ export function cInt(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, littleEndian);
   return bytes;
-}
-
-/** The int in the first four bytes, in the machine's byte order. */
-export function readCInt(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, littleEndian);
 }
 
 /** `struct sockaddr_in` (16 bytes) or `sockaddr_in6` (28 bytes). */

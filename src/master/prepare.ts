@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { parseBundle, validityWarning } from "../certificates/pem.ts";
-import { certificateSelector } from "../certificates/sni.ts";
 import type { NamedCertificate } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Config } from "../options/config.ts";
@@ -61,18 +60,18 @@ function tryTls(
   config: Config,
   certificates: readonly NamedCertificate[],
 ): void {
-  const { protocols, ciphers, preferServerCiphers } = config;
+  const { protocols, preferServerCiphers } = config;
+  const create = (certificate: NamedCertificate, ciphers: string) => {
+    const settings = { protocols, ciphers, preferServerCiphers, select: () => 0 };
+    runtime.createTlsContext({ ...settings, certificates: [certificate] });
+  };
   for (const [index, certificate] of certificates.entries()) {
-    attempt(config.pemFiles[index] ?? "certificate", "use another certificate or key", () => {
-      const plain = { protocols, ciphers: "", preferServerCiphers };
-      runtime.createTlsContext({ certificates: [certificate], select: () => 0, ...plain });
-    });
+    const file = config.pemFiles[index] ?? "certificate";
+    attempt(file, "use another certificate or key", () => create(certificate, ""));
   }
-  if (ciphers === "") return;
-  attempt("--ciphers", "see openssl-ciphers(1) for the form of the list", () => {
-    const select = certificateSelector(certificates);
-    runtime.createTlsContext({ certificates, select, protocols, ciphers, preferServerCiphers });
-  });
+  if (config.ciphers === "") return;
+  const remedy = "see openssl-ciphers(1) for the form of the list";
+  attempt("--ciphers", remedy, () => create(certificates[0]!, config.ciphers));
 }
 
 function attempt(what: string, remedy: string, action: () => void): void {

@@ -8,7 +8,6 @@ import { getSystemErrorName } from "node:util";
 import {
   AF_INET,
   AF_INET6,
-  cInt,
   EINPROGRESS,
   IPPROTO_TCP,
   setOption,
@@ -16,11 +15,11 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   sockaddr,
-  TCP_NODELAY,
   TCP_QUICKACK,
 } from "../platform.ts";
 import { libcName, signatures } from "./libc.ts";
-import { cipherItems, contextOptions, protocols } from "./openssl.ts";
+import { nobody } from "./nobody.ts";
+import { cipherItems, contextOptions, protocols, tlsFacts } from "./openssl.ts";
 import type {
   Capabilities,
   Failure,
@@ -113,13 +112,12 @@ export function listen(options: ListenOptions): Listener {
 
 /**
  * `Bun.connect` to an address cannot be given up while it is pending, so the socket is made here
- * and handed over (UNDOCUMENTED: `fd`), which `terminate` ends at any time.
+ * and handed over (UNDOCUMENTED: `fd`), which `terminate` ends at any time. Bun sets TCP_NODELAY.
  */
 export function connect(backend: IpEndpoint, owner: StreamOwner): Stream {
   const family = backend.family === 4 ? AF_INET : AF_INET6;
   const fd = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failedStream(owner, backend, libc.errno());
-  libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, on, 4);
   const address = sockaddr(backend);
   if (libc.connect(fd, address, address.length) < 0) {
     const errno = libc.errno();
@@ -136,7 +134,7 @@ export function connect(backend: IpEndpoint, owner: StreamOwner): Stream {
 }
 
 class BunStream implements Stream {
-  owner!: StreamOwner;
+  owner: StreamOwner = nobody;
   native: NativeSocket | undefined;
   remoteEndpoint: IpEndpoint | undefined;
   failure: Failure | undefined;
@@ -203,15 +201,8 @@ class BunStream implements Stream {
   tls(): TlsFacts {
     const native = this.native;
     if (!native || !this.isTls) return {};
-    const serverName = native.getServername();
     const cipher = native.getCipher()?.name;
-    const version = native.getTLSVersion();
-    return {
-      ...(serverName ? { serverName } : {}),
-      ...(cipher ? { cipher } : {}),
-      ...(version ? { version } : {}),
-      ...(native.alpnProtocol ? { alpn: native.alpnProtocol } : {}),
-    };
+    return tlsFacts(native.getServername(), native.getTLSVersion(), cipher, native.alpnProtocol);
   }
 
   /** The kernel has room again. */
@@ -341,8 +332,6 @@ function openLibc(): Libc {
     errno: () => read.i32(symbols.__errno_location!(), 0),
   };
 }
-
-const on = cInt(1);
 
 interface BunTlsContext extends TlsContext {
   readonly contexts: readonly NativeContext[];

@@ -11,7 +11,8 @@ import * as tls from "node:tls";
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { cInt, SO_LINGER, SOL_SOCKET } from "../platform.ts";
 import { libcName, signatures } from "./libc.ts";
-import { cipherItems, contextOptions, protocols } from "./openssl.ts";
+import { nobody } from "./nobody.ts";
+import { cipherItems, contextOptions, protocols, tlsFacts } from "./openssl.ts";
 import type {
   Capabilities,
   Failure,
@@ -215,15 +216,9 @@ class NodeStream implements Stream {
   tls(): TlsFacts {
     const { socket } = this;
     if (!(socket instanceof SecureSocket)) return {};
-    const version = socket.getProtocol();
     // Without a handle, after close, it answers undefined, against its type.
-    const cipher = (socket.getCipher() as { name?: string } | undefined)?.name;
-    return {
-      ...(socket.servername ? { serverName: socket.servername } : {}),
-      ...(version ? { version } : {}),
-      ...(cipher ? { cipher } : {}),
-      ...(socket.alpnProtocol ? { alpn: socket.alpnProtocol } : {}),
-    };
+    const cipher = socket.getCipher() as { name?: string } | undefined;
+    return tlsFacts(socket.servername, socket.getProtocol(), cipher?.name, socket.alpnProtocol);
   }
 }
 
@@ -391,15 +386,6 @@ const STOP_AT_ONCE = 1;
 
 /** `struct linger`: on, no time, so that closing sends RST. */
 const cutOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
-
-/** Owns a stream which the core refused by throwing. */
-const nobody: StreamOwner = {
-  opened() {},
-  received() {},
-  writable() {},
-  ended() {},
-  closed() {},
-};
 
 interface NodeTlsContext extends TlsContext {
   readonly options: ServerSocketOptions;

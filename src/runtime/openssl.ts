@@ -4,7 +4,7 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type { Certificate, Protocol, TlsSettings } from "./types.ts";
+import type { Certificate, Protocol, TlsFacts, TlsSettings } from "./types.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
@@ -48,6 +48,21 @@ export function cipherItems(list: string): string[] {
     }
   }
   return items;
+}
+
+/** The facts without those that are unknown or unused, for which both libraries have several words. */
+export function tlsFacts(
+  serverName: string | false | null | undefined,
+  version: string | null | undefined,
+  cipher: string | null | undefined,
+  alpn: string | false | null | undefined,
+): TlsFacts {
+  return {
+    ...(serverName ? { serverName } : {}),
+    ...(version ? { version } : {}),
+    ...(cipher ? { cipher } : {}),
+    ...(alpn ? { alpn } : {}),
+  };
 }
 
 function nodeVersion(protocol: Protocol): SecureVersion {

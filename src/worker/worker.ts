@@ -6,6 +6,7 @@ import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts"
 import type { Frontend, Order, Report, StartOrder } from "../control/messages.ts";
 import type { LogEntry } from "../log.ts";
 import { listenerOptions } from "../platform.ts";
+import { nobody } from "../runtime/nobody.ts";
 import type {
   Listener,
   ListenOn,
@@ -171,7 +172,7 @@ class Worker {
       );
     }
     queueMicrotask(() => stream.reset());
-    return turnedAway;
+    return nobody;
   };
 
   private events(): ConnectionEvents {
@@ -247,15 +248,6 @@ class Worker {
     this.reports.send(report);
   }
 }
-
-/** Owns the streams beyond the limit, which are reset before anything can happen on them. */
-const turnedAway: StreamOwner = {
-  opened() {},
-  received() {},
-  writable() {},
-  ended() {},
-  closed() {},
-};
 
 /** RLIMIT_NOFILE of this process. */
 function descriptorLimit(): number {
