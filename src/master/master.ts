@@ -107,6 +107,8 @@ export class Master {
       pid,
     });
     this.release(slot);
+    // Its successor knows nothing of the queues that the last worker served for others.
+    for (const orphan of this.slots) if (orphan.adopter === slot) orphan.adopter = undefined;
     if (!this.started || !this.slots.every((each) => each.isServing)) return;
     const frontends = this.frontends.map(({ endpoint }) => formatEndpoint(endpoint)).join(" ");
     const workers = this.slots.length;
@@ -155,6 +157,8 @@ export class Master {
   private findAdopter(orphan: Slot): void {
     const adopter = this.slots.find((slot) => slot.isServing);
     if (!adopter) return;
+    // An adopter that hangs itself finds this when it goes on.
+    this.release(orphan);
     orphan.adopter = adopter;
     adopter.send({ type: "adopt", slot: orphan.number });
     const message = `is away; worker ${adopter.number} serves its queue as well`;

@@ -80,6 +80,19 @@ export const processes: readonly Behaviour[] = [
     },
   },
   {
+    name: "a queue whose adopter dies is adopted again",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const stud = await echoing(context, ["-n", "2"]);
+      const [hanging, adopter] = stud.workers();
+      process.kill(hanging!, "SIGSTOP");
+      await stud.waitForLog((line) => line.event === "slot-adopted", "the adoption");
+      await kill(adopter!);
+      const all = Array.from({ length: 24 }, () => answers(stud));
+      assert.deepEqual(await Promise.all(all), new Array(24).fill("hello"));
+    },
+  },
+  {
     name: "a worker that dies again and again is started ever later, and its slot is still served",
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
