@@ -36,14 +36,31 @@ export function unmapped(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
 }
 
+/** The 4 bytes inside an IPv4-mapped address, or the bytes themselves. */
+export function unmappedBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.length === 16 && isMapped(bytes) ? bytes.subarray(12) : bytes;
+}
+
+/** The 16 bytes of the IPv4-mapped form of an IPv4 address; those of an IPv6 one unchanged. */
+export function mapped(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === 16) return bytes;
+  const wide = new Uint8Array(16);
+  wide.fill(0xff, 10, 12);
+  wide.set(bytes, 12);
+  return wide;
+}
+
 function ipv4Bytes(text: string): Uint8Array | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
+  // A leading zero means octal to some parsers and decimal to others: refused.
+  const parts = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/.exec(
+    text,
+  );
+  if (!parts) return undefined;
   const bytes = new Uint8Array(4);
-  for (const [i, part] of parts.entries()) {
-    // A leading zero means octal to some parsers and decimal to others: refused.
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[i] = Number(part);
+  for (let i = 0; i < 4; i++) {
+    const part = Number(parts[i + 1]);
+    if (part > 255) return undefined;
+    bytes[i] = part;
   }
   return bytes;
 }

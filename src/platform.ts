@@ -18,6 +18,9 @@ export const SO_REUSEADDR = 2;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const IPPROTO_IP = 0;
+/** The port is chosen at connect, so that two connections to different peers may share one. */
+export const IP_BIND_ADDRESS_NO_PORT = 24;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
@@ -51,8 +54,9 @@ export function sockaddr(endpoint: IpEndpoint): Uint8Array {
 /** Room for any address that {@link readSockaddr} understands. */
 export const SOCKADDR_SIZE = 28;
 
-/** The endpoint in a sockaddr, or undefined for another family than IPv4 and IPv6. */
+/** The endpoint in a sockaddr, or undefined for an empty one or one that is not IPv4 or IPv6. */
 export function readSockaddr(bytes: Uint8Array): IpEndpoint | undefined {
+  if (bytes.length === 0) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const family = view.getUint16(0, littleEndian);
   if (family === AF_INET) {

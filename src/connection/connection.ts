@@ -57,6 +57,8 @@ export class Connections {
 
 export interface ConnectionSettings {
   readonly backend: IpEndpoint;
+  /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
+  readonly backendSources: readonly IpEndpoint[];
   readonly prefix: PrefixKind;
   /** All in seconds. */
   readonly handshakeTimeout: number;
@@ -184,7 +186,8 @@ export class Connection implements StreamOwner {
     const { runtime, settings, handshakes, connects } = this.all;
     handshakes.stop(this);
     this.phase = "connecting";
-    this.backend = runtime.connect(settings.backend, this);
+    const source = settings.backendSources[this.id % settings.backendSources.length];
+    this.backend = runtime.connect(settings.backend, this, source);
     connects.start(this);
     if (settings.prefix !== "none") {
       const { remote, local } = this.client;

@@ -1,5 +1,5 @@
 /** What is written to the backend before the client's first byte. */
-import { ipBytes, ipFamily, ipText, unmapped } from "../ip.ts";
+import { ipBytes, ipText, mapped, unmappedBytes } from "../ip.ts";
 import type { PrefixKind } from "../options/config.ts";
 import { AF_INET, AF_INET6 } from "../platform.ts";
 import type { IpEndpoint, TlsFacts } from "../runtime/types.ts";
@@ -28,7 +28,20 @@ export function prefixBytes(
   }
 }
 
-const PP2_SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
+const PP2_SIGNATURE = Uint8Array.of(
+  0x0d,
+  0x0a,
+  0x0d,
+  0x0a,
+  0,
+  0x0d,
+  0x0a,
+  0x51,
+  0x55,
+  0x49,
+  0x54,
+  0x0a,
+);
 const PP2_VERSION_2_PROXY = 0x21;
 const PP2_TCP_OVER_IPV4 = 0x11;
 const PP2_TCP_OVER_IPV6 = 0x21;
@@ -39,13 +52,18 @@ const PP2_SUBTYPE_SSL_VERSION = 0x21;
 const PP2_SUBTYPE_SSL_CIPHER = 0x23;
 const PP2_CLIENT_SSL = 0x01;
 /** Not zero: no client certificate was verified. */
-const PP2_VERIFY_NONE = [0, 0, 0, 1];
+const PP2_VERIFY_NONE = Uint8Array.of(0, 0, 0, 1);
+/** A name, token or label of TLS is no longer than this. */
+const MAX_TEXT = 255;
 
 const utf8 = new TextEncoder();
 
 function writeIp(client: IpEndpoint): Uint8Array {
-  const address = ipBytes(plainAddress(client));
-  return Uint8Array.of(address.length === 4 ? AF_INET : AF_INET6, ...address);
+  const address = unmappedBytes(ipBytes(client.address));
+  const prefix = new Uint8Array(1 + address.length);
+  prefix[0] = address.length === 4 ? AF_INET : AF_INET6;
+  prefix.set(address, 1);
+  return prefix;
 }
 
 /** At most 104 bytes, within the 107 that section 2.1 lets a receiver reserve. */
@@ -58,56 +76,82 @@ function proxyV1(client: IpEndpoint, frontend: IpEndpoint): Uint8Array {
 
 function proxyV2(client: IpEndpoint, frontend: IpEndpoint, tls: TlsFacts): Uint8Array {
   const [source, destination] = sameFamily(client, frontend);
-  const body = [
-    ...source,
-    ...destination,
-    ...uint16(client.port),
-    ...uint16(frontend.port),
-    ...textTlv(PP2_TYPE_ALPN, tls.alpn),
-    ...textTlv(PP2_TYPE_AUTHORITY, tls.serverName),
-    ...sslTlv(tls),
-  ];
-  return Uint8Array.of(
-    ...PP2_SIGNATURE,
-    PP2_VERSION_2_PROXY,
-    source.length === 4 ? PP2_TCP_OVER_IPV4 : PP2_TCP_OVER_IPV6,
-    ...uint16(body.length),
-    ...body,
-  );
+  const header = new Writer();
+  header.bytes(PP2_SIGNATURE);
+  header.byte(PP2_VERSION_2_PROXY);
+  header.byte(source.length === 4 ? PP2_TCP_OVER_IPV4 : PP2_TCP_OVER_IPV6);
+  header.counted(() => {
+    header.bytes(source);
+    header.bytes(destination);
+    header.uint16(client.port);
+    header.uint16(frontend.port);
+    textTlv(header, PP2_TYPE_ALPN, tls.alpn);
+    textTlv(header, PP2_TYPE_AUTHORITY, tls.serverName);
+    // Section 2.2.6: PP2_CLIENT_SSL demands the version.
+    if (tls.version) sslTlv(header, tls);
+  });
+  return header.written();
 }
 
-/** Section 2.2.6: PP2_CLIENT_SSL demands the version, so without one there is no SSL TLV at all. */
-function sslTlv(tls: TlsFacts): number[] {
-  const version = textTlv(PP2_SUBTYPE_SSL_VERSION, tls.version);
-  if (version.length === 0) return [];
-  const cipher = textTlv(PP2_SUBTYPE_SSL_CIPHER, tls.cipher);
-  return tlv(PP2_TYPE_SSL, [PP2_CLIENT_SSL, ...PP2_VERIFY_NONE, ...version, ...cipher]);
+function sslTlv(header: Writer, tls: TlsFacts): void {
+  header.byte(PP2_TYPE_SSL);
+  header.counted(() => {
+    header.byte(PP2_CLIENT_SSL);
+    header.bytes(PP2_VERIFY_NONE);
+    textTlv(header, PP2_SUBTYPE_SSL_VERSION, tls.version);
+    textTlv(header, PP2_SUBTYPE_SSL_CIPHER, tls.cipher);
+  });
 }
 
-/** Left out when unknown, and when longer than a name, token or label of TLS can be. */
-function textTlv(type: number, text: string | undefined): number[] {
-  if (!text) return [];
+/** Left out when unknown, and when longer than it can be. */
+function textTlv(header: Writer, type: number, text: string | undefined): void {
+  if (!text || text.length > MAX_TEXT) return;
   const value = utf8.encode(text);
-  return value.length > 255 ? [] : tlv(type, value);
+  if (value.length > MAX_TEXT) return;
+  header.byte(type);
+  header.counted(() => header.bytes(value));
 }
 
-function tlv(type: number, value: Iterable<number> & ArrayLike<number>): number[] {
-  return [type, ...uint16(value.length), ...value];
-}
+/** Puts a header together; every connection has one, so it makes no lists of numbers. */
+class Writer {
+  /** More than four texts with their addresses and tags can fill. */
+  private static readonly room = new Uint8Array(2048);
+  private length = 0;
 
-function uint16(value: number): [number, number] {
-  return [value >> 8, value & 0xff];
+  byte(value: number): void {
+    Writer.room[this.length++] = value;
+  }
+
+  uint16(value: number): void {
+    this.byte(value >> 8);
+    this.byte(value & 0xff);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    Writer.room.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** What `content` writes, with its length of 2 bytes before it. */
+  counted(content: () => void): void {
+    const start = this.length;
+    this.length += 2;
+    content();
+    const end = this.length;
+    this.length = start;
+    this.uint16(end - start - 2);
+    this.length = end;
+  }
+
+  written(): Uint8Array {
+    return Writer.room.slice(0, this.length);
+  }
 }
 
 /** Both addresses with 4 bytes, or both with 16. */
 function sameFamily(a: IpEndpoint, b: IpEndpoint): [Uint8Array, Uint8Array] {
-  const plain = [plainAddress(a), plainAddress(b)] as const;
-  const wide = plain.some((address) => ipFamily(address) === 6);
-  const bytes = (address: string) =>
-    ipBytes(wide && ipFamily(address) === 4 ? `::ffff:${address}` : address);
-  return [bytes(plain[0]), bytes(plain[1])];
-}
-
-function plainAddress(endpoint: IpEndpoint): string {
-  return unmapped(ipText(ipBytes(endpoint.address)));
+  const first = unmappedBytes(ipBytes(a.address));
+  const second = unmappedBytes(ipBytes(b.address));
+  if (first.length === second.length) return [first, second];
+  return [mapped(first), mapped(second)];
 }

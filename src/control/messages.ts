@@ -20,6 +20,7 @@ export interface StartOrder {
   readonly config: Config;
   readonly certificates: readonly NamedCertificate[];
   readonly backend: IpEndpoint;
+  readonly backendSources: readonly IpEndpoint[];
   readonly frontends: readonly Frontend[];
   /** Numeric ids to become once everything is open; absent: stay who we are. */
   readonly user?: Ids;

@@ -35,7 +35,7 @@ export class Master {
    * address cannot be had.
    */
   constructor(runtime: Runtime, prepared: Prepared, log: Log, user?: Ids) {
-    const { config, endpoints, certificates, backend } = prepared;
+    const { config, endpoints, certificates, backend, backendSources } = prepared;
     this.runtime = runtime;
     this.log = log;
     const opened = endpoints.map((endpoint) => {
@@ -59,6 +59,7 @@ export class Master {
         config,
         certificates,
         backend,
+        backendSources,
         frontends: this.frontends,
         ...(user ? { user } : {}),
       };
@@ -92,7 +93,7 @@ export class Master {
 
   private slot(number: number, order: StartOrder): Slot {
     return new Slot(number, order, {
-      spawn: () => new WorkerProcess(this.runtime.self, number, this.sockets),
+      spawn: () => new WorkerProcess(this.runtime, number, this.sockets),
       ready: (slot) => this.slotReady(slot),
       exited: (slot, pid, exit, delay) => this.workerExited(slot, pid, exit, delay),
       failed: (slot, message) => this.workerFailed(slot, message),

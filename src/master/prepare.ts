@@ -4,6 +4,7 @@ import type { NamedCertificate } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Config } from "../options/config.ts";
 import type { IpEndpoint, Runtime } from "../runtime/types.ts";
+import { checkSource } from "./sockets.ts";
 import { resolve } from "./resolve.ts";
 
 /** A configuration with everything looked up that it names. */
@@ -11,6 +12,7 @@ export interface Prepared {
   readonly config: Config;
   readonly certificates: readonly NamedCertificate[];
   readonly backend: IpEndpoint;
+  readonly backendSources: readonly IpEndpoint[];
   readonly endpoints: readonly IpEndpoint[];
   /** Single lines for the operator. */
   readonly warnings: readonly string[];
@@ -27,6 +29,9 @@ export async function prepare(
 ): Promise<Prepared> {
   tryTls(runtime, config, certificates);
   const [backend] = await resolve(runtime.libc, config.backend, "--backend");
+  const backendSources = config.backendSources.map((address) =>
+    checkSource(runtime.libc, address, backend!)
+  );
   const endpoints: IpEndpoint[] = [];
   for (const frontend of config.frontends) {
     endpoints.push(...await resolve(runtime.libc, frontend, "--frontend"));
@@ -35,7 +40,7 @@ export async function prepare(
   const warnings = config.pemFiles.flatMap((file, i) =>
     validityWarning(certificates[i]!, file, now) ?? []
   );
-  return { config, certificates, backend: backend!, endpoints, warnings };
+  return { config, certificates, backend: backend!, backendSources, endpoints, warnings };
 }
 
 function readBundle(file: string): NamedCertificate {

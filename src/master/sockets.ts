@@ -5,6 +5,7 @@
  */
 import { getSystemErrorName } from "node:util";
 import { UsageError } from "../errors.ts";
+import { ipFamily } from "../ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import {
   AF_INET,
@@ -45,6 +46,27 @@ export function openListeners(
     if (libc.listen(fd, settings.backlog) !== 0) refuse(libc, endpoint);
     return fd;
   });
+}
+
+/**
+ * The endpoint from which the backend will be connected. Throws a UsageError when it cannot be:
+ * better now than at each connection.
+ */
+export function checkSource(libc: Libc, address: string, backend: IpEndpoint): IpEndpoint {
+  const source: IpEndpoint = { family: ipFamily(address) === 4 ? 4 : 6, address, port: 0 };
+  if (source.family !== backend.family) {
+    throw new UsageError(
+      `--backend-source: ${address} cannot reach ${formatEndpoint(backend)}; ` +
+        `give an IPv${backend.family} address`,
+    );
+  }
+  const fd = libc.socket(source.family === 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bytes = sockaddr(source);
+  const isBound = libc.bind(fd, bytes, bytes.length) === 0;
+  const reason = isBound ? "" : remedy(getSystemErrorName(-libc.errno()));
+  libc.close(fd);
+  if (!isBound) throw new UsageError(`--backend-source: ${address}: ${reason}`);
+  return source;
 }
 
 function openBound(libc: Libc, endpoint: IpEndpoint, shared: boolean): number {

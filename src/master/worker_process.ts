@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { frame, FrameReader, MAX_FRAME_UP } from "../control/channel.ts";
 import { type Order, parseReport, type Report } from "../control/messages.ts";
+import type { Runtime } from "../runtime/types.ts";
 import { WORKER_WORD } from "../worker/command_line.ts";
 
 export interface WorkerExit {
@@ -34,13 +35,18 @@ export class WorkerProcess {
    * `sockets` are inherited from descriptor 4 on; they stay open in the master. Throws an Error
    * when no process can be had.
    */
-  constructor(command: readonly string[], slot: number, sockets: readonly number[]) {
-    this.child = spawn(command[0]!, [...command.slice(1), WORKER_WORD, String(slot)], {
+  constructor(
+    { self, workerEnvironment }: Pick<Runtime, "self" | "workerEnvironment">,
+    slot: number,
+    sockets: readonly number[],
+  ) {
+    const inherited = ENVIRONMENT.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    });
+    this.child = spawn(self[0]!, [...self.slice(1), WORKER_WORD, String(slot)], {
       stdio: ["pipe", "ignore", "inherit", "pipe", ...sockets],
-      env: Object.fromEntries(ENVIRONMENT.flatMap((name) => {
-        const value = process.env[name];
-        return value === undefined ? [] : [[name, value]];
-      })),
+      env: { ...Object.fromEntries(inherited), ...workerEnvironment },
     });
     const reports = new FrameReader(MAX_FRAME_UP, (value) => {
       const report = parseReport(value);

@@ -1,7 +1,12 @@
 import type { Capabilities, Protocol, Runtime } from "../runtime/types.ts";
 
 /** What an option can need of a build: a capability that is on or off, or one TLS version. */
-export type Need = "chooseProtocols" | "ciphers" | "preferServerCiphers" | Protocol;
+export type Need =
+  | "backendSource"
+  | "chooseProtocols"
+  | "ciphers"
+  | "preferServerCiphers"
+  | Protocol;
 
 /** The builds by name, each with what it lacks and why. */
 const builds: Record<
@@ -13,6 +18,7 @@ const builds: Record<
   deno: {
     title: "Deno",
     lacks: {
+      backendSource: "Deno cannot choose the local address",
       ciphers: "rustls has a fixed list",
       preferServerCiphers: "rustls has a fixed order",
       chooseProtocols: "rustls offers TLSv1.2 and TLSv1.3, always both",
@@ -30,6 +36,7 @@ export function buildTitle(name: Runtime["name"]): string {
 /** True when these capabilities, which are the truth about the running build, meet the need. */
 export function meets(capabilities: Capabilities, need: Need): boolean {
   switch (need) {
+    case "backendSource":
     case "chooseProtocols":
     case "ciphers":
     case "preferServerCiphers":

@@ -126,6 +126,7 @@ function toConfig(settings: Settings, pemFiles: readonly string[], runtime: Buil
   return {
     frontends: [settings.frontend],
     backend: settings.backend,
+    backendSources: settings["backend-source"],
     pemFiles,
     workers: settings.workers === "auto"
       ? Math.min(availableParallelism(), 1024)

@@ -15,6 +15,8 @@ export type PrefixKind = "none" | "write-ip" | "proxy-v1" | "proxy-v2";
 export interface Config {
   readonly frontends: readonly Address[];
   readonly backend: Address;
+  /** Numeric addresses from which the backend is connected in turn; empty: the system chooses. */
+  readonly backendSources: readonly string[];
   readonly pemFiles: readonly string[];
   /** 1 or more. */
   readonly workers: number;

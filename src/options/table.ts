@@ -2,6 +2,7 @@
  * The one table of options. The command line, `--help`, `--default-config` and the README's table
  * are made from it; the types of the settings are inferred from it.
  */
+import { ipFamily } from "../ip.ts";
 import type { Protocol } from "../runtime/types.ts";
 import { parseAddress, parseHostAddress } from "./address.ts";
 import type { Need } from "./builds.ts";
@@ -50,6 +51,14 @@ export const options = {
     default: "[127.0.0.1]:8000",
     help: "Where the decrypted bytes go.",
     parse: parseHostAddress,
+  },
+  "backend-source": {
+    group: "Sockets",
+    argument: "ADDRESS,…",
+    default: "",
+    help: "Connect to the backend from these addresses in turn: each has some 28,000 ports.",
+    parse: ipAddresses,
+    needs: { need: "backendSource", unless: "" },
   },
   "backlog": {
     group: "Sockets",
@@ -260,6 +269,17 @@ function integer(least: number, most: number): (text: string) => number {
 function positive(text: string, form: RegExp, remedy: string): number {
   if (form.test(text) && Number(text) > 0) return Number(text);
   throw new RangeError(`${JSON.stringify(text)} is not a positive number; give ${remedy}`);
+}
+
+function ipAddresses(text: string): readonly string[] {
+  const addresses = text.split(/[, ]+/).filter((address) => address !== "");
+  for (const address of addresses) {
+    if (ipFamily(address) !== 0) continue;
+    throw new RangeError(
+      `${JSON.stringify(address)} is not an IP address; write it as in 192.0.2.1,192.0.2.2`,
+    );
+  }
+  return addresses;
 }
 
 function workers(text: string): number | "auto" {

@@ -9,17 +9,22 @@ import {
   AF_INET,
   AF_INET6,
   EINPROGRESS,
+  IP_BIND_ADDRESS_NO_PORT,
+  IPPROTO_IP,
   IPPROTO_TCP,
+  readSockaddr,
   setOption,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   sockaddr,
+  SOCKADDR_SIZE,
   TCP_QUICKACK,
 } from "../platform.ts";
 import { libcName, signatures } from "./libc.ts";
 import { nobody } from "./nobody.ts";
 import { cipherItems, contextOptions, protocols, tlsFacts } from "./openssl.ts";
+import { EARLY_BYTES } from "./types.ts";
 import type {
   Capabilities,
   Failure,
@@ -38,6 +43,7 @@ import type {
 export const name = "bun";
 
 export const capabilities: Capabilities = {
+  backendSource: true,
   adoptSockets: true,
   protocols,
   chooseProtocols: true,
@@ -58,6 +64,8 @@ export function versions(): { runtime: string; tls: string } {
 export const self: readonly string[] = Bun.isStandaloneExecutable
   ? [process.execPath]
   : [process.execPath, Bun.main];
+
+export const workerEnvironment = {};
 
 export const libc: Libc = openLibc();
 
@@ -85,7 +93,7 @@ export function listen(options: ListenOptions): Listener {
     socket: {
       ...streamHandlers,
       open(native) {
-        const stream = new BunStream(native, true);
+        const stream = new BunStream(native, true, socketName(libc.getpeername, native.fd));
         native.data = stream;
         stream.owner = options.accepted(stream);
       },
@@ -114,11 +122,12 @@ export function listen(options: ListenOptions): Listener {
  * `Bun.connect` to an address cannot be given up while it is pending, so the socket is made here
  * and handed over (UNDOCUMENTED: `fd`), which `terminate` ends at any time. Bun sets TCP_NODELAY.
  */
-export function connect(backend: IpEndpoint, owner: StreamOwner): Stream {
+export function connect(backend: IpEndpoint, owner: StreamOwner, source?: IpEndpoint): Stream {
   const family = backend.family === 4 ? AF_INET : AF_INET6;
   const fd = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failedStream(owner, backend, libc.errno());
-  const address = sockaddr(backend);
+  if (source) bindTo(fd, source);
+  const address = backendAddress(backend);
   if (libc.connect(fd, address, address.length) < 0) {
     const errno = libc.errno();
     if (errno !== EINPROGRESS) {
@@ -126,20 +135,25 @@ export function connect(backend: IpEndpoint, owner: StreamOwner): Stream {
       return failedStream(owner, backend, errno);
     }
   }
-  const stream = new BunStream(undefined, false);
+  const stream = new BunStream(undefined, false, address);
   stream.owner = owner;
-  stream.remoteEndpoint = backend;
   Bun.connect({ fd, allowHalfOpen: true, data: stream, socket: backendHandlers });
   return stream;
 }
 
+/** The queue of all streams that hold no byte, which is most of them. */
+const NOTHING: Uint8Array[] = [];
+Object.freeze(NOTHING);
+
 class BunStream implements Stream {
   owner: StreamOwner = nobody;
   native: NativeSocket | undefined;
-  remoteEndpoint: IpEndpoint | undefined;
+  /** A `sockaddr`, kept because Bun forgets the peer when the socket closes. */
+  readonly peer: Uint8Array;
   failure: Failure | undefined;
   /** Bytes which `write` took and the kernel did not: one chunk, seldom more. */
-  queue: Uint8Array[] = [];
+  queue = NOTHING;
+  earlyBytes = 0;
   isOpen = false;
   isTls: boolean;
   isBlocked = false;
@@ -147,19 +161,19 @@ class BunStream implements Stream {
   hasEnded = false;
   isGivenUp = false;
 
-  constructor(native: NativeSocket | undefined, isTls: boolean) {
+  constructor(native: NativeSocket | undefined, isTls: boolean, peer: Uint8Array) {
     this.native = native;
     this.isTls = isTls;
-    // Bun forgets the peer's address when the socket closes.
-    if (native) this.remoteEndpoint = endpoint(native.remoteAddress, native.remotePort);
+    this.peer = peer;
   }
 
   get remote(): IpEndpoint {
-    return this.remoteEndpoint!;
+    return readSockaddr(this.peer) ?? UNKNOWN;
   }
 
   get local(): IpEndpoint {
-    return endpoint(this.native?.localAddress, this.native?.localPort);
+    const address = this.native && socketName(libc.getsockname, this.native.fd);
+    return address && readSockaddr(address) || UNKNOWN;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -169,7 +183,9 @@ class BunStream implements Stream {
       if (taken === bytes.length || taken < 0) return true;
       bytes = bytes.subarray(taken);
     }
+    if (this.queue === NOTHING) this.queue = [];
     this.queue.push(bytes);
+    if (!this.isOpen && (this.earlyBytes += bytes.length) <= EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
   }
@@ -185,7 +201,7 @@ class BunStream implements Stream {
   finish(): void {
     if (this.isFinishing) return;
     this.isFinishing = true;
-    if (this.isOpen && this.queue.length === 0) this.native?.shutdown();
+    if (this.isOpen && this.queue.length === 0) this.end();
   }
 
   close(): void {
@@ -196,6 +212,12 @@ class BunStream implements Stream {
   reset(): void {
     this.isGivenUp = true;
     this.native?.terminate();
+  }
+
+  /** Everything is out. After the peer's end, Bun alone would wait for one more event. */
+  private end(): void {
+    this.native?.shutdown();
+    if (this.hasEnded) this.native?.close();
   }
 
   tls(): TlsFacts {
@@ -210,16 +232,15 @@ class BunStream implements Stream {
     while (this.queue.length > 0) {
       const bytes = this.queue[0]!;
       const taken = this.native!.write(bytes);
-      if (taken < 0) {
-        this.queue.length = 0;
-      } else if (taken < bytes.length) {
+      if (taken < 0) break;
+      if (taken < bytes.length) {
         this.queue[0] = bytes.subarray(taken);
         return;
-      } else {
-        this.queue.shift();
       }
+      this.queue.shift();
     }
-    if (this.isFinishing) this.native!.shutdown();
+    this.queue = NOTHING;
+    if (this.isFinishing) this.end();
     if (this.isBlocked) {
       this.isBlocked = false;
       this.owner.writable(this);
@@ -249,7 +270,7 @@ const streamHandlers = {
       stream.hasEnded = true;
       stream.owner.ended(stream);
     }
-    stream.queue.length = 0;
+    stream.queue = NOTHING;
     stream.owner.closed(stream, closeReason(stream, error));
   },
   /** A handler threw: only this stream is ended for it. */
@@ -285,6 +306,8 @@ const backendHandlers = {
 function connected(stream: BunStream): void {
   if (stream.isOpen) return;
   stream.isOpen = true;
+  // The prefix and the client's first bytes leave in one segment.
+  if (stream.queue.length > 1) stream.queue = [Buffer.concat(stream.queue)];
   stream.owner.opened(stream);
 }
 
@@ -298,9 +321,8 @@ function closeReason(stream: BunStream, error: NativeError | undefined): Failure
 
 /** A backend stream that could not even begin to connect. */
 function failedStream(owner: StreamOwner, backend: IpEndpoint, errno: number): Stream {
-  const stream = new BunStream(undefined, false);
+  const stream = new BunStream(undefined, false, backendAddress(backend));
   stream.owner = owner;
-  stream.remoteEndpoint = backend;
   const code = getSystemErrorName(-errno);
   queueMicrotask(() =>
     stream.owner.closed(stream, stream.isGivenUp ? undefined : { code, message: `connect ${code}` })
@@ -315,10 +337,40 @@ function handshakeReason(error: NativeError | undefined): string {
   return error.message.split(":").at(-1)!.replaceAll("_", " ").toLowerCase();
 }
 
-/** Bun knows no address of a client that reset its connection before it was accepted. */
-function endpoint(address = "0.0.0.0", port = 0): IpEndpoint {
-  return { family: address.includes(":") ? 6 : 4, address, port };
+const nameBuffer = new Uint8Array(SOCKADDR_SIZE);
+const nameLength = new Int32Array(1);
+const nameLengthBytes = new Uint8Array(nameLength.buffer);
+
+/**
+ * A `sockaddr` by one call, where Bun's properties for address and port make one each. Empty for a
+ * client that reset its connection before it was accepted.
+ */
+function socketName(call: Libc["getpeername"], fd: number): Uint8Array {
+  nameLength[0] = SOCKADDR_SIZE;
+  const length = call(fd, nameBuffer, nameLengthBytes) === 0 ? nameLength[0] : 0;
+  return nameBuffer.slice(0, length);
 }
+
+/** A bind that fails (a source lost since the start) lets the system choose. */
+function bindTo(fd: number, source: IpEndpoint): void {
+  setOption(libc, fd, { level: IPPROTO_IP, option: IP_BIND_ADDRESS_NO_PORT, value: 1 });
+  const address = sockaddr(source);
+  libc.bind(fd, address, address.length);
+}
+
+let lastBackend: IpEndpoint | undefined;
+let lastAddress: Uint8Array = new Uint8Array();
+
+/** Nearly every connection goes to the same backend. */
+function backendAddress(backend: IpEndpoint): Uint8Array {
+  if (backend !== lastBackend) {
+    lastBackend = backend;
+    lastAddress = sockaddr(backend);
+  }
+  return lastAddress;
+}
+
+const UNKNOWN: IpEndpoint = { family: 4, address: "0.0.0.0", port: 0 };
 
 function openLibc(): Libc {
   const table: Record<string, { args: readonly string[]; returns: string }> = {
@@ -344,10 +396,6 @@ type NativeError = Error & { code?: string };
 interface NativeSocket {
   data: BunStream;
   readonly fd: number;
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
-  readonly localAddress: string | undefined;
-  readonly localPort: number | undefined;
   readonly alpnProtocol: string | false | null;
   write(bytes: Uint8Array): number;
   pause(): void;

@@ -11,29 +11,34 @@ import {
   Deno,
   libc,
   type NetAddr,
+  readInto,
   sniResolver,
   type TlsConn,
   type TlsListener,
+  writeFrom,
 } from "./deno/api.ts";
-import { cut, descriptors } from "./deno/descriptors.ts";
+import { Gatherer, plainSizes, ReadBuffer, tlsSizes } from "./deno/buffers.ts";
+import { cut, descriptors, send } from "./deno/descriptors.ts";
 import { HOLD, releaseHello } from "./deno/hello.ts";
-import type {
-  Capabilities,
-  Failure,
-  IpEndpoint,
-  Listener,
-  ListenOptions,
-  Runtime,
-  Stream,
-  StreamOwner,
-  TlsContext,
-  TlsFacts,
-  TlsSettings,
+import {
+  type Capabilities,
+  EARLY_BYTES,
+  type Failure,
+  type IpEndpoint,
+  type Listener,
+  type ListenOptions,
+  type Runtime,
+  type Stream,
+  type StreamOwner,
+  type TlsContext,
+  type TlsFacts,
+  type TlsSettings,
 } from "./types.ts";
 
 export const name = "deno";
 
 export const capabilities: Capabilities = {
+  backendSource: false,
   adoptSockets: false,
   protocols: ["TLSv1.2", "TLSv1.3"],
   chooseProtocols: false,
@@ -64,6 +69,8 @@ export const self: readonly string[] = Deno.build.standalone ? [Deno.execPath()]
 ];
 
 export { libc };
+
+export const workerEnvironment = {};
 
 /**
  * Deno checks certificates only when it listens, so each is tried on a loopback port that closes
@@ -113,19 +120,20 @@ export function listen(options: ListenOptions): Listener {
 
 export function connect(backend: IpEndpoint, owner: StreamOwner): Stream {
   const nowhere = { family: backend.family, address: backend.family === 4 ? "0.0.0.0" : "::" };
-  const stream = new DenoStream(backend, { ...nowhere, port: 0 }, PLAIN_CHUNK);
+  const stream = new DenoStream(backend, { ...nowhere, port: 0 }, true);
   stream.owner = owner;
   void stream.dial();
   return stream;
 }
 
-/** Room for a stream's first bytes, and all that an idle one holds. */
-const SMALL_CHUNK = 4096;
-/** One TLS record (RFC 8446 section 5.1): Deno never reads more than one at a time. */
-const TLS_CHUNK = 16_384;
-const PLAIN_CHUNK = 65_536;
-/** Large buffers of each size that wait for their next use. */
-const SPARE_BUFFERS = 32;
+/**
+ * So many bytes a stream may bring before all others get their turn; each read counts extra. It is
+ * a timer that lets them: after `setImmediate` Deno goes on for many rounds without a look at the
+ * sockets.
+ */
+const TURN = 2_097_152;
+const READ_COST = 4096;
+const SEARCH_AT_WRITE = 2;
 /** Milliseconds until accepting goes on after it failed, mostly for want of descriptors. */
 const ACCEPT_PAUSE = 50;
 
@@ -159,7 +167,7 @@ async function acceptAll(
   while (state.open) {
     try {
       const conn = await listener.accept();
-      const stream = new DenoStream(endpoint(conn.remoteAddr), endpoint(conn.localAddr), TLS_CHUNK);
+      const stream = new DenoStream(endpoint(conn.remoteAddr), endpoint(conn.localAddr), false);
       void stream.handshake(conn, options.accepted);
       if (hasResolver(options.tls.settings)) void releaseHello(stream);
     } catch (error) {
@@ -180,33 +188,44 @@ class DenoStream implements Stream {
   local: IpEndpoint;
   /** Where {@link descriptors} found this stream, or -1. */
   fd = -1;
+  readonly #isPlain: boolean;
   #phase: "opening" | "open" | "closed" = "opening";
   #conn: Conn | undefined = undefined;
   #dialing: AbortController | undefined = undefined;
   #failure: Failure | undefined = undefined;
 
   #paused = false;
-  /** A `#pull` runs, or the input has ended and none may run again. */
+  /** A read is on its way, or a chunk is being handed over. */
   #pulling = false;
   #ended = false;
   /** Bytes at the start of the buffer that `received` has not had yet. */
   #held = 0;
-  #small: Uint8Array | undefined = undefined;
-  #large: Uint8Array | undefined = undefined;
+  readonly #buffer: ReadBuffer;
   /** How many bytes came last. */
   #received = 0;
-  readonly #largest: number;
+  /** What was read since the event loop last had its turn. */
+  #turn = 0;
 
   readonly #queue: Uint8Array[] = [];
+  /** How many bytes of the first of the queue are with the kernel. */
+  #sent = 0;
+  /** Bytes that `write` took before the stream was open. */
+  #early = 0;
+  #gathered: Gatherer | undefined = undefined;
+  /** `write` has answered false, and `writable` is due. */
+  #stopped = false;
+  /** Writes that met nothing on its way before them. */
+  #writes = 0;
   /** A write or the final `closeWrite` is on its way, or the output has ended. */
   #pushing = false;
   #finishing = false;
   #finished = false;
 
-  constructor(remote: IpEndpoint, local: IpEndpoint, largest: number) {
+  constructor(remote: IpEndpoint, local: IpEndpoint, isPlain: boolean) {
     this.remote = remote;
     this.local = local;
-    this.#largest = largest;
+    this.#isPlain = isPlain;
+    this.#buffer = new ReadBuffer(isPlain ? plainSizes : tlsSizes);
   }
 
   get isOpening(): boolean {
@@ -244,8 +263,11 @@ class DenoStream implements Stream {
 
   write(bytes: Uint8Array): boolean {
     if (this.#phase === "closed" || this.#finishing) return true;
-    if (bytes.length === 0) return this.#queue.length === 0;
+    if (this.#phase === "opening") return this.#writeEarly(bytes);
+    if (bytes.length === 0) return !this.#stopped;
+    if (this.#isPlain && this.#sendNow(bytes)) return true;
     this.#queue.push(bytes);
+    this.#stopped = true;
     this.#push();
     return false;
   }
@@ -256,7 +278,11 @@ class DenoStream implements Stream {
 
   resume(): void {
     this.#paused = false;
-    if (this.#phase === "open" && !this.#pulling) void this.#pull();
+    if (this.#phase !== "open" || this.#pulling || this.#ended) return;
+    if (this.#held === 0) return this.#pull();
+    // `resume` must not call `received` from within itself.
+    this.#pulling = true;
+    queueMicrotask(this.#handOver);
   }
 
   finish(): void {
@@ -268,7 +294,9 @@ class DenoStream implements Stream {
   close(): void {
     if (this.#phase === "closed") return;
     // Without it Deno sends close_notify, and keeps the descriptor until the peer has read all.
-    if (this.#conn) descriptors.with(this, (fd) => libc.shutdown(fd, SHUT_RDWR));
+    if (this.#conn && (!this.#isPlain || this.#isWriting)) {
+      descriptors.with(this, (fd) => libc.shutdown(fd, SHUT_RDWR));
+    }
     this.#close(undefined);
   }
 
@@ -290,92 +318,133 @@ class DenoStream implements Stream {
   #open(): void {
     if (this.#phase === "closed") return;
     this.#phase = "open";
+    if (this.#gathered) this.#queue.unshift(this.#gathered.all());
+    this.#gathered = undefined;
     this.#tell("opened");
     this.#push();
     if (!this.#paused) this.resume();
   }
 
-  async #pull(): Promise<void> {
+  #pull(): void {
     this.#pulling = true;
-    const conn = this.#conn!;
-    // `resume` must not call `received` from within itself.
-    await null;
-    while (this.#phase === "open" && !this.#paused) {
-      if (this.#held === 0) {
-        this.#held = await this.#read(conn);
-        if (this.#held === 0) return;
-        continue;
-      }
-      this.#received = this.#held;
-      this.#held = 0;
-      try {
-        this.owner.received(this, this.#buffer().subarray(0, this.#received));
-      } catch (error) {
-        this.#threw(error);
-      }
-    }
-    this.#pulling = false;
+    const into = this.#buffer.next(this.#received);
+    readInto(this.#conn!, into).then(this.#onRead, this.#onReadFailed);
   }
 
-  /** The number of bytes read; 0 when there will be no more. */
-  async #read(conn: Conn): Promise<number> {
-    this.#resize();
-    try {
-      const count = await conn.read(this.#buffer());
-      if (count !== null) return count;
-    } catch (error) {
-      // FIN without close_notify. Many clients end so, and the core counts bytes for itself.
-      if (nameOf(error) !== "UnexpectedEof") {
-        this.#broke(error);
-        return 0;
-      }
+  readonly #onRead = (count: number): void => {
+    if (count === 0) return this.#end();
+    this.#held = count;
+    this.#handOver();
+  };
+
+  readonly #onReadFailed = (error: unknown): void => {
+    // FIN without close_notify. Many clients end so, and the core counts bytes for itself.
+    if (nameOf(error) === "UnexpectedEof") this.#end();
+    else this.#broke(error);
+  };
+
+  readonly #handOver = (): void => {
+    if (this.#phase !== "open" || this.#paused) {
+      this.#pulling = false;
+      return;
     }
-    if (this.#phase === "closed") return 0;
+    this.#received = this.#held;
+    this.#held = 0;
+    try {
+      this.owner.received(this, this.#buffer.first(this.#received));
+    } catch (error) {
+      this.#threw(error);
+    }
+    if (this.#phase !== "open" || this.#paused) this.#pulling = false;
+    else if (this.#hadTurn()) setTimeout(this.#pullAgain, 0);
+    else this.#pull();
+  };
+
+  /** A stream that always has more would keep the event loop from all others. */
+  #hadTurn(): boolean {
+    this.#turn += this.#received + READ_COST;
+    if (this.#turn < TURN) return false;
+    this.#turn = 0;
+    return true;
+  }
+
+  readonly #pullAgain = (): void => {
+    if (this.#phase === "open" && !this.#paused) this.#pull();
+    else this.#pulling = false;
+  };
+
+  #end(): void {
+    this.#pulling = false;
+    if (this.#phase === "closed") return;
     this.#ended = true;
     this.#tell("ended");
     this.#settle();
-    return 0;
   }
 
-  #buffer(): Uint8Array {
-    return this.#large ?? (this.#small ??= new Uint8Array(SMALL_CHUNK));
-  }
-
-  /**
-   * Called just before a read only, when the core is done with the last bytes. A stream that
-   * closes keeps its buffer: its bytes may still be on their way to the other side.
-   */
-  #resize(): void {
-    if (this.#large === undefined) {
-      if (this.#received === SMALL_CHUNK) this.#large = takeBuffer(this.#largest);
-    } else if (this.#received <= SMALL_CHUNK) {
-      giveBuffer(this.#large);
-      this.#large = undefined;
+  /** What comes before the stream is open becomes one write. */
+  #writeEarly(bytes: Uint8Array): boolean {
+    this.#early += bytes.length;
+    if (this.#early > EARLY_BYTES) {
+      // Nothing may overtake it, not even what would fit.
+      this.#early = Infinity;
+      this.#queue.push(bytes);
+      this.#stopped = true;
+      return false;
     }
+    this.#gathered ??= new Gatherer();
+    this.#gathered.add(bytes);
+    return true;
+  }
+
+  /** Tries without a promise. False leaves the rest, or the error, to the other way. */
+  #sendNow(bytes: Uint8Array): boolean {
+    if (this.#pushing || this.#queue.length > 0) return false;
+    this.#writes++;
+    if (this.fd === -1) {
+      // To find the descriptor costs more than it saves a stream that is written to once.
+      if (this.#writes !== SEARCH_AT_WRITE || !descriptors.find(this)) return false;
+    }
+    const sent = send(this.fd, bytes);
+    if (sent === bytes.length) return true;
+    this.#sent = Math.max(0, sent);
+    return false;
+  }
+
+  get #isWriting(): boolean {
+    return this.#pushing && !this.#finished;
   }
 
   /** Starts what has to happen next to the output. */
   #push(): void {
     if (this.#phase !== "open" || this.#pushing) return;
-    if (this.#queue.length > 0) void this.#drain(this.#conn!);
+    if (this.#queue.length > 0) this.#drain();
     else if (this.#finishing) void this.#shut(this.#conn!);
   }
 
-  async #drain(conn: Conn): Promise<void> {
+  #drain(): void {
     this.#pushing = true;
-    try {
-      for (let bytes; (bytes = this.#queue[0]) !== undefined; this.#queue.shift()) {
-        let sent = await conn.write(bytes);
-        while (sent < bytes.length) sent += await conn.write(bytes.subarray(sent));
-      }
-    } catch (error) {
-      return this.#broke(error);
-    }
-    if (this.#phase === "closed") return;
-    this.#pushing = false;
-    this.#tell("writable");
-    this.#push();
+    const [first] = this.#queue;
+    const rest = this.#sent === 0 ? first! : first!.subarray(this.#sent);
+    writeFrom(this.#conn!, rest).then(this.#onWritten, this.#onWriteFailed);
   }
+
+  readonly #onWritten = (count: number): void => {
+    if (this.#phase === "closed") return;
+    this.#sent += count;
+    if (this.#sent === this.#queue[0]!.length) {
+      this.#queue.shift();
+      this.#sent = 0;
+    }
+    if (this.#queue.length > 0) return this.#drain();
+    this.#pushing = false;
+    if (this.#stopped) {
+      this.#stopped = false;
+      this.#tell("writable");
+    }
+    this.#push();
+  };
+
+  readonly #onWriteFailed = (error: unknown): void => this.#broke(error);
 
   async #shut(conn: Conn): Promise<void> {
     this.#pushing = true;
@@ -412,7 +481,7 @@ class DenoStream implements Stream {
     // The kernel calls it a broken pipe once the peer's reset was seen; it was a reset.
     const reset = /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code);
     // Unsent bytes would hold the descriptor for as long as the peer does not read them.
-    if (this.#pushing && !this.#finished && !reset) descriptors.with(this, cut);
+    if (this.#isWriting && !reset) descriptors.with(this, cut);
     this.#close(reset ? { code: "ECONNRESET", message: failure.message } : failure);
   }
 
@@ -421,6 +490,7 @@ class DenoStream implements Stream {
     this.#phase = "closed";
     this.#failure ??= failure;
     this.#queue.length = 0;
+    this.#buffer.drop();
     this.#dialing?.abort();
     if (this.#conn) {
       descriptors.remove(this);
@@ -449,18 +519,6 @@ const nobody: StreamOwner = {
 
 function endpoint({ hostname, port }: NetAddr): IpEndpoint {
   return { family: hostname.includes(":") ? 6 : 4, address: hostname, port };
-}
-
-const spareBuffers = new Map<number, Uint8Array[]>();
-
-function takeBuffer(size: number): Uint8Array {
-  return spareBuffers.get(size)?.pop() ?? new Uint8Array(size);
-}
-
-function giveBuffer(buffer: Uint8Array): void {
-  const spares = spareBuffers.get(buffer.length) ?? [];
-  spareBuffers.set(buffer.length, spares);
-  if (spares.length < SPARE_BUFFERS) spares.push(buffer);
 }
 
 /** What Deno's error classes stand for where an error carries no `code`. */

@@ -6,6 +6,8 @@
 
 /** What one runtime can do. A configuration that needs what is false here is refused at start. */
 export interface Capabilities {
+  /** The local address of a backend connection can be chosen. */
+  readonly backendSource: boolean;
   /** Workers take over listening sockets which the master opened. */
   readonly adoptSockets: boolean;
   /** The TLS versions that can be offered; the first is the oldest. */
@@ -67,6 +69,9 @@ export interface Failure {
   readonly message: string;
 }
 
+/** So many bytes may wait in a stream that is not open yet without stopping their source. */
+export const EARLY_BYTES = 65_536;
+
 /** One side of a connection. All calls are safe at any time, also after the stream has closed. */
 export interface Stream {
   /** Receives this stream's events; the core sets it before any event can come. */
@@ -77,14 +82,16 @@ export interface Stream {
   readonly local: IpEndpoint;
   /**
    * Takes all of `bytes`. False means that they are not yet with the kernel: stop the source until
-   * `writable`. Until then `bytes` must stay unchanged. Before `opened` the bytes wait here.
+   * `writable`, and leave `bytes` unchanged until then. Before `opened` the bytes wait here, and up to
+   * {@link EARLY_BYTES} of them answer true: to stop a source for the moment of a connect costs more
+   * than to hold its first chunk. An adapter whose own chunks do not last copies those.
    * Bytes written after the stream closed or after `finish` are dropped.
    */
   write(bytes: Uint8Array): boolean;
   /**
    * Stops reading, so that the peer feels TCP back-pressure. At most what was already decrypted
-   * still arrives. A chunk given to `received` stays unchanged while its stream is paused, or
-   * otherwise until `received` returns.
+   * still arrives. A chunk given to `received` lasts until `received` returns; `write` of the same
+   * adapter copies what it keeps, unless this adapter's chunks last while their stream is paused.
    */
   pause(): void;
   resume(): void;
@@ -187,6 +194,8 @@ export interface Runtime {
   versions(): { readonly runtime: string; readonly tls: string };
   /** The command that starts this same program again; arguments are appended to it. */
   readonly self: readonly string[];
+  /** What a worker must find in its environment, beside what it may know of the master's. */
+  readonly workerEnvironment: Readonly<Record<string, string>>;
   readonly libc: Libc;
   /** Builds the TLS state once for each worker. Throws an Error with the library's reason. */
   createTlsContext(settings: TlsSettings): TlsContext;
@@ -194,7 +203,8 @@ export interface Runtime {
   listen(options: ListenOptions): Listener;
   /**
    * Begins a plain TCP connection and returns at once; `owner.opened` or `owner.closed` follows.
-   * `reset` while it is pending gives it up, with its descriptor.
+   * `reset` while it is pending gives it up, with its descriptor. `source` is a local address of the
+   * same family, with port 0; only where there is `capabilities.backendSource`.
    */
-  connect(backend: IpEndpoint, owner: StreamOwner): Stream;
+  connect(backend: IpEndpoint, owner: StreamOwner, source?: IpEndpoint): Stream;
 }

@@ -89,11 +89,12 @@ class Worker {
 
   private start(order: StartOrder): void {
     this.order = order;
-    const { config, certificates, backend } = order;
+    const { config, certificates, backend, backendSources } = order;
     try {
       if (config.pinWorkers) this.pin(order.slot);
       this.maxConnections = Math.floor((descriptorLimit() - RESERVED_DESCRIPTORS) / 2);
-      this.connections = new Connections(this.runtime, { ...config, backend }, this.events());
+      const settings = { ...config, backend, backendSources };
+      this.connections = new Connections(this.runtime, settings, this.events());
       this.tls = this.runtime.createTlsContext({
         certificates,
         select: this.selector(order),

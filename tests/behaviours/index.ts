@@ -10,6 +10,7 @@ import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
 import { backpressure } from "./backpressure.ts";
+import { budgets } from "./budgets.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
 import { hardening } from "./hardening.ts";
@@ -22,6 +23,7 @@ import { prefix } from "./prefix.ts";
 import { processes } from "./processes.ts";
 import { resumption } from "./resumption.ts";
 import { sni } from "./sni.ts";
+import { sources } from "./sources.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 
@@ -34,6 +36,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   sni,
   resumption,
   versions,
+  sources,
   prefix,
   logging,
   mistakes,
@@ -41,6 +44,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   demo,
   hardening,
   memory,
+  budgets,
 };
 
 /** Asks all behaviours of one target. */

@@ -126,6 +126,26 @@ export const mistakes: readonly Behaviour[] = [
         "-1",
       ]),
   },
+  {
+    name: "a backend source that is not of this machine",
+    appliesTo: ({ backendSource }) => backendSource,
+    run: (context) =>
+      refuses(context, ["--backend-source=192.0.2.1", context.certificates.localhost], [
+        "--backend-source",
+        "192.0.2.1",
+        "ip address",
+      ]),
+  },
+  {
+    name: "a backend source of another family than the backend",
+    appliesTo: ({ backendSource }) => backendSource,
+    run: (context) =>
+      refuses(context, ["--backend-source=::1", context.certificates.localhost], [
+        "--backend-source",
+        "::1",
+        "IPv4",
+      ]),
+  },
 ];
 
 async function refuses(

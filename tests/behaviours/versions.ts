@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import type { ConnectionOptions } from "node:tls";
 import { exchange, trusting } from "../support/client.ts";
-import type { Behaviour, Context } from "../support/context.ts";
-import { freeEndpoint } from "../support/endpoints.ts";
-import { runStud } from "../support/stud.ts";
+import { needs } from "../support/capability.ts";
+import type { Behaviour } from "../support/context.ts";
 
 const AES128 = "ECDHE-ECDSA-AES128-GCM-SHA256";
 const AES256 = "ECDHE-ECDSA-AES256-GCM-SHA384";
@@ -75,32 +74,6 @@ export const versions: readonly Behaviour[] = [
         });
         assert.equal(client.getCipher().name, AES256);
         client.destroy();
-      }, [`--ciphers=${AES256}:${AES128}`]),
+      }, { others: [`--ciphers=${AES256}:${AES128}`] }),
   },
 ];
-
-type Running = Awaited<ReturnType<Context["stud"]>>;
-
-/** Where the build cannot do it, it must say so and name the builds that can. */
-async function needs(
-  context: Context,
-  able: boolean,
-  option: string,
-  check: (stud: Running) => Promise<void>,
-  others: readonly string[] = [],
-): Promise<void> {
-  if (able) {
-    return await check(
-      await context.stud([option, ...others], { backend: (await context.echo()).port }),
-    );
-  }
-  const { host, port } = await freeEndpoint();
-  const words = [option, `--frontend=${host},${port}`, context.certificates.localhost];
-  const { code, stderr } = await runStud(context.target, words);
-  assert.equal(code, 1);
-  assert.match(stderr, /^stud: .+\n$/);
-  const name = option.split("=")[0]!;
-  assert.ok(stderr.includes(name), `does not name ${name}: ${stderr}`);
-  assert.match(stderr, /Bun/);
-  assert.match(stderr, /Node/);
-}

@@ -2,15 +2,22 @@
 import { spawn, spawnSync } from "node:child_process";
 import { within } from "./until.ts";
 
-export type Peer = "curl" | "openssl" | "nginx" | "haproxy";
+export type Peer = "curl" | "openssl" | "nginx" | "haproxy" | "strace";
 
 /** Debian keeps servers where an ordinary user's PATH does not look. */
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin` };
 
+const versionFlags: Record<Peer, string> = {
+  curl: "--version",
+  openssl: "version",
+  nginx: "-v",
+  haproxy: "-v",
+  strace: "-V",
+};
+
 /** Whether the program is installed. */
 export function isInstalled(peer: Peer): boolean {
-  const flag = peer === "openssl" ? "version" : peer === "curl" ? "--version" : "-v";
-  return spawnSync(peer, [flag], { env, stdio: "ignore" }).status === 0;
+  return spawnSync(peer, [versionFlags[peer]], { env, stdio: "ignore" }).status === 0;
 }
 
 /** A program that ran to its end. */
@@ -40,6 +47,34 @@ export async function run(
   } finally {
     child.kill("SIGKILL");
   }
+}
+
+/** Counts the system calls of a process and all its threads, by name, until `stop`. */
+export async function countSystemCalls(
+  pid: number,
+): Promise<{ stop(): Promise<Map<string, number>> }> {
+  const child = spawn("strace", ["-f", "-c", "-U", "calls,name", "-p", String(pid)], {
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let output = "";
+  const attached = new Promise<void>((resolve, reject) => {
+    child.on("error", reject);
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      output += text;
+      if (output.includes("attached")) resolve();
+    });
+  });
+  const closed = new Promise<void>((resolve) => child.on("close", () => resolve()));
+  await within(attached, "strace attaches");
+  return {
+    async stop() {
+      child.kill("SIGINT");
+      await within(closed, "the end of strace");
+      const rows = output.matchAll(/^ *(\d+) (\w+)$/gm);
+      return new Map([...rows].map(([, calls, name]) => [name!, Number(calls)]));
+    },
+  };
 }
 
 /** Starts a server; `stop` ends it and waits. */

@@ -10,6 +10,8 @@ export interface Target {
   readonly adoptSockets: boolean;
   /** Knows a connection's SNI, TLS version and cipher. */
   readonly tlsFacts: boolean;
+  /** The local address of backend connections can be chosen. */
+  readonly backendSource: boolean;
   /** The TLS versions can be chosen. */
   readonly chooseProtocols: boolean;
   /** A cipher list, and the server's order in it, can be given. */
@@ -31,6 +33,7 @@ export function target(name: keyof typeof commands): Target {
     ),
     adoptSockets: full,
     tlsFacts: full,
+    backendSource: full,
     chooseProtocols: full,
     ciphers: full,
   };

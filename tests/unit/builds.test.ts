@@ -5,6 +5,7 @@ import { buildsWith, buildTitle, meets, type Need } from "../../src/options/buil
 import type { Runtime } from "../../src/runtime/types.ts";
 
 const needs: readonly Need[] = [
+  "backendSource",
   "chooseProtocols",
   "ciphers",
   "preferServerCiphers",

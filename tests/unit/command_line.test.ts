@@ -7,6 +7,7 @@ import type { Config } from "../../src/options/config.ts";
 import type { Capabilities, Runtime } from "../../src/runtime/types.ts";
 
 const everything: Capabilities = {
+  backendSource: true,
   adoptSockets: true,
   protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"],
   chooseProtocols: true,
@@ -21,6 +22,7 @@ const bun: Build = { name: "bun", capabilities: everything };
 const deno: Build = {
   name: "deno",
   capabilities: {
+    backendSource: false,
     adoptSockets: false,
     protocols: ["TLSv1.2", "TLSv1.3"],
     chooseProtocols: false,
@@ -58,6 +60,7 @@ test("without options the defaults hold", () => {
     config: {
       frontends: [{ host: "*", port: 8443 }],
       backend: { host: "127.0.0.1", port: 8000 },
+      backendSources: [],
       pemFiles: ["site.pem"],
       workers: Math.min(availableParallelism(), 1024),
       pinWorkers: false,
@@ -84,10 +87,12 @@ test("every option arrives in the configuration", () => {
     ...["-B", "65535", "-k1", "-c", "HIGH:!aNULL", "-O", "--tls-protos", "tlsv1.3,TLSv1.1"],
     ...["--write-proxy-v2", "--ssl-handshake-timeout", "0.5", "--backend-connect", "86400"],
     ...["--half-close-timeout=7", "-L2", "--log-format=json", "other.pem"],
+    "--backend-source=192.0.2.1, 192.0.2.2",
   );
   assert.deepEqual(all, {
     frontends: [{ host: "::1", port: 443 }],
     backend: { host: "localhost", port: 80 },
+    backendSources: ["192.0.2.1", "192.0.2.2"],
     pemFiles: ["other.pem", "site.pem"],
     workers: 3,
     pinWorkers: true,
@@ -119,6 +124,7 @@ test("a wrong value is refused with option, value, reason and remedy", () => {
     "log-format": ["xml", "JSON"],
     "quiet": ["", "maybe"],
     "ciphers": ["HIGH\nLOW", 'a"b'],
+    "backend-source": ["localhost", "1.2.3", "192.0.2.1:80"],
     "backend": ["*,80", "127.0.0.1:80", "x,65536"],
   };
   for (const [name, values] of Object.entries(wrong)) {
@@ -190,6 +196,11 @@ test("what a build lacks is refused with the builds that have it", () => {
     ["--ciphers=HIGH", "a.pem"],
     "--ciphers cannot be honoured by the Deno build (rustls has a fixed list); " +
       "use the Bun or Node build",
+    deno,
+  );
+  refused(
+    ["--backend-source=::1", "a.pem"],
+    /^--backend-source cannot .+ use the Bun or Node build$/,
     deno,
   );
   refused(["-O", "a.pem"], /^--prefer-server-ciphers cannot .+; use the Bun or Node build$/, deno);

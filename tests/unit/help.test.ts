@@ -8,6 +8,7 @@ import { defaultSettings, rows } from "../../src/options/table.ts";
 const build = {
   name: "bun",
   capabilities: {
+    backendSource: true,
     adoptSockets: true,
     protocols: ["TLSv1.2", "TLSv1.3"],
     chooseProtocols: true,

@@ -27,6 +27,7 @@ import {
   SOCKADDR_SIZE,
   SOL_SOCKET,
 } from "../../src/platform.ts";
+import { EARLY_BYTES } from "../../src/runtime/types.ts";
 import type {
   Certificate,
   Failure,
@@ -131,6 +132,30 @@ test("tells both ends of a backend stream", limit, async () => {
   await until(() => owner.closes === 1, "closed");
 });
 
+test("connects from the source it is given", limit, async () => {
+  if (!capabilities.backendSource) return;
+  const backend = await echoServer();
+  const owner = new Recorder();
+  const source: IpEndpoint = { family: 4, address: "127.0.0.9", port: 0 };
+  owner.take(connect(endpointOf(backend), owner, source));
+  await until(() => owner.opens === 1, "opened");
+  assert.equal(owner.stream.local.address, "127.0.0.9");
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+});
+
+test("holds a client's first bytes without stopping it, and no more", limit, async () => {
+  const backend = await echoServer();
+  const owner = new Recorder();
+  owner.take(connect(endpointOf(backend), owner));
+  assert.equal(owner.stream.write(new Uint8Array(EARLY_BYTES - 1)), true);
+  assert.equal(owner.stream.write(new Uint8Array(1)), true);
+  assert.equal(owner.stream.write(new Uint8Array(1)), false);
+  await until(() => owner.bytes === EARLY_BYTES + 1, "all came back");
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+});
+
 test("calls after the close do nothing", limit, async () => {
   const owner = new Recorder();
   const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
@@ -216,7 +241,7 @@ test(
     });
     const owner = new Recorder();
     owner.take(connect(endpointOf(backend), owner));
-    assert.equal(owner.stream.write(text("early")), false);
+    assert.equal(owner.stream.write(text("early")), true);
     owner.stream.finish();
     await until(() => owner.closes === 1, "closed");
     assert.equal(owner.bytes, 6);

@@ -3,6 +3,7 @@ import { type CType, libcName, signatures } from "../libc.ts";
 import type { Libc } from "../types.ts";
 
 interface DenoApi {
+  readonly internal: symbol;
   readonly version: { readonly deno: string };
   readonly build: { readonly standalone: boolean };
   readonly mainModule: string;
@@ -58,6 +59,34 @@ export interface TlsListener {
 export const sniResolver: unique symbol = Symbol.for("unstableSniResolver");
 
 export const Deno = (globalThis as unknown as { readonly Deno: DenoApi }).Deno;
+
+/**
+ * Undocumented (tried with 2.9.6): what `read` and `write` of a connection call, without the
+ * promises around it.
+ */
+const core = (Deno as unknown as Record<symbol, { readonly core?: Core } | undefined>)[
+  Deno.internal
+]?.core;
+
+interface Core {
+  readonly internalRidSymbol: symbol;
+  read(resource: number, into: Uint8Array): Promise<number>;
+  write(resource: number, bytes: Uint8Array): Promise<number>;
+}
+
+/** Resolves with how many bytes came; 0 at the peer's FIN or close_notify. */
+export const readInto: (conn: Conn, into: Uint8Array) => Promise<number> = core
+  ? (conn, into) => core.read(resourceOf(conn), into)
+  : (conn, into) => conn.read(into).then((count) => count ?? 0);
+
+/** Resolves with how many bytes were taken: often fewer than given. */
+export const writeFrom: (conn: Conn, bytes: Uint8Array) => Promise<number> = core
+  ? (conn, bytes) => core.write(resourceOf(conn), bytes)
+  : (conn, bytes) => conn.write(bytes);
+
+function resourceOf(conn: Conn): number {
+  return (conn as unknown as Record<symbol, number>)[core!.internalRidSymbol]!;
+}
 
 export const libc: Libc = openLibc();
 

@@ -5,7 +5,7 @@
 import { ipBytes, ipText } from "../../ip.ts";
 import { cInt, readSockaddr, SOCKADDR_SIZE } from "../../platform.ts";
 import type { IpEndpoint, Libc } from "../types.ts";
-import { libc } from "./api.ts";
+import { dlopen, libc } from "./api.ts";
 
 /** A connected socket whose descriptor may be asked for. */
 export interface Hidden {
@@ -48,10 +48,19 @@ export const descriptors = {
     return act(stream.fd);
   },
 
+  /** Whether `fd` of an open stream is known now. */
+  find(stream: Hidden): boolean {
+    if (stream.fd === -1) this.search(stream);
+    return stream.fd !== -1;
+  },
+
   search(wanted: Hidden): void {
     // The kernel gives the lowest free number, so none can be much higher.
     const end = this.highestListener + this.mostStreams + DESCRIPTOR_MARGIN;
-    for (let fd = 0; fd < end && wanted.fd === -1; fd++) {
+    // Most connections come after the listener.
+    const first = this.highestListener + 1;
+    for (let i = 0; i < end && wanted.fd === -1; i++) {
+      const fd = (first + i) % end;
       if (this.byFd[fd]) continue;
       const socket = socketAt(fd);
       if (!socket?.peer) continue;
@@ -87,6 +96,15 @@ export function cut(fd: number): void {
   // To connect to AF_UNSPEC is Linux' way to disconnect TCP. With SO_LINGER and shutdown FIN
   // would go first, and the peer could take the cut for an orderly end.
   libc.connect(fd, unspecified, unspecified.length);
+}
+
+const { send: sendCall } = dlopen({ send: ["i32", "buffer", "u64", "i32"] }, "i32");
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+
+/** How many bytes the kernel took at once; -1 after an error, mostly for want of room. */
+export function send(fd: number, bytes: Uint8Array): number {
+  return sendCall!(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL) as number;
 }
 
 /** A `sockaddr` of the family AF_UNSPEC, which is 0. */

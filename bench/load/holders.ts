@@ -1,0 +1,52 @@
+/** Thousands of idle connections, spread over processes that hold them. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { within } from "../../tests/support/until.ts";
+import type { HolderAnswer, HolderOrder } from "./holder.ts";
+
+/** Below half of the usual 20,000 descriptors. */
+const EACH = 8000;
+
+/** Each opening may take so long, in milliseconds. */
+const PATIENCE = 240_000;
+
+export class Holders {
+  readonly #children: ChildProcess[] = [];
+
+  /**
+   * Opens connections that each make one request. Each process goes to a loopback address of its
+   * own, or the client would run out of ports. Throws if one connection is not answered.
+   */
+  async open(port: number, count: number): Promise<void> {
+    const opening: Promise<void>[] = [];
+    for (let left = count; left > 0; left -= EACH) {
+      const child = fork(join(import.meta.dirname, "holder.ts"), { stdio: "inherit" });
+      this.#children.push(child);
+      const at = { host: `127.0.1.${this.#children.length}`, port };
+      opening.push(tell(child, { do: "open", at, count: Math.min(left, EACH) }));
+    }
+    await Promise.all(opening);
+  }
+
+  /** Throws unless every connection answers one more request. */
+  async ask(): Promise<void> {
+    for (const child of this.#children) await tell(child, { do: "ask" });
+  }
+
+  async close(): Promise<void> {
+    const children = this.#children.splice(0);
+    await Promise.all(children.map(async (child) => {
+      const ended = once(child, "exit");
+      child.kill("SIGKILL");
+      await within(ended, "the end of a process that held connections");
+    }));
+  }
+}
+
+async function tell(child: ChildProcess, order: HolderOrder): Promise<void> {
+  const answered = once(child, "message");
+  child.send(order);
+  const [{ error }] = await within(answered, `${order.do} connections`, PATIENCE) as [HolderAnswer];
+  if (error) throw new Error(error);
+}

@@ -1,0 +1,86 @@
+/** The benchmark's command line. Pure: it runs on every runtime. */
+import { parseArgs } from "node:util";
+
+export interface Options {
+  readonly list: boolean;
+  readonly help: boolean;
+  readonly quick: boolean;
+  /** Names of workloads and programs; all where empty. */
+  readonly only: readonly string[];
+  readonly programs: readonly string[];
+  readonly rounds: number;
+  /** Whether backend connections begin with a PROXY header, one run after the other. */
+  readonly prefixes: readonly boolean[];
+  /** The directory for performance.md; undefined writes nothing. */
+  readonly output: string | undefined;
+}
+
+export const HELP = `Usage: npm run bench -- [OPTIONS]
+Compares stud's builds with hitch, HAProxy and nginx: CPU time for each operation.
+
+  --quick            2 short rounds, no prefix, without the slow workloads; writes nothing
+  --only=NAME,...    these workloads
+  --programs=NAME,.. these programs
+  --rounds=N         rounds that count, after those that warm up (default 5)
+  --prefix=none|proxy|both
+                     PROXY headers to the backend (default both)
+  --output=DIR       where performance.md and its plots go (default for a whole run: docs)
+  --list             print the names of workloads and programs
+  --help             print this text
+`;
+
+const OPTIONS = {
+  list: { type: "boolean" },
+  help: { type: "boolean" },
+  quick: { type: "boolean" },
+  only: { type: "string" },
+  programs: { type: "string" },
+  rounds: { type: "string" },
+  prefix: { type: "string" },
+  output: { type: "string" },
+} as const;
+
+const PREFIXES: Readonly<Record<string, readonly boolean[]>> = {
+  none: [false],
+  proxy: [true],
+  both: [false, true],
+};
+
+/** Throws an Error of one line where a word is not understood; `known` are the names that exist. */
+export function readOptions(
+  argv: readonly string[],
+  known: { workloads: readonly string[]; programs: readonly string[] },
+): Options {
+  const { values } = parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: false });
+  const quick = values.quick ?? false;
+  const rounds = values.rounds ?? (quick ? "2" : "5");
+  if (!/^[1-9]\d{0,2}$/.test(rounds)) throw new Error(`--rounds=${rounds}: give a number from 1`);
+  const prefix = values.prefix ?? (quick ? "none" : "both");
+  const prefixes = PREFIXES[prefix];
+  if (!prefixes) throw new Error(`--prefix=${prefix}: give none, proxy or both`);
+  const only = names("only", values.only, known.workloads);
+  const programs = names("programs", values.programs, known.programs);
+  // A part of the figures must not take the place of all of them.
+  const whole = !quick && only.length + programs.length === 0 && prefix === "both";
+  return {
+    list: values.list ?? false,
+    help: values.help ?? false,
+    quick,
+    only,
+    programs,
+    rounds: Number(rounds),
+    prefixes,
+    output: values.output ?? (whole ? "docs" : undefined),
+  };
+}
+
+function names(option: string, text: string | undefined, known: readonly string[]): string[] {
+  if (text === undefined) return [];
+  const given = text.split(",").filter((name) => name !== "");
+  for (const name of given) {
+    if (!known.includes(name)) {
+      throw new Error(`--${option}: ${name} is unknown; there are ${known.join(", ")}`);
+    }
+  }
+  return given;
+}

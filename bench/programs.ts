@@ -1,0 +1,199 @@
+/** The programs that are compared, and how each is told to do the same work. */
+import { spawnSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import type { Endpoint } from "../tests/support/endpoints.ts";
+import { root, target } from "../tests/support/target.ts";
+
+export type ProgramName = "bun" | "deno" | "node" | "hitch" | "haproxy" | "nginx";
+
+/** What a proxy is to do: one worker, TLS 1.2 and 1.3, one certificate, one backend. */
+export interface Task {
+  /** For a configuration file, if the program needs one. */
+  readonly directory: string;
+  /** Where it listens, on all IPv4 addresses. */
+  readonly port: number;
+  readonly backend: Endpoint;
+  /** A PEM file with key and certificate. */
+  readonly certificate: string;
+  /** Whether each backend connection begins with a PROXY protocol header. */
+  readonly prefix: boolean;
+}
+
+export interface Program {
+  readonly name: ProgramName;
+  readonly title: string;
+  /** A build of this repository. */
+  readonly ours: boolean;
+  /** Its TLS library knows X25519MLKEM768. */
+  readonly postQuantum: boolean;
+  /** What its `prefix` is, where it is not version 2 with the TLS session's facts. */
+  readonly prefixNote?: string;
+  /** Name and version with its TLS library, or undefined where it is not installed or built. */
+  version(): string | undefined;
+  /** The command which serves in the foreground. */
+  command(task: Task): readonly string[];
+}
+
+/** Debian keeps servers where an ordinary user's PATH does not look. */
+export const environment = {
+  ...process.env,
+  PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin`,
+};
+
+/** What all programs are compared with. */
+export const BASE: ProgramName = "hitch";
+
+export const programs: readonly Program[] = [
+  ours("bun", "stud (Bun)", "dist-stud"),
+  {
+    ...ours("deno", "stud (Deno)", "dist-stud-deno"),
+    prefixNote: "version 2, but without the TLS session's facts, which rustls does not tell",
+  },
+  ours("node", "stud (Node)", "dist-stud-node"),
+  {
+    name: "hitch",
+    title: "hitch",
+    ours: false,
+    postQuantum: false,
+    version: () => firstLine("hitch", ["--version"]),
+    command: (task) => ["hitch", `--config=${hitchConfig(task)}`],
+  },
+  {
+    name: "haproxy",
+    title: "HAProxy",
+    ours: false,
+    postQuantum: false,
+    version: () => firstLine("haproxy", ["-v"], / (\d\S*) .*$/),
+    command: (task) => ["haproxy", "-q", "-db", "-f", haproxyConfig(task)],
+  },
+  {
+    name: "nginx",
+    title: "nginx stream",
+    ours: false,
+    postQuantum: false,
+    prefixNote: "version 1: nginx writes no other",
+    version: () => streamModule() && firstLine("nginx", ["-v"], /version: (\S+)/),
+    command: (task) => ["nginx", "-c", nginxConfig(task), "-g", "daemon off;"],
+  },
+];
+
+/** No load is to find a queue full; the programs' own sizes are between 100 and 4096. */
+const BACKLOG = 4096;
+
+/** As many connections as the largest workload opens, and some more. */
+const CONNECTIONS = 8000;
+
+function ours(name: "bun" | "deno" | "node", title: string, build: Build): Program {
+  const { command } = target(build);
+  return {
+    name,
+    title,
+    ours: true,
+    postQuantum: true,
+    version() {
+      if (!existsSync(command.at(-1)!)) return undefined;
+      return firstLine(command[0]!, [...command.slice(1), "--version"]);
+    },
+    command: ({ port, backend, certificate, prefix }) => [
+      ...command,
+      ...[
+        "-q",
+        "-n",
+        "1",
+        "-B",
+        String(BACKLOG),
+        "-f",
+        `0.0.0.0,${port}`,
+        "-b",
+        `${backend.host},${backend.port}`,
+      ],
+      ...(prefix ? ["--write-proxy-v2"] : []),
+      certificate,
+    ],
+  };
+}
+
+type Build = "dist-stud" | "dist-stud-deno" | "dist-stud-node";
+
+function hitchConfig({ directory, port, backend, certificate, prefix }: Task): string {
+  return write(directory, `hitch-${port}.conf`, [
+    `frontend = "[0.0.0.0]:${port}"`,
+    `backend = "[${backend.host}]:${backend.port}"`,
+    `pem-file = "${certificate}"`,
+    `workers = 1`,
+    `backlog = ${BACKLOG}`,
+    `tls-protos = TLSv1.2 TLSv1.3`,
+    `ocsp-dir = ""`,
+    `log-level = 0`,
+    ...(process.getuid!() === 0 ? [`user = "nobody"`] : []),
+    ...(prefix ? [`write-proxy-v2 = on`] : []),
+  ]);
+}
+
+function haproxyConfig({ directory, port, backend, certificate, prefix }: Task): string {
+  // The same facts of the session as our header has.
+  const header = prefix ? " send-proxy-v2-ssl proxy-v2-options ssl-cipher,authority" : "";
+  return write(directory, `haproxy-${port}.cfg`, [
+    `global`,
+    `  nbthread 1`,
+    `  maxconn ${CONNECTIONS}`,
+    `defaults`,
+    `  mode tcp`,
+    `  timeout connect 30s`,
+    `  timeout client 1h`,
+    `  timeout server 1h`,
+    `listen tls`,
+    `  bind 0.0.0.0:${port} ssl crt ${certificate} ssl-min-ver TLSv1.2 backlog ${BACKLOG}`,
+    `  server backend ${backend.host}:${backend.port}${header}`,
+  ]);
+}
+
+function nginxConfig({ directory, port, backend, certificate, prefix }: Task): string {
+  return write(directory, `nginx-${port}.conf`, [
+    `load_module ${streamModule()};`,
+    `worker_processes 1;`,
+    `pid ${join(directory, `nginx-${port}.pid`)};`,
+    `error_log ${join(directory, `nginx-${port}.log`)};`,
+    `events { worker_connections ${2 * CONNECTIONS}; }`,
+    `stream {`,
+    `  server {`,
+    `    listen 0.0.0.0:${port} ssl backlog=${BACKLOG};`,
+    `    ssl_certificate ${certificate};`,
+    `    ssl_certificate_key ${certificate};`,
+    `    ssl_protocols TLSv1.2 TLSv1.3;`,
+    `    proxy_timeout 1h;`,
+    ...(prefix ? [`    proxy_protocol on;`] : []),
+    `    proxy_pass ${backend.host}:${backend.port};`,
+    `  }`,
+    `}`,
+  ]);
+}
+
+/** Debian's nginx has the stream module as a file of its own, in a package of its own. */
+function streamModule(): string | undefined {
+  const { stderr } = spawnSync("nginx", ["-V"], { env: environment, encoding: "utf8" });
+  const directory = /--modules-path=(\S+)/.exec(stderr ?? "")?.[1];
+  const file = join(directory ?? "/", "ngx_stream_module.so");
+  return existsSync(file) ? file : undefined;
+}
+
+function write(directory: string, name: string, lines: readonly string[]): string {
+  const file = join(directory, name);
+  writeFileSync(file, lines.join("\n") + "\n");
+  return file;
+}
+
+/** The first line that a program prints, or what `part` finds in it; undefined if there is none. */
+export function firstLine(
+  program: string,
+  args: readonly string[],
+  part = /^(.*)$/,
+): string | undefined {
+  const options = { cwd: root, env: environment, encoding: "utf8" } as const;
+  const { stdout, stderr, error } = spawnSync(program, args, options);
+  if (error) return undefined;
+  const line = (stdout || stderr).split("\n")[0]!.trim();
+  return part.exec(line)?.[1] ?? line;
+}

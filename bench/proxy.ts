@@ -1,0 +1,112 @@
+/** A program under test while it runs. */
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
+import { type Endpoint, freeEndpoint } from "../tests/support/endpoints.ts";
+import { within } from "../tests/support/until.ts";
+import { startServer, stopServer } from "./children.ts";
+import { cpuTime, processTree } from "./cpu.ts";
+import type { Program, Task } from "./programs.ts";
+
+export class Proxy {
+  readonly program: Program;
+  readonly task: Task;
+  /** When it was executed, as `performance.now()` tells the time. */
+  readonly started: number;
+  #stderr = "";
+  readonly #process: ChildProcess;
+
+  private constructor(program: Program, task: Task, core: number) {
+    const command = program.command(task);
+    this.program = program;
+    this.task = task;
+    this.started = performance.now();
+    this.#process = startServer(
+      ["taskset", "-c", String(core), ...command],
+      ["ignore", "ignore", "pipe"],
+    );
+    this.#process.stderr!.setEncoding("utf8").on("data", (text) => this.#stderr += text);
+  }
+
+  /** Starts it on the given core and does not wait. */
+  static async launch(program: Program, task: Omit<Task, "port">, core: number): Promise<Proxy> {
+    const { port } = await freeEndpoint("0.0.0.0");
+    return new Proxy(program, { ...task, port }, core);
+  }
+
+  /** Starts it and waits until a request through it is answered. */
+  static async start(program: Program, task: Omit<Task, "port">, core: number): Promise<Proxy> {
+    const proxy = await Proxy.launch(program, task, core);
+    try {
+      await proxy.listening();
+      await proxy.answers();
+    } catch (error) {
+      await proxy.stop();
+      throw error;
+    }
+    return proxy;
+  }
+
+  /** All processes it consists of. */
+  processes(): number[] {
+    return processTree(this.#process.pid!);
+  }
+
+  /** Resolves once a TCP connection is accepted, with `performance.now()` at that moment. */
+  async listening(): Promise<number> {
+    const deadline = this.started + 15_000;
+    while (performance.now() < deadline) {
+      if (this.#process.exitCode !== null) break;
+      if (await isAccepted({ host: "127.0.0.1", port: this.task.port })) return performance.now();
+      await pause(1);
+    }
+    throw new Error(`${this.program.title} does not listen: ${this.#stderr.trim()}`);
+  }
+
+  /** Resolves once a request was answered, with `performance.now()` at that moment. */
+  async answers(): Promise<number> {
+    const socket = connectTls({
+      ...{ host: "127.0.0.1", port: this.task.port },
+      ...{ servername: "localhost", rejectUnauthorized: false },
+    });
+    socket.write("GET /small HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    const [answer] = await within(once(socket, "data"), `an answer from ${this.program.title}`);
+    socket.destroy();
+    if (!String(answer).startsWith("HTTP/1.1 200")) {
+      throw new Error(`${this.program.title} answers ${String(answer).split("\r\n")[0]}`);
+    }
+    return performance.now();
+  }
+
+  /** Waits until nothing more comes of what was done: its processor time stands still. */
+  async settle(): Promise<void> {
+    const STILL = 100;
+    const processes = this.processes();
+    let before = cpuTime(processes);
+    for (let i = 0; i < 50; i++) {
+      await pause(20);
+      const now = cpuTime(processes);
+      if (now - before < STILL) return;
+      before = now;
+    }
+  }
+
+  stop(): Promise<void> {
+    return stopServer(this.#process);
+  }
+}
+
+/** Whether somebody listens there. */
+async function isAccepted(endpoint: Endpoint): Promise<boolean> {
+  const socket = connect(endpoint);
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}

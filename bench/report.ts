@@ -1,0 +1,227 @@
+/** The results as text for people. Pure: it runs on every runtime. */
+import { type Cell, judge, type Results, type Row, type Verdict } from "./rows.ts";
+import type { Target } from "./targets.ts";
+
+/** A program as the report names it. */
+export interface Column {
+  readonly name: string;
+  readonly title: string;
+  /** What it writes to the backend instead of a PROXY v2 header with the session's facts. */
+  readonly prefixNote?: string | undefined;
+}
+
+/** All of one run with one kind of prefix. */
+export interface Section {
+  readonly prefix: boolean;
+  readonly rows: readonly Row[];
+  readonly columns: readonly Column[];
+  readonly results: Results;
+  readonly verdicts: readonly Verdict[];
+  /** Requests for each second which the latency rows were measured at; 0 without them. */
+  readonly latencyRate: number;
+  readonly base: string;
+}
+
+/** What a report says about its making. */
+export interface Making {
+  readonly command: string;
+  readonly date: string;
+  readonly rounds: number;
+  readonly machine: readonly string[];
+  /** Programs that were left out, with the reason. */
+  readonly missing: readonly string[];
+}
+
+/** What all targets come to; they hold without a prefix only. */
+export function judgeAll(
+  targets: readonly Target[],
+  results: Results,
+  peers: readonly string[],
+  base: string,
+): Verdict[] {
+  return targets.map((target) => judge(target, results, peers, base)).filter((v) =>
+    v !== undefined
+  );
+}
+
+/** For the terminal: one block for each row, one line for each program. */
+export function sectionText(section: Section): string {
+  const { rows, columns, results, verdicts } = section;
+  const lines = [`== ${prefixText(section.prefix)}`];
+  for (const row of rows) {
+    const measured = columns.filter(({ name }) => results.find(row.name, name));
+    if (measured.length === 0) continue;
+    lines.push("", `${row.name}: ${rowText(row)}`);
+    for (const { name, title } of measured) {
+      const cell = results.find(row.name, name)!;
+      const judged = verdicts.filter(({ target }) =>
+        target.row === row.name && target.program === name
+      );
+      const texts = [figureText(cell, row, results, section.base), ...judged.map((v) => v.text)];
+      lines.push(`  ${title.padEnd(14)}${texts.join("   ")}`.trimEnd());
+    }
+  }
+  return lines.join("\n") + "\n";
+}
+
+function figureText(cell: Cell, row: Row, results: Results, base: string): string {
+  if (cell.value === undefined) return cell.problem ?? "";
+  const ratio = cell.ratioTo(results.find(row.name, base));
+  const parts = [
+    `${cell.value.toFixed(row.digits).padStart(8)} ${row.unit}`,
+    ratio ? `${fixed(ratio.median)} (${fixed(ratio.min)}–${fixed(ratio.max)})` : "",
+    cell.rate ? `${cell.rate.toFixed(0).padStart(6)}/s` : "",
+    cell.busy ? `${(cell.busy * 100).toFixed(0).padStart(3)} % busy` : "",
+  ];
+  return parts.filter((part) => part !== "").join("   ");
+}
+
+/** The whole of performance.md; `plots` are lines of Markdown which show them. */
+export function markdown(
+  sections: readonly Section[],
+  making: Making,
+  plots: readonly string[],
+): string {
+  return [
+    "# Performance",
+    "",
+    `How much work of a processor stud needs, beside hitch, HAProxy and nginx on the same machine.`,
+    `\`${making.command}\` made this page on ${making.date}; it takes about a quarter of an hour.`,
+    "",
+    ...plots,
+    "",
+    ...verdictLines(sections.flatMap(({ verdicts }) => verdicts)),
+    ...sections.flatMap(sectionLines),
+    "## How it was measured",
+    "",
+    ...METHOD.map((line) => `- ${line}`),
+    ...sections.filter((each) => each.latencyRate > 0).map((each) =>
+      `- Latency, ${prefixText(each.prefix)}: ${each.latencyRate} requests for each second.`
+    ),
+    `- Rounds: ${making.rounds} (memory: 1), after one or more that warm up.`,
+    ...sections.filter((each) => each.prefix).flatMap((each) =>
+      each.columns.filter((column) => column.prefixNote).map((column) =>
+        `- PROXY header of ${column.title}: ${column.prefixNote}.`
+      )
+    ),
+    ...making.missing.map((line) => `- Left out: ${line}.`),
+    "",
+    "## Machine",
+    "",
+    ...making.machine.map((line) => `- ${line}`),
+    "",
+  ].join("\n");
+}
+
+const METHOD = [
+  "One worker each, on one core; load generator and backend (nginx) are on another. TLS 1.2 and " +
+  "1.3 are enabled, every client offers AES-128-GCM and X25519 only, the certificates are the same.",
+  "CPU time is the processor time of all processes of the proxy, kernel work included, by the " +
+  "processes' own clocks (clock_getcpuclockid), divided by the operations that succeeded. Each " +
+  "answer's status is checked, and the bytes of the large ones; what fails is named, not counted.",
+  "The programs take turns in every round, in rotating order. Figures are medians of the rounds; a " +
+  "ratio is to hitch in the same round, with the smallest and the largest in brackets.",
+  "Operations for each second are what this one load generator got out of the proxy. Where the " +
+  "proxy's core was not busy (second line), the load's side was the slower one, and the proxy " +
+  "could do more.",
+  "Full handshakes: h2load, 2,000 new connections a second, as many clients as connections, each " +
+  "with one request and `Connection: close`. Resumed handshakes: h2load, 32 clients that come back " +
+  "again and again; what kind of handshake they have is read from the ServerHello of every " +
+  "connection in a trial run before. X25519MLKEM768: a Node.js client, 32 connections at a time, " +
+  "beside X25519 by the same client; the peers' OpenSSL does not have it.",
+  "Small requests: h2load on 100 connections; the handshakes at the beginning are not counted. " +
+  "Downloads and uploads: h2load, 8 connections with 64 MiB each.",
+  "Latency: h2load, 100 connections at 70 % of the rate that hitch reached in small requests, the " +
+  "same for every program; what waits behind a late answer is added (coordinated omission).",
+  "Memory: RssAnon of all processes, 5,000 more connections that each had one answer, after 250.",
+  "Start: from exec (taskset included, 1 ms) until a TCP connection is accepted, and until a first " +
+  "request through TLS is answered; by attempts 1 ms apart.",
+  "PROXY header: version 2 with what is known of the TLS session (HAProxy: send-proxy-v2-ssl with " +
+  "cipher and authority; hitch: write-proxy-v2), since stud sends that.",
+];
+
+function verdictLines(verdicts: readonly Verdict[]): string[] {
+  if (verdicts.length === 0) return [];
+  const lines = verdicts.map(({ target, text }) => {
+    const of = {
+      "hitch": "ratio to hitch",
+      "best peer": "ratio to the best peer",
+      "figure": "figure",
+    };
+    return `| ${target.program} | ${target.row} | ${of[target.of]} | ${text} |`;
+  });
+  const met = verdicts.filter((verdict) => verdict.met).length;
+  return [
+    "## Targets",
+    "",
+    `${met} of ${verdicts.length} are met.`,
+    "",
+    "| build | row | of | result |",
+    "|---|---|---|---|",
+    ...lines,
+    "",
+  ];
+}
+
+function sectionLines(section: Section): string[] {
+  const cpu = section.rows.filter((row) => row.operation);
+  const other = section.rows.filter((row) => !row.operation);
+  const rates = (cell: Cell) =>
+    cell.rate ? `${cell.rate.toFixed(0)}<br>${((cell.busy ?? 0) * 100).toFixed(0)} % busy` : "";
+  const figures = (cell: Cell, row: Row) => {
+    if (cell.value === undefined) return cell.problem ?? "";
+    const ratio = cell.ratioTo(section.results.find(row.name, section.base));
+    const text = cell.value.toFixed(row.digits);
+    if (!ratio) return text;
+    return `${text}<br>**${fixed(ratio.median)}** (${fixed(ratio.min)}–${fixed(ratio.max)})`;
+  };
+  const title = prefixText(section.prefix);
+  return [
+    ...table(`## CPU time, ${title}`, cpu, section, figures),
+    ...table(`## Operations for each second, ${title}`, cpu, section, rates, rateText),
+    ...table(`## Latency, memory, start, ${title}`, other, section, figures),
+  ];
+}
+
+/** Nothing where no row was measured. */
+function table(
+  heading: string,
+  rows: readonly Row[],
+  { columns, results }: Section,
+  text: (cell: Cell, row: Row) => string,
+  label: (row: Row) => string = rowText,
+): string[] {
+  const measured = rows.filter((row) => columns.some(({ name }) => results.find(row.name, name)));
+  if (measured.length === 0) return [];
+  const lines = measured.map((row) => {
+    const cells = columns.map(({ name }) => {
+      const cell = results.find(row.name, name);
+      return cell ? text(cell, row) : "";
+    });
+    return `| ${label(row)} (\`${row.name}\`) | ${cells.join(" | ")} |`;
+  });
+  return [
+    heading,
+    "",
+    `| | ${columns.map(({ title }) => title).join(" | ")} |`,
+    `|---|${"---|".repeat(columns.length)}`,
+    ...lines,
+    "",
+  ];
+}
+
+function rowText(row: Row): string {
+  return `${row.title}, ${row.unit}${row.operation ? ` for each ${row.operation}` : ""}`;
+}
+
+function rateText(row: Row): string {
+  return `${row.title}, ${row.operation === "MiB" ? "MiB" : `${row.operation}s`}`;
+}
+
+function prefixText(prefix: boolean): string {
+  return prefix ? "with a PROXY header" : "no prefix";
+}
+
+function fixed(ratio: number): string {
+  return ratio.toFixed(2);
+}

@@ -1,0 +1,316 @@
+/**
+ * How the default build carries thousands of connections, and how its cost grows with workers,
+ * certificates and connections. `npm run bench:scale` prints the figures and puts them into
+ * docs/scaling.md, between the marks, with a plot beside it.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
+import { generate } from "selfsigned";
+import {
+  type Certificates,
+  makeCertificates,
+  removeCertificates,
+} from "../tests/support/certificates.ts";
+import { root } from "../tests/support/target.ts";
+import { type Backend, startNginx } from "./backend.ts";
+import { cpuTime } from "./cpu.ts";
+import { h2load } from "./load/h2load.ts";
+import { Holders } from "./load/holders.ts";
+import { type Cores, describeMachine, missingTools, takeCores } from "./machine.ts";
+import { steadyMemory } from "./measure.ts";
+import { axisTo, lineChart } from "./plot.ts";
+import { type Program, programs } from "./programs.ts";
+import { Proxy } from "./proxy.ts";
+import { median } from "./statistics.ts";
+import { workloads } from "./workloads.ts";
+
+const ROUNDS = 3;
+/** One worker holds as many as fit under 20,000 descriptors: idle ones, and ones that work. */
+const ONE_WORKER = { idle: 8500, busy: 1000 };
+const MANY = 30_000;
+/** A backend address has 28,232 ports for each of these. */
+const SOURCES = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14"];
+const IDLE_SECONDS = 5;
+
+/** What a connection costs at one size of something. */
+interface Point {
+  readonly place: string;
+  /** Microseconds of CPU time. */
+  readonly handshake: number;
+  readonly request: number;
+}
+
+interface Growth {
+  readonly title: string;
+  readonly points: readonly Point[];
+}
+
+class Bench {
+  readonly #cores: Cores;
+  readonly #certificates: Certificates;
+  readonly #backend: Backend;
+  #addresses = 0;
+
+  constructor(cores: Cores, certificates: Certificates, backend: Backend) {
+    this.#cores = cores;
+    this.#certificates = certificates;
+    this.#backend = backend;
+  }
+
+  /** Starts the default build with more words on its command line, and ends it after `use`. */
+  async with<T>(words: readonly string[], use: (proxy: Proxy) => Promise<T>): Promise<T> {
+    const stud = programs.find(({ name }) => name === "bun")!;
+    const program: Program = { ...stud, command: (task) => [...stud.command(task), ...words] };
+    const { directory, localhost } = this.#certificates;
+    const task = { directory, backend: this.#backend.plain, certificate: localhost, prefix: false };
+    const proxy = await Proxy.start(program, task, this.#cores.proxy);
+    try {
+      return await use(proxy);
+    } finally {
+      await proxy.stop();
+    }
+  }
+
+  /** Medians of several rounds, after one that does not count. */
+  async point(proxy: Proxy, place: string): Promise<Point> {
+    const handshake: number[] = [];
+    const request: number[] = [];
+    for (let round = 0; round <= ROUNDS; round++) {
+      const figures = [await this.#cost(proxy, "ecdsa-1.3"), await this.#cost(proxy, "requests")];
+      if (round === 0) continue;
+      handshake.push(figures[0]!);
+      request.push(figures[1]!);
+    }
+    return { place, handshake: median(handshake), request: median(request) };
+  }
+
+  /** So many connections make two requests each second for some seconds, and all are answered. */
+  async busy(proxy: Proxy, connections: number): Promise<void> {
+    await h2load({ host: this.#address(), port: proxy.task.port }, {
+      ...{ directory: this.#certificates.directory, version: "TLSv1.3", path: "/small" },
+      connections,
+      args: ["-D", "5s", "--rps=2"],
+    });
+  }
+
+  /** A hundred PEM files, each for a name of its own. */
+  async certificates(count: number): Promise<string[]> {
+    const directory = join(this.#certificates.directory, "many");
+    mkdirSync(directory);
+    return await Promise.all(Array.from({ length: count }, async (_, i) => {
+      const name = `site${i}.example`;
+      const { cert, private: key } = await generate([{ name: "commonName", value: name }], {
+        ...{ keyType: "ec", curve: "P-256", algorithm: "sha256" },
+        extensions: [{ name: "subjectAltName", altNames: [{ type: 2, value: name }] }],
+      });
+      const file = join(directory, `${name}.pem`);
+      writeFileSync(file, `${cert}\n${key}`);
+      return file;
+    }));
+  }
+
+  async #cost(proxy: Proxy, workload: string): Promise<number> {
+    const { measure } = workloads.find(({ name }) => name === workload)!;
+    const at = { host: this.#address(), port: proxy.task.port };
+    const { directory } = this.#certificates;
+    const [figure] = await measure({ proxy, at, directory, rate: 0, scale: 1 });
+    return figure!.value;
+  }
+
+  /** A loopback address that waits for no earlier connection to be forgotten. */
+  #address(): string {
+    return `127.0.2.${this.#addresses++ % 250 + 1}`;
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`bench:scale: ${error instanceof Error ? error.message.split("\n")[0] : error}`);
+  process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const tools = missingTools();
+  if (tools.length > 0) throw new Error(`${tools.join(", ")} missing; run scripts/install-peers`);
+  const version = programs.find(({ name }) => name === "bun")!.version();
+  if (version === undefined) throw new Error("dist/stud is missing; run npm run build");
+  const cores = takeCores();
+  const certificates = makeCertificates();
+  const backend = await startNginx(certificates.directory, { workers: 4 });
+  try {
+    const bench = new Bench(cores, certificates, backend);
+    const lines = [
+      ...await oneWorker(bench),
+      ...await manyConnections(bench),
+    ];
+    const growths = await growth(bench);
+    lines.push(...growths.flatMap(growthTable));
+    const machine = describeMachine(cores, [version]).slice(0, 3);
+    report([...machine.map((line) => `- ${line}`), "", ...lines], growths);
+  } finally {
+    await backend.stop();
+    removeCertificates(certificates);
+  }
+}
+
+/** As many connections as one process can hold under `ulimit -n 20000`. */
+async function oneWorker(bench: Bench): Promise<string[]> {
+  const { idle, busy } = ONE_WORKER;
+  return await bench.with([], async (proxy) => {
+    progress("one worker: handshakes while it is empty");
+    const before = await bench.point(proxy, "0");
+    progress(`one worker: ${idle} idle connections`);
+    const { holders, figures } = await hold(proxy, idle);
+    progress(`one worker: ${busy} busy connections beside them`);
+    await bench.busy(proxy, busy);
+    const after = await bench.point(proxy, String(idle));
+    await holders.ask();
+    await holders.close();
+    return [
+      `One worker with ${count(idle)} idle connections and ${count(busy)} busy ones, ` +
+      `under \`ulimit -n 20000\`; every connection was found alive at the end:`,
+      "",
+      ...figures,
+      `- a new handshake: ${micro(before.handshake)} with none, ` +
+      `${micro(after.handshake)} with ${count(idle)} idle connections`,
+      "",
+    ];
+  });
+}
+
+/** More connections than one process, or one backend address, can have. */
+async function manyConnections(bench: Bench): Promise<string[]> {
+  const workers = Math.ceil(MANY / 9000);
+  const words = ["-n", String(workers), `--backend-source=${SOURCES.join(",")}`];
+  return await bench.with(words, async (proxy) => {
+    progress(`${workers} workers: handshakes while they are empty`);
+    const before = await bench.point(proxy, "0");
+    progress(`${workers} workers: ${MANY} idle connections`);
+    const { holders, figures } = await hold(proxy, MANY);
+    const after = await bench.point(proxy, String(MANY));
+    progress(`${workers} workers: is every connection alive?`);
+    await holders.ask();
+    await holders.close();
+    return [
+      `${workers} workers with ${count(MANY)} idle connections, \`--backend-source\` with ` +
+      `${SOURCES.length} addresses; every connection was found alive at the end:`,
+      "",
+      ...figures,
+      `- a new handshake: ${micro(before.handshake)} with none, ` +
+      `${micro(after.handshake)} with ${count(MANY)} idle connections`,
+      "",
+    ];
+  });
+}
+
+async function growth(bench: Bench): Promise<Growth[]> {
+  const workers: Point[] = [];
+  for (const n of [1, 2, 4]) {
+    progress(`${n} workers`);
+    workers.push(await bench.with(["-n", String(n)], (proxy) => bench.point(proxy, String(n))));
+  }
+  const certificates: Point[] = [];
+  const files = await bench.certificates(99);
+  for (const others of [[], files]) {
+    const place = String(others.length + 1);
+    progress(`${place} certificates`);
+    certificates.push(await bench.with(others, (proxy) => bench.point(proxy, place)));
+  }
+  const connections: Point[] = [];
+  for (const n of [10, 1000, 9000]) {
+    progress(`${n} idle connections`);
+    connections.push(
+      await bench.with([], async (proxy) => {
+        const { holders } = await hold(proxy, n);
+        const point = await bench.point(proxy, count(n));
+        await holders.close();
+        return point;
+      }),
+    );
+  }
+  return [
+    { title: "Workers", points: workers },
+    { title: "Certificates", points: certificates },
+    { title: "Idle connections", points: connections },
+  ];
+}
+
+/** Opens idle connections, and tells in lines of text what they cost. */
+async function hold(proxy: Proxy, connections: number) {
+  const holders = new Holders();
+  const empty = await steadyMemory(proxy);
+  const kernelEmpty = kernelMemory();
+  await holders.open(proxy.task.port, connections);
+  const bytes = (await steadyMemory(proxy) - empty) / connections;
+  // The client's socket and the backend's are on this machine too.
+  const kernel = (kernelMemory() - kernelEmpty) / connections / 2;
+  const start = cpuTime(proxy.processes());
+  await pause(IDLE_SECONDS * 1000);
+  const share = (cpuTime(proxy.processes()) - start) / (IDLE_SECONDS * 1e6);
+  return { holders, figures: held(bytes, kernel, share) };
+}
+
+/** What the kernel holds for all, in bytes: sockets, files and what belongs to them. */
+function kernelMemory(): number {
+  const meminfo = readFileSync("/proc/meminfo", "utf8");
+  return Number(/^Slab:\s+(\d+) kB$/m.exec(meminfo)?.[1]) * 1024;
+}
+
+function held(bytes: number, kernel: number, share: number): string[] {
+  return [
+    `- memory for each idle connection: ${(bytes / 1000).toFixed(1)} KB in the workers, ` +
+    `about ${(kernel / 1000).toFixed(1)} KB in the kernel for its two sockets`,
+    `- CPU while all are idle: ${(share * 100).toFixed(2)} % of one core`,
+  ];
+}
+
+function growthTable({ title, points }: Growth): string[] {
+  const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [
+    row([title, ...points.map(({ place }) => place)]),
+    row(["---", ...points.map(() => "---:")]),
+    row(["full handshake", ...points.map(({ handshake }) => micro(handshake))]),
+    row(["small request", ...points.map(({ request }) => micro(request))]),
+    "",
+  ];
+}
+
+function report(lines: readonly string[], growths: readonly Growth[]): void {
+  console.log(lines.join("\n"));
+  const all = growths.flatMap(({ title, points }) =>
+    points.map((point) => ({ ...point, place: `${title.toLowerCase()}: ${point.place}` }))
+  );
+  const first = all[0]!;
+  const series = [
+    { title: "full handshake", values: all.map((point) => point.handshake / first.handshake) },
+    { title: "small request", values: all.map((point) => point.request / first.request) },
+  ];
+  const chart = lineChart({
+    title: "CPU time for each operation, as a ratio to one worker with nothing else to do",
+    y: axisTo(Math.max(2, ...series.flatMap(({ values }) => values)), "ratio"),
+    places: all.map(({ place }) => place),
+    series,
+  });
+  writeFileSync(join(root, "docs", "scaling.svg"), chart);
+  const file = join(root, "docs", "scaling.md");
+  const marks = /(<!-- measured -->\n)[^]*?(<!-- \/measured -->)/;
+  const text = readFileSync(file, "utf8");
+  if (!marks.test(text)) throw new Error("docs/scaling.md has lost its marks; put them back");
+  const measured = ["", ...lines, "![how cost grows](scaling.svg)", "", ""].join("\n");
+  writeFileSync(file, text.replace(marks, (_, open, close) => `${open}${measured}${close}`));
+}
+
+function micro(microseconds: number): string {
+  return `${microseconds < 100 ? microseconds.toFixed(1) : microseconds.toFixed(0)} µs`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en");
+}
+
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

@@ -1,0 +1,108 @@
+/** The memory that streams are read into. */
+
+/** All buffers of one size. */
+interface Size {
+  readonly bytes: number;
+  /** How many may exist. */
+  readonly most: number;
+  made: number;
+  readonly spare: Uint8Array[];
+}
+
+/** What an idle stream holds. */
+const SMALLEST = size(4096);
+
+/** Deno never reads more than one record at a time (RFC 8446 section 5.1). */
+export const tlsSizes: readonly Size[] = [SMALLEST, size(16_384)];
+
+/**
+ * A full download costs a third less CPU with the largest size. Readers that stall would hold it
+ * for long, so there are few.
+ */
+export const plainSizes: readonly Size[] = [SMALLEST, size(65_536), size(524_288, 16)];
+
+/** Spare buffers of each size hold at most so many bytes. */
+const SPARE_BYTES = 2_097_152;
+
+/** One stream's buffer: it grows while reads fill it, and shrinks when they need less. */
+export class ReadBuffer {
+  readonly #sizes: readonly Size[];
+  #step = 0;
+  #bytes: Uint8Array | undefined = undefined;
+
+  constructor(sizes: readonly Size[]) {
+    this.#sizes = sizes;
+  }
+
+  /** The first so many bytes. */
+  first(count: number): Uint8Array {
+    return this.#bytes!.subarray(0, count);
+  }
+
+  /**
+   * The buffer for the next read, after one that brought so many bytes (0 before the first).
+   * What was read before must not be needed any more.
+   */
+  next(count: number): Uint8Array {
+    const bytes = this.#bytes;
+    if (bytes === undefined) return this.#bytes = take(this.#sizes[0]!)!;
+    if (count === bytes.length) this.#change(this.#step + 1);
+    else if (this.#step > 0 && count <= this.#sizes[this.#step - 1]!.bytes) {
+      this.#change(this.#step - 1);
+    }
+    return this.#bytes!;
+  }
+
+  /** Called once at the end. Others may still need the bytes, so the memory is not used again. */
+  drop(): void {
+    if (this.#bytes) this.#sizes[this.#step]!.made--;
+  }
+
+  #change(step: number): void {
+    const to = this.#sizes[step];
+    const bytes = to && take(to);
+    if (!bytes) return;
+    give(this.#sizes[this.#step]!, this.#bytes!);
+    this.#step = step;
+    this.#bytes = bytes;
+  }
+}
+
+/** Copies chunks into one. */
+export class Gatherer {
+  #bytes = new Uint8Array(FIRST_ROOM);
+  #length = 0;
+
+  add(bytes: Uint8Array): void {
+    const length = this.#length + bytes.length;
+    if (length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
+      larger.set(this.all());
+      this.#bytes = larger;
+    }
+    this.#bytes.set(bytes, this.#length);
+    this.#length = length;
+  }
+
+  all(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+}
+
+const FIRST_ROOM = 1024;
+
+function size(bytes: number, most = Infinity): Size {
+  return { bytes, most, made: 0, spare: [] };
+}
+
+function take(from: Size): Uint8Array | undefined {
+  const spare = from.spare.pop();
+  if (spare || from.made >= from.most) return spare;
+  from.made++;
+  return new Uint8Array(from.bytes);
+}
+
+function give(to: Size, bytes: Uint8Array): void {
+  if ((to.spare.length + 1) * to.bytes <= SPARE_BYTES) to.spare.push(bytes);
+  else to.made--;
+}

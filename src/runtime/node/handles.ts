@@ -1,0 +1,115 @@
+/**
+ * What `node:net` and `node:tls` are made of, UNDOCUMENTED: libuv's sockets, and TLS between such a
+ * socket and JavaScript. A relay has no use for the streams above them, whose objects, events and
+ * ticks cost more than all that stud itself does for a connection.
+ */
+import type { NodeStream } from "./stream.ts";
+
+/** Absent in a Node that no longer has these, or has them in another form. */
+export const handles: Handles | undefined = findHandles();
+
+interface Handles {
+  readonly TCP: new (type: number) => TcpHandle;
+  readonly TCPConnectWrap: new () => Request;
+  readonly ShutdownWrap: new () => Request;
+  /** Of TCP. */
+  readonly SOCKET: number;
+  readonly SERVER: number;
+  /** TLS as a server on top of `tcp`, whose bytes no longer reach JavaScript. */
+  wrap(tcp: TcpHandle, context: NativeContext, isServer: true, isWriting: false): TlsHandle;
+  /** Results of the last call or callback, at these indices. */
+  readonly streamBaseState: Int32Array;
+  readonly kReadBytesOrError: number;
+  readonly kLastWriteErr: number;
+}
+
+/** What both have in common. Calls answer 0 or a negative errno where nothing else is said. */
+interface StreamHandle {
+  stream: NodeStream;
+  /** The number of bytes in the user's buffer is in `streamBaseState`, or a negative errno. */
+  onread(this: this): void;
+  /** All reads go into this buffer, one after the other. */
+  useUserBuffer(buffer: Uint8Array): void;
+  readStart(): number;
+  readStop(): number;
+  /** A request when the kernel could not take everything at once, and with TLS always. */
+  writeBuffer(request: null, bytes: Uint8Array): number | WriteRequest;
+  writev(request: null, chunks: readonly Uint8Array[], areBuffers: true): number | WriteRequest;
+  /** 1 when there was nothing to wait for. */
+  shutdown(request: Request): number;
+}
+
+/** A TCP socket. libuv keeps it until it is closed. */
+export interface TcpHandle extends StreamHandle {
+  readonly fd: number;
+  onconnection(this: this, status: number, accepted: TcpHandle): void;
+  open(fd: number): number;
+  listen(backlog: number): number;
+  bind(address: string, port: number): number;
+  bind6(address: string, port: number, flags: number): number;
+  connect(request: Request, address: string, port: number): number;
+  connect6(request: Request, address: string, port: number): number;
+  setNoDelay(isOn: boolean): number;
+  getsockname(address: HandleAddress): number;
+  getpeername(address: HandleAddress): number;
+  /** Gives the descriptor back at once and calls `closed` in a later turn. */
+  close(closed?: (this: TcpHandle) => void): void;
+}
+
+/**
+ * TLS on a TCP socket. It lives as long as something refers to it. A write is encrypted before it
+ * returns, and the next one must wait until it is complete.
+ */
+export interface TlsHandle extends StreamHandle {
+  /** Takes what was read from the socket before. */
+  receive(bytes: Uint8Array): void;
+  onhandshakedone(this: this): void;
+  onerror(this: this, error: Error): void;
+  /** After `enableCertCb`: the handshake waits for `certCbDone`, which takes `sni_context`. */
+  oncertcb(this: this, hello: { readonly servername: string }): void;
+  sni_context: NativeContext;
+  enableCertCb(): void;
+  certCbDone(): void;
+  getServername(): string | false;
+  getProtocol(): string | null;
+  getCipher(): { readonly name: string } | undefined;
+  /** Nothing may be called afterwards, and this not from within another call or callback. */
+  destroySSL(): void;
+}
+
+/** A connect or a shutdown. */
+export interface Request {
+  stream: NodeStream;
+  oncomplete(this: this, status: number): void;
+}
+
+/** A write that goes on; the handle makes it. */
+export interface WriteRequest {
+  handle: StreamHandle | null;
+  /** What the kernel has not yet taken is read from here. */
+  buffer: unknown;
+  /** Its result, if it was complete before `oncomplete` was set. */
+  readonly writeStatus: number | null;
+  oncomplete: ((this: WriteRequest, status: number) => void) | null;
+}
+
+export interface HandleAddress {
+  address?: string;
+  port?: number;
+}
+
+/** OpenSSL's SSL_CTX; opaque. */
+export type NativeContext = { readonly __brand: "SSL_CTX" };
+
+function findHandles(): Handles | undefined {
+  try {
+    const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
+    const { TCP, TCPConnectWrap, constants } = binding("tcp_wrap");
+    const all = { TCP, TCPConnectWrap, ...constants as object, ...binding("tls_wrap") };
+    const found = { ...all, ...binding("stream_wrap") } as unknown as Handles;
+    // Before this came, writes had another form.
+    return found.kLastWriteErr === undefined ? undefined : found;
+  } catch {
+    return undefined;
+  }
+}
