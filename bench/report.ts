@@ -154,7 +154,8 @@ function verdictLines(verdicts: readonly Verdict[]): string[] {
   return [
     "## Targets",
     "",
-    `${met} of ${verdicts.length} are met.`,
+    `${met} of ${verdicts.length} are met. For the others, [design.md](design.md) has the profiles and ` +
+    `what was tried.`,
     "",
     "| build | row | of | result |",
     "|---|---|---|---|",

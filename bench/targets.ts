@@ -24,6 +24,15 @@ export const CPU_ROWS = [
   "upload",
 ] as const;
 
+/** Rows of other figures that all six programs have. */
+const OTHER_ROWS = [
+  "latency-p50",
+  "latency-p99",
+  "latency-p99.9",
+  "memory",
+  "start-listening",
+] as const;
+
 /** The rows that RSA-2048 signatures dominate: there BoringSSL is slower than OpenSSL and aws-lc. */
 const RSA_ROWS: readonly string[] = ["rsa-1.3", "rsa-1.2"];
 
@@ -41,7 +50,7 @@ export const targets: readonly Target[] = [
   { program: "deno", row: "memory", of: "figure", limit: 40 },
   ...CPU_ROWS.map((row): Target => ({ program: "node", row, of: "hitch", limit: 1.2 })),
   { program: "node", row: "memory", of: "figure", limit: 30 },
-  ...CPU_ROWS.map((row): Target => ({
+  ...[...CPU_ROWS, ...OTHER_ROWS].map((row): Target => ({
     program: RSA_ROWS.includes(row) ? "deno" : "bun",
     row,
     of: "best peer",
