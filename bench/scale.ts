@@ -157,50 +157,54 @@ async function main(): Promise<void> {
 }
 
 /** As many connections as one process can hold under `ulimit -n 20000`. */
-async function oneWorker(bench: Bench): Promise<string[]> {
+function oneWorker(bench: Bench): Promise<string[]> {
   const { idle, busy } = ONE_WORKER;
-  return await bench.with([], async (proxy) => {
-    progress("one worker: handshakes while it is empty");
-    const before = await bench.point(proxy, "0");
-    progress(`one worker: ${idle} idle connections`);
-    const { holders, figures } = await hold(proxy, idle);
-    progress(`one worker: ${busy} busy connections beside them`);
-    await bench.busy(proxy, busy);
-    const after = await bench.point(proxy, String(idle));
-    await holders.ask();
-    await holders.close();
-    return [
-      `One worker with ${count(idle)} idle connections and ${count(busy)} busy ones, ` +
-      `under \`ulimit -n 20000\`; every connection was found alive at the end:`,
-      "",
-      ...figures,
-      `- a new handshake: ${micro(before.handshake)} with none, ` +
-      `${micro(after.handshake)} with ${count(idle)} idle connections`,
-      "",
-    ];
+  return carry(bench, {
+    title: `One worker with ${count(idle)} idle connections and ${count(busy)} busy ones, ` +
+      `under \`ulimit -n 20000\``,
+    words: [],
+    idle,
+    beside: (proxy) => bench.busy(proxy, busy),
   });
 }
 
 /** More connections than one process, or one backend address, can have. */
-async function manyConnections(bench: Bench): Promise<string[]> {
+function manyConnections(bench: Bench): Promise<string[]> {
   const workers = Math.ceil(MANY / 9000);
-  const words = ["-n", String(workers), `--backend-source=${SOURCES.join(",")}`];
+  return carry(bench, {
+    title: `${workers} workers with ${count(MANY)} idle connections, \`--backend-source\` with ` +
+      `${SOURCES.length} addresses`,
+    words: ["-n", String(workers), `--backend-source=${SOURCES.join(",")}`],
+    idle: MANY,
+  });
+}
+
+interface Burden {
+  readonly title: string;
+  readonly words: readonly string[];
+  readonly idle: number;
+  /** What is done while the idle connections are held. */
+  readonly beside?: (proxy: Proxy) => Promise<void>;
+}
+
+/** Throws unless every connection is alive at the end. */
+async function carry(bench: Bench, { title, words, idle, beside }: Burden): Promise<string[]> {
   return await bench.with(words, async (proxy) => {
-    progress(`${workers} workers: handshakes while they are empty`);
+    progress(`${title}: handshakes before`);
     const before = await bench.point(proxy, "0");
-    progress(`${workers} workers: ${MANY} idle connections`);
-    const { holders, figures } = await hold(proxy, MANY);
-    const after = await bench.point(proxy, String(MANY));
-    progress(`${workers} workers: is every connection alive?`);
+    progress(`${title}: opening them`);
+    const { holders, figures } = await hold(proxy, idle);
+    await beside?.(proxy);
+    const after = await bench.point(proxy, String(idle));
+    progress(`${title}: is every one alive?`);
     await holders.ask();
     await holders.close();
     return [
-      `${workers} workers with ${count(MANY)} idle connections, \`--backend-source\` with ` +
-      `${SOURCES.length} addresses; every connection was found alive at the end:`,
+      `${title}; every connection was found alive at the end:`,
       "",
       ...figures,
       `- a new handshake: ${micro(before.handshake)} with none, ` +
-      `${micro(after.handshake)} with ${count(MANY)} idle connections`,
+      `${micro(after.handshake)} with ${count(idle)} idle connections`,
       "",
     ];
   });

@@ -46,7 +46,8 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
       return {
         source: "internal",
         code: "backend-no-ports",
-        cause: "every local port to this backend is in use; widen net.ipv4.ip_local_port_range",
+        cause: "every local port to this backend is in use; give more addresses with " +
+          "--backend-source, or widen net.ipv4.ip_local_port_range",
       };
     default:
       return unlessInternal(failure, "backend", "backend-unreachable");

@@ -1,5 +1,6 @@
 /** Other people's programs which the tests run as peers. */
 import { spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
 
 export type Peer = "curl" | "openssl" | "nginx" | "haproxy" | "strace";
@@ -15,9 +16,19 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
 };
 
-/** Whether the program is installed. */
+/** Whether the program is installed, and strace may trace what it did not start. */
 export function isInstalled(peer: Peer): boolean {
+  if (peer === "strace" && process.getuid!() !== 0 && ptraceScope() !== "0") return false;
   return spawnSync(peer, [versionFlags[peer]], { env, stdio: "ignore" }).status === 0;
+}
+
+/** The Yama module's limit, "0" where there is none (ptrace(2)). */
+function ptraceScope(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/yama/ptrace_scope", "utf8").trim();
+  } catch {
+    return "0";
+  }
 }
 
 /** A program that ran to its end. */
