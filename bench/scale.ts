@@ -44,6 +44,8 @@ interface Point {
 
 interface Growth {
   readonly title: string;
+  /** What stands after the number in the plot, where there is little room. */
+  readonly label: string;
   readonly points: readonly Point[];
 }
 
@@ -236,9 +238,9 @@ async function growth(bench: Bench): Promise<Growth[]> {
     );
   }
   return [
-    { title: "Workers", points: workers },
-    { title: "Certificates", points: certificates },
-    { title: "Idle connections", points: connections },
+    { title: "Workers", label: "workers", points: workers },
+    { title: "Certificates", label: "PEM files", points: certificates },
+    { title: "Idle connections", label: "idle", points: connections },
   ];
 }
 
@@ -284,8 +286,8 @@ function growthTable({ title, points }: Growth): string[] {
 
 function report(lines: readonly string[], growths: readonly Growth[]): void {
   console.log(lines.join("\n"));
-  const all = growths.flatMap(({ title, points }) =>
-    points.map((point) => ({ ...point, place: `${title.toLowerCase()}: ${point.place}` }))
+  const all = growths.flatMap(({ label, points }) =>
+    points.map((point) => ({ ...point, place: `${point.place} ${label}` }))
   );
   const first = all[0]!;
   const series = [
