@@ -5,7 +5,7 @@ import process from "node:process";
 import { makeCertificates, removeCertificates } from "../tests/support/certificates.ts";
 import { root } from "../tests/support/target.ts";
 import { startNginx, startSink } from "./backend.ts";
-import { type Cores, describeMachine, missingTools, takeCores } from "./machine.ts";
+import { type Cores, describeMachine, describeTools, missingTools, takeCores } from "./machine.ts";
 import { HELP, type Options, readOptions } from "./options.ts";
 import { plotCpu, plotLatency } from "./plots.ts";
 import { BASE, type Program, programs } from "./programs.ts";
@@ -43,7 +43,7 @@ async function main(): Promise<number> {
       "bench ",
       "bench -- ",
     );
-    const machine = describeMachine(cores, versions);
+    const machine = [...describeMachine(cores), ...versions, ...describeTools()];
     const making: Making = { command, date, rounds: options.rounds, machine, missing };
     writeReport(resolve(root, options.output), sections, making);
   }

@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
+import { environment } from "../tests/support/commands.ts";
 import { root } from "../tests/support/target.ts";
 import { within } from "../tests/support/until.ts";
 import { processTree } from "./cpu.ts";
-import { environment } from "./programs.ts";
 
 const running = new Set<ChildProcess>();
 

@@ -1,7 +1,8 @@
 /** How much processor time a program has used: all its processes together, to the nanosecond. */
-import { readdirSync, readFileSync } from "node:fs";
-import process from "node:process";
-import type * as Ffi from "node:ffi";
+import { readdirSync } from "node:fs";
+import { libcName } from "../src/runtime/libc.ts";
+import { ffi } from "../src/runtime/node/libc.ts";
+import { parentOf } from "../tests/support/processes.ts";
 
 /** A process with all that descend from it, the first one first. */
 export function processTree(pid: number): number[] {
@@ -38,28 +39,6 @@ function cpuTimeOf(pid: number): number {
 }
 
 const timespec = Buffer.alloc(16);
-const clockGettime = openClock();
-
-function openClock(): (clock: number, time: Buffer) => number {
-  const { emitWarning } = process;
-  // Loading the module warns that it is experimental.
-  process.emitWarning = () => {};
-  try {
-    const ffi: typeof Ffi = process.getBuiltinModule("node:ffi");
-    const signature = { arguments: ["i32", "buffer"], return: "i32" } as const;
-    const { functions } = ffi.dlopen("libc.so.6", { clock_gettime: signature });
-    return functions.clock_gettime as (clock: number, time: Buffer) => number;
-  } finally {
-    process.emitWarning = emitWarning;
-  }
-}
-
-function parentOf(pid: number): number {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    // It has ended meanwhile.
-    return 0;
-  }
-}
+const { clock_gettime: clockGettime } = ffi.dlopen(libcName, {
+  clock_gettime: { arguments: ["i32", "buffer"], return: "i32" },
+}).functions as { clock_gettime: (clock: number, time: Buffer) => number };

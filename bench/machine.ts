@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import process from "node:process";
-import { environment, firstLine } from "./programs.ts";
+import { environment } from "../tests/support/commands.ts";
+import { firstLine } from "./programs.ts";
 
 /** The cores that are used: one for the proxy, one for all else. */
 export interface Cores {
@@ -37,13 +38,18 @@ export function missingTools(): string[] {
     .map(([tool]) => tool);
 }
 
-/** Lines for the report: what the machine is and which versions took part. */
-export function describeMachine(cores: Cores, versions: readonly string[]): string[] {
+/** Lines for the report: what the machine is. */
+export function describeMachine(cores: Cores): string[] {
   return [
     `CPU: ${cpus()[0]?.model}, ${cpus().length} cores; proxy on core ${cores.proxy}, ` +
     `load generator and backend on core ${cores.load}`,
     `kernel: Linux ${release()}, ${process.arch}`,
-    ...versions,
+  ];
+}
+
+/** Lines for the report: what made the load and answered it. */
+export function describeTools(): string[] {
+  return [
     `OpenSSL of hitch, HAProxy, nginx and h2load: ${firstLine("openssl", ["version"])}`,
     `load: ${firstLine("h2load", ["--version"])}; ` +
     `Node.js ${process.version} for post-quantum handshakes, idle connections and uploads' end`,

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { environment } from "../tests/support/commands.ts";
 import type { Endpoint } from "../tests/support/endpoints.ts";
 import { root, target } from "../tests/support/target.ts";
 
@@ -35,12 +36,6 @@ export interface Program {
   /** The command which serves in the foreground. */
   command(task: Task): readonly string[];
 }
-
-/** Debian keeps servers where an ordinary user's PATH does not look. */
-export const environment = {
-  ...process.env,
-  PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin`,
-};
 
 /** What all programs are compared with. */
 export const BASE: ProgramName = "hitch";

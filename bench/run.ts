@@ -4,7 +4,7 @@ import type { Certificates } from "../tests/support/certificates.ts";
 import type { Backend } from "./backend.ts";
 import type { Cores } from "./machine.ts";
 import { BASE, type Program } from "./programs.ts";
-import { Proxy } from "./proxy.ts";
+import { freshEndpoint, Proxy } from "./proxy.ts";
 import { Results } from "./rows.ts";
 import { type Context, type Workload, workloads } from "./workloads.ts";
 
@@ -154,14 +154,10 @@ async function rateFor(run: Run, proxies: readonly Proxy[], results: Results): P
   return Math.round(capacity * LATENCY_LOAD);
 }
 
-let contexts = 0;
-
 function contextFor(run: Run, proxy: Proxy, rate: number): Context {
-  contexts++;
-  const host = `127.${100 + (contexts >> 16)}.${(contexts >> 8) & 255}.${contexts & 255}`;
   return {
     proxy,
-    at: { host, port: proxy.task.port },
+    at: freshEndpoint(proxy.task.port),
     directory: run.certificates.directory,
     rate,
     scale: run.scale,

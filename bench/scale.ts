@@ -14,6 +14,7 @@ import {
   removeCertificates,
 } from "../tests/support/certificates.ts";
 import { root } from "../tests/support/target.ts";
+import { replaceMarked } from "../scripts/marked.ts";
 import { type Backend, startNginx } from "./backend.ts";
 import { cpuTime } from "./cpu.ts";
 import { h2load } from "./load/h2load.ts";
@@ -22,7 +23,7 @@ import { type Cores, describeMachine, missingTools, takeCores } from "./machine.
 import { steadyMemory } from "./measure.ts";
 import { axisTo, lineChart } from "./plot.ts";
 import { type Program, programs } from "./programs.ts";
-import { Proxy } from "./proxy.ts";
+import { freshEndpoint, Proxy } from "./proxy.ts";
 import { median } from "./statistics.ts";
 import { workloads } from "./workloads.ts";
 
@@ -34,12 +35,15 @@ const MANY = 30_000;
 const SOURCES = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14"];
 const IDLE_SECONDS = 5;
 
-/** What a connection costs at one size of something. */
-interface Point {
-  readonly place: string;
-  /** Microseconds of CPU time. */
+/** Microseconds of CPU time. */
+interface Costs {
   readonly handshake: number;
   readonly request: number;
+}
+
+/** What is paid at one size of something. */
+interface Point extends Costs {
+  readonly place: string;
 }
 
 interface Growth {
@@ -53,7 +57,6 @@ class Bench {
   readonly #cores: Cores;
   readonly #certificates: Certificates;
   readonly #backend: Backend;
-  #addresses = 0;
 
   constructor(cores: Cores, certificates: Certificates, backend: Backend) {
     this.#cores = cores;
@@ -76,7 +79,7 @@ class Bench {
   }
 
   /** Medians of several rounds, after one that does not count. */
-  async point(proxy: Proxy, place: string): Promise<Point> {
+  async costs(proxy: Proxy): Promise<Costs> {
     const handshake: number[] = [];
     const request: number[] = [];
     for (let round = 0; round <= ROUNDS; round++) {
@@ -85,19 +88,19 @@ class Bench {
       handshake.push(figures[0]!);
       request.push(figures[1]!);
     }
-    return { place, handshake: median(handshake), request: median(request) };
+    return { handshake: median(handshake), request: median(request) };
   }
 
   /** So many connections make two requests each second for some seconds, and all are answered. */
   async busy(proxy: Proxy, connections: number): Promise<void> {
-    await h2load({ host: this.#address(), port: proxy.task.port }, {
+    await h2load(freshEndpoint(proxy.task.port), {
       ...{ directory: this.#certificates.directory, version: "TLSv1.3", path: "/small" },
       connections,
       args: ["-D", "5s", "--rps=2"],
     });
   }
 
-  /** A hundred PEM files, each for a name of its own. */
+  /** PEM files, each for a name of its own. */
   async certificates(count: number): Promise<string[]> {
     const directory = join(this.#certificates.directory, "many");
     mkdirSync(directory);
@@ -115,15 +118,10 @@ class Bench {
 
   async #cost(proxy: Proxy, workload: string): Promise<number> {
     const { measure } = workloads.find(({ name }) => name === workload)!;
-    const at = { host: this.#address(), port: proxy.task.port };
+    const at = freshEndpoint(proxy.task.port);
     const { directory } = this.#certificates;
     const [figure] = await measure({ proxy, at, directory, rate: 0, scale: 1 });
     return figure!.value;
-  }
-
-  /** A loopback address that waits for no earlier connection to be forgotten. */
-  #address(): string {
-    return `127.0.2.${this.#addresses++ % 250 + 1}`;
   }
 }
 
@@ -150,7 +148,7 @@ async function main(): Promise<void> {
     ];
     const growths = await growth(bench);
     lines.push(...growths.flatMap(growthTable));
-    const machine = describeMachine(cores, [version]).slice(0, 3);
+    const machine = [...describeMachine(cores), version];
     report([...machine.map((line) => `- ${line}`), "", ...lines], growths);
   } finally {
     await backend.stop();
@@ -193,11 +191,11 @@ interface Burden {
 async function carry(bench: Bench, { title, words, idle, beside }: Burden): Promise<string[]> {
   return await bench.with(words, async (proxy) => {
     progress(`${title}: handshakes before`);
-    const before = await bench.point(proxy, "0");
+    const before = await bench.costs(proxy);
     progress(`${title}: opening them`);
     const { holders, figures } = await hold(proxy, idle);
     await beside?.(proxy);
-    const after = await bench.point(proxy, String(idle));
+    const after = await bench.costs(proxy);
     progress(`${title}: is every one alive?`);
     await holders.ask();
     await holders.close();
@@ -216,26 +214,27 @@ async function growth(bench: Bench): Promise<Growth[]> {
   const workers: Point[] = [];
   for (const n of [1, 2, 4]) {
     progress(`${n} workers`);
-    workers.push(await bench.with(["-n", String(n)], (proxy) => bench.point(proxy, String(n))));
+    const costs = await bench.with(["-n", String(n)], (proxy) => bench.costs(proxy));
+    workers.push({ place: String(n), ...costs });
   }
   const certificates: Point[] = [];
   const files = await bench.certificates(99);
   for (const others of [[], files]) {
     const place = String(others.length + 1);
     progress(`${place} certificates`);
-    certificates.push(await bench.with(others, (proxy) => bench.point(proxy, place)));
+    const costs = await bench.with(others, (proxy) => bench.costs(proxy));
+    certificates.push({ place, ...costs });
   }
   const connections: Point[] = [];
   for (const n of [10, 1000, 9000]) {
     progress(`${n} idle connections`);
-    connections.push(
-      await bench.with([], async (proxy) => {
-        const { holders } = await hold(proxy, n);
-        const point = await bench.point(proxy, count(n));
-        await holders.close();
-        return point;
-      }),
-    );
+    const costs = await bench.with([], async (proxy) => {
+      const { holders } = await hold(proxy, n);
+      const held = await bench.costs(proxy);
+      await holders.close();
+      return held;
+    });
+    connections.push({ place: count(n), ...costs });
   }
   return [
     { title: "Workers", label: "workers", points: workers },
@@ -301,12 +300,8 @@ function report(lines: readonly string[], growths: readonly Growth[]): void {
     series,
   });
   writeFileSync(join(root, "docs", "scaling.svg"), chart);
-  const file = join(root, "docs", "scaling.md");
-  const marks = /(<!-- measured -->\n)[^]*?(<!-- \/measured -->)/;
-  const text = readFileSync(file, "utf8");
-  if (!marks.test(text)) throw new Error("docs/scaling.md has lost its marks; put them back");
-  const measured = ["", ...lines, "![how cost grows](scaling.svg)", "", ""].join("\n");
-  writeFileSync(file, text.replace(marks, (_, open, close) => `${open}${measured}${close}`));
+  const measured = ["", ...lines, "![how cost grows](scaling.svg)", ""].join("\n");
+  replaceMarked("docs/scaling.md", "measured", measured);
 }
 
 function micro(microseconds: number): string {

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { environment } from "../programs.ts";
+import { environment } from "../../tests/support/commands.ts";
 
 export type Version = "TLSv1.2" | "TLSv1.3";
 

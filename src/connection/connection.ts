@@ -186,8 +186,9 @@ export class Connection implements StreamOwner {
     const { runtime, settings, handshakes, connects } = this.all;
     handshakes.stop(this);
     this.phase = "connecting";
-    const source = settings.backendSources[this.id % settings.backendSources.length];
-    this.backend = runtime.connect(settings.backend, this, source);
+    const { backend, backendSources: sources } = settings;
+    const source = sources.length > 0 ? sources[this.id % sources.length] : undefined;
+    this.backend = runtime.connect(backend, this, source);
     connects.start(this);
     if (settings.prefix !== "none") {
       const { remote, local } = this.client;

@@ -28,20 +28,9 @@ export function prefixBytes(
   }
 }
 
-const PP2_SIGNATURE = Uint8Array.of(
-  0x0d,
-  0x0a,
-  0x0d,
-  0x0a,
-  0,
-  0x0d,
-  0x0a,
-  0x51,
-  0x55,
-  0x49,
-  0x54,
-  0x0a,
-);
+const utf8 = new TextEncoder();
+
+const PP2_SIGNATURE = utf8.encode("\r\n\r\n\0\r\nQUIT\n");
 const PP2_VERSION_2_PROXY = 0x21;
 const PP2_TCP_OVER_IPV4 = 0x11;
 const PP2_TCP_OVER_IPV6 = 0x21;
@@ -55,8 +44,6 @@ const PP2_CLIENT_SSL = 0x01;
 const PP2_VERIFY_NONE = Uint8Array.of(0, 0, 0, 1);
 /** A name, token or label of TLS is no longer than this. */
 const MAX_TEXT = 255;
-
-const utf8 = new TextEncoder();
 
 function writeIp(client: IpEndpoint): Uint8Array {
   const address = unmappedBytes(ipBytes(client.address));

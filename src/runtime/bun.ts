@@ -127,7 +127,7 @@ export function connect(backend: IpEndpoint, owner: StreamOwner, source?: IpEndp
   const fd = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failedStream(owner, backend, libc.errno());
   if (source) bindTo(fd, source);
-  const address = backendAddress(backend);
+  const address = sockaddrOf(backend);
   if (libc.connect(fd, address, address.length) < 0) {
     const errno = libc.errno();
     if (errno !== EINPROGRESS) {
@@ -321,7 +321,7 @@ function closeReason(stream: BunStream, error: NativeError | undefined): Failure
 
 /** A backend stream that could not even begin to connect. */
 function failedStream(owner: StreamOwner, backend: IpEndpoint, errno: number): Stream {
-  const stream = new BunStream(undefined, false, backendAddress(backend));
+  const stream = new BunStream(undefined, false, sockaddrOf(backend));
   stream.owner = owner;
   const code = getSystemErrorName(-errno);
   queueMicrotask(() =>
@@ -354,20 +354,19 @@ function socketName(call: Libc["getpeername"], fd: number): Uint8Array {
 /** A bind that fails (a source lost since the start) lets the system choose. */
 function bindTo(fd: number, source: IpEndpoint): void {
   setOption(libc, fd, { level: IPPROTO_IP, option: IP_BIND_ADDRESS_NO_PORT, value: 1 });
-  const address = sockaddr(source);
+  const address = sockaddrOf(source);
   libc.bind(fd, address, address.length);
 }
 
-let lastBackend: IpEndpoint | undefined;
-let lastAddress: Uint8Array = new Uint8Array();
+const sockaddrs = new WeakMap<IpEndpoint, Uint8Array>();
 
-/** Nearly every connection goes to the same backend. */
-function backendAddress(backend: IpEndpoint): Uint8Array {
-  if (backend !== lastBackend) {
-    lastBackend = backend;
-    lastAddress = sockaddr(backend);
-  }
-  return lastAddress;
+/** Made once for the few endpoints that all connections share. */
+function sockaddrOf(endpoint: IpEndpoint): Uint8Array {
+  const known = sockaddrs.get(endpoint);
+  if (known) return known;
+  const made = sockaddr(endpoint);
+  sockaddrs.set(endpoint, made);
+  return made;
 }
 
 const UNKNOWN: IpEndpoint = { family: 4, address: "0.0.0.0", port: 0 };

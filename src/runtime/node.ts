@@ -7,7 +7,7 @@ import { isSea } from "node:sea";
 import * as tls from "node:tls";
 import {
   acceptedStream,
-  connectedStream,
+  connect,
   errnoFailure,
   internalFailure,
   type ServerContext,
@@ -18,17 +18,14 @@ import { nobody } from "./nobody.ts";
 import { cipherItems, contextOptions, protocols } from "./openssl.ts";
 import type {
   Capabilities,
-  IpEndpoint,
   Listener,
   ListenOptions,
   Runtime,
-  Stream,
-  StreamOwner,
   TlsContext,
   TlsSettings,
 } from "./types.ts";
 
-export { libc };
+export { connect, libc };
 
 /** As in {@link Runtime}. */
 export const name = "node";
@@ -110,11 +107,6 @@ export function listen({ on, backlog, tls: context, accepted, failed }: ListenOp
     throw Object.assign(new Error(`listen: ${message}`), { code });
   }
   return { close: () => listening.close() };
-}
-
-/** Connects to a numeric address; failures come by `closed`, with the errno's name. */
-export function connect(backend: IpEndpoint, owner: StreamOwner, source?: IpEndpoint): Stream {
-  return connectedStream(backend, owner, source);
 }
 
 /** TLS 1.0 and 1.1 need a signature that OpenSSL 3 has below its default security level only. */

@@ -24,7 +24,7 @@ interface Budget {
   readonly idle: number;
 }
 
-/** Some tenth above what was measured; docs/design.md explains each call. */
+/** Some tenth above what was measured; docs/design.md explains Bun's calls. */
 const limits: Record<Target["runtime"], Budget> = {
   bun: { connection: 47, request: 6.3, idle: 6 * KIB },
   deno: { connection: 46, request: 8.5, idle: 39 * KIB },

@@ -6,7 +6,10 @@ import { within } from "./until.ts";
 export type Peer = "curl" | "openssl" | "nginx" | "haproxy" | "strace";
 
 /** Debian keeps servers where an ordinary user's PATH does not look. */
-const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin` };
+export const environment = {
+  ...process.env,
+  PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin`,
+};
 
 const versionFlags: Record<Peer, string> = {
   curl: "--version",
@@ -19,7 +22,7 @@ const versionFlags: Record<Peer, string> = {
 /** Whether the program is installed, and strace may trace what it did not start. */
 export function isInstalled(peer: Peer): boolean {
   if (peer === "strace" && process.getuid!() !== 0 && ptraceScope() !== "0") return false;
-  return spawnSync(peer, [versionFlags[peer]], { env, stdio: "ignore" }).status === 0;
+  return spawnSync(peer, [versionFlags[peer]], { env: environment, stdio: "ignore" }).status === 0;
 }
 
 /** The Yama module's limit, "0" where there is none (ptrace(2)). */
@@ -44,7 +47,7 @@ export async function run(
   args: readonly string[],
   input: string | Buffer = "",
 ): Promise<Finished> {
-  const child = spawn(program, args, { env, stdio: "pipe" });
+  const child = spawn(program, args, { env: environment, stdio: "pipe" });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text) => stdout += text);
@@ -65,7 +68,7 @@ export async function countSystemCalls(
   pid: number,
 ): Promise<{ stop(): Promise<Map<string, number>> }> {
   const child = spawn("strace", ["-f", "-c", "-U", "calls,name", "-p", String(pid)], {
-    env,
+    env: environment,
     stdio: ["ignore", "ignore", "pipe"],
   });
   let output = "";
@@ -90,7 +93,7 @@ export async function countSystemCalls(
 
 /** Starts a server; `stop` ends it and waits. */
 export function serve(program: string, args: readonly string[]): { stop(): Promise<void> } {
-  const child = spawn(program, args, { env, stdio: "ignore" });
+  const child = spawn(program, args, { env: environment, stdio: "ignore" });
   const closed = new Promise<void>((resolve) => {
     child.on("error", () => resolve()).on("close", () => resolve());
   });

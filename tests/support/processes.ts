@@ -60,8 +60,9 @@ function threadCount(pid: number): number {
   }
 }
 
-function parentOf(pid: number): number {
-  return Number(statOf(pid)[1]);
+/** The number of the process that started it; 0 once it has ended. */
+export function parentOf(pid: number): number {
+  return Number(statOf(pid)[1] ?? 0);
 }
 
 function statOf(pid: number): string[] {

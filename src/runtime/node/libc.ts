@@ -3,19 +3,24 @@ import type * as Ffi from "node:ffi";
 import { libcName, signatures } from "../libc.ts";
 import type { Libc } from "../types.ts";
 
+/** The module, loaded without the warning that it is experimental. */
+export const ffi: typeof Ffi = loadFfi();
+
 /** As in {@link Runtime}. */
 export const libc: Libc = openLibc();
 
-function openLibc(): Libc {
+function loadFfi(): typeof Ffi {
   const { emitWarning } = process;
-  // Loading the module warns that it is experimental; nothing else happens meanwhile.
+  // Nothing else happens meanwhile.
   process.emitWarning = () => {};
-  let ffi: typeof Ffi;
   try {
-    ffi = process.getBuiltinModule("node:ffi");
+    return process.getBuiltinModule("node:ffi");
   } finally {
     process.emitWarning = emitWarning;
   }
+}
+
+function openLibc(): Libc {
   const definitions: Record<string, Ffi.FunctionSignature> = {
     __errno_location: { arguments: [], return: "pointer" },
   };

@@ -32,12 +32,8 @@ export function acceptedStream(tcp: TcpHandle, context: ServerContext): NodeStre
   return stream;
 }
 
-/** Begins to connect; every failure comes later, by `closed`. */
-export function connectedStream(
-  backend: IpEndpoint,
-  owner: StreamOwner,
-  source: IpEndpoint | undefined,
-): NodeStream {
+/** Connects to a numeric address; failures come by `closed`, with the errno's name. */
+export function connect(backend: IpEndpoint, owner: StreamOwner, source?: IpEndpoint): NodeStream {
   const { TCP, TCPConnectWrap, SOCKET } = handles!;
   const tcp = new TCP(SOCKET);
   const stream = new NodeStream(tcp, backend, undefined);
@@ -84,9 +80,7 @@ export class NodeStream implements Stream {
     this.handle = tcp;
     this.remote = remote;
     this.context = context;
-    tcp.stream = this;
-    tcp.onread = onRead;
-    tcp.useUserBuffer(chunk);
+    this.readBy(tcp);
   }
 
   get local(): IpEndpoint {
@@ -145,11 +139,7 @@ export class NodeStream implements Stream {
   /** The handshake or the connect is done. */
   opened(): void {
     this.isOpen = true;
-    try {
-      this.owner.opened(this);
-    } catch (error) {
-      this.abandon(error);
-    }
+    this.tell("opened");
     if (!this.secure && !this.isPaused && !this.isClosing) this.tcp.readStart();
     this.goOn();
   }
@@ -170,11 +160,7 @@ export class NodeStream implements Stream {
       return;
     }
     this.hasEnded = true;
-    try {
-      this.owner.ended(this);
-    } catch (error) {
-      this.abandon(error);
-    }
+    this.tell("ended");
     if (this.hasFinished) this.close();
   }
 
@@ -222,17 +208,29 @@ export class NodeStream implements Stream {
     const secure = handles!.wrap(this.tcp, fallback, true, false);
     this.secure = secure;
     this.handle = secure;
-    secure.stream = this;
-    secure.onread = onRead;
+    this.readBy(secure);
     secure.onhandshakedone = onHandshakeDone;
     secure.onerror = onTlsError;
-    secure.useUserBuffer(chunk);
     if (choose) {
       secure.oncertcb = onHello;
       secure.enableCertCb();
     }
     for (let i = 0; i < bytes.length && !this.isClosing; i += PIECE) {
       secure.receive(bytes.subarray(i, i + PIECE));
+    }
+  }
+
+  private readBy(handle: TcpHandle | TlsHandle): void {
+    handle.stream = this;
+    handle.onread = onRead;
+    handle.useUserBuffer(chunk);
+  }
+
+  private tell(event: "opened" | "writable" | "ended"): void {
+    try {
+      this.owner[event](this);
+    } catch (error) {
+      this.abandon(error);
     }
   }
 
@@ -291,11 +289,7 @@ export class NodeStream implements Stream {
     if (this.isFinishing) return this.shutdown();
     if (!this.isBlocked) return;
     this.isBlocked = false;
-    try {
-      this.owner.writable(this);
-    } catch (error) {
-      this.abandon(error);
-    }
+    this.tell("writable");
   }
 
   private shutdown(): void {

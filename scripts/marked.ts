@@ -1,0 +1,15 @@
+import { readFileSync, writeFileSync } from "node:fs";
+
+/**
+ * Replaces what stands between `<!-- mark -->` and `<!-- /mark -->`, each on a line of its own, in a
+ * file of the repository. Throws an Error that names what is missing.
+ */
+export function replaceMarked(path: string, mark: string, text: string): void {
+  const file = new URL(`../${path}`, import.meta.url);
+  const marks = new RegExp(`(<!-- ${mark} -->\\n)[^]*?(<!-- /${mark} -->)`);
+  const before = readFileSync(file, "utf8");
+  if (!marks.test(before)) {
+    throw new Error(`${path} has no <!-- ${mark} --> and <!-- /${mark} -->; put them back`);
+  }
+  writeFileSync(file, before.replace(marks, (_, open, close) => `${open}${text}\n${close}`));
+}
