@@ -50,8 +50,8 @@ async function buildNode(): Promise<void> {
       executable: strippedNode(),
       disableExperimentalSEAWarning: true,
       useCodeCache: true,
-      // SIGUSR1 would open the inspector; FFI is announced as experimental at each start.
-      execArgv: ["--disable-sigusr1", "--disable-warning=ExperimentalWarning"],
+      // FFI is announced at each start.
+      execArgv: ["--disable-warning=ExperimentalWarning"],
       execArgvExtension: "none",
     }),
   );

@@ -1,4 +1,21 @@
-/** A mistake in what the user asked for. `message` is one line: what, where, what to do about it. */
+/**
+ * Mistakes in what the user asked for. Each of `problems` is one line: what, where, what to do about
+ * it. Control characters in them are escaped, so that no file and no argument can add a line.
+ */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+  readonly problems: readonly string[];
+
+  constructor(problems: string | readonly string[], options?: ErrorOptions) {
+    const lines = (typeof problems === "string" ? [problems] : problems).map(oneLine);
+    super(lines.join("\n"), options);
+    this.problems = lines;
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

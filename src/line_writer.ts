@@ -8,8 +8,8 @@ const FLUSH_LIMIT_MS = 500;
 
 /**
  * Writes whole lines to a descriptor, in order. Node makes the pipe at standard error non-blocking:
- * what it does not take waits in a bounded queue, and what does not fit there is dropped and
- * counted. A descriptor that blocks is waited for.
+ * what it does not take waits in a bounded queue, and what does not fit there, or is refused by a
+ * full disk, is dropped and counted. A descriptor that blocks is waited for.
  */
 export class LineWriter {
   /** Told how many lines were dropped, once there is room again. */
@@ -44,28 +44,30 @@ export class LineWriter {
   }
 
   private writeWaiting(): void {
+    let isTaken = false;
     while (this.waiting.length > 0) {
-      const written = this.tryWrite(this.waiting[0]!);
-      if (written === undefined) return this.retryLater();
-      this.waitingBytes -= written;
-      const rest = this.waiting[0]!.subarray(written);
-      if (rest.length > 0) this.waiting[0] = rest;
+      const first = this.waiting[0]!;
+      const written = this.tryWrite(first);
+      if (written === "full") return this.retryLater();
+      isTaken = written !== "refused";
+      if (written === "refused") this.dropped++;
+      const gone = written === "refused" ? first.length : written;
+      this.waitingBytes -= gone;
+      if (gone < first.length) this.waiting[0] = first.subarray(gone);
       else this.waiting.shift();
     }
-    if (this.dropped === 0) return;
+    if (this.dropped === 0 || !isTaken) return;
     const { dropped } = this;
     this.dropped = 0;
     this.onDropped(dropped);
   }
 
-  /** How many bytes were taken; undefined when the pipe is full. */
-  private tryWrite(bytes: Buffer): number | undefined {
+  /** How many bytes were taken. A log that is closed or full must not stop the service. */
+  private tryWrite(bytes: Buffer): number | "full" | "refused" {
     try {
       return writeSync(this.fd, bytes);
     } catch (error) {
-      if ((error as { code?: string }).code === "EAGAIN") return undefined;
-      // A closed log must not stop the service; there is no other place to tell it.
-      return bytes.length;
+      return (error as { code?: string }).code === "EAGAIN" ? "full" : "refused";
     }
   }
 

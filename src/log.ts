@@ -4,6 +4,12 @@
  */
 import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
 import { LineWriter } from "./line_writer.ts";
+import type { Dialect, LogConfig } from "./options/config.ts";
+import type { Libc } from "./runtime/types.ts";
+import { LogFile } from "./system/log_file.ts";
+import { facilityNumber, Syslog } from "./system/syslog.ts";
+
+export { LogFileError } from "./system/log_file.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -20,37 +26,138 @@ export interface LogEntry {
 export type Log = (entry: LogEntry) => void;
 
 export interface OpenLog extends Log {
+  /** Applies new settings, all of them; a LogFileError leaves everything as it was. */
+  configure(config: LogConfig): void;
+  /** Opens the log file again, for those who rotate it. A failure keeps the old one and says so. */
+  reopen(): void;
   /** Fulfilled when all is written that can be; call it before the process ends. */
   flush(): Promise<void>;
+}
+
+export interface LogSurroundings {
+  readonly libc: Libc;
+  /** Its name is what syslog shows. */
+  readonly dialect: Dialect;
+  /** The socket of the system's log; absent: the usual one. */
+  readonly syslogPath?: string;
 }
 
 /** The least level that is written at `--log-level` 0, 1 and 2. */
 const lowestLevel = ["error", "info", "debug"] as const;
 
-/** Standard error as the destination, in text or one JSON object a line. */
-export function openLog(level: 0 | 1 | 2, format: "text" | "json"): OpenLog {
-  const render = format === "json" ? jsonLine : textLine;
-  const stderr = new LineWriter(2);
-  configureSync({
-    sinks: { stderr: (record) => stderr.write(render(record)) },
-    loggers: [
-      { category: "stud", lowestLevel: levelName(lowestLevel[level]), sinks: ["stderr"] },
-      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
-    ],
-  });
+/**
+ * Opens the log file, or standard error where there is none, and the system's log where it is
+ * asked for. There is one log in a process. Throws a LogFileError.
+ */
+export function openLog(config: LogConfig, surroundings: LogSurroundings): OpenLog {
   const logger = getLogger("stud");
-  const log = ({ level, event, message, facts }: LogEntry) => {
+  const log: Log = ({ level, event, message, facts }) => {
     // The template is ours and the message a value in it: a brace sent by a client stays a brace.
     logger[level]("{message}", { ...facts, event, message });
   };
-  stderr.onDropped = (lines) =>
-    log({
+  const destinations = new Destinations(surroundings, log);
+  const configure = (wanted: LogConfig) => {
+    destinations.configure(wanted);
+    const lowest = levelName(lowestLevel[wanted.level]);
+    configureSync({
+      reset: true,
+      sinks: { all: (record) => destinations.write(record) },
+      loggers: [
+        { category: "stud", lowestLevel: lowest, sinks: ["all"] },
+        { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["all"] },
+      ],
+    });
+    destinations.tellWhatIsAway();
+  };
+  configure(config);
+  return Object.assign(log, {
+    configure,
+    reopen: () => destinations.reopen(),
+    flush: () => destinations.flush(),
+  });
+}
+
+/** Where lines go: standard error or a file, and the system's log beside it. */
+class Destinations {
+  private readonly surroundings: LogSurroundings;
+  private readonly log: Log;
+  private readonly stderr = new LineWriter(2);
+  private file: LogFile | undefined;
+  private facility: number | undefined;
+  private syslog: Syslog | undefined;
+  private render = textLine;
+
+  constructor(surroundings: LogSurroundings, log: Log) {
+    this.surroundings = surroundings;
+    this.log = log;
+    this.stderr.onDropped = (lines) => this.tellDropped(lines);
+  }
+
+  /** Throws a LogFileError before anything has changed. */
+  configure({ file, format, syslog }: LogConfig): void {
+    if (file !== (this.file?.path ?? "")) {
+      const opened = file === "" ? undefined : this.openFile(file);
+      this.file?.close();
+      this.file = opened;
+    }
+    this.render = format === "json" ? jsonLine : textLine;
+    const facility = facilityNumber(syslog, this.surroundings.dialect);
+    if (facility !== this.facility) this.openSyslog(facility);
+  }
+
+  tellWhatIsAway(): void {
+    if (!this.syslog || this.syslog.isConnected) return;
+    this.log({
+      level: "warn",
+      event: "syslog-away",
+      message: "the system's log cannot be reached; lines for it are lost until it can",
+      facts: {},
+    });
+  }
+
+  write(record: LogRecord): void {
+    (this.file ?? this.stderr).write(this.render(record));
+    this.syslog?.write(level(record), subjectAndMessage(record));
+  }
+
+  reopen(): void {
+    this.file?.reopen();
+  }
+
+  async flush(): Promise<void> {
+    await (this.file ?? this.stderr).flush();
+  }
+
+  private openFile(path: string): LogFile {
+    const file = new LogFile(path);
+    file.onDropped = (lines) => this.tellDropped(lines);
+    file.onTrouble = (reason) =>
+      this.log({
+        level: "error",
+        event: "log-not-reopened",
+        message: `cannot open the log file ${path} again: ${reason}; writing on to the old one`,
+        facts: { file: path, cause: reason },
+      });
+    return file;
+  }
+
+  private openSyslog(facility: number | undefined): void {
+    const { libc, dialect, syslogPath } = this.surroundings;
+    this.syslog?.close();
+    this.facility = facility;
+    this.syslog = facility === undefined
+      ? undefined
+      : new Syslog(libc, facility, dialect, syslogPath === undefined ? {} : { path: syslogPath });
+  }
+
+  private tellDropped(lines: number): void {
+    this.log({
       level: "error",
       event: "log-dropped",
-      message: `${lines} lines were lost, because nobody read the log fast enough`,
+      message: `${lines} lines were lost, because the log did not take them fast enough`,
       facts: { lines },
     });
-  return Object.assign(log, { flush: () => stderr.flush() });
+  }
 }
 
 function levelName(level: LogLevel): LogRecord["level"] {
@@ -59,9 +166,14 @@ function levelName(level: LogLevel): LogRecord["level"] {
 
 /** `2026-01-02T03:04:05.678Z warn  worker 1: message`. */
 function textLine(record: LogRecord): string {
+  return `${timestamp(record)} ${level(record).padEnd(5)} ${subjectAndMessage(record)}`;
+}
+
+/** `worker 1: message`, or the message alone. */
+function subjectAndMessage(record: LogRecord): string {
   const { worker, message } = record.properties;
   const who = worker === undefined ? "" : `worker ${worker}: `;
-  return `${timestamp(record)} ${level(record).padEnd(5)} ${who}${printable(String(message))}`;
+  return `${who}${printable(String(message))}`;
 }
 
 function jsonLine(record: LogRecord): string {
@@ -79,8 +191,17 @@ function timestamp(record: LogRecord): string {
   return new Date(record.timestamp).toISOString();
 }
 
-function level(record: LogRecord): string {
-  return record.level === "warning" ? "warn" : record.level;
+function level(record: LogRecord): LogLevel {
+  switch (record.level) {
+    case "warning":
+      return "warn";
+    case "trace":
+      return "debug";
+    case "fatal":
+      return "error";
+    default:
+      return record.level;
+  }
 }
 
 /** Names and reasons come from the network: no control character of theirs reaches a terminal. */

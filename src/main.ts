@@ -1,96 +1,140 @@
+import { readFileSync, statSync } from "node:fs";
+import { basename, resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./errors.ts";
-import type { Demo } from "./demo/demo.ts";
-import { type OpenLog, openLog } from "./log.ts";
-import { Master } from "./master/master.ts";
-import { prepare } from "./master/prepare.ts";
-import { parseCommandLine } from "./options/command_line.ts";
-import type { Config } from "./options/config.ts";
+import { OCSP_WORD } from "./ocsp/command_line.ts";
+import { type Command, parseCommandLine, type Surroundings } from "./options/command_line.ts";
+import type { Dialect } from "./options/config.ts";
 import type { Runtime } from "./runtime/types.ts";
+import { check, serve } from "./service.ts";
+import { isDaemonChild, reportProblems, spawnDaemon } from "./system/daemon.ts";
+import { LogFileError } from "./system/log_file.ts";
 import { versionText } from "./version.ts";
 import { WORKER_WORD } from "./worker/command_line.ts";
 import { runWorker } from "./worker/worker.ts";
 
 /**
  * The program: reads the command line and becomes the master, or, when the master started it, a
- * worker. Exit codes as stud's: 0 after a stop that was asked for, 1 after any error.
+ * worker or its helper for OCSP. Exit codes as those of stud and hitch: 0 after a stop that was
+ * asked for, 1 after any error, and hitch's 2 when the log file cannot be opened.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
+  // Without a handler Node opens a debugger's port, and others end. The master opens its log again.
+  process.on("SIGUSR1", () => {});
   if (argv[0] === WORKER_WORD) return runWorker(runtime);
+  if (argv[0] === OCSP_WORD) {
+    // It brings an ASN.1 library along, which nobody else needs.
+    const { runOcsp } = await import("./ocsp/ocsp_process.ts");
+    return runOcsp(runtime);
+  }
+  const isDaemon = isDaemonChild();
+  const surroundings = surroundingsOf(process.cwd());
+  let dialect = surroundings.dialect;
   try {
-    await obey(runtime, argv);
+    const read = () => parseCommandLine(argv, runtime, surroundings);
+    const command = read();
+    if ("config" in command) dialect = command.config.dialect;
+    await obey(runtime, argv, command, { read, isDaemon, surroundings });
   } catch (error) {
-    const isMistake = error instanceof UsageError;
-    const message = error instanceof Error ? error.message : String(error);
-    console.error(
-      isMistake ? `stud: ${message}` : `stud: internal error: ${message}; please report`,
-    );
-    process.exit(1);
+    const problems = problemsOf(error, dialect);
+    const code = error instanceof LogFileError && dialect === "hitch" ? 2 : 1;
+    if (isDaemon) reportProblems(runtime.libc, code, problems);
+    for (const problem of problems) console.error(problem);
+    process.exit(code);
   }
 }
 
-async function obey(runtime: Runtime, argv: readonly string[]): Promise<void> {
-  const command = parseCommandLine(argv, runtime);
+interface Start {
+  /** Reads the command line and all files again. */
+  read(): Command;
+  readonly isDaemon: boolean;
+  readonly surroundings: OwnSurroundings;
+}
+
+async function obey(
+  runtime: Runtime,
+  argv: readonly string[],
+  command: Command,
+  { read, isDaemon, surroundings }: Start,
+): Promise<void> {
   switch (command.kind) {
     case "help":
     case "default-config":
       return console.log(command.text.trimEnd());
+    case "usage":
+      console.log(command.text.trimEnd());
+      console.error("");
+      return process.exit(1);
     case "version":
       return console.log(versionText(runtime));
-    case "test": {
-      const { warnings } = await prepare(runtime, command.config);
-      for (const warning of [...command.warnings, ...warnings]) console.error(`stud: ${warning}`);
-      return console.log("stud configuration looks ok.");
-    }
-    case "run":
-      return await serve(runtime, command.config, command.warnings);
+    case "test":
+      return await check(runtime, command);
     case "demo": {
       const { demo } = await import("./demo/demo.ts");
-      const { config, certificates, user, invitation } = await demo(command.config);
-      await serve(runtime, config, command.warnings, { certificates, user });
+      const { config, invitation } = await demo(command.config, runtime.libc);
+      await serve(runtime, { ...command, config }, { read, isDaemon });
       return console.log(invitation);
     }
+    case "run":
+      if (command.config.daemon && !isDaemon) {
+        // It is started by its own name, not by that of a link to it.
+        const words = [`--compat=${command.config.dialect}`, ...argv];
+        return await startDaemon(runtime, words, surroundings.input());
+      }
+      return await serve(runtime, command, { read, isDaemon });
   }
 }
 
-async function serve(
+async function startDaemon(
   runtime: Runtime,
-  config: Config,
-  warnings: readonly string[],
-  extras: Partial<Pick<Demo, "certificates" | "user">> = {},
+  argv: readonly string[],
+  input: string | undefined,
 ): Promise<void> {
-  const log = openLog(config.logLevel, config.logFormat);
-  const prepared = await prepare(runtime, config, extras.certificates);
-  const master = new Master(runtime, prepared, log, extras.user);
-  for (const message of [...warnings, ...prepared.warnings]) {
-    log({ level: "warn", event: "warning", message, facts: {} });
-  }
-  stopOnSignal(master, log);
-  // No fault of ours may end the parent of all connections.
-  process.on("uncaughtException", (error) => {
-    const message = `internal error: ${error.message}; please report it`;
-    log({ level: "error", event: "internal-error", message, facts: { cause: `${error.stack}` } });
-  });
-  await master.start();
+  const { code, output, problems } = await spawnDaemon(
+    runtime.self,
+    argv,
+    input === undefined ? {} : { input },
+  );
+  for (const line of output) console.log(line);
+  for (const problem of problems) console.error(problem);
+  process.exit(code);
 }
 
-function stopOnSignal(master: Master, log: OpenLog): void {
-  let isStopping = false;
-  const stop = async (signal: string) => {
-    if (isStopping) return;
-    isStopping = true;
-    log({
-      level: "info",
-      event: "stopping",
-      message: `received ${signal}, stopping`,
-      facts: { signal },
-    });
-    await master.stop();
-    log({ level: "info", event: "stopped", message: "all workers have ended", facts: {} });
-    await log.flush();
-    process.exit(0);
+interface OwnSurroundings extends Surroundings {
+  /** What was read from standard input, if anything was. */
+  input(): string | undefined;
+}
+
+function surroundingsOf(workingDirectory: string): OwnSurroundings {
+  let input: string | undefined;
+  return {
+    dialect: dialectOf(programName()),
+    workingDirectory,
+    readFile(path) {
+      if (path !== "-") return readFileSync(resolve(workingDirectory, path), "utf8");
+      input ??= readFileSync(0, "utf8");
+      return input;
+    },
+    isDirectory: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
+    input: () => input,
   };
-  process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGINT", () => stop("SIGINT"));
+}
+
+function dialectOf(program: string): Dialect {
+  return basename(program) === "hitch" ? "hitch" : "stud";
+}
+
+/** As it was called: the runtimes tell the file behind a symbolic link, or their own name. */
+function programName(): string {
+  return readFileSync("/proc/self/cmdline", "utf8").split("\0", 1)[0]!;
+}
+
+function problemsOf(error: unknown, dialect: Dialect): string[] {
+  if (!(error instanceof UsageError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    return [`${dialect}: internal error: ${message}; please report it`];
+  }
+  // hitch puts no name before its texts.
+  return error.problems.map((problem) => dialect === "stud" ? `stud: ${problem}` : problem);
 }

@@ -3,21 +3,26 @@
  * one system to the next is in this file; today that is Linux (x64 and arm64 agree).
  */
 import { endianness } from "node:os";
-import type { IpEndpoint, Libc, SocketOption } from "./runtime/types.ts";
+import type { Endpoint, Libc, SocketOption } from "./runtime/types.ts";
 import { ipBytes, ipText } from "./ip.ts";
 
 /** The address family constants, as in a `sockaddr` and in stud's write-ip prefix. */
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const SO_ACCEPTCONN = 30;
 export const IPPROTO_IP = 0;
 /** The port is chosen at connect, so that two connections to different peers may share one. */
 export const IP_BIND_ADDRESS_NO_PORT = 24;
@@ -25,11 +30,24 @@ export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
 export const TCP_QUICKACK = 12;
+export const TCP_FASTOPEN = 23;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 export const SHUT_RDWR = 2;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NO_NEW_PRIVS = 38;
+export const O_RDONLY = 0;
+export const O_CLOEXEC = 0o2000000;
+export const MFD_CLOEXEC = 1;
+/** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
+export const F_OFD_SETLK = 37;
 
+export const EAGAIN = 11;
+export const EMSGSIZE = 90;
+/** The socket at that address is of another type. */
+export const EPROTOTYPE = 91;
 export const EINPROGRESS = 115;
 
 const littleEndian = endianness() === "LE";
@@ -41,8 +59,21 @@ export function cInt(value: number): Uint8Array {
   return bytes;
 }
 
-/** `struct sockaddr_in` (16 bytes) or `sockaddr_in6` (28 bytes). */
-export function sockaddr(endpoint: IpEndpoint): Uint8Array {
+/** The C int that {@link cInt} made room for, as a call has left it. */
+export function readCInt(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, littleEndian);
+}
+
+/** `struct flock` for a write lock on a whole file (F_WRLCK from SEEK_SET 0, length 0, pid 0). */
+export function wholeFileLock(): Uint8Array {
+  const bytes = new Uint8Array(32);
+  new DataView(bytes.buffer).setInt16(0, 1, littleEndian);
+  return bytes;
+}
+
+/** `struct sockaddr_in` (16 bytes), `sockaddr_in6` (28 bytes) or `sockaddr_un` (its path's length). */
+export function sockaddr(endpoint: Endpoint): Uint8Array {
+  if (endpoint.family === "unix") return unixSockaddr(endpoint.path);
   const bytes = new Uint8Array(endpoint.family === 4 ? 16 : 28);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, endpoint.family === 4 ? AF_INET : AF_INET6, littleEndian);
@@ -51,33 +82,92 @@ export function sockaddr(endpoint: IpEndpoint): Uint8Array {
   return bytes;
 }
 
-/** Room for any address that {@link readSockaddr} understands. */
-export const SOCKADDR_SIZE = 28;
+/** Bytes of a path in `sockaddr_un`, the final 0 included. */
+export const MAX_UNIX_PATH = 108;
 
-/** The endpoint in a sockaddr, or undefined for an empty one or one that is not IPv4 or IPv6. */
-export function readSockaddr(bytes: Uint8Array): IpEndpoint | undefined {
-  if (bytes.length === 0) return undefined;
+/** Room for any address that {@link readSockaddr} understands. */
+export const SOCKADDR_SIZE = 2 + MAX_UNIX_PATH;
+
+/** The endpoint in a sockaddr, or undefined for an empty one or one of another family. */
+export function readSockaddr(bytes: Uint8Array): Endpoint | undefined {
+  if (bytes.length < 2) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const family = view.getUint16(0, littleEndian);
-  if (family === AF_INET) {
-    return { family: 4, address: ipText(bytes.subarray(4, 8)), port: view.getUint16(2) };
+  switch (view.getUint16(0, littleEndian)) {
+    case AF_INET:
+      return { family: 4, address: ipText(bytes.subarray(4, 8)), port: view.getUint16(2) };
+    case AF_INET6:
+      return { family: 6, address: ipText(bytes.subarray(8, 24)), port: view.getUint16(2) };
+    case AF_UNIX:
+      return { family: "unix", path: unixPath(bytes.subarray(2)) };
+    default:
+      return undefined;
   }
-  if (family === AF_INET6) {
-    return { family: 6, address: ipText(bytes.subarray(8, 24)), port: view.getUint16(2) };
-  }
-  return undefined;
 }
 
-/**
- * What accepted sockets inherit from their listening socket, so that no call is spent on each:
- * `keepalive` is the seconds of silence before TCP probes a client.
- */
-export function listenerOptions(keepalive: number): SocketOption[] {
-  return [
+/** The number of an endpoint's address family. */
+export function familyOf({ family }: Endpoint): number {
+  if (family === "unix") return AF_UNIX;
+  return family === 4 ? AF_INET : AF_INET6;
+}
+
+/** A text as the C library takes it: bytes that end in 0. */
+export function cString(text: string): Uint8Array {
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+/** An abstract name begins with a 0 byte and has none at its end. */
+function unixSockaddr(path: string): Uint8Array {
+  const name = path.startsWith("@") ? cString(`\0${path.slice(1)}`).slice(0, -1) : cString(path);
+  if (name.length > MAX_UNIX_PATH) {
+    throw new RangeError(`the path of a socket is too long: ${path}`);
+  }
+  const bytes = new Uint8Array(2 + name.length);
+  new DataView(bytes.buffer).setUint16(0, AF_UNIX, littleEndian);
+  bytes.set(name, 2);
+  return bytes;
+}
+
+function unixPath(name: Uint8Array): string {
+  const text = new TextDecoder().decode(name);
+  if (text.startsWith("\0")) return `@${text.slice(1)}`;
+  return text.split("\0", 1)[0]!;
+}
+
+/** What is set on a listening socket. */
+export interface ListenerSettings {
+  /** Seconds of silence before TCP probes a client. */
+  readonly keepalive: number;
+  readonly tcpFastopen: boolean;
+  /** Bytes; 0 leaves the system's. */
+  readonly recvBufsize: number;
+  readonly sendBufsize: number;
+  readonly backlog: number;
+}
+
+/** What accepted sockets inherit from their listening socket, so that no call is spent on each. */
+export function listenerOptions(settings: ListenerSettings): SocketOption[] {
+  const { keepalive, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
+  const options: SocketOption[] = [
     { name: "SO_KEEPALIVE", level: SOL_SOCKET, option: SO_KEEPALIVE, value: 1 },
     { name: "TCP_KEEPIDLE", level: IPPROTO_TCP, option: TCP_KEEPIDLE, value: keepalive },
     { name: "TCP_NODELAY", level: IPPROTO_TCP, option: TCP_NODELAY, value: 1 },
   ];
+  if (tcpFastopen) {
+    // The value is the length of the queue of connections that have not finished TCP's handshake.
+    options.push({
+      name: "TCP_FASTOPEN",
+      level: IPPROTO_TCP,
+      option: TCP_FASTOPEN,
+      value: backlog,
+    });
+  }
+  if (recvBufsize > 0) {
+    options.push({ name: "SO_RCVBUF", level: SOL_SOCKET, option: SO_RCVBUF, value: recvBufsize });
+  }
+  if (sendBufsize > 0) {
+    options.push({ name: "SO_SNDBUF", level: SOL_SOCKET, option: SO_SNDBUF, value: sendBufsize });
+  }
+  return options;
 }
 
 /** Sets an int option; the result is true when the kernel took it. */

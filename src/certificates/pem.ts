@@ -1,86 +1,163 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
+import type { Material, StoredCertificate } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
-import type { NamedCertificate } from "../control/messages.ts";
+import { firstDer, fromBase64, inside, INTEGER, SEQUENCE } from "./der.ts";
+import { type Leaf, readLeaf } from "./leaf.ts";
+import {
+  certificatesIn,
+  pemText,
+  readCertificate,
+  reasonOf,
+  type Section,
+  sectionsOf,
+} from "./sections.ts";
+
+/** A certificate with its key, checked. */
+export interface Bundle {
+  readonly material: Material;
+  /** As in {@link Leaf}. */
+  readonly names: readonly string[];
+  readonly isNameless: boolean;
+  readonly keyType: StoredCertificate["keyType"];
+  /** Milliseconds since 1970. */
+  readonly validFrom: number;
+  readonly validTo: number;
+  /** It has DH parameters which cannot be used; they are not in `material`. */
+  readonly hasBadDh: boolean;
+}
+
+/** The text of a file with its name for messages. */
+export interface PemText {
+  readonly text: string;
+  readonly file: string;
+}
+
+/** Opens an encrypted key, or throws a UsageError. */
+export type OpenKey = (pem: string, file: string) => KeyObject;
+
+const PRIVATE_KEY = /^(?:[A-Z0-9]+ )?PRIVATE KEY$/;
+const DH_PARAMETERS = /^(?:X9\.42 )?DH PARAMETERS$/;
+
+/** Below this, no current TLS library or client takes part in a DH key exchange. */
+const LEAST_DH_BYTES = 1024 / 8;
 
 /**
  * Reads a PEM bundle with its sections in any order: the first certificate is the leaf, further
- * ones are its chain, the first private key is its key. Other sections (DH PARAMETERS …) are
- * passed over. Throws a UsageError that names `file` when something is missing or does not fit.
+ * ones are its chain, the first private key is its key, unless that is in a file of its own.
+ * Throws a UsageError that names the file when something is missing or does not fit.
  */
-export function parseBundle(text: string, file: string): NamedCertificate {
-  const certificates = sections(text, /^(X509 )?CERTIFICATE$/);
-  const [keyText] = sections(text, /PRIVATE KEY$/);
-  if (certificates.length === 0) {
+export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bundle {
+  const { file } = cert;
+  const sections = sectionsOf(cert.text, file);
+  const certificates = certificatesIn(sections);
+  const [first, ...issuers] = certificates;
+  if (!first) {
     throw new UsageError(`${file}: no certificate in it; put a PEM CERTIFICATE section there`);
   }
-  if (!keyText) {
+  const certificate = readCertificate(first, file, "its certificate");
+  for (const issuer of issuers) readCertificate(issuer, file, "a certificate of its chain");
+  const leaf = leafOf(certificate, file);
+  const keySections = key ? sectionsOf(key.text, key.file) : sections;
+  const dh = sections.find(({ label }) => DH_PARAMETERS.test(label));
+  const dhParameters = dh && isUsableDh(dh) ? pemText(dh) : undefined;
+  return {
+    material: {
+      chain: certificates.map(pemText).join(""),
+      key: readKey(keySections, key?.file ?? file, openKey, certificate),
+      ...(dhParameters === undefined ? {} : { dhParameters }),
+    },
+    ...leaf,
+    validFrom: certificate.validFromDate.getTime(),
+    validTo: certificate.validToDate.getTime(),
+    hasBadDh: dh !== undefined && dhParameters === undefined,
+  };
+}
+
+/** One line when a certificate is out of its time, which serves but satisfies no client. */
+export function validityWarning(
+  { validFrom, validTo }: Pick<Bundle, "validFrom" | "validTo">,
+  file: string,
+  now: number,
+): string | undefined {
+  const day = (time: number) => new Date(time).toISOString().replace(/\.\d+Z$/, "Z");
+  if (now > validTo) return `${file}: the certificate expired on ${day(validTo)}; renew it`;
+  if (now < validFrom) return `${file}: the certificate is valid only from ${day(validFrom)}`;
+  return undefined;
+}
+
+function leafOf(
+  certificate: X509Certificate,
+  file: string,
+): Leaf & { readonly keyType: StoredCertificate["keyType"] } {
+  let leaf: Leaf;
+  try {
+    leaf = readLeaf(certificate.raw);
+  } catch (error) {
+    throw new UsageError(`${file}: its certificate is broken (${reasonOf(error)}); replace it`);
+  }
+  const { keyType } = leaf;
+  if (typeof keyType === "string") return { ...leaf, keyType };
+  throw new UsageError(
+    `${file}: its certificate is for a key of the type ${keyType.unsupported}, which cannot ` +
+      "serve here; get one for an RSA, ECDSA or Ed25519 key",
+  );
+}
+
+/** As PKCS#8: the one form that all TLS libraries take. */
+function readKey(
+  sections: readonly Section[],
+  file: string,
+  openKey: OpenKey,
+  certificate: X509Certificate,
+): string {
+  const section = sections.find(({ label }) => PRIVATE_KEY.test(label));
+  if (!section) {
     throw new UsageError(`${file}: no private key in it; append the key's PEM section`);
   }
-  const leaf = readCertificate(certificates[0]!, file);
-  const key = readKey(keyText, file);
-  if (!leaf.checkPrivateKey(key)) {
+  const pem = pemText(section);
+  const key = isEncrypted(section) ? openKey(pem, file) : openPlain(pem, file);
+  if (!belongs(certificate, key)) {
     throw new UsageError(
       `${file}: the private key does not belong to the first certificate; ` +
         `put the matching key there, and the server's own certificate before its chain`,
     );
   }
-  return {
-    chain: certificates.join("\n") + "\n",
-    // One form for all TLS libraries, which differ in the older ones that they take.
-    key: key.export({ type: "pkcs8", format: "pem" }) as string,
-    names: names(leaf),
-  };
+  if (section.label === "PRIVATE KEY") return pem;
+  return key.export({ type: "pkcs8", format: "pem" }) as string;
 }
 
-/** One line when the certificate is out of its time, which serves but satisfies no client. */
-export function validityWarning(
-  certificate: NamedCertificate,
-  file: string,
-  now: Date,
-): string | undefined {
-  const { validFrom, validTo } = readCertificate(certificate.chain, file);
-  if (now > new Date(validTo)) return `${file}: the certificate expired on ${validTo}; renew it`;
-  if (now < new Date(validFrom)) return `${file}: the certificate is valid only from ${validFrom}`;
-  return undefined;
-}
-
-/** The DNS names of the subjectAltName extension, or without the extension the common name. */
-function names(certificate: X509Certificate): string[] {
-  const { subjectAltName } = certificate;
-  if (subjectAltName !== undefined) {
-    return [...subjectAltName.matchAll(/DNS:([^,\s"]+)/g)].map((match) => match[1]!.toLowerCase());
-  }
-  const commonName = /^CN=(.+)$/m.exec(certificate.subject)?.[1];
-  return commonName ? [commonName.toLowerCase()] : [];
-}
-
-function sections(text: string, label: RegExp): string[] {
-  const all = text.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----[^]*?-----END \1-----/g);
-  return [...all].filter((match) => label.test(match[1]!)).map((match) => match[0]);
-}
-
-function readCertificate(pem: string, file: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw new UsageError(`${file}: its certificate cannot be read (${reason(error)}); replace it`);
-  }
-}
-
-function readKey(pem: string, file: string): KeyObject {
-  if (/^-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(pem)) {
-    throw new UsageError(
-      `${file}: the private key is encrypted, which this version cannot open; ` +
-        `decrypt it with: openssl pkey -in ${file}`,
-    );
-  }
+function openPlain(pem: string, file: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch (error) {
-    throw new UsageError(`${file}: its private key cannot be read (${reason(error)}); replace it`);
+    throw new UsageError(
+      `${file}: its private key cannot be read (${reasonOf(error)}); replace it`,
+    );
   }
 }
 
-function reason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+/** PKCS#8's own encryption, or the older one by headers (RFC 1421 section 4.6.1.1). */
+function isEncrypted({ label, body }: Section): boolean {
+  return label === "ENCRYPTED PRIVATE KEY" || /^Proc-Type: *4, *ENCRYPTED/.test(body);
+}
+
+/** Deno throws for a key of another type. */
+function belongs(certificate: X509Certificate, key: KeyObject): boolean {
+  try {
+    return certificate.checkPrivateKey(key);
+  } catch {
+    return false;
+  }
+}
+
+/** PKCS #3: a SEQUENCE of prime and base. The TLS libraries pass over others without a word. */
+function isUsableDh({ label, body }: Section): boolean {
+  if (label !== "DH PARAMETERS") return false;
+  try {
+    const [prime, base] = inside(firstDer(fromBase64(body)), SEQUENCE);
+    return prime?.tag === INTEGER && base?.tag === INTEGER &&
+      prime.content.length >= LEAST_DH_BYTES;
+  } catch {
+    return false;
+  }
 }

@@ -1,78 +1,22 @@
+import { randomBytes } from "node:crypto";
+import type { LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
-import type { PrefixKind } from "../options/config.ts";
-import type { Failure, IpEndpoint, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
-import { Deadlines } from "./deadlines.ts";
+import type { Failure, Stream } from "../runtime/types.ts";
+import { certificateFacts } from "./certificate_facts.ts";
+import { type ClientTrust, distrust } from "./client_trust.ts";
+import type { Connections } from "./connections.ts";
 import {
+  backendHandshakeFailed,
   backendLost,
   backendUnreachable,
   clientLost,
   type ConnectionFailure,
   handshakeFailed,
+  isConnectFailure,
 } from "./failure.ts";
+import type { HeaderTaker } from "./header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
-
-/** What all connections of a worker have in common. */
-export class Connections {
-  readonly runtime: Pick<Runtime, "connect">;
-  readonly settings: ConnectionSettings;
-  readonly events: ConnectionEvents;
-  readonly handshakes: Deadlines<Connection>;
-  readonly connects: Deadlines<Connection>;
-  readonly halfClosed: Deadlines<Connection>;
-  private lastId = 0;
-  private openCount = 0;
-
-  constructor(
-    runtime: Pick<Runtime, "connect">,
-    settings: ConnectionSettings,
-    events: ConnectionEvents,
-  ) {
-    this.runtime = runtime;
-    this.settings = settings;
-    this.events = events;
-    this.handshakes = new Deadlines(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
-    this.connects = new Deadlines(settings.backendConnectTimeout, (c) => c.connectTimedOut());
-    this.halfClosed = new Deadlines(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
-  }
-
-  /** Connections that still hold a descriptor. */
-  get open(): number {
-    return this.openCount;
-  }
-
-  /** A client's TCP connection was accepted: its life begins with the TLS handshake. */
-  accept(client: Stream): Connection {
-    this.openCount++;
-    const connection = new Connection(this, ++this.lastId, client);
-    this.handshakes.start(connection);
-    return connection;
-  }
-
-  /** Called by a connection when its last descriptor is gone. */
-  over(connection: Connection): void {
-    this.openCount--;
-    this.events.over(connection);
-  }
-}
-
-export interface ConnectionSettings {
-  readonly backend: IpEndpoint;
-  /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
-  readonly backendSources: readonly IpEndpoint[];
-  readonly prefix: PrefixKind;
-  /** All in seconds. */
-  readonly handshakeTimeout: number;
-  readonly backendConnectTimeout: number;
-  readonly halfCloseTimeout: number;
-}
-
-export interface ConnectionEvents {
-  /** The handshake is done and the backend is connected. */
-  established(connection: Connection): void;
-  /** At most once for each connection. */
-  failed(connection: Connection, failure: ConnectionFailure): void;
-  over(connection: Connection): void;
-}
+import type { ProxyAddresses } from "./proxy_header.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
 const SLOW_READER_PATIENCE = 10;
@@ -82,12 +26,18 @@ const SLOW_READER_PATIENCE = 10;
  * keeps no bytes: a chunk goes to the other side at once, and when that side cannot take more, this
  * side is paused until it can.
  */
-export class Connection implements StreamOwner {
+export class Connection implements HeaderTaker {
   readonly id: number;
   readonly client: Stream;
   private readonly all: Connections;
+  private readonly trust: ClientTrust | undefined;
   private backend: Stream | undefined;
   private phase: "handshake" | "connecting" | "relaying" = "handshake";
+  /** The header that the client sent, where it is passed on and until then. */
+  private header: Uint8Array | undefined;
+  /** From the client's header; undefined: those of its stream count. */
+  private addresses: ProxyAddresses | undefined;
+  private uniqueId: string | undefined;
   private clientEnded = false;
   private backendEnded = false;
   private clientClosed = false;
@@ -99,19 +49,44 @@ export class Connection implements StreamOwner {
   private hasFailed = false;
   private silences = 0;
 
-  constructor(all: Connections, id: number, client: Stream) {
+  constructor(all: Connections, id: number, client: Stream, trust: ClientTrust | undefined) {
     this.all = all;
     this.id = id;
     this.client = client;
+    this.trust = trust;
   }
 
   /** The client's address for logs. */
   get clientName(): string {
-    return formatEndpoint(this.client.remote);
+    return formatEndpoint(this.addresses?.client ?? this.client.remote);
+  }
+
+  /** What every entry of the log about it tells. */
+  get facts(): LogEntry["facts"] {
+    const { id, clientName, uniqueId } = this;
+    return { connection: id, client: clientName, ...(uniqueId ? { uniqueId } : {}) };
+  }
+
+  /** The common name in the client's certificate that was verified; while the client is there. */
+  get clientCommonName(): string | undefined {
+    const peer = this.trust && this.client.tls().peer;
+    return peer && peer.verifyError === undefined
+      ? certificateFacts(peer.der).commonName
+      : undefined;
+  }
+
+  headerRead(header: Uint8Array, addresses: ProxyAddresses | undefined): void {
+    if (this.all.settings.acceptProxy.mode === "pass") this.header = header;
+    else this.addresses = addresses;
+  }
+
+  headerFailed(failure: ConnectionFailure): void {
+    this.fail(failure);
+    this.client.reset();
   }
 
   opened(stream: Stream): void {
-    if (stream === this.client) this.connectBackend();
+    if (stream === this.client) this.clientOpened();
     else this.backendConnected();
   }
 
@@ -159,7 +134,10 @@ export class Connection implements StreamOwner {
   }
 
   connectTimedOut(): void {
-    this.fail({ source: "backend", code: "backend-timeout", cause: "no answer to the connect" });
+    const cause = this.all.settings.backendTls
+      ? "no TLS connection in time"
+      : "no answer to the connect";
+    this.fail({ source: "backend", code: "backend-timeout", cause });
     this.backend!.reset();
     this.endClient();
   }
@@ -174,7 +152,7 @@ export class Connection implements StreamOwner {
       // The client has everything, or the kernel has it and still delivers it.
       this.failHalfClosed("client");
       this.client.close();
-      this.backend!.close();
+      this.backend?.close();
     } else {
       this.failHalfClosed("backend");
       this.client.reset();
@@ -182,18 +160,32 @@ export class Connection implements StreamOwner {
     }
   }
 
+  private clientOpened(): void {
+    this.all.handshakes.stop(this);
+    const cause = this.trust && distrust(this.trust, this.client.tls());
+    if (cause === undefined) return this.connectBackend();
+    this.fail({ source: "client", code: "client-certificate", cause });
+    this.endClient();
+  }
+
   private connectBackend(): void {
-    const { runtime, settings, handshakes, connects } = this.all;
-    handshakes.stop(this);
     this.phase = "connecting";
-    const { backend, backendSources: sources } = settings;
-    const source = sources.length > 0 ? sources[this.id % sources.length] : undefined;
-    this.backend = runtime.connect(backend, this, source);
-    connects.start(this);
-    if (settings.prefix !== "none") {
-      const { remote, local } = this.client;
-      this.backend.write(prefixBytes(settings.prefix, remote, local, this.client.tls()));
+    this.backend = this.all.connect(this);
+    this.all.connects.start(this);
+    if (this.header) {
+      this.backend.write(this.header);
+      this.header = undefined;
+    } else if (this.all.settings.prefix !== "none") {
+      this.backend.write(this.prefix());
     }
+  }
+
+  private prefix(): Uint8Array {
+    const { settings, tlvs } = this.all;
+    if (tlvs.has("unique-id")) this.uniqueId = randomBytes(16).toString("hex");
+    const { client, uniqueId } = this;
+    const ends = this.addresses ?? { client: client.remote, frontend: client.local };
+    return prefixBytes(settings.prefix, { ...ends, tls: client.tls(), uniqueId }, tlvs);
   }
 
   private backendConnected(): void {
@@ -222,7 +214,8 @@ export class Connection implements StreamOwner {
     this.all.connects.stop(this);
     if (!failure || this.clientClosed || this.lingering) return;
     if (this.phase === "connecting") {
-      this.fail(backendUnreachable(failure));
+      const isHandshake = this.all.settings.backendTls && !isConnectFailure(failure);
+      this.fail(isHandshake ? backendHandshakeFailed(failure) : backendUnreachable(failure));
       this.endClient();
     } else if (this.backendEnded) {
       // It said all it had to say and then stopped listening; its answer must still arrive.

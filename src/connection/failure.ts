@@ -4,13 +4,17 @@ import type { Failure } from "../runtime/types.ts";
 export interface ConnectionFailure {
   readonly source: "client" | "backend" | "internal";
   readonly code:
+    | "untrusted-proxy"
+    | "proxy-header"
     | "handshake-failed"
     | "handshake-timeout"
+    | "client-certificate"
     | "client-reset"
     | "backend-refused"
     | "backend-unreachable"
     | "backend-timeout"
     | "backend-no-ports"
+    | "backend-handshake"
     | "backend-reset"
     | "half-close-timeout"
     | "internal-error";
@@ -34,6 +38,19 @@ export function backendLost(failure: Failure): ConnectionFailure {
   return unlessInternal(failure, "backend", "backend-reset");
 }
 
+/** The backend is connected, but its TLS handshake broke off, or it could not be verified. */
+export function backendHandshakeFailed(failure: Failure): ConnectionFailure {
+  return unlessInternal(failure, "backend", "backend-handshake");
+}
+
+/** A connect that fails is told by an errno, a handshake in the TLS library's own words. */
+export function isConnectFailure({ code }: Failure): boolean {
+  return /^E[A-Z]+$/.test(code) && !HANDSHAKE_ERRNOS.includes(code);
+}
+
+/** With these, a connected socket fails. */
+const HANDSHAKE_ERRNOS = ["ECONNRESET", "EPIPE", "EPROTO"];
+
 /** The backend could not be reached; `failure.code` is the errno of the connect. */
 export function backendUnreachable(failure: Failure): ConnectionFailure {
   switch (failure.code) {
@@ -41,8 +58,9 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
       return { source: "backend", code: "backend-refused", cause: "connection refused" };
     case "ETIMEDOUT":
       return { source: "backend", code: "backend-timeout", cause: "no answer to the connect" };
-    case "EADDRNOTAVAIL":
     case "EAGAIN":
+      return { source: "backend", code: "backend-refused", cause: "its queue is full" };
+    case "EADDRNOTAVAIL":
       return {
         source: "internal",
         code: "backend-no-ports",

@@ -1,13 +1,18 @@
 import type { Config } from "../options/config.ts";
 import type { LogEntry } from "../log.ts";
-import type { Certificate, IpEndpoint } from "../runtime/types.ts";
+import type { ClientTlsSettings, Endpoint, IpEndpoint, TlsParameters } from "../runtime/types.ts";
 
 /** What the master tells a worker. */
 export type Order =
   | StartOrder
-  /** Serve another slot's queue too, until its own worker is back. */
-  | { readonly type: "adopt"; readonly slot: number }
-  | { readonly type: "release"; readonly slot: number }
+  /** Serve the queues of these slots too, until their own worker is back. */
+  | { readonly type: "adopt"; readonly slots: readonly number[] }
+  | { readonly type: "release"; readonly slots: readonly number[] }
+  /** From now on, new connections go here. */
+  | { readonly type: "backend"; readonly backend: Endpoint }
+  /** New certificates for new connections; only with `capabilities.swapCertificates`. */
+  | { readonly type: "tls"; readonly tls: TlsOrder }
+  | StapleOrder
   /** Accept no more and leave with the last connection. */
   | { readonly type: "drain" }
   | { readonly type: "ping" };
@@ -17,13 +22,42 @@ export interface StartOrder {
   readonly type: "start";
   /** 1 for the first worker. */
   readonly slot: number;
-  readonly config: Config;
-  readonly certificates: readonly NamedCertificate[];
-  readonly backend: IpEndpoint;
+  /** The slots whose queues it serves: its own, and those beyond the number of workers. */
+  readonly serves: readonly number[];
+  readonly settings: WorkerSettings;
+  /** Without certificates in client mode. */
+  readonly tls: TlsOrder;
+  /** Client mode. */
+  readonly backendTls?: ClientTlsSettings;
+  readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
-  readonly frontends: readonly Frontend[];
-  /** Numeric ids to become once everything is open; absent: stay who we are. */
-  readonly user?: Ids;
+  readonly listeners: readonly ListenerOrder[];
+  /** What to become once everything is open; absent: stay who we are. */
+  readonly privileges?: Privileges;
+}
+
+/** What of the configuration a worker acts by. */
+export type WorkerSettings = Pick<
+  Config,
+  | "acceptProxy"
+  | "backendConnectTimeout"
+  | "backlog"
+  | "engine"
+  | "halfCloseTimeout"
+  | "handshakeTimeout"
+  | "keepalive"
+  | "log"
+  | "pinWorkers"
+  | "prefix"
+  | "proxyTlvs"
+  | "recvBufsize"
+  | "sendBufsize"
+  | "tcpFastopen"
+>;
+
+/** Numeric ids, and a directory that becomes the root ("" leaves the root). */
+export interface Privileges extends Ids {
+  readonly chroot: string;
 }
 
 export interface Ids {
@@ -31,15 +65,75 @@ export interface Ids {
   readonly gid: number;
 }
 
-/** A certificate with the names (lower case) for which it is chosen by SNI. */
-export interface NamedCertificate extends Certificate {
-  readonly names: readonly string[];
+/** One listening address. */
+export interface ListenerOrder {
+  readonly endpoint: Endpoint;
+  /** The inherited descriptor for slot 1, 2 …, which may be the same for all; empty where none. */
+  readonly fds: readonly number[];
+  /** Its place in `TlsOrder.frontends`. */
+  readonly frontend: number;
 }
 
-/** One listening address; `fds` holds the descriptor inherited for slot 1, 2 … where there are any. */
-export interface Frontend {
-  readonly endpoint: IpEndpoint;
-  readonly fds: readonly number[];
+/** All certificates of a configuration, and which frontend has which. */
+export interface TlsOrder {
+  readonly certificates: readonly StoredCertificate[];
+  /** Who verifies clients how; certificates and frontends point here. */
+  readonly trusts: readonly Trust[];
+  /** In the order of the configuration's frontends. */
+  readonly frontends: readonly FrontendTls[];
+  /** Protocol names, the server's favourite first. */
+  readonly alpn: readonly string[];
+}
+
+/** A certificate in the store that master and workers share (`certificates/store.ts`). */
+export interface StoredCertificate {
+  /** For which it is chosen by SNI: lower case, `*.` before a wildcard's parent. */
+  readonly names: readonly string[];
+  /** Certificates of different types serve one name side by side. */
+  readonly keyType: "rsa" | "ec" | "ed25519";
+  /** Where its {@link Material} is, in bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** A place in `TlsOrder.trusts` that counts instead of the frontend's. */
+  readonly trust?: number;
+}
+
+/** What the store holds of a certificate, as JSON. */
+export interface Material {
+  /** PEM, the leaf first. */
+  readonly chain: string;
+  /** PEM, PKCS#8, not encrypted. */
+  readonly key: string;
+  /** PEM. */
+  readonly dhParameters?: string;
+}
+
+export interface Trust {
+  readonly mode: "none" | "optional" | "required";
+  /** PEM; "" where the mode is none. */
+  readonly ca: string;
+  /** PEM, or "". */
+  readonly crl: string;
+}
+
+export interface FrontendTls extends TlsParameters {
+  /** Places in `TlsOrder.certificates`; the last one is its default. */
+  readonly own: readonly number[];
+  /** Where a name is looked up that `own` lacks; its last one is the default if `own` is empty. */
+  readonly global: readonly number[];
+  readonly sniNomatchAbort: boolean;
+  /** A place in `TlsOrder.trusts`. */
+  readonly trust: number;
+}
+
+/** A new OCSP response for the certificate at this place. */
+export interface StapleOrder {
+  readonly type: "staple";
+  readonly certificate: number;
+  /** Base64 of the DER. */
+  readonly response: string;
+  /** Milliseconds since 1970 until which it may be served; Infinity does not survive JSON: absent. */
+  readonly until?: number;
 }
 
 /** What a worker tells the master. */

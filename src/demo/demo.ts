@@ -1,15 +1,12 @@
-import { readFileSync } from "node:fs";
-import { parseBundle } from "../certificates/pem.ts";
-import type { Ids, NamedCertificate } from "../control/messages.ts";
-import type { Config } from "../options/config.ts";
+import { cString, MFD_CLOEXEC } from "../platform.ts";
+import { formatAddress } from "../options/address.ts";
+import type { Config, ListenAddress, PemFile } from "../options/config.ts";
+import type { Libc } from "../runtime/types.ts";
 import { startBackend } from "./backend.ts";
 
 /** A complete service to try stud with. */
 export interface Demo {
   readonly config: Config;
-  readonly certificates: readonly NamedCertificate[];
-  /** Set when we are root, which no worker needs to be. */
-  readonly user: Ids | undefined;
   /** What to show the user. */
   readonly invitation: string;
 }
@@ -18,27 +15,37 @@ const DEMO_WORKERS = 2;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Makes a certificate for localhost and starts a backend that answers what it was told. */
-export async function demo(given: Config): Promise<Demo> {
+export async function demo(given: Config, libc: Libc): Promise<Demo> {
   const port = await startBackend();
   const [frontend] = given.frontends;
-  const host = frontend!.host === "*" ? "localhost" : frontend!.host;
+  const isRoot = process.getuid?.() === 0;
   const config: Config = {
     ...given,
     backend: { host: "127.0.0.1", port },
+    pemFiles: [await makeCertificate(libc)],
     workers: DEMO_WORKERS,
     prefix: given.prefix === "none" ? "proxy-v2" : given.prefix,
+    // No worker needs to be root.
+    ...(isRoot ? { privileges: { ...given.privileges, user: "nobody" } } : {}),
   };
-  const url = `https://${host.includes(":") ? `[${host}]` : host}:${frontend!.port}/`;
   return {
     config,
-    certificates: [await makeCertificate()],
-    user: process.getuid?.() === 0 ? nobody() : undefined,
-    invitation: `\nstud is running. Try it:\n\n    curl -k ${url}\n\nCtrl-C ends it.\n`,
+    invitation: `\nstud is running. Try it:\n\n    ${
+      curlLine(frontend!.listen)
+    }\n\nCtrl-C ends it.\n`,
   };
 }
 
+function curlLine(listen: ListenAddress): string {
+  if (!("host" in listen)) {
+    return `curl -k --unix-socket ${formatAddress(listen)} https://localhost/`;
+  }
+  const host = listen.host === "*" ? "localhost" : listen.host;
+  return `curl -k https://${host.includes(":") ? `[${host}]` : host}:${listen.port}/`;
+}
+
 /** Self-signed, for the names of this machine only, thrown away with the process. */
-async function makeCertificate(): Promise<NamedCertificate> {
+async function makeCertificate(libc: Libc): Promise<PemFile> {
   const { generate } = await import("selfsigned");
   const pems = await generate([{ name: "commonName", value: "localhost" }], {
     keyType: "ec",
@@ -54,10 +61,16 @@ async function makeCertificate(): Promise<NamedCertificate> {
       ],
     }],
   });
-  return parseBundle(`${pems.cert}\n${pems.private}`, "the demo's certificate");
+  return {
+    cert: fileInMemory(libc, `${pems.cert}\n${pems.private}\n`),
+    ...{ key: "", ocspResponse: "", ocspVerify: false },
+  };
 }
 
-function nobody(): Ids {
-  const fields = /^nobody:.*$/m.exec(readFileSync("/etc/passwd", "utf8"))?.[0].split(":");
-  return { uid: Number(fields?.[2] ?? 65534), gid: Number(fields?.[3] ?? 65534) };
+/** A file that no disk ever sees; it goes with the process. */
+function fileInMemory(libc: Libc, text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  const fd = libc.memfd_create(cString("stud demo"), MFD_CLOEXEC);
+  if (libc.write(fd, bytes, bytes.length) !== bytes.length) throw new Error("no memory for a file");
+  return `/proc/self/fd/${fd}`;
 }

@@ -1,18 +1,16 @@
-import type { Frontend, Ids, StartOrder } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../platform.ts";
 import type { Runtime } from "../runtime/types.ts";
-import { FIRST_SOCKET_FD } from "../worker/command_line.ts";
+import { BackendName } from "./backend_name.ts";
+import { Generation } from "./generation.ts";
+import { Listeners } from "./listeners.ts";
+import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
-import { Slot } from "./slot.ts";
-import { assertFree, openListeners } from "./sockets.ts";
-import { type WorkerExit, WorkerProcess } from "./worker_process.ts";
+import { Stapling } from "./stapling.ts";
+import { WorkerProcess } from "./worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
-/** A slot that nobody serves for this long has its queue served by another worker as well. */
-const ADOPT_AFTER_MS = 1000;
 /** How long workers may take to obey SIGTERM. */
 const STOP_LIMIT_MS = 2000;
 
@@ -23,159 +21,159 @@ const STOP_LIMIT_MS = 2000;
 export class Master {
   private readonly runtime: Runtime;
   private readonly log: Log;
-  private readonly sockets: readonly number[];
-  private readonly frontends: readonly Frontend[];
-  private readonly slots: readonly Slot[];
+  private readonly listeners: Listeners;
+  private prepared: Prepared;
+  private current: Generation | undefined;
+  /** Not yet serving. */
+  private next: Generation | undefined;
+  /** Older ones, which serve the connections that they have. */
+  private readonly retired = new Set<Generation>();
+  private generations = 0;
+  private readonly backendName: BackendName;
+  private readonly stapling: Stapling;
   private checks: ReturnType<typeof setInterval> | undefined;
-  private started: { resolve(): void; reject(error: UsageError): void } | undefined;
   private stopped: (() => void) | undefined;
 
-  /**
-   * Opens the sockets. Workers become `user` once theirs are open. Throws a UsageError when an
-   * address cannot be had.
-   */
-  constructor(runtime: Runtime, prepared: Prepared, log: Log, user?: Ids) {
-    const { config, endpoints, certificates, backend, backendSources } = prepared;
+  constructor(runtime: Runtime, prepared: Prepared, log: Log) {
     this.runtime = runtime;
     this.log = log;
-    const opened = endpoints.map((endpoint) => {
-      if (runtime.capabilities.adoptSockets) {
-        return openListeners(runtime.libc, endpoint, config.workers, config);
-      }
-      assertFree(runtime.libc, endpoint);
-      return [];
+    this.prepared = prepared;
+    this.listeners = new Listeners(runtime);
+    this.stapling = new Stapling(runtime, log, (order) => {
+      for (const slot of this.current?.slots ?? []) slot.send(order);
     });
-    this.sockets = opened.flat();
-    let fd = FIRST_SOCKET_FD;
-    this.frontends = endpoints.map((endpoint, i) => ({
-      endpoint,
-      fds: opened[i]!.map(() => fd++),
-    }));
-    this.slots = Array.from({ length: config.workers }, (_, index) => {
-      const slot = index + 1;
-      const order: StartOrder = {
-        type: "start",
-        slot,
-        config,
-        certificates,
-        backend,
-        backendSources,
-        frontends: this.frontends,
-        ...(user ? { user } : {}),
-      };
-      return this.slot(slot, order);
+    this.backendName = new BackendName(runtime.libc, log, (backend) => {
+      this.prepared = { ...this.prepared, backend };
+      this.current?.update({ backend }, { type: "backend", backend });
     });
   }
 
   /**
-   * Starts the workers; fulfilled when all of them accept connections. Rejected with a UsageError
-   * when one cannot start, after the others have been ended.
+   * Opens the sockets and starts the workers; fulfilled when all of them accept connections.
+   * Rejected with a UsageError when an address cannot be had or a worker cannot start.
    */
-  start(): Promise<void> {
+  async start(): Promise<void> {
     // Workers are born with it; set in one of their threads it would hold for that one only.
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    return new Promise((resolve, reject) => {
-      this.started = { resolve, reject };
-      for (const slot of this.slots) slot.fill();
-    });
-  }
-
-  /** Ends all workers; fulfilled when the last one is gone. */
-  stop(): Promise<void> {
-    clearInterval(this.checks);
-    return new Promise((resolve) => {
-      this.stopped = resolve;
-      for (const slot of this.slots) slot.empty("SIGTERM");
-      setTimeout(() => this.slots.forEach((slot) => slot.empty("SIGKILL")), STOP_LIMIT_MS).unref();
-      this.resolveStopped();
-    });
-  }
-
-  private slot(number: number, order: StartOrder): Slot {
-    return new Slot(number, order, {
-      spawn: () => new WorkerProcess(this.runtime, number, this.sockets),
-      ready: (slot) => this.slotReady(slot),
-      exited: (slot, pid, exit, delay) => this.workerExited(slot, pid, exit, delay),
-      failed: (slot, message) => this.workerFailed(slot, message),
-      log: this.log,
-    });
-  }
-
-  private slotReady(slot: Slot): void {
-    const pid = slot.pid ?? 0;
-    this.note("info", "worker-started", `serves, pid ${pid}`, {
-      worker: slot.number,
-      pid,
-    });
-    this.release(slot);
-    // Its successor knows nothing of the queues that the last worker served for others.
-    for (const orphan of this.slots) if (orphan.adopter === slot) orphan.adopter = undefined;
-    if (!this.started || !this.slots.every((each) => each.isServing)) return;
-    const frontends = this.frontends.map(({ endpoint }) => formatEndpoint(endpoint)).join(" ");
-    const workers = this.slots.length;
+    try {
+      await this.begin(this.prepared);
+    } catch (error) {
+      this.listeners.close();
+      throw error;
+    }
+    this.checks = setInterval(() => this.current!.check(), CHECK_INTERVAL_MS);
+    const workers = this.prepared.config.workers;
+    const frontends = this.frontends();
     this.note("info", "ready", `listening on ${frontends}, workers: ${workers}`, {
       frontends,
       workers,
     });
-    this.checks = setInterval(() => this.check(), CHECK_INTERVAL_MS);
-    this.started.resolve();
-    this.started = undefined;
   }
 
-  private workerExited(slot: Slot, pid: number, exit: WorkerExit, delay: number): void {
-    if (this.stopped) return this.resolveStopped();
-    if (this.started) return this.workerFailed(slot, `it ended at once (${describe(exit)})`);
-    const when = delay === 0 ? "at once" : `in ${delay} ms`;
-    const message = `pid ${pid} ended (${describe(exit)}); its successor starts ${when}`;
-    this.note("error", "worker-exited", message, {
-      worker: slot.number,
-      pid,
-      ...(exit.code === null ? {} : { code: exit.code }),
-      ...(exit.signal === null ? {} : { signal: exit.signal }),
+  /**
+   * Serves another configuration from now on: in place when only certificates differ, else by new
+   * workers, while the old ones keep the connections that they have. Rejected with a UsageError
+   * when that cannot be; then nothing has changed.
+   */
+  async reload(prepared: Prepared): Promise<void> {
+    const { swapCertificates } = this.runtime.capabilities;
+    if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
+      const { tls, backend } = prepared;
+      this.prepared = prepared;
+      this.current!.update({ tls }, { type: "tls", tls });
+      this.current!.update({ backend }, { type: "backend", backend });
+      this.backendName.watch(prepared.config, backend);
+      this.stapling.begin(prepared.stapling);
+      for (const slot of this.current!.slots) this.stapling.tell(slot);
+      this.note("info", "reloaded", "certificates were loaded anew", {});
+      return;
+    }
+    const old = this.current!;
+    await this.begin(prepared);
+    this.retired.add(old);
+    old.retire();
+    const frontends = this.frontends();
+    const message = `the configuration was loaded anew: listening on ${frontends}, workers: ` +
+      `${prepared.config.workers}, generation ${this.generations}`;
+    this.note("info", "reloaded", message, {
+      frontends,
+      workers: prepared.config.workers,
+      generation: this.generations,
     });
   }
 
-  private workerFailed(slot: Slot, reason: string): void {
-    const worker = slot.number;
-    if (!this.started) {
-      return this.note("error", "worker-failed", `cannot serve: ${reason}`, { worker });
-    }
-    const { reject } = this.started;
-    this.started = undefined;
-    this.stop().then(() => reject(new UsageError(`worker ${worker} cannot serve: ${reason}`)));
-  }
-
-  /** Every second: are all workers alive, and is every queue served? */
-  private check(): void {
-    for (const slot of this.slots) slot.check();
-    if (!this.runtime.capabilities.adoptSockets) return;
-    for (const slot of this.slots) {
-      if (slot.isServing) this.release(slot);
-      else if (slot.age > ADOPT_AFTER_MS && !slot.adopter?.isServing) this.findAdopter(slot);
-    }
-  }
-
-  private findAdopter(orphan: Slot): void {
-    const adopter = this.slots.find((slot) => slot.isServing);
-    if (!adopter) return;
-    // An adopter that hangs itself finds this when it goes on.
-    this.release(orphan);
-    orphan.adopter = adopter;
-    adopter.send({ type: "adopt", slot: orphan.number });
-    const message = `is away; worker ${adopter.number} serves its queue as well`;
-    this.note("warn", "slot-adopted", message, {
-      worker: orphan.number,
-      adopter: adopter.number,
+  /** Ends all workers; fulfilled when the last one is gone. */
+  async stop(): Promise<void> {
+    clearInterval(this.checks);
+    this.backendName.stop();
+    const all = [...this.retired, this.current, this.next].filter((each) => each !== undefined);
+    const workers = new Promise<void>((resolve) => {
+      this.stopped = () => {
+        this.listeners.close();
+        resolve();
+      };
+      for (const generation of all) generation.end("SIGTERM");
+      setTimeout(() => all.forEach((each) => each.end("SIGKILL")), STOP_LIMIT_MS).unref();
+      this.tellStopped();
     });
+    await Promise.all([workers, this.stapling.stop()]);
   }
 
-  private release(slot: Slot): void {
-    slot.adopter?.send({ type: "release", slot: slot.number });
-    slot.adopter = undefined;
+  /** Makes a generation for this configuration the current one. */
+  private async begin(prepared: Prepared): Promise<void> {
+    const { config, listeners } = prepared;
+    const claim = this.listeners.claim(listeners, config.workers, config);
+    const sockets = [...new Set(claim.fds.flat())];
+    const inherited = [prepared.storeFd, ...sockets];
+    const generation = new Generation(
+      this.generations + 1,
+      startOrders(prepared, claim, sockets),
+      this.runtime.capabilities.adoptSockets,
+      {
+        spawn: (slot) => new WorkerProcess(this.runtime, slot, inherited),
+        log: (entry) => this.workerSays(entry),
+        ready: (slot) => generation === this.current && this.stapling.tell(slot),
+        empty: (empty) => this.generationEmpty(empty),
+      },
+    );
+    this.next = generation;
+    try {
+      await generation.start();
+    } catch (error) {
+      claim.drop();
+      throw error;
+    } finally {
+      this.next = undefined;
+    }
+    this.generations++;
+    this.prepared = prepared;
+    this.current = generation;
+    claim.keep();
+    this.backendName.watch(config, prepared.backend);
+    this.stapling.begin(prepared.stapling);
+    for (const slot of generation.slots) this.stapling.tell(slot);
   }
 
-  private resolveStopped(): void {
-    if (this.slots.every((slot) => slot.isEmpty)) this.stopped?.();
+  private workerSays(entry: LogEntry): void {
+    this.log(entry);
+    if (entry.facts.source === "backend") this.backendName.failed();
+  }
+
+  private generationEmpty(generation: Generation): void {
+    if (this.retired.delete(generation) && !this.stopped) {
+      const message = `the last connection of generation ${generation.number} has ended`;
+      this.note("info", "generation-ended", message, { generation: generation.number });
+    }
+    this.tellStopped();
+  }
+
+  private tellStopped(): void {
+    const isOver = [this.current, this.next].every((each) => each?.isEmpty ?? true);
+    if (isOver && this.retired.size === 0) this.stopped?.();
+  }
+
+  private frontends(): string {
+    return this.prepared.listeners.map(({ endpoint }) => formatEndpoint(endpoint)).join(" ");
   }
 
   private note(
@@ -186,8 +184,4 @@ export class Master {
   ): void {
     this.log({ level, event, message, facts });
   }
-}
-
-function describe({ code, signal }: WorkerExit): string {
-  return signal ? `signal ${signal}` : `status ${code}`;
 }

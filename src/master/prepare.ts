@@ -1,89 +1,147 @@
-import { readFileSync } from "node:fs";
-import { parseBundle, validityWarning } from "../certificates/pem.ts";
-import type { NamedCertificate } from "../control/messages.ts";
+import { statSync } from "node:fs";
+import { clientTls } from "../certificates/client_tls.ts";
+import type { Certificates } from "../certificates/tls_order.ts";
+import type { Privileges, TlsOrder } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
-import type { Config } from "../options/config.ts";
-import type { IpEndpoint, Runtime } from "../runtime/types.ts";
-import { checkSource } from "./sockets.ts";
+import { formatEndpoint } from "../options/address.ts";
+import type { Config, ListenAddress } from "../options/config.ts";
+import type { ClientTlsSettings, Endpoint, IpEndpoint, Runtime } from "../runtime/types.ts";
+import { activatedListeners } from "./activated.ts";
+import type { PassedSocket } from "../system/activation.ts";
+import { privilegesOf } from "../system/privileges.ts";
+import type { Wanted } from "./listeners.ts";
 import { resolve } from "./resolve.ts";
+import { assertLocal, checkSource } from "./sockets.ts";
+import { planStapling, type StaplingPlan } from "./stapling.ts";
+import { tryTls } from "./trial.ts";
 
 /** A configuration with everything looked up that it names. */
 export interface Prepared {
   readonly config: Config;
-  readonly certificates: readonly NamedCertificate[];
-  readonly backend: IpEndpoint;
+  readonly tls: TlsOrder;
+  /** The descriptor of the certificate store, for workers to inherit. */
+  readonly storeFd: number;
+  readonly stapling: StaplingPlan;
+  /** In client mode. */
+  readonly backendTls?: ClientTlsSettings;
+  readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
-  readonly endpoints: readonly IpEndpoint[];
+  /** Every address to listen on, with the place of its frontend. */
+  readonly listeners: readonly (Wanted & { readonly frontend: number })[];
+  readonly privileges?: Privileges;
   /** Single lines for the operator. */
   readonly warnings: readonly string[];
 }
 
+/** What a configuration is looked up with; it lives as long as the master. */
+export interface Means {
+  readonly runtime: Runtime;
+  readonly certificates: Certificates;
+  /** Sockets that the service manager opened. */
+  readonly activated: readonly PassedSocket[];
+}
+
 /**
  * Reads the certificates, resolves the names and tries the TLS settings on the TLS library itself.
- * Changes nothing and opens nothing. Throws a UsageError for the first mistake.
+ * Opens no socket for good. Throws a UsageError with all that is wrong.
  */
-export async function prepare(
-  runtime: Runtime,
-  config: Config,
-  certificates: readonly NamedCertificate[] = config.pemFiles.map(readBundle),
-): Promise<Prepared> {
-  tryTls(runtime, config, certificates);
-  const [backend] = await resolve(runtime.libc, config.backend, "--backend");
-  const backendSources = config.backendSources.map((address) =>
-    checkSource(runtime.libc, address, backend!)
-  );
-  const endpoints: IpEndpoint[] = [];
-  for (const frontend of config.frontends) {
-    endpoints.push(...await resolve(runtime.libc, frontend, "--frontend"));
-  }
-  const now = new Date();
-  const warnings = config.pemFiles.flatMap((file, i) =>
-    validityWarning(certificates[i]!, file, now) ?? []
-  );
-  return { config, certificates, backend: backend!, backendSources, endpoints, warnings };
-}
-
-function readBundle(file: string): NamedCertificate {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "unknown";
-    const reasons: Record<string, string> = {
-      ENOENT: "there is no such file; check the path",
-      EACCES: "it may not be read; give this user the right to read it",
-      EISDIR: "it is a directory; name the PEM file in it",
-    };
-    throw new UsageError(`${file}: ${reasons[String(code)] ?? `it cannot be read (${code})`}`);
-  }
-  return parseBundle(text, file);
-}
-
-/** The certificates one by one first, so that the line can name the file that is refused. */
-function tryTls(
-  runtime: Runtime,
-  config: Config,
-  certificates: readonly NamedCertificate[],
-): void {
-  const { protocols, preferServerCiphers } = config;
-  const create = (certificate: NamedCertificate, ciphers: string) => {
-    const settings = { protocols, ciphers, preferServerCiphers, select: () => 0 };
-    runtime.createTlsContext({ ...settings, certificates: [certificate] });
+export async function prepare(means: Means, config: Config): Promise<Prepared> {
+  const { runtime, certificates } = means;
+  const problems: string[] = [];
+  const attempt = async <T>(action: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      problems.push(...error.problems);
+      return undefined;
+    }
   };
-  for (const [index, certificate] of certificates.entries()) {
-    const file = config.pemFiles[index] ?? "certificate";
-    attempt(file, "use another certificate or key", () => create(certificate, ""));
-  }
-  if (config.ciphers === "") return;
-  const remedy = "see openssl-ciphers(1) for the form of the list";
-  attempt("--ciphers", remedy, () => create(certificates[0]!, config.ciphers));
+  const loaded = certificates.load(config, runtime.capabilities);
+  problems.push(...loaded.problems);
+  const backendTls = await attempt(() =>
+    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
+  );
+  if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
+  const listeners = (await Promise.all(
+    config.frontends.map(({ listen }, frontend) =>
+      attempt(async () =>
+        (await wantedAt(means, listen)).map((wanted) => ({ ...wanted, frontend }))
+      )
+    ),
+  )).flatMap((wanted) => wanted ?? []);
+  problems.push(...duplicates(listeners));
+  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
+  const backend = await attempt(() => backendAt(runtime, config, warnings));
+  const backendSources = await attempt(() =>
+    backend ? config.backendSources.map((from) => checkSource(runtime.libc, from, backend)) : []
+  );
+  const identity = privilegesOf(config.privileges, config.dialect);
+  problems.push(...identity.problems);
+  warnings.push(...identity.warnings);
+  const stapling = await planStapling(runtime, config, loaded.sources, identity.privileges);
+  problems.push(...stapling.problems);
+  warnings.push(...stapling.warnings);
+  if (problems.length > 0) throw new UsageError(problems);
+  return {
+    config,
+    tls: loaded.tls,
+    storeFd: loaded.storeFd,
+    stapling,
+    ...(backendTls ? { backendTls } : {}),
+    backend: backend!,
+    backendSources: backendSources!,
+    listeners,
+    ...(identity.privileges ? { privileges: identity.privileges } : {}),
+    warnings,
+  };
 }
 
-function attempt(what: string, remedy: string, action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0];
-    throw new UsageError(`${what}: refused by the TLS library (${reason}); ${remedy}`);
+async function wantedAt({ runtime, activated }: Means, listen: ListenAddress): Promise<Wanted[]> {
+  if ("path" in listen) {
+    return [{ endpoint: { family: "unix", path: listen.path }, dualStack: false }];
   }
+  if ("activated" in listen) return activatedListeners(activated, listen.activated);
+  const dualStack = listen.host === "*";
+  const endpoints = await resolve(runtime.libc, listen, "--frontend");
+  for (const endpoint of endpoints) assertLocal(runtime.libc, endpoint, dualStack);
+  return endpoints.map((endpoint) => ({ endpoint, dualStack }));
+}
+
+function dualStackWarning({ capabilities }: Runtime, { frontends }: Config): string[] {
+  const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
+  if (!isAny || capabilities.adoptSockets) return [];
+  return ["--frontend: on the Deno build [::] takes IPv4 connections too"];
+}
+
+function duplicates(listeners: readonly Wanted[]): string[] {
+  const seen = new Set<string>();
+  return listeners.flatMap(({ endpoint }) => {
+    const text = formatEndpoint(endpoint);
+    if (!seen.has(text)) {
+      seen.add(text);
+      return [];
+    }
+    return [`--frontend: ${text} is there twice; leave one of them out`];
+  });
+}
+
+async function backendAt(
+  { libc }: Runtime,
+  { backend, privileges, dialect }: Config,
+  warnings: string[],
+): Promise<Endpoint> {
+  if (!("path" in backend)) return (await resolve(libc, backend, "--backend"))[0]!;
+  const endpoint: Endpoint = { family: "unix", path: backend.path };
+  if (backend.path.startsWith("@")) return endpoint;
+  const path = `${privileges.chroot}${backend.path}`;
+  const isSocket = statSync(path, { throwIfNoEntry: false })?.isSocket();
+  if (isSocket) return endpoint;
+  const problem = isSocket === false
+    ? `Invalid path '${path}': Not a socket.`
+    : `Unable to stat path '${path}': No such file or directory`;
+  // hitch demands it at start; a backend may well come up after its proxy.
+  if (dialect === "hitch" || isSocket === false) throw new UsageError(`--backend: ${problem}`);
+  warnings.push(`--backend: ${path} does not exist yet; connections fail until it does`);
+  return endpoint;
 }

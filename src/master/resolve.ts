@@ -1,8 +1,8 @@
 import { lookup } from "node:dns/promises";
 import { UsageError } from "../errors.ts";
 import { ipFamily } from "../ip.ts";
-import { AF_INET6, SOCK_STREAM } from "../platform.ts";
 import type { Address } from "../options/config.ts";
+import { AF_INET6, SOCK_STREAM } from "../platform.ts";
 import type { IpEndpoint, Libc } from "../runtime/types.ts";
 
 /**

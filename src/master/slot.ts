@@ -9,13 +9,13 @@ export type SlotWorker = Pick<
   "pid" | "onReport" | "onExit" | "isAwaitingPong" | "send" | "kill"
 >;
 
-/** What a slot needs of its master. */
+/** What a slot needs of its generation. */
 export interface SlotEvents {
   spawn(): SlotWorker;
   /** The slot's worker accepts: the first one, or a successor. */
   ready(slot: Slot): void;
-  /** `delay` is the pause in milliseconds before the next worker is started. */
-  exited(slot: Slot, pid: number, exit: WorkerExit, delay: number): void;
+  /** `delay` is the pause in milliseconds before the next worker is started; absent: none follows. */
+  exited(slot: Slot, pid: number, exit: WorkerExit, delay: number | undefined): void;
   /** The worker says in one line why it cannot serve; its exit follows. */
   failed(slot: Slot, message: string): void;
   /** What its workers have to say. */
@@ -36,7 +36,7 @@ export class Slot {
   /** The slot which serves this one's queue while its own worker is away. */
   adopter: Slot | undefined;
   private readonly events: SlotEvents;
-  private readonly order: StartOrder;
+  private order: StartOrder;
   private worker: SlotWorker | undefined;
   /** Asked for a successor and serves until that one is ready. */
   private predecessor: SlotWorker | undefined;
@@ -59,9 +59,14 @@ export class Slot {
     return this.worker?.pid;
   }
 
+  /** The slots whose queues its worker serves from the start. */
+  get serves(): readonly number[] {
+    return this.order.serves;
+  }
+
   /** Its worker accepts connections and answers the master. */
   get isServing(): boolean {
-    return this.isReady && this.isAnswering;
+    return this.isReady && this.isAnswering && !this.isClosed;
   }
 
   /** Milliseconds since it last began or ceased to serve. */
@@ -106,6 +111,13 @@ export class Slot {
     this.worker?.send(order);
   }
 
+  /** What holds from now on, also for the workers to come. */
+  update(change: Partial<StartOrder>, order: Order): void {
+    this.order = { ...this.order, ...change };
+    this.worker?.send(order);
+    this.predecessor?.send(order);
+  }
+
   /** Called every second: asks for a sign of life and notes whether the last one came. */
   check(): void {
     const { worker } = this;
@@ -121,6 +133,13 @@ export class Slot {
     if (worker.isAwaitingPong) return;
     worker.isAwaitingPong = true;
     worker.send({ type: "ping" });
+  }
+
+  /** Its workers accept no more and leave with their last connections; no others follow. */
+  retire(): void {
+    this.isClosed = true;
+    this.worker?.send({ type: "drain" });
+    this.predecessor?.send({ type: "drain" });
   }
 
   /** Ends its workers and does not fill it again. */
@@ -141,19 +160,21 @@ export class Slot {
   }
 
   private replace(): void {
+    if (this.isClosed) return;
     this.predecessor = this.worker;
     this.fill();
   }
 
   private workerExited(worker: SlotWorker, exit: WorkerExit): void {
-    if (worker !== this.worker) {
-      if (worker === this.predecessor) this.predecessor = undefined;
-      return;
+    if (worker === this.predecessor) this.predecessor = undefined;
+    if (worker === this.worker) {
+      this.worker = undefined;
+      if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
+      this.changed(false);
+      this.events.exited(this, worker.pid ?? 0, exit, this.isClosed ? undefined : this.refill());
+    } else if (this.isClosed) {
+      this.events.exited(this, worker.pid ?? 0, exit, undefined);
     }
-    this.worker = undefined;
-    if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
-    this.changed(false);
-    this.events.exited(this, worker.pid ?? 0, exit, this.refill());
   }
 
   /** Starts another worker after the pause, in milliseconds, that is due by now. */

@@ -1,91 +1,136 @@
-/**
- * The listening sockets. The master opens one SO_REUSEPORT socket for each address and worker slot
- * and keeps it open for its whole life: the kernel spreads new connections over them, and a
- * worker that dies leaves its queue to its successor.
- */
+/** Single sockets: opened, tried and refused with the reason in words. */
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
 import { UsageError } from "../errors.ts";
 import { ipFamily } from "../ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import {
-  AF_INET,
-  AF_INET6,
+  AF_UNIX,
   cInt,
+  familyOf,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
-  listenerOptions,
   setOption,
   SO_REUSEADDR,
   SO_REUSEPORT,
   SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
   SOCK_STREAM,
   sockaddr,
   SOL_SOCKET,
 } from "../platform.ts";
-import type { IpEndpoint, Libc } from "../runtime/types.ts";
+import type { Endpoint, IpEndpoint, Libc, UnixEndpoint } from "../runtime/types.ts";
+
+/** How an address is bound. */
+export interface BindOptions {
+  /** SO_REUSEPORT, so that several sockets of ours have one address. */
+  readonly shared: boolean;
+  /** An IPv6 wildcard also takes IPv4. */
+  readonly dualStack: boolean;
+}
 
 /**
  * Throws a UsageError when the address cannot be had. SO_REUSEPORT would let a second stud join
  * the first without a word, so this asks once without it.
  */
-export function assertFree(libc: Libc, endpoint: IpEndpoint): void {
-  libc.close(openBound(libc, endpoint, false));
+export function assertFree(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): void {
+  libc.close(openBound(libc, endpoint, { shared: false, dualStack }));
 }
 
-/** One listening descriptor for each of `slots` workers. Throws a UsageError as above. */
-export function openListeners(
+/** Throws a UsageError when the address is not this machine's, whether its port is free or not. */
+export function assertLocal(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): void {
+  libc.close(openBound(libc, endpoint, { shared: false, dualStack }, 0));
+}
+
+/** A bound TCP descriptor, not yet listening. Throws a UsageError. `port` stands for another port. */
+export function openBound(
   libc: Libc,
   endpoint: IpEndpoint,
-  slots: number,
-  settings: { readonly backlog: number; readonly keepalive: number },
-): number[] {
-  assertFree(libc, endpoint);
-  return Array.from({ length: slots }, () => {
-    const fd = openBound(libc, endpoint, true);
-    for (const option of listenerOptions(settings.keepalive)) setOption(libc, fd, option);
-    if (libc.listen(fd, settings.backlog) !== 0) refuse(libc, endpoint);
-    return fd;
-  });
+  options: BindOptions,
+  port: number = endpoint.port,
+): number {
+  const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) refuse(libc, endpoint, lastError(libc));
+  setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEADDR, value: 1 });
+  if (options.shared) setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 });
+  if (endpoint.family === 6) {
+    // Whatever net.ipv6.bindv6only says.
+    const v6Only = cInt(options.dualStack ? 0 : 1);
+    libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6Only, v6Only.length);
+  }
+  const code = bindTo(libc, fd, sockaddr({ ...endpoint, port }));
+  if (code !== undefined) refuse(libc, endpoint, code, fd);
+  return fd;
+}
+
+/**
+ * A bound Unix descriptor, not yet listening. A socket file that nobody listens at any more is
+ * replaced. Everybody may connect who may enter its directory. Throws a UsageError.
+ */
+export function openUnix(libc: Libc, endpoint: UnixEndpoint): number {
+  const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const address = sockaddr(endpoint);
+  const isFile = !endpoint.path.startsWith("@");
+  let code = bindTo(libc, fd, address);
+  if (code === "EADDRINUSE" && isFile && isDeadSocket(libc, endpoint)) {
+    unlinkSync(endpoint.path);
+    code = bindTo(libc, fd, address);
+  }
+  if (code !== undefined) refuse(libc, endpoint, code, fd);
+  if (isFile) chmodSync(endpoint.path, 0o666);
+  return fd;
+}
+
+/** Makes the socket listen, or listen with another backlog. Throws a UsageError. */
+export function listenAt(libc: Libc, fd: number, endpoint: Endpoint, backlog: number): void {
+  if (libc.listen(fd, backlog) !== 0) refuse(libc, endpoint, lastError(libc));
 }
 
 /**
  * The endpoint from which the backend will be connected. Throws a UsageError when it cannot be:
  * better now than at each connection.
  */
-export function checkSource(libc: Libc, address: string, backend: IpEndpoint): IpEndpoint {
+export function checkSource(libc: Libc, address: string, backend: Endpoint): IpEndpoint {
   const source: IpEndpoint = { family: ipFamily(address) === 4 ? 4 : 6, address, port: 0 };
   if (source.family !== backend.family) {
+    const remedy = backend.family === "unix"
+      ? "leave it out"
+      : `give an IPv${backend.family} address`;
     throw new UsageError(
-      `--backend-source: ${address} cannot reach ${formatEndpoint(backend)}; ` +
-        `give an IPv${backend.family} address`,
+      `--backend-source: ${address} cannot reach ${formatEndpoint(backend)}; ${remedy}`,
     );
   }
-  const fd = libc.socket(source.family === 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bytes = sockaddr(source);
-  const isBound = libc.bind(fd, bytes, bytes.length) === 0;
-  const reason = isBound ? "" : remedy(getSystemErrorName(-libc.errno()));
+  const fd = libc.socket(familyOf(source), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const code = bindTo(libc, fd, sockaddr(source));
   libc.close(fd);
-  if (!isBound) throw new UsageError(`--backend-source: ${address}: ${reason}`);
+  if (code !== undefined) throw new UsageError(`--backend-source: ${address}: ${remedy(code)}`);
   return source;
 }
 
-function openBound(libc: Libc, endpoint: IpEndpoint, shared: boolean): number {
-  const family = endpoint.family === 4 ? AF_INET : AF_INET6;
-  const fd = libc.socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) refuse(libc, endpoint);
-  setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEADDR, value: 1 });
-  if (shared) setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 });
-  // `*` is one dual-stack socket, whatever net.ipv6.bindv6only says.
-  if (endpoint.family === 6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, cInt(0), 4);
+/** A socket file where a connect is refused. */
+function isDeadSocket(libc: Libc, endpoint: UnixEndpoint): boolean {
+  if (!lstatSync(endpoint.path, { throwIfNoEntry: false })?.isSocket()) return false;
+  const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const address = sockaddr(endpoint);
-  if (libc.bind(fd, address, address.length) !== 0) refuse(libc, endpoint, fd);
-  return fd;
+  const isRefused = libc.connect(fd, address, address.length) !== 0 &&
+    lastError(libc) === "ECONNREFUSED";
+  libc.close(fd);
+  return isRefused;
 }
 
-function refuse(libc: Libc, endpoint: IpEndpoint, fd?: number): never {
-  const code = getSystemErrorName(-libc.errno());
+function refuse(libc: Libc, endpoint: Endpoint, code: string, fd?: number): never {
   if (fd !== undefined) libc.close(fd);
-  throw new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${remedy(code)}`);
+  const reason = endpoint.family === "unix" ? unixRemedy(code) : remedy(code);
+  throw new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
+}
+
+/** The errno's name when the address cannot be had. */
+function bindTo(libc: Libc, fd: number, address: Uint8Array): string | undefined {
+  return libc.bind(fd, address, address.length) === 0 ? undefined : lastError(libc);
+}
+
+function lastError(libc: Libc): string {
+  return getSystemErrorName(-libc.errno());
 }
 
 function remedy(code: string): string {
@@ -100,5 +145,18 @@ function remedy(code: string): string {
       return "this system has no IPv6; give an IPv4 address";
     default:
       return `${code}; choose another address`;
+  }
+}
+
+function unixRemedy(code: string): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return "it is in use by another program, or no socket; stop that one or choose another path";
+    case "ENOENT":
+      return "its directory does not exist; make it";
+    case "EACCES":
+      return "its directory may not be written; give this user the right to write there";
+    default:
+      return `${code}; choose another path`;
   }
 }

@@ -1,94 +1,23 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import type { Readable } from "node:stream";
-import { frame, FrameReader, MAX_FRAME_UP } from "../control/channel.ts";
 import { type Order, parseReport, type Report } from "../control/messages.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { WORKER_WORD } from "../worker/command_line.ts";
+import { ControlledProcess, type ProcessExit } from "./controlled_process.ts";
 
-export interface WorkerExit {
-  readonly code: number | null;
-  readonly signal: string | null;
-}
-
-/** All that a worker may know of the environment; secrets of the master's stay with it. */
-const ENVIRONMENT = [
-  "PATH",
-  "HOME",
-  "TZ",
-  "LANG",
-  "LC_ALL",
-  "TMPDIR",
-  "DENO_DIR",
-  "XDG_CACHE_HOME",
-];
+export type WorkerExit = ProcessExit;
 
 /** One worker as the master sees it: a process and its control channel. */
-export class WorkerProcess {
-  onReport: (report: Report) => void = () => {};
-  onExit: (exit: WorkerExit) => void = () => {};
+export class WorkerProcess extends ControlledProcess<Order, Report> {
   isAwaitingPong = false;
-  private readonly child: ChildProcess;
-  private readonly open = new Set(["process", "reports"]);
-  private exit: WorkerExit | undefined;
 
   /**
-   * `sockets` are inherited from descriptor 4 on; they stay open in the master. Throws an Error
-   * when no process can be had.
+   * `inherited` are descriptors that it finds from 4 on; they stay open in the master. Throws an
+   * Error when no process can be had.
    */
   constructor(
-    { self, workerEnvironment }: Pick<Runtime, "self" | "workerEnvironment">,
+    runtime: Pick<Runtime, "self" | "workerEnvironment">,
     slot: number,
-    sockets: readonly number[],
+    inherited: readonly number[],
   ) {
-    const inherited = ENVIRONMENT.flatMap((name) => {
-      const value = process.env[name];
-      return value === undefined ? [] : [[name, value]];
-    });
-    this.child = spawn(self[0]!, [...self.slice(1), WORKER_WORD, String(slot)], {
-      stdio: ["pipe", "ignore", "inherit", "pipe", ...sockets],
-      env: { ...Object.fromEntries(inherited), ...workerEnvironment },
-    });
-    const reports = new FrameReader(MAX_FRAME_UP, (value) => {
-      const report = parseReport(value);
-      if (report) this.onReport(report);
-    });
-    // Out of descriptors or processes, there is an `error` to come and no channel.
-    this.child.on("error", () => {});
-    const upward = this.child.stdio?.[3] as Readable | undefined;
-    if (this.child.pid === undefined || !upward) throw new Error("fork failed");
-    upward.on("data", (bytes: Uint8Array) => {
-      try {
-        reports.push(bytes);
-      } catch {
-        // It does not speak our protocol any more; a new one will.
-        this.kill("SIGKILL");
-      }
-    });
-    upward.on("error", () => {});
-    upward.on("close", () => this.ended("reports"));
-    // A write to a worker that has just died; its exit is told by `exit`.
-    this.child.stdin!.on("error", () => {});
-    this.child.on("exit", (code, signal) => {
-      this.exit = { code, signal };
-      this.ended("process");
-    });
-  }
-
-  get pid(): number | undefined {
-    return this.child.pid;
-  }
-
-  send(order: Order): void {
-    this.child.stdin!.write(frame(order));
-  }
-
-  kill(signal: "SIGTERM" | "SIGKILL"): void {
-    this.child.kill(signal);
-  }
-
-  /** Its exit counts when its last report was read too. */
-  private ended(part: "process" | "reports"): void {
-    this.open.delete(part);
-    if (this.open.size === 0) this.onExit(this.exit!);
+    super(runtime, [WORKER_WORD, String(slot)], inherited, parseReport);
   }
 }

@@ -1,54 +1,142 @@
-import type { IpEndpoint } from "../runtime/types.ts";
+/** Addresses as users write them, and back. */
+import type { Endpoint } from "../runtime/types.ts";
 import { ipFamily, unmapped } from "../ip.ts";
-import type { Address } from "./config.ts";
+import { MAX_UNIX_PATH } from "../platform.ts";
+import type { Address, BackendAddress, Dialect, ListenAddress, UnixAddress } from "./config.ts";
+import { servicePort } from "./services.ts";
+import { ValueError } from "./values.ts";
+import { quote } from "./words.ts";
 
-/**
- * Reads stud's forms `HOST,PORT` (split at the last comma, so that `::1,8000` works) and
- * `[HOST]:PORT`. The host `*` stands for every address of this machine.
- * Throws a RangeError that names the text, the reason and the remedy.
- */
-export function parseAddress(text: string): Address {
-  const [, bracketed, commaed, port] = /^(?:\[(.*)\]:|(.*),)([^,]*)$/s.exec(text) ?? [];
-  const host = bracketed ?? commaed;
-  if (host === undefined || port === undefined) {
-    throw new RangeError(`${JSON.stringify(text)} is not an address; ${hint(text)}`);
-  }
-  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65535) {
-    throw new RangeError(`Invalid port number ${JSON.stringify(port)}; give 1 to 65535`);
-  }
-  const reason = host === "*" ? undefined : hostFault(host);
-  if (reason) throw new RangeError(`${JSON.stringify(host)} ${reason}`);
-  return { host, port: Number(port) };
+/** A frontend as one text: where it listens, and the file after hitch's `+` (or ""). */
+export interface ListenText {
+  readonly listen: ListenAddress;
+  readonly cert: string;
 }
 
-/** As {@link parseAddress}, for an address to connect to: `*` is refused. */
-export function parseHostAddress(text: string): Address {
-  const address = parseAddress(text);
-  if (address.host !== "*") return address;
-  throw new RangeError(
-    `Invalid address: wildcards are not allowed. Name one host, as in 127.0.0.1,${address.port}`,
+/**
+ * Reads where to listen: stud's `HOST,PORT` (split at the last comma, so that `::1,8000` works; not
+ * in hitch's dialect), `[HOST]:PORT`, each with `+CERT` after it if need be, `/path` or `unix:/path`
+ * for a Unix socket, `@name` or `unix:@name` for an abstract one, `systemd:NAME` for a socket which
+ * the service manager passes on. The host `*` stands for every address of this machine; the port is
+ * a number or a service's name. Throws a ValueError.
+ */
+export function parseListen(text: string, dialect: Dialect): ListenText {
+  const special = parseUnix(text) ?? parseActivated(text);
+  if (special) return { listen: special, cert: "" };
+  const { host, port, cert } = splitAddress(text, dialect);
+  return { listen: { host: parseHost(host), port: parsePort(port) }, cert };
+}
+
+/** Reads where to connect: as {@link parseListen}, without wildcard, certificate and `systemd:`. */
+export function parseBackend(text: string, dialect: Dialect): BackendAddress {
+  const unix = parseUnix(text);
+  if (unix) return unix;
+  const { host, port, cert } = splitAddress(text, dialect);
+  if (cert !== "") {
+    throw new ValueError(`${quote(text)} names a certificate; only a frontend can, remove it`);
+  }
+  if (host === "*") {
+    throw new ValueError(
+      `Invalid address: wildcards are not allowed. Name one host, as in [127.0.0.1]:${port}`,
+    );
+  }
+  return { host: parseHost(host), port: parsePort(port) };
+}
+
+/** A host's name, a numeric address, or `*`. Throws a ValueError. */
+export function parseHost(host: string): string {
+  const reason = host === "*" ? undefined : hostFault(host);
+  if (reason) throw new ValueError(`${quote(host)} ${reason}`);
+  return host;
+}
+
+/** 1 to 65535, or the name of a TCP service. Throws a ValueError. */
+export function parsePort(port: string): number {
+  const number = /^\d{1,5}$/.test(port) ? Number(port) : servicePort(port) ?? 0;
+  if (number >= 1 && number <= 65535) return number;
+  throw new ValueError(
+    `Invalid port number ${quote(port)}; give 1 to 65535, or a name of /etc/services`,
+    `Invalid port number '${port}'.`,
   );
 }
 
-/** `[host]:port`, the form that every option for an address takes. */
-export function formatAddress(address: Address): string {
-  return `[${address.host}]:${address.port}`;
+/** A Unix socket, or undefined for text of another form. Throws a ValueError. */
+export function parseUnix(text: string): UnixAddress | undefined {
+  const path = text.startsWith("unix:") ? text.slice(5) : text;
+  if (path === text && !/^[/@]/.test(text)) return undefined;
+  if (!/^[/@]./.test(path)) {
+    throw new ValueError(`${quote(text)} is no socket; give an absolute path, or a name after @`);
+  }
+  if (new TextEncoder().encode(path).length >= MAX_UNIX_PATH) {
+    throw new ValueError(
+      `${quote(text)} is too long for a socket; give a path of at most ${MAX_UNIX_PATH - 1} bytes`,
+    );
+  }
+  return { path };
+}
+
+/** `systemd:NAME`, or undefined for text of another form. Throws a ValueError. */
+export function parseActivated(text: string): { activated: string } | undefined {
+  const [, name] = /^systemd:(.*)$/s.exec(text) ?? [];
+  if (name === undefined) return undefined;
+  // systemd.socket(5): FileDescriptorName= has up to 255 characters and no colon.
+  if (/^[^:\s]{1,255}$/.test(name)) return { activated: name };
+  throw new ValueError(
+    `${quote(text)} names no socket; write systemd: and the FileDescriptorName of the socket unit`,
+  );
+}
+
+/** `[host]:port`, `unix:/path`, `unix:@name` or `systemd:name`: forms that every option takes. */
+export function formatAddress(address: ListenAddress): string {
+  if ("activated" in address) return `systemd:${address.activated}`;
+  return "path" in address ? `unix:${address.path}` : `[${address.host}]:${address.port}`;
 }
 
 /**
- * `192.0.2.1:80` or `[2001:db8::1]:80`, as people write them in logs; an IPv4 peer of a dual-stack
- * socket is shown as the former.
+ * `192.0.2.1:80`, `[2001:db8::1]:80` or `unix:/run/x.sock`, as people write them in logs; an IPv4
+ * peer of a dual-stack socket is shown as the first.
  */
-export function formatEndpoint(endpoint: IpEndpoint): string {
+export function formatEndpoint(endpoint: Endpoint): string {
+  if (endpoint.family === "unix") return `unix:${endpoint.path}`;
   const address = unmapped(endpoint.address);
   return `${address.includes(":") ? `[${address}]` : address}:${endpoint.port}`;
 }
 
+/** True for an address that has a host and a port. */
+export function isIpAddress(address: ListenAddress): address is Address {
+  return "host" in address;
+}
+
+interface AddressText {
+  readonly host: string;
+  readonly port: string;
+  readonly cert: string;
+}
+
+function splitAddress(text: string, dialect: Dialect): AddressText {
+  const [, bracketed, commaed, rest] =
+    /^(?:\[(.*)\]:|([^[][^+]*|),)([^,+]*(?:\+.*)?)$/s.exec(text) ?? [];
+  const host = bracketed ?? (dialect === "stud" ? commaed : undefined);
+  if (host === undefined || rest === undefined) {
+    throw new ValueError(
+      `${quote(text)} is not an address; ${hint(text, dialect)}`,
+      text.startsWith("[")
+        ? `Invalid port specifier in string '${text}'.`
+        : `Invalid address string '${text}'`,
+    );
+  }
+  const [port, ...cert] = rest.split("+");
+  return { host, port: port!, cert: cert.join("+") };
+}
+
 /** The right form, with the user's own values where they can be told apart. */
-function hint(text: string): string {
-  const [, host, port] = /^([^[\],\s]+):(\d{1,5})$/.exec(text) ?? [];
+function hint(text: string, dialect: Dialect): string {
+  const [, host, port] = /^([^[\],\s]+)[:,](\w{1,15})$/.exec(text) ?? [];
   const [shownHost, shownPort] = host === undefined ? ["HOST", "PORT"] : [host, port];
-  return `write ${shownHost},${shownPort} or [${shownHost}]:${shownPort}`;
+  const bracketed = `[${shownHost}]:${shownPort}`;
+  return dialect === "stud"
+    ? `write ${shownHost},${shownPort} or ${bracketed}`
+    : `write ${bracketed}`;
 }
 
 function hostFault(host: string): string | undefined {

@@ -1,26 +1,49 @@
 import type { Capabilities, Protocol, Runtime } from "../runtime/types.ts";
 
+type Switch = {
+  [C in keyof Capabilities]: Capabilities[C] extends boolean ? C : never;
+}[keyof Capabilities];
+
 /** What an option can need of a build: a capability that is on or off, or one TLS version. */
 export type Need =
-  | "backendSource"
-  | "chooseProtocols"
-  | "ciphers"
-  | "preferServerCiphers"
+  | Exclude<Switch, "dualCertificates" | "remembersNames" | "swapCertificates">
   | Protocol;
+
+const UNKNOWN_REASON = "its TLS library cannot do it";
 
 /** The builds by name, each with what it lacks and why. */
 const builds: Record<
   Runtime["name"],
   { readonly title: string; readonly lacks: { readonly [N in Need]?: string } }
 > = {
-  bun: { title: "Bun", lacks: {} },
+  bun: {
+    title: "Bun",
+    lacks: {
+      ciphersuites: "BoringSSL has a fixed list",
+      dhParameters: "BoringSSL has no DHE ciphers",
+      engines: "BoringSSL has no engines",
+      staples: "Bun cannot hand over a response",
+    },
+  },
   node: { title: "Node", lacks: {} },
   deno: {
     title: "Deno",
     lacks: {
+      adoptSockets: "Deno cannot take over a socket",
       backendSource: "Deno cannot choose the local address",
+      backendTrust: "Deno always trusts its own CAs, and only verified backends",
       ciphers: "rustls has a fixed list",
+      ciphersuites: "rustls has a fixed list",
+      curves: "rustls has a fixed list",
+      dhParameters: "rustls has no DHE ciphers",
+      engines: "rustls has no engines",
+      headerFirst: "Deno cannot read before TLS begins",
       preferServerCiphers: "rustls has a fixed order",
+      sniAbort: "Deno cannot end a handshake with an alert of our choice",
+      staples: "Deno cannot hand over a response",
+      unixBackendTls: "Deno speaks TLS over TCP only",
+      tlsFacts: "Deno does not tell what was negotiated",
+      verifyClients: "Deno cannot ask clients for certificates",
       chooseProtocols: "rustls offers TLSv1.2 and TLSv1.3, always both",
       "TLSv1.0": "rustls has no TLS before TLSv1.2",
       "TLSv1.1": "rustls has no TLS before TLSv1.2",
@@ -35,22 +58,14 @@ export function buildTitle(name: Runtime["name"]): string {
 
 /** True when these capabilities, which are the truth about the running build, meet the need. */
 export function meets(capabilities: Capabilities, need: Need): boolean {
-  switch (need) {
-    case "backendSource":
-    case "chooseProtocols":
-    case "ciphers":
-    case "preferServerCiphers":
-      return capabilities[need];
-    default:
-      return capabilities.protocols.includes(need);
-  }
+  return isProtocol(need) ? capabilities.protocols.includes(need) : capabilities[need];
 }
 
 /** Says why this build cannot honour `what`, and which one can. */
 export function refusal(what: string, need: Need, name: Runtime["name"]): string {
   const { title, lacks } = builds[name];
   const others = buildsWith(need).filter((other) => other !== title);
-  const reason = lacks[need] ?? "its TLS library cannot do it";
+  const reason = lacks[need] ?? UNKNOWN_REASON;
   const remedy = others.length > 0 ? `use the ${others.join(" or ")} build` : "leave it out";
   return `${what} cannot be honoured by the ${title} build (${reason}); ${remedy}`;
 }
@@ -65,4 +80,8 @@ export function buildsWith(need: Need): string[] {
 /** True when every build meets the need. */
 export function everywhere(need: Need): boolean {
   return buildsWith(need).length === Object.keys(builds).length;
+}
+
+function isProtocol(need: Need): need is Protocol {
+  return need.startsWith("TLSv");
 }

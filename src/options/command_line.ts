@@ -1,12 +1,15 @@
-import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { UsageError } from "../errors.ts";
-import type { Protocol, Runtime } from "../runtime/types.ts";
-import { buildTitle, meets, refusal } from "./builds.ts";
-import type { Config, PrefixKind } from "./config.ts";
+import { type Assignment, lineOrigin } from "./assignment.ts";
+import { type Build, contradictions, unmetNeeds } from "./checks.ts";
+import type { Config, Dialect } from "./config.ts";
+import { defaultConfig } from "./default_config.ts";
+import { exclusive, gather, type Gathered } from "./gather.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
-import { defaultConfig, formatValue, helpText } from "./help.ts";
-import { defaultSettings, type Option, type OptionName, options, rows } from "./table.ts";
-import type { Settings } from "./table.ts";
+import { helpText } from "./help.ts";
+import { readConfigFile } from "./read_file.ts";
+import { optionOf } from "./table.ts";
+import { toConfig } from "./to_config.ts";
 
 /** What the user asked for. `warnings` are single lines to show before the start. */
 export type Command =
@@ -15,161 +18,147 @@ export type Command =
     readonly config: Config;
     readonly warnings: readonly string[];
   }
-  | { readonly kind: "help" | "default-config"; readonly text: string }
+  /** `usage` is hitch's answer to a command line without words: help, and exit code 1. */
+  | { readonly kind: "help" | "default-config" | "usage"; readonly text: string }
   | { readonly kind: "version" };
 
+/** What a command line is read in. */
+export interface Surroundings {
+  /** By the name under which the program was started; `--compat` counts more. */
+  readonly dialect: Dialect;
+  /** The text of a configuration file; `-` is standard input. Throws errno errors. */
+  readonly readFile: (path: string) => string;
+  /** Absolute; paths are meant from here. */
+  readonly workingDirectory: string;
+  readonly isDirectory: (path: string) => boolean;
+}
+
 /**
- * Reads the words after the program's name. `--help` and `--version` win over all that is wrong
- * with values; `--default-config` shows the values given before it. Throws a UsageError for a
- * mistake, and for what the running build cannot do.
+ * Reads the words after the program's name, and the configuration files they name. `--help` and
+ * `--version` win over all that is wrong with values and files; `--default-config` shows the values
+ * given before it. Throws a UsageError with all mistakes, and all that the running build cannot do.
  */
 export function parseCommandLine(
   argv: readonly string[],
-  runtime: Pick<Runtime, "name" | "capabilities">,
+  build: Build,
+  surroundings: Surroundings,
 ): Command {
-  const line = getopt(argv);
-  const first = line.given.findIndex(({ name }) => isPrinting(name));
-  const action = line.given[first]?.name;
-  if (action === "version") return { kind: action };
-  if (action === "help") return { kind: action, text: helpText() };
-  if (action === "default-config") {
-    return { kind: action, text: defaultConfig(readSettings(line.given.slice(0, first))) };
-  }
-  const settings = readSettings(line.given);
-  const kind = line.given.map(({ name }) => name).find((n) => n === "test" || n === "demo") ??
-    "run";
-  if (line.positionals.length === 0 && kind !== "demo") {
-    throw new UsageError(
-      "No x509 certificate PEM file specified! Name at least one, or try stud --demo",
-    );
-  }
-  checkNeeds(settings, runtime);
-  return {
-    kind,
-    config: toConfig(settings, line.positionals, runtime),
-    warnings: warningsOf(settings, runtime),
-  };
-}
-
-type Given = CommandLine["given"];
-
-function isPrinting(name: OptionName): boolean {
-  return name === "help" || name === "version" || name === "default-config";
-}
-
-function readSettings(given: Given): Settings {
-  const settings = defaultSettings();
-  const values: Record<string, unknown> = settings;
-  for (const { name, value } of given) {
-    const option: Option = options[name];
-    if (option.later) {
-      throw new UsageError(`--${name} is not built yet in this version; leave it out`);
-    }
-    if (option.parse) values[name] = parsed(name, option.parse, value);
-    if (name === "quiet") settings["log-level"] = settings.quiet ? 0 : settings["log-level"] || 1;
-  }
-  settings.quiet = settings["log-level"] === 0;
-  const on = new Set(
-    given.map(({ name }) => name).filter((name) => values[name] !== false),
+  const dialect = dialectOf(argv, surroundings);
+  if (dialect === "hitch" && argv.length === 0) return { kind: "usage", text: helpText(dialect) };
+  const line = getopt(argv, dialect);
+  const first = line.given.findIndex(({ name }) =>
+    name === "help" || name === "version" || name === "default-config"
   );
-  refuseContradictions(on);
-  if (!on.has("tls") && (settings.ssl || settings["tls-protos"])) settings.tls = false;
-  if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {
-    throw new UsageError(
-      "--tls=off leaves no TLS version; choose with --tls-protos, or leave it out",
-    );
+  const action = line.given[first]?.name;
+  if (line.problems.length === 0 && action === "version") return { kind: action };
+  if (line.problems.length === 0 && action === "help") {
+    return { kind: action, text: helpText(dialect) };
   }
-  return settings;
+  const end = action ? first : line.given.length;
+  const reader = new Reader(dialect, build, surroundings, line.problems);
+  const gathered = reader.read({ ...line, given: line.given.slice(0, end) });
+  if (action === "default-config") {
+    reader.refuse();
+    return { kind: action, text: defaultConfig(gathered.settings, dialect) };
+  }
+  const kind = reader.kind(line);
+  const config = reader.config(gathered, kind === "demo");
+  reader.refuse();
+  return { kind, config, warnings: reader.warnings };
 }
 
-function parsed(name: OptionName, parse: (text: string) => unknown, text: string): unknown {
-  try {
-    return parse(text);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new UsageError(`--${name}: ${error.message}`, { cause: error });
-  }
+function dialectOf(argv: readonly string[], { dialect }: Surroundings): Dialect {
+  const { value } = getopt(argv, dialect).given.findLast(({ name }) => name === "compat") ?? {};
+  if (value === undefined || value === "stud" || value === "hitch") return value ?? dialect;
+  throw new UsageError(`--compat: ${JSON.stringify(value)} is no dialect; give stud or hitch`);
 }
 
-function refuseContradictions(on: ReadonlySet<OptionName>): void {
-  const chosen = new Map<string, OptionName>();
-  for (const [name, { choice }] of rows) {
-    if (choice === undefined || !on.has(name)) continue;
-    const other = chosen.get(choice);
-    if (other) {
-      throw new UsageError(
-        `Options --${other} and --${name} are mutually exclusive. Leave one of them out.`,
-      );
+class Reader {
+  readonly warnings: string[] = [];
+  readonly #problems: string[];
+  readonly #dialect: Dialect;
+  readonly #build: Build;
+  readonly #surroundings: Surroundings;
+  #isComplete = true;
+  #isInputRead = false;
+
+  constructor(
+    dialect: Dialect,
+    build: Build,
+    surroundings: Surroundings,
+    problems: readonly string[],
+  ) {
+    this.#dialect = dialect;
+    this.#build = build;
+    this.#surroundings = surroundings;
+    this.#problems = [...problems];
+  }
+
+  /** In argv's order for stud; for hitch all files first. PEM arguments come last for both. */
+  read({ given, positionals }: CommandLine): Gathered {
+    const parts = given.map(({ name, value }) => ({
+      isFile: name === "config",
+      read: (): readonly Assignment[] => {
+        if (name === "config") return this.#file(value);
+        if (optionOf(name).form === "action") return [];
+        return [{ name, value, origin: lineOrigin(name, this.#dialect) }];
+      },
+    }));
+    const inOrder = this.#dialect === "stud"
+      ? parts
+      : [...parts.filter(({ isFile }) => isFile), ...parts.filter(({ isFile }) => !isFile)];
+    const pems = positionals.map((value): Assignment => ({
+      name: "pem-file",
+      value,
+      origin: lineOrigin("pem-file", this.#dialect),
+    }));
+    const assignments = [...inOrder.flatMap(({ read }) => read()), ...pems];
+    const gathered = gather(assignments, this.#dialect, this.#problems);
+    this.#problems.push(...contradictions(gathered, this.#dialect));
+    return gathered;
+  }
+
+  kind({ given }: CommandLine): "run" | "test" | "demo" {
+    const names = given.map(({ name }) => name);
+    if (names.includes("test") && names.includes("demo")) {
+      this.#problems.push(exclusive("--test", "--demo"));
     }
-    chosen.set(choice, name);
+    if (names.includes("demo")) return "demo";
+    return names.includes("test") ? "test" : "run";
   }
-}
 
-function checkNeeds(settings: Settings, { name: build, capabilities }: BuildFacts): void {
-  for (const [name, { needs }] of rows) {
-    const value = needs && formatValue(settings[name as keyof Settings]);
-    if (value === undefined || value === needs?.unless) continue;
-    if (needs && !meets(capabilities, needs.need)) {
-      throw new UsageError(refusal(`--${name}`, needs.need, build));
+  config(gathered: Gathered, isDemo: boolean): Config {
+    this.#problems.push(...unmetNeeds(gathered, this.#dialect, this.#build));
+    const { workingDirectory, isDirectory } = this.#surroundings;
+    return toConfig(gathered, {
+      dialect: this.#dialect,
+      build: this.#build,
+      absolute: (path = "") => path === "" ? "" : resolve(workingDirectory, path),
+      isDirectory,
+      isComplete: this.#isComplete,
+      bringsCertificate: isDemo,
+      problems: this.#problems,
+      warnings: this.warnings,
+    });
+  }
+
+  /** Throws a UsageError if there was any problem. */
+  refuse(): void {
+    if (this.#problems.length > 0) throw new UsageError([...new Set(this.#problems)]);
+  }
+
+  #file(path: string): readonly Assignment[] {
+    const isInput = path === "-" || path === "";
+    if (isInput && this.#isInputRead) {
+      this.#problems.push("--config: standard input can be read only once; remove one -");
+      return [];
     }
+    this.#isInputRead ||= isInput;
+    const { readFile } = this.#surroundings;
+    const reading = readConfigFile(path, this.#dialect, readFile);
+    this.#problems.push(...reading.problems);
+    this.warnings.push(...reading.warnings);
+    this.#isComplete &&= !reading.isCut;
+    return reading.assignments;
   }
-  for (const protocol of settings["tls-protos"] ?? []) {
-    if (!meets(capabilities, protocol)) {
-      throw new UsageError(refusal(`--tls-protos: ${protocol}`, protocol, build));
-    }
-  }
-}
-
-type BuildFacts = Pick<Runtime, "name" | "capabilities">;
-
-function toConfig(settings: Settings, pemFiles: readonly string[], runtime: BuildFacts): Config {
-  return {
-    frontends: [settings.frontend],
-    backend: settings.backend,
-    backendSources: settings["backend-source"],
-    pemFiles,
-    workers: settings.workers === "auto"
-      ? Math.min(availableParallelism(), 1024)
-      : settings.workers,
-    pinWorkers: settings["pin-workers"],
-    backlog: settings.backlog,
-    keepalive: settings.keepalive,
-    protocols: protocolsOf(settings, runtime),
-    ciphers: settings.ciphers,
-    preferServerCiphers: settings["prefer-server-ciphers"],
-    prefix: prefixOf(settings),
-    handshakeTimeout: settings["ssl-handshake-timeout"],
-    backendConnectTimeout: settings["backend-connect-timeout"],
-    halfCloseTimeout: settings["half-close-timeout"],
-    logLevel: settings["log-level"],
-    logFormat: settings["log-format"],
-  };
-}
-
-function protocolsOf(settings: Settings, { capabilities }: BuildFacts): readonly Protocol[] {
-  if (settings.ssl) return capabilities.protocols;
-  return settings["tls-protos"] ?? ["TLSv1.2", "TLSv1.3"];
-}
-
-function prefixOf(settings: Settings): PrefixKind {
-  if (settings["write-ip"]) return "write-ip";
-  if (settings["write-proxy"]) return "proxy-v1";
-  return settings["write-proxy-v2"] ? "proxy-v2" : "none";
-}
-
-function warningsOf(settings: Settings, { name, capabilities }: BuildFacts): string[] {
-  const warnings: string[] = [];
-  if (settings.ssl) {
-    warnings.push(
-      `--ssl offers ${capabilities.protocols.join(", ")}; ` +
-        "SSLv3 no longer exists in any of these TLS libraries",
-    );
-  }
-  if (settings["write-proxy-v2"] && !capabilities.tlsFacts) {
-    warnings.push(
-      `--write-proxy-v2: the ${buildTitle(name)} build cannot tell a connection's server name, ` +
-        "TLS version and cipher, so the header carries addresses and ALPN only",
-    );
-  }
-  return warnings;
 }

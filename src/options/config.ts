@@ -1,5 +1,8 @@
 import type { Protocol } from "../runtime/types.ts";
 
+/** Which program's command line and configuration file are spoken. */
+export type Dialect = "stud" | "hitch";
+
 /** A host with a port as the user wrote it; names are not yet resolved. */
 export interface Address {
   /** A name, a numeric address without brackets, or `*` for every address of this machine. */
@@ -8,16 +11,165 @@ export interface Address {
   readonly port: number;
 }
 
+/** A Unix stream socket: an absolute path, or `@name` in Linux's abstract namespace. */
+export interface UnixAddress {
+  readonly path: string;
+}
+
+/** A listening socket that the service manager passes on (`LISTEN_FDS`), by its name there. */
+export interface ActivatedSocket {
+  readonly activated: string;
+}
+
+export type ListenAddress = Address | UnixAddress | ActivatedSocket;
+export type BackendAddress = Address | UnixAddress;
+
 /** What is written to the backend before the client's first byte. */
 export type PrefixKind = "none" | "write-ip" | "proxy-v1" | "proxy-v2";
 
+/**
+ * What a PROXY version 2 header tells beside the addresses, as `--proxy-tlvs` names it. `ssl` is
+ * the TLV of that name with version and cipher; `cn`, `sig-alg`, `key-alg`, `group`, `sig-scheme`
+ * and `client-cert` are parts of it. `hitch-cert` is hitch's private TLV 0xe0.
+ */
+export type ProxyTlv =
+  | "alpn"
+  | "authority"
+  | "ssl"
+  | "cn"
+  | "sig-alg"
+  | "key-alg"
+  | "group"
+  | "sig-scheme"
+  | "client-cert"
+  | "hitch-cert"
+  | "crc32c"
+  | "unique-id";
+
+/** Whether a client is asked for a certificate, and what it is checked against. */
+export interface ClientVerify {
+  readonly mode: "none" | "optional" | "required";
+  /** PEM file with one or more CAs; "" where the mode is none. */
+  readonly ca: string;
+  /** PEM file with a CRL for every CA; "" when there is none. */
+  readonly crl: string;
+}
+
+/** One certificate with its key, as files. All paths are absolute. */
+export interface PemFile {
+  readonly cert: string;
+  /** "" when the key is in `cert`. */
+  readonly key: string;
+  /** A DER file with an OCSP response, or "". */
+  readonly ocspResponse: string;
+  /** The response's signature is verified. */
+  readonly ocspVerify: boolean;
+  /** Overrides that of the frontend; absent: it does not. */
+  readonly clientVerify?: ClientVerify;
+}
+
+/** What a TLS handshake is negotiated from. */
+export interface TlsOptions {
+  /** Oldest first, never empty. */
+  readonly protocols: readonly Protocol[];
+  /** OpenSSL cipher list for TLS 1.2 and older; "" leaves the TLS library's own. */
+  readonly ciphers: string;
+  /** Colon list of TLS 1.3 cipher suites; "" leaves the TLS library's own. */
+  readonly ciphersuites: string;
+  /** Colon list of groups; "" leaves the TLS library's own. */
+  readonly curves: string;
+  readonly preferServerCiphers: boolean;
+}
+
+/** One address to listen on, with what holds for its connections. */
+export interface FrontendConfig {
+  readonly listen: ListenAddress;
+  /** Its own, in the order given; the last is its default. Empty: it has the global ones only. */
+  readonly pemFiles: readonly PemFile[];
+  /** A name that its own certificates lack is looked up among the global ones. */
+  readonly matchGlobalCerts: boolean;
+  /** A name that no certificate has ends the handshake with the alert `unrecognized_name`. */
+  readonly sniNomatchAbort: boolean;
+  readonly tls: TlsOptions;
+  readonly clientVerify: ClientVerify;
+}
+
+/** A directory of PEM files. */
+export interface PemDirectory {
+  /** Absolute. */
+  readonly path: string;
+  /** A glob for base names; "" takes all files. */
+  readonly glob: string;
+}
+
+/** Client mode: plain connections in, TLS to the backend. */
+export interface BackendTls {
+  /** The name for SNI and verification; "" sends no SNI and verifies the address. */
+  readonly serverName: string;
+  readonly verify: boolean;
+  /** PEM file with the CAs to trust; "" stands for the system's. */
+  readonly ca: string;
+  readonly tls: TlsOptions;
+}
+
+/** Where the connections of the PROXY header that a client sends before TLS come from. */
+export interface AcceptProxy {
+  /** `pass`: the header is forwarded as it came; `use`: its addresses become the client's. */
+  readonly mode: "none" | "pass" | "use";
+  /** CIDR blocks or addresses that may send one (`use` only; never empty there). */
+  readonly trusted: readonly string[];
+}
+
+export interface OcspConfig {
+  /** Cache of responses, absolute; "" is no cache and no refresh. */
+  readonly directory: string;
+  readonly verify: boolean;
+  /** All in seconds. */
+  readonly connectTimeout: number;
+  readonly responseTimeout: number;
+  readonly refreshInterval: number;
+}
+
+export interface LogConfig {
+  /** 0: errors only, 1: also failed connections and the life of workers, 2: every connection. */
+  readonly level: 0 | 1 | 2;
+  readonly format: "text" | "json";
+  /** Absolute; "" is standard error. */
+  readonly file: string;
+  /** The facility for syslog (`daemon`, `local0` …), or "" for none. */
+  readonly syslog: string;
+}
+
+/** Whom the workers become, by name; "" leaves it. */
+export interface PrivilegeConfig {
+  readonly user: string;
+  readonly group: string;
+  /** Absolute directory for the workers' root, or "". */
+  readonly chroot: string;
+}
+
 /** Everything the master needs, validated, in plain data that survives JSON. */
 export interface Config {
-  readonly frontends: readonly Address[];
-  readonly backend: Address;
+  readonly dialect: Dialect;
+  /** Never empty. */
+  readonly frontends: readonly FrontendConfig[];
+  readonly backend: BackendAddress;
+  /** Seconds between two look-ups of the backend's name; 0 is never. */
+  readonly backendRefresh: number;
   /** Numeric addresses from which the backend is connected in turn; empty: the system chooses. */
   readonly backendSources: readonly string[];
-  readonly pemFiles: readonly string[];
+  /** Present in client mode, where the frontends' certificates and TLS settings have no use. */
+  readonly backendTls?: BackendTls;
+  /** The global certificates in the order given; the last is the default. */
+  readonly pemFiles: readonly PemFile[];
+  readonly pemDirectory?: PemDirectory;
+  /** A file whose lines are tried as passphrases for encrypted keys; "" asks on the terminal. */
+  readonly passphraseFile: string;
+  /** Protocol names, the server's favourite first. */
+  readonly alpn: readonly string[];
+  /** An OpenSSL engine's id, or "". */
+  readonly engine: string;
+  readonly ocsp: OcspConfig;
   /** 1 or more. */
   readonly workers: number;
   readonly pinWorkers: boolean;
@@ -25,19 +177,25 @@ export interface Config {
   readonly backlog: number;
   /** Seconds of silence before TCP probes a client. */
   readonly keepalive: number;
-  /** Oldest first, never empty. */
-  readonly protocols: readonly Protocol[];
-  /** OpenSSL cipher list; "" leaves the TLS library's own. */
-  readonly ciphers: string;
-  readonly preferServerCiphers: boolean;
+  readonly tcpFastopen: boolean;
+  /** SO_RCVBUF and SO_SNDBUF of client sockets in bytes; 0 leaves the system's. */
+  readonly recvBufsize: number;
+  readonly sendBufsize: number;
   readonly prefix: PrefixKind;
+  /** In any order; only with `proxy-v2`. */
+  readonly proxyTlvs: readonly ProxyTlv[];
+  readonly acceptProxy: AcceptProxy;
   /** Seconds from accept to the end of the TLS handshake. */
   readonly handshakeTimeout: number;
   /** Seconds from the handshake's end until the backend is connected. */
   readonly backendConnectTimeout: number;
   /** Seconds which a connection that one side has ended may be silent. */
   readonly halfCloseTimeout: number;
-  /** 0: errors only, 1: also failed connections and the life of workers, 2: every connection. */
-  readonly logLevel: 0 | 1 | 2;
-  readonly logFormat: "text" | "json";
+  readonly log: LogConfig;
+  readonly privileges: PrivilegeConfig;
+  readonly daemon: boolean;
+  /** Absolute; "" is none. */
+  readonly pidFile: string;
+  /** hitch's `--dbg-listen`: a file that gets one `IPv4:port` line per IPv4 address; "" is none. */
+  readonly listenReport: string;
 }

@@ -1,52 +1,39 @@
 /** Texts made from the table of options. */
-import type { Address } from "./config.ts";
-import { formatAddress } from "./address.ts";
 import { buildsWith, everywhere } from "./builds.ts";
-import { type Option, type OptionName, rows, type Settings } from "./table.ts";
+import type { Dialect } from "./config.ts";
+import type { Option } from "./option.ts";
+import { isIn, namesOf, type OptionName, rows } from "./table.ts";
 
 /** What `--help` prints; lines of at most 80 columns. */
-export function helpText(): string {
+export function helpText(dialect: Dialect): string {
   const lines = [
-    "Usage: stud [OPTIONS] PEM...",
+    `Usage: ${dialect} [OPTIONS] PEM...`,
     "Terminates TLS and passes the plain bytes on to a backend.",
     "",
     ...wrap(
       "Each PEM file holds a certificate, its chain and its private key. The last one serves " +
-        "clients that ask for no name or for one that no file has.",
+        "clients that ask for no name or for one that no file has. Every option but the actions " +
+        "is also a key of configuration files.",
       80,
     ),
   ];
   let group = "";
-  for (const [name, option] of current) {
+  for (const [name, option] of lineRows()) {
     if (option.group !== group) lines.push("", `${option.group}:`);
     group = option.group;
-    lines.push(...helpLines(`  ${usage(name, option, "    ")}`, helpOf(option)));
+    lines.push(...helpLines(`  ${usage(name, option, dialect, "    ")}`, helpOf(option, true)));
   }
   lines.push("", ...wrap(laterText((name) => `--${name}`), 80));
   return lines.join("\n") + "\n";
 }
 
-/**
- * A configuration file with these settings, in stud's form `name = "value"`. A setting without a
- * value is there as a comment.
- */
-export function defaultConfig(settings: Settings): string {
-  const blocks = current.filter(([, option]) => option.parse).map(([name, option]) => {
-    const value = formatValue(settings[name as keyof Settings]);
-    const comments = wrap(helpOf({ ...option, default: "" }), 78).map((line) => `# ${line}\n`);
-    return `${comments.join("")}${value === undefined ? "# " : ""}${name} = "${value ?? ""}"\n`;
-  });
-  return ["# Configuration of stud.\n", ...blocks].join("\n");
-}
-
 /** The options as a Markdown table. */
 export function optionTable(): string {
   const code = (text: string) => `\`${text.replaceAll("|", "\\|")}\``;
-  const lines = current.map(([name, option]) => {
+  const lines = lineRows().map(([name, option]) => {
     const value = option.default ? code(option.default) : "";
-    return `| ${code(usage(name, option, ""))} | ${value} | ${
-      helpOf({ ...option, default: "" })
-    } |`;
+    const help = helpOf(option, false).replaceAll("|", "\\|");
+    return `| ${code(usage(name, option, "stud", ""))} | ${value} | ${help} |`;
   });
   return [
     "| Option | Default | Meaning |",
@@ -57,48 +44,41 @@ export function optionTable(): string {
   ].join("\n");
 }
 
-/** The text that {@link options} would parse to this value; undefined for an unset one. */
-export function formatValue(value: Settings[keyof Settings]): string | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === "boolean") return value ? "on" : "off";
-  if (typeof value !== "object") return String(value);
-  return isAddress(value) ? formatAddress(value) : value.join(",");
-}
-
-const current = rows.filter(([, option]) => !option.later);
-
-function isAddress(value: object): value is Address {
-  return "host" in value;
+/** The options of this version which the command line takes. */
+export function lineRows(): readonly (readonly [OptionName, Option])[] {
+  return rows.filter(([, option]) => isIn(option, "line") && !option.later);
 }
 
 /** `-n, --workers N|auto`; `pad` takes the place of a short letter that is missing. */
-function usage(name: OptionName, { short, argument }: Option, pad: string): string {
-  return `${short ? `-${short}, ` : pad}--${name}${argument ? ` ${argument}` : ""}`;
+export function usage(
+  name: OptionName,
+  { short, argument }: Option,
+  dialect: Dialect,
+  pad: string,
+): string {
+  const [shown] = namesOf(name, dialect);
+  return `${short ? `-${short}, ` : pad}--${shown}${argument ? ` ${argument}` : ""}`;
 }
 
-/** The help text, with the builds that have the option and with a default worth saying. */
-function helpOf(option: Option): string {
-  const shown = option.default && option.default !== "off";
-  const value = shown ? ` Default: ${option.default}.` : "";
+/** The help text, with the builds that have the option and, if asked for, a default worth saying. */
+export function helpOf(option: Option, withDefault: boolean): string {
+  const isWorthIt = withDefault && option.default && option.default !== "off";
+  const value = isWorthIt ? ` Default: ${option.default}.` : "";
   const need = option.needs?.need;
-  const builds = need && !everywhere(need) ? ` ${buildsWith(need).join(" and ")} builds only.` : "";
+  const builds = need && !everywhere(need)
+    ? ` ${buildsWith(need).join(" and ")} build${buildsWith(need).length > 1 ? "s" : ""} only.`
+    : "";
   return option.help + builds + value;
 }
 
-function laterText(format: (name: OptionName) => string): string {
+/** Names what is recognised and refused; `format` writes a name. */
+export function laterText(format: (name: OptionName) => string): string {
   const names = rows.filter(([, option]) => option.later).map(([name]) => format(name));
-  return `Recognised but not built yet in this version: ${names.join(", ")}.`;
+  return `Recognised, but of a later version: ${names.join(", ")}.`;
 }
 
-function helpLines(left: string, text: string): string[] {
-  const column = 32;
-  const [first, ...others] = wrap(text, 80 - column);
-  const indented = others.map((line) => " ".repeat(column) + line);
-  if (left.length < column) return [left.padEnd(column) + first, ...indented];
-  return [left, " ".repeat(column) + first, ...indented];
-}
-
-function wrap(text: string, width: number): string[] {
+/** Breaks a text into lines of at most `width` columns, where its words allow it. */
+export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {
@@ -110,4 +90,12 @@ function wrap(text: string, width: number): string[] {
     }
   }
   return [...lines, line];
+}
+
+function helpLines(left: string, text: string): string[] {
+  const column = 32;
+  const [first, ...others] = wrap(text, 80 - column);
+  const indented = others.map((line) => " ".repeat(column) + line);
+  if (left.length < column) return [left.padEnd(column) + first, ...indented];
+  return [left, " ".repeat(column) + first, ...indented];
 }

@@ -5,7 +5,7 @@ export type CType = "i32" | "u32" | "u64" | "buffer";
 /** Linux with glibc. An absolute path would differ between distributions. */
 export const libcName = "libc.so.6";
 
-/** All of these return int. `prctl`'s variadic arguments travel in registers on Linux. */
+/** All of these return an int, or a count that fits in one. `prctl`'s and `fcntl`'s variadic arguments travel in registers on Linux. */
 export const signatures = {
   socket: ["i32", "i32", "i32"],
   bind: ["i32", "buffer", "u32"],
@@ -19,6 +19,15 @@ export const signatures = {
   dup: ["i32"],
   close: ["i32"],
   setgroups: ["u64", "buffer"],
+  chroot: ["buffer"],
+  memfd_create: ["buffer", "u32"],
+  open: ["buffer", "i32", "u32"],
+  fchmod: ["i32", "u32"],
+  pread: ["i32", "buffer", "u64", "u64"],
+  write: ["i32", "buffer", "u64"],
+  send: ["i32", "buffer", "u64", "i32"],
+  fcntl: ["i32", "i32", "buffer"],
+  flock: ["i32", "i32"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
 } as const satisfies Record<string, readonly CType[]>;

@@ -4,28 +4,39 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type { Certificate, Protocol, TlsFacts, TlsSettings } from "./types.ts";
+import type { Identity, Protocol, TlsFacts, TlsParameters } from "./types.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/** One certificate in the words of node:tls; the cipher list is left to the adapter. */
-export function contextOptions(
-  settings: TlsSettings,
-  { chain, key }: Certificate,
+/** What a server presents, in the words of node:tls; ciphers are left to the adapter. */
+export function serverOptions(
+  settings: TlsParameters & { readonly resumption: boolean },
+  { certificates, verify }: Identity,
 ): SecureContextOptions {
   return {
-    cert: chain,
-    key,
-    // No client certificate is asked for. Without roots of our own, BoringSSL would look for files
-    // in /etc/ssl/certs at each handshake, and Node parse all public roots in each worker.
-    ca: chain,
-    minVersion: nodeVersion(settings.protocols.at(0)!),
-    maxVersion: nodeVersion(settings.protocols.at(-1)!),
-    secureOptions: exclusions(settings.protocols) | constants.SSL_OP_NO_RENEGOTIATION,
-    honorCipherOrder: settings.preferServerCiphers,
+    ...parameterOptions(settings),
+    cert: certificates.map(({ chain }) => chain),
+    key: certificates.map(({ key }) => key),
+    // Without roots of our own, BoringSSL would look for files in /etc/ssl/certs at each
+    // handshake, and Node parse all public roots in each worker.
+    ca: verify?.ca ?? certificates[0]!.chain,
+    ...(verify?.crl ? { crl: crls(verify.crl) } : {}),
     // The default is a hash of argv, which differs from worker to worker.
     sessionIdContext: "stud",
+    secureOptions: secureOptions(settings.protocols) | constants.SSL_OP_NO_RENEGOTIATION |
+      (settings.resumption ? 0 : constants.SSL_OP_NO_TICKET),
+  };
+}
+
+/** Versions, groups and whose order counts, in the words of node:tls. */
+export function parameterOptions(settings: TlsParameters): SecureContextOptions {
+  return {
+    minVersion: nodeVersion(settings.protocols.at(0)!),
+    maxVersion: nodeVersion(settings.protocols.at(-1)!),
+    secureOptions: secureOptions(settings.protocols),
+    honorCipherOrder: settings.preferServerCiphers,
+    ...(settings.curves === "" ? {} : { ecdhCurve: settings.curves }),
   };
 }
 
@@ -34,21 +45,50 @@ export function contextOptions(
  * long as one remains, so each is tried alone; throws an Error that names the first unknown one.
  */
 export function cipherItems(list: string): string[] {
-  const items = list.split(/[:, ]+/).filter((item) => item !== "");
-  for (const item of items) {
+  const found = list.split(/[:, ]+/).filter((item) => item !== "");
+  for (const item of found) {
     if (item.startsWith("TLS_")) {
-      throw new Error(`${item} belongs to TLS 1.3, whose ciphers cannot be chosen`);
+      throw new Error(`${item} is a cipher suite of TLS 1.3, not a cipher of TLS 1.2`);
     }
     // `!aNULL`, `@STRENGTH` … change a list and cannot stand alone.
     if (!/^[A-Za-z0-9]/.test(item)) continue;
-    try {
-      createSecureContext({ ciphers: item });
-    } catch {
-      throw new Error(`unknown cipher ${item}`);
-    }
+    if (!isKnown({ ciphers: item })) throw new Error(`unknown cipher ${item}`);
   }
-  return items;
+  return found;
 }
+
+/** Throws an Error that names the first unknown group of a colon list. */
+export function checkCurves(list: string): void {
+  for (const curve of items(list)) {
+    if (!isKnown({ ecdhCurve: curve })) throw new Error(`unknown curve ${curve}`);
+  }
+}
+
+/** Of a colon list. */
+export function items(list: string): string[] {
+  return list.split(":").filter((item) => item !== "");
+}
+
+/** Whether the library takes this option; without `ca: []`, Node would parse all public roots. */
+export function isKnown(option: SecureContextOptions): boolean {
+  try {
+    createSecureContext({ ...option, ca: [] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** ALPN names in the form of the wire (RFC 7301 section 3.1). */
+export function alpnWire(names: readonly string[]): Buffer {
+  return Buffer.concat(names.map((name) => {
+    const bytes = Buffer.from(name);
+    return Buffer.concat([Buffer.of(bytes.length), bytes]);
+  }));
+}
+
+/** A fatal alert `unrecognized_name` (RFC 6066 section 3) as a TLS record, for the raw socket. */
+export const UNRECOGNIZED_NAME = Uint8Array.of(0x15, 3, 3, 0, 2, 2, 112);
 
 /** The facts without those that are unknown or unused, for which both libraries have several words. */
 export function tlsFacts(
@@ -65,12 +105,17 @@ export function tlsFacts(
   };
 }
 
+/** Each on its own: of a text with several, only the first would be read. */
+function crls(pem: string): string[] {
+  return pem.match(/-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g) ?? [pem];
+}
+
 function nodeVersion(protocol: Protocol): SecureVersion {
   return protocol === "TLSv1.0" ? "TLSv1" : protocol;
 }
 
 /** The versions that are not wanted, as SSL_OP_NO_… bits: there may be gaps. */
-function exclusions(wanted: readonly Protocol[]): number {
+function secureOptions(wanted: readonly Protocol[]): number {
   const bits: Record<Protocol, number> = {
     "TLSv1.0": constants.SSL_OP_NO_TLSv1,
     "TLSv1.1": constants.SSL_OP_NO_TLSv1_1,

@@ -8,16 +8,40 @@
 export interface Capabilities {
   /** The local address of a backend connection can be chosen. */
   readonly backendSource: boolean;
-  /** Workers take over listening sockets which the master opened. */
+  /** Workers take over listening sockets which the master opened, Unix sockets among them. */
   readonly adoptSockets: boolean;
+  /** `Listener.update` exists: new certificates serve new connections of a running worker. */
+  readonly swapCertificates: boolean;
   /** The TLS versions that can be offered; the first is the oldest. */
   readonly protocols: readonly Protocol[];
   /** The offered versions can be chosen. */
   readonly chooseProtocols: boolean;
   /** A list of TLS 1.2 ciphers can be given. */
   readonly ciphers: boolean;
+  /** A list of TLS 1.3 cipher suites can be given. */
+  readonly ciphersuites: boolean;
+  /** A list of groups can be given. */
+  readonly curves: boolean;
   /** The server's order of ciphers can be made to count. */
   readonly preferServerCiphers: boolean;
+  /** RSA and ECDSA certificates can serve one name side by side. */
+  readonly dualCertificates: boolean;
+  /** A ClientHello can be answered by the alert `unrecognized_name`. */
+  readonly sniAbort: boolean;
+  /** Clients can be asked for certificates. */
+  readonly verifyClients: boolean;
+  /** A PROXY header can be read before TLS. */
+  readonly headerFirst: boolean;
+  /** DH parameters, and so DHE ciphers, have a use. */
+  readonly dhParameters: boolean;
+  /** OCSP responses can be stapled. */
+  readonly staples: boolean;
+  /** OpenSSL engines can be loaded. */
+  readonly engines: boolean;
+  /** In client mode the CAs can be given, and verification can be left out. */
+  readonly backendTrust: boolean;
+  /** In client mode the backend can be a Unix socket. */
+  readonly unixBackendTls: boolean;
   /** The TLS library keeps the answer of `TlsSettings.select` for each name for ever. */
   readonly remembersNames: boolean;
   /** SNI, TLS version and cipher of a connection can be told. */
@@ -33,20 +57,88 @@ export interface IpEndpoint {
   readonly port: number;
 }
 
+/** A Unix stream socket: "" for a peer without a name, `@name` for an abstract one. */
+export interface UnixEndpoint {
+  readonly family: "unix";
+  readonly path: string;
+}
+
+export type Endpoint = IpEndpoint | UnixEndpoint;
+
 /** One certificate, as PEM text that was checked by the core: `key` belongs to the first of `chain`. */
 export interface Certificate {
   readonly chain: string;
+  /** PKCS#8, not encrypted. */
   readonly key: string;
 }
 
-export interface TlsSettings {
+/** What one server name is served with. */
+export interface Identity {
+  /** One for each type of key, the favourite first; more than one only with `dualCertificates`. */
   readonly certificates: readonly Certificate[];
-  /** The index in `certificates` that serves this name; "" stands for a client without SNI. */
-  readonly select: (serverName: string) => number;
+  /** PEM, only with `capabilities.dhParameters`. */
+  readonly dhParameters?: string;
+  /** Absent: no client certificate is asked for. */
+  readonly verify?: VerifySettings;
+  /** The OCSP response to staple just now, DER; only with `capabilities.staples`. */
+  readonly staple?: () => Uint8Array | undefined;
+}
+
+/**
+ * Asks clients for a certificate. The adapter lets every handshake through in which the client
+ * proves that it has the key, and tells the result in `TlsFacts.peer`; with `required`, a client
+ * without a certificate gets the TLS alert for it.
+ */
+export interface VerifySettings {
+  readonly mode: "optional" | "required";
+  /** PEM with the CAs; their names are told to the client. */
+  readonly ca: string;
+  /** PEM with CRLs, or "". */
+  readonly crl: string;
+}
+
+/** What a handshake is negotiated from, in the words of the options. */
+export interface TlsParameters {
+  /** Oldest first, never empty. */
   readonly protocols: readonly Protocol[];
   /** OpenSSL cipher list for TLS 1.2 and older; "" leaves the library's own. */
   readonly ciphers: string;
+  /** Colon list of TLS 1.3 cipher suites; "" leaves the library's own. */
+  readonly ciphersuites: string;
+  /** Colon list of groups; "" leaves the library's own. */
+  readonly curves: string;
   readonly preferServerCiphers: boolean;
+}
+
+export interface TlsSettings extends TlsParameters {
+  /**
+   * The number of the identity that serves this name, or undefined to end the handshake with the
+   * alert `unrecognized_name` (only with `capabilities.sniAbort`). "" stands for a client without
+   * SNI and always has an answer.
+   */
+  readonly select: (serverName: string) => number | undefined;
+  /**
+   * What is behind such a number. An adapter asks when a client first needs it and keeps what it
+   * made of it; for `select("")` it asks at once, so that mistakes show at start. It may throw.
+   */
+  readonly identity: (number: number) => Identity;
+  /** More than one answer of `select` is possible. */
+  readonly choice: boolean;
+  /** Protocol names, the server's favourite first; a client that offers only others is refused. */
+  readonly alpn: readonly string[];
+  /** Sessions may be resumed. */
+  readonly resumption: boolean;
+}
+
+/** TLS towards the backend. */
+export interface ClientTlsSettings extends TlsParameters {
+  /** For SNI and verification; "" sends no SNI and verifies the address. */
+  readonly serverName: string;
+  /** A backend that cannot be verified fails in the handshake. */
+  readonly verify: boolean;
+  /** PEM with the CAs to trust. Without `capabilities.backendTrust` the runtime's own are used. */
+  readonly ca: string;
+  readonly alpn: readonly string[];
 }
 
 /** What is known of a connection's TLS session; a member is absent where it is unknown or unused. */
@@ -58,6 +150,19 @@ export interface TlsFacts {
   /** OpenSSL's name: `TLS_AES_256_GCM_SHA384`, `ECDHE-RSA-AES256-GCM-SHA384` … */
   readonly cipher?: string;
   readonly alpn?: string;
+  readonly resumed?: boolean;
+  /** The client's certificate, where one was asked for and sent. */
+  readonly peer?: PeerCertificate;
+  /** The certificate that was presented to the client, DER, where the library tells which. */
+  readonly presented?: Uint8Array;
+}
+
+/** What a client showed. */
+export interface PeerCertificate {
+  /** DER. */
+  readonly der: Uint8Array;
+  /** Why it is not to be trusted, as OpenSSL's name (`CERT_REVOKED` …); absent: it is. */
+  readonly verifyError?: string;
 }
 
 /**
@@ -77,9 +182,9 @@ export interface Stream {
   /** Receives this stream's events; the core sets it before any event can come. */
   owner: StreamOwner;
   /** The peer's end; the values stay readable after close. */
-  readonly remote: IpEndpoint;
+  readonly remote: Endpoint;
   /** Our own end, while the stream is open: for an accepted one the address the client reached. */
-  readonly local: IpEndpoint;
+  readonly local: Endpoint;
   /**
    * Takes all of `bytes`. False means that they are not yet with the kernel: stop the source until
    * `writable`, and leave `bytes` unchanged until then. Before `opened` the bytes wait here, and up to
@@ -109,11 +214,23 @@ export interface Stream {
   reset(): void;
   /** What is known about the TLS session; an empty object for a plain stream. */
   tls(): TlsFacts;
+  /**
+   * Begins TLS on an accepted stream of a listener with `headerFirst`; `early` are bytes that were
+   * received after the header. Once at most; not from within `accepted`.
+   */
+  secure(early: Uint8Array): void;
 }
 
-/** Events of a stream, in this order: opened, then received, writable, ended as they come, closed. */
+/**
+ * Events of a stream, in this order: opened, then received, writable, ended as they come, closed.
+ * On a listener with `headerFirst`, `received` also comes before `opened`, with plain bytes, until
+ * `secure` is called; nothing may be written then, and an early end is a failure.
+ */
 export interface StreamOwner {
-  /** An accepted stream has finished its TLS handshake; a backend stream is connected. */
+  /**
+   * An accepted stream has finished its TLS handshake, or was accepted without TLS; a backend
+   * stream is connected, with its own TLS handshake done.
+   */
   opened(stream: Stream): void;
   received(stream: Stream, bytes: Uint8Array): void;
   /** Everything that `write` took is with the kernel; comes only after `write` returned false. */
@@ -130,7 +247,7 @@ export interface StreamOwner {
 
 /** Where a worker accepts: a descriptor it inherited, or (no `adoptSockets`) an address to bind. */
 export type ListenOn =
-  | { readonly fd: number; readonly endpoint: IpEndpoint }
+  | { readonly fd: number; readonly endpoint: Endpoint }
   | { readonly endpoint: IpEndpoint; readonly socketOptions: readonly SocketOption[] };
 
 /** One `setsockopt` with an int value; accepted sockets inherit it from the listening one. */
@@ -145,8 +262,11 @@ export interface ListenOptions {
   readonly on: ListenOn;
   /** Applied again by the adapter, since runtimes put in a backlog of their own. */
   readonly backlog: number;
-  readonly tls: TlsContext;
-  /** A TCP connection was accepted; the handshake begins. Returns the stream's owner. */
+  /** Absent: plain connections are accepted, whose `opened` follows at once (client mode). */
+  readonly tls?: TlsContext;
+  /** TLS begins when `Stream.secure` is called; only with `capabilities.headerFirst`. */
+  readonly headerFirst: boolean;
+  /** A connection was accepted; the handshake begins. Returns the stream's owner. */
   readonly accepted: (stream: Stream) => StreamOwner;
   /** Accepting itself failed (descriptors exhausted …); the adapter goes on by itself. */
   readonly failed: (failure: Failure) => void;
@@ -155,11 +275,23 @@ export interface ListenOptions {
 export interface Listener {
   /** Stops accepting; streams live on. A descriptor given in `on` is closed in this process. */
   close(): void;
+  /**
+   * New connections are served by this context, which differs from the first in `select` and in
+   * the certificates of `identity` only: whom a listener trusts it trusts as long as it lives.
+   * Sessions made before still resume where their identity is unchanged. Only with
+   * `capabilities.swapCertificates`.
+   */
+  update(tls: TlsContext): void;
 }
 
-/** Certificates and settings in the runtime's own form, shared by all listeners of a worker. */
+/** Certificates and settings in the runtime's own form, shared by listeners of a worker. */
 export interface TlsContext {
   readonly settings: TlsSettings;
+}
+
+/** TLS towards the backend in the runtime's own form. */
+export interface ClientTlsContext {
+  readonly settings: ClientTlsSettings;
 }
 
 /** Calls to the C library. All return what C returns; after a failure `errno()` tells the reason. */
@@ -182,6 +314,16 @@ export interface Libc {
   dup(fd: number): number;
   close(fd: number): number;
   setgroups(count: number, groups: Uint8Array): number;
+  /** Paths are bytes that end in 0. */
+  chroot(path: Uint8Array): number;
+  memfd_create(name: Uint8Array, flags: number): number;
+  open(path: Uint8Array, flags: number, mode: number): number;
+  fchmod(fd: number, mode: number): number;
+  pread(fd: number, into: Uint8Array, length: number, offset: number): number;
+  write(fd: number, bytes: Uint8Array, length: number): number;
+  send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
+  fcntl(fd: number, command: number, argument: Uint8Array): number;
+  flock(fd: number, operation: number): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
   errno(): number;
@@ -197,14 +339,24 @@ export interface Runtime {
   /** What a worker must find in its environment, beside what it may know of the master's. */
   readonly workerEnvironment: Readonly<Record<string, string>>;
   readonly libc: Libc;
-  /** Builds the TLS state once for each worker. Throws an Error with the library's reason. */
+  /** Builds the TLS state of a frontend. Throws an Error with the library's reason. */
   createTlsContext(settings: TlsSettings): TlsContext;
+  /** Builds the TLS state for client mode. Throws an Error with the library's reason. */
+  createClientTls(settings: ClientTlsSettings): ClientTlsContext;
   /** Starts accepting. Throws an Error with an errno `code` when the address cannot be had. */
   listen(options: ListenOptions): Listener;
+  /** Makes an OpenSSL engine known in this process; only with `capabilities.engines`. Throws. */
+  loadEngine(id: string): void;
   /**
-   * Begins a plain TCP connection and returns at once; `owner.opened` or `owner.closed` follows.
-   * `reset` while it is pending gives it up, with its descriptor. `source` is a local address of the
-   * same family, with port 0; only where there is `capabilities.backendSource`.
+   * Begins a connection and returns at once; `owner.opened` or `owner.closed` follows. `reset`
+   * while it is pending gives it up, with its descriptor. `source` is a local address of the same
+   * family, with port 0; only where there is `capabilities.backendSource`. With `tls` a handshake
+   * follows the connect, and `opened` follows both.
    */
-  connect(backend: IpEndpoint, owner: StreamOwner, source?: IpEndpoint): Stream;
+  connect(
+    backend: Endpoint,
+    owner: StreamOwner,
+    source?: IpEndpoint,
+    tls?: ClientTlsContext,
+  ): Stream;
 }

@@ -4,5 +4,8 @@ export const WORKER_WORD = "@worker";
 /** The descriptor on which a worker reports; orders come on standard input. */
 export const REPORTS_FD = 3;
 
+/** The descriptor of the certificate store, for reading. */
+export const STORE_FD = 4;
+
 /** A worker's inherited listening sockets have this descriptor and the ones after it. */
-export const FIRST_SOCKET_FD = 4;
+export const FIRST_SOCKET_FD = 5;

@@ -1,21 +1,16 @@
 import { readFileSync } from "node:fs";
-import { certificateSelector } from "../certificates/sni.ts";
-import { type Connection, type ConnectionEvents, Connections } from "../connection/connection.ts";
+import type { Connection } from "../connection/connection.ts";
+import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type { Frontend, Order, Report, StartOrder } from "../control/messages.ts";
+import type { ListenerOrder, Order, Report, StartOrder, TlsOrder } from "../control/messages.ts";
 import type { LogEntry } from "../log.ts";
 import { listenerOptions } from "../platform.ts";
+import { Staples } from "../ocsp/staples.ts";
 import { nobody } from "../runtime/nobody.ts";
-import type {
-  Listener,
-  ListenOn,
-  Runtime,
-  Stream,
-  StreamOwner,
-  TlsContext,
-} from "../runtime/types.ts";
+import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
 import { REPORTS_FD } from "./command_line.ts";
+import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { dropPrivileges, pinToCore } from "./process.ts";
 
 /** Descriptors that are kept for everything that is not a connection. */
@@ -41,14 +36,22 @@ export function runWorker(runtime: Runtime): void {
   process.on("unhandledRejection", (error) => worker.internalError(error));
 }
 
+/** A listener with the place of its frontend. */
+interface OpenListener {
+  readonly frontend: number;
+  readonly listener: Listener;
+}
+
 class Worker {
   private readonly runtime: Runtime;
   private readonly reports = new FrameWriter(REPORTS_FD);
   private order: StartOrder | undefined;
-  private tls: TlsContext | undefined;
+  /** By frontend; empty in client mode. */
+  private frontends: readonly FrontendContext[] = [];
+  private readonly staples = new Staples();
   private connections: Connections | undefined;
   /** By slot: its own, and those it serves for a worker that is away. */
-  private readonly listeners = new Map<number, Listener[]>();
+  private readonly listeners = new Map<number, OpenListener[]>();
   private maxConnections = 0;
   private isFull = false;
   private rememberedNames = 0;
@@ -63,9 +66,20 @@ class Worker {
       case "start":
         return this.start(order);
       case "adopt":
-        return this.listen(order.slot);
+        return order.slots.forEach((slot) => this.listen(slot));
       case "release":
-        return this.stopListening(order.slot);
+        return order.slots.forEach((slot) => this.stopListening(slot));
+      case "backend":
+        this.connections!.backend = order.backend;
+        return;
+      case "tls":
+        return this.swap(order.tls);
+      case "staple":
+        return this.staples.set(
+          order.certificate,
+          Buffer.from(order.response, "base64"),
+          order.until,
+        );
       case "drain":
         return this.drain();
       case "ping":
@@ -89,21 +103,21 @@ class Worker {
 
   private start(order: StartOrder): void {
     this.order = order;
-    const { config, certificates, backend, backendSources } = order;
+    const { settings, tls, backendTls, backend, backendSources, privileges } = order;
+    const { runtime } = this;
     try {
-      if (config.pinWorkers) this.pin(order.slot);
+      if (settings.pinWorkers) this.pin(order.slot);
       this.maxConnections = Math.floor((descriptorLimit() - RESERVED_DESCRIPTORS) / 2);
-      const settings = { ...config, backend, backendSources };
-      this.connections = new Connections(this.runtime, settings, this.events());
-      this.tls = this.runtime.createTlsContext({
-        certificates,
-        select: this.selector(order),
-        protocols: config.protocols,
-        ciphers: config.ciphers,
-        preferServerCiphers: config.preferServerCiphers,
-      });
-      this.listen(order.slot);
-      if (order.user) dropPrivileges(this.runtime.libc, order.user);
+      if (settings.engine !== "") runtime.loadEngine(settings.engine);
+      this.connections = new Connections(runtime, {
+        ...settings,
+        backend,
+        backendSources,
+        backendTls: backendTls && runtime.createClientTls(backendTls),
+      }, this.events());
+      this.frontends = backendTls ? [] : this.contexts(tls);
+      for (const slot of order.serves) this.listen(slot);
+      dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       // The master ends this process when it has read the reason.
@@ -112,55 +126,92 @@ class Worker {
     this.report({ type: "ready" });
   }
 
+  private contexts(tls: TlsOrder): FrontendContext[] {
+    return frontendContexts(this.runtime, tls, this.staples, this.nameAsked);
+  }
+
   private listen(slot: number): void {
     if (this.listeners.has(slot)) return;
-    const { frontends, config } = this.order!;
-    const opened: Listener[] = [];
+    const opened: OpenListener[] = [];
     this.listeners.set(slot, opened);
-    for (const frontend of frontends) {
-      opened.push(this.runtime.listen({
-        on: this.listenOn(frontend, slot),
-        backlog: config.backlog,
-        tls: this.tls!,
-        accepted: this.accepted,
-        failed: ({ code, message }) =>
-          this.log("error", "accept-failed", `accepting failed: ${message}`, {
-            source: "internal",
-            code,
-          }),
-      }));
+    for (const order of this.order!.listeners) {
+      // One socket for all slots is served already.
+      if (slot !== this.order!.slot && isShared(order)) continue;
+      opened.push({ frontend: order.frontend, listener: this.listenAt(order, slot) });
     }
   }
 
-  private listenOn({ endpoint, fds }: Frontend, slot: number): ListenOn {
+  private listenAt(order: ListenerOrder, slot: number): Listener {
+    const { settings } = this.order!;
+    const frontend = this.frontends[order.frontend];
+    return this.runtime.listen({
+      on: this.listenOn(order, slot),
+      backlog: settings.backlog,
+      headerFirst: settings.acceptProxy.mode !== "none",
+      ...(frontend ? { tls: frontend.context } : {}),
+      accepted: (stream) => this.accept(stream, order.frontend),
+      failed: ({ code, message }) =>
+        this.log("error", "accept-failed", `accepting failed: ${message}`, {
+          source: "internal",
+          code,
+        }),
+    });
+  }
+
+  private listenOn({ endpoint, fds }: ListenerOrder, slot: number): ListenOn {
     if (!this.runtime.capabilities.adoptSockets) {
-      return { endpoint, socketOptions: listenerOptions(this.order!.config.keepalive) };
+      if (endpoint.family === "unix") throw new Error("Unix sockets have to be adopted");
+      return { endpoint, socketOptions: listenerOptions(this.order!.settings) };
     }
     // A copy, since closing a listener closes its descriptor and the slot may be served again.
     return { endpoint, fd: this.runtime.libc.dup(fds[slot - 1]!) };
   }
 
   private stopListening(slot: number): void {
-    for (const listener of this.listeners.get(slot) ?? []) listener.close();
+    for (const { listener } of this.listeners.get(slot) ?? []) listener.close();
     this.listeners.delete(slot);
+  }
+
+  /** New certificates for new connections. Where that fails, a successor will have them. */
+  private swap(tls: TlsOrder): void {
+    try {
+      const frontends = this.contexts(tls);
+      for (const { frontend, listener } of [...this.listeners.values()].flat()) {
+        listener.update(frontends[frontend]!.context);
+      }
+      this.order = { ...this.order!, tls };
+      this.frontends = frontends;
+      this.staples.clear();
+    } catch (error) {
+      this.internalError(error);
+      this.report({ type: "retiring" });
+    }
   }
 
   /** Accepts no more and leaves with the last connection. */
   private drain(): void {
+    if (this.isDraining) return;
     this.isDraining = true;
     for (const slot of [...this.listeners.keys()]) this.stopListening(slot);
+    this.giveUpSockets();
     this.leaveWhenEmpty();
+  }
+
+  /** As long as a process holds a socket, the kernel queues connections there. */
+  private giveUpSockets(): void {
+    const inherited = this.order!.listeners.flatMap(({ fds }) => fds);
+    for (const fd of new Set(inherited)) this.runtime.libc.close(fd);
   }
 
   private leaveWhenEmpty(): void {
     if (this.isDraining && this.connections!.open === 0) this.leave();
   }
 
-  private readonly accepted = (stream: Stream): StreamOwner => {
+  private accept(stream: Stream, frontend: number): StreamOwner {
     const connections = this.connections!;
     if (connections.open < this.maxConnections) {
       this.isFull = false;
-      return connections.accept(stream);
+      return connections.accept(stream, this.frontends[frontend]?.trust);
     }
     if (!this.isFull) {
       this.isFull = true;
@@ -174,13 +225,16 @@ class Worker {
     }
     queueMicrotask(() => stream.reset());
     return nobody;
-  };
+  }
 
   private events(): ConnectionEvents {
-    const isVerbose = this.order!.config.logLevel === 2;
+    const isVerbose = this.order!.settings.log.level === 2;
     return {
       established: (connection) => {
-        if (isVerbose) this.logConnection("connection-established", connection, "established");
+        if (!isVerbose) return;
+        const name = connection.clientCommonName;
+        const more = name === undefined ? {} : { clientCommonName: name };
+        this.logConnection("connection-established", connection, "established", more);
       },
       failed: (connection, failure) => this.logFailure(connection, failure),
       over: (connection) => {
@@ -190,33 +244,33 @@ class Worker {
     };
   }
 
-  private logConnection(event: string, connection: Connection, what: string): void {
-    const { id, clientName } = connection;
-    this.log("debug", event, `connection ${id} from ${clientName}: ${what}`, {
-      connection: id,
-      client: clientName,
-    });
+  private logConnection(
+    event: string,
+    connection: Connection,
+    what: string,
+    more: LogEntry["facts"] = {},
+  ): void {
+    const { id, clientName, facts } = connection;
+    const message = `connection ${id} from ${clientName}: ${what}`;
+    this.log("debug", event, message, { ...facts, ...more });
   }
 
   private logFailure(connection: Connection, failure: ConnectionFailure): void {
-    const { id, clientName } = connection;
+    const { id, clientName, facts } = connection;
     const { source, code, cause } = failure;
     this.log(
       source === "internal" ? "error" : "warn",
       "connection-failed",
       `connection ${id} from ${clientName} failed, caused by ${source}: ${code}: ${cause}`,
-      { connection: id, client: clientName, source, code, cause },
+      { ...facts, source, code, cause },
     );
   }
 
-  private selector({ certificates }: StartOrder): (serverName: string) => number {
-    const select = certificateSelector(certificates);
-    if (!this.runtime.capabilities.remembersNames || certificates.length === 1) return select;
-    return (serverName) => {
-      if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.report({ type: "retiring" });
-      return select(serverName);
-    };
-  }
+  /** Where the TLS library keeps every name, that of a name which a client made up as well. */
+  private readonly nameAsked = (): void => {
+    if (!this.runtime.capabilities.remembersNames) return;
+    if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.report({ type: "retiring" });
+  };
 
   private pin(slot: number): void {
     const core = pinToCore(this.runtime.libc, slot);
@@ -230,7 +284,7 @@ class Worker {
     message: string,
     facts: LogEntry["facts"],
   ): void {
-    const isQuiet = this.order?.config.logLevel === 0;
+    const isQuiet = this.order?.settings.log.level === 0;
     if (isQuiet && level !== "error") return;
     const worker = this.order?.slot ?? 0;
     const dropped = this.reports.takeDropped();
@@ -248,6 +302,11 @@ class Worker {
   private report(report: Report): void {
     this.reports.send(report);
   }
+}
+
+/** One socket for all slots: of Unix, or opened by the service manager. */
+function isShared({ fds }: ListenerOrder): boolean {
+  return fds.length > 1 && fds[0] === fds[1];
 }
 
 /** RLIMIT_NOFILE of this process. */

@@ -11,18 +11,29 @@ import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
+import { config } from "./config.ts";
+import { certificates } from "./certificates.ts";
+import { clientCertificates } from "./client_certificates.ts";
+import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
+import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { integrity } from "./integrity.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { mistakes } from "./mistakes.ts";
+import { negotiation } from "./negotiation.ts";
 import { peers } from "./peers.ts";
 import { prefix } from "./prefix.ts";
+import { proxyIn } from "./proxy_in.ts";
+import { reload } from "./reload.ts";
 import { processes } from "./processes.ts";
+import { privileges } from "./privileges.ts";
 import { resumption } from "./resumption.ts";
+import { service } from "./service.ts";
 import { sni } from "./sni.ts";
+import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
@@ -36,7 +47,18 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   sni,
   resumption,
   versions,
+  config,
+  certificates,
+  negotiation,
+  "client certificates": clientCertificates,
+  "client mode": clientMode,
+  "proxy in": proxyIn,
   sources,
+  frontends,
+  sockets,
+  reload,
+  privileges,
+  service,
   prefix,
   logging,
   mistakes,
@@ -49,12 +71,12 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
 
 /** Asks all behaviours of one target. */
 export function behaviours(target: Target): void {
-  let certificates: Certificates;
+  let made: Certificates;
   before(() => {
-    certificates = makeCertificates();
+    made = makeCertificates();
   });
-  after(() => removeCertificates(certificates));
-  const context = () => new Context(target, certificates);
+  after(() => removeCertificates(made));
+  const context = () => new Context(target, made);
   const all = Object.entries(themes).flatMap(([theme, behaviours]) =>
     behaviours
       .filter(({ appliesTo }) => !appliesTo || appliesTo(target))

@@ -9,7 +9,7 @@ export const sources: readonly Behaviour[] = [
     async run(context) {
       const backend = await context.backend();
       const option = "--backend-source=127.0.0.2,127.0.0.3";
-      await needs(context, context.target.backendSource, option, async (stud) => {
+      await needs(context, "backendSource", option, async (stud) => {
         const seen: (string | undefined)[] = [];
         for (let i = 0; i < 4; i++) {
           await context.tls(stud.frontend);

@@ -16,7 +16,8 @@ export const usage: readonly Behaviour[] = [
         "-t",
         context.certificates.localhost,
       ]);
-      assert.match(stdout + stderr, /configuration looks ok\.\n$/);
+      assert.equal(stdout, "stud configuration looks ok.\n");
+      if (process.getuid!() !== 0) assert.equal(stderr, "");
       assert.equal(code, 0);
     },
   },

@@ -37,7 +37,7 @@ export const versions: readonly Behaviour[] = [
   {
     name: "TLS 1.1 is spoken when asked for",
     run: (context) =>
-      needs(context, context.target.chooseProtocols, "--tls-protos=TLSv1.1", async (stud) => {
+      needs(context, "chooseProtocols", "--tls-protos=TLSv1.1", async (stud) => {
         const client = await context.tls(stud.frontend, ONLY_11);
         assert.equal(client.getProtocol(), "TLSv1.1");
         client.destroy();
@@ -46,7 +46,7 @@ export const versions: readonly Behaviour[] = [
   {
     name: "--tls-protos leaves out what it does not name",
     run: (context) =>
-      needs(context, context.target.chooseProtocols, "--tls-protos=TLSv1.2", async (stud) => {
+      needs(context, "chooseProtocols", "--tls-protos=TLSv1.2", async (stud) => {
         assert.equal(String(await exchange(stud.frontend, "hello", ONLY_12)), "hello");
         await assert.rejects(context.tls(stud.frontend, ONLY_13));
       }),
@@ -54,7 +54,7 @@ export const versions: readonly Behaviour[] = [
   {
     name: "--ciphers leaves out what it does not name",
     run: (context) =>
-      needs(context, context.target.ciphers, `--ciphers=${AES128}`, async (stud) => {
+      needs(context, "ciphers", `--ciphers=${AES128}`, async (stud) => {
         const client = await context.tls(stud.frontend, {
           ...ONLY_12,
           ciphers: `${AES256}:${AES128}`,
@@ -67,7 +67,7 @@ export const versions: readonly Behaviour[] = [
   {
     name: "--prefer-server-ciphers makes the server's order count",
     run: (context) =>
-      needs(context, context.target.ciphers, "--prefer-server-ciphers", async (stud) => {
+      needs(context, "ciphers", "--prefer-server-ciphers", async (stud) => {
         const client = await context.tls(stud.frontend, {
           ...ONLY_12,
           ciphers: `${AES128}:${AES256}`,

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
 
-export type Peer = "curl" | "openssl" | "nginx" | "haproxy" | "strace";
+export type Peer = "curl" | "openssl" | "nginx" | "haproxy" | "strace" | "ss" | "man";
 
 /** Debian keeps servers where an ordinary user's PATH does not look. */
 export const environment = {
@@ -17,6 +17,8 @@ const versionFlags: Record<Peer, string> = {
   nginx: "-v",
   haproxy: "-v",
   strace: "-V",
+  ss: "-V",
+  man: "--version",
 };
 
 /** Whether the program is installed, and strace may trace what it did not start. */

@@ -46,11 +46,19 @@ export class Context {
 
   /** As `stud`, but does not wait until it is ready. */
   async launch(args: readonly string[], options: StartOptions): Promise<Stud> {
-    const pem = args.some((word) => word.endsWith(".pem")) ? [] : [this.certificates.localhost];
+    const isGiven = options.exact || args.some((word) => word.endsWith(".pem"));
+    const pem = isGiven ? [] : [this.certificates.localhost];
     const stud = await launchStud(this.target, [...args, ...pem], options);
     this.#studs.push(stud);
     this.after(() => stud.destroy());
     return stud;
+  }
+
+  /** The same for a target that is started in another way. */
+  like(target: Target): Context {
+    const other = new Context(target, this.certificates);
+    this.after(() => other.cleanUp());
+    return other;
   }
 
   /** A TLS client; see `openTls`. */

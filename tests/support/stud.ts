@@ -26,6 +26,10 @@ export interface StartOptions {
   readonly backend: number | Endpoint;
   /** A loopback address of its own when absent. */
   readonly frontend?: Endpoint;
+  /** The words are the whole command line: addresses, workers and log format are told in them. */
+  readonly exact?: boolean;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
 }
 
 /** A running stud. */
@@ -41,9 +45,18 @@ export class Stud {
   readonly #known = new Set<number>();
   readonly #process: ChildProcess;
 
-  constructor(command: readonly string[], frontend: Endpoint) {
+  constructor(
+    command: readonly string[],
+    frontend: Endpoint,
+    { environment = {}, stdin }: Pick<StartOptions, "environment" | "stdin"> = {},
+  ) {
     const [program, ...words] = command;
-    const child = spawn(program!, words, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program!, words, {
+      cwd: root,
+      stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
+    });
+    child.stdin?.on("error", () => {}).end(stdin);
     this.#process = child;
     this.frontend = frontend;
     this.pid = child.pid ?? 0;
@@ -140,6 +153,7 @@ export async function launchStud(
   options: StartOptions,
 ): Promise<Stud> {
   const frontend = options.frontend ?? await freeEndpoint();
+  if (options.exact) return new Stud([...target.command, ...args], frontend, options);
   const backend = typeof options.backend === "number"
     ? { host: "127.0.0.1", port: options.backend }
     : options.backend;
@@ -150,6 +164,7 @@ export async function launchStud(
   return new Stud(
     [...target.command, ...addresses, "-n", "1", "--log-format=json", ...args],
     frontend,
+    options,
   );
 }
 
@@ -157,8 +172,9 @@ export async function launchStud(
 export async function runStud(
   target: Target,
   args: readonly string[],
+  options: Pick<StartOptions, "environment" | "stdin"> = {},
 ): Promise<Exit & { stdout: string; stderr: string }> {
-  const stud = new Stud([...target.command, ...args], { host: "", port: 0 });
+  const stud = new Stud([...target.command, ...args], { host: "", port: 0 }, options);
   try {
     const exit = await within(stud.exited, `the end of stud ${args.join(" ")}`);
     return { ...exit, stdout: stud.stdout, stderr: stud.stderr };

@@ -1,22 +1,45 @@
 /** The programs under test: the same behaviours are asked of every one of them. */
 import { join } from "node:path";
 
+/** The runtimes whose builds can do it; on the others it is tested as a clear refusal. */
+const abilities = {
+  /** Connections that wait at a killed worker are served by its successor. */
+  adoptSockets: ["bun", "node"],
+  /** Running workers take new certificates. */
+  swapCertificates: ["bun", "node"],
+  /** Knows a connection's SNI, TLS version and cipher. */
+  tlsFacts: ["bun", "node"],
+  /** The local address of backend connections can be chosen. */
+  backendSource: ["bun", "node"],
+  /** The TLS versions can be chosen. */
+  chooseProtocols: ["bun", "node"],
+  /** A cipher list for TLS 1.2, and the server's order in it, can be given. */
+  ciphers: ["bun", "node"],
+  ciphersuites: ["node"],
+  curves: ["bun", "node"],
+  /** RSA and ECDSA certificates serve one name side by side. */
+  dualCertificates: ["bun", "node"],
+  /** An unknown name gets the alert `unrecognized_name`. */
+  sniAbort: ["bun", "node"],
+  verifyClients: ["bun", "node"],
+  /** A PROXY header can be read before TLS. */
+  headerFirst: ["bun", "node"],
+  dhParameters: ["node"],
+  /** OCSP responses are stapled. */
+  staples: ["node"],
+  engines: ["node"],
+  /** In client mode, CAs can be given and verification left out. */
+  backendTrust: ["bun", "node"],
+} as const;
+
+export type Ability = keyof typeof abilities;
+
 /** What a build cannot do is tested as a clear refusal instead. */
-export interface Target {
+export type Target = {
   readonly name: string;
   readonly runtime: "bun" | "deno" | "node";
   readonly command: readonly string[];
-  /** Connections that wait at a killed worker are served by its successor. */
-  readonly adoptSockets: boolean;
-  /** Knows a connection's SNI, TLS version and cipher. */
-  readonly tlsFacts: boolean;
-  /** The local address of backend connections can be chosen. */
-  readonly backendSource: boolean;
-  /** The TLS versions can be chosen. */
-  readonly chooseProtocols: boolean;
-  /** A cipher list, and the server's order in it, can be given. */
-  readonly ciphers: boolean;
-}
+} & { readonly [A in Ability]: boolean };
 
 /** The root of the repository. */
 export const root = join(import.meta.dirname, "..", "..");
@@ -24,19 +47,23 @@ export const root = join(import.meta.dirname, "..", "..");
 /** A target by its name: a runtime that starts the sources, or a file which `build` made. */
 export function target(name: keyof typeof commands): Target {
   const { runtime, command } = commands[name];
-  const full = runtime !== "deno";
+  const able = Object.entries(abilities).map(([ability, runtimes]) =>
+    [ability, (runtimes as readonly string[]).includes(runtime)] as const
+  );
   return {
     name,
     runtime,
     command: command.map((word) =>
       word.includes("/") || word === "mod.ts" ? join(root, word) : word
     ),
-    adoptSockets: full,
-    tlsFacts: full,
-    backendSource: full,
-    chooseProtocols: full,
-    ciphers: full,
+    ...Object.fromEntries(able) as { [A in Ability]: boolean },
   };
+}
+
+/** What the builds with an ability are called in a refusal. */
+export function buildsWith(ability: Ability): string[] {
+  const titles = { bun: "Bun", deno: "Deno", node: "Node" } as const;
+  return abilities[ability].map((runtime) => titles[runtime]);
 }
 
 const DENO = ["node_modules/.bin/deno", "run", "-A", "--unstable-net"];

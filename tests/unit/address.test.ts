@@ -3,9 +3,16 @@ import { test } from "node:test";
 import {
   formatAddress,
   formatEndpoint,
-  parseAddress,
-  parseHostAddress,
+  parseBackend,
+  parseListen,
 } from "../../src/options/address.ts";
+import { parseServices } from "../../src/options/services.ts";
+
+function parseAddress(text: string): unknown {
+  const { listen, cert } = parseListen(text, "stud");
+  assert.equal(cert, "");
+  return listen;
+}
 
 test("both of stud's forms are read", () => {
   assert.deepEqual(parseAddress("127.0.0.1,8000"), { host: "127.0.0.1", port: 8000 });
@@ -18,11 +25,11 @@ test("both of stud's forms are read", () => {
 });
 
 test("a wildcard is refused where one host is needed", () => {
-  assert.throws(() => parseHostAddress("*,80"), {
+  assert.throws(() => parseBackend("*,80", "stud"), {
     name: "RangeError",
-    message: "Invalid address: wildcards are not allowed. Name one host, as in 127.0.0.1,80",
+    message: "Invalid address: wildcards are not allowed. Name one host, as in [127.0.0.1]:80",
   });
-  assert.deepEqual(parseHostAddress("::1,80"), { host: "::1", port: 80 });
+  assert.deepEqual(parseBackend("::1,80", "stud"), { host: "::1", port: 80 });
 });
 
 test("HOST:PORT is refused with the right form", () => {
@@ -33,7 +40,7 @@ test("HOST:PORT is refused with the right form", () => {
 });
 
 test("ports outside 1 to 65535 are refused", () => {
-  for (const port of ["", "0", "65536", "99999", "123456", "-1", "http", "80 ", "0x50"]) {
+  for (const port of ["", "0", "65536", "99999", "123456", "-1", "no-service", "80 ", "0x50"]) {
     assert.throws(
       () => parseAddress(`localhost,${port}`),
       /^RangeError: Invalid port number/,
@@ -65,4 +72,46 @@ test("addresses are written with brackets, endpoints as people write them", () =
   assert.equal(formatEndpoint({ family: 6, address: "::1", port: 80 }), "[::1]:80");
   const mapped = { family: 6, address: "::ffff:192.0.2.1", port: 80 } as const;
   assert.equal(formatEndpoint(mapped), "192.0.2.1:80");
+});
+
+test("hitch takes brackets only, with a certificate after a plus", () => {
+  assert.deepEqual(parseListen("[::1]:443+/etc/a,b+c.pem", "hitch"), {
+    listen: { host: "::1", port: 443 },
+    cert: "/etc/a,b+c.pem",
+  });
+  assert.deepEqual(parseListen("*,443+a.pem", "stud").cert, "a.pem");
+  assert.throws(() => parseListen("*,443", "hitch"), {
+    name: "RangeError",
+    message: '"*,443" is not an address; write [*]:443',
+    original: "Invalid address string '*,443'",
+  });
+  assert.throws(() => parseListen("[*]443", "hitch"), {
+    original: "Invalid port specifier in string '[*]443'.",
+  });
+  assert.throws(
+    () => parseBackend("[a]:80+x", "hitch"),
+    /names a certificate; only a frontend can/,
+  );
+});
+
+test("a port can be a service's name", () => {
+  assert.deepEqual(parseAddress("[*]:https"), { host: "*", port: 443 });
+  const services = parseServices("# x\nsmtp 25/tcp mail # y\ntime 37/udp\nsmtp 26/tcp\nbad\n");
+  assert.deepEqual([...services], [["smtp", 25], ["mail", 25]]);
+});
+
+test("Unix sockets and sockets of the service manager have addresses too", () => {
+  assert.deepEqual(parseAddress("/run/x,1.sock"), { path: "/run/x,1.sock" });
+  assert.deepEqual(parseAddress("unix:/run/x"), { path: "/run/x" });
+  assert.deepEqual(parseAddress("unix:@x"), { path: "@x" });
+  assert.deepEqual(parseBackend("@x", "hitch"), { path: "@x" });
+  assert.deepEqual(parseAddress("systemd:https.socket"), { activated: "https.socket" });
+  for (const text of ["unix:x", "unix:", "/", "@", "systemd:", "systemd:a:b"]) {
+    assert.throws(() => parseAddress(text), RangeError, text);
+  }
+  assert.doesNotThrow(() => parseBackend(`/${"x".repeat(106)}`, "stud"));
+  assert.throws(() => parseBackend(`/${"é".repeat(54)}`, "stud"), /at most 107 bytes/);
+  assert.equal(formatAddress({ path: "/run/x" }), "unix:/run/x");
+  assert.equal(formatAddress({ activated: "x" }), "systemd:x");
+  assert.equal(formatEndpoint({ family: "unix", path: "@x" }), "unix:@x");
 });

@@ -1,85 +1,191 @@
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import assert from "node:assert/strict";
-import { generate } from "selfsigned";
-import { parseBundle, validityWarning } from "../../src/certificates/pem.ts";
-import { certificateSelector } from "../../src/certificates/sni.ts";
+import { X509Certificate } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Bundle, parseBundle, validityWarning } from "../../src/certificates/pem.ts";
+import {
+  dhSection,
+  type KeyKind,
+  makeDirectory,
+  makePem,
+  openssl,
+  type Request,
+  sectionOf,
+} from "../support/certificate_files.ts";
 
-function make(commonName: string, names: readonly string[] = [], notAfterDate?: Date) {
-  return generate([{ name: "commonName", value: commonName }], {
-    keyType: "ec",
-    curve: "P-256",
-    ...(notAfterDate ? { notAfterDate, notBeforeDate: new Date(0) } : {}),
-    extensions: names.length === 0 ? [{ name: "basicConstraints", cA: false }] : [{
-      name: "subjectAltName",
-      altNames: names.map((value) => ({ type: 2 as const, value })),
-    }],
-  });
+const noKeyIsEncrypted = () => assert.fail("this key is not encrypted");
+
+function parse(text: string, keyText?: string): Bundle {
+  const key = keyText === undefined ? undefined : { text: keyText, file: "x.key" };
+  return parseBundle({ text, file: "x.pem" }, noKeyIsEncrypted, key);
 }
 
-test("a bundle may have its sections in any order, with others among them", async () => {
-  const leaf = await make("leaf", ["A.example", "b.example"]);
-  const issuer = await make("issuer");
-  const dh = "------BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n";
-  for (
-    const text of [
-      `${leaf.cert}\n${issuer.cert}\n${leaf.private}`,
-      `${leaf.private}\n${leaf.cert}\n${issuer.cert}`,
-      `some words\n${dh}${leaf.cert}\n${leaf.private}\n${issuer.cert}\n${issuer.private}`,
-    ]
-  ) {
-    const bundle = parseBundle(text, "x.pem");
+/** A certificate and its key as two texts. */
+function make(context: TestContext, name = "leaf", request: Request = {}) {
+  const path = makePem(makeDirectory(context), name, request);
+  return { cert: sectionOf(path, "CERTIFICATE"), key: sectionOf(path, "PRIVATE KEY"), path };
+}
+
+test("a bundle may have its sections in any order, with others among them", (t) => {
+  const leaf = make(t, "leaf", { names: "DNS:A.example,DNS:b.example" });
+  const issuer = make(t, "issuer");
+  const sixDashes = "------BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n";
+  const texts = [
+    `${leaf.cert}${issuer.cert}${leaf.key}`,
+    `${leaf.key}${leaf.cert}${issuer.cert}`,
+    `some words\n${sixDashes}${leaf.cert}words\n${leaf.key}${issuer.cert}${issuer.key}`,
+    `${leaf.cert}${issuer.cert}${leaf.key}`.replaceAll("\n", "\r\n"),
+    `${leaf.cert}${issuer.cert}${leaf.key}`.trimEnd(),
+    `${leaf.cert.replaceAll(" CERT", " X509 CERT")}${issuer.cert}${leaf.key}`,
+  ];
+  for (const text of texts) {
+    const bundle = parse(text);
     assert.deepEqual(bundle.names, ["a.example", "b.example"]);
-    assert.equal(bundle.chain.match(/BEGIN CERTIFICATE/g)?.length, 2);
-    assert.ok(bundle.chain.startsWith(leaf.cert.trim()));
-    assert.match(bundle.key, /^-----BEGIN PRIVATE KEY-----/);
+    assert.equal(bundle.material.chain, leaf.cert + issuer.cert);
+    assert.equal(bundle.material.key, leaf.key);
+    assert.equal(bundle.material.dhParameters, undefined);
+    assert.equal(bundle.hasBadDh, false);
   }
 });
 
-test("names come from the common name only where there are no others", async () => {
-  const plain = await make("Only.Example");
-  assert.deepEqual(parseBundle(plain.cert + plain.private, "x").names, ["only.example"]);
-  const both = await make("not.example", ["yes.example"]);
-  assert.deepEqual(parseBundle(both.cert + both.private, "x").names, ["yes.example"]);
+test("a TRUSTED CERTIFICATE is taken without what OpenSSL notes after it", (t) => {
+  const { cert, key } = make(t);
+  const trusted = openssl(["x509", "-trustout", "-addtrust", "serverAuth"], cert);
+  assert.match(trusted, /BEGIN TRUSTED CERTIFICATE/);
+  assert.equal(parse(trusted + key).material.chain, cert);
 });
 
-test("what is wrong with a bundle is said with its file", async () => {
-  const one = await make("one");
-  const other = await make("other");
-  const encrypted =
-    "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----";
+test("a key may have a file of its own; chain and DH parameters come from the other", (t) => {
+  const leaf = make(t);
+  const other = make(t, "other");
+  const { material } = parse(leaf.cert + other.key + dhSection(), other.cert + leaf.key);
+  assert.equal(material.chain, leaf.cert);
+  assert.equal(material.key, leaf.key);
+  assert.equal(material.dhParameters, dhSection());
+});
+
+test("every form of a private key becomes PKCS#8", (t) => {
+  const rsa = make(t, "rsa", { key: "rsa" });
+  const pkcs1 = openssl(["rsa", "-traditional"], rsa.key);
+  assert.match(pkcs1, /BEGIN RSA PRIVATE KEY/);
+  assert.equal(parse(rsa.cert + pkcs1).material.key, rsa.key);
+
+  const ec = make(t, "ec");
+  const sec1 = openssl(["ec"], ec.key);
+  assert.match(sec1, /BEGIN EC PRIVATE KEY/);
+  const parameters = openssl(["ecparam", "-name", "prime256v1"]);
+  for (const text of [sec1, parameters + sec1]) {
+    assert.equal(parse(ec.cert + text).material.key, ec.key);
+  }
+});
+
+test("the type of the key is known", (t) => {
+  for (const key of ["ec", "rsa", "ed25519"] satisfies KeyKind[]) {
+    const made = make(t, key, { key });
+    assert.equal(parse(made.cert + made.key).keyType, key);
+  }
+});
+
+test("keys of other types are refused by name", (t) => {
+  const directory = makeDirectory(t);
+  const file = join(directory, "key");
+  const config = join(directory, "empty.cnf");
+  writeFileSync(config, "[req]\ndistinguished_name = subject\n[subject]\n");
+  for (const [algorithm, name] of [["RSA-PSS", "RSA-PSS"], ["ED448", "Ed448"]]) {
+    openssl(["genpkey", "-algorithm", algorithm!, "-out", file]);
+    const subject = ["-subj", "/CN=x", "-config", config];
+    const cert = openssl(["req", "-x509", "-key", file, ...subject]);
+    assert.throws(() => parse(cert + readFileSync(file, "utf8")), {
+      name: "UsageError",
+      message: new RegExp(`^x\\.pem: its certificate is for a key of the type ${name}, .*ECDSA`),
+    });
+  }
+});
+
+test("names come from the common name only where there are no others", (t) => {
+  const namesOf = (request: Request) => {
+    const { cert, key } = make(t, "x", request);
+    const { names, isNameless } = parse(cert + key);
+    return { names, isNameless };
+  };
+  const named = (...names: string[]) => ({ names, isNameless: false });
+  assert.deepEqual(namesOf({ subject: "/CN=Only.Example" }), named("only.example"));
+  const names = "DNS:yes.example,DNS:*.Wild.example,DNS:YES.example";
+  assert.deepEqual(namesOf({ names }), named("yes.example", "*.wild.example"));
+  assert.deepEqual(namesOf({ subject: "/O=x/CN=a.example/CN=b.example" }), named("a.example"));
+  assert.deepEqual(namesOf({ subject: "/CN=not.example", names: "IP:127.0.0.1" }), named());
+  assert.deepEqual(namesOf({ subject: "/O=x" }), { names: [], isNameless: true });
+});
+
+test("text inside of another name is never taken for a name", (t) => {
+  const directory = makeDirectory(t);
+  const config = join(directory, "x.cnf");
+  writeFileSync(
+    config,
+    "[req]\ndistinguished_name=s\nprompt=no\nx509_extensions=x\n[s]\nCN=x\n" +
+      "[x]\nsubjectAltName=@a\n[a]\nDNS.1=real.example\nURI.1=http://x/, DNS:uri.example\n" +
+      "DNS.2=a, DNS:comma.example\ndirName.1=d\n[d]\nCN=DNS:directory.example\n",
+  );
+  const { key, path } = make(t);
+  const cert = openssl(["req", "-x509", "-key", path, "-config", config]);
+  assert.match(new X509Certificate(cert).subjectAltName!, /uri\.example/);
+  assert.deepEqual(parse(cert + key).names, ["real.example"]);
+});
+
+test("DH parameters are kept if they can be used", (t) => {
+  const { cert, key } = make(t);
+  const withDh = (section: string) => {
+    const { material, hasBadDh } = parse(cert + section + key);
+    return { dh: material.dhParameters, hasBadDh };
+  };
+  const usable = dhSection();
+  const body = usable.split("\n").slice(1, -2).join("\n");
+  const labelled = (label: string, text: string) =>
+    `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
+  assert.deepEqual(withDh(usable), { dh: usable, hasBadDh: false });
+  for (
+    const bad of [
+      labelled("DH PARAMETERS", "MAA="),
+      labelled("DH PARAMETERS", "MAYCAQUCAQI="),
+      labelled("DH PARAMETERS", body.slice(0, 100)),
+      labelled("X9.42 DH PARAMETERS", body),
+    ]
+  ) assert.deepEqual(withDh(bad), { dh: undefined, hasBadDh: true });
+});
+
+test("what is wrong with a bundle is said with its file", (t) => {
+  const one = make(t, "one");
+  const other = make(t, "other");
+  const rsa = make(t, "rsa", { key: "rsa" });
   const broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+  const brokenKey = broken.replaceAll("CERTIFICATE", "PRIVATE KEY");
   const cases: [text: string, message: RegExp][] = [
     ["", /^x\.pem: no certificate in it;/],
-    [one.private, /^x\.pem: no certificate in it;/],
+    [one.key, /^x\.pem: no certificate in it;/],
     [one.cert, /^x\.pem: no private key in it;/],
-    [one.cert + other.private, /^x\.pem: the private key does not belong to/],
-    [one.cert + encrypted, /^x\.pem: the private key is encrypted/],
-    [broken + one.private, /^x\.pem: its certificate cannot be read/],
-    [one.cert + broken.replaceAll("CERTIFICATE", "PRIVATE KEY"), /^x\.pem: its private key cannot/],
+    [one.cert + other.key, /^x\.pem: the private key does not belong to/],
+    [one.cert + rsa.key, /^x\.pem: the private key does not belong to/],
+    [broken + one.key, /^x\.pem: its certificate cannot be read/],
+    [one.cert + broken + one.key, /^x\.pem: a certificate of its chain cannot be read/],
+    [one.cert + brokenKey, /^x\.pem: its private key cannot/],
+    [one.cert.slice(0, 200), /^x\.pem: a CERTIFICATE section has no END line;/],
+    [one.cert.slice(0, 200) + "\n" + one.key, /^x\.pem: a CERTIFICATE section has no END line;/],
   ];
   for (const [text, message] of cases) {
-    assert.throws(() => parseBundle(text, "x.pem"), { name: "UsageError", message });
+    assert.throws(() => parse(text), { name: "UsageError", message });
   }
+  const ownKey = { name: "UsageError", message: /^x\.key: no private key in it;/ };
+  assert.throws(() => parse(one.cert + one.key, one.cert), ownKey);
 });
 
-test("a certificate out of its time is told", async () => {
-  const expired = await make("old", [], new Date("2020-01-01"));
-  const bundle = parseBundle(expired.cert + expired.private, "old.pem");
-  assert.match(validityWarning(bundle, "old.pem", new Date("2021-01-01"))!, /old\.pem: .*expired/);
-  assert.equal(validityWarning(bundle, "old.pem", new Date("2019-01-01")), undefined);
-  assert.match(validityWarning(bundle, "old.pem", new Date("1969-01-01"))!, /only from/);
-});
-
-test("SNI chooses exactly, without case, the first that is listed, by default the last", () => {
-  const select = certificateSelector([
-    { names: ["a.example", "shared.example"] },
-    { names: ["b.example", "shared.example", "*.wild.example"] },
-    { names: ["a.example"] },
-  ]);
-  assert.equal(select("a.example"), 0);
-  assert.equal(select("B.EXAMPLE"), 1);
-  assert.equal(select("shared.example"), 0);
-  assert.equal(select("x.wild.example"), 2);
-  assert.equal(select("unknown.example"), 2);
-  assert.equal(select(""), 2);
+test("a certificate out of its time is told", (t) => {
+  const { cert, key } = make(t);
+  const bundle = parse(cert + key);
+  const day = 24 * 60 * 60 * 1000;
+  assert.equal(validityWarning(bundle, "a.pem", Date.now()), undefined);
+  const later = validityWarning(bundle, "a.pem", Date.now() + 3 * day);
+  assert.match(later!, /^a\.pem: the certificate expired on 20\S+Z; renew it$/);
+  const earlier = validityWarning(bundle, "a.pem", Date.now() - day);
+  assert.match(earlier!, /^a\.pem: the certificate is valid only from 20\S+Z$/);
 });

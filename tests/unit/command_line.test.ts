@@ -1,131 +1,195 @@
 import assert from "node:assert/strict";
 import { availableParallelism } from "node:os";
 import { test } from "node:test";
-import { UsageError } from "../../src/errors.ts";
-import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
-import type { Config } from "../../src/options/config.ts";
-import type { Capabilities, Runtime } from "../../src/runtime/types.ts";
-
-const everything: Capabilities = {
-  backendSource: true,
-  adoptSockets: true,
-  protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"],
-  chooseProtocols: true,
-  ciphers: true,
-  preferServerCiphers: true,
-  tlsFacts: true,
-  remembersNames: false,
-};
-
-type Build = Pick<Runtime, "name" | "capabilities">;
-const bun: Build = { name: "bun", capabilities: everything };
-const deno: Build = {
-  name: "deno",
-  capabilities: {
-    backendSource: false,
-    adoptSockets: false,
-    protocols: ["TLSv1.2", "TLSv1.3"],
-    chooseProtocols: false,
-    ciphers: false,
-    preferServerCiphers: false,
-    tlsFacts: false,
-    remembersNames: true,
-  },
-};
-
-function start(argv: string[], build: Build = bun): Extract<Command, { config: Config }> {
-  const command = parseCommandLine([...argv, "site.pem"], build);
-  assert.ok("config" in command);
-  return command;
-}
+import type { Config, Dialect } from "../../src/options/config.ts";
+import { deno, everything, parse, problemsOf, type Setting, start } from "../support/parse.ts";
 
 function config(...argv: string[]): Config {
   return start(argv).config;
 }
 
-function refused(argv: string[], message: string | RegExp, build: Build = bun): void {
-  assert.throws(() => parseCommandLine(argv, build), (error) => {
-    assert.ok(error instanceof UsageError);
-    assert.doesNotMatch(error.message, /\n/);
-    if (typeof message === "string") assert.equal(error.message, message);
-    else assert.match(error.message, message);
-    return true;
-  });
+function hitch(...argv: string[]): Config {
+  return start(argv, { dialect: "hitch" }).config;
 }
 
-test("without options the defaults hold", () => {
-  const command = start([]);
-  assert.deepEqual(command, {
-    kind: "run",
-    config: {
-      frontends: [{ host: "*", port: 8443 }],
-      backend: { host: "127.0.0.1", port: 8000 },
-      backendSources: [],
-      pemFiles: ["site.pem"],
-      workers: Math.min(availableParallelism(), 1024),
-      pinWorkers: false,
-      backlog: 1024,
-      keepalive: 3600,
-      protocols: ["TLSv1.2", "TLSv1.3"],
-      ciphers: "",
-      preferServerCiphers: false,
-      prefix: "none",
-      handshakeTimeout: 30,
-      backendConnectTimeout: 30,
-      halfCloseTimeout: 60,
-      logLevel: 1,
-      logFormat: "text",
-    },
-    warnings: [],
-  });
-  assert.deepEqual(JSON.parse(JSON.stringify(command.config)), command.config);
+/** The one mistake in a command line. */
+function refused(argv: string[], message: string | RegExp, setting?: Setting): void {
+  const problems = problemsOf(argv, setting);
+  assert.equal(problems.length, 1, problems.join("\n"));
+  if (typeof message === "string") assert.equal(problems[0], message);
+  else assert.match(problems[0]!, message);
+}
+
+const tls = {
+  protocols: ["TLSv1.2", "TLSv1.3"],
+  ciphers: "",
+  ciphersuites: "",
+  curves: "",
+  preferServerCiphers: false,
+};
+const noVerify = { mode: "none", ca: "", crl: "" };
+const sitePem = { cert: "/etc/stud/site.pem", key: "", ocspResponse: "", ocspVerify: false };
+
+test("without options the defaults hold in both dialects", () => {
+  for (const dialect of ["stud", "hitch"] as const) {
+    const command = start([], { dialect, directories: [] });
+    assert.deepEqual(command, {
+      kind: "run",
+      config: {
+        dialect,
+        frontends: [{
+          listen: { host: "*", port: 8443 },
+          pemFiles: [],
+          matchGlobalCerts: true,
+          sniNomatchAbort: false,
+          tls,
+          clientVerify: noVerify,
+        }],
+        backend: { host: "127.0.0.1", port: 8000 },
+        backendRefresh: 0,
+        backendSources: [],
+        pemFiles: [sitePem],
+        passphraseFile: "",
+        alpn: [],
+        engine: "",
+        ocsp: {
+          directory: "",
+          verify: false,
+          connectTimeout: 4,
+          responseTimeout: 10,
+          refreshInterval: 1800,
+        },
+        workers: Math.min(availableParallelism(), 1024),
+        pinWorkers: false,
+        backlog: 1024,
+        keepalive: 3600,
+        tcpFastopen: false,
+        recvBufsize: 0,
+        sendBufsize: 0,
+        prefix: "none",
+        proxyTlvs: [],
+        acceptProxy: { mode: "none", trusted: [] },
+        handshakeTimeout: 30,
+        backendConnectTimeout: 30,
+        halfCloseTimeout: 60,
+        log: { level: 1, format: "text", file: "", syslog: "" },
+        privileges: { user: "", group: "", chroot: "" },
+        daemon: false,
+        pidFile: "",
+        listenReport: "",
+      },
+      warnings: [],
+    });
+    assert.deepEqual(JSON.parse(JSON.stringify(command.config)), command.config);
+  }
 });
 
 test("every option arrives in the configuration", () => {
-  const all = config(
-    ...["-f", "*,1", "-f", "[::1]:443", "-b", "localhost,80", "-n", "3", "--pin-workers"],
+  const { frontends, ...all } = config(
+    ...["-f", "*,1+a.pem", "-f", "[::1]:443", "-b", "localhost,80", "-n", "3", "--pin-workers"],
     ...["-B", "65535", "-k1", "-c", "HIGH:!aNULL", "-O", "--tls-protos", "tlsv1.3,TLSv1.1"],
     ...["--write-proxy-v2", "--ssl-handshake-timeout", "0.5", "--backend-connect", "86400"],
-    ...["--half-close-timeout=7", "-L2", "--log-format=json", "other.pem"],
-    "--backend-source=192.0.2.1, 192.0.2.2",
+    ...["--half-close-timeout=7", "-L2", "--log-format=json", "other.pem", "-R5", "-eauto"],
+    ...["--backend-source=192.0.2.1, 192.0.2.2", "--tcp-fastopen", "--recv-bufsize=1"],
+    ...["--send-bufsize=2", "--pem-dir=d", "--pem-dir-glob=*.pem", "--passphrase-file=../p"],
+    ...["--ciphersuites=TLS_AES_256_GCM_SHA384", "--ecdh-curve=X25519:P-256", "-oo"],
+    ...["--alpn-protos=h2, http/1.1,", "--sni-nomatch-abort", "--client-verify=optional"],
+    ...["--client-verify-ca=ca", "--client-verify-crl=/crl", "--ocsp-verify-staple"],
+    ...["--ocsp-connect-tmo=1", "--ocsp-resp-tmo=2", "--ocsp-refresh-interval=3"],
+    ...["--proxy-tlvs=unique-id,ssl,cn", "--accept-proxy", "--trusted-proxies=10.0.0.0/8,::1"],
+    ...["-llog", "-s", "--syslog-facility=local3", "-uu", "-gg", "-rroot", "--daemon", "-ppid"],
+    "--dbg-listen=ports",
   );
+  const clientVerify = { mode: "optional", ca: "/etc/stud/ca", crl: "/crl" };
+  const settings = {
+    matchGlobalCerts: true,
+    sniNomatchAbort: true,
+    tls: {
+      protocols: ["TLSv1.1", "TLSv1.3"],
+      ciphers: "HIGH:!aNULL",
+      ciphersuites: "TLS_AES_256_GCM_SHA384",
+      curves: "X25519:P-256",
+      preferServerCiphers: true,
+    },
+    clientVerify,
+  };
+  const pem = (cert: string) => ({ cert, key: "", ocspResponse: "", ocspVerify: true });
+  assert.deepEqual(frontends, [
+    {
+      ...settings,
+      listen: { host: "*", port: 1 },
+      pemFiles: [pem("/etc/stud/a.pem")],
+      matchGlobalCerts: false,
+    },
+    { ...settings, listen: { host: "::1", port: 443 }, pemFiles: [] },
+  ]);
   assert.deepEqual(all, {
-    frontends: [{ host: "::1", port: 443 }],
+    dialect: "stud",
     backend: { host: "localhost", port: 80 },
+    backendRefresh: 5,
     backendSources: ["192.0.2.1", "192.0.2.2"],
-    pemFiles: ["other.pem", "site.pem"],
+    pemFiles: [pem("/etc/stud/other.pem"), pem("/etc/stud/site.pem")],
+    pemDirectory: { path: "/etc/stud/d", glob: "*.pem" },
+    passphraseFile: "/etc/p",
+    alpn: ["h2", "http/1.1"],
+    engine: "auto",
+    ocsp: {
+      directory: "/etc/stud/o",
+      verify: true,
+      connectTimeout: 1,
+      responseTimeout: 2,
+      refreshInterval: 3,
+    },
     workers: 3,
     pinWorkers: true,
     backlog: 65535,
     keepalive: 1,
-    protocols: ["TLSv1.1", "TLSv1.3"],
-    ciphers: "HIGH:!aNULL",
-    preferServerCiphers: true,
+    tcpFastopen: true,
+    recvBufsize: 1,
+    sendBufsize: 2,
     prefix: "proxy-v2",
+    proxyTlvs: ["unique-id", "ssl", "cn"],
+    acceptProxy: { mode: "use", trusted: ["10.0.0.0/8", "::1"] },
     handshakeTimeout: 0.5,
     backendConnectTimeout: 86400,
     halfCloseTimeout: 7,
-    logLevel: 2,
-    logFormat: "json",
+    log: { level: 2, format: "json", file: "/etc/stud/log", syslog: "local3" },
+    privileges: { user: "u", group: "g", chroot: "/etc/stud/root" },
+    daemon: true,
+    pidFile: "/etc/stud/pid",
+    listenReport: "/etc/stud/ports",
   });
 });
 
 test("a wrong value is refused with option, value, reason and remedy", () => {
   refused(
-    ["-n", "x"],
-    '--workers: "x" is not a positive number; give 1 to 1024, or auto',
+    ["-n", "x", "a.pem"],
+    '--workers: "x" is not a whole number; give 1 to 1024, or auto',
   );
   const wrong = {
     "workers": ["", "0", "-1", "1.5", "1025", "AUTO", "1e2", " 4"],
-    "backlog": ["0", "-1", "65536", "x"],
+    "backlog": ["1.5", "x", "99999999999"],
     "keepalive": ["0", "32768", "1.5"],
     "ssl-handshake-timeout": ["0", "0.0", "-1", "86401", "1s", "Infinity", "NaN", ""],
     "log-level": ["3", "-1", "", "info"],
     "log-format": ["xml", "JSON"],
     "quiet": ["", "maybe"],
     "ciphers": ["HIGH\nLOW", 'a"b'],
+    "ecdh-curve": ["", "a b"],
+    "ciphersuites": ["a b"],
     "backend-source": ["localhost", "1.2.3", "192.0.2.1:80"],
     "backend": ["*,80", "127.0.0.1:80", "x,65536"],
+    "frontend": ["systemd:", "unix:x"],
+    "alpn-protos": ["a,,b", "x".repeat(256)],
+    "trusted-proxies": ["10.0.0.0/33", "host", "::1/129", "1.2.3.4/", "1.2.3.4/-1"],
+    "syslog-facility": ["kern", "LOCAL0"],
+    "client-verify": ["require", ""],
+    "client-verify-ca": [""],
+    "proxy-tlvs": ["nonce", "group", "ssl,sig-scheme", "cn"],
+    "backend-name": ["192.0.2.1", "a b", "a/b"],
+    "backend-refresh": ["-1", "86401"],
+    "recv-bufsize": ["-1", "2147483648"],
+    "user": ["a\u0000b", "a\nb"],
   };
   for (const [name, values] of Object.entries(wrong)) {
     for (const value of values) {
@@ -134,18 +198,62 @@ test("a wrong value is refused with option, value, reason and remedy", () => {
   }
 });
 
+test("hitch's words come first in its dialect", () => {
+  const expected: [string, string | RegExp][] = [
+    ["--workers=x", /^Invalid parameter 'workers': Not a number\. "x" is not .+; give 1 to 1024/],
+    ["--keepalive=-1", /^Invalid parameter 'keepalive': Negative number\. /],
+    ["--keepalive=99999", /^Invalid parameter 'keepalive': Number out of range\. /],
+    ["--backend=a:80", /^Invalid parameter 'backend': Invalid address string 'a:80' .+\[a\]:80$/],
+    ["--frontend=[*]:0", /^Invalid parameter 'frontend': Invalid port number '0'\. /],
+    [
+      "--write-ip=yes",
+      "Invalid argument 'yes' for option 'write-ip': expected one of 'on' or 'off'",
+    ],
+    ["--tls-protos=x", /^Invalid parameter 'tls-protos': Invalid 'tls-protos' option 'x' /],
+    ["--syslog-facility=x", /^Invalid parameter 'syslog-facility': Invalid facility 'x'\. /],
+    ["--write-proxy=junk", /^Invalid argument 'junk' for option 'write-proxy-v2': /],
+    ["--shared-cache=1", /^Invalid parameter 'shared-cache': .+comes with a later version/],
+  ];
+  for (const [word, message] of expected) refused([word, "a.pem"], message, { dialect: "hitch" });
+});
+
+test("hitch's flags take on and off, its levels any number", () => {
+  assert.equal(hitch("--prefer-server-ciphers=yes").frontends[0]!.tls.preferServerCiphers, true);
+  assert.equal(hitch("--daemon=on", "--daemon=off").daemon, false);
+  assert.equal(hitch("-L7").log.level, 2);
+  assert.equal(hitch("--write-proxy=on").prefix, "proxy-v2");
+  assert.equal(config("--write-proxy=yes").prefix, "proxy-v1");
+});
+
+test("--compat counts more than the program's name", () => {
+  assert.equal(hitch("--compat=stud", "--write-proxy").prefix, "proxy-v1");
+  assert.equal(config("--write-proxy", "--compat", "hitch").prefix, "proxy-v2");
+  refused(["--compat=nginx", "a.pem"], '--compat: "nginx" is no dialect; give stud or hitch');
+});
+
+test("hitch without words shows its usage", () => {
+  const command = parse([], { dialect: "hitch" });
+  assert.ok(command.kind === "usage");
+  assert.match(command.text, /^Usage: hitch /);
+  assert.equal(parse(["--compat=hitch", "a.pem"]).kind, "run");
+});
+
 test("flags can be switched off again", () => {
-  assert.equal(config("-O", "--prefer-server-ciphers=OFF").preferServerCiphers, false);
+  assert.equal(
+    config("-O", "--prefer-server-ciphers=OFF").frontends[0]!.tls.preferServerCiphers,
+    false,
+  );
   assert.equal(config("--write-ip", "--write-ip=no", "--write-proxy").prefix, "proxy-v1");
   assert.equal(config("--write-ip=yes").prefix, "write-ip");
 });
 
 test("the last of --quiet and --log-level counts", () => {
-  assert.equal(config("-q").logLevel, 0);
-  assert.equal(config("-q", "-L2").logLevel, 2);
-  assert.equal(config("-L2", "-q").logLevel, 0);
-  assert.equal(config("-L2", "--quiet=off").logLevel, 2);
-  assert.equal(config("-q", "--quiet=off").logLevel, 1);
+  const level = (...argv: string[]) => config(...argv).log.level;
+  assert.equal(level("-q"), 0);
+  assert.equal(level("-q", "-L2"), 2);
+  assert.equal(level("-L2", "-q"), 0);
+  assert.equal(level("-L2", "--quiet=off"), 2);
+  assert.equal(level("-q", "--quiet=off"), 1);
 });
 
 test("contradictions are refused in stud's words", () => {
@@ -153,30 +261,53 @@ test("contradictions are refused in stud's words", () => {
     ["tls", "ssl"],
     ["tls", "tls-protos=TLSv1.2"],
     ["ssl", "tls-protos=TLSv1.2"],
-    ["write-ip", "write-proxy"],
-    ["write-ip", "write-proxy-v2"],
-    ["write-proxy", "write-proxy-v2"],
-    ["test", "demo"],
   ] as const;
   for (const [a, b] of pairs) {
     const name = b.split("=")[0];
-    const message = `Options --${a} and --${name} are mutually exclusive. Leave one of them out.`;
-    refused([`--${a}`, `--${b}`, "a.pem"], message);
-    refused([`--${b}`, `--${a}`, "a.pem"], message);
+    const message = (one: string, other: string) =>
+      `Options --${one} and --${other} are mutually exclusive. Leave one of them out.`;
+    refused([`--${a}`, `--${b}`, "a.pem"], message(a, name!));
+    refused([`--${b}`, `--${a}`, "a.pem"], message(name!, a));
   }
+  const prefixes = ["write-ip", "write-proxy", "write-proxy-v2", "proxy-proxy"];
+  for (const a of prefixes) {
+    for (const b of prefixes.filter((name) => name !== a)) {
+      refused([`--${a}`, `--${b}`, "a.pem"], /^Options --[\w-]+ and --[\w-]+ are mutually excl/);
+    }
+  }
+  refused(["--test", "--demo"], /^Options --test and --demo are mutually exclusive\./);
+  refused(
+    ["--proxy-tlvs=ssl", "--proxy-tlv=off", "a.pem"],
+    /^Options --proxy-tlvs and --proxy-tlv/,
+  );
+});
+
+test("contradictions are refused in hitch's words", () => {
+  refused(
+    ["--write-ip", "--write-proxy", "a.pem"],
+    /^Options --write-ip, --write-proxy-proxy, --write-proxy-v1 and --write-proxy-v2 are mutually exclusive\. /,
+    { dialect: "hitch" },
+  );
+});
+
+test("a PROXY header can be accepted and written, but not accepted and passed on", () => {
+  const accept = ["--accept-proxy", "--trusted-proxies=::1"];
+  const { prefix, acceptProxy } = config(...accept, "--write-proxy");
+  assert.deepEqual({ prefix, mode: acceptProxy.mode }, { prefix: "proxy-v1", mode: "use" });
+  assert.deepEqual(config("--proxy-proxy").acceptProxy, { mode: "pass", trusted: [] });
+  refused([...accept, "--proxy-proxy", "a.pem"], /^Options --proxy-proxy and --accept-proxy are/);
+  refused(["--accept-proxy", "a.pem"], /^--accept-proxy needs .+ --trusted-proxies$/);
 });
 
 test("the TLS versions are those that were asked for", () => {
-  assert.deepEqual(config("--tls").protocols, ["TLSv1.2", "TLSv1.3"]);
-  assert.deepEqual(config("--ssl").protocols, everything.protocols);
-  assert.deepEqual(config("--ssl", "--tls=off").protocols, everything.protocols);
-  assert.deepEqual(config("--tls-protos", "TLSv1.2|tlsV1.0").protocols, ["TLSv1.0", "TLSv1.2"]);
+  const protocols = (...argv: string[]) => config(...argv).frontends[0]!.tls.protocols;
+  assert.deepEqual(protocols("--tls"), ["TLSv1.2", "TLSv1.3"]);
+  assert.deepEqual(protocols("--ssl"), everything.protocols);
+  assert.deepEqual(protocols("--ssl", "--tls=off"), everything.protocols);
+  assert.deepEqual(protocols("--tls-protos", "TLSv1.2|tlsV1.0"), ["TLSv1.0", "TLSv1.2"]);
   refused(["--tls=off", "a.pem"], /^--tls=off leaves no TLS version; choose/);
   for (const list of ["", "TLSv1", "TLS", "all -TLSv1.0", "TLSv1.2,TLSv1.4", "!TLSv1.0"]) {
-    refused(
-      [`--tls-protos=${list}`, "a.pem"],
-      /is not a list of TLS versions; name any of TLSv1\.0/,
-    );
+    refused([`--tls-protos=${list}`, "a.pem"], /is not a list of TLS versions; name any of TLSv1/);
   }
   refused(
     ["--tls-protos=SSLv3 TLSv1.2", "a.pem"],
@@ -184,31 +315,48 @@ test("the TLS versions are those that were asked for", () => {
   );
 });
 
+test("hitch's --tls means every version, and off means nothing", () => {
+  const dialect: Dialect = "hitch";
+  const on = start(["--tls"], { dialect });
+  assert.deepEqual(on.config.frontends[0]!.tls.protocols, everything.protocols);
+  assert.match(on.warnings.join(), /^--tls is deprecated; it offers TLSv1\.0, /);
+  const off = start(["--tls=off"], { dialect });
+  assert.deepEqual(off.config.frontends[0]!.tls.protocols, ["TLSv1.2", "TLSv1.3"]);
+  assert.deepEqual(off.warnings, ["Warning: tls = off is deprecated and has no effect."]);
+});
+
 test("--ssl says which versions that means", () => {
-  assert.deepEqual(start(["--ssl"], deno).warnings, [
+  const { warnings, config } = start(["--ssl"], { build: deno });
+  assert.deepEqual(warnings, [
     "--ssl offers TLSv1.2, TLSv1.3; SSLv3 no longer exists in any of these TLS libraries",
   ]);
-  assert.deepEqual(start(["--ssl"], deno).config.protocols, ["TLSv1.2", "TLSv1.3"]);
+  assert.deepEqual(config.frontends[0]!.tls.protocols, ["TLSv1.2", "TLSv1.3"]);
 });
 
 test("what a build lacks is refused with the builds that have it", () => {
+  const setting = { build: deno };
   refused(
     ["--ciphers=HIGH", "a.pem"],
     "--ciphers cannot be honoured by the Deno build (rustls has a fixed list); " +
       "use the Bun or Node build",
-    deno,
+    setting,
   );
+  const words = ["--backend-source=::1", "-O", "--ecdh-curve=X25519", "--sni-nomatch-abort"];
+  words.push("--proxy-proxy", "-f/run/x", "-f@x", "-fsystemd:x", "--proxy-tlvs=ssl");
+  for (const word of words) {
+    refused([word, "a.pem"], /^--.+ cannot be honoured .+; use the Bun or Node build$/, setting);
+  }
+  for (const word of ["-ex", "-oo", "--ocsp-verify-staple", "--ciphersuites=TLS_X"]) {
+    refused([word, "a.pem"], /^--.+ cannot be honoured .+; use the Node build$/, setting);
+  }
   refused(
-    ["--backend-source=::1", "a.pem"],
-    /^--backend-source cannot .+ use the Bun or Node build$/,
-    deno,
+    ["--client-verify=required", "--client-verify-ca=x", "a.pem"],
+    /^--client-verify cannot be honoured /,
+    setting,
   );
-  refused(["-O", "a.pem"], /^--prefer-server-ciphers cannot .+; use the Bun or Node build$/, deno);
-  refused(["--tls-protos=TLSv1.3", "a.pem"], /^--tls-protos cannot .+; use the Bun or/, deno);
-  const modern: Build = {
-    name: "bun",
-    capabilities: { ...everything, protocols: ["TLSv1.2", "TLSv1.3"] },
-  };
+  const modern = {
+    build: { name: "bun", capabilities: { ...everything, protocols: [] } },
+  } as const;
   refused(
     ["--tls-protos=TLSv1.0", "a.pem"],
     "--tls-protos: TLSv1.0 cannot be honoured by the Bun build " +
@@ -219,38 +367,177 @@ test("what a build lacks is refused with the builds that have it", () => {
 
 test("a value that every build gives needs no capability", () => {
   const argv = ["--ciphers=", "-O", "--prefer-server-ciphers=off", "--tls-protos=TLSv1.3 TLSv1.2"];
-  assert.deepEqual(start(argv, deno).config.protocols, ["TLSv1.2", "TLSv1.3"]);
+  argv.push("--ecdh-curve=auto", "-o", "", "--client-verify=none", "--proxy-tlv=on");
+  const { tls } = start(argv, { build: deno }).config.frontends[0]!;
+  assert.deepEqual(tls.protocols, ["TLSv1.2", "TLSv1.3"]);
 });
 
 test("a PROXY header that can say less is announced", () => {
-  assert.match(start(["--write-proxy-v2"], deno).warnings.join(), /addresses and ALPN only$/);
+  const { warnings, config } = start(["--write-proxy-v2"], { build: deno });
+  assert.match(warnings.join(), /addresses and ALPN only$/);
+  assert.deepEqual(config.proxyTlvs, ["alpn"]);
   assert.deepEqual(start(["--write-proxy-v2"]).warnings, []);
 });
 
-test("a certificate is needed, except for the demonstration", () => {
+test("a PROXY header tells what the dialect's does", () => {
+  const all = ["alpn", "authority", "ssl", "cn", "sig-alg", "key-alg"];
+  assert.deepEqual(config("--write-proxy-v2").proxyTlvs, all);
+  assert.deepEqual(config("--write-proxy-v2", "--proxy-client-cert").proxyTlvs, [
+    ...all,
+    "client-cert",
+  ]);
+  const v2 = (...argv: string[]) => hitch("--write-proxy-v2", ...argv).proxyTlvs;
+  assert.deepEqual(v2(), ["alpn", "authority", "ssl"]);
+  assert.deepEqual(v2("--proxy-client-cert=on"), ["alpn", "authority", "hitch-cert", "ssl"]);
+  assert.deepEqual(v2("--proxy-tlv=off", "--proxy-client-cert"), [
+    "alpn",
+    "authority",
+    "hitch-cert",
+  ]);
+  assert.deepEqual(v2("--proxy-authority=off"), ["alpn", "ssl"]);
+  assert.deepEqual(v2("--proxy-tlvs=crc32c,ssl,crc32c"), ["crc32c", "ssl"]);
+});
+
+test("a certificate is needed, except for the demonstration and client mode", () => {
   refused([], /^No x509 certificate PEM file specified! Name at least one/);
   refused(["-t"], /^No x509 certificate PEM file specified!/);
-  assert.equal(parseCommandLine(["--demo"], bun).kind, "demo");
+  refused(["-t"], /^No x509 .+ specified for frontend 'default'!/, { dialect: "hitch" });
+  refused(["-f[*]:443"], /for frontend '\[\(null\)\]:443'!/, { dialect: "hitch" });
+  refused(["-f*,1+a.pem", "-f::1,2"], /^No x509 .+ for frontend '\[::1\]:2'!/);
+  assert.equal(parse(["--demo"]).kind, "demo");
+  assert.equal(parse(["--client"]).kind, "run");
+  assert.equal(parse(["--pem-dir=d"]).kind, "run");
+  assert.equal(parse(["-f*,1+a.pem"]).kind, "run");
   assert.equal(start(["-t"]).kind, "test");
 });
 
-test("stud's options of a later version are refused one by one", () => {
-  refused(["--chroot=/x", "a"], "--chroot is not built yet in this version; leave it out");
-  const later = ["--config=x", "--client", "-ex", "-C1", "-Ux,1", "-Px,1", "-Mx", "-ux", "-gx"];
-  for (const word of [...later, "-s", "--syslog-facility=x", "--daemon", "--proxy-proxy=off"]) {
-    refused([word, "a.pem"], /^--[a-z-]+ is not built yet in this version; leave it out$/);
+test("every frontend counts, but none twice", () => {
+  const listens = config("-f*,1", "-f[a]:2", "-f/run/x", "-fsystemd:y").frontends.map((f) =>
+    f.listen
+  );
+  assert.deepEqual(listens, [
+    { host: "*", port: 1 },
+    { host: "a", port: 2 },
+    { path: "/run/x" },
+    { activated: "y" },
+  ]);
+  refused(["-f*,1", "-f[*]:1", "a.pem"], "--frontend: [*]:1 is given twice; remove one");
+  refused(["-f[a]:1", "-f[a]:1", "a.pem"], /Redundant frontend .+ definition: 'a:1'\. \[a\]:1 is/, {
+    dialect: "hitch",
+  });
+  refused(["-f/x", "--write-ip", "a.pem"], /^--write-ip: clients of unix:\/x have no IP address/);
+});
+
+test("client certificates need a CA", () => {
+  const original = /^Setting 'client-verify-ca' is required when configuring client-verify; name/;
+  refused(["--client-verify=required", "a.pem"], original);
+  refused(["--client-verify=optional", "a.pem"], original, { dialect: "hitch" });
+  assert.deepEqual(
+    config("--client-verify=none", "--client-verify-ca=x").frontends[0]!.clientVerify,
+    noVerify,
+  );
+});
+
+test("client mode verifies the backend unless told not to, in hitch's dialect if told to", () => {
+  const backend = (...argv: string[]) => config("--client", "-ba.test,443", ...argv).backendTls;
+  assert.deepEqual(backend(), { serverName: "a.test", verify: true, ca: "", tls });
+  assert.deepEqual(backend("--client-verify=none")?.verify, false);
+  assert.deepEqual(backend("--client-verify-ca=ca", "--backend-name=b")?.serverName, "b");
+  assert.deepEqual(backend("--client-verify-ca=ca")?.ca, "/etc/stud/ca");
+  assert.equal(backend("-b::1,443")?.serverName, "");
+  assert.equal(backend("-b/run/x")?.serverName, "");
+  assert.equal(hitch("--client").backendTls?.verify, false);
+  const ca = ["--client-verify=required", "--client-verify-ca=/x"];
+  assert.equal(hitch("--client", ...ca).backendTls?.ca, "/x");
+  refused(["--client", "--client-verify=required"], /^Setting 'client-verify-ca' is required/, {
+    dialect: "hitch",
+  });
+});
+
+test("client mode refuses what it would not do", () => {
+  for (const name of ["write-ip", "write-proxy", "write-proxy-v2", "proxy-proxy"]) {
+    refused(["--client", `--${name}`], new RegExp(`^--${name} has no use with --client, `));
+  }
+  refused(["--client", "--client-verify-crl=x"], /^--client-verify-crl is not supported with/);
+  const setting = { build: deno };
+  assert.equal(start(["--client"], setting).config.backendTls?.verify, true);
+  refused(["--client", "--client-verify=none"], /without verification cannot be honoured/, setting);
+  refused(["--client", "--client-verify-ca=x"], /^--client-verify-ca cannot be hon/, setting);
+  refused(["--client"], /^--client without verification cannot/, { ...setting, dialect: "hitch" });
+  assert.match(start(["--client"]).warnings.join(), /^--client: the certificates are not used/);
+});
+
+test("what has no effect is said", () => {
+  const words = [
+    "--proxy-tlvs=ssl",
+    "--trusted-proxies=::1",
+    "--pem-dir-glob=*",
+    "--backend-name=a",
+  ];
+  for (const word of words) {
+    assert.match(start([word]).warnings.join(), /^--[a-z-]+ has no effect without --[a-z-]+/);
   }
 });
 
+test("OCSP responses are kept where the dialect says", () => {
+  const directories = ["/var/lib/hitch/"];
+  const directory = (argv: string[], setting: Setting) =>
+    start(argv, setting).config.ocsp.directory;
+  assert.equal(directory([], { dialect: "hitch", directories }), "/var/lib/hitch");
+  assert.equal(directory([], { dialect: "hitch", directories, build: deno }), "");
+  assert.equal(directory(["--ocsp-dir="], { dialect: "hitch", directories }), "");
+  assert.equal(directory(["--client"], { dialect: "hitch", directories }), "");
+  assert.equal(directory([], { directories }), "");
+  refused(["-o/x", "a.pem"], /^--ocsp-dir: "\/x" is not a directory; make it/, { directories });
+  const { warnings } = start(["-o/x"], { dialect: "hitch", directories });
+  assert.match(warnings.join(), /^\{ocsp\} Warning: Unable to stat directory '\/x': /);
+});
+
+test("directories must exist", () => {
+  const setting = { directories: [] };
+  refused(["-r/x", "a.pem"], /^--chroot: "\/x" is not a directory; name one/, setting);
+  refused(["--pem-dir=x"], /^--pem-dir: "\/etc\/stud\/x" is not a directory; name one/, setting);
+});
+
+test("the log of a daemon goes somewhere", () => {
+  assert.equal(config("--daemon").log.syslog, "daemon");
+  assert.equal(config("--daemon", "-lx").log.syslog, "");
+  assert.equal(config("--daemon", "--syslog=off", "-lx").log.syslog, "");
+  assert.match(start(["--daemon"], { dialect: "hitch" }).warnings.join(), /the log goes nowhere/);
+  assert.equal(config("-s", "--syslog-facility=auth").log.syslog, "authpriv");
+  assert.equal(hitch("-s", "--syslog-facility=auth").log.syslog, "auth");
+});
+
+test("options of a later version are refused one by one", () => {
+  const message = "--shared-cache: comes with a later version of stud; leave it out";
+  refused(["-C1", "a"], message);
+  for (const word of ["-Ux,1", "-Px,1", "-Mx"]) {
+    refused([word, "a.pem"], /^--[a-z-]+: comes with a later version of stud; leave it out$/);
+  }
+  assert.equal(parse(["-C0", "a.pem"]).kind, "run");
+});
+
+test("all mistakes are told at once", () => {
+  const problems = problemsOf([
+    "-nx",
+    "--nonsense",
+    "--write-ip",
+    "--write-proxy",
+    "-k0",
+    "--tls=x",
+  ]);
+  assert.equal(problems.length, 6, problems.join("\n"));
+});
+
 test("--help and --version win over wrong values, not over unknown options", () => {
-  assert.equal(parseCommandLine(["-n", "x", "--chroot=/", "-h"], bun).kind, "help");
-  assert.equal(parseCommandLine(["--tls", "--ssl", "-V", "-h"], bun).kind, "version");
-  refused(["--help", "--nonsense"], /is not an option/);
+  assert.equal(parse(["-n", "x", "--config=nowhere", "-h"]).kind, "help");
+  assert.equal(parse(["--tls", "--ssl", "-V", "-h"]).kind, "version");
+  assert.match(problemsOf(["--help", "--nonsense"]).join(), /is not an option/);
 });
 
 test("--default-config shows the values given before it", () => {
-  const command = parseCommandLine(["-n3", "--default-config", "-n", "x"], bun);
+  const command = parse(["-n3", "--default-config", "-n", "x"]);
   assert.ok(command.kind === "default-config");
-  assert.match(command.text, /^workers = "3"$/m);
+  assert.match(command.text, /^workers = 3$/m);
   refused(["-n", "x", "--default-config"], /^--workers: /);
 });

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const source = fileURLToPath(new URL("../../src", import.meta.url));
 
 /** The adapters, and the demo's backend, which is a peer of the proxy and no part of it. */
-const mayUseRuntime = /^(runtime\/(bun|openssl|(node|deno)(\/.*)?)\.ts|demo\/backend\.ts)$/;
+const mayUseRuntime = /^(runtime\/(openssl|(bun|node|deno)(\/.*)?)\.ts|demo\/backend\.ts)$/;
 
 /** Only these built-in modules exist alike in all three runtimes and open no sockets. */
 const allowed = /^node:(child_process|crypto|dns\/promises|fs|os|path|process|stream|util)$/;

@@ -1,10 +1,12 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import {
+  backendHandshakeFailed,
   backendLost,
   backendUnreachable,
   clientLost,
   handshakeFailed,
+  isConnectFailure,
 } from "../../src/connection/failure.ts";
 
 const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
@@ -24,7 +26,8 @@ test("who was lost is to blame, unless it was our own mistake", () => {
   assert.equal(text(clientLost(reset)), "client client-reset");
   assert.equal(text(backendLost(reset)), "backend backend-reset");
   assert.equal(text(handshakeFailed(reset)), "client handshake-failed");
-  for (const classify of [clientLost, backendLost, handshakeFailed]) {
+  assert.equal(text(backendHandshakeFailed(reset)), "backend backend-handshake");
+  for (const classify of [clientLost, backendLost, handshakeFailed, backendHandshakeFailed]) {
     assert.deepEqual(classify(thrown), {
       source: "internal",
       code: "internal-error",
@@ -36,4 +39,15 @@ test("who was lost is to blame, unless it was our own mistake", () => {
 test("plain HTTP is called by its name", () => {
   const failure = { code: "EPROTO", message: "http request" };
   assert.equal(handshakeFailed(failure).cause, "plain HTTP was sent to the TLS port");
+});
+
+test("a failed connect differs from a failed handshake", () => {
+  const of = (code: string) => isConnectFailure({ code, message: "" });
+  for (const code of ["ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "EADDRNOTAVAIL", "ENOENT"]) {
+    assert.equal(of(code), true, code);
+  }
+  const handshake = ["ECONNRESET", "EPIPE", "EPROTO", "CERT_HAS_EXPIRED", "ERR_INTERNAL"];
+  for (const code of [...handshake, "ERR_SSL_WRONG_VERSION_NUMBER", "wrong version number", ""]) {
+    assert.equal(of(code), false, code);
+  }
 });

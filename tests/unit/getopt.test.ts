@@ -1,23 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { UsageError } from "../../src/errors.ts";
 import { getopt } from "../../src/options/getopt.ts";
 
 /** The command line in short: `name=value` for each option, then the positionals. */
 function read(...argv: string[]): string[] {
-  const { given, positionals } = getopt(argv);
+  const { given, positionals, problems } = getopt(argv, "stud");
+  assert.deepEqual(problems, []);
   return [...given.map(({ name, value }) => `${name}=${value}`), ...positionals];
 }
 
 function refused(argv: string[], message: string | RegExp): void {
-  assert.throws(() => getopt(argv), (error) => {
-    assert.ok(error instanceof UsageError);
-    assert.match(error.message, /run stud --help$/);
-    assert.doesNotMatch(error.message, /\n/);
-    if (typeof message === "string") assert.equal(error.message, message);
-    else assert.match(error.message, message);
-    return true;
-  });
+  const { problems } = getopt(argv, "stud");
+  assert.equal(problems.length, 1);
+  assert.match(problems[0]!, /run stud --help$/);
+  if (typeof message === "string") assert.equal(problems[0], message);
+  else assert.match(problems[0]!, message);
 }
 
 test("a value is attached or is the next word", () => {
@@ -48,19 +45,19 @@ test("short options are bundled", () => {
 
 test("an exact name wins over longer ones, a unique prefix is enough", () => {
   assert.deepEqual(read("--tls", "--ssl"), ["tls=on", "ssl=on"]);
-  assert.deepEqual(read("--write-proxy"), ["write-proxy=on"]);
+  assert.deepEqual(read("--write-proxy"), ["write-proxy-v1=on"]);
   assert.deepEqual(read("--ver"), ["version=on"]);
   assert.deepEqual(read("--half=5"), ["half-close-timeout=5"]);
   refused(
     ["--write"],
-    "--write is ambiguous: --write-ip, --write-proxy, --write-proxy-v2; " +
+    "--write is ambiguous: --write-ip, --write-proxy, --write-proxy-v1, --write-proxy-v2; " +
       "write one in full, or run stud --help",
   );
 });
 
 test("flags take a value only after =", () => {
   assert.deepEqual(read("--quiet", "off"), ["quiet=on", "off"]);
-  assert.deepEqual(read("--write-proxy=off"), ["write-proxy=off"]);
+  assert.deepEqual(read("--write-proxy=off"), ["write-proxy-v1=off"]);
   refused(["--help=on"], /^--help takes no value/);
 });
 
@@ -97,5 +94,41 @@ test("an unknown option names the nearest one", () => {
 
 test("a missing argument is an error", () => {
   refused(["-n"], "-n needs an argument N|auto; run stud --help");
-  refused(["--backend"], /^--backend needs an argument HOST,PORT/);
+  refused(["--backend"], /^--backend needs an argument ADDRESS/);
+});
+
+test("every mistake is told, and what is right is read", () => {
+  const { given, problems } = getopt(["--nope", "-q", "-xO", "--help=on", "-n"], "stud");
+  assert.deepEqual(given.map(({ name }) => name), ["quiet", "prefer-server-ciphers"]);
+  assert.deepEqual(problems.map((problem) => problem.split(" ")[0]), [
+    "--nope",
+    "-x",
+    "--help",
+    "-n",
+  ]);
+});
+
+test("the dialects disagree about --write-proxy", () => {
+  assert.equal(getopt(["--write-proxy"], "stud").given[0]!.name, "write-proxy-v1");
+  assert.equal(getopt(["--write-proxy"], "hitch").given[0]!.name, "write-proxy-v2");
+  for (const dialect of ["stud", "hitch"] as const) {
+    const { given } = getopt(["--write-proxy-v1", "--write-proxy-v2"], dialect);
+    assert.deepEqual(given.map(({ name }) => name), ["write-proxy-v1", "write-proxy-v2"]);
+  }
+});
+
+test("options that hitch documents but does not register are options", () => {
+  const words = ["--backend-refresh=1", "--backendrefresh=1", "-R1", "--backendr=1"];
+  const { given } = getopt([...words, "--ssl-engine=x", "-ex", "--session-cache=1"], "hitch");
+  assert.deepEqual(
+    new Set(given.map(({ name }) => name)),
+    new Set(["backend-refresh", "ssl-engine", "shared-cache"]),
+  );
+});
+
+test("hitch's words come first in its dialect", () => {
+  assert.deepEqual(getopt(["--wrokers=2"], "hitch").problems, [
+    "Invalid command line parameters. Run hitch --help for instructions. " +
+    "--wrokers is not an option; did you mean --workers?",
+  ]);
 });

@@ -1,75 +1,103 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { parseCommandLine } from "../../src/options/command_line.ts";
-import { defaultConfig, helpText, optionTable } from "../../src/options/help.ts";
-import { defaultSettings, rows } from "../../src/options/table.ts";
+import { manPage } from "../../scripts/man_page.ts";
+import { defaultConfig } from "../../src/options/default_config.ts";
+import { helpText, optionTable } from "../../src/options/help.ts";
+import { defaultSettings, isIn, namesIn, namesOf, rows } from "../../src/options/table.ts";
+import { deno, node, parse, start } from "../support/parse.ts";
 
-const build = {
-  name: "bun",
-  capabilities: {
-    backendSource: true,
-    adoptSockets: true,
-    protocols: ["TLSv1.2", "TLSv1.3"],
-    chooseProtocols: true,
-    ciphers: true,
-    preferServerCiphers: true,
-    tlsFacts: true,
-    remembersNames: false,
-  },
-} as const;
-
-/** The assignments in a configuration file as words of a command line. */
-function words(config: string): string[] {
-  return [...config.matchAll(/^([a-z0-9-]+) = "(.*)"$/gm)].map(([, key, value]) =>
-    `--${key}=${value}`
-  );
-}
-
-function configOf(argv: string[]): string {
-  const command = parseCommandLine([...argv, "--default-config"], build);
-  assert.ok(command.kind === "default-config");
-  return command.text;
-}
+const dialects = ["stud", "hitch"] as const;
 
 test("no short letter is used twice", () => {
   const letters = rows.flatMap(([, option]) => option.short ?? []);
   assert.deepEqual(letters, [...new Set(letters)]);
 });
 
+test("no name means two options", () => {
+  for (const dialect of dialects) {
+    const names = rows.flatMap(([name]) => namesOf(name, dialect));
+    assert.deepEqual(names, [...new Set(names)]);
+  }
+});
+
+test("both dialects know the same names on the command line", () => {
+  const [stud, hitch] = dialects.map((dialect) => [...namesIn("line", dialect).keys()].sort());
+  assert.deepEqual(stud, hitch);
+});
+
 test("help shows every option in 80 columns", () => {
-  const help = helpText();
-  for (const [name] of rows) assert.match(help, new RegExp(`--${name}\\b`));
-  for (const line of help.split("\n")) assert.ok(line.length <= 80, line);
-  assert.match(help, /^ {2}-n, --workers N\|auto {2,}Worker processes/m);
-  assert.match(help, /Default: \[\*\]:8443\./);
+  for (const dialect of dialects) {
+    const help = helpText(dialect);
+    for (const [name, option] of rows) {
+      if (!isIn(option, "line")) continue;
+      const [shown] = namesOf(name, dialect);
+      assert.match(help, new RegExp(`--${shown}[, .\n]`), name);
+    }
+    for (const line of help.split("\n")) assert.ok(line.length <= 80, line);
+  }
+  assert.match(helpText("stud"), /^ {2}-n, --workers N\|auto {2,}Worker processes/m);
+  assert.match(helpText("stud"), /^ {6}--write-proxy {2,}.* version 1/m);
+  assert.match(helpText("hitch"), /^Usage: hitch /);
 });
 
 test("a configuration file has each setting once, after its help", () => {
-  const config = defaultConfig(defaultSettings());
-  const keys = [...config.matchAll(/^(?:# )?([a-z0-9-]+) = "/gm)].map(([, key]) => key);
-  const settings = rows.filter(([, option]) => option.parse).map(([name]) => name);
-  assert.deepEqual(keys, settings);
-  assert.match(config, /^# Where the decrypted bytes go\.\nbackend = "\[127\.0\.0\.1\]:8000"$/m);
-  assert.match(config, /^# tls-protos = ""$/m);
-  for (const line of config.split("\n")) assert.match(line, /^(# .+|[a-z0-9-]+ = "[^"]*")?$/);
+  for (const dialect of dialects) {
+    const config = defaultConfig(defaultSettings(dialect), dialect);
+    const keys = [...config.matchAll(/^(?:# )?([a-z0-9-]+) = /gm)].map(([, key]) => key);
+    const settings = rows
+      .filter(([, option]) => isIn(option, "file") && !option.later)
+      .map(([name]) => namesOf(name, dialect)[0]);
+    assert.deepEqual(keys, settings);
+    assert.match(config, /^# .*\.\nworkers = "?auto"?$/m);
+    assert.match(config, /^# tls-protos = TLSv1\.2 TLSv1\.3$/m);
+  }
+});
+
+test("the default configuration file says what no file says, key by key", () => {
+  for (const dialect of dialects) {
+    for (const build of [node, deno]) {
+      const command = parse(["--default-config"], { dialect, build });
+      assert.ok(command.kind === "default-config");
+      const without = start([], { dialect, build });
+      const lines = command.text.split("\n").filter((line) => /^[a-z]/.test(line));
+      assert.ok(lines.length > 40);
+      for (const text of [command.text, ...lines]) {
+        const setting = { dialect, build, files: { F: text } };
+        assert.deepEqual(start(["--config", "F"], setting), without, text);
+      }
+    }
+  }
 });
 
 test("a configuration file says what the command line said", () => {
   const lines = [
-    [],
-    ["-q", "--ssl", "--write-ip", "-b", "::1,80"],
-    ["--tls-protos=TLSv1.3", "-L2", "-n7", "--write-proxy-v2"],
+    ["-q", "--ssl", "--write-ip", "-b[::1]:80"],
+    ["--tls-protos=TLSv1.3", "-L2", "-n7", "--write-proxy-v2", "--alpn-protos=h2, http/1.1"],
+    ["-f", "[a]:1", "-f", "[b]:2+/b.pem", "--ocsp-resp-tmo=0.5", "--pem-file=/x.pem"],
+    ["--accept-proxy", "--trusted-proxies=10.0.0.0/8 ::1", "-f/run/x", "-b@y", "--user=u v"],
+    ["--client", "--client-verify=required", "--client-verify-ca=/ca", "--backend-name=x.test"],
   ];
-  for (const argv of lines) {
-    const again = words(configOf(argv));
-    assert.deepEqual(
-      parseCommandLine([...again, "a.pem"], build),
-      parseCommandLine([...argv, "a.pem"], build),
-    );
+  for (const dialect of dialects) {
+    for (const argv of lines) {
+      const command = parse([...argv, "--default-config"], { dialect });
+      assert.ok(command.kind === "default-config");
+      assert.deepEqual(
+        start(["--config", "F"], { dialect, files: { F: command.text } }).config,
+        start(argv, { dialect }).config,
+      );
+    }
   }
-  assert.match(configOf(["--ssl"]), /^tls = "off"$/m);
-  assert.match(configOf(["-q"]), /^quiet = "on"$/m);
+});
+
+test("frontend blocks are written as blocks", () => {
+  const text = `frontend = { host = "a" port = "1" tls-protos = TLSv1.2 match-global-certs = on
+    pem-file = "/a.pem" pem-file = { cert = "/b.crt" private-key = "/b.key" } }`;
+  const setting = { files: { F: text } };
+  const command = parse(["--config", "F", "--default-config"], setting);
+  assert.ok(command.kind === "default-config");
+  const again = start(["--config", "F"], { files: { F: command.text } });
+  assert.deepEqual(again.config, start(["--config", "F"], setting).config);
 });
 
 test("the README holds the table of options", () => {
@@ -80,4 +108,14 @@ test("the README holds the table of options", () => {
 
 test("a pipe in an argument does not split the table", () => {
   assert.match(optionTable(), /^\| `-n, --workers N\\\|auto` \| `auto` \| Worker/m);
+});
+
+test("the manual page is up to date and names every option", () => {
+  const page = readFileSync(new URL("../../stud.8", import.meta.url), "utf8");
+  assert.equal(page, manPage(), "refresh it with: node scripts/man.ts");
+  const plain = page.replaceAll("\\-", "-");
+  for (const [name, option] of rows) {
+    const shown = isIn(option, "line") ? `--${namesOf(name, "stud")[0]}` : `"${name} = "`;
+    assert.ok(plain.includes(shown), name);
+  }
 });

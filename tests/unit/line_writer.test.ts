@@ -67,3 +67,16 @@ test("what does not fit the bounded queue is counted, and told when there is roo
     assert.deepEqual(told, [3000 - received]);
     assert.ok(received > 1000, `${received} lines fit the pipe and the queue`);
   }));
+
+test("lines that a full disk refuses are given up at once, and are never told into it", async () => {
+  const fd = openSync("/dev/full", constants.O_WRONLY);
+  const writer = new LineWriter(fd);
+  const told: number[] = [];
+  writer.onDropped = (lines) => told.push(lines);
+  const start = performance.now();
+  for (let i = 0; i < 3; i++) writer.write("lost");
+  await writer.flush();
+  assert.ok(performance.now() - start < 400, "nothing waits");
+  assert.deepEqual(told, []);
+  closeSync(fd);
+});

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import process from "node:process";
-import { type Connection, Connections } from "../../src/connection/connection.ts";
-import type { IpEndpoint, Stream } from "../../src/runtime/types.ts";
+import { Connections } from "../../src/connection/connections.ts";
+import type { IpEndpoint, Stream, StreamOwner } from "../../src/runtime/types.ts";
 
 const somewhere: IpEndpoint = { family: 4, address: "192.0.2.1", port: 1 };
 
@@ -18,10 +18,11 @@ function sink(): Stream {
   return stream as Stream;
 }
 
-function established(): { connection: Connection; client: Stream; backend: Stream } {
+function established(): { connection: StreamOwner; client: Stream; backend: Stream } {
   const backend = sink();
   const settings = {
-    ...{ backend: somewhere, backendSources: [], prefix: "none" as const },
+    ...{ backend: somewhere, backendSources: [], prefix: "none" as const, proxyTlvs: [] },
+    acceptProxy: { mode: "none" as const, trusted: [] },
     ...{ handshakeTimeout: 1, backendConnectTimeout: 1, halfCloseTimeout: 1 },
   };
   const events = { established() {}, failed() {}, over() {} };

@@ -3,59 +3,54 @@
  * file. Peers are node:net and node:tls in the same process, `openssl s_client`, and bare sockets
  * of the C library where a peer must do nothing at all.
  */
-import { after, test } from "node:test";
+import { test } from "node:test";
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import * as net from "node:net";
-import * as tls from "node:tls";
-import { generate } from "selfsigned";
 import * as runtime from "#runtime";
 import {
   AF_INET,
   cInt,
-  readSockaddr,
-  setOption,
   SO_LINGER,
-  SO_REUSEPORT,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   sockaddr,
-  SOCKADDR_SIZE,
   SOL_SOCKET,
 } from "../../src/platform.ts";
 import { EARLY_BYTES } from "../../src/runtime/types.ts";
-import type {
-  Certificate,
-  Failure,
-  IpEndpoint,
-  Libc,
-  Listener,
-  ListenOptions,
-  Runtime,
-  Stream,
-  StreamOwner,
-  TlsSettings,
-} from "../../src/runtime/types.ts";
+import type { Failure, IpEndpoint, Libc, Runtime } from "../../src/runtime/types.ts";
+import {
+  bareSocket,
+  boundPort,
+  collect,
+  digest,
+  echoServer,
+  endpointOf,
+  freePort,
+  ip,
+  listen,
+  loopback,
+  pause,
+  Recorder,
+  recorders,
+  relayTo,
+  sClient,
+  server,
+  settingsWith,
+  subject,
+  text,
+  tlsClient,
+  until,
+} from "../support/adapter.ts";
 
 const { name, capabilities, connect, createTlsContext }: Runtime = runtime;
 const libc: Libc = runtime.libc;
 const limit = { timeout: 60_000 };
 const KiB = 1024;
 const MiB = 1024 * KiB;
-
-const certificates: readonly Certificate[] = await Promise.all(["a.test", "b.test"].map(create));
-const recorders: Recorder[] = [];
-const servers: net.Server[] = [];
-const children: ChildProcess[] = [];
-
-after(() => {
-  for (const server of servers) server.close();
-  for (const child of children) child.kill("SIGKILL");
-});
 
 test("tells its name, versions and command", () => {
   assert.match(name, /^(bun|deno|node)$/);
@@ -125,8 +120,9 @@ test("tells both ends of a backend stream", limit, async () => {
   owner.take(connect(endpointOf(backend), owner));
   await until(() => owner.opens === 1, "opened");
   assert.deepEqual(owner.stream.remote, endpointOf(backend));
-  assert.equal(owner.stream.local.address, "127.0.0.1");
-  assert.notEqual(owner.stream.local.port, 0);
+  const local = ip(owner.stream.local);
+  assert.equal(local.address, "127.0.0.1");
+  assert.notEqual(local.port, 0);
   assert.deepEqual(owner.stream.tls(), {});
   owner.stream.reset();
   await until(() => owner.closes === 1, "closed");
@@ -139,7 +135,7 @@ test("connects from the source it is given", limit, async () => {
   const source: IpEndpoint = { family: 4, address: "127.0.0.9", port: 0 };
   owner.take(connect(endpointOf(backend), owner, source));
   await until(() => owner.opens === 1, "opened");
-  assert.equal(owner.stream.local.address, "127.0.0.9");
+  assert.equal(ip(owner.stream.local).address, "127.0.0.9");
   owner.stream.reset();
   await until(() => owner.closes === 1, "closed");
 });
@@ -504,7 +500,7 @@ test("the certificate follows SNI", limit, async () => {
   const asked: string[] = [];
   const { port, stop } = listen({
     settings: {
-      certificates,
+      choice: true,
       select(serverName) {
         asked.push(serverName);
         return serverName.toLowerCase() === "b.test" ? 1 : 0;
@@ -545,7 +541,10 @@ test("offers only the chosen versions and ciphers", limit, async () => {
   });
   sClient(port, "-noservername");
   await until(() => owner.opens === 1, "opened");
-  assert.deepEqual(owner.stream.tls(), { version: "TLSv1.2", cipher });
+  const facts = owner.stream.tls();
+  assert.equal(facts.serverName, undefined);
+  assert.equal(facts.version, "TLSv1.2");
+  assert.equal(facts.cipher, cipher);
   owner.stream.reset();
   await stop();
 });
@@ -647,7 +646,8 @@ test("listening on what is not a socket throws an errno", () => {
   const endpoint = loopback(boundPort(taken));
   const on = capabilities.adoptSockets ? { fd: 9999, endpoint } : { endpoint, socketOptions: [] };
   assert.throws(
-    () => runtime.listen({ on, backlog: 10, tls: tlsContext, accepted, failed }),
+    () =>
+      runtime.listen({ on, backlog: 10, tls: tlsContext, headerFirst: false, accepted, failed }),
     { code: capabilities.adoptSockets ? /^(EBADF|EINVAL)$/ : "EADDRINUSE" },
   );
   libc.close(taken);
@@ -657,163 +657,6 @@ test("every stream closed once and kept the order of events", limit, async () =>
   await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
   assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
 });
-
-/** An owner that keeps count, and notes events which come out of order. */
-class Recorder implements StreamOwner {
-  readonly violations: string[] = [];
-  opens = 0;
-  bytes = 0;
-  writables = 0;
-  ends = 0;
-  closes = 0;
-  failure: Failure | undefined;
-  #stream: Stream | undefined;
-  readonly #hooks: Partial<StreamOwner>;
-
-  constructor(hooks: Partial<StreamOwner> = {}) {
-    this.#hooks = hooks;
-    recorders.push(this);
-  }
-
-  get isTaken(): boolean {
-    return this.#stream !== undefined;
-  }
-
-  get stream(): Stream {
-    assert.ok(this.#stream, "no stream yet");
-    return this.#stream;
-  }
-
-  take(stream: Stream): this {
-    this.#stream = stream;
-    return this;
-  }
-
-  opened(stream: Stream): void {
-    this.#expect("opened", this.opens === 0 && this.closes === 0);
-    this.opens++;
-    this.#hooks.opened?.(stream);
-  }
-
-  received(stream: Stream, bytes: Uint8Array): void {
-    this.#expect("received", this.opens === 1 && this.ends === 0 && this.closes === 0);
-    this.bytes += bytes.length;
-    this.#hooks.received?.(stream, bytes);
-  }
-
-  writable(stream: Stream): void {
-    this.#expect("writable", this.opens === 1 && this.closes === 0);
-    this.writables++;
-    this.#hooks.writable?.(stream);
-  }
-
-  ended(stream: Stream): void {
-    this.#expect("ended", this.opens === 1 && this.ends === 0 && this.closes === 0);
-    this.ends++;
-    this.#hooks.ended?.(stream);
-  }
-
-  closed(stream: Stream, failure: Failure | undefined): void {
-    this.#expect("closed", this.isTaken && this.closes === 0 && stream === this.#stream);
-    this.closes++;
-    this.failure = failure;
-    this.#hooks.closed?.(stream, failure);
-  }
-
-  /** Lets a test change what happens from now on. */
-  on(hooks: Partial<StreamOwner>): void {
-    Object.assign(this.#hooks, hooks);
-  }
-
-  #expect(event: string, isInOrder: boolean): void {
-    if (!isInOrder) this.violations.push(`${event} out of order`);
-  }
-}
-
-/** Ends a stream when its peer did. */
-const answering: Partial<StreamOwner> = { ended: (stream) => stream.finish() };
-
-/** Moves bytes between an accepted stream and a backend, as the core does. */
-function relayTo(backend: IpEndpoint): (client: Stream) => Recorder {
-  return (client) => {
-    const backendOwner = new Recorder({
-      received(_, bytes) {
-        if (!client.write(bytes)) backendOwner.stream.pause();
-      },
-      writable: () => client.resume(),
-      ended: () => client.finish(),
-    });
-    const clientOwner = new Recorder({
-      opened: () => void backendOwner.take(connect(backend, backendOwner)),
-      received(_, bytes) {
-        if (!backendOwner.stream.write(bytes)) client.pause();
-      },
-      writable: () => backendOwner.stream.resume(),
-      ended: () => backendOwner.stream.finish(),
-    });
-    return clientOwner.take(client);
-  };
-}
-
-interface Listening {
-  readonly port: number;
-  readonly listener: Listener;
-  /** The owners that were made here, when the test brought none. */
-  readonly owners: readonly Recorder[];
-  /** Closes the listener and waits until all accepted streams are closed. */
-  stop(): Promise<void>;
-}
-
-function listen(
-  { accepted, settings }: {
-    accepted?: (stream: Stream) => Recorder;
-    settings?: Partial<TlsSettings>;
-  },
-): Listening {
-  const owners: Recorder[] = [];
-  const taken: Recorder[] = [];
-  let fd = -1;
-  let port: number;
-  if (capabilities.adoptSockets) {
-    fd = bareSocket(SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
-    port = boundPort(fd);
-  } else {
-    port = freePort();
-  }
-  const endpoint = loopback(port);
-  const options: ListenOptions = {
-    on: capabilities.adoptSockets ? { fd, endpoint } : { endpoint, socketOptions: [] },
-    backlog: 50,
-    tls: createTlsContext(settingsWith(settings ?? {})),
-    accepted(stream) {
-      if (accepted) taken.push(accepted(stream));
-      else taken.push(owners[owners.push(new Recorder(answering).take(stream)) - 1]!);
-      return taken.at(-1)!;
-    },
-    failed: (failure) => assert.fail(failure.message),
-  };
-  const listener = runtime.listen(options);
-  return {
-    port,
-    listener,
-    owners,
-    async stop() {
-      listener.close();
-      await until(() => taken.every((owner) => owner.closes === 1), "all streams closed");
-    },
-  };
-}
-
-function settingsWith(settings: Partial<TlsSettings>): TlsSettings {
-  return {
-    certificates: certificates.slice(0, 1),
-    select: () => 0,
-    protocols: ["TLSv1.2", "TLSv1.3"],
-    ciphers: "",
-    preferServerCiphers: true,
-    ...settings,
-  };
-}
 
 /** A peer sends 16 MiB, the owner pauses at the first chunk and resumes when the test has looked. */
 async function pausesInMidStream(owner: Recorder, peer: net.Socket): Promise<void> {
@@ -874,111 +717,6 @@ async function fill(owner: Recorder): Promise<{ digest: string }> {
   assert.fail("64 MiB were taken for a peer that does not read");
 }
 
-async function create(name: string): Promise<Certificate> {
-  const { cert, private: key } = await generate([{ name: "commonName", value: name }], {
-    keyType: "ec",
-    curve: "P-256",
-    algorithm: "sha256",
-    extensions: [{ name: "subjectAltName", altNames: [{ type: 2, value: name }] }],
-  });
-  return { chain: cert, key };
-}
-
-async function tlsClient(port: number): Promise<tls.TLSSocket> {
-  const client = tls.connect({
-    host: "127.0.0.1",
-    port,
-    servername: "a.test",
-    rejectUnauthorized: false,
-    allowHalfOpen: true,
-  } as tls.ConnectionOptions);
-  await once(client, "secureConnect");
-  client.on("error", () => {});
-  return client;
-}
-
-/** `openssl s_client` whose stdin stays open. */
-function sClient(port: number, ...options: string[]): ChildProcess {
-  const child = spawn("openssl", [
-    "s_client",
-    "-connect",
-    `127.0.0.1:${port}`,
-    "-quiet",
-    ...options,
-  ], {
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  children.push(child);
-  return child;
-}
-
-async function subject(port: number, ...options: string[]): Promise<string> {
-  const child = spawn("openssl", ["s_client", "-connect", `127.0.0.1:${port}`, ...options], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  children.push(child);
-  return /^subject=.*$/m.exec(await collect(child.stdout))?.[0] ?? "";
-}
-
-async function server(accepted: (peer: net.Socket) => void): Promise<net.Server> {
-  const made = net.createServer({ allowHalfOpen: true }, (peer) => {
-    peer.on("error", () => {});
-    accepted(peer);
-  });
-  servers.push(made);
-  made.listen(0, "127.0.0.1");
-  await once(made, "listening");
-  return made;
-}
-
-function echoServer(): Promise<net.Server> {
-  return server((peer) => {
-    peer.on("data", (bytes) => {
-      if (peer.write(bytes)) return;
-      peer.pause();
-      peer.once("drain", () => peer.resume());
-    });
-    peer.on("end", () => peer.end());
-  });
-}
-
-async function collect(readable: NodeJS.ReadableStream): Promise<string> {
-  let all = "";
-  readable.on("data", (bytes: Uint8Array) => all += new TextDecoder().decode(bytes));
-  await once(readable, "end");
-  return all;
-}
-
-async function digest(readable: NodeJS.ReadableStream): Promise<string> {
-  const hash = createHash("sha256");
-  readable.on("data", (bytes: Uint8Array) => hash.update(bytes));
-  await once(readable, "end");
-  return hash.digest("hex");
-}
-
-/** A TCP socket bound to a free port of 127.0.0.1, not yet listening. */
-function bareSocket(type: number): number {
-  const fd = libc.socket(AF_INET, type, 0);
-  assert.ok(fd >= 0);
-  assert.ok(setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 }));
-  const address = sockaddr(loopback(0));
-  assert.equal(libc.bind(fd, address, address.length), 0);
-  return fd;
-}
-
-function boundPort(fd: number): number {
-  const address = new Uint8Array(SOCKADDR_SIZE);
-  assert.equal(libc.getsockname(fd, address, cInt(SOCKADDR_SIZE)), 0);
-  return readSockaddr(address)!.port;
-}
-
-function freePort(): number {
-  const fd = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
-  const port = boundPort(fd);
-  libc.close(fd);
-  return port;
-}
-
 /** A client that connects and then does nothing. */
 function bareClient(port: number): number {
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -987,30 +725,6 @@ function bareClient(port: number): number {
   return fd;
 }
 
-function loopback(port: number): IpEndpoint {
-  return { family: 4, address: "127.0.0.1", port };
-}
-
-function endpointOf(listening: net.Server): IpEndpoint {
-  return loopback((listening.address() as net.AddressInfo).port);
-}
-
 function descriptors(): number {
   return readdirSync("/proc/self/fd").length;
-}
-
-function text(value: string): Uint8Array {
-  return new TextEncoder().encode(value);
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-async function until(condition: () => unknown, what: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!await condition()) {
-    assert.ok(Date.now() < deadline, `waited in vain: ${what}`);
-    await pause(5);
-  }
 }

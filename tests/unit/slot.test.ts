@@ -34,7 +34,7 @@ class FakeWorker implements SlotWorker {
 function filledSlot() {
   const clock = new HandClock();
   const workers: FakeWorker[] = [];
-  const delays: number[] = [];
+  const delays: (number | undefined)[] = [];
   const failures: string[] = [];
   let isRefused = false;
   const slot = new Slot(1, { type: "start" } as StartOrder, {

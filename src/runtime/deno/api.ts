@@ -8,16 +8,22 @@ interface DenoApi {
   readonly build: { readonly standalone: boolean };
   readonly mainModule: string;
   execPath(): string;
-  connect(options: { hostname: string; port: number; signal: AbortSignal }): Promise<Conn>;
-  listenTls(options: {
+  connect(
+    options:
+      | { hostname: string; port: number; signal: AbortSignal }
+      | { transport: "unix"; path: string },
+  ): Promise<Conn>;
+  /** Takes over the connection; `hostname` is for SNI and verification alone. */
+  startTls(conn: Conn, options: {
     hostname: string;
-    port: number;
-    reusePort?: boolean;
-    tcpBacklog?: number;
-    cert?: string;
-    key?: string;
-    [sniResolver]?: (serverName: string) => Promise<{ cert: string; key: string }>;
-  }): TlsListener;
+    /** PEM; trusted beside the runtime's own. */
+    caCerts: readonly string[];
+    alpnProtocols: readonly string[];
+  }): Promise<TlsConn>;
+  listen(options: ListenAt): DenoListener<Conn>;
+  listenTls(
+    options: ListenAt & { readonly alpnProtocols?: readonly string[] } & TlsIdentity,
+  ): DenoListener<TlsConn>;
   dlopen(
     path: string,
     symbols: Record<string, { parameters: readonly CType[]; result: "i32" | "pointer" }>,
@@ -25,12 +31,30 @@ interface DenoApi {
   readonly UnsafePointerView: new (pointer: unknown) => { getInt32(): number };
 }
 
+interface ListenAt {
+  readonly hostname: string;
+  readonly port: number;
+  readonly reusePort?: boolean;
+  readonly tcpBacklog?: number;
+}
+
+/** PEM, one certificate with its chain. */
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export type TlsIdentity =
+  | KeyPair
+  | { readonly [sniResolver]: (serverName: string) => KeyPair };
+
 export interface NetAddr {
   readonly hostname: string;
   readonly port: number;
 }
 
 export interface Conn {
+  /** Of TCP only. */
   readonly localAddr: NetAddr;
   readonly remoteAddr: NetAddr;
   /** Resolves with null at the peer's FIN or close_notify. */
@@ -38,17 +62,19 @@ export interface Conn {
   /** Resolves with how many bytes were taken: often fewer than given. */
   write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
-  close(): void;
+  /** Closes; once more, or after `startTls` took the connection, it does nothing. */
+  [Symbol.dispose](): void;
+  /** Of TCP only. */
   setNoDelay(on: boolean): void;
 }
 
 export interface TlsConn extends Conn {
-  handshake(): Promise<unknown>;
+  handshake(): Promise<{ readonly alpnProtocol: string | null }>;
 }
 
-export interface TlsListener {
+export interface DenoListener<T extends Conn> {
   readonly addr: NetAddr;
-  accept(): Promise<TlsConn>;
+  accept(): Promise<T>;
   close(): void;
 }
 
@@ -70,6 +96,7 @@ const core = (Deno as unknown as Record<symbol, { readonly core?: Core } | undef
 
 interface Core {
   readonly internalRidSymbol: symbol;
+  readonly internalFdSymbol: symbol;
   read(resource: number, into: Uint8Array): Promise<number>;
   write(resource: number, bytes: Uint8Array): Promise<number>;
 }
@@ -86,6 +113,11 @@ export const writeFrom: (conn: Conn, bytes: Uint8Array) => Promise<number> = cor
 
 function resourceOf(conn: Conn): number {
   return (conn as unknown as Record<symbol, number>)[core!.internalRidSymbol]!;
+}
+
+/** The descriptor of an accepted plain connection; Deno does not tell any other. */
+export function descriptorOf(conn: Conn): number | undefined {
+  return core && (conn as unknown as Record<symbol, number | undefined>)[core.internalFdSymbol];
 }
 
 export const libc: Libc = openLibc();

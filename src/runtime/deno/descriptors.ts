@@ -3,14 +3,14 @@
  * no way to do.
  */
 import { ipBytes, ipText } from "../../ip.ts";
-import { cInt, readSockaddr, SOCKADDR_SIZE } from "../../platform.ts";
-import type { IpEndpoint, Libc } from "../types.ts";
-import { dlopen, libc } from "./api.ts";
+import { readSockaddr, SHUT_RDWR, SOCKADDR_SIZE } from "../../platform.ts";
+import type { Endpoint, IpEndpoint, Libc } from "../types.ts";
+import { libc } from "./api.ts";
 
 /** A connected socket whose descriptor may be asked for. */
 export interface Hidden {
-  readonly remote: IpEndpoint;
-  readonly local: IpEndpoint;
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
   /** Where {@link descriptors} found it, or -1. */
   fd: number;
 }
@@ -18,7 +18,7 @@ export interface Hidden {
 /**
  * Finds the descriptors which Deno hides, by asking the kernel for the two ends of every small
  * number. Each search remembers all streams it meets, so that many resets do not cost many times
- * all descriptors.
+ * all descriptors. Unix sockets have no two ends to tell them by; theirs is known from the start.
  */
 export const descriptors = {
   byPorts: new Map<number, Hidden>(),
@@ -27,15 +27,18 @@ export const descriptors = {
   streams: 0,
   mostStreams: 0,
 
-  add(stream: Hidden): void {
-    this.byPorts.set(portKey(stream.local.port, stream.remote.port), stream);
+  /** `fd` where it is known. */
+  add(stream: Hidden, fd: number | undefined): void {
+    const key = keyOf(stream.local, stream.remote);
+    if (key !== undefined) this.byPorts.set(key, stream);
+    if (fd !== undefined) this.assign(stream, fd);
     this.mostStreams = Math.max(this.mostStreams, ++this.streams);
   },
 
   remove(stream: Hidden): void {
-    const key = portKey(stream.local.port, stream.remote.port);
+    const key = keyOf(stream.local, stream.remote);
     // Clients of different addresses can have the same port.
-    if (this.byPorts.get(key) === stream) this.byPorts.delete(key);
+    if (key !== undefined && this.byPorts.get(key) === stream) this.byPorts.delete(key);
     if (stream.fd !== -1) this.byFd[stream.fd] = undefined;
     this.streams--;
   },
@@ -63,13 +66,16 @@ export const descriptors = {
       const fd = (first + i) % end;
       if (this.byFd[fd]) continue;
       const socket = socketAt(fd);
-      if (!socket?.peer) continue;
-      const known = this.byPorts.get(portKey(socket.own.port, socket.peer.port));
-      const stream = isSocketOf(wanted, socket) ? wanted : known;
-      if (!stream || !isSocketOf(stream, socket)) continue;
-      stream.fd = fd;
-      this.byFd[fd] = stream;
+      const key = socket?.peer && keyOf(socket.own, socket.peer);
+      if (key === undefined) continue;
+      const stream = isSocketOf(wanted, socket) ? wanted : this.byPorts.get(key);
+      if (stream && isSocketOf(stream, socket)) this.assign(stream, fd);
     }
+  },
+
+  assign(stream: Hidden, fd: number): void {
+    stream.fd = fd;
+    this.byFd[fd] = stream;
   },
 
   /** Throws when there is none, which would be a mistake of ours. */
@@ -81,6 +87,18 @@ export const descriptors = {
       return fd;
     }
     throw new Error(`no descriptor listens on ${on.address} port ${on.port}`);
+  },
+
+  /** The number that the kernel gives to the next descriptor, or -1 when none is left. */
+  lowestFree(): number {
+    const fd = libc.dup(0);
+    if (fd !== -1) libc.close(fd);
+    return fd;
+  },
+
+  /** Whether there is a connected Unix socket behind the number. */
+  isUnixSocket(fd: number): boolean {
+    return socketAt(fd)?.peer?.family === "unix";
   },
 };
 
@@ -94,51 +112,51 @@ const HIGHEST_LISTENER = 4096;
  */
 export function cut(fd: number): void {
   // To connect to AF_UNSPEC is Linux' way to disconnect TCP. With SO_LINGER and shutdown FIN
-  // would go first, and the peer could take the cut for an orderly end.
-  libc.connect(fd, unspecified, unspecified.length);
-}
-
-const { send: sendCall } = dlopen({ send: ["i32", "buffer", "u64", "i32"] }, "i32");
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-
-/** How many bytes the kernel took at once; -1 after an error, mostly for want of room. */
-export function send(fd: number, bytes: Uint8Array): number {
-  return sendCall!(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL) as number;
+  // would go first, and the peer could take the cut for an orderly end. Unix sockets know no RST.
+  if (libc.connect(fd, unspecified, unspecified.length) !== 0) libc.shutdown(fd, SHUT_RDWR);
 }
 
 /** A `sockaddr` of the family AF_UNSPEC, which is 0. */
 const unspecified = new Uint8Array(16);
 const addressBuffer = new Uint8Array(SOCKADDR_SIZE);
+/** A C int, in and out. */
+const nameLength = new Int32Array(1);
+const nameLengthBytes = new Uint8Array(nameLength.buffer);
 
 interface Socket {
-  readonly own: IpEndpoint;
+  readonly own: Endpoint;
   /** Absent while it is not connected. */
-  readonly peer: IpEndpoint | undefined;
+  readonly peer: Endpoint | undefined;
 }
 
-/** The IP socket behind a descriptor. */
+/** The socket behind a descriptor. */
 function socketAt(fd: number): Socket | undefined {
   const own = nameBy(libc.getsockname, fd);
   return own && { own, peer: nameBy(libc.getpeername, fd) };
 }
 
-function nameBy(call: Libc["getsockname"], fd: number): IpEndpoint | undefined {
-  if (call(fd, addressBuffer, cInt(SOCKADDR_SIZE)) !== 0) return undefined;
-  return readSockaddr(addressBuffer);
+function nameBy(call: Libc["getsockname"], fd: number): Endpoint | undefined {
+  nameLength[0] = SOCKADDR_SIZE;
+  if (call(fd, addressBuffer, nameLengthBytes) !== 0) return undefined;
+  // A Unix socket's name ends where the kernel says; what follows is from an earlier call.
+  return readSockaddr(addressBuffer.subarray(0, Math.min(nameLength[0], SOCKADDR_SIZE)));
 }
 
 function isSocketOf(stream: Hidden, socket: Socket | undefined): boolean {
-  return socket?.peer !== undefined && sameEndpoint(socket.peer, stream.remote) &&
-    sameEndpoint(socket.own, stream.local);
+  if (!socket?.peer) return false;
+  // The server's own name for its socket may be another path than the one that led there.
+  if (stream.remote.family === "unix") return socket.peer.family === "unix";
+  return sameEndpoint(socket.peer, stream.remote) && sameEndpoint(socket.own, stream.local);
 }
 
-function sameEndpoint(canonical: IpEndpoint, other: IpEndpoint): boolean {
+function sameEndpoint(canonical: Endpoint, other: Endpoint): boolean {
+  if (canonical.family === "unix" || other.family === "unix") return false;
   return canonical.port === other.port && canonical.family === other.family &&
     canonical.address === ipText(ipBytes(other.address));
 }
 
 /** One number for two ports. */
-function portKey(local: number, remote: number): number {
-  return local * 65_536 + remote;
+function keyOf(local: Endpoint, remote: Endpoint): number | undefined {
+  if (local.family === "unix" || remote.family === "unix") return undefined;
+  return local.port * 65_536 + remote.port;
 }

@@ -11,19 +11,26 @@ export const handles: Handles | undefined = findHandles();
 interface Handles {
   readonly TCP: new (type: number) => TcpHandle;
   readonly TCPConnectWrap: new () => Request;
+  readonly Pipe: new (type: number) => PipeHandle;
+  readonly PipeConnectWrap: new () => Request;
   readonly ShutdownWrap: new () => Request;
-  /** Of TCP. */
+  /** Of TCP and Pipe alike. */
   readonly SOCKET: number;
   readonly SERVER: number;
-  /** TLS as a server on top of `tcp`, whose bytes no longer reach JavaScript. */
-  wrap(tcp: TcpHandle, context: NativeContext, isServer: true, isWriting: false): TlsHandle;
+  /** TLS on top of `socket`, whose bytes no longer reach JavaScript. */
+  wrap(
+    socket: SocketHandle,
+    context: NativeContext,
+    isServer: boolean,
+    isWriting: false,
+  ): TlsHandle;
   /** Results of the last call or callback, at these indices. */
   readonly streamBaseState: Int32Array;
   readonly kReadBytesOrError: number;
   readonly kLastWriteErr: number;
 }
 
-/** What both have in common. Calls answer 0 or a negative errno where nothing else is said. */
+/** What all have in common. Calls answer 0 or a negative errno where nothing else is said. */
 interface StreamHandle {
   stream: NodeStream;
   /** The number of bytes in the user's buffer is in `streamBaseState`, or a negative errno. */
@@ -39,12 +46,17 @@ interface StreamHandle {
   shutdown(request: Request): number;
 }
 
-/** A TCP socket. libuv keeps it until it is closed. */
-export interface TcpHandle extends StreamHandle {
+/** A socket. libuv keeps it until it is closed. */
+export interface SocketHandle extends StreamHandle {
   readonly fd: number;
-  onconnection(this: this, status: number, accepted: TcpHandle): void;
+  onconnection(this: this, status: number, accepted: SocketHandle): void;
   open(fd: number): number;
   listen(backlog: number): number;
+  /** Gives the descriptor back at once and calls `closed` in a later turn. */
+  close(closed?: (this: SocketHandle) => void): void;
+}
+
+export interface TcpHandle extends SocketHandle {
   bind(address: string, port: number): number;
   bind6(address: string, port: number, flags: number): number;
   connect(request: Request, address: string, port: number): number;
@@ -52,12 +64,16 @@ export interface TcpHandle extends StreamHandle {
   setNoDelay(isOn: boolean): number;
   getsockname(address: HandleAddress): number;
   getpeername(address: HandleAddress): number;
-  /** Gives the descriptor back at once and calls `closed` in a later turn. */
-  close(closed?: (this: TcpHandle) => void): void;
+}
+
+/** A Unix stream socket. */
+export interface PipeHandle extends SocketHandle {
+  /** An abstract name begins with a 0 byte. */
+  connect(request: Request, path: string): number;
 }
 
 /**
- * TLS on a TCP socket. It lives as long as something refers to it. A write is encrypted before it
+ * TLS on a socket. It lives as long as something refers to it. A write is encrypted before it
  * returns, and the next one must wait until it is complete.
  */
 export interface TlsHandle extends StreamHandle {
@@ -65,16 +81,38 @@ export interface TlsHandle extends StreamHandle {
   receive(bytes: Uint8Array): void;
   onhandshakedone(this: this): void;
   onerror(this: this, error: Error): void;
-  /** After `enableCertCb`: the handshake waits for `certCbDone`, which takes `sni_context`. */
-  oncertcb(this: this, hello: { readonly servername: string }): void;
-  sni_context: NativeContext;
+  /**
+   * After `enableCertCb`: the handshake waits for `certCbDone`. It is not called for a client that
+   * resumes a session.
+   */
+  oncertcb(this: this, hello: { readonly OCSPRequest: boolean }): void;
   enableCertCb(): void;
   certCbDone(): void;
+  setOCSPResponse(response: Uint8Array): void;
+  /** Of a server. A certificate that cannot be verified ends no handshake. */
+  setVerifyMode(isAsked: boolean, isRequired: boolean): void;
+  /** In the form of the wire. */
+  setALPNProtocols(names: Buffer): void;
+  setServername(name: string): void;
+  /** Sends a client's first message. */
+  start(): void;
+  /** What the client asked for, or what its resumed session of TLS 1.2 belongs to. */
   getServername(): string | false;
   getProtocol(): string | null;
   getCipher(): { readonly name: string } | undefined;
+  getALPNNegotiatedProtocol(): string | false;
+  isSessionReused(): boolean;
+  getX509Certificate(): CertificateHandle | undefined;
+  getPeerX509Certificate(): CertificateHandle | undefined;
+  /** Why the peer's certificate, or that there is none, is no ground to trust it. */
+  verifyError(): (Error & { readonly code: string }) | null;
   /** Nothing may be called afterwards, and this not from within another call or callback. */
   destroySSL(): void;
+}
+
+interface CertificateHandle {
+  /** DER. */
+  raw(): Uint8Array;
 }
 
 /** A connect or a shutdown. */
@@ -98,15 +136,22 @@ export interface HandleAddress {
   port?: number;
 }
 
-/** OpenSSL's SSL_CTX; opaque. */
-export type NativeContext = { readonly __brand: "SSL_CTX" };
+/** OpenSSL's SSL_CTX. */
+export interface NativeContext {
+  /** 48 bytes. */
+  setTicketKeys(keys: Uint8Array): void;
+  /** A pointer that JavaScript can only print. */
+  readonly _external: object;
+}
 
 function findHandles(): Handles | undefined {
   try {
     const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
     const { TCP, TCPConnectWrap, constants } = binding("tcp_wrap");
-    const all = { TCP, TCPConnectWrap, ...constants as object, ...binding("tls_wrap") };
-    const found = { ...all, ...binding("stream_wrap") } as unknown as Handles;
+    const { Pipe, PipeConnectWrap } = binding("pipe_wrap");
+    const sockets = { TCP, TCPConnectWrap, Pipe, PipeConnectWrap, ...constants as object };
+    const all = { ...sockets, ...binding("tls_wrap"), ...binding("stream_wrap") };
+    const found = all as unknown as Handles;
     // Before this came, writes had another form.
     return found.kLastWriteErr === undefined ? undefined : found;
   } catch {

@@ -1,66 +1,60 @@
-import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { cInt, SO_LINGER, SOL_SOCKET } from "../../platform.ts";
 import { nobody } from "../nobody.ts";
-import { tlsFacts } from "../openssl.ts";
+import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { EARLY_BYTES } from "../types.ts";
-import type { Failure, IpEndpoint, Stream, StreamOwner, TlsFacts } from "../types.ts";
+import type { Endpoint, Failure, Stream, StreamOwner, TlsFacts, UnixEndpoint } from "../types.ts";
+import type { ClientTls } from "./client_tls.ts";
+import {
+  chunk,
+  earlyStatus,
+  onClosed,
+  onHandshakeDone,
+  onRead,
+  onShutdown,
+  onTlsError,
+  onWritten,
+} from "./callbacks.ts";
+import { errnoFailure, internalFailure } from "./failure.ts";
 import {
   type HandleAddress,
   handles,
-  type NativeContext,
-  type Request,
+  type SocketHandle,
   type TcpHandle,
   type TlsHandle,
   type WriteRequest,
 } from "./handles.ts";
+import { helloName, PartialHello } from "./hello.ts";
 import { libc } from "./libc.ts";
+import type { Served, ServerTls } from "./server_tls.ts";
 
-/** What a worker's TLS handshakes have in common. */
-export interface ServerContext {
-  /** For a client that names none. */
-  readonly fallback: NativeContext;
-  /** For the name in a ClientHello, if there is a choice; it may throw. */
-  readonly choose: ((serverName: string) => NativeContext) | undefined;
-}
-
-/** An accepted socket, whose owner must be set before this turn ends. */
-export function acceptedStream(tcp: TcpHandle, context: ServerContext): NodeStream {
-  const peer: HandleAddress = {};
-  tcp.getpeername(peer);
-  const stream = new NodeStream(tcp, endpoint(peer), context);
-  tcp.readStart();
-  return stream;
-}
-
-/** Connects to a numeric address; failures come by `closed`, with the errno's name. */
-export function connect(backend: IpEndpoint, owner: StreamOwner, source?: IpEndpoint): NodeStream {
-  const { TCP, TCPConnectWrap, SOCKET } = handles!;
-  const tcp = new TCP(SOCKET);
-  const stream = new NodeStream(tcp, backend, undefined);
-  stream.owner = owner;
-  if (source) bindTo(tcp, source);
-  const request = new TCPConnectWrap();
-  request.stream = stream;
-  request.oncomplete = onConnected;
-  const { family, address, port } = backend;
-  const status = family === 4
-    ? tcp.connect(request, address, port)
-    : tcp.connect6(request, address, port);
-  if (status < 0) stream.fail(errnoFailure(status));
-  else tcp.setNoDelay(true);
-  return stream;
+/** What becomes of the bytes on a socket; all absent: they go through as they are. */
+export interface Security {
+  /** Of an accepted socket. */
+  readonly server?: ServerTls | undefined;
+  /** `server` waits until {@link NodeStream.secure} is called. */
+  readonly headerFirst?: boolean;
+  /** Of a socket that connects. */
+  readonly client?: ClientTls | undefined;
 }
 
 export class NodeStream implements Stream {
   owner: StreamOwner = nobody;
-  readonly remote: IpEndpoint;
-  private readonly tcp: TcpHandle;
-  /** Of an accepted stream. */
-  readonly context: ServerContext | undefined;
+  readonly remote: Endpoint;
+  private readonly socket: SocketHandle;
+  /** Our own end of a Unix socket. */
+  private readonly unixLocal: UnixEndpoint | undefined;
+  private readonly serverTls: ServerTls | undefined;
+  private readonly clientTls: ClientTls | undefined;
+  /** TLS waits for the owner, who reads something else first. */
+  private isBeforeTls: boolean;
   /** From the first bytes of the handshake on. */
-  private secure: TlsHandle | undefined;
+  private tlsHandle: TlsHandle | undefined;
   /** What the bytes go through. */
-  private handle: TcpHandle | TlsHandle;
+  private handle: SocketHandle | TlsHandle;
+  private hello: PartialHello | undefined;
+  /** As the client sent it, where there is a choice by it. */
+  private serverName = "";
+  served: Served | undefined;
   private failure: Failure | undefined;
   /** Copies of what waits here for the connect, or for the write before it. */
   private queue: Uint8Array[] = NOTHING;
@@ -75,23 +69,32 @@ export class NodeStream implements Stream {
   private hasEnded = false;
   isClosing = false;
 
-  constructor(tcp: TcpHandle, remote: IpEndpoint, context: ServerContext | undefined) {
-    this.tcp = tcp;
-    this.handle = tcp;
+  constructor(
+    socket: SocketHandle,
+    remote: Endpoint,
+    unixLocal: UnixEndpoint | undefined,
+    { server, client, headerFirst }: Security,
+  ) {
+    this.socket = socket;
+    this.handle = socket;
     this.remote = remote;
-    this.context = context;
-    this.readBy(tcp);
+    this.unixLocal = unixLocal;
+    this.serverTls = server;
+    this.clientTls = client;
+    this.isBeforeTls = headerFirst ?? false;
+    this.readBy(socket);
   }
 
-  get local(): IpEndpoint {
+  get local(): Endpoint {
+    if (this.unixLocal) return this.unixLocal;
     const found: HandleAddress = {};
-    this.tcp.getsockname(found);
-    return endpoint(found);
+    (this.socket as TcpHandle).getsockname(found);
+    return ipEndpoint(found);
   }
 
   write(bytes: Uint8Array): boolean {
     if (this.isFinishing || this.isClosing) return true;
-    if (this.isReady) return this.secure ? this.encrypt(bytes) : this.send(bytes);
+    if (this.isReady) return this.tlsHandle ? this.encrypt(bytes) : this.send(bytes);
     if (this.queuedBytes === 0) this.queue = [];
     this.queue.push(new Uint8Array(bytes));
     this.queuedBytes += bytes.length;
@@ -119,33 +122,69 @@ export class NodeStream implements Stream {
   close(): void {
     if (this.isClosing) return;
     this.isClosing = true;
-    this.tcp.close(onClosed);
+    this.socket.close(onClosed);
   }
 
   reset(): void {
     if (this.isClosing) return;
     // The handle's own `reset` fails while a shutdown is pending.
-    const { fd } = this.tcp;
+    const { fd } = this.socket;
     if (fd >= 0) libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, cutOnClose, cutOnClose.length);
     this.close();
   }
 
   tls(): TlsFacts {
-    const { secure } = this;
-    if (!secure || this.isClosing) return {};
-    return tlsFacts(secure.getServername(), secure.getProtocol(), secure.getCipher()?.name, false);
+    const { tlsHandle, served, serverTls, clientTls, serverName } = this;
+    if (!tlsHandle || this.isClosing) return serverName === "" ? {} : { serverName };
+    return clientTls
+      ? clientTls.facts(tlsHandle)
+      : serverTls!.facts(tlsHandle, served!, serverName);
   }
 
-  /** The handshake or the connect is done. */
+  secure(early: Uint8Array): void {
+    if (!this.isBeforeTls || this.isClosing) return;
+    this.isBeforeTls = false;
+    if (this.isPaused) this.socket.readStart();
+    if (early.length > 0) this.received(early);
+  }
+
+  /** A socket of our own has reached its peer. */
+  connected(): void {
+    if (!this.clientTls) return this.opened();
+    const handle = this.clientTls.wrap(this.socket);
+    this.putOn(handle);
+    handle.readStart();
+    handle.start();
+  }
+
+  handshakeDone(): void {
+    const { serverTls, clientTls, tlsHandle } = this;
+    if (this.isOpen || this.isClosing) return;
+    let failure: Failure | undefined;
+    try {
+      failure = clientTls
+        ? clientTls.verify(tlsHandle!, this.remote)
+        : serverTls!.check(tlsHandle!, this.serverName);
+    } catch (error) {
+      return this.abandon(error);
+    }
+    if (failure) this.fail(failure);
+    else this.opened();
+  }
+
+  /** The connect is done, and the handshake if there is one. */
   opened(): void {
     this.isOpen = true;
     this.tell("opened");
-    if (!this.secure && !this.isPaused && !this.isClosing) this.tcp.readStart();
+    if (!this.isClosing) {
+      if (this.isPaused) this.handle.readStop();
+      else if (!this.tlsHandle) this.socket.readStart();
+    }
     this.goOn();
   }
 
   received(bytes: Uint8Array): void {
-    if (this.context && !this.secure) return this.shakeHands(bytes, this.context);
+    if (this.serverTls && !this.tlsHandle && !this.isBeforeTls) return this.shakeHands(bytes);
     try {
       this.owner.received(this, bytes);
     } catch (error) {
@@ -178,7 +217,7 @@ export class NodeStream implements Stream {
 
   /** The descriptor is gone. */
   closed(): void {
-    this.secure?.destroySSL();
+    this.tlsHandle?.destroySSL();
     try {
       this.owner.closed(this, this.failure);
     } catch {
@@ -189,7 +228,9 @@ export class NodeStream implements Stream {
   fail(failure: Failure): void {
     if (this.isClosing) return;
     this.failure = failure;
-    this.close();
+    // A backend that was not let in must not wait for more.
+    if (this.clientTls && !this.isOpen) this.reset();
+    else this.close();
   }
 
   /** Ends a stream whose owner threw. */
@@ -199,28 +240,64 @@ export class NodeStream implements Stream {
     this.reset();
   }
 
+  /** Begins when the name is known that the certificate is chosen by, if there is a choice. */
+  private shakeHands(bytes: Uint8Array): void {
+    const tls = this.serverTls!;
+    let first = bytes;
+    if (tls.settings.choice) {
+      const name = this.readName(bytes);
+      if (name === undefined) return;
+      this.serverName = name;
+      first = this.hello?.bytes ?? bytes;
+      this.hello = undefined;
+    }
+    let handle: TlsHandle | undefined;
+    try {
+      this.served = tls.serve(this.serverName);
+      if (this.served) handle = tls.wrap(this.socket, this.served);
+    } catch (error) {
+      return this.abandon(error);
+    }
+    if (handle) this.beginTls(handle, first);
+    else this.refuseName();
+  }
+
+  /** Undefined while more of the ClientHello has to come. */
+  private readName(bytes: Uint8Array): string | undefined {
+    if (!this.hello) {
+      const found = helloName(bytes);
+      if (typeof found === "string") return found;
+      this.hello = new PartialHello();
+    }
+    return this.hello.add(bytes);
+  }
+
   /**
    * TLS is put on top of the socket at its first bytes, and these are handed over in pieces: the
    * buffer of what comes from the socket stays at its first size of 1 KiB until it is once full.
    * It would be 64 KiB if the socket were read into it from the beginning.
    */
-  private shakeHands(bytes: Uint8Array, { fallback, choose }: ServerContext): void {
-    const secure = handles!.wrap(this.tcp, fallback, true, false);
-    this.secure = secure;
-    this.handle = secure;
-    this.readBy(secure);
-    secure.onhandshakedone = onHandshakeDone;
-    secure.onerror = onTlsError;
-    if (choose) {
-      secure.oncertcb = onHello;
-      secure.enableCertCb();
-    }
+  private beginTls(handle: TlsHandle, bytes: Uint8Array): void {
+    this.putOn(handle);
     for (let i = 0; i < bytes.length && !this.isClosing; i += PIECE) {
-      secure.receive(bytes.subarray(i, i + PIECE));
+      handle.receive(bytes.subarray(i, i + PIECE));
     }
   }
 
-  private readBy(handle: TcpHandle | TlsHandle): void {
+  private refuseName(): void {
+    this.begun(this.socket.writeBuffer(null, UNRECOGNIZED_NAME), UNRECOGNIZED_NAME);
+    this.fail({ code: "ERR_SSL_UNRECOGNIZED_NAME", message: "unrecognized server name" });
+  }
+
+  private putOn(handle: TlsHandle): void {
+    this.tlsHandle = handle;
+    this.handle = handle;
+    this.readBy(handle);
+    handle.onhandshakedone = onHandshakeDone;
+    handle.onerror = onTlsError;
+  }
+
+  private readBy(handle: SocketHandle | TlsHandle): void {
     handle.stream = this;
     handle.onread = onRead;
     handle.useUserBuffer(chunk);
@@ -235,7 +312,7 @@ export class NodeStream implements Stream {
   }
 
   private get isReadable(): boolean {
-    return this.isOpen && !this.hasEnded && !this.isClosing;
+    return (this.isOpen || this.isBeforeTls) && !this.hasEnded && !this.isClosing;
   }
 
   private get isReady(): boolean {
@@ -243,7 +320,7 @@ export class NodeStream implements Stream {
   }
 
   private encrypt(bytes: Uint8Array): boolean {
-    this.begun(this.secure!.writeBuffer(null, bytes), undefined);
+    this.begun(this.tlsHandle!.writeBuffer(null, bytes), undefined);
     // TLS reports every write later. A source that has more ready stops for that long; one that
     // has not need not.
     if (!this.isWriting || bytes.length < chunk.length) return true;
@@ -255,7 +332,7 @@ export class NodeStream implements Stream {
     const isSmall = bytes.length <= scratch.length;
     const kept = isSmall ? scratch.subarray(0, bytes.length) : new Uint8Array(bytes);
     if (isSmall) kept.set(bytes);
-    this.begun(this.tcp.writeBuffer(null, kept), kept);
+    this.begun(this.socket.writeBuffer(null, kept), kept);
     if (!this.isWriting) return true;
     if (isSmall) scratch = new Uint8Array(SCRATCH);
     this.isBlocked = true;
@@ -286,8 +363,8 @@ export class NodeStream implements Stream {
       this.begun(this.handle.writev(null, chunks, true), chunks);
       if (this.isWriting || this.isClosing) return;
     }
-    if (this.isFinishing) return this.shutdown();
-    if (!this.isBlocked) return;
+    if (this.isFinishing) this.shutdown();
+    if (!this.isBlocked || this.isClosing) return;
     this.isBlocked = false;
     this.tell("writable");
   }
@@ -303,103 +380,17 @@ export class NodeStream implements Stream {
   }
 }
 
-// The callbacks of all handles: a connection costs no closure.
-
-function onHandshakeDone(this: TlsHandle): void {
-  const { stream } = this;
-  if (!stream.isOpen && !stream.isClosing) stream.opened();
-}
-
-function onConnected(this: Request, status: number): void {
-  const { stream } = this;
-  if (stream.isClosing) return;
-  if (status < 0) stream.fail(errnoFailure(status));
-  else stream.opened();
-}
-
-function onHello(this: TlsHandle, { servername }: { servername: string }): void {
-  const { stream } = this;
-  if (stream.isClosing) return;
-  if (servername) {
-    try {
-      this.sni_context = stream.context!.choose!(servername);
-    } catch (error) {
-      return stream.abandon(error);
-    }
-  }
-  this.certCbDone();
-}
-
-function onRead(this: TcpHandle | TlsHandle): void {
-  const { stream } = this;
-  if (stream.isClosing) return;
-  const { streamBaseState, kReadBytesOrError } = handles!;
-  const size = streamBaseState[kReadBytesOrError]!;
-  if (size > 0) stream.received(size === chunk.length ? chunk : chunk.subarray(0, size));
-  else if (size === UV_EOF) stream.ended();
-  else if (size < 0) stream.fail(errnoFailure(size));
-}
-
-function onTlsError(this: TlsHandle, error: Error): void {
-  const { code, reason } = error as Error & { code?: string; reason?: string };
-  this.stream.fail({ code: code ?? error.name, message: oneLine(reason ?? error.message) });
-}
-
-function onWritten(this: WriteRequest, status: number): void {
-  this.handle!.stream.written(status);
-}
-
-function onShutdown(this: Request): void {
-  if (!this.stream.isClosing) this.stream.finished();
-}
-
-function onClosed(this: TcpHandle): void {
-  this.stream.closed();
-}
-
-/** The result of a write that did not have to wait after all, or null. */
-function earlyStatus(request: WriteRequest): number | null {
-  return handles!.streamBaseState[handles!.kLastWriteErr] || request.writeStatus;
-}
-
-export function internalFailure(error: unknown): Failure {
-  return { code: "ERR_INTERNAL", message: oneLine(String((error as Error)?.message ?? error)) };
-}
-
-/** `errno` is negative. */
-export function errnoFailure(errno: number): Failure {
-  const code = getSystemErrorName(errno);
-  return { code, message: getSystemErrorMessage(errno) ?? code };
-}
-
-function oneLine(text: string): string {
-  return text.split("\n", 1)[0]!;
-}
-
-/** A bind that fails (a source lost since the start) lets the system choose. */
-function bindTo(tcp: TcpHandle, { family, address, port }: IpEndpoint): void {
-  if (family === 4) tcp.bind(address, port);
-  else tcp.bind6(address, port, 0);
-}
-
 /** A client that has reset its connection already has no address. */
-function endpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): IpEndpoint {
+export function ipEndpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): Endpoint {
   return { family: address.includes(":") ? 6 : 4, address: address.split("%", 1)[0]!, port };
 }
-
-const UV_EOF = -4095;
 
 /** `struct linger`: on, no time, so that closing sends RST. */
 const cutOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
 
-/** Most that is read in one go, in bytes. */
-const CHUNK = 65_536;
 const SCRATCH = 16_384;
 /** Less than the first size of TLSWrap's buffer, in bytes. */
 const PIECE = 1000;
-
-/** All streams read into this, one after the other: what has to last is copied. */
-const chunk = new Uint8Array(CHUNK);
 
 /** Small writes to the kernel are made from here. What it does not take at once stays here. */
 let scratch = new Uint8Array(SCRATCH);

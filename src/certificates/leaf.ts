@@ -1,0 +1,105 @@
+import type { StoredCertificate } from "../control/messages.ts";
+import { allDer, type Der, firstDer, inside, OBJECT_IDENTIFIER, SEQUENCE } from "./der.ts";
+
+/** What an end entity's certificate says of itself. */
+export interface Leaf {
+  /** Lower case, printable ASCII; `*.` before a wildcard's parent. */
+  readonly names: readonly string[];
+  /** It has neither a subjectAltName with entries nor a common name. */
+  readonly isNameless: boolean;
+  /** Of another type: its name, for people. */
+  readonly keyType: StoredCertificate["keyType"] | { readonly unsupported: string };
+}
+
+/** Types of keys by the OBJECT IDENTIFIER of RFC 3279, 5280, 4055, 8410 in hex. */
+const keyTypes: Record<string, Leaf["keyType"]> = {
+  "2a864886f70d010101": "rsa",
+  "2a8648ce3d0201": "ec",
+  "2b6570": "ed25519",
+  "2a864886f70d01010a": { unsupported: "RSA-PSS" },
+  "2b6571": { unsupported: "Ed448" },
+  "2a8648ce380401": { unsupported: "DSA" },
+};
+
+/** 2.5.29.17 and 2.5.4.3 in hex. */
+const SUBJECT_ALT_NAME = "551d11";
+const COMMON_NAME = "550403";
+
+/** Context-specific tags of TBSCertificate and GeneralName (RFC 5280 sections 4.1 and 4.2.1.6). */
+const VERSION = 0xa0;
+const EXTENSIONS = 0xa3;
+const DNS_NAME = 0x82;
+
+const BMP_STRING = 0x1e;
+
+/** RFC 6066 section 3 has SNI in ASCII; a longer name is none (RFC 1035 section 2.3.4). */
+const USABLE_NAME = /^[!-~]{1,255}$/;
+
+/**
+ * Reads a certificate in DER. The names are the DNS names of the subjectAltName extension, if that
+ * has any entries, or else the common name. The text forms of `node:crypto` do not serve: Deno
+ * neither quotes nor escapes in them, so that an entry of another type can pass for a DNS name.
+ * Throws an Error when the certificate is malformed.
+ */
+export function readLeaf(der: Uint8Array): Leaf {
+  const [toBeSigned] = inside(firstDer(der), SEQUENCE);
+  const fields = inside(toBeSigned, SEQUENCE);
+  if (fields[0]?.tag === VERSION) fields.shift();
+  const [, , , , subject, publicKey, ...optional] = fields;
+  const alternatives = subjectAltNames(optional);
+  const commonName = alternatives.length > 0 ? undefined : readCommonName(subject);
+  const dnsNames = alternatives.filter(({ tag }) => tag === DNS_NAME)
+    .map(({ content }) => Buffer.from(content).toString("latin1"));
+  const names = commonName === undefined ? dnsNames : [commonName];
+  return {
+    names: [...new Set(names.filter((name) => USABLE_NAME.test(name)).map(lowerCase))],
+    isNameless: alternatives.length === 0 && commonName === undefined,
+    keyType: readKeyType(publicKey),
+  };
+}
+
+function lowerCase(name: string): string {
+  return name.toLowerCase();
+}
+
+function subjectAltNames(optional: readonly Der[]): Der[] {
+  const extensions = optional.find(({ tag }) => tag === EXTENSIONS);
+  if (!extensions) return [];
+  for (const extension of inside(firstDer(extensions.content), SEQUENCE)) {
+    const parts = inside(extension, SEQUENCE);
+    if (oid(parts[0]) === SUBJECT_ALT_NAME) {
+      return inside(firstDer(parts.at(-1)!.content), SEQUENCE);
+    }
+  }
+  return [];
+}
+
+/** The first one. The subject is a SEQUENCE of SETs of attributes. */
+function readCommonName(subject: Der | undefined): string | undefined {
+  for (const set of inside(subject, SEQUENCE)) {
+    for (const attribute of allDer(set.content)) {
+      const [type, value] = inside(attribute, SEQUENCE);
+      if (oid(type) === COMMON_NAME && value) return directoryString(value);
+    }
+  }
+  return undefined;
+}
+
+function directoryString({ tag, content }: Der): string {
+  const bytes = Buffer.from(content);
+  // Big-endian UTF-16; the other kinds of strings agree in ASCII, and names have nothing else.
+  return tag === BMP_STRING && bytes.length % 2 === 0
+    ? bytes.swap16().toString("utf16le")
+    : bytes.toString("utf8");
+}
+
+function readKeyType(publicKey: Der | undefined): Leaf["keyType"] {
+  const [algorithm] = inside(publicKey, SEQUENCE);
+  const id = oid(inside(algorithm, SEQUENCE)[0]);
+  return keyTypes[id] ?? { unsupported: `unknown (${id})` };
+}
+
+function oid(element: Der | undefined): string {
+  if (element?.tag !== OBJECT_IDENTIFIER) throw new Error("malformed DER");
+  return Buffer.from(element.content).toString("hex");
+}

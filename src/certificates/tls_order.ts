@@ -1,0 +1,80 @@
+import type { TlsOrder } from "../control/messages.ts";
+import type { Config, PemFile } from "../options/config.ts";
+import type { Libc } from "../runtime/types.ts";
+import { type Able, Gathering } from "./gathering.ts";
+import { CertificateLoader } from "./loader.ts";
+import type { Passphrases } from "./passphrases.ts";
+import { CertificateStore, readMaterial } from "./store.ts";
+
+/** What a configuration's certificates have become. */
+export interface LoadedTls {
+  /** Incomplete when there are problems. */
+  readonly tls: TlsOrder;
+  /**
+   * The store for the workers that get `tls`. If it is another one than before, running workers
+   * cannot take over `tls`: they have to be replaced.
+   */
+  readonly storeFd: number;
+  /** `sources[i]` belongs to `tls.certificates[i]`. */
+  readonly sources: readonly CertificateSource[];
+  /** Single lines: what must not be. */
+  readonly problems: readonly string[];
+  /** Single lines: what may surprise. */
+  readonly warnings: readonly string[];
+}
+
+/** Where a certificate comes from. */
+export interface CertificateSource {
+  readonly file: PemFile;
+  /** PEM, the leaf first; read from the store anew for each call. */
+  readonly chain: () => string;
+}
+
+/** So much of the store may be out of use before there is a new one, in bytes. */
+const MOST_WASTE = 64 * 1024 * 1024;
+
+/** The certificates of the running configuration and, on reload, of the next. */
+export class Certificates {
+  private readonly libc: Libc;
+  private readonly passphrases: Passphrases;
+  private readonly mostWaste: number;
+  private loader: CertificateLoader;
+  /** Has the running configuration's certificates until the next one is in use. */
+  private retired: CertificateStore | undefined;
+
+  /** Throws an Error when the system gives no memory. */
+  constructor(libc: Libc, passphrases: Passphrases, mostWaste: number = MOST_WASTE) {
+    this.libc = libc;
+    this.passphrases = passphrases;
+    this.mostWaste = mostWaste;
+    this.loader = new CertificateLoader(new CertificateStore(libc), passphrases);
+  }
+
+  /**
+   * Reads all certificates, keys, CAs and CRLs of a configuration; files that were not changed
+   * since the last call are not read again. Changes nothing for certificates loaded before. At
+   * the first call the terminal may be used for passphrases.
+   */
+  load(config: Config, able: Able, now: number = Date.now()): LoadedTls {
+    if (this.loader.store.size - this.loader.usedBytes() > this.mostWaste) this.renewStore();
+    this.loader.forgetUnused();
+    const { store } = this.loader;
+    const gathering = new Gathering(config, this.loader, able, now);
+    gathering.attempt(() => this.passphrases.useFile(config.passphraseFile));
+    const tls = gathering.order();
+    this.passphrases.stopAsking();
+    const { problems, warnings, files } = gathering;
+    const sources = tls.certificates.map((certificate, place) => ({
+      file: files[place]!,
+      chain: () => readMaterial(this.libc, store.readFd, certificate).chain,
+    }));
+    return { tls, storeFd: store.readFd, sources, problems, warnings };
+  }
+
+  /** The store before the present one is out of use: it takes long until this is called again. */
+  private renewStore(): void {
+    this.retired?.close();
+    this.retired = this.loader.store;
+    this.loader = new CertificateLoader(new CertificateStore(this.libc), this.passphrases);
+  }
+}

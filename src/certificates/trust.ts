@@ -1,0 +1,117 @@
+import type { X509Certificate } from "node:crypto";
+import type { Trust } from "../control/messages.ts";
+import { UsageError } from "../errors.ts";
+import type { ClientVerify } from "../options/config.ts";
+import {
+  BIT_STRING,
+  type Der,
+  firstDer,
+  fromBase64,
+  GENERALIZED_TIME,
+  inside,
+  INTEGER,
+  SEQUENCE,
+  UTC_TIME,
+} from "./der.ts";
+import { readText } from "./files.ts";
+import { certificatesIn, pemText, readCertificate, type Section, sectionsOf } from "./sections.ts";
+
+export interface LoadedTrust {
+  readonly trust: Trust;
+  /** Single lines for the operator. */
+  readonly warnings: readonly string[];
+}
+
+/** Reads and checks the files with CAs and CRLs. Throws a UsageError. */
+export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
+  if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
+  const authorities = readAuthorities(ca);
+  const caText = authorities.map(({ pem }) => pem).join("");
+  if (crl === "") return { trust: { mode, ca: caText, crl: "" }, warnings: [] };
+  const lists = readLists(crl);
+  const warnings = lists.filter(({ nextUpdate }) => nextUpdate < now).map(({ nextUpdate }) =>
+    `${crl}: a CRL in it was valid only until ${new Date(nextUpdate).toISOString()}; ` +
+    "clients of its CA will be refused, so get the new one"
+  );
+  for (const { certificate } of authorities) {
+    const subject = subjectOf(certificate);
+    if (lists.some(({ issuer }) => issuer.equals(subject))) continue;
+    warnings.push(
+      `${crl}: no CRL of the CA ${JSON.stringify(certificate.subject)} of ${ca} is in it; ` +
+        "clients of that CA will be refused, so add one",
+    );
+  }
+  const text = lists.map(({ section }) => pemText(section)).join("");
+  return { trust: { mode, ca: caText, crl: text }, warnings };
+}
+
+/** A CA's certificate as it was read and as PEM text. */
+interface Authority {
+  readonly certificate: X509Certificate;
+  readonly pem: string;
+}
+
+/** The CAs in a PEM file, of which there is at least one. Throws a UsageError. */
+export function readAuthorities(file: string): Authority[] {
+  const sections = certificatesIn(sectionsOf(readText(file, "latin1"), file));
+  if (sections.length === 0) {
+    throw new UsageError(`${file}: no CA certificate in it; put PEM CERTIFICATE sections there`);
+  }
+  return sections.map((section) => ({
+    certificate: readCertificate(section, file, "a CA certificate in it"),
+    pem: pemText(section),
+  }));
+}
+
+interface RevocationList {
+  readonly section: Section;
+  /** A Name in DER. */
+  readonly issuer: Buffer;
+  /** Milliseconds since 1970; Infinity where it does not say. */
+  readonly nextUpdate: number;
+}
+
+function readLists(file: string): RevocationList[] {
+  const sections = sectionsOf(readText(file, "latin1"), file)
+    .filter(({ label }) => label === "X509 CRL");
+  if (sections.length === 0) {
+    throw new UsageError(`${file}: no CRL in it; put PEM sections X509 CRL there`);
+  }
+  return sections.map((section) => {
+    try {
+      return { section, ...readList(fromBase64(section.body)) };
+    } catch {
+      throw new UsageError(`${file}: a CRL in it cannot be read; replace it`);
+    }
+  });
+}
+
+/** CertificateList of RFC 5280 section 5.1. Throws an Error when it is malformed. */
+function readList(der: Uint8Array): Omit<RevocationList, "section"> {
+  const [toBeSigned, algorithm, signature] = inside(firstDer(der), SEQUENCE);
+  const fields = inside(toBeSigned, SEQUENCE);
+  if (fields[0]?.tag === INTEGER) fields.shift();
+  const [, issuer, thisUpdate, nextUpdate] = fields;
+  const isWhole = algorithm?.tag === SEQUENCE && signature?.tag === BIT_STRING &&
+    issuer?.tag === SEQUENCE && Number.isFinite(timeOf(thisUpdate));
+  if (!isWhole) throw new Error("malformed CRL");
+  return { issuer: Buffer.from(issuer.whole), nextUpdate: timeOf(nextUpdate) };
+}
+
+/** In milliseconds since 1970; Infinity for what is no time (RFC 5280 section 4.1.2.5). */
+function timeOf(element: Der | undefined): number {
+  if (element?.tag !== UTC_TIME && element?.tag !== GENERALIZED_TIME) return Infinity;
+  const text = Buffer.from(element.content).toString("latin1");
+  const century = Number(text.slice(0, 2)) < 50 ? "20" : "19";
+  const digits = element.tag === UTC_TIME ? century + text : text;
+  return Date.parse(
+    digits.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"),
+  );
+}
+
+function subjectOf({ raw }: X509Certificate): Buffer {
+  const [toBeSigned] = inside(firstDer(raw), SEQUENCE);
+  const fields = inside(toBeSigned, SEQUENCE);
+  // The version comes first, unless it is 1.
+  return Buffer.from(fields[fields[0]?.tag === INTEGER ? 4 : 5]!.whole);
+}

@@ -1,0 +1,122 @@
+import { type Clock, systemClock } from "../clock.ts";
+import type { AcceptProxy, PrefixKind, ProxyTlv } from "../options/config.ts";
+import type {
+  ClientTlsContext,
+  Endpoint,
+  IpEndpoint,
+  Runtime,
+  Stream,
+  StreamOwner,
+} from "../runtime/types.ts";
+import type { ClientTrust } from "./client_trust.ts";
+import { Connection } from "./connection.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { ConnectionFailure } from "./failure.ts";
+import { HeaderPhase } from "./header_phase.ts";
+import { trustedPeers } from "./trusted.ts";
+
+/** What connections act by; all of a worker have it in common. */
+export interface ConnectionSettings {
+  /** Where they go at first. */
+  readonly backend: Endpoint;
+  /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
+  readonly backendSources: readonly IpEndpoint[];
+  /** Client mode: what a backend's TLS is checked by. */
+  readonly backendTls?: ClientTlsContext | undefined;
+  readonly prefix: PrefixKind;
+  readonly proxyTlvs: readonly ProxyTlv[];
+  /** Unless its mode is `none`, clients' streams come from listeners with `headerFirst`. */
+  readonly acceptProxy: AcceptProxy;
+  /** All in seconds. */
+  readonly handshakeTimeout: number;
+  readonly backendConnectTimeout: number;
+  readonly halfCloseTimeout: number;
+}
+
+export interface ConnectionEvents {
+  /** The handshake is done and the backend is connected. */
+  established(connection: Connection): void;
+  /** At most once for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void;
+  over(connection: Connection): void;
+}
+
+/** All connections of a worker. */
+export class Connections {
+  readonly settings: ConnectionSettings;
+  readonly events: ConnectionEvents;
+  /** What `settings.proxyTlvs` lists. */
+  readonly tlvs: ReadonlySet<ProxyTlv>;
+  readonly handshakes: Deadlines<Connection>;
+  readonly connects: Deadlines<Connection>;
+  readonly halfClosed: Deadlines<Connection>;
+  private readonly runtime: Pick<Runtime, "connect">;
+  private readonly isTrusted: (peer: Endpoint) => boolean;
+  private target: Endpoint;
+  private sources: readonly IpEndpoint[];
+  private lastId = 0;
+  private openCount = 0;
+
+  /** Throws a RangeError for a trusted proxy that is no address. */
+  constructor(
+    runtime: Pick<Runtime, "connect">,
+    settings: ConnectionSettings,
+    events: ConnectionEvents,
+    clock: Clock = systemClock,
+  ) {
+    this.runtime = runtime;
+    this.settings = settings;
+    this.events = events;
+    this.tlvs = new Set(settings.proxyTlvs);
+    this.isTrusted = trustedPeers(settings.acceptProxy.trusted);
+    const deadlines = (seconds: number, expired: (connection: Connection) => void) =>
+      new Deadlines(seconds, expired, clock);
+    this.handshakes = deadlines(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
+    this.connects = deadlines(settings.backendConnectTimeout, (c) => c.connectTimedOut());
+    this.halfClosed = deadlines(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
+    this.target = settings.backend;
+    this.sources = this.sourcesFor(settings.backend);
+  }
+
+  /** Connections that still hold a descriptor. */
+  get open(): number {
+    return this.openCount;
+  }
+
+  /** New connections go here, from now on. */
+  set backend(backend: Endpoint) {
+    this.target = backend;
+    this.sources = this.sourcesFor(backend);
+  }
+
+  /**
+   * A client's connection was accepted: its life begins with the PROXY header, where one is
+   * expected, and the TLS handshake. `trust` is there when its frontend asks clients for
+   * certificates. Returns the owner of its stream.
+   */
+  accept(client: Stream, trust?: ClientTrust): StreamOwner {
+    const { mode } = this.settings.acceptProxy;
+    this.openCount++;
+    const connection = new Connection(this, ++this.lastId, client, trust);
+    this.handshakes.start(connection);
+    if (mode === "none") return connection;
+    return new HeaderPhase(mode, connection, mode === "pass" || this.isTrusted(client.remote));
+  }
+
+  /** Begins a connection to the backend. */
+  connect(connection: Connection): Stream {
+    const { runtime, target, sources, settings } = this;
+    const source = sources.length > 0 ? sources[connection.id % sources.length] : undefined;
+    return runtime.connect(target, connection, source, settings.backendTls);
+  }
+
+  /** Called by a connection when its last descriptor is gone. */
+  over(connection: Connection): void {
+    this.openCount--;
+    this.events.over(connection);
+  }
+
+  private sourcesFor(backend: Endpoint): readonly IpEndpoint[] {
+    return this.settings.backendSources.filter(({ family }) => family === backend.family);
+  }
+}

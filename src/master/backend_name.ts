@@ -1,0 +1,83 @@
+import type { Log } from "../log.ts";
+import { formatEndpoint } from "../options/address.ts";
+import type { Config } from "../options/config.ts";
+import type { Endpoint, Libc } from "../runtime/types.ts";
+import { ipFamily } from "../ip.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { resolve } from "./resolve.ts";
+
+/** A backend that fails again and again has its name looked up this often, in milliseconds. */
+const LEAST_PAUSE_MS = 5000;
+
+/** Looks the backend's name up again, every so often and after failures. */
+export class BackendName {
+  private readonly libc: Libc;
+  private readonly log: Log;
+  private readonly changed: (backend: Endpoint) => void;
+  private readonly clock: Clock;
+  private lookUp: (() => Promise<Endpoint>) | undefined;
+  private backend = "";
+  private isFailing = false;
+  private lookedUpAt = 0;
+  private timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(
+    libc: Libc,
+    log: Log,
+    changed: (backend: Endpoint) => void,
+    clock: Clock = systemClock,
+  ) {
+    this.libc = libc;
+    this.log = log;
+    this.changed = changed;
+    this.clock = clock;
+  }
+
+  /** Forgets what it watched before. */
+  watch(config: Config, backend: Endpoint): void {
+    this.stop();
+    const address = config.backend;
+    this.backend = formatEndpoint(backend);
+    if ("path" in address || ipFamily(address.host) !== 0) return;
+    this.lookUp = async () => (await resolve(this.libc, address, "--backend"))[0]!;
+    this.lookedUpAt = this.clock.now();
+    if (config.backendRefresh === 0) return;
+    this.timer = setInterval(() => this.refresh(), config.backendRefresh * 1000);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.lookUp = undefined;
+  }
+
+  /** The backend could not be reached: perhaps it has moved. */
+  failed(): void {
+    if (this.clock.now() - this.lookedUpAt >= LEAST_PAUSE_MS) this.refresh();
+  }
+
+  /** A name that cannot be resolved just now keeps its last address, which is told once. */
+  private async refresh(): Promise<void> {
+    const { lookUp } = this;
+    if (!lookUp) return;
+    this.lookedUpAt = this.clock.now();
+    let found: Endpoint;
+    try {
+      found = await lookUp();
+    } catch (error) {
+      if (this.isFailing) return;
+      this.isFailing = true;
+      const message = `${(error as Error).message}; ${this.backend} stays in use`;
+      this.log({ level: "warn", event: "backend-unresolved", message, facts: {} });
+      return;
+    }
+    // Another configuration has come meanwhile.
+    if (lookUp !== this.lookUp) return;
+    this.isFailing = false;
+    const backend = formatEndpoint(found);
+    if (backend === this.backend) return;
+    const message = `the backend's name has a new address: ${backend}, no longer ${this.backend}`;
+    this.log({ level: "info", event: "backend-moved", message, facts: { backend } });
+    this.backend = backend;
+    this.changed(found);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The listening sockets. The master opens one SO_REUSEPORT socket for each address and worker slot
+ * and keeps it open for its whole life: the kernel spreads new connections over them, and a
+ * worker that dies leaves its queue to its successor. A Unix socket, and one that the service
+ * manager opened, is one for all slots.
+ */
+import { lstatSync, unlinkSync } from "node:fs";
+import { UsageError } from "../errors.ts";
+import { formatEndpoint } from "../options/address.ts";
+import { listenerOptions, type ListenerSettings, setOption } from "../platform.ts";
+import type { Endpoint, Libc, Runtime } from "../runtime/types.ts";
+import { assertFree, listenAt, openBound, openUnix } from "./sockets.ts";
+
+/** An address that a configuration asks for. */
+export interface Wanted {
+  readonly endpoint: Endpoint;
+  /** An IPv6 wildcard also takes IPv4. */
+  readonly dualStack: boolean;
+  /** Opened by the service manager already. */
+  readonly activated?: number;
+}
+
+/** What was opened for a configuration, before it is certain that it will be used. */
+export interface Claim {
+  /** For each address the descriptor of slot 1, 2 …; none where workers bind by themselves. */
+  readonly fds: readonly (readonly number[])[];
+  /** It is used: what it does not ask for is closed. */
+  keep(): void;
+  /** It is not: what was opened for it is closed. */
+  drop(): void;
+}
+
+interface Address {
+  readonly endpoint: Endpoint;
+  readonly fds: number[];
+  readonly isActivated: boolean;
+}
+
+export class Listeners {
+  private readonly libc: Libc;
+  private readonly adopt: boolean;
+  private readonly addresses = new Map<string, Address>();
+
+  constructor({ libc, capabilities }: Pick<Runtime, "libc" | "capabilities">) {
+    this.libc = libc;
+    this.adopt = capabilities.adoptSockets;
+  }
+
+  /**
+   * Opens what is missing for these addresses and slots. Throws a UsageError with all that cannot
+   * be had, and has then changed nothing.
+   */
+  claim(wanted: readonly Wanted[], slots: number, settings: ListenerSettings): Claim {
+    const opened: (() => void)[] = [];
+    const drop = () => opened.splice(0).forEach((undo) => undo());
+    const problems: string[] = [];
+    for (const each of wanted) {
+      try {
+        this.open(each, slots, settings, opened);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        problems.push(error.message);
+      }
+    }
+    if (problems.length > 0) {
+      drop();
+      throw new UsageError(problems);
+    }
+    const keys = new Set(wanted.map(({ endpoint }) => formatEndpoint(endpoint)));
+    return {
+      fds: wanted.map(({ endpoint }) => [...this.addresses.get(formatEndpoint(endpoint))!.fds]),
+      keep: () => this.closeAllBut(keys),
+      drop,
+    };
+  }
+
+  /** Closes all and removes the files of Unix sockets. */
+  close(): void {
+    this.closeAllBut(new Set());
+  }
+
+  private open(
+    { endpoint, dualStack, activated }: Wanted,
+    slots: number,
+    settings: ListenerSettings,
+    opened: (() => void)[],
+  ): void {
+    const key = formatEndpoint(endpoint);
+    const known = this.addresses.get(key);
+    if (!known && endpoint.family !== "unix" && activated === undefined) {
+      assertFree(this.libc, endpoint, dualStack);
+    }
+    const address = known ?? { endpoint, fds: [], isActivated: activated !== undefined };
+    if (!known) {
+      this.addresses.set(key, address);
+      opened.push(() => this.release(key));
+    }
+    if (!this.adopt) return;
+    // Those of slots that are no longer there stay: other workers serve their queues.
+    while (address.fds.length < slots) {
+      const [first] = address.fds;
+      const isForAll = endpoint.family === "unix" || address.isActivated;
+      if (isForAll && first !== undefined) {
+        address.fds.push(first);
+        continue;
+      }
+      const fd = activated ?? this.bind(endpoint, dualStack);
+      address.fds.push(fd);
+      if (!known) continue;
+      opened.push(() => {
+        address.fds.splice(address.fds.indexOf(fd), 1);
+        this.libc.close(fd);
+      });
+    }
+    for (const fd of new Set(address.fds)) this.listen(fd, endpoint, settings);
+  }
+
+  private bind(endpoint: Endpoint, dualStack: boolean): number {
+    if (endpoint.family === "unix") return openUnix(this.libc, endpoint);
+    return openBound(this.libc, endpoint, { shared: true, dualStack });
+  }
+
+  /** Also for a socket that listens already, whose settings may have changed. */
+  private listen(fd: number, endpoint: Endpoint, settings: ListenerSettings): void {
+    if (endpoint.family !== "unix") {
+      for (const option of listenerOptions(settings)) setOption(this.libc, fd, option);
+    }
+    listenAt(this.libc, fd, endpoint, settings.backlog);
+  }
+
+  private closeAllBut(keys: ReadonlySet<string>): void {
+    for (const key of [...this.addresses.keys()]) if (!keys.has(key)) this.release(key);
+  }
+
+  private release(key: string): void {
+    const { endpoint, fds, isActivated } = this.addresses.get(key)!;
+    this.addresses.delete(key);
+    // The file goes first, so that nobody finds a socket that is about to close.
+    if (endpoint.family === "unix" && !isActivated && fds.length > 0) removeFile(endpoint.path);
+    for (const fd of new Set(fds)) this.libc.close(fd);
+  }
+}
+
+function removeFile(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
+}

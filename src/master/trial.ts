@@ -1,0 +1,105 @@
+/** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
+import { readMaterial } from "../certificates/store.ts";
+import type { LoadedTls } from "../certificates/tls_order.ts";
+import type { FrontendTls, Trust } from "../control/messages.ts";
+import { UsageError } from "../errors.ts";
+import type { Config } from "../options/config.ts";
+import type {
+  ClientTlsSettings,
+  Identity,
+  Runtime,
+  TlsParameters,
+  TlsSettings,
+} from "../runtime/types.ts";
+
+/**
+ * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`
+ * has no problems.
+ */
+export function tryTls(
+  runtime: Runtime,
+  config: Config,
+  { tls, storeFd, sources }: LoadedTls,
+  backendTls: ClientTlsSettings | undefined,
+): void {
+  const problems: string[] = [];
+  const attempt = (what: string, remedy: string, action: () => unknown) => {
+    try {
+      action();
+    } catch (error) {
+      const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0];
+      problems.push(`${what}: refused by the TLS library (${reason}); ${remedy}`);
+    }
+  };
+  if (config.engine !== "") {
+    attempt("--ssl-engine", "name one that is installed", () => runtime.loadEngine(config.engine));
+  }
+  const create = (certificate: number, settings: TlsParameters, trust?: Trust) => {
+    const { chain, key, dhParameters } = readMaterial(
+      runtime.libc,
+      storeFd,
+      tls.certificates[certificate]!,
+    );
+    const identity: Identity = {
+      certificates: [{ chain, key }],
+      ...(dhParameters && runtime.capabilities.dhParameters ? { dhParameters } : {}),
+      ...(trust && trust.mode !== "none" ? { verify: { ...trust, mode: trust.mode } } : {}),
+    };
+    runtime.createTlsContext(trialSettings(settings, identity, tls.alpn));
+  };
+  for (const [index, { file }] of sources.entries()) {
+    attempt(file.cert, "use another certificate or key", () => create(index, PLAIN));
+  }
+  if (problems.length === 0) {
+    for (const frontend of tls.frontends) tryFrontend(frontend);
+  }
+  if (backendTls) {
+    attempt("--client", "use other CAs or settings", () => runtime.createClientTls(backendTls));
+  }
+  if (problems.length > 0) throw new UsageError([...new Set(problems)]);
+
+  /** Its settings one by one, so that the line can name the one that is refused. */
+  function tryFrontend(frontend: FrontendTls): void {
+    const certificate = [...frontend.global, ...frontend.own].at(-1);
+    if (certificate === undefined) return;
+    const { ciphers, ciphersuites, curves, protocols, preferServerCiphers } = frontend;
+    const known = { ...PLAIN, protocols, preferServerCiphers };
+    const trials: [string, string, TlsParameters][] = [
+      ["--ciphers", "see openssl-ciphers(1) for the form of the list", { ...known, ciphers }],
+      ["--ciphersuites", "write it as in TLS_AES_256_GCM_SHA384", { ...known, ciphersuites }],
+      ["--ecdh-curve", "write it as in X25519:P-256", { ...known, curves }],
+    ];
+    for (const [option, remedy, settings] of trials) {
+      attempt(option, remedy, () => create(certificate, settings));
+    }
+    const trust = tls.trusts[frontend.trust];
+    attempt(
+      "--client-verify-ca",
+      "use another CA file or CRL",
+      () => create(certificate, known, trust),
+    );
+  }
+}
+
+const PLAIN: TlsParameters = {
+  protocols: ["TLSv1.2", "TLSv1.3"],
+  ciphers: "",
+  ciphersuites: "",
+  curves: "",
+  preferServerCiphers: false,
+};
+
+function trialSettings(
+  settings: TlsParameters,
+  identity: Identity,
+  alpn: readonly string[],
+): TlsSettings {
+  return {
+    ...settings,
+    select: () => 0,
+    identity: () => identity,
+    choice: false,
+    alpn,
+    resumption: true,
+  };
+}

@@ -1,0 +1,72 @@
+import { createHash, randomUUID } from "node:crypto";
+import {
+  accessSync,
+  constants,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { MAX_RESPONSE } from "./messages.ts";
+
+/** One line that tells why a directory cannot be the cache, or undefined if it can. */
+export function directoryProblem(directory: string): string | undefined {
+  try {
+    if (statSync(directory).isDirectory()) return undefined;
+    return `ocsp-dir '${directory}' is not a directory; OCSP stapling will be disabled`;
+  } catch (error) {
+    return `unable to stat directory '${directory}': ${(error as Error).message}; ` +
+      "OCSP stapling will be disabled";
+  }
+}
+
+/**
+ * OCSP responses in a directory, one file for each certificate, named as hitch names it: the MD5
+ * of the path of the certificate's PEM file, in lower-case hex.
+ */
+export class ResponseCache {
+  private readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get isWritable(): boolean {
+    try {
+      accessSync(this.directory, constants.W_OK | constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** DER, unchecked; undefined when there is none, or one that cannot be read. */
+  load(certificatePath: string): Uint8Array | undefined {
+    const file = this.file(certificatePath);
+    try {
+      const { size } = statSync(file);
+      return size > 0 && size <= MAX_RESPONSE ? readFileSync(file) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Puts the response in place at once, so that no reader finds half of it. Throws an Error. */
+  save(certificatePath: string, response: Uint8Array): void {
+    const file = this.file(certificatePath);
+    const temporary = `${file}.${randomUUID()}`;
+    try {
+      writeFileSync(temporary, response, { mode: 0o640, flag: "wx" });
+      renameSync(temporary, file);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  private file(certificatePath: string): string {
+    return join(this.directory, createHash("md5").update(certificatePath).digest("hex"));
+  }
+}

@@ -1,0 +1,2 @@
+/** The first argument of the OCSP helper's command line: no user types it. */
+export const OCSP_WORD = "@ocsp";

@@ -1,0 +1,212 @@
+import process from "node:process";
+import type { Clock } from "../clock.ts";
+import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
+import type { LogEntry, LogLevel } from "../log.ts";
+import type { Runtime } from "../runtime/types.ts";
+import { REPORTS_FD } from "../worker/command_line.ts";
+import { dropPrivileges } from "../worker/process.ts";
+import { ResponseCache } from "./cache.ts";
+import { fetchResponse, SilentResponderError } from "./fetch.ts";
+import type {
+  OcspCertificate,
+  OcspOrder,
+  OcspReport,
+  OcspSettings,
+  OcspStart,
+} from "./messages.ts";
+import { createRequest } from "./request.ts";
+import { checkResponse, type Validity, validityProblem } from "./response.ts";
+import { type Outcome, Schedule } from "./schedule.ts";
+import { readSubject, responderOf } from "./subject.ts";
+
+/** Staples' ends are told in the time of the wall. */
+const wallClock: Clock = {
+  now: () => Date.now(),
+  after: (milliseconds, call) => void setTimeout(call, milliseconds),
+};
+
+/**
+ * Runs this process as the OCSP helper: it reads the cache, asks responders and reports what is to
+ * be stapled, without privileges, until its standard input ends, which means that the master is
+ * gone. It never returns by itself, and SIGTERM ends it whatever it does.
+ */
+export function runOcsp(runtime: Pick<Runtime, "libc">): void {
+  const helper = new Helper(runtime);
+  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => helper.obey(order as OcspOrder));
+  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
+  process.stdin.on("end", () => process.exit(0));
+  process.stdin.on("error", () => process.exit(1));
+  // Ctrl-C reaches the whole foreground group; the master decides what it means.
+  process.on("SIGINT", () => {});
+  process.on("uncaughtException", (error) => helper.internalError(error));
+  process.on("unhandledRejection", (error) => helper.internalError(error));
+}
+
+class Helper {
+  private readonly runtime: Pick<Runtime, "libc">;
+  private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly certificates = new Map<number, OcspCertificate>();
+  /** What was last said of a certificate, so that a lasting trouble is told once. */
+  private readonly told = new Map<number, string>();
+  private settings: OcspSettings | undefined;
+  private cache: ResponseCache | undefined;
+  private schedule: Schedule | undefined;
+  /** Certificates are taken in one after the other, as fast as the master reads. */
+  private intake: Promise<void> = Promise.resolve();
+
+  constructor(runtime: Pick<Runtime, "libc">) {
+    this.runtime = runtime;
+  }
+
+  obey(order: OcspOrder): void {
+    if (order.type === "start") return this.start(order);
+    // Without it the start has failed, and this process is about to end.
+    if (this.schedule) this.intake = this.intake.then(() => this.takeIn(order));
+  }
+
+  internalError(error: unknown): void {
+    const message = reason(error);
+    this.log("error", "internal-error", `internal error: ${message}; please report it`, {
+      source: "internal",
+      code: "internal-error",
+      cause: (error instanceof Error && error.stack) || message,
+    });
+  }
+
+  private start({ settings, ids }: OcspStart): void {
+    this.settings = settings;
+    if (ids) {
+      try {
+        // It needs the files that tell how to resolve names.
+        dropPrivileges(this.runtime.libc, { ...ids, chroot: "" });
+      } catch (error) {
+        const message = `the OCSP helper cannot become another user: ${reason(error)}`;
+        this.log("error", "ocsp-failed", message);
+        return this.reports.flush(() => process.exit(1));
+      }
+    }
+    const { directory, refreshInterval } = settings;
+    this.cache = new ResponseCache(directory);
+    if (!this.cache.isWritable) {
+      const message = `ocsp-dir '${directory}' is not writable for the configured user`;
+      this.log("warn", "ocsp-dir", message, { directory });
+    }
+    this.schedule = new Schedule((number) => this.refresh(number), refreshInterval, wallClock);
+  }
+
+  private async takeIn(order: OcspCertificate): Promise<void> {
+    const { certificate, chain } = order;
+    try {
+      const staple = this.loadCached(order) ?? order.staple;
+      if (responderOf(chain) === undefined) {
+        return this.tell(order, "debug", "no OCSP responder URI found");
+      }
+      readSubject(chain);
+      this.certificates.set(certificate, order);
+      const isCurrent = staple && (staple.until === undefined || staple.until > Date.now());
+      this.schedule!.add(certificate, isCurrent ? staple : undefined);
+    } catch (error) {
+      this.tell(order, "warn", reason(error));
+    } finally {
+      await new Promise<void>((emptied) => this.reports.flush(emptied));
+    }
+  }
+
+  /** Reports the response in the cache, if it is there and can be served. */
+  private loadCached(order: OcspCertificate): Validity | undefined {
+    const response = this.cache!.load(order.path);
+    if (!response) return undefined;
+    let validity: Validity;
+    try {
+      validity = checkResponse(response, readSubject(order.chain), { verify: order.verify });
+    } catch (error) {
+      this.tell(order, "warn", `the cached response is not used: ${reason(error)}`);
+      return undefined;
+    }
+    if (validityProblem(validity, Date.now())) return undefined;
+    this.report(order.certificate, response, validity);
+    this.tell(order, "debug", "loaded cached OCSP staple");
+    return validity;
+  }
+
+  private async refresh(number: number): Promise<Outcome> {
+    const order = this.certificates.get(number)!;
+    try {
+      const subject = readSubject(order.chain);
+      if (subject.expires <= Date.now()) {
+        this.tell(order, "debug", "it has expired, so no responder is asked");
+        return { type: "over" };
+      }
+      const request = createRequest(subject);
+      const response = await fetchResponse(subject.responder!, request, this.settings!);
+      const validity = checkResponse(response, subject, { verify: true });
+      const problem = validityProblem(validity, Date.now());
+      if (problem) throw new Error(problem);
+      this.report(number, response, validity);
+      const seconds = Math.round((this.schedule!.renewal(validity) - Date.now()) / 1000);
+      this.tell(order, "debug", `retrieved new staple; refresh scheduled in ${seconds} seconds`);
+      this.save(order, response);
+      return { type: "fresh", ...untilOf(validity) };
+    } catch (error) {
+      this.tell(order, "warn", `no new staple: ${reason(error)}`);
+      return { type: error instanceof SilentResponderError ? "silent" : "failed" };
+    }
+  }
+
+  /** A staple that cannot be kept serves all the same. */
+  private save(order: OcspCertificate, response: Uint8Array): void {
+    if (!this.cache!.isWritable) return;
+    try {
+      this.cache!.save(order.path, response);
+    } catch (error) {
+      this.tell(order, "warn", `the staple cannot be saved: ${reason(error)}`);
+    }
+  }
+
+  /** Throws an Error when the master does not read. */
+  private report(certificate: number, response: Uint8Array, validity: Validity): void {
+    const isTaken = this.send({
+      type: "staple",
+      certificate,
+      response: Buffer.from(response).toString("base64"),
+      ...untilOf(validity),
+    });
+    if (!isTaken) throw new Error("the master does not keep up with the reports");
+  }
+
+  private tell(order: OcspCertificate, level: LogLevel, text: string): void {
+    const { certificate, path } = order;
+    if (level !== "debug" && this.told.get(certificate) === text) return;
+    this.told.set(certificate, text);
+    this.log(level, level === "debug" ? "ocsp-staple" : "ocsp-failed", `cert ${path}: ${text}`, {
+      certificate: path,
+    });
+  }
+
+  private log(
+    level: LogLevel,
+    event: string,
+    message: string,
+    facts: LogEntry["facts"] = {},
+  ): void {
+    if (level === "debug" && this.settings?.logLevel !== 2) return;
+    const dropped = this.reports.takeDropped();
+    const entry = { level, event, message: `OCSP: ${message}`, facts };
+    this.send({
+      type: "log",
+      entry: dropped ? { ...entry, facts: { ...facts, dropped } } : entry,
+    });
+  }
+
+  private send(report: OcspReport): boolean {
+    return this.reports.send(report);
+  }
+}
+
+function untilOf({ until }: Validity): { until?: number } {
+  return until === undefined ? {} : { until };
+}
+
+function reason(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+}

@@ -1,0 +1,113 @@
+import { BaseBlock, fromBER } from "asn1js";
+import { BasicOCSPResponse, id_PKIX_OCSP_Basic, OCSPResponse, type SingleResponse } from "pkijs";
+import { MAX_RESPONSE } from "./messages.ts";
+import { isSignedForIssuer } from "./signature.ts";
+import { certificateId, type Subject } from "./subject.ts";
+
+/** What a staple says of its own time, in milliseconds since 1970. */
+export interface Validity {
+  readonly from: number;
+  /** Absent: newer information is always to be had, and nothing limits its use. */
+  readonly until?: number;
+}
+
+/** How far the clock of a responder may be ahead of ours. */
+const CLOCK_SKEW_MS = 300_000;
+
+/** RFC 6960 section 4.2.1; 4 is not used. */
+const statusNames: Readonly<Record<number, string>> = {
+  1: "malformedRequest",
+  2: "internalError",
+  3: "tryLater",
+  5: "sigRequired",
+  6: "unauthorized",
+};
+
+/**
+ * Checks a DER response (RFC 6960 section 4.2): it is successful, of the basic type, and has one
+ * answer for this certificate, which is that it is good; with `verify`, also that the certificate's
+ * issuer or a responder which that issuer appointed has signed it. Whether it is of today is
+ * {@link validityProblem}'s question. Throws an Error whose message is the reason in one line.
+ */
+export function checkResponse(
+  response: Uint8Array,
+  subject: Subject,
+  { verify }: { readonly verify: boolean },
+): Validity {
+  if (response.length > MAX_RESPONSE) {
+    throw new Error(`the OCSP response is larger than ${MAX_RESPONSE} bytes`);
+  }
+  const basic = readBasicResponse(response);
+  const validity = readValidity(findAnswer(basic, subject));
+  if (verify && !isSignedForIssuer(basic, subject.issuer)) {
+    throw new Error("the OCSP response is not signed by the certificate's issuer or for it");
+  }
+  return validity;
+}
+
+/** Why a staple cannot be served at `now` (milliseconds since 1970), or undefined if it can. */
+export function validityProblem({ from, until }: Validity, now: number): string | undefined {
+  if (until !== undefined && until <= now) return `the OCSP response expired on ${date(until)}`;
+  if (from > now + CLOCK_SKEW_MS) return `the OCSP response is valid only from ${date(from)}`;
+  return undefined;
+}
+
+function readBasicResponse(der: Uint8Array): BasicOCSPResponse {
+  const response = read("an OCSP response", () => new OCSPResponse({ schema: parse(der) }));
+  const status = response.responseStatus.valueBlock.valueDec;
+  if (status !== 0) {
+    throw new Error(`the responder refused to answer (${statusNames[status] ?? status})`);
+  }
+  if (response.responseBytes?.responseType !== id_PKIX_OCSP_Basic) {
+    throw new Error("the OCSP response is not of the basic type");
+  }
+  const bytes = response.responseBytes.response.getValue();
+  return read(
+    "a basic OCSP response",
+    () => new BasicOCSPResponse({ schema: parse(new Uint8Array(bytes)) }),
+  );
+}
+
+function parse(der: Uint8Array): BaseBlock {
+  const { offset, result } = fromBER(der);
+  if (offset !== der.length) throw new Error("not DER");
+  return result;
+}
+
+/** The library's errors tell of its own inner life. */
+function read<T>(what: string, action: () => T): T {
+  try {
+    return action();
+  } catch {
+    throw new Error(`the bytes are not ${what}`);
+  }
+}
+
+function findAnswer(basic: BasicOCSPResponse, subject: Subject): SingleResponse {
+  const answers = basic.tbsResponseData.responses.filter(({ certID }) =>
+    certificateId(subject, certID.hashAlgorithm.algorithmId)?.isEqual(certID)
+  );
+  const [answer] = answers;
+  if (!answer || answers.length > 1) {
+    throw new Error(`the OCSP response has ${answers.length} answers for this certificate, not 1`);
+  }
+  // CertStatus is a choice of [0] good, [1] revoked and [2] unknown.
+  const status = (answer.certStatus as BaseBlock).idBlock.tagNumber;
+  if (status !== 0) {
+    throw new Error(`the certificate's status is ${status === 1 ? "revoked" : "unknown"}`);
+  }
+  return answer;
+}
+
+function readValidity({ thisUpdate, nextUpdate }: SingleResponse): Validity {
+  const from = thisUpdate.getTime();
+  const until = nextUpdate?.getTime();
+  if (Number.isNaN(from) || (until !== undefined && !(until >= from))) {
+    throw new Error("the OCSP response has no sane dates");
+  }
+  return { from, ...(until === undefined ? {} : { until }) };
+}
+
+function date(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}

@@ -1,0 +1,95 @@
+import { createHash, X509Certificate } from "node:crypto";
+import { fromBER, type Integer, Null, OctetString } from "asn1js";
+import {
+  AlgorithmIdentifier,
+  CertID,
+  Certificate,
+  id_ad_ocsp,
+  id_AuthorityInfoAccess,
+  id_sha1,
+  id_sha256,
+  id_sha384,
+  id_sha512,
+  type InfoAccess,
+} from "pkijs";
+
+/** A certificate about which a responder is asked, as RFC 6960 section 4.1.1 identifies it. */
+export interface Subject {
+  readonly serialNumber: Integer;
+  /** DER of the issuer's name. */
+  readonly issuerName: Uint8Array;
+  /** The issuer's public key without its algorithm. */
+  readonly issuerKey: Uint8Array;
+  readonly issuer: X509Certificate;
+  /** Where the certificate itself says that its responder is; the first HTTP one counts. */
+  readonly responder: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly expires: number;
+}
+
+/** The digest algorithms in certificate identifiers and signatures, by object identifier. */
+export const digests: Readonly<Record<string, string>> = {
+  [id_sha1]: "sha1",
+  [id_sha256]: "sha256",
+  [id_sha384]: "sha384",
+  [id_sha512]: "sha512",
+};
+
+/**
+ * Reads a PEM chain, the leaf first. Throws an Error when the leaf cannot be read or its issuer,
+ * without whom nothing can be asked or checked, is missing.
+ */
+export function readSubject(chain: string): Subject {
+  const { leaf, responder } = readLeaf(chain);
+  const own = new X509Certificate(chain);
+  const issuer = sections(chain).slice(1).map((pem) => new X509Certificate(pem))
+    .find((candidate) => own.checkIssued(candidate) && own.verify(candidate.publicKey));
+  if (!issuer) throw new Error("unable to find its issuer in its PEM file");
+  const issuerKey = readCertificate(issuer.raw).subjectPublicKeyInfo.subjectPublicKey;
+  return {
+    serialNumber: leaf.serialNumber,
+    issuerName: new Uint8Array(leaf.issuer.valueBeforeDecode),
+    issuerKey: issuerKey.valueBlock.valueHexView,
+    issuer,
+    responder,
+    expires: leaf.notAfter.value.getTime(),
+  };
+}
+
+/** The responder of the leaf of a PEM chain. Throws an Error when the leaf cannot be read. */
+export function responderOf(chain: string): string | undefined {
+  return readLeaf(chain).responder;
+}
+
+/** The leaf's CertID; undefined for a digest algorithm (object identifier) that is not known. */
+export function certificateId(subject: Subject, digestOid: string): CertID | undefined {
+  const digest = digests[digestOid];
+  if (!digest) return undefined;
+  const hash = (bytes: Uint8Array) =>
+    new OctetString({ valueHex: new Uint8Array(createHash(digest).update(bytes).digest()) });
+  return new CertID({
+    hashAlgorithm: new AlgorithmIdentifier({ algorithmId: digestOid, algorithmParams: new Null() }),
+    issuerNameHash: hash(subject.issuerName),
+    issuerKeyHash: hash(subject.issuerKey),
+    serialNumber: subject.serialNumber,
+  });
+}
+
+function readLeaf(chain: string): { leaf: Certificate; responder: string | undefined } {
+  const leaf = readCertificate(new X509Certificate(chain).raw);
+  const access = leaf.extensions?.find(({ extnID }) => extnID === id_AuthorityInfoAccess)
+    ?.parsedValue as InfoAccess | undefined;
+  const responder = access?.accessDescriptions
+    .filter(({ accessMethod }) => accessMethod === id_ad_ocsp)
+    .map(({ accessLocation }) => accessLocation.value as unknown)
+    .find((uri): uri is string => typeof uri === "string" && /^https?:/i.test(uri));
+  return { leaf, responder };
+}
+
+function readCertificate(der: Uint8Array): Certificate {
+  return new Certificate({ schema: fromBER(der).result });
+}
+
+function sections(pem: string): string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? [];
+}

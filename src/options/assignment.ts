@@ -1,0 +1,91 @@
+/** What the command line and the files have in common once they are read. */
+import type { Dialect } from "./config.ts";
+import { namesOf, type OptionName } from "./table.ts";
+
+/** One option as it was given; in a file the value may be a block of others. */
+export interface Assignment {
+  readonly name: OptionName;
+  readonly value: string | readonly Assignment[];
+  readonly origin: Origin;
+}
+
+/** Where something was said. */
+export interface Origin {
+  /** The same object for everything from one file, or from the command line. */
+  readonly source: Source;
+  /** The option, or the line of a file. */
+  readonly words: string;
+  /** One line that says where and what; `original` is what hitch says of it, used in its dialect. */
+  tell(what: string, original?: string): string;
+}
+
+export interface Source {
+  readonly kind: "line" | "file";
+  /** Two options that exclude each other are a mistake; otherwise the last one counts. */
+  readonly strict: boolean;
+}
+
+export const lineSource: Source = { kind: "line", strict: true };
+
+/** The origin of an option of the command line. */
+export function lineOrigin(name: OptionName, dialect: Dialect): Origin {
+  const [shown] = namesOf(name, dialect);
+  return {
+    source: lineSource,
+    words: `--${shown}`,
+    tell: (what, original) => {
+      if (dialect === "stud") return `--${shown}: ${what}`;
+      return `Invalid parameter '${shown}': ${original === undefined ? "" : `${original} `}${what}`;
+    },
+  };
+}
+
+/** A place in a configuration file, and the line there. Lines and columns count from 1. */
+export interface FilePlace {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly text: string;
+}
+
+/** The origin of a key in a file. */
+export function fileOrigin(
+  source: Source,
+  place: FilePlace,
+  key: string,
+  dialect: Dialect,
+): Origin {
+  const { file, line } = place;
+  return {
+    source,
+    words: cut(place.text),
+    tell: (what, original) => {
+      const ours = `${pointer(place)}: ${key}: ${what}; the line is ${shownLine(place)}`;
+      if (dialect === "stud") return ours;
+      const words = original === undefined ? "" : `${original} `;
+      return `Error in configuration file '${file}', line ${line}: ${words}${ours}`;
+    },
+  };
+}
+
+/** A mistake in the form of a file, in one line. */
+export function syntaxError(place: FilePlace, what: string, dialect: Dialect): string {
+  const where = pointer(place);
+  if (dialect === "stud") return `${where}: ${what}; the line is ${shownLine(place)}`;
+  return `Parsing error in line ${place.line}: syntax error: '${
+    cut(place.text)
+  }': ${where}: ${what}`;
+}
+
+function pointer({ file, line, column }: FilePlace): string {
+  return `${file}:${line}:${column}`;
+}
+
+function shownLine({ text }: FilePlace): string {
+  return `"${cut(text)}"`;
+}
+
+function cut(text: string): string {
+  const line = text.trim();
+  return line.length > 120 ? `${line.slice(0, 120)}…` : line;
+}

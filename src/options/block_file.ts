@@ -1,0 +1,180 @@
+/** hitch's form of a configuration file: `key = value` in any layout, and blocks in braces. */
+import {
+  type Assignment,
+  fileOrigin,
+  type FilePlace,
+  type Source,
+  syntaxError,
+} from "./assignment.ts";
+import { type Token, tokens } from "./block_lexer.ts";
+import type { Dialect } from "./config.ts";
+import type { FileReading } from "./line_file.ts";
+import type { Form } from "./option.ts";
+import { namesIn, type OptionName, optionOf } from "./table.ts";
+import { unknownKey } from "./unknown_key.ts";
+
+/**
+ * Reads a file's text. Unknown keys and values of a wrong type are skipped and reported; what breaks
+ * the grammar itself ends the reading.
+ */
+export function readBlocks(text: string, file: string, dialect: Dialect): FileReading {
+  return new BlockFile(text, file, dialect).read();
+}
+
+type Block = "frontend" | "pem";
+
+/** Ends the reading. */
+class Broken extends Error {}
+
+class BlockFile {
+  readonly #lines: readonly string[];
+  readonly #file: string;
+  readonly #dialect: Dialect;
+  readonly #tokens: readonly Token[];
+  readonly #source: Source = { kind: "file", strict: true };
+  readonly #reading: FileReading = { assignments: [], problems: [], warnings: [], isCut: false };
+  #next = 0;
+
+  constructor(text: string, file: string, dialect: Dialect) {
+    this.#lines = text.split("\n");
+    this.#file = file;
+    this.#dialect = dialect;
+    this.#tokens = tokens(text);
+  }
+
+  read(): FileReading {
+    try {
+      this.#readRecords(undefined, this.#reading.assignments);
+    } catch (error) {
+      if (!(error instanceof Broken)) throw error;
+      this.#reading.isCut = true;
+    }
+    return this.#reading;
+  }
+
+  /** Adds to `found`, which keeps what was read before a mistake that ends the reading. */
+  #readRecords(block: Block | undefined, found: Assignment[]): Assignment[] {
+    const keys = namesIn(block ?? "file", this.#dialect);
+    for (;;) {
+      const key = this.#take();
+      if (key.kind === (block ? "}" : "end")) {
+        if (block && found.length === 0) this.#report(key, "expected a key before the }");
+        return found;
+      }
+      if (key.kind !== "bare") {
+        this.#break(key, block && key.kind === "end" ? "expected a }" : "expected a key");
+      }
+      const name = keys.get(key.text);
+      if (!name) this.#report(key, unknownKey(key.text, keys, block));
+      const sign = this.#take();
+      if (sign.kind !== "=") this.#break(sign, `expected a = after ${key.text}`);
+      const assignment = this.#value(key, name);
+      if (assignment) found.push(assignment);
+      while (this.#peek().kind === "separator") this.#take();
+    }
+  }
+
+  /** Undefined for what was reported and skipped. */
+  #value(key: Token, name: OptionName | undefined): Assignment | undefined {
+    const first = this.#take();
+    const form = name && optionOf(name).form;
+    if (first.kind === "{") {
+      if (name && (form === "frontend" || form === "pem")) {
+        return this.#assignment(name, key, first, this.#readRecords(form, []));
+      }
+      if (name) this.#report(first, `expected a value of ${key.text}, it has no block`);
+      this.#skipBlock(first);
+      return undefined;
+    }
+    if (first.kind !== "bare" && first.kind !== "string") {
+      this.#break(first, `expected a value of ${key.text}`);
+    }
+    const words = [first];
+    while (this.#isVersion(first) && this.#continues()) words.push(this.#take());
+    if (!name || !form) return undefined;
+    const fault = typeFault(form, words, key.text);
+    if (fault) {
+      this.#report(first, `${key.text}: ${fault}`);
+      return undefined;
+    }
+    return this.#assignment(name, key, first, words.map(({ text }) => text).join(" "));
+  }
+
+  /** The next token goes on with a list of TLS versions. */
+  #continues(): boolean {
+    while (this.#peek().kind === "separator") this.#take();
+    return this.#isVersion(this.#peek());
+  }
+
+  #isVersion({ kind, text }: Token): boolean {
+    return kind === "bare" && /^(TLSv1\.\d|SSLv\d)$/i.test(text);
+  }
+
+  #assignment(name: OptionName, key: Token, at: Token, value: Assignment["value"]): Assignment {
+    const origin = fileOrigin(this.#source, this.#place(at), key.text, this.#dialect);
+    return { name, value, origin };
+  }
+
+  #skipBlock(opening: Token): void {
+    for (let depth = 1; depth > 0;) {
+      const { kind } = this.#take();
+      if (kind === "{") depth++;
+      if (kind === "}") depth--;
+      if (kind === "end" || kind === "unterminated") {
+        this.#break(opening, "expected a } for this {");
+      }
+    }
+  }
+
+  #peek(): Token {
+    return this.#tokens[this.#next]!;
+  }
+
+  /** The last token comes again and again. */
+  #take(): Token {
+    const token = this.#peek();
+    if (this.#next < this.#tokens.length - 1) this.#next++;
+    return token;
+  }
+
+  #break(token: Token, expected: string): never {
+    this.#report(
+      token,
+      token.kind === "unterminated" ? 'expected a " at the end of this string' : expected,
+    );
+    throw new Broken();
+  }
+
+  #report(token: Token, what: string): void {
+    this.#reading.problems.push(syntaxError(this.#place(token), what, this.#dialect));
+  }
+
+  #place({ line, column }: Token): FilePlace {
+    return { file: this.#file, line, column, text: this.#lines[line - 1]!.replace(/\r$/, "") };
+  }
+}
+
+/** Why this is no value of that form, with what would be; the value's text is judged later. */
+function typeFault(form: Form, words: readonly Token[], key: string): string | undefined {
+  const [{ kind, text }] = words as [Token];
+  switch (form) {
+    case "number":
+      // A fraction can only be written in quotes.
+      if (kind === "string" ? /^\d+\.\d+$/.test(text) : /^(\d+|[a-z]+)$/i.test(text)) {
+        return undefined;
+      }
+      return "expected a number that is not negative, without quotes (with a fraction, in quotes)";
+    case "flag":
+      if (/^(yes|y|on|true|t|no|n|off|false|f)$/i.test(text)) return undefined;
+      return "expected on or off";
+    case "protocols":
+      if (kind === "bare") return undefined;
+      return "expected TLS versions without quotes, as in TLSv1.2 TLSv1.3";
+    default:
+      if (kind === "string") {
+        return text.includes('"') ? 'expected a text without " and without escapes' : undefined;
+      }
+      if (/^[A-Za-z0-9-]+$/.test(text) && !/^-?\d+$/.test(text)) return undefined;
+      return `expected quotes around the value: ${key} = "${text.slice(0, 60)}"`;
+  }
+}

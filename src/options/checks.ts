@@ -1,0 +1,130 @@
+/** Mistakes that show only when all settings are known: contradictions, and what the build lacks. */
+import type { Runtime } from "../runtime/types.ts";
+import { formatAddress, isIpAddress } from "./address.ts";
+import type { Origin } from "./assignment.ts";
+import { meets, type Need, refusal } from "./builds.ts";
+import type { Dialect } from "./config.ts";
+import { formatValue } from "./format.ts";
+import { exclusive, type Gathered } from "./gather.ts";
+import { tlvLacks } from "./proxy_tlvs.ts";
+import { namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
+
+export type Build = Pick<Runtime, "name" | "capabilities">;
+
+const prefixes = ["write-ip", "write-proxy-v1", "write-proxy-v2"] as const;
+
+/** One line for each pair of options that contradict each other. */
+export function contradictions({ settings, origins }: Gathered, dialect: Dialect): string[] {
+  const shown = (name: OptionName) => `--${namesOf(name, dialect)[0]}`;
+  const on = ([...prefixes, "proxy-proxy"] as const).filter((name) => settings[name]);
+  const found: string[] = [];
+  if (on.length > 1 && dialect === "hitch") {
+    found.push(
+      "Options --write-ip, --write-proxy-proxy, --write-proxy-v1 and --write-proxy-v2 are mutually " +
+        `exclusive. Leave all but one of ${on.map(shown).join(", ")} out.`,
+    );
+  } else if (on.length > 1) {
+    found.push(exclusive(shown(on[0]!), shown(on[1]!)));
+  }
+  if (settings["accept-proxy"] && settings["proxy-proxy"]) {
+    found.push(exclusive("--proxy-proxy", "--accept-proxy"));
+  }
+  const switches = ["proxy-tlv", "proxy-authority", "proxy-client-cert"] as const;
+  const given = switches.find((name) => settings[name] !== (name !== "proxy-client-cert"));
+  if (settings["proxy-tlvs"] && given) found.push(exclusive("--proxy-tlvs", `--${given}`));
+  if (settings.client) {
+    for (const name of [...prefixes, "proxy-proxy", "accept-proxy"] as const) {
+      if (!settings[name]) continue;
+      found.push(`${shown(name)} has no use with --client, which passes bytes only; leave it out`);
+    }
+    if (origins.has("client-verify-crl")) {
+      found.push("--client-verify-crl is not supported with --client; leave it out");
+    }
+  }
+  if (settings["write-ip"]) {
+    for (const { listen } of settings.frontend.filter(({ listen }) => "path" in listen)) {
+      found.push(
+        `--write-ip: clients of ${formatAddress(listen)} have no IP address; use --write-proxy-v2`,
+      );
+    }
+  }
+  return found;
+}
+
+/** One line for each thing that was asked for and that the running build cannot do. */
+export function unmetNeeds(gathered: Gathered, dialect: Dialect, build: Build): string[] {
+  const { settings, origins, pieces } = gathered;
+  const check = new NeedsCheck(dialect, build, settings);
+  check.checkAll(settings, origins);
+  for (const frontend of settings.frontend) {
+    const piece = pieces.get(frontend)!;
+    if (!isIpAddress(frontend.listen)) {
+      check.refuse("frontend", piece.origin, formatAddress(frontend.listen), "adoptSockets");
+    }
+    check.checkAll(frontend.settings, piece.origins);
+  }
+  for (const pem of [...settings["pem-file"], ...settings.frontend.flatMap((f) => f.pemFiles)]) {
+    check.checkAll(pem, pieces.get(pem)!.origins);
+  }
+  for (const tlv of settings["proxy-tlvs"] ?? []) {
+    const need = tlvLacks(build.capabilities, tlv);
+    if (need) check.refuse("proxy-tlvs", origins.get("proxy-tlvs")!, tlv, need);
+  }
+  const isUnix = "path" in settings.backend;
+  if (settings.client && isUnix && !build.capabilities.unixBackendTls) {
+    check.found.push(refusal("--client to a Unix socket", "unixBackendTls", build.name));
+  }
+  if (settings.client && !build.capabilities.backendTrust) {
+    const ca = origins.get("client-verify-ca");
+    if (ca) check.refuse("client-verify-ca", ca, "", "backendTrust");
+    if (!verifiesBackend(settings, dialect)) {
+      check.found.push(refusal("--client without verification", "backendTrust", build.name));
+    }
+  }
+  return check.found;
+}
+
+/** In client mode stud's dialect verifies unless told not to, hitch's only when told to. */
+export function verifiesBackend(settings: Settings, dialect: Dialect): boolean {
+  return (settings["client-verify"] ?? (dialect === "stud" ? "required" : "none")) !== "none";
+}
+
+class NeedsCheck {
+  readonly found: string[] = [];
+  readonly #dialect: Dialect;
+  readonly #build: Build;
+  readonly #isClient: boolean;
+
+  constructor(dialect: Dialect, build: Build, { client }: Settings) {
+    this.#dialect = dialect;
+    this.#build = build;
+    this.#isClient = client;
+  }
+
+  /** Looks at the settings of one scope that were given. */
+  checkAll(values: Readonly<Record<string, unknown>>, origins: ReadonlyMap<OptionName, Origin>) {
+    for (const [name, origin] of origins) {
+      const { needs, default: usual } = optionOf(name);
+      const text = formatValue(values[name]);
+      if (needs && text !== needs.unless && text !== usual && text !== undefined) {
+        const isOfBackend = this.#isClient && name === "client-verify";
+        if (!isOfBackend) this.refuse(name, origin, "", needs.need);
+      }
+      if (name !== "tls-protos" || !Array.isArray(values[name])) continue;
+      for (const protocol of values[name]) this.refuse(name, origin, protocol, protocol);
+    }
+  }
+
+  /** Refuses an option, or one part of its value, unless the build meets the need. */
+  refuse(name: OptionName, origin: Origin, part: string, need: Need): void {
+    if (meets(this.#build.capabilities, need)) return;
+    const [shown] = namesOf(name, this.#dialect);
+    const line = part === "" ? `--${shown}` : `--${shown}: ${part}`;
+    const inFile = part === "" ? "it" : part;
+    this.found.push(
+      origin.source.kind === "line"
+        ? refusal(line, need, this.#build.name)
+        : origin.tell(refusal(inFile, need, this.#build.name)),
+    );
+  }
+}

@@ -1,0 +1,92 @@
+import { UsageError } from "../errors.ts";
+import { formatAddress, isIpAddress } from "./address.ts";
+import type { Dialect } from "./config.ts";
+import { formatValue } from "./format.ts";
+import { helpOf, wrap } from "./help.ts";
+import type { Option } from "./option.ts";
+import type { FrontendValue, PemValue } from "./pieces.ts";
+import { isIn, namesOf, type OptionName, optionOf, rows, type Settings } from "./table.ts";
+
+/**
+ * A configuration file with these settings, each after its help, in a form that both grammars read
+ * alike. A setting without a value is there as a comment. Throws a UsageError for a value that no file
+ * can hold.
+ */
+export function defaultConfig(settings: Settings, dialect: Dialect): string {
+  const blocks = rows
+    .filter(([, option]) => isIn(option, "file") && !option.later)
+    .map(([name, option]) => {
+      const comments = wrap(helpOf(option, option.default === undefined), 78).map((line) =>
+        `# ${line}\n`
+      );
+      return comments.join("") + setting(name, option, settings, dialect);
+    });
+  return [`# Configuration of ${dialect}.\n`, ...blocks].join("\n");
+}
+
+function setting(
+  name: OptionName,
+  option: Option,
+  settings: Settings,
+  dialect: Dialect,
+): string {
+  const [key] = namesOf(name, dialect);
+  if (name === "frontend") return pieces(key, settings.frontend.map(frontendText), '"[*]:8443"');
+  if (name === "pem-file") return pieces(key, settings["pem-file"].map(pemText), "");
+  const value = settings[name as keyof Settings];
+  // hitch's grammar wants one of these three at most, and warns of the first two.
+  const isUnset = value === undefined || (dialect === "hitch" && isDeprecated(name, settings));
+  if (!isUnset) return `${key} = ${valueText(option, value)}\n`;
+  return `# ${key} = ${option.form === "flag" ? "on" : example(option)}\n`;
+}
+
+function isDeprecated(name: OptionName, { ssl }: Settings): boolean {
+  return name === "tls" || (name === "ssl" && !ssl);
+}
+
+function example(option: Option): string {
+  if (option.form === "protocols") return "TLSv1.2 TLSv1.3";
+  return `"${option.argument}"`;
+}
+
+function pieces(key: string, values: readonly string[], usual: string): string {
+  if (values.length > 0) return values.map((value) => `${key} = ${value}\n`).join("");
+  return usual === "" ? `# ${key} = "FILE"\n` : `${key} = ${usual}\n`;
+}
+
+function valueText(option: Option, value: unknown): string {
+  const text = formatValue(value)!;
+  if (option.form === "flag") return text;
+  if (option.form === "number" && !text.includes(".")) return text;
+  if (option.form === "protocols") return text.replaceAll(",", " ");
+  return quoted(text);
+}
+
+function quoted(text: string): string {
+  if (!text.includes('"') && !text.includes("\\")) return `"${text}"`;
+  throw new UsageError(`--default-config: ${JSON.stringify(text)} cannot be written in a file`);
+}
+
+function frontendText({ listen, pemFiles, settings }: FrontendValue): string {
+  const lines = isIpAddress(listen)
+    ? [`host = ${quoted(listen.host)}`, `port = "${listen.port}"`]
+    : [`host = ${quoted(formatAddress(listen))}`];
+  lines.push(...pemFiles.map((pem) => `pem-file = ${pemText(pem)}`), ...keyLines(settings));
+  const isPlain = pemFiles.length === 0 && Object.keys(settings).length === 0;
+  return isPlain ? quoted(formatAddress(listen)) : block(lines);
+}
+
+function pemText(pem: PemValue): string {
+  return Object.keys(pem).length === 1 ? quoted(pem.cert) : block(keyLines(pem));
+}
+
+function keyLines(values: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(values)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name} = ${valueText(optionOf(name as OptionName), value)}`);
+}
+
+function block(lines: readonly string[]): string {
+  const indented = lines.flatMap((line) => line.split("\n")).map((line) => `  ${line}\n`);
+  return `{\n${indented.join("")}}`;
+}

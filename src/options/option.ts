@@ -1,0 +1,77 @@
+import type { Need } from "./builds.ts";
+import type { Dialect } from "./config.ts";
+import type { Parse } from "./values.ts";
+
+/** The headings of help, in its order. */
+export const groups = [
+  "Sockets",
+  "Certificates",
+  "TLS",
+  "Client certificates",
+  "OCSP stapling",
+  "Prefix to the backend",
+  "PROXY header from clients",
+  "Client mode",
+  "Time limits",
+  "Log",
+  "Process",
+  "Actions",
+  "In blocks of a configuration file",
+  "Of a later version",
+] as const;
+
+/** Where an option can be given: `file` is the top level of a file, the last two its blocks. */
+export type Place = "line" | "file" | "frontend" | "pem";
+
+/**
+ * How a value is written. `list` is a text that the line form takes to the end of its line;
+ * `protocols` a list without quotes; `frontend` and `pem` are a text or a block.
+ */
+export type Form =
+  | "action"
+  | "flag"
+  | "number"
+  | "text"
+  | "list"
+  | "protocols"
+  | "frontend"
+  | "pem";
+
+/** One option; its key in the table is its name in messages of ours and in the code. */
+export interface Option {
+  readonly group: (typeof groups)[number];
+  /** Its names in each dialect, the one to show first; absent: its key in the table in both. */
+  readonly names?: Readonly<Record<Dialect, readonly [string, ...string[]]>>;
+  readonly short?: string;
+  readonly form: Form;
+  /** What help calls the argument. Without one the option is a flag or an action. */
+  readonly argument?: string;
+  /** Absent: on the command line and at the top level of files. */
+  readonly in?: readonly Place[];
+  /** As the user would write it. A setting without one is undefined until it is given. */
+  readonly default?: string | undefined;
+  readonly help: string;
+  /** Reads a value; an option without it is an action such as `--help`. */
+  readonly parse?: Parse<unknown>;
+  /** Every time it is given adds a value; the setting is the list of them. */
+  readonly repeat?: true;
+  /** On hitch's command line it takes only `on` and `off`. */
+  readonly strict?: true;
+  /** The value is a path that is meant from the working directory. */
+  readonly path?: true;
+  /** What an empty value in a file means; absent: the same as no such line, as in both originals. */
+  readonly empty?: "value" | "mistake";
+  /** What the build must have, unless the value is this one or the default. */
+  readonly needs?: { readonly need: Need; readonly unless: string };
+  /** One of stud's options that this version recognises and refuses. */
+  readonly later?: true;
+}
+
+/** The values of a part of the table by name; actions and later options have none. */
+export type SettingsOf<T extends Record<string, Option>> = {
+  [N in keyof T as T[N] extends { parse: unknown } ? N : never]: T[N] extends
+    { repeat: true; parse: (...given: never[]) => infer V } ? V[]
+    : T[N] extends { parse: (...given: never[]) => infer V }
+      ? V | (T[N] extends { default: string } ? never : undefined)
+    : never;
+};

@@ -1,0 +1,48 @@
+import type { Capabilities } from "../runtime/types.ts";
+import { meets, type Need } from "./builds.ts";
+import type { Dialect, ProxyTlv } from "./config.ts";
+import type { Settings } from "./table.ts";
+
+/** What a build must have to know each TLV; the others are known everywhere. */
+const needs: { readonly [T in ProxyTlv]?: readonly Need[] } = {
+  "authority": ["tlsFacts"],
+  "ssl": ["tlsFacts"],
+  "cn": ["tlsFacts", "verifyClients"],
+  "sig-alg": ["tlsFacts"],
+  "key-alg": ["tlsFacts"],
+  "client-cert": ["verifyClients"],
+  "hitch-cert": ["verifyClients"],
+};
+
+const usual: Record<Dialect, readonly ProxyTlv[]> = {
+  stud: ["alpn", "authority", "ssl", "cn", "sig-alg", "key-alg"],
+  hitch: ["alpn", "authority", "ssl"],
+};
+
+const aboutTls: readonly ProxyTlv[] = ["ssl", "cn", "sig-alg", "key-alg"];
+
+/** The first thing that a build lacks for telling this, or undefined if it lacks none. */
+export function tlvLacks(capabilities: Capabilities, tlv: ProxyTlv): Need | undefined {
+  return needs[tlv]?.find((need) => !meets(capabilities, need));
+}
+
+/**
+ * What a version 2 header tells, in order: the list that was asked for, or the dialect's usual ones as
+ * far as the build knows them, less and more what hitch's three switches say.
+ */
+export function chosenTlvs(
+  settings: Settings,
+  dialect: Dialect,
+  capabilities: Capabilities,
+): readonly ProxyTlv[] {
+  if (settings["proxy-tlvs"]) return settings["proxy-tlvs"];
+  const tlvs = usual[dialect].filter((tlv) =>
+    (settings["proxy-authority"] || tlv !== "authority") &&
+    (settings["proxy-tlv"] || !aboutTls.includes(tlv)) &&
+    tlvLacks(capabilities, tlv) === undefined
+  );
+  if (!settings["proxy-client-cert"]) return tlvs;
+  if (dialect === "stud") return [...tlvs, "client-cert"];
+  const place = tlvs.includes("ssl") ? tlvs.indexOf("ssl") : tlvs.length;
+  return tlvs.toSpliced(place, 0, "hitch-cert");
+}

@@ -1,0 +1,41 @@
+import { hasBlocks } from "./block_lexer.ts";
+import { readBlocks } from "./block_file.ts";
+import type { Dialect } from "./config.ts";
+import { type FileReading, readLines } from "./line_file.ts";
+
+/** Reads a file's text; throws an errno error. `-` is standard input. */
+export type ReadText = (path: string) => string;
+
+/**
+ * Reads one configuration file, relative to the working directory. In hitch's dialect it has hitch's
+ * grammar. In stud's dialect it has that too if a `{` stands outside strings and remarks, and else
+ * stud's form: `key = "text"`, `key = number` and `key = on` mean the same in both.
+ */
+export function readConfigFile(path: string, dialect: Dialect, readText: ReadText): FileReading {
+  const isInput = path === "-" || path === "";
+  const file = isInput ? "standard input" : path;
+  let text: string;
+  try {
+    text = readText(isInput ? "-" : path).replace(/^\uFEFF/, "");
+  } catch (error) {
+    const reason = reasons[errno(error)] ?? `it cannot be read (${errno(error)})`;
+    const problem = dialect === "stud"
+      ? `--config: ${file}: ${reason}`
+      : `Unable to open configuration file '${file}': ${reason}`;
+    return { assignments: [], problems: [problem], warnings: [], isCut: true };
+  }
+  const read = dialect === "hitch" || hasBlocks(text) ? readBlocks : readLines;
+  return read(text, file, dialect);
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "it does not exist; check the path",
+  EACCES: "it may not be read; check its permissions",
+  EISDIR: "it is a directory; name a file",
+};
+
+function errno(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (typeof code === "string") return code;
+  throw error;
+}

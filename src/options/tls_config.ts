@@ -1,0 +1,162 @@
+/** The parts of the configuration about certificates and handshakes. */
+import type { Protocol } from "../runtime/types.ts";
+import { formatAddress, isIpAddress } from "./address.ts";
+import type { Build } from "./checks.ts";
+import type { ClientVerify, Dialect, FrontendConfig, PemFile, TlsOptions } from "./config.ts";
+import type { Gathered } from "./gather.ts";
+import type { FrontendSettings, FrontendValue, PemValue } from "./pieces.ts";
+
+export interface Surround {
+  readonly dialect: Dialect;
+  readonly build: Build;
+  /** An absolute path for one as the user gave it; "" and undefined become "". */
+  readonly absolute: (path: string | undefined) => string;
+  /** Everything could be read, so that what is missing was not given. */
+  readonly isComplete: boolean;
+  /** A certificate is made on the spot. */
+  readonly bringsCertificate: boolean;
+  readonly problems: string[];
+  readonly warnings: string[];
+}
+
+/** What handshakes are negotiated from: the frontend's own settings, and the global ones. */
+export function tlsOptions(
+  gathered: Gathered,
+  own: FrontendSettings,
+  surround: Surround,
+): TlsOptions {
+  const { settings } = gathered;
+  const curves = own["ecdh-curve"] ?? settings["ecdh-curve"];
+  return {
+    protocols: protocolsOf(gathered, own, surround),
+    ciphers: own.ciphers ?? settings.ciphers,
+    ciphersuites: own.ciphersuites ?? settings.ciphersuites,
+    curves: curves === "auto" ? "" : curves,
+    preferServerCiphers: own["prefer-server-ciphers"] ?? settings["prefer-server-ciphers"],
+  };
+}
+
+function protocolsOf(
+  { settings, origins }: Gathered,
+  own: FrontendSettings,
+  { dialect, build }: Surround,
+): readonly Protocol[] {
+  const all = build.capabilities.protocols;
+  const usual: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
+  const tls = dialect === "hitch" ? all : usual;
+  if (own["tls-protos"]) return own["tls-protos"];
+  if (own.ssl) return all;
+  if (own.tls) return tls;
+  if (settings["tls-protos"]) return settings["tls-protos"];
+  if (settings.ssl) return all;
+  return settings.tls && origins.has("tls") ? tls : usual;
+}
+
+const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
+
+/** Reports a global mode of verification without CAs. */
+export function checkGlobalVerify({ settings }: Gathered, surround: Surround): void {
+  const mode = settings["client-verify"] ?? "none";
+  if (mode === "none" || settings["client-verify-ca"] || !surround.isComplete) return;
+  surround.problems.push(`${NO_CA}; name the file`);
+}
+
+/** One frontend with all its settings. A frontend that nothing can serve is a mistake. */
+export function frontendConfig(
+  gathered: Gathered,
+  frontend: FrontendValue,
+  isDefault: boolean,
+  surround: Surround,
+): FrontendConfig {
+  const { settings } = gathered;
+  const { settings: own, pemFiles, listen } = frontend;
+  const matchGlobalCerts = own["match-global-certs"] ?? pemFiles.length === 0;
+  if (pemFiles.length === 0 && !matchGlobalCerts) {
+    surround.problems.push(
+      `No certificate configured for frontend '${hitchName(frontend)}'; ` +
+        "give it a pem-file, or leave match-global-certs on",
+    );
+  } else if (
+    pemFiles.length === 0 && !surround.bringsCertificate && surround.isComplete &&
+    lacksGlobal(gathered)
+  ) {
+    surround.problems.push(noPem(gathered, isDefault ? "default" : hitchName(frontend), surround));
+  }
+  const pems = pemFiles.map((pem) => pemFile(gathered, pem, surround));
+  return {
+    listen,
+    pemFiles: pems,
+    matchGlobalCerts,
+    sniNomatchAbort: own["sni-nomatch-abort"] ?? settings["sni-nomatch-abort"],
+    tls: tlsOptions(gathered, own, surround),
+    clientVerify: frontendVerify(gathered, frontend, surround),
+  };
+}
+
+function lacksGlobal({ settings }: Gathered): boolean {
+  return !settings.client && settings["pem-file"].length === 0 && settings["pem-dir"] === "";
+}
+
+function noPem({ settings }: Gathered, name: string, { dialect }: Surround): string {
+  const original = "No x509 certificate PEM file specified";
+  const remedy = "Name at least one, or try stud --demo";
+  if (dialect === "hitch") return `${original} for frontend '${name}'! ${remedy}`;
+  if (settings.frontend.every(({ pemFiles }) => pemFiles.length === 0)) {
+    return `${original}! ${remedy}`;
+  }
+  return `${original} for frontend '${name}'! Name one for it, or one for all`;
+}
+
+function frontendVerify(
+  { settings }: Gathered,
+  frontend: FrontendValue,
+  { absolute, problems, isComplete }: Surround,
+): ClientVerify {
+  const own = frontend.settings;
+  const mode = own["client-verify"] ?? settings["client-verify"] ?? "none";
+  const ca = absolute(own["client-verify-ca"] ?? settings["client-verify-ca"]);
+  if (own["client-verify"] && mode !== "none" && ca === "" && isComplete && !settings.client) {
+    problems.push(
+      `No 'client-verify-ca' configured for frontend '${hitchName(frontend)}'; name the file there`,
+    );
+  }
+  return trust(mode, ca, absolute(own["client-verify-crl"] ?? settings["client-verify-crl"]));
+}
+
+/** A certificate's files. */
+export function pemFile(
+  { settings, pieces }: Gathered,
+  pem: PemValue,
+  { absolute, dialect, problems, warnings }: Surround,
+): PemFile {
+  const { origin } = pieces.get(pem)!;
+  const mode = pem["client-verify"];
+  const ca = absolute(pem["client-verify-ca"]);
+  if (mode !== undefined && mode !== "none" && ca === "") {
+    problems.push(
+      dialect === "hitch"
+        ? origin.tell("name the file in the same block", NO_CA)
+        : origin.tell(`${NO_CA}; name the file in the same block`),
+    );
+  }
+  if (mode === undefined && ca !== "") {
+    warnings.push(origin.tell("client-verify-ca is not used without client-verify beside it"));
+  }
+  return {
+    cert: absolute(pem.cert),
+    key: absolute(pem["private-key"]),
+    ocspResponse: absolute(pem["ocsp-resp-file"]),
+    ocspVerify: pem["ocsp-verify-staple"] ?? settings["ocsp-verify-staple"],
+    ...(mode && { clientVerify: trust(mode, ca, absolute(pem["client-verify-crl"])) }),
+  };
+}
+
+function trust(mode: ClientVerify["mode"], ca: string, crl: string): ClientVerify {
+  return mode === "none" ? { mode, ca: "", crl: "" } : { mode, ca, crl };
+}
+
+/** hitch shows a wildcard as the C library shows a null pointer. */
+function hitchName({ listen }: FrontendValue): string {
+  if (!isIpAddress(listen)) return formatAddress(listen);
+  return `[${listen.host === "*" ? "(null)" : listen.host}]:${listen.port}`;
+}

@@ -1,0 +1,237 @@
+/** From settings to the configuration that the rest of the program acts by. */
+import { availableParallelism } from "node:os";
+import { formatAddress, isIpAddress } from "./address.ts";
+import { buildTitle } from "./builds.ts";
+import { verifiesBackend } from "./checks.ts";
+import type {
+  AcceptProxy,
+  BackendTls,
+  Config,
+  FrontendConfig,
+  LogConfig,
+  OcspConfig,
+  PrefixKind,
+} from "./config.ts";
+import { type Gathered } from "./gather.ts";
+import { frontendText } from "./pieces.ts";
+import { chosenTlvs } from "./proxy_tlvs.ts";
+import {
+  checkGlobalVerify,
+  frontendConfig,
+  pemFile,
+  type Surround,
+  tlsOptions,
+} from "./tls_config.ts";
+import { quote } from "./words.ts";
+
+/** As {@link Surround}, with a look at the disk. */
+export interface Ground extends Surround {
+  readonly isDirectory: (path: string) => boolean;
+}
+
+const DEFAULT_FRONTEND = "[*]:8443";
+const HITCH_OCSP_DIRECTORY = "/var/lib/hitch/";
+
+/**
+ * Makes the configuration. What cannot be adds to `ground.problems`, what may surprise to its
+ * `warnings`; with problems the result is of no use.
+ */
+export function toConfig(gathered: Gathered, ground: Ground): Config {
+  const { settings } = gathered;
+  const { absolute, build, dialect } = ground;
+  checkLeftovers(gathered, ground);
+  if (!settings.client) checkGlobalVerify(gathered, ground);
+  const directory = absolute(settings["pem-dir"]);
+  checkDirectory(gathered, "pem-dir", directory, ground);
+  const chroot = absolute(settings.chroot);
+  checkDirectory(gathered, "chroot", chroot, ground);
+  const prefix = prefixOf(gathered);
+  return {
+    dialect,
+    frontends: frontendsOf(gathered, ground),
+    backend: settings.backend,
+    backendRefresh: settings["backend-refresh"],
+    backendSources: settings["backend-source"],
+    ...(settings.client && { backendTls: backendTls(gathered, ground) }),
+    pemFiles: settings["pem-file"].map((pem) => pemFile(gathered, pem, ground)),
+    ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
+    passphraseFile: absolute(settings["passphrase-file"]),
+    alpn: settings["alpn-protos"],
+    engine: settings["ssl-engine"],
+    ocsp: ocspOf(gathered, ground),
+    workers: settings.workers === "auto"
+      ? Math.min(availableParallelism(), 1024)
+      : settings.workers,
+    pinWorkers: settings["pin-workers"],
+    backlog: settings.backlog,
+    keepalive: settings.keepalive,
+    tcpFastopen: settings["tcp-fastopen"],
+    recvBufsize: settings["recv-bufsize"],
+    sendBufsize: settings["send-bufsize"],
+    prefix,
+    proxyTlvs: prefix === "proxy-v2" ? chosenTlvs(settings, dialect, build.capabilities) : [],
+    acceptProxy: acceptProxyOf(gathered, ground),
+    handshakeTimeout: settings["ssl-handshake-timeout"],
+    backendConnectTimeout: settings["backend-connect-timeout"],
+    halfCloseTimeout: settings["half-close-timeout"],
+    log: logOf(gathered, ground),
+    privileges: { user: settings.user, group: settings.group, chroot },
+    daemon: settings.daemon,
+    pidFile: absolute(settings.pidfile),
+    listenReport: absolute(settings["dbg-listen"]),
+  };
+}
+
+function frontendsOf(gathered: Gathered, ground: Ground): readonly FrontendConfig[] {
+  const { settings, pieces } = gathered;
+  if (settings.frontend.length === 0) {
+    const usual = frontendText(DEFAULT_FRONTEND, ground.dialect);
+    return [frontendConfig(gathered, usual, true, ground)];
+  }
+  const seen = new Set<string>();
+  return settings.frontend.map((frontend) => {
+    const text = formatAddress(frontend.listen);
+    if (seen.has(text)) {
+      const { listen } = frontend;
+      const shown = isIpAddress(listen) ? `${listen.host}:${listen.port}` : text;
+      ground.problems.push(
+        pieces.get(frontend)!.origin.tell(
+          `${text} is given twice; remove one`,
+          `Redundant frontend (matching IP and port) definition: '${shown}'.`,
+        ),
+      );
+    }
+    seen.add(text);
+    return frontendConfig(gathered, frontend, false, ground);
+  });
+}
+
+function backendTls(gathered: Gathered, ground: Ground): BackendTls {
+  const { settings } = gathered;
+  const verify = verifiesBackend(settings, ground.dialect);
+  const ca = ground.absolute(settings["client-verify-ca"]);
+  if (verify && ground.dialect === "hitch") checkGlobalVerify(gathered, ground);
+  const host = isIpAddress(settings.backend) ? settings.backend.host : "";
+  const isName = /[^\d.]/.test(host) && !host.includes(":");
+  return {
+    serverName: settings["backend-name"] || (isName ? host : ""),
+    verify,
+    ca: verify ? ca : "",
+    tls: tlsOptions(gathered, {}, ground),
+  };
+}
+
+function prefixOf({ settings }: Gathered): PrefixKind {
+  if (settings["write-ip"]) return "write-ip";
+  if (settings["write-proxy-v1"]) return "proxy-v1";
+  return settings["write-proxy-v2"] ? "proxy-v2" : "none";
+}
+
+function acceptProxyOf({ settings }: Gathered, { problems, isComplete }: Ground): AcceptProxy {
+  const trusted = settings["trusted-proxies"];
+  if (settings["proxy-proxy"]) return { mode: "pass", trusted: [] };
+  if (!settings["accept-proxy"]) return { mode: "none", trusted: [] };
+  if (trusted.length === 0 && isComplete) {
+    problems.push(
+      "--accept-proxy needs to know whose headers to believe; name them with --trusted-proxies",
+    );
+  }
+  return { mode: "use", trusted };
+}
+
+function ocspOf({ settings, origins }: Gathered, ground: Ground): OcspConfig {
+  const { absolute, build, dialect, isDirectory } = ground;
+  const given = settings["ocsp-dir"];
+  let directory = absolute(given);
+  if (given === undefined && dialect === "hitch" && build.capabilities.staples) {
+    directory = isDirectory(HITCH_OCSP_DIRECTORY) ? absolute(HITCH_OCSP_DIRECTORY) : "";
+  } else if (directory !== "" && !isDirectory(directory)) {
+    const fault = `${quote(directory)} is not a directory`;
+    if (dialect === "hitch") {
+      ground.warnings.push(
+        `{ocsp} Warning: Unable to stat directory '${directory}': ${fault}. ` +
+          "OCSP stapling will be disabled.",
+      );
+      directory = "";
+    } else {
+      ground.problems.push(origins.get("ocsp-dir")!.tell(`${fault}; make it, or name another`));
+    }
+  }
+  return {
+    // Client mode has no certificates to staple for.
+    directory: settings.client ? "" : directory,
+    verify: settings["ocsp-verify-staple"],
+    connectTimeout: settings["ocsp-connect-tmo"],
+    responseTimeout: settings["ocsp-resp-tmo"],
+    refreshInterval: settings["ocsp-refresh-interval"],
+  };
+}
+
+function logOf(
+  { settings, origins }: Gathered,
+  { absolute, dialect, warnings }: Ground,
+): LogConfig {
+  const file = absolute(settings["log-filename"]);
+  const isImplied = dialect === "stud" && settings.daemon && file === "" && !origins.has("syslog");
+  const isSyslog = settings.syslog || isImplied;
+  if (settings.daemon && file === "" && !isSyslog) {
+    warnings.push("--daemon: the log goes nowhere; use --syslog or --log-filename");
+  }
+  return {
+    level: settings["log-level"],
+    format: settings["log-format"],
+    file,
+    syslog: isSyslog ? settings["syslog-facility"] : "",
+  };
+}
+
+function checkDirectory(
+  { origins }: Gathered,
+  name: "pem-dir" | "chroot",
+  path: string,
+  { isDirectory, problems }: Ground,
+): void {
+  if (path === "" || isDirectory(path)) return;
+  problems.push(origins.get(name)!.tell(`${quote(path)} is not a directory; name one that exists`));
+}
+
+/** What leaves nothing to serve with, and what was given but has no effect. */
+function checkLeftovers({ settings, origins }: Gathered, ground: Ground): void {
+  const { build: { capabilities, name: build }, dialect, problems, warnings } = ground;
+  const all = capabilities.protocols.join(", ");
+  if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {
+    if (dialect === "hitch") {
+      warnings.push("Warning: tls = off is deprecated and has no effect.");
+    } else {
+      problems.push(
+        "--tls=off leaves no TLS version; choose with --tls-protos, or leave it out",
+      );
+    }
+  }
+  if (settings.ssl) {
+    warnings.push(`--ssl offers ${all}; SSLv3 no longer exists in any of these TLS libraries`);
+  } else if (dialect === "hitch" && settings.tls && origins.has("tls")) {
+    warnings.push(`--tls is deprecated; it offers ${all}, choose with --tls-protos`);
+  }
+  if (settings["write-proxy-v2"] && !capabilities.tlsFacts) {
+    warnings.push(
+      `--write-proxy-v2: the ${buildTitle(build)} build cannot tell a connection's server name, ` +
+        "TLS version and cipher, so the header carries addresses and ALPN only",
+    );
+  }
+  const useless: readonly [name: keyof typeof settings & string, without: string, has: boolean][] =
+    [
+      ["proxy-tlvs", "--write-proxy-v2", settings["write-proxy-v2"]],
+      ["trusted-proxies", "--accept-proxy", settings["accept-proxy"]],
+      ["pem-dir-glob", "--pem-dir", settings["pem-dir"] !== ""],
+      ["backend-name", "--client", settings.client],
+    ];
+  for (const [name, without, has] of useless) {
+    if (!has && origins.has(name) && String(settings[name]) !== "") {
+      warnings.push(`--${name} has no effect without ${without}`);
+    }
+  }
+  if (settings.client && (settings["pem-file"].length > 0 || settings["pem-dir"] !== "")) {
+    warnings.push("--client: the certificates are not used, since no TLS client connects");
+  }
+}

@@ -1,0 +1,31 @@
+import type { Place } from "./option.ts";
+import { isIn, type OptionName, optionOf, rows } from "./table.ts";
+import { nearest } from "./words.ts";
+
+const blockTitles: Partial<Record<Place, string>> = {
+  frontend: "a frontend block",
+  pem: "a pem-file block",
+};
+
+/**
+ * Says that a key is none of those that can stand here, and what it was perhaps meant to be. `block`
+ * is the kind of block it stands in.
+ */
+export function unknownKey(
+  key: string,
+  keys: ReadonlyMap<string, OptionName>,
+  block: "frontend" | "pem" | undefined,
+): string {
+  const here = block ? ` in ${blockTitles[block]}` : "";
+  const elsewhere = rows.find(([name]) => name === key)?.[0];
+  if (elsewhere) {
+    const option = optionOf(elsewhere);
+    const places = (["file", "frontend", "pem"] as const).filter((place) => isIn(option, place));
+    const titles = places.map((place) => blockTitles[place] ?? "the top level of a file");
+    const where = titles.length > 0 ? titles.join(" or ") : "the command line";
+    return `${key} is not a key${here}; it belongs to ${where}`;
+  }
+  const near = nearest(key, [...keys.keys()]);
+  const remedy = near ? `did you mean ${near}?` : "stud --default-config shows all of them";
+  return `${key.slice(0, 60)} is not a key${here}; ${remedy}`;
+}

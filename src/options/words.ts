@@ -1,0 +1,28 @@
+/** Words of error messages: quoting, and guesses at what a mistyped name was meant to be. */
+
+/** The text in double quotes, on one line and of a length that fits into a message. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}…` : text);
+}
+
+/** The name that is a typing mistake away from what was typed: at most one edit in three letters. */
+export function nearest(typed: string, known: readonly string[]): string | undefined {
+  const [best] = known
+    .map((name) => ({ name, edits: editDistance(typed.slice(0, 40), name) }))
+    .sort((a, b) => a.edits - b.edits);
+  return best && best.edits <= Math.min(3, typed.length / 3) ? best.name : undefined;
+}
+
+/** Levenshtein's distance, by the rows of its matrix. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const swap = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(swap, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

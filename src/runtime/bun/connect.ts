@@ -1,0 +1,114 @@
+import { getSystemErrorName } from "node:util";
+import {
+  EINPROGRESS,
+  familyOf,
+  IP_BIND_ADDRESS_NO_PORT,
+  IPPROTO_IP,
+  setOption,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+} from "../../platform.ts";
+import type { ClientTlsContext, Endpoint, IpEndpoint, Stream, StreamOwner } from "../types.ts";
+import { ClientContext, handshakeFailure } from "./contexts.ts";
+import { libc, sockaddrOf } from "./libc.ts";
+import { bun, type NativeError, type NativeHandlers, type NativeSocket } from "./native.ts";
+import { BunStream, streamHandlers } from "./stream.ts";
+
+/**
+ * As in {@link Runtime}. `Bun.connect` to an address cannot be given up while it is pending, so the
+ * socket is made here and handed over, which `terminate` ends at any time. Bun sets TCP_NODELAY.
+ */
+export function connect(
+  backend: Endpoint,
+  owner: StreamOwner,
+  source?: IpEndpoint,
+  tls?: ClientTlsContext,
+): Stream {
+  const fd = libc.socket(familyOf(backend), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failedStream(owner, backend, libc.errno());
+  if (source) bindTo(fd, source);
+  const address = sockaddrOf(backend);
+  if (libc.connect(fd, address, address.length) < 0) {
+    const errno = libc.errno();
+    if (errno !== EINPROGRESS) {
+      libc.close(fd);
+      return failedStream(owner, backend, errno);
+    }
+  }
+  const stream = new BunStream(undefined, tls !== undefined, address);
+  stream.owner = owner;
+  const socket = tls ? tlsHandlers(tls as ClientContext) : plainHandlers;
+  const options = { fd, allowHalfOpen: true, data: stream, socket } as const;
+  bun.connect(tls ? { ...options, tls: (tls as ClientContext).tls } : options);
+  return stream;
+}
+
+const plainHandlers: NativeHandlers = {
+  ...streamHandlers,
+  open(native) {
+    native.data.native = native;
+  },
+  // The first report of room means that the connection stands. To write before it would take the
+  // errno of a failed connect out of the socket, and `close` could not tell it.
+  drain(native) {
+    if (native.data.isOpen) streamHandlers.drain(native);
+    else native.data.connected();
+  },
+  data(native, bytes) {
+    native.data.connected();
+    native.data.owner.received(native.data, bytes);
+  },
+  end(native) {
+    native.data.connected();
+    streamHandlers.end(native);
+  },
+};
+
+const handlersOfContexts = new WeakMap<ClientContext, NativeHandlers>();
+
+/** Made once for each context. */
+function tlsHandlers(context: ClientContext): NativeHandlers {
+  const known = handlersOfContexts.get(context);
+  if (known) return known;
+  const made: NativeHandlers = {
+    ...streamHandlers,
+    open(native) {
+      native.data.native = native;
+    },
+    handshake: (native, ok, error) => shaken(context, native, ok, error),
+  };
+  handlersOfContexts.set(context, made);
+  return made;
+}
+
+function shaken(
+  context: ClientContext,
+  native: NativeSocket,
+  ok: boolean,
+  error: NativeError | undefined,
+): void {
+  const stream = native.data;
+  const failure = handshakeFailure(ok, error, "backend");
+  const refusal = failure ?? context.distrust(native, error, stream.remote);
+  if (!refusal) return stream.connected();
+  stream.failure = refusal;
+  native.close();
+}
+
+/** A backend stream that could not even begin to connect. */
+function failedStream(owner: StreamOwner, backend: Endpoint, errno: number): Stream {
+  const stream = new BunStream(undefined, false, sockaddrOf(backend));
+  stream.owner = owner;
+  const code = getSystemErrorName(-errno);
+  stream.failure = { code, message: `connect ${code}` };
+  queueMicrotask(() => stream.gone(undefined));
+  return stream;
+}
+
+/** A bind that fails (a source lost since the start) lets the system choose. */
+function bindTo(fd: number, source: IpEndpoint): void {
+  setOption(libc, fd, { level: IPPROTO_IP, option: IP_BIND_ADDRESS_NO_PORT, value: 1 });
+  const address = sockaddrOf(source);
+  libc.bind(fd, address, address.length);
+}

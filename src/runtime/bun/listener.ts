@@ -1,0 +1,94 @@
+import type { Listener, ListenOptions } from "../types.ts";
+import type { ServerContext } from "./contexts.ts";
+import { EARLY_END, Frontend } from "./frontend.ts";
+import { libc, socketName } from "./libc.ts";
+import { bun, type NativeHandlers, type NativeSocket } from "./native.ts";
+import { BunStream, streamHandlers } from "./stream.ts";
+
+/** As in {@link Runtime}: accepts on an inherited descriptor, of TCP or of a Unix socket. */
+export function listen(options: ListenOptions): Listener {
+  if (!("fd" in options.on)) throw new Error("the Bun adapter listens on inherited descriptors");
+  const { fd } = options.on;
+  const frontend = options.tls && new Frontend(options.tls as ServerContext);
+  const listener = bun.listen({
+    fd,
+    allowHalfOpen: true,
+    ...(frontend && !options.headerFirst ? { tls: frontend.tls } : {}),
+    socket: !frontend
+      ? plainHandlers(options)
+      : options.headerFirst
+      ? headerHandlers(options, frontend)
+      : tlsHandlers(options, frontend),
+  });
+  // Bun calls listen(fd, 511) itself and has no option for the backlog.
+  libc.listen(fd, options.backlog);
+  return {
+    close: () => listener.stop(false),
+    update: (tls) => frontend?.update(tls as ServerContext),
+  };
+}
+
+/** TLS from the first byte. */
+function tlsHandlers({ accepted }: ListenOptions, frontend: Frontend): NativeHandlers {
+  return {
+    ...frontend.handlers,
+    open(native) {
+      const stream = acceptedStream(native, true);
+      frontend.begin(stream, native);
+      introduce(stream, accepted);
+    },
+  };
+}
+
+/** Without TLS. */
+function plainHandlers({ accepted }: ListenOptions): NativeHandlers {
+  return {
+    ...streamHandlers,
+    open(native) {
+      const stream = acceptedStream(native, false);
+      introduce(stream, accepted);
+      if (stream.native) stream.opened();
+    },
+  };
+}
+
+/**
+ * Plain until `secure`. From then on the plain socket, which is no longer the stream's, gets copies
+ * of what the client sends, and an end of its own.
+ */
+function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): NativeHandlers {
+  return {
+    open(native) {
+      const stream = acceptedStream(native, false);
+      stream.encrypter = frontend;
+      introduce(stream, accepted);
+    },
+    data(native, bytes) {
+      if (isCurrent(native)) streamHandlers.data(native, bytes);
+    },
+    drain() {},
+    end(native) {
+      if (!isCurrent(native)) return;
+      native.data.failure = EARLY_END;
+      native.close();
+    },
+    close(native, error) {
+      if (isCurrent(native)) streamHandlers.close(native, error);
+    },
+    error: streamHandlers.error,
+  };
+}
+
+function introduce(stream: BunStream, accepted: ListenOptions["accepted"]): void {
+  stream.isHeld = true;
+  stream.owner = accepted(stream);
+  stream.isHeld = false;
+}
+
+function isCurrent(native: NativeSocket): boolean {
+  return native.data.native === native;
+}
+
+function acceptedStream(native: NativeSocket, isTls: boolean): BunStream {
+  return native.data = new BunStream(native, isTls, socketName(libc.getpeername, native.fd));
+}

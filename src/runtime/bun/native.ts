@@ -1,0 +1,90 @@
+/**
+ * What the adapter uses of Bun. Names marked UNDOCUMENTED are absent from Bun's documentation and
+ * types; they were read in Bun 1.4.5's own node:net and node:tls, which is the version frozen into
+ * the binary, and the tests/unit/runtime*.test.ts cover each of them.
+ */
+import type { BunStream } from "./stream.ts";
+
+/** A BoringSSL SSL_CTX; opaque. */
+export type NativeContext = { readonly __brand: "SSL_CTX" };
+export type NativeError = Error & { code?: string };
+
+export interface NativeSocket {
+  data: BunStream;
+  readonly fd: number;
+  readonly alpnProtocol: string | false | null;
+  write(bytes: Uint8Array): number;
+  pause(): void;
+  resume(): void;
+  shutdown(): void;
+  close(): void;
+  terminate(): void;
+  getServername(): string | undefined;
+  getTLSVersion(): string;
+  getCipher(): { name: string | null } | undefined;
+  isSessionReused(): boolean;
+  /** In the form of node:tls; `true` leaves the issuers out. */
+  getPeerCertificate(brief: true): { readonly raw?: Uint8Array } | undefined;
+  getAuthorizationError(): NativeError | null | undefined;
+  /** UNDOCUMENTED: whether to ask for a certificate, and whether to refuse one that is not good. */
+  setVerifyMode(request: boolean, refuse: boolean): void;
+  /** UNDOCUMENTED: from now on this socket presents what that context has. */
+  setKeyCert(context: NativeContext): void;
+  /**
+   * Puts TLS on a plain socket; `isServer` and `initialData` are UNDOCUMENTED. The result is
+   * undefined when the socket has just closed.
+   */
+  upgradeTLS(options: {
+    isServer: true;
+    data: BunStream;
+    tls: NativeServerTls;
+    socket: NativeHandlers;
+    initialData?: Uint8Array;
+  }): readonly [plain: NativeSocket, encrypted: NativeSocket] | undefined;
+}
+
+export interface NativeHandlers {
+  open?(native: NativeSocket): void;
+  data(native: NativeSocket, bytes: Uint8Array): void;
+  drain(native: NativeSocket): void;
+  end(native: NativeSocket): void;
+  close(native: NativeSocket, error: NativeError | undefined): void;
+  error(native: NativeSocket, error: Error): void;
+  handshake?(native: NativeSocket, ok: boolean, error: NativeError | undefined): void;
+  /** UNDOCUMENTED: called only when the client sent SNI, with its spelling. An Error refuses it. */
+  serverName?(data: unknown, serverName: string, native: NativeSocket): NativeContext | Error;
+}
+
+/** `secureContext` is UNDOCUMENTED; TLS options beside it would be ignored without a word. */
+export interface NativeServerTls {
+  readonly secureContext: NativeContext;
+  /** In the form of the wire. */
+  readonly ALPNProtocols?: Uint8Array;
+}
+
+export interface NativeClientTls extends NativeServerTls {
+  readonly serverName?: string;
+  readonly rejectUnauthorized: false;
+}
+
+interface BunApi {
+  readonly version: string;
+  readonly main: string;
+  readonly isStandaloneExecutable?: boolean;
+  /** `fd` is UNDOCUMENTED in both. */
+  listen(options: {
+    fd: number;
+    allowHalfOpen: true;
+    tls?: NativeServerTls;
+    socket: NativeHandlers;
+  }): { stop(force: boolean): void };
+  connect(options: {
+    fd: number;
+    allowHalfOpen: true;
+    data: BunStream;
+    tls?: NativeClientTls;
+    socket: NativeHandlers;
+  }): Promise<unknown>;
+}
+
+export const bun: BunApi = (globalThis as unknown as { Bun: BunApi }).Bun;

@@ -1,0 +1,48 @@
+/** The accept loop, which goes on after a failure. */
+import { nobody } from "../nobody.ts";
+import type { ListenOptions } from "../types.ts";
+import { type Conn, type DenoListener, descriptorOf } from "./api.ts";
+import { failureOf, internalFailureOf } from "./failures.ts";
+import { DenoStream, endpoint } from "./stream.ts";
+
+export interface AcceptState {
+  readonly open: boolean;
+}
+
+/** Milliseconds until accepting goes on after it failed, mostly for want of descriptors. */
+const ACCEPT_PAUSE = 50;
+
+/** Accepts until the state says stop. `begin` gets each stream that its owner did not end at once. */
+export async function acceptAll<T extends Conn>(
+  listener: DenoListener<T>,
+  options: ListenOptions,
+  state: AcceptState,
+  begin: (stream: DenoStream, conn: T) => void,
+): Promise<void> {
+  const isPlain = options.tls === undefined;
+  while (state.open) {
+    try {
+      const conn = await listener.accept();
+      const { remoteAddr, localAddr } = conn;
+      const stream = new DenoStream(endpoint(remoteAddr), endpoint(localAddr), isPlain);
+      stream.attach(conn, descriptorOf(conn));
+      if (own(stream, options)) begin(stream, conn);
+    } catch (error) {
+      if (!state.open) return;
+      options.failed(failureOf(error));
+      await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+    }
+  }
+}
+
+/** Names the owner of an accepted stream; false when that failed, or ended the stream. */
+function own(stream: DenoStream, { accepted, failed }: ListenOptions): boolean {
+  try {
+    stream.owner = accepted(stream);
+  } catch (error) {
+    stream.owner = nobody;
+    stream.reset();
+    failed(internalFailureOf(error));
+  }
+  return stream.isOpening;
+}

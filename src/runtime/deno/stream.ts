@@ -1,0 +1,254 @@
+/**
+ * One side of a connection. Deno is pulled (`read` and `write` return promises), the core is
+ * pushed: `Input` and `Output` turn one into the other, and here is what both live in.
+ */
+import { SHUT_RDWR } from "../../platform.ts";
+import { nobody } from "../nobody.ts";
+import type {
+  ClientTlsSettings,
+  Endpoint,
+  Failure,
+  IpEndpoint,
+  Stream,
+  StreamOwner,
+  TlsFacts,
+  UnixEndpoint,
+} from "../types.ts";
+import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
+import { cut, descriptors } from "./descriptors.ts";
+import { failureOf, handshakeFailureOf, internalFailureOf } from "./failures.ts";
+import { Input, type Receiver } from "./input.ts";
+import { Output, type Sender } from "./output.ts";
+
+export class DenoStream implements Stream, Receiver, Sender {
+  owner: StreamOwner = nobody;
+  readonly remote: Endpoint;
+  local: Endpoint;
+  /** Where {@link descriptors} found this stream, or -1. */
+  fd = -1;
+  readonly #isPlain: boolean;
+  #phase: "opening" | "open" | "closed" = "opening";
+  #conn: Conn | undefined = undefined;
+  #dialing: AbortController | undefined = undefined;
+  #failure: Failure | undefined = undefined;
+  #facts: TlsFacts = NO_FACTS;
+  readonly #input: Input;
+  readonly #output: Output;
+
+  constructor(remote: Endpoint, local: Endpoint, isPlain: boolean) {
+    this.remote = remote;
+    this.local = local;
+    this.#isPlain = isPlain;
+    this.#input = new Input(this, isPlain);
+    this.#output = new Output(this, isPlain);
+  }
+
+  get isOpening(): boolean {
+    return this.#phase === "opening";
+  }
+
+  /** The connection is there, though not yet open for use. */
+  attach(conn: Conn, fd: number | undefined): void {
+    this.#conn = conn;
+    descriptors.add(this, fd);
+  }
+
+  /** Waits for the handshake of what was attached, and opens. */
+  async handshake(conn: TlsConn): Promise<void> {
+    try {
+      const { alpnProtocol } = await conn.handshake();
+      if (alpnProtocol !== null) this.#facts = { alpn: alpnProtocol };
+    } catch (error) {
+      // Closed without a cut: rustls may still have an alert to send, which says why.
+      return this.#close(handshakeFailureOf(error));
+    }
+    this.open();
+  }
+
+  /** Connects over TCP, then begins TLS where there are settings for it. */
+  async dial({ address, port }: IpEndpoint, tls: ClientTlsSettings | undefined): Promise<void> {
+    this.#dialing = new AbortController();
+    let conn: Conn;
+    try {
+      conn = await Deno.connect({ hostname: address, port, signal: this.#dialing.signal });
+    } catch (error) {
+      return this.#close(failureOf(error));
+    }
+    this.#dialing = undefined;
+    if (this.#phase === "closed") return conn[Symbol.dispose]();
+    try {
+      this.local = endpoint(conn.localAddr);
+      this.attach(conn, undefined);
+      conn.setNoDelay(true);
+    } catch (error) {
+      return this.#close(failureOf(error));
+    }
+    if (tls) return await this.#startTls(conn, tls);
+    this.open();
+  }
+
+  /** Connects to a Unix socket, which happens at once or not at all; TLS cannot follow. */
+  async dialUnix({ path }: UnixEndpoint, wantsTls: boolean): Promise<void> {
+    if (wantsTls) {
+      return this.#close({ code: "ENOTSUP", message: "Deno has no TLS over Unix sockets" });
+    }
+    const fd = descriptors.lowestFree();
+    try {
+      const dialing = Deno.connect({ transport: "unix", path: path.replace(/^@/, "\0") });
+      const isFound = descriptors.isUnixSocket(fd);
+      const conn = await dialing;
+      if (this.#phase === "closed") return conn[Symbol.dispose]();
+      this.attach(conn, isFound ? fd : undefined);
+    } catch (error) {
+      return this.#close(failureOf(error));
+    }
+    this.open();
+  }
+
+  /** The core can use the stream from now on. */
+  open(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "open";
+    this.#output.open(this.#conn!);
+    this.#tell("opened");
+    if (!this.#isOpen()) return;
+    this.#output.push();
+    this.#input.open(this.#conn!);
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#output.write(bytes);
+  }
+
+  pause(): void {
+    this.#input.pause();
+  }
+
+  resume(): void {
+    this.#input.resume();
+  }
+
+  finish(): void {
+    this.#output.finish();
+  }
+
+  close(): void {
+    if (this.#phase === "closed") return;
+    // Without it Deno sends close_notify, and keeps the descriptor until the peer has read all.
+    if (this.#conn && (!this.#isPlain || this.#output.isWriting)) {
+      descriptors.with(this, (fd) => libc.shutdown(fd, SHUT_RDWR));
+    }
+    this.#close(undefined);
+  }
+
+  reset(): void {
+    if (this.#phase === "closed") return;
+    if (this.#conn) descriptors.with(this, cut);
+    this.#close(undefined);
+  }
+
+  tls(): TlsFacts {
+    return this.#facts;
+  }
+
+  /** No listener of Deno reads a header before TLS, so there is nothing to begin. */
+  secure(): void {
+    throw new Error("Deno cannot begin TLS on an accepted connection");
+  }
+
+  /** Called by the two halves only, as are the next four. */
+  onReceived(bytes: Uint8Array): void {
+    try {
+      this.owner.received(this, bytes);
+    } catch (error) {
+      this.#threw(error);
+    }
+  }
+
+  onEnded(): void {
+    this.#tell("ended");
+    this.#settle();
+  }
+
+  onWritable(): void {
+    this.#tell("writable");
+  }
+
+  onFinished(): void {
+    this.#settle();
+  }
+
+  broke(error: unknown): void {
+    if (this.#phase === "closed") return;
+    const failure = failureOf(error);
+    // The kernel calls it a broken pipe once the peer's reset was seen; it was a reset.
+    const reset = /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code);
+    // Unsent bytes would hold the descriptor for as long as the peer does not read them.
+    if (this.#output.isWriting && !reset) descriptors.with(this, cut);
+    this.#close(reset ? { code: "ECONNRESET", message: failure.message } : failure);
+  }
+
+  async #startTls(conn: Conn, { serverName, ca, alpn }: ClientTlsSettings): Promise<void> {
+    let secured: TlsConn;
+    try {
+      secured = await Deno.startTls(conn, {
+        hostname: serverName === "" ? (this.remote as IpEndpoint).address : serverName,
+        caCerts: ca === "" ? [] : [ca],
+        alpnProtocols: alpn,
+      });
+    } catch (error) {
+      return this.#close(handshakeFailureOf(error));
+    }
+    if (this.#phase === "closed") return secured[Symbol.dispose]();
+    this.#conn = secured;
+    await this.handshake(secured);
+  }
+
+  /** A method, since TypeScript takes a field that was compared before for unchanged. */
+  #isOpen(): boolean {
+    return this.#phase === "open";
+  }
+
+  #settle(): void {
+    if (this.#input.hasEnded && this.#output.hasFinished) this.#close(undefined);
+  }
+
+  #tell(event: "opened" | "writable" | "ended"): void {
+    try {
+      this.owner[event](this);
+    } catch (error) {
+      this.#threw(error);
+    }
+  }
+
+  #threw(error: unknown): void {
+    this.#failure ??= internalFailureOf(error);
+    this.reset();
+  }
+
+  #close(failure: Failure | undefined): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#failure ??= failure;
+    this.#input.close();
+    this.#output.close();
+    this.#dialing?.abort();
+    if (this.#conn) {
+      descriptors.remove(this);
+      this.#conn[Symbol.dispose]();
+    }
+    queueMicrotask(() => {
+      try {
+        this.owner.closed(this, this.#failure);
+      } catch (error) {
+        console.error(error);
+      }
+    });
+  }
+}
+
+const NO_FACTS: TlsFacts = {};
+
+export function endpoint({ hostname, port }: NetAddr): IpEndpoint {
+  return { family: hostname.includes(":") ? 6 : 4, address: hostname, port };
+}

@@ -1,0 +1,70 @@
+import { constants, X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import { createSecureContext } from "node:tls";
+import { alpnWire, parameterOptions, tlsFacts } from "../openssl.ts";
+import type { ClientTlsContext, ClientTlsSettings, Endpoint, Failure, TlsFacts } from "../types.ts";
+import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
+import { checkedCas, checkedCiphers } from "./parameters.ts";
+
+/** What the handshakes with the backend have in common. */
+export class ClientTls implements ClientTlsContext {
+  readonly settings: ClientTlsSettings;
+  private readonly context: NativeContext;
+  private readonly alpn: Buffer | undefined;
+
+  /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would leave out. */
+  constructor(settings: ClientTlsSettings) {
+    this.settings = settings;
+    this.alpn = settings.alpn.length > 0 ? alpnWire(settings.alpn) : undefined;
+    const options = parameterOptions(settings);
+    this.context = createSecureContext({
+      ...options,
+      ciphers: checkedCiphers(settings),
+      // Without roots of our own, Node would parse all public ones.
+      ca: settings.verify ? checkedCas(settings.ca) : [],
+      secureOptions: options.secureOptions! | constants.SSL_OP_NO_RENEGOTIATION,
+    }).context as NativeContext;
+  }
+
+  /** TLS on a connected socket; `start` begins it. */
+  wrap(socket: SocketHandle): TlsHandle {
+    const secure = handles!.wrap(socket, this.context, false, false);
+    const { serverName } = this.settings;
+    // RFC 6066 section 3: no addresses.
+    if (serverName !== "" && !isIP(serverName)) secure.setServername(serverName);
+    if (this.alpn) secure.setALPNProtocols(this.alpn);
+    return secure;
+  }
+
+  /** Why the backend that was reached at `endpoint` is not to be trusted, after its handshake. */
+  verify(secure: TlsHandle, endpoint: Endpoint): Failure | undefined {
+    if (!this.settings.verify) return undefined;
+    const error = secure.verifyError();
+    if (error) return { code: error.code, message: error.message };
+    const address = endpoint.family === "unix" ? "" : endpoint.address;
+    const name = this.settings.serverName || address;
+    const certificate = new X509Certificate(secure.getPeerX509Certificate()!.raw());
+    if (isIP(name)) {
+      return certificate.checkIP(name)
+        ? undefined
+        : { code: "IP_ADDRESS_MISMATCH", message: `the certificate is not for ${name}` };
+    }
+    if (name !== "" && certificate.checkHost(name, { partialWildcards: false })) return undefined;
+    const message = name === ""
+      ? "there is neither a name nor an address that the certificate could be for"
+      : `the certificate is not for ${name}`;
+    return { code: "HOSTNAME_MISMATCH", message };
+  }
+
+  facts(secure: TlsHandle): TlsFacts {
+    return {
+      ...tlsFacts(
+        undefined,
+        secure.getProtocol(),
+        secure.getCipher()?.name,
+        this.alpn && secure.getALPNNegotiatedProtocol(),
+      ),
+      resumed: secure.isSessionReused(),
+    };
+  }
+}

@@ -1,0 +1,85 @@
+import type {
+  ClientTlsContext,
+  Endpoint,
+  IpEndpoint,
+  StreamOwner,
+  UnixEndpoint,
+} from "../types.ts";
+import type { ClientTls } from "./client_tls.ts";
+import { errnoFailure } from "./failure.ts";
+import { handles, type Request, type TcpHandle } from "./handles.ts";
+import { NodeStream, type Security } from "./stream.ts";
+
+/** As in {@link Runtime}; failures to connect have the errno's name. */
+export function connect(
+  backend: Endpoint,
+  owner: StreamOwner,
+  source?: IpEndpoint,
+  tls?: ClientTlsContext,
+): NodeStream {
+  const clientTls = tls as ClientTls | undefined;
+  return backend.family === "unix"
+    ? connectUnix(backend, owner, clientTls)
+    : connectTcp(backend, owner, source, clientTls);
+}
+
+function connectTcp(
+  backend: IpEndpoint,
+  owner: StreamOwner,
+  source: IpEndpoint | undefined,
+  tls: ClientTls | undefined,
+): NodeStream {
+  const { TCP, TCPConnectWrap, SOCKET } = handles!;
+  const tcp = new TCP(SOCKET);
+  const stream = new NodeStream(tcp, backend, undefined, tls ? { client: tls } : PLAIN);
+  stream.owner = owner;
+  if (source) bindTo(tcp, source);
+  const request = connectRequest(TCPConnectWrap, stream);
+  const { family, address, port } = backend;
+  const status = family === 4
+    ? tcp.connect(request, address, port)
+    : tcp.connect6(request, address, port);
+  if (status < 0) stream.fail(errnoFailure(status));
+  else tcp.setNoDelay(true);
+  return stream;
+}
+
+function connectUnix(
+  backend: UnixEndpoint,
+  owner: StreamOwner,
+  tls: ClientTls | undefined,
+): NodeStream {
+  const { Pipe, PipeConnectWrap, SOCKET } = handles!;
+  const pipe = new Pipe(SOCKET);
+  const stream = new NodeStream(pipe, backend, NAMELESS, tls ? { client: tls } : PLAIN);
+  stream.owner = owner;
+  const status = pipe.connect(
+    connectRequest(PipeConnectWrap, stream),
+    backend.path.replace(/^@/, "\0"),
+  );
+  if (status < 0) stream.fail(errnoFailure(status));
+  return stream;
+}
+
+function connectRequest(Wrap: new () => Request, stream: NodeStream): Request {
+  const request = new Wrap();
+  request.stream = stream;
+  request.oncomplete = onConnected;
+  return request;
+}
+
+function onConnected(this: Request, status: number): void {
+  const { stream } = this;
+  if (stream.isClosing) return;
+  if (status < 0) stream.fail(errnoFailure(status));
+  else stream.connected();
+}
+
+/** A bind that fails (a source lost since the start) lets the system choose. */
+function bindTo(tcp: TcpHandle, { family, address, port }: IpEndpoint): void {
+  if (family === 4) tcp.bind(address, port);
+  else tcp.bind6(address, port, 0);
+}
+
+const PLAIN: Security = {};
+const NAMELESS: UnixEndpoint = { family: "unix", path: "" };

@@ -1,0 +1,132 @@
+/**
+ * Reads the server name out of a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before
+ * OpenSSL sees it. Node could switch certificates in mid-handshake only: one of several for a name,
+ * and what a resumed session was made under, would be lost on the way.
+ */
+
+/** Bytes that are held for a ClientHello which comes in pieces. */
+const MAX_HELLO = 32_768;
+/** A client has no reason to cut it smaller, and each record costs another look. */
+const MAX_RECORDS = 64;
+const HANDSHAKE_RECORD = 22;
+const CLIENT_HELLO = 1;
+const SERVER_NAME = 0;
+const HOST_NAME = 0;
+
+/** A ClientHello that did not come at once. */
+export class PartialHello {
+  private held = new Uint8Array(1024);
+  private length = 0;
+  private wanted = 0;
+
+  /** Everything so far. */
+  get bytes(): Uint8Array {
+    return this.held.subarray(0, this.length);
+  }
+
+  /** The name as of {@link helloName}, or undefined while more has to come. */
+  add(bytes: Uint8Array): string | undefined {
+    const length = this.length + bytes.length;
+    if (length > this.held.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.held.length));
+      larger.set(this.bytes);
+      this.held = larger;
+    }
+    this.held.set(bytes, this.length);
+    this.length = length;
+    if (length > MAX_HELLO) return "";
+    if (length < this.wanted) return undefined;
+    const found = helloName(this.bytes);
+    if (typeof found === "string") return found;
+    this.wanted = found;
+    return undefined;
+  }
+}
+
+/**
+ * The name that the client asks for, or how many bytes are needed to go on. It is "" without SNI,
+ * and for everything that is no ClientHello: OpenSSL finds the words for that.
+ */
+export function helloName(bytes: Uint8Array): string | number {
+  const message = handshakeMessage(bytes);
+  if (typeof message === "number") return message;
+  try {
+    return serverName(new Reader(message)) ?? "";
+  } catch (error) {
+    if (error instanceof RangeError) return "";
+    throw error;
+  }
+}
+
+/** The first handshake message without the records around it; a number as of {@link helloName}. */
+function handshakeMessage(bytes: Uint8Array): Uint8Array | number {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (let at = 0; parts.length < MAX_RECORDS;) {
+    if (bytes.length > at && bytes[at] !== HANDSHAKE_RECORD) return NOTHING;
+    if (bytes.length < at + 5) return at + 5;
+    const end = at + 5 + (bytes[at + 3]! << 8 | bytes[at + 4]!);
+    if (bytes.length < end) return end;
+    parts.push(bytes.subarray(at + 5, end));
+    length += end - at - 5;
+    const message = parts.length === 1 ? parts[0]! : length < 4 ? NOTHING : Buffer.concat(parts);
+    if (length >= 4 && length >= messageLength(message)) {
+      return message.subarray(0, messageLength(message));
+    }
+    at = end;
+  }
+  return NOTHING;
+}
+
+function messageLength(message: Uint8Array): number {
+  return 4 + (message[1]! << 16 | message[2]! << 8 | message[3]!);
+}
+
+function serverName(hello: Reader): string | undefined {
+  if (hello.number(1) !== CLIENT_HELLO) return undefined;
+  // The message's length, legacy_version and random.
+  hello.take(3 + 2 + 32);
+  // legacy_session_id, cipher_suites and legacy_compression_methods.
+  for (const width of [1, 2, 1]) hello.take(hello.number(width));
+  const extensions = new Reader(hello.take(hello.number(2)));
+  while (!extensions.isEmpty) {
+    const type = extensions.number(2);
+    const body = new Reader(extensions.take(extensions.number(2)));
+    if (type !== SERVER_NAME) continue;
+    const names = new Reader(body.take(body.number(2)));
+    if (names.number(1) !== HOST_NAME) return undefined;
+    return Buffer.from(names.take(names.number(2))).toString("latin1");
+  }
+  return undefined;
+}
+
+/** Throws a RangeError beyond the end. */
+class Reader {
+  private readonly bytes: Uint8Array;
+  private at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.at === this.bytes.length;
+  }
+
+  take(length: number): Uint8Array {
+    const end = this.at + length;
+    if (end > this.bytes.length) throw new RangeError("the message is too short");
+    const taken = this.bytes.subarray(this.at, end);
+    this.at = end;
+    return taken;
+  }
+
+  number(width: number): number {
+    if (this.at + width > this.bytes.length) throw new RangeError("the message is too short");
+    let value = 0;
+    for (let i = 0; i < width; i++) value = value * 256 + this.bytes[this.at++]!;
+    return value;
+  }
+}
+
+const NOTHING = new Uint8Array(0);

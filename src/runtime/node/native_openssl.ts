@@ -1,0 +1,52 @@
+/** What OpenSSL inside Node can do and `node:crypto` has no word for, by FFI. UNDOCUMENTED. */
+import { existsSync } from "node:fs";
+import { setEngine } from "node:crypto";
+import { inspect } from "node:util";
+import type { NativeContext } from "./handles.ts";
+import { ffi } from "./libc.ts";
+
+/** Where the usual distributions keep engines of OpenSSL 3; Node's own place does not exist. */
+const engineDirectories = [
+  "/usr/lib/x86_64-linux-gnu/engines-3",
+  "/usr/lib/aarch64-linux-gnu/engines-3",
+  "/usr/lib64/engines-3",
+  "/usr/lib/engines-3",
+];
+
+/**
+ * As in {@link Runtime}. `auto` registers all that are built in, for everything they can do;
+ * another id is looked for among these, then as a file, by its path or in the system's place.
+ */
+export function loadEngine(id: string): void {
+  if (id === "auto") {
+    const { ENGINE_load_builtin_engines: load, ENGINE_register_all_complete: register } = openssl();
+    load!();
+    register!();
+    return;
+  }
+  const directory = engineDirectories.find(existsSync);
+  if (directory !== undefined) process.env.OPENSSL_ENGINES ??= directory;
+  try {
+    setEngine(id);
+  } catch {
+    throw new Error(`OpenSSL has no engine ${id}, or the engine does not start`);
+  }
+}
+
+/**
+ * Without session tickets, TLS 1.3 would still send two for each connection which never resume.
+ * A context that does not show its address sends them.
+ */
+export function sendNoTickets(context: NativeContext): void {
+  const address = /\b([0-9a-f]+)\]$/.exec(inspect(context._external))?.[1];
+  if (address !== undefined) openssl().SSL_CTX_set_num_tickets!(BigInt(`0x${address}`), 0n);
+}
+
+function openssl() {
+  // Without a name: what the executable itself is linked with.
+  return ffi.dlopen(null, {
+    ENGINE_load_builtin_engines: { arguments: [], return: "void" },
+    ENGINE_register_all_complete: { arguments: [], return: "i32" },
+    SSL_CTX_set_num_tickets: { arguments: ["pointer", "u64"], return: "i32" },
+  }).functions;
+}

@@ -1,0 +1,136 @@
+import { createHmac, randomBytes, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
+import { alpnWire, serverOptions, tlsFacts } from "../openssl.ts";
+import type { Failure, Identity, TlsContext, TlsFacts, TlsSettings } from "../types.ts";
+import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
+import { sendNoTickets } from "./native_openssl.ts";
+import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
+
+/** An identity with its OpenSSL context. */
+export interface Served extends Identity {
+  readonly context: NativeContext;
+  /** DER, where there is no choice of certificates. */
+  readonly certificate: Uint8Array | undefined;
+}
+
+/** What the handshakes of a frontend have in common: one OpenSSL context for each identity. */
+export class ServerTls implements TlsContext {
+  readonly settings: TlsSettings;
+  /** In the form of the wire; absent when no protocol is to be negotiated. */
+  readonly alpn: Buffer | undefined;
+  private readonly ciphers: string;
+  /** Those that a client needed so far. */
+  private readonly served = new Map<number, Served>();
+  private ticketKey = randomBytes(TICKET_KEY);
+  /** For a client that names none. */
+  readonly fallback: Served;
+
+  /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would leave out. */
+  constructor(settings: TlsSettings) {
+    this.settings = settings;
+    this.alpn = settings.alpn.length > 0 ? alpnWire(settings.alpn) : undefined;
+    this.ciphers = checkedCiphers(settings);
+    this.fallback = this.make(settings.select("")!);
+  }
+
+  /** What a client is served with that asks for `serverName`; undefined: nothing. May throw. */
+  serve(serverName: string): Served | undefined {
+    if (!this.settings.choice) return this.fallback;
+    const number = this.settings.select(serverName);
+    return number === undefined ? undefined : this.served.get(number) ?? this.make(number);
+  }
+
+  /** TLS on an accepted socket; it waits for the ClientHello. */
+  wrap(socket: SocketHandle, { context, verify, staple }: Served): TlsHandle {
+    const secure = handles!.wrap(socket, context, true, false);
+    if (this.alpn) secure.setALPNProtocols(this.alpn);
+    if (verify) secure.setVerifyMode(true, verify.mode === "required");
+    if (staple) {
+      secure.oncertcb = onHello;
+      secure.enableCertCb();
+    }
+    return secure;
+  }
+
+  /** Whether OpenSSL found the name that the certificate was chosen by, after the handshake. */
+  check(secure: TlsHandle, serverName: string): Failure | undefined {
+    if (!this.settings.choice) return undefined;
+    const found = secure.getServername();
+    // A resumed session of TLS 1.2 brings its own name, and not always one.
+    if (found ? found === serverName : serverName === "" || secure.isSessionReused()) {
+      return undefined;
+    }
+    return { code: "ERR_TLS_MALFORMED_HELLO", message: "the ClientHello is not well formed" };
+  }
+
+  /** `serverName` is "" where nobody read it. */
+  facts(secure: TlsHandle, served: Served, serverName: string): TlsFacts {
+    const resumed = secure.isSessionReused();
+    // Which one of several it was, a resumed session does not tell.
+    const presented = served.certificate ??
+      (resumed ? undefined : secure.getX509Certificate()?.raw());
+    const peer = served.verify && secure.getPeerX509Certificate();
+    const verifyError = peer && secure.verifyError()?.code;
+    return {
+      ...tlsFacts(
+        serverName || secure.getServername(),
+        secure.getProtocol(),
+        secure.getCipher()?.name,
+        this.alpn && secure.getALPNNegotiatedProtocol(),
+      ),
+      resumed,
+      ...(presented ? { presented } : {}),
+      ...(peer ? { peer: { der: peer.raw(), ...(verifyError ? { verifyError } : {}) } } : {}),
+    };
+  }
+
+  /** Sessions made under `earlier` resume here, where clients are verified in the same way. */
+  takeTicketsOf(earlier: ServerTls): void {
+    this.ticketKey = earlier.ticketKey;
+    for (const served of this.served.values()) this.setTicketKey(served.context, served);
+  }
+
+  private make(number: number): Served {
+    const identity = this.settings.identity(number);
+    const { certificates, dhParameters, verify } = identity;
+    if (verify) checkedCas(verify.ca);
+    const context = createSecureContext({
+      ...serverOptions(this.settings, identity),
+      ciphers: this.ciphers,
+      ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
+    }).context as NativeContext;
+    this.setTicketKey(context, identity);
+    if (!this.settings.resumption) sendNoTickets(context);
+    const certificate = certificates.length === 1
+      ? new X509Certificate(certificates[0]!.chain).raw
+      : undefined;
+    const served: Served = { ...identity, context, certificate };
+    this.served.set(number, served);
+    return served;
+  }
+
+  /**
+   * A resumed session keeps what was found out about its client, unseen by CAs and CRLs. So each
+   * way to verify clients has tickets of its own, which another one, or a later one, cannot read.
+   */
+  private setTicketKey(context: NativeContext, { verify }: Identity): void {
+    const trust = JSON.stringify(verify ? [verify.mode, verify.ca, verify.crl] : []);
+    // SHA-384 gives as many bytes as OpenSSL needs.
+    context.setTicketKeys(createHmac("sha384", this.ticketKey).update(trust).digest());
+  }
+}
+
+function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest: boolean }): void {
+  const { stream } = this;
+  if (stream.isClosing) return;
+  try {
+    const response = isStapleWanted ? stream.served!.staple!() : undefined;
+    if (response) this.setOCSPResponse(response);
+  } catch (error) {
+    return stream.abandon(error);
+  }
+  this.certCbDone();
+}
+
+/** In bytes. */
+const TICKET_KEY = 48;

@@ -1,0 +1,191 @@
+/** What the master's process does from its configuration to its end. */
+import process from "node:process";
+import { Passphrases } from "./certificates/passphrases.ts";
+import { controllingTerminal } from "./certificates/terminal.ts";
+import { Certificates } from "./certificates/tls_order.ts";
+import { UsageError } from "./errors.ts";
+import { type OpenLog, openLog } from "./log.ts";
+import { Master } from "./master/master.ts";
+import { type Means, prepare, type Prepared } from "./master/prepare.ts";
+import type { Command } from "./options/command_line.ts";
+import type { Runtime } from "./runtime/types.ts";
+import { activatedSockets } from "./system/activation.ts";
+import { reportReady } from "./system/daemon.ts";
+import { writeListenReport } from "./system/listen_report.ts";
+import { createPidFile, type PidFile } from "./system/pid_file.ts";
+
+/** A command line that names a configuration to serve or to check. */
+export type Serving = Extract<Command, { readonly config: unknown }>;
+
+export interface ServeOptions {
+  /** Reads the command line and all files again, for a reload. */
+  read(): Command;
+  /** This is the process that `--daemon` left behind. */
+  readonly isDaemon: boolean;
+}
+
+/** `--test`: tells what would be wrong. Throws a UsageError with all of it. */
+export async function check(runtime: Runtime, { config, warnings }: Serving): Promise<void> {
+  const { dialect } = config;
+  if (dialect === "hitch") {
+    console.error("Trying to initialize SSL contexts with your certificates");
+  }
+  const prepared = await prepare(meansOf(runtime), config);
+  for (const warning of [...warnings, ...prepared.warnings]) {
+    console.error(`${dialect}: ${warning}`);
+  }
+  if (dialect === "hitch") console.error("hitch configuration looks ok.");
+  else console.log("stud configuration looks ok.");
+}
+
+/** Serves until a signal ends it. Throws a UsageError when it cannot begin. */
+export async function serve(
+  runtime: Runtime,
+  command: Serving,
+  { read, isDaemon }: ServeOptions,
+): Promise<void> {
+  const service = new Service(runtime, command, read);
+  await service.start(isDaemon);
+}
+
+function meansOf(runtime: Runtime): Means {
+  return {
+    runtime,
+    certificates: new Certificates(runtime.libc, new Passphrases(controllingTerminal)),
+    activated: activatedSockets(runtime.libc),
+  };
+}
+
+class Service {
+  private readonly runtime: Runtime;
+  private readonly read: () => Command;
+  private readonly means: Means;
+  private command: Serving;
+  private readonly log: OpenLog;
+  private master: Master | undefined;
+  private pidFile: PidFile | undefined;
+  private isStopping = false;
+  /** Also while it starts. */
+  private isReloading = true;
+  /** A signal came during a reload: what it loads may be out of date already. */
+  private isReloadDue = false;
+
+  constructor(runtime: Runtime, command: Serving, read: () => Command) {
+    this.runtime = runtime;
+    this.command = command;
+    this.read = read;
+    this.means = meansOf(runtime);
+    this.log = openLog(command.config.log, { libc: runtime.libc, dialect: command.config.dialect });
+  }
+
+  async start(isDaemon: boolean): Promise<void> {
+    const { config } = this.command;
+    if (isDaemon && config.frontends.some(({ listen }) => "activated" in listen)) {
+      throw new UsageError(
+        "--daemon: the service manager's sockets are meant for the process it started; " +
+          "leave out --daemon",
+      );
+    }
+    const prepared = await prepare(this.means, config);
+    if (config.pidFile !== "") {
+      this.pidFile = createPidFile(this.runtime.libc, config.pidFile, config.dialect);
+    }
+    this.master = new Master(this.runtime, prepared, this.log);
+    this.handleSignals();
+    try {
+      await this.master.start();
+      this.started(this.command, prepared);
+    } catch (error) {
+      this.pidFile?.remove();
+      throw error;
+    }
+    if (isDaemon && !reportReady(this.runtime.libc, config.dialect)) {
+      await this.stop("the end of its parent");
+    }
+    this.isReloading = false;
+    if (this.isReloadDue) await this.reload();
+  }
+
+  private handleSignals(): void {
+    process.on("SIGTERM", () => this.stop("SIGTERM"));
+    process.on("SIGINT", () => this.stop("SIGINT"));
+    process.on("SIGHUP", () => this.reload());
+    process.on("SIGUSR1", () => this.log.reopen());
+    // No fault of ours may end the parent of all connections.
+    process.on("uncaughtException", (error) => {
+      const message = `internal error: ${error.message}; please report it`;
+      this.log({
+        level: "error",
+        event: "internal-error",
+        message,
+        facts: { cause: `${error.stack}` },
+      });
+    });
+  }
+
+  private async stop(signal: string): Promise<void> {
+    if (this.isStopping) return;
+    this.isStopping = true;
+    this.note("stopping", `received ${signal}, stopping`, { signal });
+    await this.master!.stop();
+    this.note("stopped", "all workers have ended", {});
+    this.pidFile?.remove();
+    await this.log.flush();
+    process.exit(0);
+  }
+
+  /** Signals that come meanwhile make one more reload. */
+  private async reload(): Promise<void> {
+    this.isReloadDue = true;
+    if (this.isReloading) return;
+    this.isReloading = true;
+    while (this.isReloadDue && !this.isStopping) {
+      this.isReloadDue = false;
+      try {
+        await this.reloadOnce();
+      } catch (error) {
+        const problems = error instanceof UsageError ? error.problems : [`${error}`];
+        for (const problem of problems) {
+          const message = `the configuration was not loaded anew, nothing has changed: ${problem}`;
+          this.log({ level: "error", event: "reload-failed", message, facts: {} });
+        }
+      }
+    }
+    this.isReloading = false;
+  }
+
+  private async reloadOnce(): Promise<void> {
+    this.note("reloading", "loading the configuration anew", {});
+    const command = this.read();
+    if (command.kind !== "run") throw new UsageError("there is no configuration to load anew");
+    const prepared = await prepare(this.means, command.config);
+    this.log.configure(command.config.log);
+    try {
+      await this.master!.reload(prepared);
+    } catch (error) {
+      this.log.configure(this.command.config.log);
+      throw error;
+    }
+    this.command = command;
+    this.started(command, prepared);
+  }
+
+  /** A configuration is in use: tells what is noteworthy about it, and where it listens. */
+  private started({ config, warnings }: Serving, prepared: Prepared): void {
+    for (const message of [...warnings, ...prepared.warnings]) {
+      this.log({ level: "warn", event: "warning", message, facts: {} });
+    }
+    if (config.listenReport === "") return;
+    // The dual-stack wildcard is IPv4's too.
+    const endpoints = prepared.listeners.map(({ endpoint, dualStack }) =>
+      dualStack && endpoint.family === 6
+        ? { ...endpoint, family: 4, address: "0.0.0.0" } as const
+        : endpoint
+    );
+    writeListenReport(config.listenReport, endpoints);
+  }
+
+  private note(event: string, message: string, facts: Record<string, string>): void {
+    this.log({ level: "info", event, message, facts });
+  }
+}

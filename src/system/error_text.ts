@@ -1,0 +1,14 @@
+import { getSystemErrorMessage } from "node:util";
+
+/** What strerror says of a failed call of `node:fs`, e.g. `No such file or directory`. */
+export function errorText(error: unknown): string {
+  const { errno, message } = error as { readonly errno?: number; readonly message?: string };
+  if (typeof errno !== "number") return message ?? String(error);
+  const text = getSystemErrorMessage(errno < 0 ? errno : -errno);
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
+
+/** The same for an errno of the C library. */
+export function errnoText(errno: number): string {
+  return errorText({ errno });
+}

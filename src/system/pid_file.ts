@@ -1,0 +1,90 @@
+/** The file that tells the master's pid, and that there is only one of them. */
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from "node:fs";
+import { readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { UsageError } from "../errors.ts";
+import type { Dialect } from "../options/config.ts";
+import { F_OFD_SETLK, wholeFileLock } from "../platform.ts";
+import type { Libc } from "../runtime/types.ts";
+import { errorText } from "./error_text.ts";
+
+const MODE = 0o644;
+/** A file that is replaced between open and lock again and again is somebody's game. */
+const MAX_ATTEMPTS = 5;
+
+export interface PidFile {
+  /** Removes the file if it is still ours, and gives up the lock. */
+  remove(): void;
+}
+
+/**
+ * Creates and locks the file, or takes over one whose owner is gone, and writes our pid into it,
+ * in decimal and without a newline as hitch does. The lock is one that hitch's own respects. It
+ * lasts as long as the process. Throws a UsageError when another process holds the file.
+ */
+export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFile {
+  const refuse = (reason: string, remedy: string): never => {
+    throw new UsageError(
+      dialect === "hitch"
+        ? `FATAL: Could not open pid (-p) file (${path}): ${reason}`
+        : `--pidfile: cannot have ${path}: ${reason}; ${remedy}`,
+    );
+  };
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    let fd: number;
+    try {
+      fd = openSync(path, FLAGS, MODE);
+    } catch (error) {
+      return refuse(errorText(error), "choose another path");
+    }
+    if (libc.fcntl(fd, F_OFD_SETLK, wholeFileLock()) !== 0) {
+      closeSync(fd);
+      return refuse(`File exists, ${ownerOf(path)} holds it`, "stop that one first");
+    }
+    // The last owner may have removed it after we opened it.
+    if (isSame(path, fd)) return fill(path, fd, refuse);
+    closeSync(fd);
+  }
+  return refuse("it is replaced all the time", "choose another path");
+}
+
+const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+
+function fill(
+  path: string,
+  fd: number,
+  refuse: (reason: string, remedy: string) => never,
+): PidFile {
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, String(process.pid));
+  } catch (error) {
+    closeSync(fd);
+    return refuse(errorText(error), "choose another path");
+  }
+  return {
+    remove() {
+      try {
+        if (isSame(path, fd)) unlinkSync(path);
+      } catch {
+        // The directory may be read-only by now; the lock tells the truth.
+      }
+      closeSync(fd);
+    },
+  };
+}
+
+function isSame(path: string, fd: number): boolean {
+  const here = statSync(path, { throwIfNoEntry: false });
+  const ours = fstatSync(fd);
+  return here?.dev === ours.dev && here.ino === ours.ino;
+}
+
+function ownerOf(path: string): string {
+  try {
+    const text = readFileSync(path, "latin1");
+    if (/^\d{1,10}\s*$/.test(text)) return `process ${text.trim()}`;
+  } catch {
+    // It has just been removed; it was held all the same.
+  }
+  return "another process";
+}

@@ -1,0 +1,69 @@
+import { CertificateSelector } from "../certificates/selector.ts";
+import { readMaterial } from "../certificates/store.ts";
+import type { ClientTrust } from "../connection/client_trust.ts";
+import type { TlsOrder } from "../control/messages.ts";
+import type { Staples } from "../ocsp/staples.ts";
+import type { Identity, Runtime, TlsContext } from "../runtime/types.ts";
+import { STORE_FD } from "./command_line.ts";
+
+/** A frontend's TLS: the context for its listeners, and whom it asks for certificates, if anybody. */
+export interface FrontendContext {
+  readonly context: TlsContext;
+  readonly trust?: ClientTrust;
+}
+
+/**
+ * Builds the TLS state of all frontends. A certificate is read from the store when the first client
+ * needs it. Throws an Error with the TLS library's reason.
+ */
+export function frontendContexts(
+  runtime: Runtime,
+  tls: TlsOrder,
+  staples: Staples,
+  asked: () => void,
+): FrontendContext[] {
+  return tls.frontends.map((frontend, index) => {
+    const selector = new CertificateSelector(tls, index, runtime.capabilities.dualCertificates);
+    const { isMixed, choice } = selector;
+    const context = runtime.createTlsContext({
+      ...frontend,
+      alpn: tls.alpn,
+      choice,
+      // BoringSSL and OpenSSL resume a session under any name of the listener.
+      resumption: !isMixed,
+      select(serverName) {
+        asked();
+        return selector.select(serverName);
+      },
+      identity: (number) => identity(runtime, tls, staples, selector.material(number)),
+    });
+    if (tls.trusts.every(({ mode }) => mode === "none")) return { context };
+    const trustOf = (serverName: string) => {
+      const number = selector.select(serverName) ?? selector.select("")!;
+      return selector.material(number).trust.mode;
+    };
+    return { context, trust: { trustOf, isMixed } };
+  });
+}
+
+function identity(
+  { libc, capabilities }: Runtime,
+  tls: TlsOrder,
+  staples: Staples,
+  { certificates, trust }: ReturnType<CertificateSelector["material"]>,
+): Identity {
+  const materials = certificates.map((place) =>
+    readMaterial(libc, STORE_FD, tls.certificates[place]!)
+  );
+  const dhParameters = materials.find((material) => material.dhParameters)?.dhParameters;
+  const { mode } = trust;
+  return {
+    certificates: materials.map(({ chain, key }) => ({ chain, key })),
+    ...(dhParameters && capabilities.dhParameters ? { dhParameters } : {}),
+    ...(mode === "none" ? {} : { verify: { ...trust, mode } }),
+    // Of two certificates it is not known in time which one the client will be shown.
+    ...(capabilities.staples && certificates.length === 1
+      ? { staple: () => staples.get(certificates[0]!) }
+      : {}),
+  };
+}

@@ -1,0 +1,124 @@
+/** `--client`: plain connections in, TLS to the backend. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { createServer, type TlsOptions, type TLSSocket } from "node:tls";
+import { refuses } from "../support/capability.ts";
+import { ending, openTcp, readAll } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import type { Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+export const clientMode: readonly Behaviour[] = [
+  {
+    name: "the backend is verified by the given CA, and gets SNI and ALPN",
+    async run(context) {
+      const words = [...trusting(context), "--backend-name=localhost", "--alpn-protos=h2,echo"];
+      if (!context.target.backendTrust) {
+        return await refuses(context, "backendTrust", [words[1]!, "--client"]);
+      }
+      const backend = await startTls(context, { ALPNProtocols: ["echo"] });
+      const stud = await start(context, words, backend.port);
+      assert.equal(await sayHello(stud.frontend), "hello");
+      const [connection] = backend.connections;
+      assert.equal(connection!.servername, "localhost");
+      assert.equal(connection!.alpnProtocol, "echo");
+    },
+  },
+  {
+    name: "a backend of another CA is refused, and the client's bytes stay here",
+    async run(context) {
+      const backend = await startTls(context);
+      const stud = await start(context, ["--client", "--backend-name=localhost"], backend.port);
+      const socket = await openTcp(stud.frontend);
+      socket.write("secret");
+      await ending(socket);
+      await until(() => stud.failures().length === 1, "the failure is told");
+      assert.deepEqual(stud.failures(), ["backend backend-handshake"]);
+      assert.equal(backend.received(), "");
+    },
+  },
+  {
+    name: "a backend of another name is refused",
+    appliesTo: ({ backendTrust }) => backendTrust,
+    async run(context) {
+      const backend = await startTls(context);
+      const words = [...trusting(context), "--backend-name=other.example"];
+      const stud = await start(context, words, backend.port);
+      await ending(await openTcp(stud.frontend));
+      await until(() => stud.failures().length === 1, "the failure is told");
+      assert.deepEqual(stud.failures(), ["backend backend-handshake"]);
+    },
+  },
+  {
+    name: "--client-verify=none takes any backend",
+    async run(context) {
+      const words = ["--client", "--client-verify=none"];
+      if (!context.target.backendTrust) return await refuses(context, "backendTrust", words);
+      const backend = await startTls(context);
+      const stud = await start(context, words, backend.port);
+      assert.equal(await sayHello(stud.frontend), "hello");
+    },
+  },
+  {
+    name: "16 MiB pass both ways, with half-close",
+    appliesTo: ({ backendTrust }) => backendTrust,
+    async run(context) {
+      const backend = await startTls(context);
+      const stud = await start(context, ["--client-verify=none", "--client"], backend.port);
+      const socket = await openTcp(stud.frontend);
+      const payload = Buffer.alloc(16 * 1024 * 1024, "abcdefg");
+      socket.end(payload);
+      assert.ok(payload.equals(await readAll(socket)));
+    },
+  },
+];
+
+function trusting({ certificates }: Context): string[] {
+  return ["--client", `--client-verify-ca=${certificates.ca}`];
+}
+
+/** No PEM file is needed. */
+async function start(context: Context, words: readonly string[], port: number): Promise<Stud> {
+  const frontend = await freeEndpoint();
+  const all = [
+    ...words,
+    ...[`--frontend=${frontend.host},${frontend.port}`, `--backend=127.0.0.1,${port}`],
+    ...["--log-format=json", "-n", "1"],
+  ];
+  const stud = await context.launch(all, { backend: port, frontend, exact: true });
+  await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+  stud.workers();
+  return stud;
+}
+
+async function startTls(context: Context, options: TlsOptions = {}) {
+  const pem = readFileSync(context.certificates.localhost);
+  const connections: TLSSocket[] = [];
+  let received = "";
+  const server = createServer({ key: pem, cert: pem, allowHalfOpen: true, ...options });
+  server.on("tlsClientError", () => {});
+  server.on("secureConnection", (socket) => {
+    connections.push(socket);
+    socket.on("error", () => {}).on("data", (bytes: Buffer) => {
+      if (received.length < 100) received += String(bytes);
+    });
+    socket.pipe(socket);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => {
+    server.close();
+    for (const socket of connections) socket.destroy();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { port, connections, received: () => received };
+}
+
+async function sayHello(frontend: Endpoint): Promise<string> {
+  const socket = await openTcp(frontend);
+  socket.end("hello");
+  return String(await readAll(socket));
+}

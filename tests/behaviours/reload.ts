@@ -1,0 +1,175 @@
+/** SIGHUP: another configuration without a restart. */
+import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { exchange } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { isAlive } from "../support/processes.ts";
+import type { Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+export const reload: readonly Behaviour[] = [
+  {
+    name: "a new certificate is served after SIGHUP, and open connections live on",
+    async run(context) {
+      const { stud, pem, serves } = await reloadable(context);
+      const before = await context.tls(stud.frontend, { servername: "a.example" });
+      assert.equal(before.getPeerCertificate().subject.CN, "a");
+      const workers = stud.workers();
+      copyFileSync(context.certificates.a2, pem);
+      await reloaded(stud);
+      assert.equal(await serves("a.example"), "a2");
+      // Where certificates can be exchanged in place, the workers stay.
+      if (context.target.swapCertificates) assert.deepEqual(stud.workers(), workers);
+      before.write("still here");
+      await until(() => String(before.read() ?? "") === "still here", "the old connection's echo");
+    },
+  },
+  {
+    name: "a broken certificate changes nothing and is named",
+    async run(context) {
+      const { stud, pem, serves } = await reloadable(context);
+      writeFileSync(pem, "roses are red\n");
+      stud.signal("SIGHUP");
+      const failure = await stud.waitForLog(
+        (line) => line.event === "reload-failed",
+        "the failure is told",
+      );
+      assert.ok(failure.message.includes(pem), failure.message);
+      assert.equal(await serves("a.example"), "a");
+    },
+  },
+  {
+    name: "another backend counts after SIGHUP",
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      const other = await context.backend((socket) => socket.end("the other one"));
+      write({ backend: other.port });
+      await reloaded(stud);
+      assert.equal(String(await exchange(stud.frontend, "")), "the other one");
+    },
+  },
+  {
+    name: "frontends come and go with SIGHUP",
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      const second = await freeEndpoint();
+      write({ frontends: [second] });
+      await reloaded(stud);
+      assert.equal(String(await exchange(second, "hello")), "hello");
+      await until(
+        () => exchange(stud.frontend, "hello").then(() => false, () => true),
+        "the removed frontend refuses",
+      );
+    },
+  },
+  {
+    name: "the number of workers follows SIGHUP up and down, and every queue is served",
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      for (const workers of [3, 1]) {
+        write({ workers });
+        await reloaded(stud);
+        await until(() => stud.workers().length === workers, `${workers} workers`);
+        const answers = Array.from({ length: 24 }, () => exchange(stud.frontend, "hello"));
+        for (const answer of await Promise.all(answers)) assert.equal(String(answer), "hello");
+      }
+    },
+  },
+  {
+    name: "workers of an old configuration leave with their last connection",
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      const client = await context.tls(stud.frontend);
+      const [old] = stud.workers();
+      write({ workers: 2 });
+      await reloaded(stud);
+      client.write("hello");
+      await until(() => String(client.read() ?? "") === "hello", "the echo of the old worker");
+      assert.ok(isAlive(old!));
+      client.end();
+      await until(() => !isAlive(old!), "the end of the old worker");
+      await stud.waitForLog((line) => line.event === "generation-ended", "the end is told");
+    },
+  },
+  {
+    name: "a syntax error in the file changes nothing and names the line",
+    async run(context) {
+      const { stud, file } = await reloadable(context);
+      writeFileSync(file, "frontend = {\n  nonsense\n}\n");
+      stud.signal("SIGHUP");
+      const failure = await stud.waitForLog(
+        (line) => line.event === "reload-failed",
+        "the failure is told",
+      );
+      assert.ok(failure.message.includes(`${file}:2`), failure.message);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "another client-verify policy is in force after SIGHUP",
+    appliesTo: ({ verifyClients }) => verifyClients,
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      const more = `client-verify = required\nclient-verify-ca = "${context.certificates.ca}"\n`;
+      write({ more });
+      await reloaded(stud);
+      await assert.rejects(async () => {
+        const answer = await exchange(stud.frontend, "hello");
+        if (String(answer) !== "hello") throw new Error("no answer");
+      });
+    },
+  },
+];
+
+interface Variables {
+  readonly backend?: number;
+  readonly frontends?: readonly Endpoint[];
+  readonly workers?: number;
+  readonly more?: string;
+}
+
+async function reloadable(context: Context) {
+  const directory = mkdtempSync(join(context.certificates.directory, "reload-"));
+  const file = join(directory, "stud.conf");
+  const pem = join(directory, "site.pem");
+  copyFileSync(context.certificates.a, pem);
+  const frontend = await freeEndpoint();
+  const backend = (await context.echo()).port;
+  const write = (variables: Variables) => {
+    const { frontends = [frontend], workers = 1, more = "" } = variables;
+    const lines = [
+      ...frontends.map(({ host, port }) => `frontend = "[${host}]:${port}"`),
+      `backend = "[127.0.0.1]:${variables.backend ?? backend}"`,
+      `pem-file = "${pem}"`,
+      `workers = ${workers}`,
+      'log-format = "json"',
+      more,
+    ];
+    writeFileSync(file, lines.join("\n"));
+  };
+  write({});
+  const stud = await context.launch([`--config=${file}`], { backend, frontend, exact: true });
+  await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+  stud.workers();
+  const serves = async (servername: string) => {
+    const client = await context.tls(frontend, { servername });
+    const { CN } = client.getPeerCertificate().subject;
+    client.destroy();
+    return CN;
+  };
+  return { stud, file, pem, write, serves };
+}
+
+/** Sends SIGHUP and waits until it has taken effect. */
+async function reloaded(stud: Stud): Promise<void> {
+  const count = () => stud.logs.filter((line) => line.event === "reloaded").length;
+  const before = count();
+  stud.signal("SIGHUP");
+  await until(() => {
+    const failure = stud.logs.find((line) => line.event === "reload-failed");
+    if (failure) throw new Error(failure.message);
+    return count() > before;
+  }, "the reload");
+}

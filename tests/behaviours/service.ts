@@ -1,0 +1,204 @@
+/** What an init script relies on: daemon, pid file, log file, syslog, exit codes. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { exchange } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { isAlive, workersOf } from "../support/processes.ts";
+import { runStud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+export const service: readonly Behaviour[] = [
+  {
+    name: "--daemon returns when it serves, and names the process in the background",
+    async run(context) {
+      const { words, frontend, pidFile, logFile } = await background(context);
+      const { code, stdout, stderr } = await runStud(context.target, words);
+      assert.equal(stderr, "");
+      assert.equal(code, 0);
+      // Init scripts take the fifth word.
+      const pid = Number(/^\{core\} Daemonized as pid (\d+)\.\n$/.exec(stdout)?.[1]);
+      assert.equal(readFileSync(pidFile, "utf8"), String(pid));
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      const master = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+      assert.equal(master[3], String(pid), "it leads a session of its own");
+      process.kill(pid, "SIGTERM");
+      await until(() => !isAlive(pid), "the end of the daemon");
+      assert.equal(existsSync(pidFile), false);
+      assert.match(readFileSync(logFile, "utf8"), /"event":"stopped"/);
+    },
+  },
+  {
+    name: "--daemon: what is wrong is told in the foreground, with exit code 1",
+    async run(context) {
+      const { words, pidFile } = await background(context);
+      const { code, stdout, stderr } = await runStud(context.target, [
+        ...words,
+        "--frontend=192.0.2.1,443",
+      ]);
+      assert.equal(code, 1);
+      assert.equal(stdout, "");
+      assert.match(stderr, /^stud: .*192\.0\.2\.1.*\n$/);
+      assert.equal(existsSync(pidFile), false);
+    },
+  },
+  {
+    name: "--daemon: relative paths still count at a reload",
+    async run(context) {
+      const { words, pidFile, logFile, directory, frontend } = await background(context);
+      writeFileSync(join(directory, "site.pem"), readFileSync(context.certificates.a));
+      const config = join(directory, "stud.conf");
+      writeFileSync(config, "pem-file = site.pem\n");
+      const inDirectory = ["sh", "-c", 'cd "$0" && exec "$@"', directory];
+      const target = { ...context.target, command: [...inDirectory, ...context.target.command] };
+      const all = words.filter((word) => !word.endsWith(".pem"));
+      const { code, stderr } = await runStud(target, [...all, "--config=stud.conf"]);
+      assert.equal(code, 0, stderr);
+      const pid = Number(readFileSync(pidFile, "utf8"));
+      writeFileSync(join(directory, "site.pem"), readFileSync(context.certificates.a2));
+      process.kill(pid, "SIGHUP");
+      await until(() => readFileSync(logFile, "utf8").includes('"reloaded"'), "the reload");
+      const client = await context.tls(frontend);
+      assert.equal(client.getPeerCertificate().subject.CN, "a2");
+    },
+  },
+  {
+    name: "--pidfile: a second one is refused while the first lives, and its port stays served",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "pid-"));
+      const pidFile = join(directory, "stud.pid");
+      const backend = (await context.echo()).port;
+      const stud = await context.stud([`--pidfile=${pidFile}`], { backend });
+      assert.equal(readFileSync(pidFile, "utf8"), String(stud.pid));
+      const { host, port } = await freeEndpoint();
+      const words = [`--pidfile=${pidFile}`, `--frontend=${host},${port}`];
+      const second = await runStud(context.target, [...words, context.certificates.localhost]);
+      assert.equal(second.code, 1);
+      assert.ok(second.stderr.includes(pidFile), second.stderr);
+      assert.equal(readFileSync(pidFile, "utf8"), String(stud.pid));
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      await stud.stop();
+      assert.equal(existsSync(pidFile), false);
+    },
+  },
+  {
+    name: "a pid file whose process was killed is taken over",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "pid-"));
+      const pidFile = join(directory, "stud.pid");
+      const backend = (await context.echo()).port;
+      const first = await context.stud([`--pidfile=${pidFile}`], { backend });
+      await first.destroy();
+      assert.ok(existsSync(pidFile));
+      const second = await context.stud([`--pidfile=${pidFile}`], { backend });
+      assert.equal(readFileSync(pidFile, "utf8"), String(second.pid));
+    },
+  },
+  {
+    name: "--log-filename: SIGUSR1 opens the file again after a rotation",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "log-")), "stud.log");
+      const { stud, ready } = await loggingTo(context, [`--log-filename=${file}`], file);
+      await ready;
+      renameSync(file, `${file}.1`);
+      stud.signal("SIGUSR1");
+      await until(() => existsSync(file), "the new file");
+      stud.signal("SIGHUP");
+      await until(
+        () => readFileSync(file, "utf8").includes('"reloaded"'),
+        "a line in the new file",
+      );
+      assert.doesNotMatch(readFileSync(`${file}.1`, "utf8"), /reloaded/);
+    },
+  },
+  {
+    name: "SIGUSR1 neither ends a worker nor opens a debugger",
+    async run(context) {
+      const stud = await context.stud([], { backend: (await context.echo()).port });
+      const worker = stud.worker();
+      for (let i = 0; i < 3; i++) process.kill(worker, "SIGUSR1");
+      // One after the other, so that the signals have had their turns.
+      for (let i = 0; i < 5; i++) {
+        assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      }
+      assert.ok(isAlive(worker));
+      assert.doesNotMatch(stud.stderr, /debugger/i);
+    },
+  },
+  {
+    name: "a log file that cannot be opened is exit code 1, and 2 in hitch's dialect",
+    async run(context) {
+      const words = ["--log-filename=/nonexistent/stud.log", context.certificates.localhost];
+      for (const [dialect, expected] of [["stud", 1], ["hitch", 2]] as const) {
+        const all = [`--compat=${dialect}`, ...words, "--user=nobody"];
+        const { code, stderr } = await runStud(context.target, all);
+        assert.equal(code, expected, stderr);
+        assert.match(stderr, /\/nonexistent\/stud\.log/);
+      }
+    },
+  },
+  {
+    name: "--syslog sends each line to the system's log",
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "syslog-"));
+      const log = await startSyslog(context, directory);
+      // The socket's place cannot be chosen, so stud gets a /dev of its own in which it is.
+      const mount = "mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero /dev/urandom " +
+        '/dev/random /mnt/ && ln -s "$0/log" /mnt/log && mount --move /mnt /dev && exec "$@"';
+      const command = ["unshare", "-m", "sh", "-c", mount, directory, ...context.target.command];
+      const isolated = context.like({ ...context.target, command });
+      const words = ["--syslog", "--syslog-facility=local3"];
+      await isolated.stud(words, { backend: (await context.echo()).port });
+      await until(() => log().includes("listening on"), "a line in the system's log");
+      // local3 is 19, info is 6.
+      assert.match(log(), /<158>\w{3} [ \d]\d \d\d:\d\d:\d\d stud\[\d+\]: .*listening on/);
+    },
+  },
+];
+
+/** The words for a stud in the background, which is ended with the test. */
+async function background(context: Context) {
+  const directory = mkdtempSync(join(context.certificates.directory, "daemon-"));
+  const pidFile = join(directory, "stud.pid");
+  const logFile = join(directory, "stud.log");
+  const frontend: Endpoint = await freeEndpoint();
+  const backend = (await context.echo()).port;
+  context.after(async () => {
+    if (!existsSync(pidFile)) return;
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    for (const each of [...workersOf(pid), pid]) process.kill(each, "SIGKILL");
+    await until(() => !isAlive(pid), "the end of the daemon");
+  });
+  const words = [
+    ...["--daemon", "-n", "1", "--log-format=json"],
+    ...[`--pidfile=${pidFile}`, `--log-filename=${logFile}`],
+    ...[`--backend=127.0.0.1,${backend}`, `--frontend=${frontend.host},${frontend.port}`],
+    context.certificates.localhost,
+  ];
+  return { words, directory, pidFile, logFile, frontend };
+}
+
+/** A stud whose log is elsewhere than on standard error. */
+async function loggingTo(context: Context, words: readonly string[], file: string) {
+  const stud = await context.launch(words, { backend: (await context.echo()).port });
+  const isReady = () => existsSync(file) && readFileSync(file, "utf8").includes('"ready"');
+  return { stud, ready: until(isReady, "stud is ready") };
+}
+
+/** A system log that keeps what it gets at `log` in a directory. */
+async function startSyslog(context: Context, directory: string): Promise<() => string> {
+  const program = `use Socket; socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die;
+    bind($s, sockaddr_un("$ARGV[0]/log")) or die; $| = 1; print "open\\n";
+    while (defined recv($s, my $line, 9000, 0)) { print "$line\\n" }`;
+  const child = spawn("perl", ["-e", program, directory], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (part: string) => text += part);
+  context.after(() => child.kill("SIGKILL"));
+  await until(() => text.includes("open"), "the system's log");
+  return () => text;
+}

@@ -1,0 +1,93 @@
+/** Socket options, as the kernel reports them. */
+import assert from "node:assert/strict";
+import { run } from "../support/commands.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, endpointText } from "../support/endpoints.ts";
+import { until } from "../support/until.ts";
+
+export const sockets: readonly Behaviour[] = [
+  {
+    name: "--backlog is what ss shows for every listening socket",
+    needs: ["ss"],
+    async run(context) {
+      const backend = (await context.echo()).port;
+      const stud = await context.stud(["--backlog=321", "-n", "2"], { backend });
+      const lines = await listening(stud.frontend);
+      assert.ok(lines.length >= 2, lines.join("\n"));
+      // State, queued, limit.
+      for (const line of lines) assert.equal(line.split(/\s+/)[2], "321", line);
+    },
+  },
+  {
+    name: "--keepalive runs on client connections",
+    needs: ["ss"],
+    async run(context) {
+      const stud = await echoing(context, ["--keepalive=1234"]);
+      await context.tls(stud);
+      // Until the last acknowledgement it is another timer that runs.
+      await until(
+        async () => /timer:\(keepalive,20min/.test((await established(stud))[0]!),
+        "a keepalive timer of 20 minutes and some seconds",
+      );
+    },
+  },
+  {
+    name: "--recv-bufsize and --send-bufsize bound the buffers of client connections",
+    needs: ["ss"],
+    async run(context) {
+      const stud = await echoing(context, ["--recv-bufsize=30000", "--send-bufsize=40000"]);
+      await context.tls(stud);
+      const [line] = await established(stud);
+      // The kernel doubles what it is given (socket(7)).
+      assert.match(line!, /\brb60000\b/);
+      assert.match(line!, /\btb80000\b/);
+    },
+  },
+  {
+    name: "--enable-tcp-fastopen gives every listening socket a queue for it",
+    async run(context) {
+      const backend = (await context.echo()).port;
+      const stud = await context.stud(["--enable-tcp-fastopen", "--backlog=77"], { backend });
+      const queues = await fastOpenQueues(stud.worker());
+      assert.ok(queues.length >= 1);
+      assert.deepEqual([...new Set(queues)], ["77"]);
+    },
+  },
+];
+
+async function echoing(context: Context, words: readonly string[]): Promise<Endpoint> {
+  return (await context.stud(words, { backend: (await context.echo()).port })).frontend;
+}
+
+function listening(endpoint: Endpoint): Promise<string[]> {
+  return ss(["-ltnH", "src", endpointText(endpoint)]);
+}
+
+/** Connections as their server sees them. */
+function established(endpoint: Endpoint): Promise<string[]> {
+  return ss(["-tnHomi", "state", "established", "src", endpointText(endpoint)]);
+}
+
+/** One line for each socket. */
+async function ss(words: readonly string[]): Promise<string[]> {
+  const { code, stdout, stderr } = await run("ss", ["-O", ...words]);
+  assert.equal(code, 0, stderr);
+  return stdout.split("\n").filter((line) => line !== "");
+}
+
+/** TCP_FASTOPEN of a process's listening sockets, which ss does not show. */
+async function fastOpenQueues(pid: number): Promise<string[]> {
+  // pidfd_open(2) and pidfd_getfd(2), getsockopt of SO_ACCEPTCONN and TCP_FASTOPEN.
+  const program = `
+    my $pid = shift; my $process = syscall(434, $pid + 0, 0);
+    for my $name (map { m{/(\\d+)$} } glob "/proc/$pid/fd/*") {
+      my $fd = syscall(438, $process, $name + 0, 0);
+      next if $fd < 0 or not open(my $socket, "+<&=", $fd);
+      my $accepts = getsockopt($socket, 1, 30) or next;
+      next unless unpack("i", $accepts);
+      print unpack("i", getsockopt($socket, 6, 23)), "\\n";
+    }`;
+  const { stdout, stderr } = await run("perl", ["-e", program, String(pid)]);
+  assert.equal(stderr, "");
+  return stdout.split("\n").filter((line) => line !== "");
+}

@@ -1,0 +1,120 @@
+/** Streams without sockets, for tests of connections. */
+import { HandClock } from "./hand_clock.ts";
+import { Connections, type ConnectionSettings } from "../../src/connection/connections.ts";
+import type { ConnectionFailure } from "../../src/connection/failure.ts";
+import type { Connection } from "../../src/connection/connection.ts";
+import type {
+  ClientTlsContext,
+  Endpoint,
+  IpEndpoint,
+  Stream,
+  StreamOwner,
+  TlsFacts,
+} from "../../src/runtime/types.ts";
+
+/** Notes what is done with it. */
+export class FakeStream implements Stream {
+  owner: StreamOwner;
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
+  readonly facts: TlsFacts;
+  /** `write`, `finish`, `reset` … in their order. */
+  readonly calls: string[] = [];
+  readonly written: Uint8Array[] = [];
+  /** What `secure` was given. */
+  early: Uint8Array | undefined;
+
+  constructor(owner: StreamOwner, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
+    this.owner = owner;
+    this.remote = remote;
+    this.local = local;
+    this.facts = facts;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.calls.push("write");
+    this.written.push(new Uint8Array(bytes));
+    return true;
+  }
+
+  pause(): void {
+    this.calls.push("pause");
+  }
+
+  resume(): void {
+    this.calls.push("resume");
+  }
+
+  finish(): void {
+    this.calls.push("finish");
+  }
+
+  close(): void {
+    this.calls.push("close");
+  }
+
+  reset(): void {
+    this.calls.push("reset");
+  }
+
+  tls(): TlsFacts {
+    return this.facts;
+  }
+
+  secure(early: Uint8Array): void {
+    this.calls.push("secure");
+    this.early = new Uint8Array(early);
+  }
+}
+
+/** A connect that was asked for. */
+export interface FakeConnect {
+  readonly stream: FakeStream;
+  readonly source: IpEndpoint | undefined;
+  readonly tls: ClientTlsContext | undefined;
+}
+
+/** An address of the networks for documentation (RFC 5737, RFC 3849). */
+export function at(address: string, port: number): IpEndpoint {
+  return { family: address.includes(":") ? 6 : 4, address, port };
+}
+
+export const clientAt = at("192.0.2.1", 40000);
+export const frontendAt = at("192.0.2.2", 443);
+export const backendAt = at("192.0.2.3", 80);
+
+/** Connections with time limits of 10 seconds by a clock that waits, and all that was made and told. */
+export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
+  const clock = new HandClock();
+  const connects: FakeConnect[] = [];
+  const failures: ConnectionFailure[] = [];
+  const established: Connection[] = [];
+  const over: Connection[] = [];
+  const connections = new Connections(
+    {
+      connect(backend, owner, source, tls) {
+        const stream = new FakeStream(owner, backend, at("192.0.2.2", 50000));
+        connects.push({ stream, source, tls });
+        return stream;
+      },
+    },
+    {
+      backend: backendAt,
+      backendSources: [],
+      prefix: "none",
+      proxyTlvs: [],
+      acceptProxy: { mode: "none", trusted: [] },
+      handshakeTimeout: 10,
+      backendConnectTimeout: 10,
+      halfCloseTimeout: 10,
+      ...settings,
+    },
+    {
+      established: (connection) => established.push(connection),
+      failed: (_, failure) => failures.push(failure),
+      over: (connection) => over.push(connection),
+    },
+    clock,
+  );
+  return { clock, connections, connects, failures, established, over };
+}

@@ -1,0 +1,109 @@
+/** Clients that send a header before TLS, and the owner that reads it. The header is one line. */
+import { once } from "node:events";
+import * as net from "node:net";
+import type { TlsFacts, TlsSettings } from "../../src/runtime/types.ts";
+import {
+  listen,
+  type Listening,
+  pause,
+  Recorder,
+  type RecorderHooks,
+  server,
+  text,
+} from "./adapter.ts";
+
+export const HEADER = "HEADER of a client\n";
+
+/** How the header comes, and the ClientHello after it. */
+export type Pace = "header alone" | "header with ClientHello" | "byte by byte";
+
+/** Reads the header, then begins TLS. Without other hooks it greets the client and ends it. */
+export class HeaderOwner extends Recorder {
+  header = "";
+  facts: TlsFacts | undefined;
+
+  constructor(hooks: RecorderHooks) {
+    super({
+      header: (stream, bytes) => {
+        const received = Buffer.from(bytes);
+        const end = received.indexOf("\n") + 1;
+        this.header += received.toString("latin1", 0, end || received.length);
+        if (end > 0) stream.secure(Uint8Array.from(received.subarray(end)));
+      },
+      opened: (stream) => {
+        this.facts = stream.tls();
+        stream.write(text("GOT"));
+        stream.finish();
+      },
+      ...(hooks.received ? { opened: () => {} } : {}),
+      ...hooks,
+    });
+  }
+}
+
+/** A listener all of whose streams have such owners. */
+export function serve(
+  settings: Partial<TlsSettings>,
+  hooks: RecorderHooks = {},
+): Omit<Listening, "owners"> & { readonly owners: HeaderOwner[] } {
+  const owners: HeaderOwner[] = [];
+  const listening = listen({
+    settings,
+    headerFirst: true,
+    accepted(stream) {
+      const owner = new HeaderOwner({ ...hooks });
+      owners.push(owner);
+      return owner.take(stream);
+    },
+  });
+  return { ...listening, owners };
+}
+
+/** The port of a relay that puts the header before what its clients send. */
+export async function behindHeader(port: number, pace: Pace): Promise<number> {
+  const relay = await server((client) => {
+    const target = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+    target.on("error", () => client.resetAndDestroy());
+    client.on("error", () => target.destroy());
+    target.pipe(client);
+    void forward(client, target, pace);
+  });
+  return (relay.address() as net.AddressInfo).port;
+}
+
+async function forward(client: net.Socket, target: net.Socket, pace: Pace): Promise<void> {
+  if (pace === "byte by byte") {
+    let sent = sendSlowly(target, text(HEADER));
+    client.on("data", (bytes: Uint8Array) => {
+      sent = sent.then(() => sendSlowly(target, bytes));
+    });
+    await once(client, "end");
+    await sent;
+    target.end();
+    return;
+  }
+  if (pace === "header alone") {
+    target.write(HEADER);
+    await pause(20);
+  } else {
+    const [hello] = await once(client, "data") as [Uint8Array];
+    target.write(Buffer.concat([text(HEADER), hello]));
+  }
+  client.pipe(target);
+}
+
+async function sendSlowly(target: net.Socket, bytes: Uint8Array): Promise<void> {
+  for (const byte of bytes) {
+    target.write(Uint8Array.of(byte));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Without TLS; what it receives is dropped. */
+export async function plainClient(port: number): Promise<net.Socket> {
+  const client = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+  client.on("error", () => {});
+  client.resume();
+  await once(client, "connect");
+  return client;
+}

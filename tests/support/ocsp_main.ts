@@ -1,0 +1,5 @@
+/** The OCSP helper as a program of its own, as the master starts it. */
+import * as runtime from "#runtime";
+import { runOcsp } from "../../src/ocsp/ocsp_process.ts";
+
+runOcsp(runtime);

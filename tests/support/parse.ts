@@ -1,0 +1,101 @@
+/** Reading command lines and configuration files without a disk. */
+import assert from "node:assert/strict";
+import { UsageError } from "../../src/errors.ts";
+import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
+import type { Config, Dialect } from "../../src/options/config.ts";
+import type { Capabilities, Runtime } from "../../src/runtime/types.ts";
+
+export type Build = Pick<Runtime, "name" | "capabilities">;
+
+export const everything: Capabilities = {
+  backendSource: true,
+  adoptSockets: true,
+  swapCertificates: true,
+  protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"],
+  chooseProtocols: true,
+  ciphers: true,
+  ciphersuites: true,
+  curves: true,
+  preferServerCiphers: true,
+  dualCertificates: true,
+  sniAbort: true,
+  verifyClients: true,
+  headerFirst: true,
+  dhParameters: true,
+  staples: true,
+  engines: true,
+  backendTrust: true,
+  unixBackendTls: true,
+  remembersNames: false,
+  tlsFacts: true,
+};
+
+export const node: Build = { name: "node", capabilities: everything };
+
+/** A build that can do as little as a build may. */
+export const deno: Build = {
+  name: "deno",
+  capabilities: {
+    ...Object.fromEntries(
+      Object.keys(everything).map((name) => [name, false]),
+    ) as unknown as Capabilities,
+    protocols: ["TLSv1.2", "TLSv1.3"],
+    remembersNames: true,
+  },
+};
+
+export interface Setting {
+  readonly dialect?: Dialect;
+  readonly build?: Build;
+  /** Configuration files by name; `-` is standard input. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Directories that exist; absent: all. */
+  readonly directories?: readonly string[];
+}
+
+/** Reads a command line as if in `/etc/stud`. */
+export function parse(argv: readonly string[], setting: Setting = {}): Command {
+  const { dialect = "stud", build = node, files = {}, directories } = setting;
+  return parseCommandLine(argv, build, {
+    dialect,
+    readFile(path) {
+      if (Object.hasOwn(files, path)) return files[path]!;
+      throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+    },
+    workingDirectory: "/etc/stud",
+    isDirectory: (path) => directories?.includes(path) ?? true,
+  });
+}
+
+/** A command line that is accepted, with a certificate added to it. */
+export function start(
+  argv: readonly string[],
+  setting?: Setting,
+): Extract<Command, { config: Config }> {
+  const command = parse([...argv, "site.pem"], setting);
+  assert.ok("config" in command);
+  return command;
+}
+
+/** The configuration that a file's text leads to. */
+export function configOf(text: string, dialect: Dialect, argv: readonly string[] = []): Config {
+  return start(["--config", "F", ...argv], { dialect, files: { F: text } }).config;
+}
+
+/** The mistakes in a command line; all of them are single lines. */
+export function problemsOf(argv: readonly string[], setting?: Setting): readonly string[] {
+  try {
+    parse(argv, setting);
+  } catch (error) {
+    assert.ok(error instanceof UsageError, String(error));
+    for (const problem of error.problems) assert.doesNotMatch(problem, /[\p{Cc}\u2028\u2029]/u);
+    assert.equal(error.message, error.problems.join("\n"));
+    return error.problems;
+  }
+  return [];
+}
+
+/** The mistakes in a file's text. */
+export function faultsOf(text: string, dialect: Dialect): readonly string[] {
+  return problemsOf(["--config", "F", "site.pem"], { dialect, files: { F: text } });
+}

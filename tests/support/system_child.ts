@@ -1,0 +1,121 @@
+/**
+ * A process of its own for the tests of src/system and src/worker/process.ts, which change whom and
+ * what a process is. The first argument says what to do; a line of JSON tells what came of it, and
+ * the process stays until its standard input ends.
+ */
+import { spawn } from "node:child_process";
+import { readdirSync, readlinkSync } from "node:fs";
+import * as runtime from "#runtime";
+import { openLog } from "../../src/log.ts";
+import { cInt, PR_SET_NO_NEW_PRIVS, readSockaddr, SOCKADDR_SIZE } from "../../src/platform.ts";
+import type { Endpoint, Libc } from "../../src/runtime/types.ts";
+import { activatedSockets } from "../../src/system/activation.ts";
+import {
+  isDaemonChild,
+  reportProblems,
+  reportReady,
+  spawnDaemon,
+} from "../../src/system/daemon.ts";
+import { createPidFile } from "../../src/system/pid_file.ts";
+import { dropPrivileges } from "../../src/worker/process.ts";
+
+const PR_GET_DUMPABLE = 3;
+
+const libc: Libc = runtime.libc;
+const self = [...runtime.self.slice(0, -1), process.argv[1]!];
+const isDaemon = isDaemonChild();
+const [task, word = ""] = process.argv.slice(2);
+
+switch (task) {
+  case "drop":
+    dropPrivileges(libc, word === "" ? undefined : JSON.parse(word));
+    stay({
+      pid: process.pid,
+      cwd: process.cwd(),
+      umask: process.umask(),
+      dumpable: libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
+    });
+    break;
+  // A worker's parent: the flag is set as late as in the master, when all threads are there.
+  case "parent":
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    // Something to lose; only root can have it.
+    libc.setgroups(2, new Uint8Array(Uint32Array.of(4, 20).buffer));
+    spawn(self[0]!, [...self.slice(1), "drop", word], { stdio: "inherit" });
+    break;
+  case "activated":
+    stay(activated());
+    break;
+  // A master that passes two activated sockets on, where a worker's other descriptors are in the way.
+  case "pass-on": {
+    const [first, second] = activatedSockets(libc);
+    spawn(self[0]!, [...self.slice(1), "sockets"], {
+      stdio: ["inherit", "inherit", "inherit", "pipe", "ignore", first!.fd, second!.fd],
+    });
+    break;
+  }
+  case "sockets":
+    stay({ endpoints: [endpoint(5), endpoint(6)], sockets: socketLinks() });
+    break;
+  case "log": {
+    const log = openLog(JSON.parse(word), { libc, dialect: "stud" });
+    log({ level: "warn", event: "tried", message: "a message", facts: { worker: 1 } });
+    await log.flush();
+    break;
+  }
+  case "pid-file":
+    createPidFile(libc, word, "stud");
+    stay({ pid: process.pid });
+    break;
+  case "daemonize":
+    await daemonize();
+    break;
+}
+
+function activated(): unknown {
+  try {
+    return { sockets: activatedSockets(libc), environment: Object.keys(process.env) };
+  } catch (error) {
+    return { refused: (error as Error).message };
+  }
+}
+
+async function daemonize(): Promise<void> {
+  if (!isDaemon) {
+    const { code, output, problems } = await spawnDaemon(self, process.argv.slice(2));
+    for (const line of output) console.log(line);
+    for (const line of problems) console.error(line);
+    process.exit(code);
+  }
+  if (word === "fail") {
+    reportProblems(libc, 2, ["first problem", "second problem"]);
+    process.exit(2);
+  }
+  // The test ends it.
+  if (reportReady(libc, "stud")) setInterval(() => {}, 1000);
+}
+
+function stay(facts: unknown): void {
+  console.log(JSON.stringify(facts));
+  process.stdin.resume();
+  process.stdin.on("end", () => process.exit(0));
+}
+
+function endpoint(fd: number): Endpoint | undefined {
+  const address = new Uint8Array(SOCKADDR_SIZE);
+  libc.getsockname(fd, address, cInt(address.length));
+  return readSockaddr(address);
+}
+
+/** By descriptor, beyond the standard streams. */
+function socketLinks(): Record<string, string> {
+  const links = readdirSync("/proc/self/fd").filter((fd) => Number(fd) > 2).flatMap((fd) => {
+    try {
+      return [[fd, readlinkSync(`/proc/self/fd/${fd}`)]];
+    } catch {
+      // The one that was listing the directory.
+      return [];
+    }
+  });
+  return Object.fromEntries(links.filter(([, link]) => link!.startsWith("socket:")));
+}

@@ -1,0 +1,56 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { clientTls } from "../../src/certificates/client_tls.ts";
+import { globPattern } from "../../src/certificates/glob.ts";
+import { frontend, makeDirectory, makePem, sectionOf } from "../support/certificate_files.ts";
+
+test("a glob means what it means to fnmatch", () => {
+  const cases: [glob: string, matches: string[], others: string[]][] = [
+    ["*", ["a", ".hidden", "two\nlines", ""], []],
+    ["*.pem", ["a.pem", ".pem", ".a.pem"], ["a.PEM", "a.pem~", "apem"]],
+    ["a**c", ["ac", "abbc"], ["acd"]],
+    ["?.pem", ["a.pem", "é.pem", "..pem"], [".pem", "ab.pem"]],
+    ["[ab-d].pem", ["a.pem", "c.pem"], ["e.pem", "-.pem"]],
+    ["[!ab].pem", ["c.pem"], ["a.pem", ".pem"]],
+    ["[^ab].pem", ["c.pem", "!.pem"], ["b.pem"]],
+    ["[]a].pem", ["].pem", "a.pem"], ["b.pem"]],
+    ["[a-].pem", ["-.pem", "a.pem"], ["b.pem"]],
+    ["[\\]", ["\\"], ["]"]],
+    ["[", ["["], ["a"]],
+    ["[z-ax]", ["x"], ["m", "z", "a"]],
+    ["\\*.pem", ["*.pem"], ["a.pem"]],
+    ["{a,b}+(c)$^|.pem", ["{a,b}+(c)$^|.pem"], ["a.pem"]],
+  ];
+  for (const [glob, matches, others] of cases) {
+    const pattern = globPattern(glob);
+    for (const name of matches) assert.ok(pattern.test(name), `${glob} matches ${name}`);
+    for (const name of others) assert.ok(!pattern.test(name), `${glob} does not match ${name}`);
+  }
+});
+
+test("TLS to the backend trusts the given CAs, or else those of the system", (t) => {
+  const directory = makeDirectory(t);
+  const ca = makePem(directory, "ca", { isCa: true });
+  const bundle = join(directory, "bundle.crt");
+  writeFileSync(bundle, "the system's CAs");
+  const bundles = [join(directory, "none"), bundle];
+  const { tls } = frontend(1);
+  const backend = { serverName: "b.example", verify: true, ca: "", tls };
+  const able = { backendTrust: true };
+  const given = clientTls({ ...backend, ca }, ["h2"], able, bundles);
+  const expected = { ...tls, serverName: "b.example", verify: true, alpn: ["h2"] };
+  assert.deepEqual(given, { ...expected, ca: sectionOf(ca, "CERTIFICATE") });
+  assert.equal(clientTls(backend, [], able, bundles).ca, readFileSync(bundle, "utf8"));
+  assert.equal(clientTls(backend, [], { backendTrust: false }, []).ca, "");
+  assert.equal(clientTls({ ...backend, verify: false }, [], able, []).ca, "");
+  assert.throws(() => clientTls(backend, [], able, bundles.slice(0, 1)), {
+    name: "UsageError",
+    message: /ca-certificates, or name a file/,
+  });
+  assert.throws(() => clientTls({ ...backend, ca: bundle }, [], able), {
+    name: "UsageError",
+    message: /bundle\.crt: no CA certificate in it;/,
+  });
+});

@@ -1,0 +1,313 @@
+import { test, type TestContext } from "node:test";
+import assert from "node:assert/strict";
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import * as runtime from "#runtime";
+import { Passphrases } from "../../src/certificates/passphrases.ts";
+import { readMaterial } from "../../src/certificates/store.ts";
+import { Certificates, type LoadedTls } from "../../src/certificates/tls_order.ts";
+import type { Config } from "../../src/options/config.ts";
+import {
+  configuration,
+  dhSection,
+  frontend,
+  makeDirectory,
+  makePem,
+  openssl,
+  pemFile,
+  sectionOf,
+} from "../support/certificate_files.ts";
+
+const able = { dhParameters: true, dualCertificates: true };
+
+function load(more: Partial<Config>, what = able): LoadedTls {
+  return new Certificates(runtime.libc, new Passphrases()).load(configuration(more), what);
+}
+
+/** The file names of certificates at these places. */
+function filesAt({ sources }: LoadedTls, places: readonly number[]): string[] {
+  return places.map((place) => sources[place]!.file.cert.split("/").at(-1)!);
+}
+
+test("frontends get their own and the global certificates, each stored once", (t) => {
+  const directory = makeDirectory(t);
+  const [a, b, c] = ["a", "b", "c"].map((name) => pemFile(makePem(directory, name)));
+  const loaded = load({
+    alpn: ["h2"],
+    pemFiles: [a!, b!],
+    frontends: [
+      frontend(1),
+      frontend(2, { pemFiles: [c!, a!], sniNomatchAbort: true }),
+      frontend(3, { pemFiles: [c!], matchGlobalCerts: false }),
+    ],
+  });
+  assert.deepEqual(loaded.problems, []);
+  assert.deepEqual(loaded.warnings, []);
+  const { certificates, frontends, trusts, alpn } = loaded.tls;
+  assert.deepEqual(alpn, ["h2"]);
+  assert.deepEqual(trusts, [{ mode: "none", ca: "", crl: "" }]);
+  assert.deepEqual(filesAt(loaded, [0, 1, 2]), ["a.pem", "b.pem", "c.pem"]);
+  assert.deepEqual(frontends.map(({ own, global }) => [own, global]), [
+    [[], [0, 1]],
+    [[2, 0], [0, 1]],
+    [[2], []],
+  ]);
+  assert.deepEqual(frontends.map((each) => each.sniNomatchAbort), [false, true, false]);
+  assert.deepEqual(frontends[0]!.protocols, ["TLSv1.2", "TLSv1.3"]);
+  for (const [place, certificate] of certificates.entries()) {
+    const path = loaded.sources[place]!.file.cert;
+    const { chain, key } = readMaterial(runtime.libc, loaded.storeFd, certificate);
+    assert.equal(key + chain, readFileSync(path, "utf8"));
+    assert.equal(loaded.sources[place]!.chain(), chain);
+    assert.deepEqual(certificate.names, [path.split("/").at(-1)!.replace(".pem", "")]);
+  }
+});
+
+test("files of a directory come before the listed ones, in the order of their bytes", (t) => {
+  const directory = makeDirectory(t);
+  const pems = join(directory, "pems");
+  mkdirSync(join(pems, "directory.pem"), { recursive: true });
+  for (const name of ["b", "a", "Z", "ä"]) makePem(pems, name);
+  symlinkSync(makePem(directory, "elsewhere"), join(pems, "link.pem"));
+  writeFileSync(join(pems, "README"), "not a certificate");
+  const listed = makePem(directory, "listed");
+  const pemDirectory = { path: pems, glob: "*.pem" };
+  const both = load({ pemDirectory, pemFiles: [pemFile(listed)] });
+  assert.deepEqual(both.problems, []);
+  const { global } = both.tls.frontends[0]!;
+  const inDirectory = ["Z.pem", "a.pem", "b.pem", "link.pem", "ä.pem"];
+  assert.deepEqual(filesAt(both, global), [...inDirectory, "listed.pem"]);
+
+  // Without a listed one, the first of the directory is the default, which is the last.
+  const alone = load({ pemDirectory });
+  const rotated = [...inDirectory.slice(1), "Z.pem"];
+  assert.deepEqual(filesAt(alone, alone.tls.frontends[0]!.global), rotated);
+
+  symlinkSync(join(pems, "nothing"), join(pems, "x.pem"));
+  const { problems } = load({ pemDirectory: { path: pems, glob: "" } });
+  assert.equal(problems.length, 3, problems.join("\n"));
+  assert.match(problems.join("\n"), /README: no certificate in it/);
+  assert.match(problems.join("\n"), /openssl\.cnf: no certificate in it/);
+  assert.match(problems.join("\n"), /x\.pem: there is no such file/);
+});
+
+test("all problems are told at once", (t) => {
+  const directory = makeDirectory(t);
+  const good = makePem(directory, "good");
+  const empty = join(directory, "empty.pem");
+  writeFileSync(empty, "");
+  const missing = join(directory, "missing.pem");
+  const ca = { mode: "required", ca: empty, crl: "" } as const;
+  const { problems, tls } = load({
+    pemFiles: [pemFile(missing), pemFile(good), pemFile(directory)],
+    pemDirectory: { path: join(directory, "none"), glob: "" },
+    passphraseFile: missing,
+    frontends: [
+      frontend(1, { pemFiles: [pemFile(empty), pemFile(missing)], clientVerify: ca }),
+      frontend(2, { pemFiles: [pemFile("/dev/null"), pemFile(good, { key: empty })] }),
+    ],
+  });
+  assert.deepEqual(problems, [
+    `${missing}: there is no such file; check the path`,
+    `${join(directory, "none")}: there is no such file; check the path`,
+    `${directory}: it is a directory; name a file in it`,
+    `${empty}: no certificate in it; put a PEM CERTIFICATE section there`,
+    `${empty}: no CA certificate in it; put PEM CERTIFICATE sections there`,
+    "/dev/null: it is not a regular file; name one",
+    `${empty}: no private key in it; append the key's PEM section`,
+  ]);
+  assert.equal(tls.certificates.length, 1);
+});
+
+test("a frontend without any certificate is a problem, but not in client mode", (t) => {
+  const path = makeDirectory(t);
+  const { problems } = load({ pemDirectory: { path, glob: "" } });
+  assert.deepEqual(problems, [
+    "No x509 certificate PEM file specified for frontend '[127.0.0.1]:8443'! " +
+    `Put one into ${path}`,
+  ]);
+  const { tls } = frontend(1);
+  const client = load({ backendTls: { serverName: "", verify: false, ca: "", tls } });
+  assert.deepEqual(client.problems, []);
+  assert.deepEqual(client.tls.certificates, []);
+  assert.deepEqual(client.tls.frontends.map(({ own, global }) => [own, global]), [[[], []]]);
+});
+
+test("a certificate without a name serves by default, except in the hitch dialect", (t) => {
+  const cert = makePem(makeDirectory(t), "nameless", { subject: "/O=x" });
+  const stud = load({ pemFiles: [pemFile(cert)] });
+  assert.deepEqual([stud.problems, stud.tls.certificates[0]!.names], [[], []]);
+  const hitch = load({ dialect: "hitch", pemFiles: [pemFile(cert)] });
+  assert.deepEqual(hitch.problems, [
+    `Could not find Subject Alternative Names or a CN on cert ${cert}`,
+  ]);
+});
+
+test("of certificates for one name it is told which serves", (t) => {
+  const directory = makeDirectory(t);
+  const make = (name: string, key: "ec" | "rsa" = "ec") =>
+    makePem(directory, name, { key, names: "DNS:x.example" });
+  const [first, second, rsa] = [make("first"), make("second"), make("rsa", "rsa")];
+  const pemFiles = [pemFile(first), pemFile(second), pemFile(rsa), pemFile(first)];
+  const stud = `${second}: the name x.example is served by ${first}, which is listed before`;
+  assert.deepEqual(load({ pemFiles }).warnings, [stud]);
+  const frontends = [frontend(1, { pemFiles }), frontend(2)];
+  assert.deepEqual(load({ pemFiles, frontends }).warnings, [stud]);
+  const hitch = `Warning: SNI name 'x.example' from '${second}' overridden by '${first}'`;
+  assert.deepEqual(load({ pemFiles, dialect: "hitch" }).warnings, [hitch]);
+  const single = load({ pemFiles }, { ...able, dualCertificates: false });
+  assert.equal(single.warnings.length, 2);
+  assert.match(single.warnings[1]!, /rsa\.pem: the name x\.example is served by .*first\.pem,/);
+  const apart = [frontend(1, { pemFiles: [pemFile(first)] }), frontend(2)];
+  assert.deepEqual(load({ pemFiles: [pemFile(second)], frontends: apart }).warnings, []);
+});
+
+test("what may surprise is a warning: times, and DH parameters without use", (t) => {
+  const directory = makeDirectory(t);
+  const certs = ["a", "b", "c"].map((name) => makePem(directory, name));
+  for (const cert of certs.slice(0, 2)) appendFileSync(cert, dhSection());
+  appendFileSync(certs[2]!, "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n");
+  const config = configuration({ pemFiles: certs.map((cert) => pemFile(cert)) });
+  const make = () => new Certificates(runtime.libc, new Passphrases());
+  const { warnings, tls, storeFd } = make().load(config, able);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0]!, /c\.pem: its DH parameters cannot be used;/);
+  const { dhParameters } = readMaterial(runtime.libc, storeFd, tls.certificates[0]!);
+  assert.equal(dhParameters, dhSection());
+
+  const unable = make().load(config, { ...able, dhParameters: false }).warnings;
+  assert.equal(unable.length, 2);
+  assert.match(unable[1]!, /a\.pem and 1 more files: the DH parameters have no use in this build/);
+
+  const inAYear = Date.now() + 365 * 24 * 60 * 60 * 1000;
+  const expired = make().load(config, able, inAYear).warnings;
+  assert.equal(expired.filter((line) => /\.pem: the certificate expired on/.test(line)).length, 3);
+});
+
+test("a reload reads again what was changed, and only that", (t) => {
+  const directory = makeDirectory(t);
+  const [a, b, other] = ["a", "b", "other"].map((name) => makePem(directory, name));
+  const locked = join(directory, "locked.pem");
+  const key = openssl(
+    ["pkcs8", "-topk8", "-passout", "pass:sesame"],
+    sectionOf(other!, "PRIVATE KEY"),
+  );
+  writeFileSync(locked, sectionOf(other!, "CERTIFICATE") + key);
+  const questions: string[] = [];
+  const askSecretly = (prompt: string) => questions.push(prompt) > 0 ? "sesame" : undefined;
+  const certificates = new Certificates(runtime.libc, new Passphrases({ askSecretly }));
+  const config = configuration({ pemFiles: [pemFile(a!), pemFile(b!), pemFile(locked)] });
+  const before = certificates.load(config, able);
+  const same = certificates.load(config, able);
+  assert.deepEqual(same.tls, before.tls);
+  copyFileSync(other!, b!);
+  appendFileSync(locked, "changed\n");
+  const after = certificates.load(config, able);
+  assert.deepEqual([after.problems, questions.length], [[], 1]);
+  assert.equal(after.storeFd, before.storeFd);
+  assert.deepEqual(after.tls.certificates[0], before.tls.certificates[0]);
+  assert.deepEqual(after.tls.certificates[1]!.names, ["other"]);
+  // The same key and chain are not stored again.
+  const [, , lockedBefore] = before.tls.certificates;
+  assert.equal(after.tls.certificates[1]!.offset, lockedBefore!.offset);
+  assert.equal(after.tls.certificates[2]!.offset, lockedBefore!.offset);
+  // Workers of the running configuration still find what they were told of.
+  assert.deepEqual(before.sources[1]!.chain(), sectionOfChain(before, 1));
+  rmSync(a!);
+  assert.equal(certificates.load(config, able).problems.length, 1);
+});
+
+function sectionOfChain({ tls, storeFd }: LoadedTls, place: number): string {
+  return readMaterial(runtime.libc, storeFd, tls.certificates[place]!).chain;
+}
+
+test("a store in which too much is out of use is replaced, and the one before stays", (t) => {
+  const directory = makeDirectory(t);
+  const [a, b] = ["a", "b"].map((name) => pemFile(makePem(directory, name)));
+  const certificates = new Certificates(runtime.libc, new Passphrases(), 100);
+  const load = (...pemFiles: typeof a[]) =>
+    certificates.load(configuration({ pemFiles: pemFiles.map((file) => file!) }), able);
+  const first = load(a, b);
+  const second = load(a);
+  assert.equal(second.storeFd, first.storeFd);
+  const third = load(a);
+  assert.notEqual(third.storeFd, first.storeFd);
+  assert.equal(load(a).storeFd, third.storeFd);
+  assert.equal(first.sources[1]!.chain(), sectionOf(b!.cert, "CERTIFICATE"));
+  assert.equal(third.sources[0]!.chain(), sectionOf(a!.cert, "CERTIFICATE"));
+});
+
+/** A CA in a PEM file with its key, and a CRL of it. */
+function makeAuthority(context: TestContext, name: string) {
+  const directory = makeDirectory(context);
+  const ca = makePem(directory, name, { isCa: true });
+  const config = join(directory, "ca.cnf");
+  const database = join(directory, "database");
+  writeFileSync(database, "");
+  writeFileSync(config, `[ca]\ndefault_ca=x\n[x]\ndatabase=${database}\ndefault_md=sha256\n`);
+  const crl = join(directory, "crl.pem");
+  const signer = ["-keyfile", ca, "-cert", ca];
+  openssl(["ca", "-gencrl", "-config", config, ...signer, "-crldays", "1", "-out", crl]);
+  return { ca, crl };
+}
+
+test("who verifies clients how is loaded once, for certificates and frontends", (t) => {
+  const { ca, crl } = makeAuthority(t, "ca");
+  const pem = makePem(makeDirectory(t), "a");
+  const required = { mode: "required", ca, crl } as const;
+  const optional = { mode: "optional", ca, crl: "" } as const;
+  const none = { mode: "none", ca: "", crl: "" } as const;
+  const { tls, problems, warnings } = load({
+    pemFiles: [
+      pemFile(pem, { clientVerify: required }),
+      pemFile(pem, { clientVerify: { ...none, ca } }),
+      pemFile(pem),
+    ],
+    frontends: [
+      frontend(1, { clientVerify: { ...required } }),
+      frontend(2, { clientVerify: optional }),
+      frontend(3),
+    ],
+  });
+  assert.deepEqual([problems, warnings], [[], []]);
+  const caText = sectionOf(ca, "CERTIFICATE");
+  const trustAt = (place: number | undefined) => tls.trusts[place!];
+  const requiredTrust = { mode: "required", ca: caText, crl: readFileSync(crl, "utf8") };
+  assert.deepEqual(tls.certificates.map(({ trust }) => trustAt(trust)), [
+    requiredTrust,
+    none,
+    undefined,
+  ]);
+  assert.deepEqual(tls.frontends.map(({ trust }) => trustAt(trust)), [
+    requiredTrust,
+    { mode: "optional", ca: caText, crl: "" },
+    none,
+  ]);
+  assert.equal(tls.trusts.length, 3);
+});
+
+test("CRLs are checked against their CAs and the time", (t) => {
+  const one = makeAuthority(t, "one");
+  const other = makeAuthority(t, "other");
+  const cert = makePem(makeDirectory(t), "a");
+  const check = (crl: string, now?: number) => {
+    const verify = { mode: "required", ca: one.ca, crl } as const;
+    const config = configuration({ pemFiles: [pemFile(cert, { clientVerify: verify })] });
+    return new Certificates(runtime.libc, new Passphrases()).load(config, able, now);
+  };
+  assert.deepEqual(check(one.crl).warnings, []);
+  assert.match(check(other.crl).warnings[0]!, /no CRL of the CA "CN=one" of .* is in it;/);
+  const tomorrow = Date.now() + 30 * 60 * 60 * 1000;
+  assert.match(check(one.crl, tomorrow).warnings.join("\n"), /a CRL in it was valid only until 20/);
+  assert.match(check(cert).problems[0]!, /a\.pem: no CRL in it;/);
+  writeFileSync(other.crl, "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
+  assert.match(check(other.crl).problems[0]!, /crl\.pem: a CRL in it cannot be read;/);
+});

@@ -1,0 +1,164 @@
+import { test, type TestContext } from "node:test";
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { accessSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Passphrases } from "../../src/certificates/passphrases.ts";
+import { parseBundle } from "../../src/certificates/pem.ts";
+import type { Terminal } from "../../src/certificates/terminal.ts";
+import {
+  makeDirectory,
+  makePem,
+  openssl,
+  programCommand,
+  sectionOf,
+} from "../support/certificate_files.ts";
+import { until } from "../support/until.ts";
+
+/** A terminal at which somebody answers so, and the questions asked there. */
+function terminal(...answers: readonly (string | undefined)[]) {
+  const questions: string[] = [];
+  const askSecretly: Terminal["askSecretly"] = (prompt) => answers[questions.push(prompt) - 1];
+  return { questions, askSecretly };
+}
+
+/** A key as plain text and in every encrypted form. */
+function makeKeys(context: TestContext, passphrase: string) {
+  const path = makePem(makeDirectory(context), "x", { key: "rsa" });
+  const plain = sectionOf(path, "PRIVATE KEY");
+  const out = ["-passout", `pass:${passphrase}`];
+  const pkcs8 = openssl(["pkcs8", "-topk8", ...out], plain);
+  const legacy = openssl(["rsa", "-traditional", "-aes256", ...out], plain);
+  return { cert: sectionOf(path, "CERTIFICATE"), plain, pkcs8, legacy };
+}
+
+test("encrypted keys of both forms are opened and leave as plain PKCS#8", (t) => {
+  const { cert, plain, pkcs8, legacy } = makeKeys(t, "sesame");
+  assert.match(pkcs8, /BEGIN ENCRYPTED PRIVATE KEY/);
+  assert.match(legacy, /Proc-Type: 4,ENCRYPTED/);
+  for (const key of [pkcs8, legacy, legacy.replaceAll("\n", "\r\n")]) {
+    const asked = terminal("sesame");
+    const passphrases = new Passphrases(asked);
+    const open = (pem: string, file: string) => passphrases.open(pem, file);
+    const { material } = parseBundle({ text: cert + key, file: "x.pem" }, open);
+    assert.equal(material.key, plain);
+    assert.deepEqual(asked.questions, ["Passphrase for x.pem: "]);
+  }
+});
+
+test("the lines of a passphrase file are tried before anybody is asked", (t) => {
+  const { pkcs8 } = makeKeys(t, "third line");
+  const file = join(makeDirectory(t), "passphrases");
+  writeFileSync(file, "first\r\n\n  second\nthird line");
+  const passphrases = new Passphrases(terminal());
+  passphrases.useFile(file);
+  assert.equal(passphrases.open(pkcs8, "x.pem").type, "private");
+});
+
+test("a passphrase is asked for three times and then given up", (t) => {
+  const { pkcs8 } = makeKeys(t, "sesame");
+  const lucky = terminal("a", "b", "sesame");
+  assert.equal(new Passphrases(lucky).open(pkcs8, "x.pem").type, "private");
+  assert.match(lucky.questions[1]!, /^That does not open it\. Passphrase for x\.pem: $/);
+  const unlucky = terminal("a", "b", "c", "sesame");
+  assert.throws(() => new Passphrases(unlucky).open(pkcs8, "x.pem"), {
+    name: "UsageError",
+    message: /^x\.pem: the private key is encrypted, and no passphrase given opens it;/,
+  });
+  assert.equal(unlucky.questions.length, 3);
+});
+
+test("what opened a key opens it again without a terminal", (t) => {
+  const { pkcs8, legacy } = makeKeys(t, "sesame");
+  const asked = terminal("sesame");
+  const passphrases = new Passphrases(asked);
+  passphrases.open(pkcs8, "x.pem");
+  passphrases.stopAsking();
+  passphrases.useFile("");
+  assert.equal(passphrases.open(pkcs8, "x.pem").type, "private");
+  assert.equal(passphrases.open(legacy, "y.pem").type, "private");
+  assert.equal(asked.questions.length, 1);
+});
+
+test("a key that stays closed is told with what can be done", (t) => {
+  const { pkcs8 } = makeKeys(t, "sesame");
+  const withoutTerminal =
+    /^x\.pem: .* encrypted, .* without a terminal; put its passphrase into .* --passphrase-file$/;
+  for (const passphrases of [new Passphrases(), new Passphrases(terminal(undefined))]) {
+    assert.throws(() => passphrases.open(pkcs8, "x.pem"), { message: withoutTerminal });
+  }
+  const file = join(makeDirectory(t), "passphrases");
+  writeFileSync(file, "wrong\n");
+  const passphrases = new Passphrases();
+  passphrases.useFile(file);
+  assert.throws(() => passphrases.open(pkcs8, "x.pem"), (error: Error) => {
+    return error.message.startsWith(`x.pem: the private key is encrypted, and no line of ${file} `);
+  });
+  assert.throws(() => passphrases.useFile(join(file, "none")), { name: "UsageError" });
+});
+
+const scriptProgram = "/usr/bin/script";
+
+function has(program: string): boolean {
+  try {
+    accessSync(program);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Asks on a terminal of its own and then shows the terminal's settings. */
+function askOnTerminal(context: TestContext) {
+  const directory = makeDirectory(context);
+  const source = fileURLToPath(new URL("../../src/certificates/terminal.ts", import.meta.url));
+  const program = join(directory, "ask.ts");
+  writeFileSync(
+    program,
+    `import { createHash } from "node:crypto";
+import { controllingTerminal } from ${JSON.stringify(source)};
+const answer = controllingTerminal.askSecretly("Secret? ");
+console.log("hash", answer && createHash("sha256").update(answer).digest("hex"));\n`,
+  );
+  const command = programCommand(program).map((word) => `'${word}'`).join(" ");
+  const child = spawn(scriptProgram, [
+    "-qec",
+    `trap : INT; ${command}; stty -a; echo END`,
+    "/dev/null",
+  ]);
+  let output = "";
+  child.stdout.on("data", (bytes) => output += bytes);
+  context.after(() => child.kill("SIGKILL"));
+  return {
+    type: (text: string) => child.stdin.write(text),
+    shows: (text: string) => until(() => output.includes(text), `the terminal shows ${text}`),
+    output: () => output,
+    close: () => child.stdin.end(),
+  };
+}
+
+const skip = has(scriptProgram) ? false : "needs the program script";
+
+test("the terminal is asked without echo, which comes back afterwards", { skip }, async (t) => {
+  const asking = askOnTerminal(t);
+  await asking.shows("Secret? ");
+  asking.type(" open \\sesame \n");
+  await asking.shows("END");
+  const output = asking.output();
+  assert.ok(!output.includes("sesame"), output);
+  const hash = createHash("sha256").update(" open \\sesame ").digest("hex");
+  assert.ok(output.includes(`hash ${hash}`), output);
+  assert.match(output, / echo /);
+  asking.close();
+});
+
+test("Ctrl-C at the question gives the echo back", { skip }, async (t) => {
+  const asking = askOnTerminal(t);
+  await asking.shows("Secret? ");
+  asking.type("\x03");
+  await asking.shows("END");
+  assert.match(asking.output(), / echo /);
+  asking.close();
+});

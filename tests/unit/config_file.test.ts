@@ -1,0 +1,408 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import type { Dialect } from "../../src/options/config.ts";
+import { configOf, faultsOf, problemsOf, start } from "../support/parse.ts";
+
+const dialects = ["stud", "hitch"] as const;
+
+/** Every key that stud has, in its form, with its quirks. */
+const studFile = `# a service
+frontend = *,443
+backend=127.0.0.1,8080   remarks follow a space
+pem-file = "/etc/a.pem"
+pem-file = '/etc/b.pem'
+
+tls = off
+ssl = on
+ciphers = "HIGH:!aNULL"
+ssl-engine = ""
+prefer-server-ciphers = YES
+workers = 1
+workers = 4 # the last one counts
+backlog = -1
+keepalive = 100
+chroot = "/srv"
+user = "nobody"
+group = "nogroup"
+quiet = t
+syslog = 1
+syslog-facility = "local1"
+daemon = y
+write-ip = on
+write-ip = off
+write-proxy = true
+proxy-proxy = 0
+shared-cache = 0
+shared-cache-listen = ""
+\tquiet = off
+  # quiet = on
+`;
+
+/** Every key of hitch's grammar, in any layout. */
+const hitchFile = `
+frontend = { host = "*" port = "443" }   frontend = "[::1]:8443+/etc/c.pem"
+frontend = {
+  host = "192.0.2.1"; port = https,
+  pem-file = "/etc/d.pem"
+  pem-file = { cert = "/etc/e.crt" private-key = "/etc/e.key" ocsp-resp-file = "/etc/e.ocsp"
+    ocsp-verify-staple = off client-verify = required client-verify-ca = "/etc/e.ca" }
+  match-global-certs = on
+  sni-nomatch-abort = on
+  tls-protos = TLSv1.0 TLSv1.3
+  ciphers = "LOW" ciphersuites = "TLS_AES_128_GCM_SHA256"
+  prefer-server-ciphers = on
+  client-verify = optional
+  client-verify-ca = "/etc/f.ca"
+}
+backend =
+  "/run/backend.sock"
+pem-file = "/etc/a.pem" pem-file = { cert = "/etc/b.pem" }
+pem-dir = "/etc/pems"   pem-dir-glob = "*.pem"
+ciphers = "HIGH"        ciphersuites = "TLS_AES_256_GCM_SHA384"
+ecdh-curve = auto
+tls-protos = TLSv1.2, TLSv1.3;
+prefer-server-ciphers = off
+ssl-engine = ""
+alpn-protos = "h2, http/1.1"
+sni-nomatch-abort = off
+client-verify = none
+client-verify-ca = "/etc/g.ca"
+workers = auto workers=2
+backlog = 7 keepalive = 8 backend-refresh = 9
+backend-connect-timeout = 10 ssl-handshake-timeout = 11
+recv-bufsize = 12 send-bufsize = 13
+tcp-fastopen = on
+chroot = "/srv" user = nobody group = "nogroup"
+quiet = on log-level = 3
+log-filename = "/var/log/x" syslog-facility = daemon
+syslog = on daemon = "off"
+write-ip = no write-proxy-v1 = off write-proxy-v2 = off write-proxy = on proxy-proxy = n
+proxy-tlv = on proxy-authority = off proxy-client-cert = on
+ocsp-dir = ""
+ocsp-verify-staple = on
+ocsp-connect-tmo = 14 ocsp-resp-tmo = 15 ocsp-refresh-interval = 16
+session-cache = 0
+# the last line is a remark`;
+
+test("stud's form is read as stud reads it, and off means off", () => {
+  const { config, warnings } = start(["--config", "F"], { files: { F: studFile } });
+  assert.deepEqual(config.frontends.map(({ listen }) => listen), [{ host: "*", port: 443 }]);
+  assert.deepEqual(config.backend, { host: "127.0.0.1", port: 8080 });
+  assert.deepEqual(config.pemFiles.map(({ cert }) => cert), [
+    "/etc/a.pem",
+    "/etc/b.pem",
+    "/etc/stud/site.pem",
+  ]);
+  const [{ tls }] = config.frontends as [typeof config.frontends[0]];
+  assert.equal(tls.protocols[0], "TLSv1.0");
+  assert.equal(tls.ciphers, "HIGH:!aNULL");
+  assert.equal(tls.preferServerCiphers, true);
+  assert.equal(config.engine, "");
+  assert.equal(config.workers, 4);
+  assert.equal(config.backlog, 2147483647);
+  assert.equal(config.keepalive, 100);
+  assert.deepEqual(config.privileges, { user: "nobody", group: "nogroup", chroot: "/srv" });
+  assert.equal(config.log.level, 1);
+  assert.equal(config.log.syslog, "local1");
+  assert.equal(config.daemon, true);
+  assert.equal(config.prefix, "proxy-v1");
+  assert.equal(
+    warnings[0],
+    "F:3:26: backend: what follows the value is not used; put a # before it, or quote the value; " +
+      'the line is "backend=127.0.0.1,8080   remarks follow a space"',
+  );
+});
+
+test("hitch's grammar is read in both dialects", () => {
+  for (const dialect of dialects) {
+    const text = dialect === "hitch"
+      ? hitchFile
+      : hitchFile.replace("log-level = 3", "log-level = 2");
+    const config = configOf(text, dialect);
+    const [first, second, third] = config.frontends;
+    assert.deepEqual(first?.listen, { host: "*", port: 443 });
+    assert.equal(first?.matchGlobalCerts, true);
+    assert.deepEqual(first?.clientVerify, { mode: "none", ca: "", crl: "" });
+    assert.equal(second?.pemFiles[0]?.cert, "/etc/c.pem");
+    assert.equal(second?.matchGlobalCerts, false);
+    assert.deepEqual(third, {
+      listen: { host: "192.0.2.1", port: 443 },
+      pemFiles: [
+        { cert: "/etc/d.pem", key: "", ocspResponse: "", ocspVerify: true },
+        {
+          cert: "/etc/e.crt",
+          key: "/etc/e.key",
+          ocspResponse: "/etc/e.ocsp",
+          ocspVerify: false,
+          clientVerify: { mode: "required", ca: "/etc/e.ca", crl: "" },
+        },
+      ],
+      matchGlobalCerts: true,
+      sniNomatchAbort: true,
+      tls: {
+        protocols: ["TLSv1.0", "TLSv1.3"],
+        ciphers: "LOW",
+        ciphersuites: "TLS_AES_128_GCM_SHA256",
+        curves: "",
+        preferServerCiphers: true,
+      },
+      clientVerify: { mode: "optional", ca: "/etc/f.ca", crl: "" },
+    });
+    assert.deepEqual(config.backend, { path: "/run/backend.sock" });
+    assert.deepEqual(config.pemDirectory, { path: "/etc/pems", glob: "*.pem" });
+    assert.deepEqual(first?.tls.protocols, ["TLSv1.2", "TLSv1.3"]);
+    assert.deepEqual(config.alpn, ["h2", "http/1.1"]);
+    assert.deepEqual(
+      [
+        ...[config.workers, config.backlog, config.keepalive, config.backendRefresh],
+        ...[config.backendConnectTimeout, config.handshakeTimeout, config.recvBufsize],
+        ...[config.sendBufsize, config.ocsp.connectTimeout, config.ocsp.responseTimeout],
+        config.ocsp.refreshInterval,
+      ],
+      [2, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+    );
+    assert.equal(config.tcpFastopen, true);
+    assert.equal(config.ocsp.directory, "");
+    assert.equal(config.ocsp.verify, true);
+    assert.deepEqual(config.log, {
+      level: 2,
+      format: "text",
+      file: "/var/log/x",
+      syslog: "daemon",
+    });
+    assert.deepEqual(config.privileges, { user: "nobody", group: "nogroup", chroot: "/srv" });
+    assert.equal(config.prefix, dialect === "hitch" ? "proxy-v2" : "proxy-v1");
+    assert.deepEqual(config.proxyTlvs, dialect === "hitch" ? ["alpn", "hitch-cert", "ssl"] : []);
+  }
+});
+
+test("quoted texts, numbers and switches mean the same in both forms", () => {
+  const lines = 'user = "a b"\nworkers = 3\nquiet = on\ntls-protos = TLSv1.2 TLSv1.3\n';
+  const pem = { cert: "/x" };
+  const [plain, blocks] = [lines, `${lines}pem-file = { cert = "${pem.cert}" }`].map((text) =>
+    configOf(text, "stud")
+  );
+  assert.deepEqual({ ...blocks, pemFiles: [] }, { ...plain, pemFiles: [] });
+  assert.equal(plain?.privileges.user, "a b");
+});
+
+test("lists in stud's form go to the end of their line", () => {
+  const text =
+    "alpn-protos = h2, http/1.1 # two\ntrusted-proxies = ::1 10.0.0.0/8\naccept-proxy = on";
+  const { alpn, acceptProxy } = configOf(text, "stud");
+  assert.deepEqual(alpn, ["h2", "http/1.1"]);
+  assert.deepEqual(acceptProxy.trusted, ["::1", "10.0.0.0/8"]);
+});
+
+test("the example that hitch is packaged with is read in both dialects", (t) => {
+  const path = "/usr/share/doc/hitch/examples/hitch.conf.example";
+  if (!existsSync(path)) return t.skip("hitch is not installed");
+  for (const dialect of dialects) {
+    const { frontends, prefix, daemon } = configOf(readFileSync(path, "utf8"), dialect);
+    assert.deepEqual(frontends.map(({ listen }) => listen), [{ host: "*", port: 443 }]);
+    assert.deepEqual({ prefix, daemon }, { prefix: "proxy-v2", daemon: true });
+  }
+});
+
+test("in stud's dialect the order of argv counts, in hitch's the command line", () => {
+  const files = { F: "workers = 7\nwrite-proxy = on\nssl = on" };
+  const workers = (dialect: Dialect, ...argv: string[]) =>
+    start(argv, { dialect, files }).config.workers;
+  assert.equal(workers("stud", "-n2", "--config=F"), 7);
+  assert.equal(workers("stud", "--config=F", "-n2"), 2);
+  assert.equal(workers("hitch", "-n2", "--config=F"), 2);
+  const { frontends } = start(["--config=F", "--tls"], { files }).config;
+  assert.equal(frontends[0]!.tls.protocols[0], "TLSv1.2");
+  const argv = ["--config=F", "--tls", "a.pem"];
+  assert.match(problemsOf(argv, { dialect: "hitch", files }).join(), /^Deprecated options --tls/);
+  const override = ["--config=F", "--tls-protos=TLSv1.3"];
+  const hitch = start(override, { dialect: "hitch", files }).config;
+  assert.deepEqual(hitch.frontends[0]!.tls.protocols, ["TLSv1.3"]);
+});
+
+test("frontends on the command line add to hitch's files and replace stud's", () => {
+  const files = { F: 'frontend = "[*]:1"\nfrontend = "[*]:2"' };
+  const ports = (dialect: Dialect, ...argv: string[]) =>
+    start(argv, { dialect, files }).config.frontends.map(({ listen }) =>
+      "port" in listen ? listen.port : 0
+    );
+  assert.deepEqual(ports("stud", "--config=F"), [1, 2]);
+  assert.deepEqual(ports("stud", "--config=F", "-f[*]:3", "-f[*]:4"), [3, 4]);
+  assert.deepEqual(ports("stud", "-f[*]:3", "--config=F"), [1, 2]);
+  assert.deepEqual(ports("hitch", "-f[*]:3", "--config=F"), [1, 2, 3]);
+});
+
+test("standard input is a file too, once", () => {
+  const files = { "-": "workers = 5" };
+  assert.equal(start(["--config", "-"], { files }).config.workers, 5);
+  assert.equal(start(["--config="], { files }).config.workers, 5);
+  assert.deepEqual(problemsOf(["--config=-", "--config=", "a.pem"], { files }), [
+    "--config: standard input can be read only once; remove one -",
+  ]);
+  assert.match(
+    problemsOf(["--config=-", "a.pem"], { files: { "-": "workers = x" } }).join(),
+    /^standard input:1:11: workers: "x"/,
+  );
+});
+
+test("a file that cannot be read is told, without what it would have brought", () => {
+  assert.deepEqual(problemsOf(["--config=/no"]), [
+    "--config: /no: it does not exist; check the path",
+  ]);
+  assert.match(
+    problemsOf(["--config=/no"], { dialect: "hitch" }).join(),
+    /^Unable to open configuration file '\/no': /,
+  );
+});
+
+test("a mistake names file, line and column, quotes the line and says what was expected", () => {
+  const cases: [string, string][] = [
+    [
+      "\n  workers = many",
+      'F:2:13: workers: "many" is not a whole number; give 1 to 1024, or auto; the line is "workers = many"',
+    ],
+    [
+      "wrokers = 1",
+      'F:1:1: wrokers is not a key; did you mean workers?; the line is "wrokers = 1"',
+    ],
+    ["  daemon", 'F:1:3: expected KEY = VALUE; the line is "daemon"'],
+    ["= 4", 'F:1:1: expected KEY = VALUE; the line is "= 4"'],
+    [
+      "client-verify-ca =",
+      'F:1:19: client-verify-ca: it is empty; name a file; the line is "client-verify-ca ="',
+    ],
+    [
+      "cert = x",
+      'F:1:1: cert is not a key; it belongs to a pem-file block; the line is "cert = x"',
+    ],
+    [
+      "config = x",
+      'F:1:1: config is not a key; it belongs to the command line; the line is "config = x"',
+    ],
+    [
+      "session-cache = 5",
+      'F:1:17: session-cache: comes with a later version of stud; leave it out; the line is "session-cache = 5"',
+    ],
+  ];
+  for (const [text, fault] of cases) assert.deepEqual(faultsOf(text, "stud"), [fault]);
+});
+
+test("hitch's words come first, then ours", () => {
+  const cases: [string, string][] = [
+    [
+      "\nwrokers = 1",
+      "Parsing error in line 2: syntax error: 'wrokers = 1': F:2:1: wrokers is not a key; did you mean workers?",
+    ],
+    [
+      "workers 4",
+      "Parsing error in line 1: syntax error: 'workers 4': F:1:9: expected a = after workers",
+    ],
+    [
+      "workers =",
+      "Parsing error in line 1: syntax error: 'workers =': F:1:10: expected a value of workers",
+    ],
+    [
+      "workers = -4",
+      "Parsing error in line 1: syntax error: 'workers = -4': F:1:11: workers: expected a number that is not negative, without quotes (with a fraction, in quotes)",
+    ],
+    [
+      "quiet = 1",
+      "Parsing error in line 1: syntax error: 'quiet = 1': F:1:9: quiet: expected on or off",
+    ],
+    [
+      "chroot = /tmp",
+      "Parsing error in line 1: syntax error: 'chroot = /tmp': F:1:10: chroot: expected quotes around the value: chroot = \"/tmp\"",
+    ],
+    [
+      'user = "x',
+      "Parsing error in line 1: syntax error: 'user = \"x': F:1:8: expected a \" at the end of this string",
+    ],
+    [
+      'user = "x\\"y"',
+      'Parsing error in line 1: syntax error: \'user = "x\\"y"\': F:1:8: user: expected a text without " and without escapes',
+    ],
+    [
+      'tls-protos = "TLSv1.2"',
+      "Parsing error in line 1: syntax error: 'tls-protos = \"TLSv1.2\"': F:1:14: tls-protos: expected TLS versions without quotes, as in TLSv1.2 TLSv1.3",
+    ],
+    [
+      "frontend = {}",
+      "Parsing error in line 1: syntax error: 'frontend = {}': F:1:13: expected a key before the }",
+    ],
+    [
+      "frontend = { port = 443 }",
+      "Parsing error in line 1: syntax error: 'frontend = { port = 443 }': F:1:21: port: expected quotes around the value: port = \"443\"",
+    ],
+    [
+      'frontend = { port = "1"',
+      "Parsing error in line 1: syntax error: 'frontend = { port = \"1\"': F:1:24: expected a }",
+    ],
+    [
+      "keepalive = 0",
+      'Error in configuration file \'F\', line 1: Number out of range. F:1:13: keepalive: "0" is out of range; give 1 to 32767; the line is "keepalive = 0"',
+    ],
+    [
+      'frontend = { host = "a" }',
+      'Error in configuration file \'F\', line 1: No port number specified for frontend \'[a]:(null)\' F:1:12: frontend: this block names no port; add port = "443"; the line is "frontend = { host = "a" }"',
+    ],
+    [
+      'pem-file = { private-key = "k" }',
+      'Error in configuration file \'F\', line 1: F:1:12: pem-file: this block names no certificate; add cert = "FILE"; the line is "pem-file = { private-key = "k" }"',
+    ],
+    [
+      'client-verify-ca = ""',
+      'Error in configuration file \'F\', line 1: F:1:20: client-verify-ca: it is empty; name a file; the line is "client-verify-ca = """',
+    ],
+    [
+      "tls-protos = TLSv1.2\nssl = on",
+      "Error in configuration file 'F', line 2: It is illegal to specify ssl after ssl, tls or tls-protos F:2:7: ssl: tls-protos and ssl exclude each other; the line is \"ssl = on\"",
+    ],
+    [
+      "session-cache = 5",
+      "Error in configuration file 'F', line 1: Hitch needs to be compiled with --enable-sessioncache for 'session-cache = 5'. F:1:17: session-cache: comes with a later version of stud; leave it out; the line is \"session-cache = 5\"",
+    ],
+  ];
+  for (const [text, fault] of cases) {
+    const faults = faultsOf(text, "hitch").filter((line) => !line.startsWith("No x509"));
+    assert.equal(faults[0], fault);
+  }
+});
+
+test("frontends that cannot verify or serve are told in hitch's words", () => {
+  const frontend = (inside: string) => faultsOf(`frontend = { port = "1" ${inside} }`, "hitch")[0];
+  assert.match(
+    frontend("client-verify = required")!,
+    /^No 'client-verify-ca' configured for frontend '\[\(null\)\]:1'; name/,
+  );
+  assert.match(
+    frontend("match-global-certs = off")!,
+    /^No certificate configured for frontend '\[\(null\)\]:1'; give/,
+  );
+  assert.match(
+    frontend('pem-file = { cert = "c" client-verify = optional }')!,
+    /Setting 'client-verify-ca' is required when configuring client-verify/,
+  );
+});
+
+test("a frontend's keys that do not belong there say where they belong", () => {
+  assert.match(
+    faultsOf('frontend = { port = "1" workers = 2 }', "stud")[0]!,
+    /workers is not a key in a frontend block; it belongs to the top level of a file/,
+  );
+});
+
+test("all mistakes of a file are told, but only the first that breaks its grammar", () => {
+  const text = "workers = x quiet = 2\nnope = { a = { b = 1 } } keepalive = 0\nuser 1\nbacklog = y";
+  assert.equal(faultsOf(text, "hitch").length, 5);
+  assert.equal(faultsOf("workers = x\nnope\nkeepalive = 0\nfoo = 1", "stud").length, 4);
+});
+
+test("remarks, line ends and braces in texts are what they look like", () => {
+  for (const dialect of dialects) {
+    for (const text of ["# x", "", "\r\n", "\uFEFFworkers = 2\r\n# {\r\n", 'user = "{"\n#']) {
+      assert.deepEqual(faultsOf(text, dialect), [], text);
+    }
+  }
+  assert.equal(configOf('user = "a#b" # c', "stud").privileges.user, "a#b");
+});

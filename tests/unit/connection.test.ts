@@ -1,0 +1,357 @@
+import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { test } from "node:test";
+import { generate } from "selfsigned";
+import type { ClientTrust } from "../../src/connection/client_trust.ts";
+import type { Connection } from "../../src/connection/connection.ts";
+import type { ConnectionSettings } from "../../src/connection/connections.ts";
+import type { ClientTlsContext, Endpoint, Failure, TlsFacts } from "../../src/runtime/types.ts";
+import {
+  at,
+  backendAt,
+  clientAt,
+  fakeConnections,
+  FakeStream,
+  frontendAt,
+} from "../support/fake_streams.ts";
+import { decodeProxyV2 } from "../support/proxy_v2.ts";
+
+const text = new TextEncoder();
+const reset: Failure = { code: "ECONNRESET", message: "connection reset" };
+const unix: Endpoint = { family: "unix", path: "" };
+const header = "PROXY TCP4 203.0.113.9 203.0.113.10 1111 2222\r\n";
+
+/** A client that was accepted, with all that it sets off. */
+function accept(
+  settings: Partial<ConnectionSettings> = {},
+  facts: TlsFacts = {},
+  trust?: ClientTrust,
+  remote: Endpoint = clientAt,
+) {
+  const all = fakeConnections(settings);
+  const client: FakeStream = new FakeStream(undefined!, remote, frontendAt, facts);
+  client.owner = all.connections.accept(client, trust);
+  const send = (bytes: string) => client.owner.received(client, text.encode(bytes));
+  const codes = () => all.failures.map(({ source, code }) => `${source} ${code}`);
+  const backend = () => all.connects[0]!.stream;
+  return { ...all, client, send, codes, backend };
+}
+
+/** One whose handshake is done. */
+function open(...args: Parameters<typeof accept>) {
+  const accepted = accept(...args);
+  accepted.client.owner.opened(accepted.client);
+  return accepted;
+}
+
+function strings(stream: FakeStream): string[] {
+  return stream.written.map((bytes) => new TextDecoder().decode(bytes));
+}
+
+const passes = { acceptProxy: { mode: "pass", trusted: [] } } as const;
+const uses = { acceptProxy: { mode: "use", trusted: ["192.0.2.0/24"] } } as const;
+
+test("a connection that needs no facts of its TLS session asks for none", () => {
+  const { client, connects, established } = accept();
+  client.tls = () => assert.fail("asked");
+  client.owner.opened(client);
+  client.owner.opened(connects[0]!.stream);
+  assert.equal(established.length, 1);
+});
+
+test("a header that is passed on is the backend's first bytes", () => {
+  const { client, send, backend } = accept({ ...passes, prefix: "none" });
+  send(header);
+  assert.deepEqual(client.calls, ["secure"]);
+  assert.equal(client.early?.length, 0);
+  client.owner.opened(client);
+  send("hello");
+  assert.deepEqual(strings(backend()), [header, "hello"]);
+  assert.equal((client.owner as Connection).clientName, "192.0.2.1:40000");
+});
+
+test("a header may come byte by byte", () => {
+  const { client, send, backend } = accept(passes);
+  for (const byte of header) {
+    assert.deepEqual(client.calls, []);
+    send(byte);
+  }
+  assert.deepEqual(client.calls, ["secure"]);
+  client.owner.opened(client);
+  assert.deepEqual(strings(backend()), [header]);
+});
+
+test("what comes with the header's end belongs to TLS", () => {
+  for (const split of [0, 1, 20, header.length - 1, header.length]) {
+    const { client, send } = accept(passes);
+    if (split > 0) send(header.slice(0, split));
+    const rest = header.slice(split) + "ClientHello";
+    if (split < header.length) send(rest);
+    assert.deepEqual(client.calls, ["secure"]);
+    const expected = split < header.length ? "ClientHello" : "";
+    assert.equal(new TextDecoder().decode(client.early), expected);
+  }
+});
+
+test("a chunk that is used again does no harm", () => {
+  const { client, backend } = accept(passes);
+  const chunk = new Uint8Array(header.length);
+  for (const part of [header.slice(0, 10), header.slice(10)]) {
+    text.encodeInto(part, chunk);
+    client.owner.received(client, chunk.subarray(0, part.length));
+    chunk.fill(0);
+  }
+  client.owner.opened(client);
+  assert.deepEqual(strings(backend()), [header]);
+});
+
+test("addresses from a header that is used are the client's, in log and prefix", () => {
+  const { client, send, backend } = accept({ ...uses, prefix: "proxy-v1" });
+  send(header);
+  client.owner.opened(client);
+  assert.deepEqual(strings(backend()), [header]);
+  const connection = client.owner as Connection;
+  assert.equal(connection.clientName, "203.0.113.9:1111");
+  assert.deepEqual(connection.facts, { connection: 1, client: "203.0.113.9:1111" });
+});
+
+test("a header without addresses leaves the real ones", () => {
+  const { client, send, backend } = accept({ ...uses, prefix: "proxy-v1" });
+  send("PROXY UNKNOWN\r\n");
+  client.owner.opened(client);
+  assert.deepEqual(strings(backend()), ["PROXY TCP4 192.0.2.1 192.0.2.2 40000 443\r\n"]);
+});
+
+test("a peer that is not trusted is reset and not read", async () => {
+  for (const remote of [at("198.51.100.1", 1), unix]) {
+    const { client, send, codes, over, failures } = accept(uses, {}, undefined, remote);
+    send(header);
+    await Promise.resolve();
+    send(header);
+    assert.deepEqual(client.calls, ["reset"]);
+    assert.deepEqual(codes(), ["client untrusted-proxy"]);
+    assert.match(failures[0]!.cause, /--trusted-proxies/);
+    client.owner.closed(client, undefined);
+    assert.equal(over.length, 1);
+  }
+});
+
+test("a Unix socket's peer is trusted by the word for it", () => {
+  const settings = { acceptProxy: { mode: "use", trusted: ["unix"] } } as const;
+  const { client, send } = accept(settings, {}, undefined, unix);
+  send(header);
+  assert.deepEqual(client.calls, ["secure"]);
+});
+
+test("what is no header resets the client, and nothing reaches the backend", () => {
+  for (const settings of [passes, uses]) {
+    const { client, send, codes, failures, connects } = accept(settings);
+    send("\x16\x03\x01");
+    send(header);
+    assert.deepEqual(client.calls, ["reset"]);
+    assert.deepEqual(codes(), ["client proxy-header"]);
+    assert.equal(failures[0]!.cause, "the PROXY header is missing");
+    client.owner.closed(client, undefined);
+    assert.equal(connects.length, 0);
+  }
+});
+
+test("a client that leaves within the header is over", () => {
+  const { client, send, codes, over } = accept(passes);
+  send("PROXY");
+  client.owner.closed(client, reset);
+  assert.deepEqual(codes(), ["client handshake-failed"]);
+  assert.equal(over.length, 1);
+});
+
+test("the time for the handshake runs from accept, and covers the header", () => {
+  const { clock, connections, client, send, codes } = accept(passes);
+  clock.advance(6_000);
+  send("PROXY");
+  clock.advance(3_000);
+  send(header.slice(5));
+  clock.advance(999);
+  assert.deepEqual(client.calls, ["secure"]);
+  clock.advance(1);
+  assert.deepEqual(client.calls, ["secure", "reset"]);
+  assert.deepEqual(codes(), ["client handshake-timeout"]);
+  client.owner.closed(client, undefined);
+  assert.equal(connections.open, 0);
+});
+
+test("a client that sends no header is reset in time", () => {
+  const { clock, client, codes } = accept(uses);
+  clock.advance(10_000);
+  assert.deepEqual(client.calls, ["reset"]);
+  assert.deepEqual(codes(), ["client handshake-timeout"]);
+});
+
+test("a name without a certificate is told as the cause", () => {
+  const { client, failures } = accept();
+  client.owner.closed(client, { code: "", message: "unrecognized server name" });
+  const cause = "unrecognized server name";
+  assert.deepEqual(failures, [{ source: "client", code: "handshake-failed", cause }]);
+});
+
+const peer = { der: Uint8Array.of(1) };
+const bad = { ...peer, verifyError: "CERT_REVOKED" };
+const trusting = (mode: "none" | "optional" | "required", isMixed = false): ClientTrust => ({
+  trustOf: () => mode,
+  isMixed,
+});
+
+test("a client that is not trusted never reaches the backend", () => {
+  const revoked = "its certificate is not trusted: CERT_REVOKED";
+  const resumed = "a session was resumed where names differ in whom they trust";
+  const cases: [trust: ClientTrust, facts: TlsFacts, cause: string][] = [
+    [trusting("required"), {}, "no certificate"],
+    [trusting("required"), { resumed: true }, "no certificate"],
+    [trusting("required"), { peer: bad }, revoked],
+    [trusting("optional"), { peer: bad }, revoked],
+    [trusting("required", true), { peer, resumed: true }, resumed],
+    [trusting("optional", true), { resumed: true }, resumed],
+    [trusting("none", true), { resumed: true }, resumed],
+  ];
+  for (const [trust, facts, cause] of cases) {
+    const { client, send, connects, failures, connections, over } = open({}, facts, trust);
+    assert.deepEqual(failures, [{ source: "client", code: "client-certificate", cause }]);
+    send("hello");
+    assert.deepEqual(client.calls, ["finish"]);
+    client.owner.ended(client);
+    client.owner.closed(client, undefined);
+    assert.equal(connects.length, 0);
+    assert.equal(over.length, 1);
+    assert.equal(connections.open, 0);
+  }
+});
+
+test("a client that is trusted reaches the backend", () => {
+  const cases: [trust: ClientTrust, facts: TlsFacts][] = [
+    [trusting("required"), { peer }],
+    [trusting("required"), { peer, resumed: true }],
+    [trusting("required", true), { peer, resumed: false }],
+    [trusting("optional"), {}],
+    [trusting("optional"), { peer }],
+    [trusting("none"), {}],
+    [trusting("none"), { resumed: true }],
+  ];
+  for (const [trust, facts] of cases) {
+    const { connects, failures } = open({}, facts, trust);
+    assert.deepEqual(failures, []);
+    assert.equal(connects.length, 1);
+  }
+});
+
+test("trust is looked up by the name that the client asked for", () => {
+  const names: string[] = [];
+  const trust: ClientTrust = {
+    trustOf: (name) => names.push(name) === 1 ? "required" : "none",
+    isMixed: true,
+  };
+  assert.deepEqual(open({}, { serverName: "Admin.example" }, trust).codes(), [
+    "client client-certificate",
+  ]);
+  assert.deepEqual(open({}, {}, trust).codes(), []);
+  assert.deepEqual(names, ["Admin.example", ""]);
+});
+
+test("a client that is not trusted and stays is closed after the half-close timeout", () => {
+  const { clock, client, send, codes } = open({}, {}, trusting("required"));
+  clock.advance(9_000);
+  send("still here");
+  clock.advance(1_000);
+  assert.deepEqual(client.calls, ["finish", "close"]);
+  assert.deepEqual(codes(), ["client client-certificate"]);
+});
+
+test("a client that is not trusted and breaks off gives no second failure", () => {
+  const { client, codes, over } = open({}, {}, trusting("required"));
+  client.owner.closed(client, reset);
+  assert.deepEqual(codes(), ["client client-certificate"]);
+  assert.equal(over.length, 1);
+});
+
+test("the common name of a verified certificate is known, of another it is not", async () => {
+  const { cert } = await generate([{ name: "commonName", value: "alice" }], { keyType: "ec" });
+  const der = new X509Certificate(cert).raw;
+  const name = (facts: TlsFacts, trust?: ClientTrust) =>
+    (open({}, facts, trust).client.owner as Connection).clientCommonName;
+  assert.equal(name({ peer: { der } }, trusting("optional")), "alice");
+  assert.equal(name({ peer: { der, verifyError: "CERT_REVOKED" } }, trusting("none")), undefined);
+  assert.equal(name({}, trusting("optional")), undefined);
+  assert.equal(name({ peer: { der } }), undefined);
+});
+
+const backendTls = {} as ClientTlsContext;
+
+test("client mode connects with TLS and blames the backend for its handshake", () => {
+  const { client, connects, failures } = open({ backendTls });
+  assert.equal(connects[0]!.tls, backendTls);
+  const failure = { code: "CERT_HAS_EXPIRED", message: "certificate has expired" };
+  client.owner.closed(connects[0]!.stream, failure);
+  const cause = "certificate has expired";
+  assert.deepEqual(failures, [{ source: "backend", code: "backend-handshake", cause }]);
+  assert.deepEqual(client.calls, ["finish"]);
+});
+
+test("client mode tells a connect that fails from a handshake that fails", () => {
+  const code = (settings: Partial<ConnectionSettings>, failure: Failure) => {
+    const { client, backend, codes } = open(settings);
+    client.owner.closed(backend(), failure);
+    return codes()[0];
+  };
+  const refused = { code: "ECONNREFUSED", message: "" };
+  assert.equal(code({ backendTls }, refused), "backend backend-refused");
+  assert.equal(code({ backendTls }, reset), "backend backend-handshake");
+  assert.equal(code({}, reset), "backend backend-unreachable");
+});
+
+test("the time for the connect covers the backend's handshake", () => {
+  const { clock, backend, failures } = open({ backendTls });
+  clock.advance(10_000);
+  const cause = "no TLS connection in time";
+  assert.deepEqual(failures, [{ source: "backend", code: "backend-timeout", cause }]);
+  assert.deepEqual(backend().calls, ["reset"]);
+});
+
+test("a new backend serves new connections, from sources of its family", () => {
+  const sources = [at("192.0.2.7", 0), at("2001:db8::7", 0), at("192.0.2.8", 0)];
+  const { connections, connects } = fakeConnections({ backendSources: sources });
+  const connect = () => {
+    const client: FakeStream = new FakeStream(undefined!, clientAt, frontendAt);
+    client.owner = connections.accept(client);
+    client.owner.opened(client);
+    const { stream, source } = connects.at(-1)!;
+    return [stream.remote, source?.address];
+  };
+  const first = [connect(), connect(), connect()];
+  assert.deepEqual(first.map(([backend]) => backend), [backendAt, backendAt, backendAt]);
+  const used = first.map(([, source]) => source);
+  assert.deepEqual([...new Set(used)].sort(), ["192.0.2.7", "192.0.2.8"]);
+  const backends: [backend: Endpoint, source: string | undefined][] = [
+    [at("2001:db8::3", 80), "2001:db8::7"],
+    [{ family: "unix", path: "/run/backend.sock" }, undefined],
+  ];
+  for (const [backend, source] of backends) {
+    connections.backend = backend;
+    assert.deepEqual(connect(), [backend, source]);
+  }
+});
+
+test("a client at a Unix socket has a name and no address", () => {
+  const { client, backend } = open({ prefix: "proxy-v1" }, {}, undefined, unix);
+  assert.equal((client.owner as Connection).clientName, "unix:");
+  assert.deepEqual(strings(backend()), ["PROXY UNKNOWN\r\n"]);
+});
+
+test("each connection has a unique identifier of its own, in log and prefix", () => {
+  const settings = { prefix: "proxy-v2", proxyTlvs: ["unique-id"] } as const;
+  const ids = [1, 2].map(() => {
+    const { client, backend } = open(settings);
+    const { uniqueId } = decodeProxyV2(Buffer.from(backend().written[0]!));
+    assert.match(uniqueId!, /^[0-9a-f]{32}$/);
+    assert.equal((client.owner as Connection).facts.uniqueId, uniqueId);
+    return uniqueId;
+  });
+  assert.notEqual(ids[0], ids[1]);
+});

@@ -1,0 +1,178 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, renameSync } from "node:fs";
+import * as net from "node:net";
+import { once } from "node:events";
+import { join } from "node:path";
+import * as runtime from "#runtime";
+import { type LogEntry, LogFileError, type LogLevel, openLog } from "../../src/log.ts";
+import type { LogConfig } from "../../src/options/config.ts";
+import type { Libc } from "../../src/runtime/types.ts";
+import { systemChild, temporaryDirectory } from "../support/system.ts";
+import { until } from "../support/until.ts";
+
+const surroundings = { libc: runtime.libc as Libc, dialect: "hitch" } as const;
+
+function newPath(): string {
+  return join(temporaryDirectory(), "stud.log");
+}
+
+function config(part: Partial<LogConfig>): LogConfig {
+  return { level: 2, format: "text", file: "", syslog: "", ...part };
+}
+
+function entry(level: LogLevel, message: string, facts: LogEntry["facts"] = {}): LogEntry {
+  return { level, event: "tried", message, facts };
+}
+
+function lines(path: string): string[] {
+  return readFileSync(path, "utf8").split("\n").slice(0, -1);
+}
+
+/** Text lines without their time. */
+function said(path: string): string[] {
+  return lines(path).map((line) => line.replace(/^\d{4}-\d\d-\d\dT[\d:.]{12}Z /, ""));
+}
+
+test("text lines have time, level, subject and a message that cannot play tricks", () => {
+  const file = newPath();
+  const log = openLog(config({ file }), surroundings);
+  log(entry("info", "plain"));
+  log(entry("error", "serves", { worker: 3 }));
+  log(entry("warn", "\x1b[2J\nforged {message} {event}"));
+  assert.match(lines(file)[0]!, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info {2}plain$/);
+  assert.deepEqual(said(file).slice(1), [
+    "error worker 3: serves",
+    "warn  \\x1b[2J\\x0aforged {message} {event}",
+  ]);
+});
+
+test("JSON lines have every fact", () => {
+  const file = newPath();
+  const log = openLog(config({ file, format: "json" }), surroundings);
+  log(entry("warn", "a\nb", { worker: 1, client: "192.0.2.1:7", ok: true }));
+  const { time, ...rest } = JSON.parse(lines(file)[0]!);
+  assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.deepEqual(rest, {
+    level: "warn",
+    event: "tried",
+    message: "a\nb",
+    worker: 1,
+    client: "192.0.2.1:7",
+    ok: true,
+  });
+});
+
+test("the level chooses, and can be changed", () => {
+  const file = newPath();
+  const log = openLog(config({ file, level: 0 }), surroundings);
+  const say = () => {
+    for (const level of ["debug", "info", "warn", "error"] as const) log(entry(level, level));
+  };
+  say();
+  assert.deepEqual(said(file), ["error error"]);
+  log.configure(config({ file, level: 1 }));
+  say();
+  assert.deepEqual(said(file).slice(1), ["info  info", "warn  warn", "error error"]);
+  log.configure(config({ file, level: 2 }));
+  say();
+  assert.equal(said(file)[4], "debug debug");
+});
+
+test("new settings apply together: file and format", () => {
+  const first = newPath();
+  const second = newPath();
+  const log = openLog(config({ file: first }), surroundings);
+  log(entry("info", "one"));
+  log.configure(config({ file: second, format: "json" }));
+  log(entry("info", "two"));
+  assert.deepEqual(said(first), ["info  one"]);
+  assert.equal(JSON.parse(lines(second)[0]!).message, "two");
+});
+
+test("settings that cannot be had change nothing", () => {
+  const file = newPath();
+  const log = openLog(config({ file, level: 1 }), surroundings);
+  const wrong = join(temporaryDirectory(), "missing", "stud.log");
+  assert.throws(
+    () => log.configure({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
+    LogFileError,
+  );
+  log(entry("debug", "still too much"));
+  log(entry("info", "still here"));
+  assert.deepEqual(said(file), ["info  still here"]);
+});
+
+test("a file that cannot be opened at start is refused", () => {
+  const file = join(temporaryDirectory(), "missing", "stud.log");
+  assert.throws(() => openLog(config({ file }), surroundings), LogFileError);
+});
+
+test("reopens for rotation, and says in the old file when it cannot", () => {
+  const file = newPath();
+  const log = openLog(config({ file }), surroundings);
+  log(entry("info", "one"));
+  renameSync(file, `${file}.1`);
+  log.reopen();
+  log(entry("info", "two"));
+  assert.deepEqual([said(`${file}.1`), said(file)], [["info  one"], ["info  two"]]);
+  renameSync(file, `${file}.2`);
+  mkdirSync(file);
+  log.reopen();
+  log(entry("info", "three"));
+  assert.deepEqual(said(`${file}.2`), [
+    "info  two",
+    `error cannot open the log file ${file} again: Illegal operation on a directory; ` +
+    "writing on to the old one",
+    "info  three",
+  ]);
+});
+
+test("the system's log gets the text without our time, at the same levels", {
+  timeout: 30_000,
+}, async () => {
+  const syslogPath = newPath();
+  const file = newPath();
+  let text = "";
+  const server = net.createServer((peer) => {
+    peer.on("data", (part: Uint8Array) => text += Buffer.from(part).toString());
+  });
+  server.listen(syslogPath);
+  await once(server, "listening");
+  const wanted = config({ file, level: 1, format: "json", syslog: "local0" });
+  const log = openLog(wanted, { ...surroundings, syslogPath });
+  log(entry("debug", "too much"));
+  log(entry("warn", "a\nb", { worker: 2 }));
+  await until(() => text.endsWith("\0"), "a record");
+  assert.match(text, /^<132>... .. ..:..:.. hitch\[\d+\]: worker 2: a\\x0ab\0$/);
+  assert.equal(JSON.parse(lines(file)[0]!).message, "a\nb");
+  log.configure({ ...wanted, syslog: "" });
+  log(entry("warn", "not for it"));
+  const closed = once(server, "close");
+  server.close();
+  await closed;
+  assert.doesNotMatch(text, /not for it/);
+});
+
+test("a system's log that is away is told once", () => {
+  const file = newPath();
+  const wanted = config({ file, syslog: "daemon" });
+  const log = openLog(wanted, { ...surroundings, syslogPath: newPath() });
+  log(entry("info", "one"));
+  assert.deepEqual(said(file), [
+    "warn  the system's log cannot be reached; lines for it are lost until it can",
+    "info  one",
+  ]);
+});
+
+test("standard error is the log where there is no file, and silent where there is one", () => {
+  const stderrFor = (file: string) => {
+    const words = [...systemChild.slice(1), "log", JSON.stringify(config({ file }))];
+    return spawnSync(systemChild[0]!, words, { encoding: "utf8", timeout: 20_000 }).stderr;
+  };
+  assert.match(stderrFor(""), /^\S+Z warn {2}worker 1: a message\n$/);
+  const file = newPath();
+  assert.equal(stderrFor(file), "");
+  assert.deepEqual(said(file), ["warn  worker 1: a message"]);
+});

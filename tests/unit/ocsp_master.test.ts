@@ -1,0 +1,131 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import type { StapleOrder } from "../../src/control/messages.ts";
+import type { ProcessExit } from "../../src/master/controlled_process.ts";
+import type { OcspOrder, OcspReport } from "../../src/ocsp/messages.ts";
+import { OcspHelper, type OcspProcess, type OcspWork } from "../../src/ocsp/ocsp_master.ts";
+import { HandClock } from "../support/hand_clock.ts";
+
+class FakeProcess implements OcspProcess {
+  onReport: (report: OcspReport) => void = () => {};
+  onExit: (exit: ProcessExit) => void = () => {};
+  readonly pid = 1;
+  readonly orders: OcspOrder["type"][] = [];
+  readonly signals: string[] = [];
+
+  send(order: OcspOrder): void {
+    this.orders.push(order.type);
+  }
+
+  kill(signal: string): void {
+    this.signals.push(signal);
+  }
+}
+
+const certificate = { certificate: 0, path: "/a.pem", chain: "", verify: false };
+const work: OcspWork = {
+  settings: {
+    directory: "/none",
+    connectTimeout: 4,
+    responseTimeout: 10,
+    refreshInterval: 1800,
+    logLevel: 1,
+  },
+  certificates: [certificate, { ...certificate, certificate: 1 }],
+};
+const staple: StapleOrder = { type: "staple", certificate: 1, response: "AAAA" };
+const crash: ProcessExit = { code: null, signal: "SIGKILL" };
+
+function helped() {
+  const clock = new HandClock();
+  const processes: FakeProcess[] = [];
+  const staples: StapleOrder[] = [];
+  const lines: string[] = [];
+  let isRefused = false;
+  const helper = new OcspHelper(
+    (certificates) => {
+      if (isRefused) throw new Error("fork failed");
+      assert.equal(certificates, 2);
+      processes.push(new FakeProcess());
+      return processes.at(-1)!;
+    },
+    { staple: (each) => staples.push(each), log: ({ message }) => lines.push(message) },
+    clock,
+  );
+  return { clock, helper, processes, staples, lines, refuse: (no: boolean) => isRefused = no };
+}
+
+test("the helper gets its settings and then every certificate", () => {
+  const { helper, processes } = helped();
+  helper.replace(work);
+  assert.deepEqual(processes[0]!.orders, ["start", "certificate", "certificate"]);
+});
+
+test("staples and log entries are passed on, and staples kept for workers to come", () => {
+  const { helper, processes, staples, lines } = helped();
+  helper.replace(work);
+  processes[0]!.onReport(staple);
+  const entry = { level: "warn", event: "ocsp-failed", message: "no answer", facts: {} } as const;
+  processes[0]!.onReport({ type: "log", entry });
+  assert.deepEqual(staples, [staple]);
+  assert.deepEqual([...helper.staples.values()], [staple]);
+  assert.deepEqual(lines, ["no answer"]);
+});
+
+test("a helper that ends is started again after a minute, with the same work", () => {
+  const { clock, helper, processes, lines, refuse } = helped();
+  helper.replace(work);
+  processes[0]!.onExit(crash);
+  assert.deepEqual(lines, ["the OCSP helper ended (signal SIGKILL); it is started again in 60 s"]);
+  clock.advance(59_999);
+  assert.equal(processes.length, 1);
+  refuse(true);
+  clock.advance(1);
+  assert.match(lines[1]!, /cannot be started \(fork failed\); it is started again in 60 s/);
+  refuse(false);
+  clock.advance(60_000);
+  assert.deepEqual(processes[1]!.orders, ["start", "certificate", "certificate"]);
+});
+
+test("a reload puts a new helper in place of the old, which is heard no more", () => {
+  const { clock, helper, processes, staples, lines } = helped();
+  helper.replace(work);
+  processes[0]!.onReport(staple);
+  helper.replace({ ...work });
+  assert.deepEqual(processes[0]!.signals, ["SIGTERM"]);
+  assert.equal(helper.staples.size, 0, "the places may be others now");
+  processes[0]!.onReport(staple);
+  processes[0]!.onExit(crash);
+  clock.advance(60_000);
+  assert.equal(processes.length, 2);
+  assert.equal(staples.length, 1);
+  assert.deepEqual(lines, []);
+});
+
+test("a reload while the helper is away leaves one helper", () => {
+  const { clock, helper, processes } = helped();
+  helper.replace(work);
+  processes[0]!.onExit(crash);
+  helper.replace({ ...work });
+  clock.advance(60_000);
+  assert.equal(processes.length, 2);
+});
+
+test("without certificates there is no helper", async () => {
+  const { helper, processes } = helped();
+  helper.replace({ ...work, certificates: [] });
+  assert.equal(processes.length, 0);
+  await helper.stop();
+});
+
+test("a stopped helper stays away", async () => {
+  const { clock, helper, processes, lines } = helped();
+  helper.replace(work);
+  const stopped = helper.stop();
+  assert.deepEqual(processes[0]!.signals, ["SIGTERM"]);
+  processes[0]!.onExit({ code: null, signal: "SIGTERM" });
+  await stopped;
+  clock.advance(120_000);
+  assert.equal(processes.length, 1);
+  assert.deepEqual(lines, []);
+});

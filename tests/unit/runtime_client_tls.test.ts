@@ -1,0 +1,376 @@
+/**
+ * The contract of src/runtime/types.ts for client mode: plain connections in, TLS to the backend.
+ * Runs against the adapter of the runtime that executes this file.
+ */
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import * as net from "node:net";
+import type * as tls from "node:tls";
+import * as runtime from "#runtime";
+import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
+import {
+  type ClientTlsSettings,
+  EARLY_BYTES,
+  type IpEndpoint,
+  type Runtime,
+} from "../../src/runtime/types.ts";
+import {
+  bareSocket,
+  boundPort,
+  collect,
+  digest,
+  endpointOf,
+  freePort,
+  listen,
+  loopback,
+  pause,
+  Recorder,
+  recorders,
+  relayTo,
+  server,
+  text,
+  until,
+} from "../support/adapter.ts";
+import { Authority } from "../support/authority.ts";
+import { clientSettings, startSServer, startTlsBackend } from "../support/tls_backend.ts";
+
+const { capabilities, connect, createClientTls, libc }: Runtime = runtime;
+const limit = { timeout: 60_000 };
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+const authority = new Authority("trusted");
+const stranger = new Authority("stranger");
+const certificate = authority.issue("backend.test");
+
+test("a plain connection is open at once and has no session", limit, async () => {
+  const owner = new Recorder();
+  const { port, stop } = listen({ settings: null, accepted: (stream) => owner.take(stream) });
+  const client = await plainClient(port);
+  await until(() => owner.opens === 1, "opened before the client's first byte");
+  assert.deepEqual(owner.stream.local, loopback(port));
+  assert.deepEqual(owner.stream.remote, loopback(client.localPort!));
+  assert.deepEqual(owner.stream.tls(), {});
+  client.destroy();
+  owner.stream.reset();
+  await stop();
+});
+
+test("a plain client's bytes, end and cut arrive as they are", limit, async () => {
+  const owners: Recorder[] = [];
+  const { port, stop } = listen({
+    settings: null,
+    accepted(stream) {
+      const owner = new Recorder({
+        received: (_, bytes) => void stream.write(bytes.slice()),
+        ended: () => stream.finish(),
+      });
+      owners.push(owner);
+      return owner.take(stream);
+    },
+  });
+  const ending = await plainClient(port);
+  const answer = collect(ending);
+  ending.write("one ");
+  await until(() => owners[0]?.bytes === 4, "the first bytes");
+  ending.end("two");
+  assert.equal(await answer, "one two");
+  await until(() => owners[0]!.closes === 1, "closed");
+  assert.equal(owners[0]!.failure, undefined);
+
+  const cutting = await plainClient(port);
+  await until(() => owners[1]?.opens === 1, "opened");
+  cutting.resetAndDestroy();
+  await until(() => owners[1]!.closes === 1, "closed");
+  assert.equal(owners[1]!.failure?.code, "ECONNRESET");
+  await stop();
+});
+
+test("a plain client feels a reset, also one from within accepted", limit, async () => {
+  const { port, stop } = listen({
+    settings: null,
+    accepted(stream) {
+      const owner = new Recorder().take(stream);
+      stream.reset();
+      return owner;
+    },
+  });
+  const client = net.connect(port, "127.0.0.1");
+  const [error] = await once(client, "error") as [NodeJS.ErrnoException];
+  assert.equal(error.code, "ECONNRESET");
+  await stop();
+});
+
+for (const size of [1, 16 * KiB + 1, 6 * MiB]) {
+  test(`relays ${size} plain bytes to TLS and back unchanged`, limit, async () => {
+    const [question, answer] = [randomBytes(size), randomBytes(size)];
+    let asked: Promise<string> | undefined;
+    const backend = await startTlsBackend(certificate, (peer) => {
+      asked = digest(peer);
+      peer.on("end", () => peer.end(answer));
+    });
+    const context = createClientTls(clientSettings({ ca: authority.ca }));
+    const { port, stop } = listen({
+      settings: null,
+      accepted: relayTo(backend.endpoint, context),
+    });
+    const client = await plainClient(port);
+    const answered = digest(client);
+    client.end(question);
+    assert.equal(await answered, sha256(answer));
+    assert.equal(await asked, sha256(question));
+    await stop();
+  });
+}
+
+test("a backend that ends first still gets the rest", limit, async () => {
+  let rest: Promise<string> | undefined;
+  const backend = await startTlsBackend(certificate, (peer) => {
+    rest = collect(peer);
+    peer.end("answer");
+  });
+  const owner = dial(backend.endpoint, { ca: authority.ca }, {
+    ended(stream) {
+      stream.write(text("rest"));
+      stream.finish();
+    },
+  });
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.bytes, 6);
+  assert.equal(owner.failure, undefined);
+  assert.equal(await rest, "rest");
+});
+
+test("what is written before the handshake goes out after it", limit, async () => {
+  const backend = await startTlsBackend(certificate, (peer) => {
+    peer.on("end", () => peer.end("thanks"));
+  });
+  const owner = dial(backend.endpoint, { ca: authority.ca });
+  assert.equal(owner.stream.write(new Uint8Array(EARLY_BYTES)), true);
+  assert.equal(owner.stream.write(new Uint8Array(1)), false);
+  owner.stream.finish();
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(backend.received, EARLY_BYTES + 1);
+  assert.equal(owner.bytes, 6);
+  assert.equal(owner.failure, undefined);
+});
+
+test("the backend sees the name it is called by", limit, async () => {
+  const backend = await startTlsBackend(certificate);
+  const peer = await opened(backend.endpoint, { ca: authority.ca }, backend.peers);
+  assert.equal((peer as { servername?: string }).servername, "backend.test");
+});
+
+test("an address is verified where there is no name", limit, async () => {
+  const backend = await startTlsBackend(authority.issue("127.0.0.1", { names: "IP:127.0.0.1" }));
+  const settings = { ca: authority.ca, serverName: "" };
+  const peer = await opened(backend.endpoint, settings, backend.peers);
+  assert.ok(!(peer as { servername?: string | false }).servername);
+  await isRefused({ serverName: "", ca: authority.ca }, certificate);
+});
+
+test("the protocol that both know is told to both", limit, async () => {
+  const backend = await startTlsBackend(certificate, undefined, ["h2", "http/1.1"]);
+  const owner = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
+  await until(() => owner.opens === 1 && backend.peers.length === 1, "opened");
+  assert.equal(owner.stream.tls().alpn, "http/1.1");
+  assert.equal(backend.peers[0]!.alpnProtocol, "http/1.1");
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+});
+
+test("a backend that knows no protocols is told none", limit, async () => {
+  const backend = await startTlsBackend(certificate);
+  const owner = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
+  await until(() => owner.opens === 1, "opened");
+  assert.equal(owner.stream.tls().alpn, undefined);
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+});
+
+test("a backend of a stranger, or of another name, gets no byte", limit, async () => {
+  await isRefused({ ca: authority.ca }, stranger.issue("backend.test"));
+  await isRefused({ ca: authority.ca, serverName: "other.test" }, certificate);
+});
+
+test("a backend is taken as it is where nothing is verified", limit, async () => {
+  if (!capabilities.backendTrust) return;
+  const backend = await startTlsBackend(stranger.issue("other.test"));
+  await opened(backend.endpoint, { verify: false }, backend.peers);
+});
+
+test("a refused connect is ECONNREFUSED", limit, async () => {
+  const owner = dial(loopback(freePort()), { ca: authority.ca });
+  owner.stream.write(text("never sent"));
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.failure?.code, "ECONNREFUSED");
+  assert.equal(owner.opens, 0);
+});
+
+const leavings: Record<string, (peer: net.Socket) => void> = {
+  "ends": (peer) => peer.resume().end(),
+  "resets": (peer) => peer.once("data", () => peer.resetAndDestroy()),
+  "speaks no TLS": (peer) => peer.resume().end("HTTP/1.0 400 Bad Request\r\n\r\n"),
+};
+for (const [leaves, leave] of Object.entries(leavings)) {
+  test(`a backend that ${leaves} in the handshake is a failure`, limit, async () => {
+    const before = descriptors();
+    const backend = await server(leave);
+    const owner = dial(endpointOf(backend), { ca: authority.ca });
+    owner.stream.write(text("never sent"));
+    await until(() => owner.closes === 1, "closed");
+    assert.equal(owner.opens, 0);
+    assert.ok(owner.failure?.code);
+    assert.doesNotMatch(owner.failure.message, /\n/);
+    backend.close();
+    await until(() => descriptors() <= before, "descriptors freed");
+  });
+}
+
+for (const giveUp of ["close", "reset"] as const) {
+  test(`${giveUp} in the handshake frees the descriptor`, limit, async () => {
+    const before = descriptors();
+    const silent = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+    assert.equal(libc.listen(silent, 8), 0);
+    const backend = loopback(boundPort(silent));
+    const owners = Array.from({ length: 4 }, () => dial(backend, { ca: authority.ca }));
+    await until(() => descriptors() >= before + 5, "connected");
+    await pause(100);
+    for (const owner of owners) owner.stream[giveUp]();
+    await until(() => owners.every((owner) => owner.closes === 1), "closed");
+    await until(() => descriptors() <= before + 1, "descriptors freed");
+    for (const owner of owners) {
+      assert.equal(owner.opens, 0);
+      assert.equal(owner.failure, undefined);
+    }
+    libc.close(silent);
+  });
+
+  test(`${giveUp} before the connect is done frees the descriptor`, limit, async () => {
+    const full = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+    assert.equal(libc.listen(full, 0), 0);
+    const port = boundPort(full);
+    const fillers = Array.from({ length: 3 }, () => bareClient(port));
+    await pause(20);
+    const before = descriptors();
+    const owner = dial(loopback(port), { ca: authority.ca });
+    await until(() => descriptors() > before, "a pending connect");
+    owner.stream[giveUp]();
+    await until(() => owner.closes === 1, "closed");
+    assert.equal(owner.failure, undefined);
+    await until(() => descriptors() <= before, "descriptors freed");
+    for (const fd of [...fillers, full]) libc.close(fd);
+  });
+}
+
+test("a backend that does not read stops the client", limit, async () => {
+  const { endpoint, process: backend } = await startSServer(certificate);
+  const answer = digest(backend.stdout!);
+  let told = 0;
+  backend.stdout!.on("data", (bytes: Uint8Array) => told += bytes.length);
+  let fromClient: Recorder | undefined;
+  const context = createClientTls(clientSettings({ ca: authority.ca }));
+  const relay = relayTo(endpoint, context);
+  const { port, stop } = listen({
+    settings: null,
+    accepted: (stream) => fromClient = relay(stream),
+  });
+  const client = await plainClient(port);
+  client.write("x");
+  await until(() => told === 1, "the first byte");
+  // Deno's `kill` of a child signals once only.
+  process.kill(backend.pid!, "SIGSTOP");
+  const payload = randomBytes(64 * MiB);
+  client.write(payload);
+  let held = -1;
+  await until(async () => {
+    const before = held;
+    held = fromClient!.bytes;
+    await pause(200);
+    return held === before;
+  }, "a client that is stopped");
+  assert.ok(held < payload.length / 2, `${held} bytes were taken for a backend that does not read`);
+  process.kill(backend.pid!, "SIGCONT");
+  await until(() => told === payload.length + 1, "the rest");
+  backend.kill();
+  assert.equal(await answer, sha256(text("x"), payload));
+  client.destroy();
+  await stop();
+});
+
+test("every stream closed once and kept the order of events", limit, async () => {
+  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
+  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+});
+
+function dial(
+  backend: IpEndpoint,
+  settings: Partial<ClientTlsSettings>,
+  hooks: ConstructorParameters<typeof Recorder>[0] = {},
+): Recorder {
+  const owner = new Recorder({ ended: (stream) => stream.finish(), ...hooks });
+  const context = createClientTls(clientSettings(settings));
+  return owner.take(connect(backend, owner, undefined, context));
+}
+
+/** Connects, and resolves with the backend's side of it. */
+async function opened(
+  backend: IpEndpoint,
+  settings: Partial<ClientTlsSettings>,
+  peers: readonly tls.TLSSocket[],
+): Promise<tls.TLSSocket> {
+  const owner = dial(backend, settings);
+  await until(() => owner.opens === 1 && peers.length === 1, "opened");
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+  return peers[0]!;
+}
+
+/** A backend with this certificate fails in the handshake and is told nothing. */
+async function isRefused(
+  settings: Partial<ClientTlsSettings>,
+  shown: typeof certificate,
+): Promise<void> {
+  const backend = await startTlsBackend(shown);
+  const before = descriptors();
+  const owner = dial(backend.endpoint, settings);
+  owner.stream.write(text("a secret"));
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.opens, 0);
+  assert.match(owner.failure?.code ?? "", /[A-Za-z]/);
+  assert.doesNotMatch(owner.failure!.message, /\n/);
+  await until(() => {
+    // The backend may take the handshake for done, and then waits for us.
+    for (const peer of backend.peers) peer.destroy();
+    return descriptors() <= before;
+  }, "descriptors freed");
+  assert.equal(backend.received, 0);
+}
+
+async function plainClient(port: number): Promise<net.Socket> {
+  const client = net.connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+  await once(client, "connect");
+  client.on("error", () => {});
+  return client;
+}
+
+/** A client that connects and then does nothing. */
+function bareClient(port: number): number {
+  const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const address = sockaddr(loopback(port));
+  libc.connect(fd, address, address.length);
+  return fd;
+}
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+function sha256(...parts: Uint8Array[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex");
+}

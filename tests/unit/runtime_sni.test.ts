@@ -1,0 +1,256 @@
+/**
+ * What a handshake is served with: names, certificates, ALPN, groups, sessions, and new settings
+ * for a running listener. The contract of src/runtime/types.ts, run against the runtime's adapter.
+ */
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import * as runtime from "#runtime";
+import type { Capabilities, Certificate, Runtime, TlsSettings } from "../../src/runtime/types.ts";
+import {
+  certificates,
+  create,
+  listen,
+  Recorder,
+  recorders,
+  serve,
+  settingsWith,
+  subject,
+  tlsClient,
+  until,
+  visit,
+} from "../support/adapter.ts";
+import { Authority } from "../support/authority.ts";
+
+const { capabilities, createTlsContext }: Runtime = runtime;
+const limit = { timeout: 60_000 };
+const needs = (capability: keyof Capabilities) => ({ ...limit, skip: !capabilities[capability] });
+const versions = ["-tls1_2", "-tls1_3"];
+const BROKEN: Certificate = { chain: "no certificate", key: "no key" };
+
+const authority = new Authority("names");
+const byName: Partial<TlsSettings> = {
+  choice: true,
+  select: (serverName) => serverName === "b.test" ? 1 : 0,
+};
+
+test("makes the default at once and the others when they are needed, once", limit, async () => {
+  const asked: number[] = [];
+  const { port, stop } = serve({
+    ...byName,
+    identity(number) {
+      asked.push(number);
+      return { certificates: [certificates[number]!] };
+    },
+  });
+  assert.deepEqual(asked, [0]);
+  for (const name of ["b.test", "b.test", "a.test"]) {
+    assert.match(await visit(port, "-servername", name), /GOT/);
+  }
+  assert.deepEqual(asked, [0, 1]);
+  await stop();
+});
+
+test("an identity that breaks later costs its own handshakes only", limit, async () => {
+  const { port, visits, stop } = serve({
+    ...byName,
+    identity(number) {
+      if (number === 1) throw new Error("the file is gone");
+      return { certificates: [certificates[number]!] };
+    },
+  });
+  assert.doesNotMatch(await visit(port, "-servername", "b.test"), /GOT/);
+  await until(() => visits[0]!.owner.closes === 1, "closed");
+  assert.equal(visits[0]!.facts, undefined);
+  assert.ok(visits[0]!.owner.failure);
+  assert.match(await visit(port, "-servername", "a.test"), /GOT/);
+  await stop();
+});
+
+test("a certificate that the TLS library refuses later does so too", limit, async () => {
+  const { port, visits, stop } = serve({
+    ...byName,
+    identity: (number) => ({ certificates: [number === 1 ? BROKEN : certificates[0]!] }),
+  });
+  assert.doesNotMatch(await visit(port, "-servername", "b.test"), /GOT/);
+  await until(() => visits[0]!.owner.closes === 1, "closed");
+  assert.ok(visits[0]!.owner.failure);
+  assert.match(await visit(port, "-servername", "a.test"), /GOT/);
+  await stop();
+});
+
+test("a default that is broken shows at once", limit, () => {
+  const identity = () => ({ certificates: [BROKEN] });
+  assert.throws(() => createTlsContext(settingsWith({ identity })), Error);
+});
+
+for (const version of versions) {
+  test(`${version}: an unknown name gets the alert`, needs("sniAbort"), async () => {
+    const { port, visits, stop } = serve({
+      choice: true,
+      select: (serverName) => ["", "a.test"].includes(serverName) ? 0 : undefined,
+    });
+    const said = await visit(port, version, "-servername", "other.test");
+    assert.match(said, /alert (unrecognized name|number 112)|unrecognized name/);
+    await until(() => visits[0]!.owner.closes === 1, "closed");
+    assert.equal(visits[0]!.facts, undefined);
+    assert.match(visits[0]!.owner.failure!.message, /unrecognized server name/);
+    assert.match(await visit(port, version, "-servername", "a.test"), /GOT/);
+    assert.match(await visit(port, version, "-noservername"), /GOT/);
+    await stop();
+  });
+
+  test(`${version}: a session is resumed, and told so`, needs("tlsFacts"), async () => {
+    const { port, visits, stop } = serve({});
+    const session = join(authority.directory, "session");
+    assert.match(await visit(port, version, "-sess_out", session), /^New/m);
+    assert.match(await visit(port, version, "-sess_in", session), /^Reused/m);
+    assert.deepEqual(visits.map(({ facts }) => facts!.resumed), [false, true]);
+    await stop();
+  });
+
+  test(`${version}: no session is resumed where that is not wanted`, limit, async () => {
+    const { port, stop } = serve({ resumption: false });
+    const session = join(authority.directory, `no-session${version}`);
+    const said = await visit(port, version, "-sess_out", session);
+    assert.match(said, /GOT/);
+    if (existsSync(session)) {
+      assert.match(await visit(port, version, "-sess_in", session), /^New/m);
+    }
+    await stop();
+  });
+
+  test(
+    `${version}: sessions of before an update still resume`,
+    needs("swapCertificates"),
+    async () => {
+      const { port, listener, stop } = serve(byName);
+      const session = join(authority.directory, "session");
+      for (const name of ["a.test", "b.test"]) {
+        const options = [version, "-servername", name];
+        assert.match(await visit(port, ...options, "-sess_out", session), /^New/m);
+        const tls = createTlsContext(
+          settingsWith({ ...byName, identity: settingsWith({}).identity }),
+        );
+        listener.update(tls);
+        assert.match(await visit(port, ...options, "-sess_in", session), /^Reused/m);
+      }
+      await stop();
+    },
+  );
+}
+
+test(
+  "new certificates serve new connections, old ones live on",
+  needs("swapCertificates"),
+  async () => {
+    const renewed = await Promise.all(["new-a.test", "new-b.test"].map(create));
+    const owner = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
+    const { port, listener, stop } = listen({
+      settings: byName,
+      accepted(stream) {
+        if (owner.isTaken) return new Recorder({ opened: (it) => it.finish() }).take(stream);
+        return owner.take(stream);
+      },
+    });
+    const client = await tlsClient(port);
+    listener.update(createTlsContext(settingsWith({
+      choice: true,
+      select: (serverName) => serverName === "new-b.test" ? 1 : 0,
+      identity: (number) => ({ certificates: [renewed[number]!] }),
+    })));
+    assert.match(await subject(port, "-noservername"), /new-a\.test/);
+    assert.match(await subject(port, "-servername", "new-b.test"), /new-b\.test/);
+    assert.match(await subject(port, "-servername", "b.test"), /new-a\.test/);
+    client.write("still here");
+    const [bytes] = await once(client, "data") as [Uint8Array];
+    assert.equal(new TextDecoder().decode(bytes), "still here");
+    client.destroy();
+    owner.stream.finish();
+    await stop();
+  },
+);
+
+test("an update leaves no descriptor behind", needs("swapCertificates"), async () => {
+  const { port, listener, stop } = serve(byName);
+  assert.match(await visit(port), /GOT/);
+  const before = descriptors();
+  for (let i = 0; i < 20; i++) listener.update(createTlsContext(settingsWith(byName)));
+  assert.match(await visit(port, "-servername", "b.test"), /subject=.*b\.test[^]*GOT/);
+  await until(() => descriptors() <= before, "descriptors freed");
+  await stop();
+});
+
+test("tells which certificate was presented", needs("tlsFacts"), async () => {
+  const [a, b] = [authority.issue("a.test"), authority.issue("b.test")];
+  const { port, visits, stop } = serve({
+    ...byName,
+    identity: (number) => ({ certificates: [number === 1 ? b : a] }),
+  });
+  await visit(port, "-servername", "b.test");
+  await visit(port, "-servername", "a.test");
+  for (const [index, { der }] of [b, a].entries()) {
+    const { presented } = visits[index]!.facts!;
+    if (presented) assert.deepEqual(Buffer.from(presented), Buffer.from(der));
+  }
+  await stop();
+});
+
+test("serves RSA and ECDSA side by side", needs("dualCertificates"), async () => {
+  const pair = [authority.issue("ecdsa"), authority.issue("rsa", { rsa: true })] as const;
+  for (const order of [pair, pair.toReversed()]) {
+    const { port, visits, stop } = serve({ identity: () => ({ certificates: order }) });
+    const signatures: [string[], string][] = [
+      [["-tls1_3", "-sigalgs", "RSA-PSS+SHA256"], "rsa"],
+      [["-tls1_3", "-sigalgs", "ECDSA+SHA256"], "ecdsa"],
+      [["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "rsa"],
+      [["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], "ecdsa"],
+    ];
+    for (const [options, name] of signatures) {
+      assert.match(await visit(port, ...options), new RegExp(`subject=CN ?= ?${name}`));
+      const { presented } = visits.at(-1)!.facts!;
+      const expected = pair[name === "rsa" ? 1 : 0].der;
+      if (presented) assert.deepEqual(Buffer.from(presented), Buffer.from(expected));
+    }
+    await stop();
+  }
+});
+
+test("negotiates the server's favourite protocol by ALPN", limit, async () => {
+  const { port, visits, stop } = serve({ alpn: ["h2", "http/1.1"] });
+  const both = await visit(port, "-alpn", "http/1.1,h2");
+  assert.match(both, /ALPN protocol: h2/);
+  assert.match(await visit(port, "-alpn", "http/1.1"), /ALPN protocol: http\/1\.1/);
+  assert.match(await visit(port), /No ALPN negotiated[^]*GOT|GOT[^]*No ALPN negotiated/);
+  if (capabilities.tlsFacts) {
+    const told = visits.map(({ facts }) => facts!.alpn);
+    assert.deepEqual(told, ["h2", "http/1.1", undefined]);
+  }
+  const said = await visit(port, "-alpn", "other");
+  assert.match(said, /alert (no application protocol|number 120)/);
+  await until(() => visits.at(-1)!.owner.closes === 1, "closed");
+  assert.ok(visits.at(-1)!.owner.failure);
+  await stop();
+});
+
+test("offers only the chosen groups", needs("curves"), async () => {
+  const { port, visits, stop } = serve({ curves: "P-384:X25519" });
+  assert.match(await visit(port, "-groups", "P-384"), /GOT/);
+  assert.match(await visit(port, "-groups", "X25519"), /GOT/);
+  assert.doesNotMatch(await visit(port, "-groups", "P-256"), /GOT/);
+  await until(() => visits.at(-1)!.owner.closes === 1, "closed");
+  assert.ok(visits.at(-1)!.owner.failure);
+  await stop();
+  const unknown = settingsWith({ curves: "P-256:NO-SUCH-CURVE" });
+  assert.throws(() => createTlsContext(unknown), /NO-SUCH-CURVE/);
+});
+
+test("every stream closed once and kept the order of events", limit, () => {
+  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+});
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}

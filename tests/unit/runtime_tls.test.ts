@@ -1,0 +1,416 @@
+/**
+ * The contract of src/runtime/types.ts for what a handshake is negotiated from: ALPN, groups,
+ * ciphers, certificates, staples, sessions. Runs against the adapter of the runtime that executes
+ * this file; what that runtime lacks is skipped. Peers are `openssl s_client` of OpenSSL 3.
+ */
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { generate } from "selfsigned";
+import * as runtime from "#runtime";
+import type {
+  Capabilities,
+  Certificate,
+  Identity,
+  Runtime,
+  TlsFacts,
+  TlsSettings,
+} from "../../src/runtime/types.ts";
+import {
+  certificates,
+  create,
+  listen,
+  type Listening,
+  Recorder,
+  recorders,
+  settingsWith,
+  text,
+  until,
+} from "../support/adapter.ts";
+
+const { capabilities, createTlsContext, loadEngine }: Runtime = runtime;
+const limit = { timeout: 60_000 };
+
+const directory = mkdtempSync(join(tmpdir(), "stud-tls-"));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+const rsa = await createRsa("rsa.test");
+const ecdsa = await create("ecdsa.test");
+const dual: Identity = { certificates: [ecdsa, rsa] };
+
+test("of the protocols that both know, the server's favourite is taken", limit, async () => {
+  const frontend = greeting({ alpn: ["h2", "http/1.1"] });
+  const said = await visit(frontend, "-alpn", "http/1.1,h2");
+  assert.match(said, /^ALPN protocol: h2$/m);
+  if (capabilities.tlsFacts) assert.equal(frontend.facts[0]!.alpn, "h2");
+  await frontend.stop();
+});
+
+test("a client that offers other protocols only gets the alert for it", limit, async () => {
+  const frontend = greeting({ alpn: ["h2", "http/1.1"] });
+  assert.match(await visit(frontend, "-alpn", "imap"), /alert number 120/);
+  await until(() => frontend.owners[0]!.closes === 1, "closed");
+  assert.equal(frontend.owners[0]!.opens, 0);
+  assert.ok(frontend.owners[0]!.failure);
+  await frontend.stop();
+});
+
+for (const alpn of [["h2"], []]) {
+  test(`no protocol is agreed on where one side names none (${alpn})`, limit, async () => {
+    const frontend = greeting({ alpn });
+    const options = alpn.length > 0 ? [] : ["-alpn", "h2"];
+    assert.match(await visit(frontend, ...options), /^No ALPN negotiated$/m);
+    assert.equal(frontend.facts[0]!.alpn, undefined);
+    await frontend.stop();
+  });
+}
+
+test("only the chosen groups are used", needing("curves"), async () => {
+  const frontend = greeting({ curves: "P-384:P-256", identity: () => ({ certificates: [rsa] }) });
+  for (const version of [["-tls1_2", "-cipher", "ECDHE"], ["-tls1_3"]]) {
+    const common = await visit(frontend, ...version, "-groups", "X25519:P-384");
+    assert.match(common, /Server Temp Key: ECDH, .*384/);
+    const none = await visit(frontend, ...version, "-groups", "X25519");
+    assert.match(none, /alert handshake failure/);
+  }
+  await frontend.stop();
+});
+
+test("a group that nobody knows is refused by its name", needing("curves"), () => {
+  assert.throws(() => createTlsContext(settingsWith({ curves: "P-256:NO-GROUP" })), /NO-GROUP/);
+});
+
+test("only the chosen suites of TLS 1.3 are used", needing("ciphersuites"), async () => {
+  const suite = "TLS_AES_128_GCM_SHA256";
+  const frontend = greeting({ ciphersuites: suite });
+  assert.match(await visit(frontend, "-tls1_3"), cipherUsed(suite));
+  const refused = await visit(frontend, "-tls1_3", "-ciphersuites", "TLS_AES_256_GCM_SHA384");
+  assert.match(refused, /alert number 40/);
+  assert.match(await visit(frontend, "-tls1_2"), cipherUsed("ECDHE-ECDSA-"));
+  await frontend.stop();
+});
+
+test("a suite that nobody knows is refused by its name", needing("ciphersuites"), () => {
+  for (const unknown of ["TLS_NO_SUITE", "ECDHE-RSA-AES128-GCM-SHA256"]) {
+    const ciphersuites = `TLS_AES_128_GCM_SHA256:${unknown}`;
+    assert.throws(() => createTlsContext(settingsWith({ ciphersuites })), new RegExp(unknown));
+  }
+});
+
+test("ciphers of TLS 1.2 leave those of TLS 1.3 alone", needing("ciphers"), async () => {
+  const cipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
+  const frontend = greeting({ ciphers: cipher });
+  assert.match(await visit(frontend, "-tls1_2"), cipherUsed(cipher));
+  for (const suite of ["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"]) {
+    assert.match(await visit(frontend, "-tls1_3", "-ciphersuites", suite), cipherUsed(suite));
+  }
+  await frontend.stop();
+});
+
+for (const preferServerCiphers of [true, false]) {
+  const whose = preferServerCiphers ? "server" : "client";
+  test(`the ${whose}'s order of ciphers counts`, needing("preferServerCiphers"), async () => {
+    const ours = "ECDHE-ECDSA-AES256-GCM-SHA384";
+    const theirs = "ECDHE-ECDSA-AES128-GCM-SHA256";
+    const frontend = greeting({ ciphers: `${ours}:${theirs}`, preferServerCiphers });
+    const said = await visit(frontend, "-tls1_2", "-cipher", `${theirs}:${ours}`);
+    assert.match(said, cipherUsed(preferServerCiphers ? ours : theirs));
+    await frontend.stop();
+  });
+}
+
+for (const version of ["-tls1_2", "-tls1_3"]) {
+  test(
+    `a client gets the certificate it can verify (${version})`,
+    needing("dualCertificates"),
+    async () => {
+      const frontend = greeting({ identity: () => dual });
+      for (const [sigalgs, certificate] of [[RSA, rsa], [ECDSA, ecdsa]] as const) {
+        const said = await visit(frontend, version, "-sigalgs", sigalgs);
+        assert.match(said, subjectOf(certificate));
+        const { presented } = frontend.facts.at(-1)!;
+        if (presented) assert.deepEqual(new Uint8Array(presented), der(certificate));
+      }
+      await frontend.stop();
+    },
+  );
+
+  test(
+    `another name's certificates fill no gap (${version})`,
+    needing("dualCertificates"),
+    async () => {
+      const identities: Identity[] = [dual, { certificates: [certificates[1]!] }];
+      const frontend = greeting({
+        choice: true,
+        select: (name) => name === "b.test" ? 1 : 0,
+        identity: (number) => identities[number]!,
+      });
+      const visitB = (sigalgs: string) =>
+        visit(frontend, version, "-sigalgs", sigalgs, "-servername", "b.test");
+      assert.match(await visitB(ECDSA), subjectOf(certificates[1]!));
+      assert.match(await visitB(RSA), /alert number 40/);
+      await frontend.stop();
+    },
+  );
+}
+
+test("the one certificate is told, where it can be", limit, async () => {
+  const frontend = greeting({});
+  await visit(frontend);
+  const { presented } = frontend.facts[0]!;
+  if (presented) assert.deepEqual(new Uint8Array(presented), der(certificates[0]!));
+  await frontend.stop();
+});
+
+test("DH parameters make DHE ciphers work", needing("dhParameters"), async () => {
+  const dhParameters = execFileSync(
+    "openssl",
+    ["genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048"],
+    { encoding: "utf8" },
+  );
+  const ciphers = "DHE-RSA-AES128-GCM-SHA256";
+  const frontend = greeting({ ciphers, identity: () => ({ certificates: [rsa], dhParameters }) });
+  const said = await visit(frontend, "-tls1_2");
+  assert.match(said, cipherUsed(ciphers));
+  assert.match(said, /Server Temp Key: DH, 2048 bits/);
+  await frontend.stop();
+
+  const without = greeting({ ciphers, identity: () => ({ certificates: [rsa] }) });
+  assert.match(await visit(without, "-tls1_2"), /alert number 40/);
+  await without.stop();
+});
+
+test("what are no DH parameters is refused", needing("dhParameters"), () => {
+  const pem = (type: string, base64: string) =>
+    `-----BEGIN ${type}-----\n${base64}\n-----END ${type}-----\n`;
+  const refused = [
+    "garbage",
+    pem("DH PARAMETERS", "AAAA"),
+    pem("DH PARAMETERS", "MAYCAQU="),
+    certificates[0]!.chain,
+    // Numbers far too small: 23 and 5.
+    pem("DH PARAMETERS", "MAYCARcCAQU="),
+  ];
+  for (const dhParameters of refused) {
+    const identity = () => ({ certificates: [rsa], dhParameters });
+    assert.throws(() => createTlsContext(settingsWith({ identity })), Error, dhParameters);
+  }
+});
+
+test("a response is stapled for those who ask", needing("staples"), async () => {
+  const asked: string[] = [];
+  // OCSPResponse with the status tryLater (RFC 6960 section 4.2.1).
+  const responses = [Uint8Array.of(0x30, 3, 0x0a, 1, 3), undefined];
+  const frontend = greeting({
+    choice: true,
+    select: (name) => name === "b.test" ? 1 : 0,
+    identity: (number) => ({
+      certificates: [certificates[number]!],
+      staple() {
+        asked.push(certificates[number]!.chain);
+        return responses[number];
+      },
+    }),
+  });
+  for (const version of ["-tls1_2", "-tls1_3"]) {
+    const said = await visit(frontend, version, "-status", "-servername", "a.test");
+    assert.match(said, /OCSP Response Status: trylater/);
+    const other = await visit(frontend, version, "-status", "-servername", "b.test");
+    assert.match(other, /OCSP response: no response sent/);
+    assert.match(other, subjectOf(certificates[1]!));
+  }
+  assert.deepEqual(asked, [0, 1, 0, 1].map((number) => certificates[number]!.chain));
+  await visit(frontend, "-servername", "a.test");
+  assert.equal(asked.length, 4);
+  await frontend.stop();
+});
+
+test("a staple that throws ends its own handshake only", needing("staples"), async () => {
+  const answers = [() => assert.fail("no staple"), () => undefined];
+  const frontend = greeting({
+    identity: () => ({ certificates: [rsa], staple: () => answers.shift()!() }),
+  });
+  await visit(frontend, "-status");
+  await until(() => frontend.owners[0]!.closes === 1, "closed");
+  assert.ok(frontend.owners[0]!.failure);
+  assert.match(await visit(frontend, "-status"), subjectOf(rsa));
+  await frontend.stop();
+});
+
+for (const version of ["1.2", "1.3"] as const) {
+  const option = `-tls${version.replace(".", "_")}`;
+
+  test(`a session of TLS ${version} resumes`, limit, async () => {
+    const frontend = greeting({});
+    const session = join(directory, `resumed${option}`);
+    assert.match(await visit(frontend, option, "-sess_out", session), /^New, /m);
+    assert.match(await visit(frontend, option, "-sess_in", session), /^Reused, /m);
+    const told = frontend.facts.map(({ resumed }) => resumed);
+    if (told[0] !== undefined) assert.deepEqual(told, [false, true]);
+    await frontend.stop();
+  });
+
+  test(`no session of TLS ${version} resumes where none may`, limit, async () => {
+    const frontend = greeting({ resumption: false });
+    const session = join(directory, `full${option}`);
+    await visit(frontend, option, "-sess_out", session);
+    if (existsSync(session)) {
+      assert.match(await visit(frontend, option, "-sess_in", session), /^New, /m);
+    }
+    assert.ok(frontend.facts.every(({ resumed }) => !resumed));
+    await frontend.stop();
+  });
+
+  test(
+    `new certificates serve new clients, and sessions of TLS ${version} resume`,
+    needing("swapCertificates"),
+    async () => {
+      const frontend = greeting({});
+      const session = join(directory, `updated${option}`);
+      await visit(frontend, option, "-sess_out", session);
+      frontend.listener.update(createTlsContext(settingsWith({})));
+      assert.match(await visit(frontend, option, "-sess_in", session), /^Reused, /m);
+      const identity = () => ({ certificates: [certificates[1]!] });
+      frontend.listener.update(createTlsContext(settingsWith({ identity })));
+      assert.match(await visit(frontend, option), subjectOf(certificates[1]!));
+      await frontend.stop();
+    },
+  );
+}
+
+test("an identity is asked for when it is first needed", limit, async () => {
+  const asked: number[] = [];
+  const frontend = greeting({
+    choice: true,
+    select: (name) => name === "b.test" ? 1 : name === "broken.test" ? 2 : 0,
+    identity(number) {
+      asked.push(number);
+      assert.notEqual(number, 2, "the store cannot be read");
+      return { certificates: [certificates[number]!] };
+    },
+  });
+  assert.deepEqual(asked, [0]);
+  for (let i = 0; i < 2; i++) {
+    assert.match(await visit(frontend, "-servername", "b.test"), subjectOf(certificates[1]!));
+  }
+  assert.deepEqual(asked, [0, 1]);
+  await visit(frontend, "-servername", "broken.test");
+  await until(() => frontend.owners[2]?.closes === 1, "closed");
+  assert.equal(frontend.owners[2]!.opens, 0);
+  assert.ok(frontend.owners[2]!.failure);
+  assert.match(await visit(frontend, "-servername", "a.test"), subjectOf(certificates[0]!));
+  await frontend.stop();
+});
+
+test("a default that cannot be used is a mistake at start", () => {
+  const mistakes: TlsSettings["identity"][] = [
+    () => assert.fail("the store cannot be read"),
+    () => ({ certificates: [{ ...certificates[0]!, key: certificates[1]!.key }] }),
+  ];
+  for (const identity of mistakes) {
+    assert.throws(() => createTlsContext(settingsWith({ identity })), Error);
+  }
+});
+
+test("an engine that nobody knows is refused in one line", () => {
+  const isRefusal = (error: unknown) =>
+    error instanceof Error && /^.+$/.test(error.message) &&
+    (!capabilities.engines || error.message.includes("no-such-engine"));
+  assert.throws(() => loadEngine("no-such-engine"), isRefusal);
+});
+
+test("all engines can be registered, and TLS goes on", needing("engines"), async () => {
+  loadEngine("auto");
+  const frontend = greeting({ identity: () => ({ certificates: [rsa] }) });
+  assert.match(await visit(frontend), subjectOf(rsa));
+  await frontend.stop();
+});
+
+test("every stream closed once and kept the order of events", limit, async () => {
+  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
+  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+});
+
+interface Greeting extends Listening {
+  /** What was known of each session when it was open. */
+  readonly facts: TlsFacts[];
+}
+
+/** Says hello to every client and answers its end. */
+function greeting(settings: Partial<TlsSettings>): Greeting {
+  const facts: TlsFacts[] = [];
+  const owners: Recorder[] = [];
+  const listening = listen({
+    settings,
+    accepted(stream) {
+      const owner = new Recorder({
+        opened() {
+          facts.push(stream.tls());
+          stream.write(text(GREETING));
+        },
+        ended: () => stream.finish(),
+      });
+      owners.push(owner);
+      return owner.take(stream);
+    },
+  });
+  return { ...listening, owners, facts };
+}
+
+/**
+ * What `openssl s_client` says of a connection that lasts until the greeting came: tickets come
+ * before it.
+ */
+async function visit({ port }: Listening, ...options: string[]): Promise<string> {
+  const args = ["s_client", "-connect", `127.0.0.1:${port}`, ...options];
+  const child = spawn("openssl", args, { stdio: ["pipe", "pipe", "pipe"] });
+  const timer = setTimeout(() => child.kill("SIGKILL"), limit.timeout);
+  let said = "";
+  for (const output of [child.stdout, child.stderr]) {
+    output.on("data", (bytes: Uint8Array) => {
+      said += new TextDecoder().decode(bytes);
+      // It may stand in the middle of a line: s_client writes it past its own buffer.
+      if (said.includes(GREETING)) child.stdin.end();
+    });
+  }
+  child.stdin.on("error", () => {});
+  await once(child, "close");
+  clearTimeout(timer);
+  return said;
+}
+
+/** Skips a test where the runtime cannot do what it is about. */
+function needing(capability: keyof Capabilities): { timeout: number; skip: boolean } {
+  return { ...limit, skip: !capabilities[capability] };
+}
+
+async function createRsa(name: string): Promise<Certificate> {
+  const { cert, private: key } = await generate([{ name: "commonName", value: name }], {
+    keyType: "rsa",
+    keySize: 2048,
+    algorithm: "sha256",
+  });
+  return { chain: cert, key };
+}
+
+function der({ chain }: Certificate): Uint8Array {
+  return new Uint8Array(new X509Certificate(chain).raw);
+}
+
+function subjectOf({ chain }: Certificate): RegExp {
+  const [, name] = /CN=(\S+)/.exec(new X509Certificate(chain).subject)!;
+  return new RegExp(`^subject=CN = ${name!.replaceAll(".", "\\.")}$`, "m");
+}
+
+function cipherUsed(name: string): RegExp {
+  return new RegExp(`^New, .*, Cipher is ${name}`, "m");
+}
+
+const GREETING = "good morning\n";
+const RSA = "rsa_pss_rsae_sha256:RSA+SHA256";
+const ECDSA = "ECDSA+SHA256";

@@ -1,0 +1,325 @@
+/**
+ * The contract of src/runtime/types.ts for Unix sockets, on either side. Runs against the adapter
+ * of the runtime that executes this file.
+ */
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import * as net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as tls from "node:tls";
+import * as runtime from "#runtime";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
+import {
+  EARLY_BYTES,
+  type Runtime,
+  type TlsContext,
+  type UnixEndpoint,
+} from "../../src/runtime/types.ts";
+import {
+  collect,
+  digest,
+  listen,
+  pause,
+  Recorder,
+  recorders,
+  relayTo,
+  settingsWith,
+  text,
+  tlsClient,
+  until,
+} from "../support/adapter.ts";
+
+const { capabilities, connect, createTlsContext, libc }: Runtime = runtime;
+const limit = { timeout: 60_000 };
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+const directory = mkdtempSync(join(tmpdir(), "stud-unix-"));
+const servers: net.Server[] = [];
+after(() => {
+  for (const server of servers) server.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const names: Record<string, (name: string) => UnixEndpoint> = {
+  "a path": (name) => ({ family: "unix", path: join(directory, name) }),
+  "an abstract name": (name) => ({ family: "unix", path: `@stud-${process.pid}-${name}` }),
+};
+
+for (const [kind, unix] of Object.entries(names)) {
+  test(`relays to a backend at ${kind} and back unchanged`, limit, async () => {
+    const backend = unix("echo");
+    await startServer(backend, echo);
+    const { port, stop } = listen({ accepted: relayTo(backend) });
+    await Promise.all([0, 1, 70 * KiB, 6 * MiB].map(async (size) => {
+      const payload = randomBytes(size);
+      const client = await tlsClient(port);
+      const answer = digest(client);
+      if (size > 0) client.write(payload);
+      client.end();
+      assert.equal(await answer, createHash("sha256").update(payload).digest("hex"));
+    }));
+    await stop();
+  });
+
+  test(`tells both ends of a backend stream to ${kind}`, limit, async () => {
+    const backend = unix("ends");
+    await startServer(backend, echo);
+    const owner = dial(backend);
+    await until(() => owner.opens === 1, "opened");
+    assert.deepEqual(owner.stream.remote, backend);
+    assert.deepEqual(owner.stream.local, { family: "unix", path: "" });
+    assert.deepEqual(owner.stream.tls(), {});
+    owner.stream.reset();
+    await until(() => owner.closes === 1, "closed");
+    assert.deepEqual(owner.stream.remote, backend);
+    assert.equal(owner.failure, undefined);
+  });
+
+  test(`nobody at ${kind} is ECONNREFUSED`, limit, async () => {
+    const backend = unix("deserted");
+    if (!backend.path.startsWith("@")) libc.close(boundSocket(backend));
+    assert.equal(await failureOf(backend), "ECONNREFUSED");
+  });
+
+  test(`accepts TLS at ${kind}`, limit, async () => {
+    if (!capabilities.adoptSockets) return;
+    const { owner, endpoint, stop } = listenAt(
+      unix("listener"),
+      createTlsContext(settingsWith({})),
+    );
+    const client = tls.connect(
+      {
+        path: nodePath(endpoint),
+        servername: "a.test",
+        rejectUnauthorized: false,
+        allowHalfOpen: true,
+      } as tls.ConnectionOptions,
+    );
+    await once(client, "secureConnect");
+    await servesUnix(client, owner, endpoint);
+    await stop();
+  });
+
+  test(`accepts plain connections at ${kind}`, limit, async () => {
+    if (!capabilities.adoptSockets) return;
+    const { owner, endpoint, stop } = listenAt(unix("plain"), undefined);
+    const client = net.connect({ path: nodePath(endpoint), allowHalfOpen: true });
+    await once(client, "connect");
+    await servesUnix(client, owner, endpoint);
+    await stop();
+  });
+}
+
+test("no socket at a path is ENOENT", limit, async () => {
+  assert.equal(await failureOf({ family: "unix", path: join(directory, "none") }), "ENOENT");
+});
+
+test("a backend that is reached by another name than its own gives all back", limit, async () => {
+  const before = descriptors();
+  const backend = names["a path"]!("own-name");
+  const silent = boundSocket(backend);
+  assert.equal(libc.listen(silent, 5), 0);
+  const link = join(directory, "other-name");
+  symlinkSync(backend.path, link);
+  const owner = dial({ family: "unix", path: link });
+  await until(() => owner.opens === 1, "opened");
+  assert.deepEqual(owner.stream.remote, { family: "unix", path: link });
+  assert.equal(owner.stream.write(new Uint8Array(8 * MiB)), false);
+  await pause(50);
+  owner.stream.reset();
+  await until(() => owner.closes === 1, "closed");
+  await until(() => descriptors() <= before + 1, "descriptors freed");
+  libc.close(silent);
+});
+
+test("bytes written before the connect and the end go out in order", limit, async () => {
+  const backend = names["a path"]!("early");
+  let asked: Promise<string> | undefined;
+  await startServer(backend, (peer) => {
+    asked = collect(peer);
+    peer.on("end", () => peer.end("answer"));
+  });
+  const owner = dial(backend);
+  assert.equal(owner.stream.write(new Uint8Array(EARLY_BYTES).fill(97)), true);
+  assert.equal(owner.stream.write(text("bcd")), false);
+  owner.stream.finish();
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(await asked, `${"a".repeat(EARLY_BYTES)}bcd`);
+  assert.equal(owner.bytes, 6);
+  assert.equal(owner.failure, undefined);
+});
+
+test("a backend that ends first still gets the rest", limit, async () => {
+  const backend = names["a path"]!("ends-first");
+  let rest: Promise<string> | undefined;
+  await startServer(backend, (peer) => {
+    rest = collect(peer);
+    peer.end("answer");
+  });
+  const owner = dial(backend, {
+    ended(stream) {
+      stream.write(text("rest"));
+      stream.finish();
+    },
+  });
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(await rest, "rest");
+  assert.equal(owner.failure, undefined);
+});
+
+test("a backend that does not read says stop, then writable once", limit, async () => {
+  const backend = names["a path"]!("slow");
+  let peer: net.Socket | undefined;
+  await startServer(backend, (socket) => {
+    socket.pause();
+    peer = socket;
+  });
+  const owner = dial(backend);
+  await until(() => owner.opens === 1 && peer, "opened");
+  const payload = randomBytes(8 * MiB);
+  assert.equal(owner.stream.write(payload), false);
+  await pause(100);
+  assert.equal(owner.writables, 0);
+  const received = digest(peer!);
+  peer!.resume();
+  peer!.on("end", () => peer!.end());
+  await until(() => owner.writables === 1, "writable");
+  owner.stream.finish();
+  assert.equal(await received, createHash("sha256").update(payload).digest("hex"));
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.writables, 1);
+});
+
+for (const giveUp of ["close", "reset"] as const) {
+  test(`${giveUp} frees the descriptor of a backend that does not read`, limit, async () => {
+    const backend = names["a path"]!(`silent-${giveUp}`);
+    const silent = boundSocket(backend);
+    assert.equal(libc.listen(silent, 5), 0);
+    const before = descriptors();
+    const owner = dial(backend);
+    await until(() => owner.opens === 1, "opened");
+    assert.equal(owner.stream.write(new Uint8Array(8 * MiB)), false);
+    owner.stream.finish();
+    await pause(50);
+    owner.stream[giveUp]();
+    await until(() => owner.closes === 1, "closed");
+    assert.equal(owner.failure, undefined);
+    await until(() => descriptors() <= before, "descriptors freed");
+    libc.close(silent);
+  });
+}
+
+test("a backend that is gone with bytes unread is a failure", limit, async () => {
+  const backend = names["a path"]!("gone");
+  await startServer(backend, (peer) => {
+    peer.pause();
+    setTimeout(() => peer.destroy(), 50);
+  });
+  const owner = dial(backend);
+  owner.stream.write(new Uint8Array(8 * MiB));
+  await until(() => owner.closes === 1, "closed");
+  assert.match(owner.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
+});
+
+test("every stream closed once and kept the order of events", limit, async () => {
+  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
+  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+});
+
+function dial(
+  backend: UnixEndpoint,
+  hooks: ConstructorParameters<typeof Recorder>[0] = {},
+): Recorder {
+  const owner = new Recorder({ ended: (stream) => stream.finish(), ...hooks });
+  return owner.take(connect(backend, owner));
+}
+
+async function failureOf(backend: UnixEndpoint): Promise<string | undefined> {
+  const owner = dial(backend);
+  owner.stream.write(text("never sent"));
+  assert.equal(owner.closes, 0);
+  await until(() => owner.closes === 1, "closed");
+  assert.equal(owner.opens, 0);
+  assert.ok(owner.failure?.message);
+  return owner.failure.code;
+}
+
+/** One connection to a listener with an echo behind it. */
+async function servesUnix(
+  client: net.Socket,
+  owner: Recorder,
+  endpoint: UnixEndpoint,
+): Promise<void> {
+  client.on("error", () => {});
+  await until(() => owner.opens === 1, "opened");
+  assert.deepEqual(owner.stream.remote, { family: "unix", path: "" });
+  assert.deepEqual(owner.stream.local, endpoint);
+  const answer = collect(client);
+  client.end("over a Unix socket");
+  assert.equal(await answer, "over a Unix socket");
+  await until(() => owner.closes === 1, "closed");
+  assert.deepEqual(owner.stream.remote, { family: "unix", path: "" });
+  assert.equal(owner.failure, undefined);
+}
+
+function listenAt(endpoint: UnixEndpoint, context: TlsContext | undefined) {
+  const owner = new Recorder({
+    received: (stream, bytes) => void stream.write(bytes.slice()),
+    ended: (stream) => stream.finish(),
+  });
+  const fd = boundSocket(endpoint);
+  const listener = runtime.listen({
+    on: { fd, endpoint },
+    backlog: 5,
+    ...(context ? { tls: context } : {}),
+    headerFirst: false,
+    accepted: (stream) => owner.take(stream),
+    failed: (failure) => assert.fail(failure.message),
+  });
+  return { owner, endpoint, stop: () => listener.close() };
+}
+
+function boundSocket(endpoint: UnixEndpoint): number {
+  const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  assert.ok(fd >= 0);
+  const address = sockaddr(endpoint);
+  assert.equal(libc.bind(fd, address, address.length), 0);
+  return fd;
+}
+
+async function startServer(
+  endpoint: UnixEndpoint,
+  accepted: (peer: net.Socket) => void,
+): Promise<net.Server> {
+  const server = net.createServer({ allowHalfOpen: true }, (peer) => {
+    peer.on("error", () => {});
+    accepted(peer);
+  });
+  servers.push(server);
+  server.listen(nodePath(endpoint));
+  await once(server, "listening");
+  return server;
+}
+
+function echo(peer: net.Socket): void {
+  peer.on("data", (bytes) => {
+    if (peer.write(bytes)) return;
+    peer.pause();
+    peer.once("drain", () => peer.resume());
+  });
+  peer.on("end", () => peer.end());
+}
+
+/** How node:net spells an abstract name. */
+function nodePath({ path }: UnixEndpoint): string {
+  return path.replace(/^@/, "\0");
+}
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}

@@ -1,0 +1,111 @@
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import * as runtime from "#runtime";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
+import { UsageError } from "../../src/errors.ts";
+import type { Endpoint, Libc, Runtime } from "../../src/runtime/types.ts";
+import { activatedSockets, type PassedSocket } from "../../src/system/activation.ts";
+import { bareSocket, boundPort, loopback } from "../support/adapter.ts";
+import { runTask } from "../support/system.ts";
+
+const { capabilities }: Runtime = runtime;
+const libc: Libc = runtime.libc;
+const limit = { timeout: 30_000 };
+const opened: number[] = [];
+after(() => opened.forEach((fd) => libc.close(fd)));
+
+function listening(): number {
+  const fd = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+  opened.push(fd);
+  assert.equal(libc.listen(fd, 5), 0);
+  return fd;
+}
+
+/** In Linux's abstract namespace, so that no file is left. */
+function listeningUnix(path: string): number {
+  const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  opened.push(fd);
+  const address = sockaddr({ family: "unix", path });
+  assert.equal(libc.bind(fd, address, address.length), 0);
+  assert.equal(libc.listen(fd, 5), 0);
+  return fd;
+}
+
+interface Activated {
+  readonly sockets: PassedSocket[];
+  readonly environment: string[];
+}
+
+test("sockets passed by number arrive, with names and addresses", limit, async () => {
+  const path = `@stud-test-${process.pid}`;
+  const tcp = listening();
+  const { facts } = await runTask<Activated>(["activated"], {
+    fds: [tcp, listeningUnix(path)],
+    environment: "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:local",
+  });
+  assert.deepEqual(facts.sockets, [
+    { name: "web", fd: 3, endpoint: loopback(boundPort(tcp)) },
+    { name: "local", fd: 4, endpoint: { family: "unix", path } },
+  ]);
+  assert.deepEqual(facts.environment.filter((name) => name.startsWith("LISTEN_")), []);
+});
+
+test("a socket without a name is unknown", limit, async () => {
+  const { facts } = await runTask<Activated>(["activated"], {
+    fds: [listening(), listening()],
+    environment: "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web",
+  });
+  assert.deepEqual(facts.sockets.map(({ name }) => name), ["web", "unknown"]);
+});
+
+test("workers inherit them under other numbers, and nothing beside", {
+  ...limit,
+  skip: capabilities.adoptSockets ? false : "this runtime adopts no sockets",
+}, async () => {
+  const first = listening();
+  const second = listening();
+  const { facts } = await runTask<{ endpoints: Endpoint[]; sockets: Record<string, string> }>(
+    ["pass-on"],
+    { fds: [first, second], environment: "LISTEN_PID=$$ LISTEN_FDS=2" },
+  );
+  assert.deepEqual(facts.endpoints, [loopback(boundPort(first)), loopback(boundPort(second))]);
+  assert.deepEqual(Object.keys(facts.sockets), ["3", "5", "6"]);
+});
+
+test("variables that are missing or meant for another process count for nothing", () => {
+  const fds = { LISTEN_FDS: "1", LISTEN_FDNAMES: "web" };
+  const cases: Record<string, string>[] = [
+    {},
+    fds,
+    { ...fds, LISTEN_PID: "1" },
+    { ...fds, LISTEN_PID: " 7" },
+    { ...fds, LISTEN_PID: "07" },
+    { LISTEN_PID: "7" },
+    { LISTEN_PID: "7", LISTEN_FDS: "0" },
+  ];
+  for (const environment of cases) {
+    const given = { PATH: "/bin", ...environment };
+    assert.deepEqual(activatedSockets(libc, given, 7), [], JSON.stringify(environment));
+    assert.deepEqual(given, { PATH: "/bin" });
+  }
+});
+
+test("what is no number or no listening socket is refused by one line", async () => {
+  for (const LISTEN_FDS of ["-1", "1.5", "x", "", "1025", "99999999999999999999"]) {
+    assert.throws(
+      () => activatedSockets(libc, { LISTEN_PID: "7", LISTEN_FDS }, 7),
+      (error) => error instanceof UsageError && /^LISTEN_FDS: /.test(error.message),
+      LISTEN_FDS,
+    );
+  }
+  const bound = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+  const datagrams = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  opened.push(bound, datagrams);
+  for (const fd of [bound, datagrams]) {
+    const { facts } = await runTask<{ refused: string }>(["activated"], {
+      fds: [fd],
+      environment: "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web",
+    });
+    assert.match(facts.refused, /^LISTEN_FDS: descriptor 3 \(web\) is no listening TCP or Unix/);
+  }
+});

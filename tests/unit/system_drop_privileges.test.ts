@@ -1,0 +1,81 @@
+/** What /proc says of a process that gave up its privileges, for every thread. */
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { runTask, temporaryDirectory } from "../support/system.ts";
+
+const UNPRIVILEGED = 65534;
+const isRoot = process.getuid!() === 0;
+const asRoot = { skip: isRoot ? false : "needs root", timeout: 60_000 };
+
+interface Dropped {
+  readonly pid: number;
+  readonly cwd: string;
+  readonly umask: number;
+  /** prctl(PR_GET_DUMPABLE). */
+  readonly dumpable: number;
+}
+
+/** The values of one line of `/proc/PID/task/TID/status`, one for each thread, without repetition. */
+function ofAllThreads(pid: number, key: string): string[] {
+  const values = readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+    return new RegExp(`^${key}:[ \\t]*(.*?)[ \\t]*$`, "m").exec(status)![1]!.replaceAll("\t", " ");
+  });
+  assert.ok(values.length > 1, "there are several threads");
+  return [...new Set(values)];
+}
+
+function privileges(chroot = ""): string {
+  return JSON.stringify({ uid: UNPRIVILEGED, gid: UNPRIVILEGED, chroot });
+}
+
+test(
+  "all threads of a worker are another user, without groups or capabilities",
+  asRoot,
+  async () => {
+    const { facts: { pid } } = await runTask<Dropped>(["parent", privileges()]);
+    const four = Array(4).fill(UNPRIVILEGED).join(" ");
+    assert.deepEqual(ofAllThreads(pid, "Uid"), [four]);
+    assert.deepEqual(ofAllThreads(pid, "Gid"), [four]);
+    assert.deepEqual(ofAllThreads(pid, "Groups"), [""]);
+    for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) {
+      assert.deepEqual(ofAllThreads(pid, set), ["0000000000000000"], set);
+    }
+  },
+);
+
+test("a worker that stays who it is cannot be looked into either", asRoot, async () => {
+  const { facts: { pid, dumpable } } = await runTask<Dropped>(["drop", ""]);
+  assert.deepEqual(ofAllThreads(pid, "Uid"), ["0 0 0 0"]);
+  assert.equal(dumpable, 0);
+});
+
+test("all threads are born unable to gain privileges by exec", { timeout: 60_000 }, async () => {
+  const { facts: { pid } } = await runTask<Dropped>(["parent", ""]);
+  assert.deepEqual(ofAllThreads(pid, "NoNewPrivs"), ["1"]);
+});
+
+test("its root and its working directory are the chroot", asRoot, async () => {
+  const directory = temporaryDirectory();
+  const { facts: { pid, cwd } } = await runTask<Dropped>(["drop", privileges(directory)]);
+  assert.equal(cwd, "/");
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    assert.equal(readlinkSync(`/proc/${pid}/task/${thread}/root`), directory);
+    assert.equal(readlinkSync(`/proc/${pid}/task/${thread}/cwd`), directory);
+  }
+});
+
+test("nobody of the same user can look into it", asRoot, async () => {
+  const { facts: { pid, umask } } = await runTask<Dropped>(["drop", privileges()]);
+  assert.equal(umask, 0o077);
+  const { uid, gid } = statSync(`/proc/${pid}/environ`);
+  assert.deepEqual({ uid, gid }, { uid: 0, gid: 0 });
+  const { status } = spawnSync("cat", [`/proc/${pid}/environ`], {
+    uid: UNPRIVILEGED,
+    gid: UNPRIVILEGED,
+    stdio: "ignore",
+  });
+  assert.equal(status, 1);
+});

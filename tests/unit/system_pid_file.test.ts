@@ -1,0 +1,115 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import * as runtime from "#runtime";
+import { UsageError } from "../../src/errors.ts";
+import { createPidFile } from "../../src/system/pid_file.ts";
+import type { Libc } from "../../src/runtime/types.ts";
+import { runTask, temporaryDirectory } from "../support/system.ts";
+
+const libc: Libc = runtime.libc;
+const limit = { timeout: 30_000 };
+
+function newPath(): string {
+  return join(temporaryDirectory(), "stud.pid");
+}
+
+/** The one line of a refusal. */
+function refusal(path: string, dialect: "stud" | "hitch"): string {
+  let line = "";
+  assert.throws(() => createPidFile(libc, path, dialect), (error) => {
+    line = (error as Error).message;
+    return error instanceof UsageError;
+  });
+  return line;
+}
+
+test("holds the pid without a newline, for all to read, and is removed", () => {
+  const path = newPath();
+  const file = createPidFile(libc, path, "stud");
+  assert.equal(readFileSync(path, "utf8"), String(process.pid));
+  assert.equal(statSync(path).mode & 0o777, 0o644);
+  file.remove();
+  assert.ok(!existsSync(path));
+});
+
+test("is refused while another process holds it, which is named", limit, async () => {
+  const path = newPath();
+  const { child, facts: { pid } } = await runTask<{ pid: number }>(["pid-file", path]);
+  assert.equal(
+    refusal(path, "stud"),
+    `--pidfile: cannot have ${path}: File exists, process ${pid} holds it; stop that one first`,
+  );
+  assert.equal(
+    refusal(path, "hitch"),
+    `FATAL: Could not open pid (-p) file (${path}): File exists, process ${pid} holds it`,
+  );
+  assert.equal(readFileSync(path, "utf8"), String(pid));
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  // It could not remove its file; nobody holds it now.
+  createPidFile(libc, path, "stud").remove();
+});
+
+const python = spawnSync("python3", ["--version"]).status === 0;
+
+test("its lock conflicts with that of fcntl, which hitch uses", {
+  ...limit,
+  skip: python ? false : "needs Python",
+}, async () => {
+  const path = newPath();
+  await runTask(["pid-file", path]);
+  const { status } = spawnSync("python3", [
+    "-c",
+    "import fcntl,sys\ntry: fcntl.lockf(open(sys.argv[1],'r+'), fcntl.LOCK_EX|fcntl.LOCK_NB)\n" +
+    "except OSError: sys.exit(7)",
+    path,
+  ]);
+  assert.equal(status, 7);
+});
+
+test("a longer number from before leaves nothing behind", () => {
+  const path = newPath();
+  writeFileSync(path, "12345678901234567890\n");
+  const file = createPidFile(libc, path, "hitch");
+  assert.equal(readFileSync(path, "utf8"), String(process.pid));
+  file.remove();
+});
+
+test("only our own file is removed", () => {
+  const path = newPath();
+  const file = createPidFile(libc, path, "stud");
+  renameSync(path, `${path}.old`);
+  writeFileSync(path, "1");
+  file.remove();
+  assert.equal(readFileSync(path, "utf8"), "1");
+});
+
+test("a path that cannot be had is refused by one line", () => {
+  const directory = temporaryDirectory();
+  const missing = join(directory, "missing", "stud.pid");
+  assert.equal(
+    refusal(missing, "hitch"),
+    `FATAL: Could not open pid (-p) file (${missing}): No such file or directory`,
+  );
+  const folder = join(directory, "folder");
+  mkdirSync(folder);
+  assert.match(refusal(folder, "stud"), /^--pidfile: cannot have .*: .*; choose another path$/);
+  const target = join(directory, "target");
+  writeFileSync(target, "precious");
+  const link = join(directory, "link");
+  symlinkSync(target, link);
+  assert.match(refusal(link, "stud"), /symbolic link/);
+  assert.equal(readFileSync(target, "utf8"), "precious");
+});
