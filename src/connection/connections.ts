@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../clock.ts";
-import type { AcceptProxy, PrefixKind, ProxyTlv } from "../options/config.ts";
+import type { Config, ProxyTlv } from "../options/config.ts";
 import type {
   ClientTlsContext,
   Endpoint,
@@ -16,21 +16,22 @@ import { HeaderPhase } from "./header_phase.ts";
 import { trustedPeers } from "./trusted.ts";
 
 /** What connections act by; all of a worker have it in common. */
-export interface ConnectionSettings {
+export interface ConnectionSettings extends
+  Pick<
+    Config,
+    | "acceptProxy"
+    | "backendConnectTimeout"
+    | "halfCloseTimeout"
+    | "handshakeTimeout"
+    | "prefix"
+    | "proxyTlvs"
+  > {
   /** Where they go at first. */
   readonly backend: Endpoint;
   /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
   readonly backendSources: readonly IpEndpoint[];
   /** Client mode: what a backend's TLS is checked by. */
   readonly backendTls?: ClientTlsContext | undefined;
-  readonly prefix: PrefixKind;
-  readonly proxyTlvs: readonly ProxyTlv[];
-  /** Unless its mode is `none`, clients' streams come from listeners with `headerFirst`. */
-  readonly acceptProxy: AcceptProxy;
-  /** All in seconds. */
-  readonly handshakeTimeout: number;
-  readonly backendConnectTimeout: number;
-  readonly halfCloseTimeout: number;
 }
 
 export interface ConnectionEvents {

@@ -27,6 +27,7 @@ import { negotiation } from "./negotiation.ts";
 import { peers } from "./peers.ts";
 import { prefix } from "./prefix.ts";
 import { proxyIn } from "./proxy_in.ts";
+import { proxyTlvs } from "./proxy_tlvs.ts";
 import { reload } from "./reload.ts";
 import { processes } from "./processes.ts";
 import { privileges } from "./privileges.ts";
@@ -53,6 +54,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "client certificates": clientCertificates,
   "client mode": clientMode,
   "proxy in": proxyIn,
+  "proxy tlvs": proxyTlvs,
   sources,
   frontends,
   sockets,

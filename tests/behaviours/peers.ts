@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { run, serve } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
-import { until } from "../support/until.ts";
+import { accepting, curl, startHaproxy } from "../support/http.ts";
 
 const LARGE = 64 * 1024 * 1024;
 const GREETING = "hello from nginx\n";
@@ -80,7 +79,7 @@ export const peers: readonly Behaviour[] = [
       name,
       needs: ["curl", "haproxy"],
       async run(context) {
-        const haproxy = await startHaproxy(context);
+        const haproxy = await startHaproxy(context, ["src", "src_port", "dst", "dst_port"]);
         const frontend = await freeEndpoint(from === "::1" ? from : undefined);
         const stud = await context.stud([option], { backend: haproxy, frontend });
         const { code, stdout, stderr } = await curl(context, [
@@ -109,23 +108,6 @@ export const peers: readonly Behaviour[] = [
     },
   })),
 ];
-
-/** The frontends' addresses are not in the certificate, its name is. */
-function curl(context: Context, args: readonly string[]) {
-  const trust = ["--cacert", context.certificates.ca];
-  const name = args.at(-1)!.replace(/^https:\/\/(.*):(\d+)\/.*$/, "localhost:$2:$1:$2");
-  const words = args.map((word) => word.replace(/^https:\/\/.*:(\d+)\//, "https://localhost:$1/"));
-  return run("curl", [
-    "-sS",
-    "--http1.1",
-    "--max-time",
-    "25",
-    ...trust,
-    "--connect-to",
-    name,
-    ...words,
-  ]);
-}
 
 /** nginx with a directory that it serves and takes uploads into. */
 async function startNginx(
@@ -158,40 +140,6 @@ async function startNginx(
   context.after(() => nginx.stop());
   await accepting(endpoint);
   return { endpoint, directory };
-}
-
-/** haproxy that demands a PROXY header and answers with what it learnt from it. */
-async function startHaproxy(context: Context): Promise<Endpoint> {
-  const directory = mkdtempSync(join(context.certificates.directory, "haproxy-"));
-  const endpoint = await freeEndpoint();
-  const config = join(directory, "haproxy.cfg");
-  writeFileSync(
-    config,
-    `defaults
-      mode http
-      timeout client 20s
-      timeout connect 5s
-      timeout server 20s
-    frontend stud
-      bind ${endpointText(endpoint)} accept-proxy
-      http-request return status 200 content-type text/plain \
-lf-string "%[src] %[src_port] %[dst] %[dst_port]"
-`,
-  );
-  const haproxy = serve("haproxy", ["-db", "-f", config]);
-  context.after(() => haproxy.stop());
-  await accepting(endpoint);
-  return endpoint;
-}
-
-async function accepting(endpoint: Endpoint): Promise<void> {
-  await until(() =>
-    new Promise<boolean>((resolve) => {
-      const probe = connect(endpoint, () => {
-        probe.destroy();
-        resolve(true);
-      }).on("error", () => resolve(false));
-    }), `somebody listens at ${endpointText(endpoint)}`);
 }
 
 function large(directory: string): { bytes: Buffer; file: string; hash: string } {

@@ -123,8 +123,9 @@ export const socketOptions = {
     group: "Prefix to the backend",
     form: "list",
     argument: "LIST",
-    help: "What such a header tells, in this order: any of alpn, authority, ssl (version and " +
-      "cipher) with cn, sig-alg, key-alg and client-cert in it, hitch-cert, crc32c, unique-id. " +
+    help:
+      "What such a header tells, in this order: any of alpn, authority, unique-id, hitch-cert, " +
+      "ssl (version and cipher) with cn, sig-alg, key-alg and client-cert in it, crc32c. " +
       "Default: alpn,authority,ssl,cn,sig-alg,key-alg as far as the build knows them; in hitch's " +
       "dialect alpn,authority,ssl.",
     parse: proxyTlvs,
@@ -177,7 +178,8 @@ export const socketOptions = {
     form: "list",
     argument: "ADDRESS,…",
     default: "",
-    help: "Who may send such a header: addresses and CIDR blocks, as in 10.0.0.0/8.",
+    help:
+      "Who may send such a header: addresses and CIDR blocks, as in 10.0.0.0/8, and unix for a Unix frontend.",
     parse: networks,
   },
   "client": {

@@ -1,0 +1,23 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { isInstalled } from "../support/commands.ts";
+import { root } from "../support/target.ts";
+
+const skip = process.env.CI !== "true" && !isInstalled("man") && "not installed: man";
+
+test("man shows the manual page without a complaint", { skip }, () => {
+  const { status, stdout, stderr } = spawnSync(
+    "man",
+    ["--warnings", "--local-file", join(root, "stud.8")],
+    { encoding: "utf8", env: { ...process.env, MANWIDTH: "80", LC_ALL: "C.UTF-8" } },
+  );
+  assert.equal(status, 0, stderr);
+  assert.equal(stderr, "");
+  const page = stdout.replaceAll(/.\x08|\x1b\[[\d;]*m/g, "");
+  for (const section of ["NAME", "SYNOPSIS", "OPTIONS", "CONFIGURATION FILE", "SIGNALS"]) {
+    assert.match(page, new RegExp(`^${section}`, "m"));
+  }
+  assert.match(page, /^ +-f, --frontend ADDRESS$/m);
+});
