@@ -15,9 +15,8 @@ test("man shows the manual page without a complaint", { skip }, () => {
   );
   assert.equal(status, 0, stderr);
   assert.equal(stderr, "");
-  const page = stdout.replaceAll(/.\x08|\x1b\[[\d;]*m/g, "");
   for (const section of ["NAME", "SYNOPSIS", "OPTIONS", "CONFIGURATION FILE", "SIGNALS"]) {
-    assert.match(page, new RegExp(`^${section}`, "m"));
+    assert.match(stdout, new RegExp(`^${section}`, "m"));
   }
-  assert.match(page, /^ +-f, --frontend ADDRESS$/m);
+  assert.match(stdout, /^ +-f, --frontend ADDRESS$/m);
 });
