@@ -113,10 +113,11 @@ export const certificates: readonly Behaviour[] = [
       writeFileSync(file, `${readFileSync(context.certificates.rsa)}${DH_PARAMETERS}`);
       const stud = await context.stud([file], { backend: (await context.echo()).port });
       if (!context.target.dhParameters) {
-        const warning = stud.logs.find(({ event, message }) =>
-          event === "warning" && /DH parameters/.test(message)
+        const warning = await stud.waitForLog(
+          ({ event, message }) => event === "warning" && /DH parameters/.test(message),
+          "the warning",
         );
-        assert.ok(warning?.message.includes(file), stud.stderr);
+        assert.ok(warning.message.includes(file), warning.message);
         return;
       }
       const ciphers = "DHE-RSA-AES128-GCM-SHA256";

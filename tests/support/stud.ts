@@ -67,7 +67,7 @@ export class Stud {
       this.stderr += text;
       const lines = (partial + text).split("\n");
       partial = lines.pop() ?? "";
-      for (const line of lines) if (line.startsWith("{")) this.logs.push(JSON.parse(line));
+      for (const line of lines) if (line.startsWith('{"')) this.logs.push(JSON.parse(line));
     });
   }
 
