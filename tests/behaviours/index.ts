@@ -36,6 +36,7 @@ import { service } from "./service.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
+import { stapling } from "./stapling.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 
@@ -47,6 +48,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   peers,
   sni,
   resumption,
+  stapling,
   versions,
   config,
   certificates,
