@@ -9,6 +9,7 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
@@ -58,6 +59,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "proxy in": proxyIn,
   "proxy tlvs": proxyTlvs,
   sources,
+  backends,
   frontends,
   sockets,
   reload,

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, endpointText } from "../support/endpoints.ts";
+import { socketOptions, TCP_FASTOPEN, TCP_NODELAY } from "../support/socket_options.ts";
 import { until } from "../support/until.ts";
 
 export const sockets: readonly Behaviour[] = [
@@ -48,9 +49,23 @@ export const sockets: readonly Behaviour[] = [
     async run(context) {
       const backend = (await context.echo()).port;
       const stud = await context.stud(["--enable-tcp-fastopen", "--backlog=77"], { backend });
-      const queues = await fastOpenQueues(stud.worker());
+      const queues = await socketOptions(stud.worker(), { listening: true, option: TCP_FASTOPEN });
       assert.ok(queues.length >= 1);
-      assert.deepEqual([...new Set(queues)], ["77"]);
+      assert.deepEqual([...new Set(queues)], [77]);
+    },
+  },
+  {
+    name: "TCP_NODELAY is on for both sides of a connection",
+    async run(context) {
+      const backend = await context.echo();
+      const stud = await context.stud([], { backend: backend.port });
+      const client = await context.tls(stud.frontend);
+      client.write("hello");
+      await until(() => String(client.read() ?? "") === "hello", "the echo");
+      const options = { listening: false, option: TCP_NODELAY };
+      // The kernel tells any number but 0 for on.
+      const isOn = (await socketOptions(stud.worker(), options)).map((value) => value !== 0);
+      assert.deepEqual(isOn, [true, true]);
     },
   },
 ];
@@ -72,22 +87,5 @@ function established(endpoint: Endpoint): Promise<string[]> {
 async function ss(words: readonly string[]): Promise<string[]> {
   const { code, stdout, stderr } = await run("ss", ["-O", ...words]);
   assert.equal(code, 0, stderr);
-  return stdout.split("\n").filter((line) => line !== "");
-}
-
-/** TCP_FASTOPEN of a process's listening sockets, which ss does not show. */
-async function fastOpenQueues(pid: number): Promise<string[]> {
-  // pidfd_open(2) and pidfd_getfd(2), getsockopt of SO_ACCEPTCONN and TCP_FASTOPEN.
-  const program = `
-    my $pid = shift; my $process = syscall(434, $pid + 0, 0);
-    for my $name (map { m{/(\\d+)$} } glob "/proc/$pid/fd/*") {
-      my $fd = syscall(438, $process, $name + 0, 0);
-      next if $fd < 0 or not open(my $socket, "+<&=", $fd);
-      my $accepts = getsockopt($socket, 1, 30) or next;
-      next unless unpack("i", $accepts);
-      print unpack("i", getsockopt($socket, 6, 23)), "\\n";
-    }`;
-  const { stdout, stderr } = await run("perl", ["-e", program, String(pid)]);
-  assert.equal(stderr, "");
   return stdout.split("\n").filter((line) => line !== "");
 }

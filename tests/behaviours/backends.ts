@@ -1,0 +1,181 @@
+/** Where the decrypted bytes go: addresses, names that move, Unix sockets. */
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { exchange } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { freeEndpoint } from "../support/endpoints.ts";
+import { runStud, type Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+const isRoot = process.getuid!() === 0;
+
+export const backends: readonly Behaviour[] = [
+  ...["a path", "an abstract name"].map((kind): Behaviour => ({
+    name: `a Unix socket by ${kind} is a backend, with a prefix`,
+    async run(context) {
+      const directory = made(context);
+      const path = kind === "a path" ? join(directory, "echo.sock") : `@${directory}`;
+      await listenAt(context, path);
+      const stud = await start(context, path, ["--write-proxy"]);
+      assert.match(String(await exchange(stud.frontend, "hello")), /^PROXY TCP4 .*\r\nhello$/);
+    },
+  })),
+  {
+    name: "a Unix backend that is not there yet is a warning, and is served once it is",
+    async run(context) {
+      const path = join(made(context), "late.sock");
+      const stud = await start(context, path);
+      await stud.waitForLog(
+        ({ event, message }) => event === "warning" && message.includes(path),
+        "the warning",
+      );
+      assert.equal(String(await exchange(stud.frontend, "hello")), "");
+      await until(() => stud.failures().length === 1, "the failure is told");
+      assert.deepEqual(stud.failures(), ["backend backend-unreachable"]);
+      await listenAt(context, path);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "in hitch's dialect a Unix backend has to be there, and a socket",
+    async run(context) {
+      const words = ["--compat=hitch", "--user=nobody", context.certificates.localhost];
+      const none = await runStud(context.target, [...words, "--backend=/nonexistent/x.sock"]);
+      assert.equal(none.code, 1);
+      assert.match(none.stderr, /Unable to stat path '\/nonexistent\/x\.sock'/);
+      const file = context.certificates.ca;
+      const other = await runStud(context.target, [...words, `--backend=${file}`]);
+      assert.equal(other.code, 1);
+      assert.ok(other.stderr.includes(`Invalid path '${file}': Not a socket.`), other.stderr);
+    },
+  },
+  {
+    name: "with --chroot the path of a Unix backend is looked up inside",
+    appliesTo: () => isRoot,
+    async run(context) {
+      const jail = made(context);
+      mkdirSync(join(jail, "run"));
+      await listenAt(context, join(jail, "run", "echo.sock"));
+      const words = [`--chroot=${jail}`, "--user=nobody"];
+      const stud = await start(context, "/run/echo.sock", words);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "--backend-refresh: new connections go where the name points now",
+    appliesTo: () => isRoot,
+    async run(context) {
+      const { stud, hosts } = await named(context, ["--backend-refresh=1"]);
+      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.11");
+      hosts("127.0.0.12 backend.example");
+      await stud.waitForLog((line) => line.event === "backend-moved", "the move is told");
+      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.12");
+    },
+  },
+  {
+    name: "a name that can no longer be resolved keeps its address, and that is told once",
+    appliesTo: () => isRoot,
+    async run(context) {
+      const { stud, hosts } = await named(context, ["--backend-refresh=1"]);
+      hosts("");
+      const told = () => stud.logs.filter((line) => line.event === "backend-unresolved");
+      await until(() => told().length === 1, "the trouble is told");
+      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.11");
+      hosts("127.0.0.12 backend.example");
+      await stud.waitForLog((line) => line.event === "backend-moved", "the move is told");
+      assert.equal(told().length, 1);
+    },
+  },
+  {
+    name: "after a failed connect the name is looked up again by itself",
+    appliesTo: () => isRoot,
+    async run(context) {
+      const { stud, hosts, closeFirst } = await named(context, []);
+      hosts("127.0.0.12 backend.example");
+      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.11");
+      // Failures are acted upon every 5 s.
+      await closeFirst();
+      const answer = async () => String(await exchange(stud.frontend, "").catch(() => ""));
+      await until(async () => await answer() === "127.0.0.12", "the new address is used");
+    },
+  },
+  {
+    name: "--backend-source with a Unix backend is refused",
+    appliesTo: ({ backendSource }) => backendSource,
+    async run(context) {
+      const words = ["--backend=@nobody", "--backend-source=127.0.0.1"];
+      const { code, stderr } = await runStud(context.target, [
+        ...words,
+        context.certificates.localhost,
+      ]);
+      assert.equal(code, 1);
+      assert.match(stderr, /^stud: --backend-source[^\n]*\n$/);
+    },
+  },
+];
+
+function made(context: Context): string {
+  const directory = mkdtempSync(join(context.certificates.directory, "backend-"));
+  chmodSync(directory, 0o755);
+  chmodSync(context.certificates.directory, 0o755);
+  return directory;
+}
+
+/** A server that echoes at a Unix socket. */
+async function listenAt(context: Context, path: string): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {}).pipe(socket);
+  });
+  const isAbstract = path.startsWith("@");
+  server.listen(isAbstract ? `\0${path.slice(1)}` : path);
+  await once(server, "listening");
+  if (!isAbstract) chmodSync(path, 0o666);
+  context.after(() => server.close());
+}
+
+async function start(
+  context: Context,
+  backend: string,
+  words: readonly string[] = [],
+): Promise<Stud> {
+  const frontend = await freeEndpoint();
+  const all = [
+    ...[...words, `--backend=${backend}`, `--frontend=${frontend.host},${frontend.port}`],
+    ...["-n", "1", "--log-format=json", context.certificates.localhost],
+  ];
+  const stud = await context.launch(all, { backend: 1, frontend, exact: true });
+  await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+  stud.workers();
+  return stud;
+}
+
+/**
+ * A stud whose backend is a name in a hosts file of its own. Two servers, at 127.0.0.11 and
+ * 127.0.0.12, answer with their address.
+ */
+async function named(context: Context, words: readonly string[]) {
+  const directory = made(context);
+  const file = join(directory, "hosts");
+  const hosts = (text: string) => writeFileSync(file, `127.0.0.1 localhost\n${text}\n`);
+  hosts("127.0.0.11 backend.example");
+  const { port } = await freeEndpoint("127.0.0.11");
+  const servers = await Promise.all(["127.0.0.11", "127.0.0.12"].map(async (address) => {
+    const server = createServer((socket) => socket.on("error", () => {}).end(address));
+    server.listen(port, address);
+    await once(server, "listening");
+    context.after(() => server.close());
+    return server;
+  }));
+  const mount = 'mount --bind "$0" /etc/hosts && exec "$@"';
+  const command = ["unshare", "-m", "sh", "-c", mount, file, ...context.target.command];
+  const stud = await start(
+    context.like({ ...context.target, command }),
+    `backend.example,${port}`,
+    words,
+  );
+  const closeFirst = () => new Promise((closed) => servers[0]!.close(closed));
+  return { stud, hosts, closeFirst };
+}
