@@ -93,6 +93,23 @@ export const clientCertificates: readonly Behaviour[] = [
     },
   },
   {
+    name: "one frontend can demand what another does not",
+    appliesTo: ({ verifyClients }) => verifyClients,
+    async run(context) {
+      const { a, ca } = context.certificates;
+      const closed = await freeEndpoint();
+      const block = `host = "${closed.host}" port = "${closed.port}" pem-file = "${a}"`;
+      const { frontend: open } = await configured(
+        context,
+        `frontend = { ${block} client-verify = required client-verify-ca = "${ca}" }
+         pem-file = "${a}"`,
+      );
+      assert.equal(String(await exchange(open, "hello")), "hello");
+      await isRefused(closed, {});
+      assert.equal(String(await exchange(closed, "hello", of(context, "b"))), "hello");
+    },
+  },
+  {
     name: "resume-across-trust-policy: no session of an open name opens one that asks",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
@@ -146,19 +163,30 @@ async function guarded(
 }
 
 /** `a.example` asks for a certificate, `b.example` and the default do not. */
-async function mixed(context: Context): Promise<{ frontend: Endpoint; backend: Counting }> {
-  const { directory, a, b, ca } = context.certificates;
+function mixed(context: Context): Promise<{ frontend: Endpoint; backend: Counting }> {
+  const { a, b, ca } = context.certificates;
+  return configured(
+    context,
+    `pem-file = { cert = "${a}" client-verify = required client-verify-ca = "${ca}" }
+     pem-file = "${b}"`,
+  );
+}
+
+/** A stud with a frontend of its own and what `text` says in hitch's grammar. */
+async function configured(
+  context: Context,
+  text: string,
+): Promise<{ frontend: Endpoint; backend: Counting }> {
   const backend = await counting(context);
   const frontend = await freeEndpoint();
-  const file = join(mkdtempSync(join(directory, "mixed-")), "stud.conf");
+  const file = join(mkdtempSync(join(context.certificates.directory, "verify-")), "stud.conf");
   writeFileSync(
     file,
     `frontend = "[${frontend.host}]:${frontend.port}"
      backend = "[127.0.0.1]:${backend.port}"
      workers = 1
      log-format = "json"
-     pem-file = { cert = "${a}" client-verify = required client-verify-ca = "${ca}" }
-     pem-file = "${b}"`,
+     ${text}\n`,
   );
   const options = { backend: backend.port, frontend, exact: true };
   const stud = await context.launch([`--config=${file}`], options);
