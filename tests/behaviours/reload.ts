@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { exchange } from "../support/client.ts";
+import { exchange as exchangeOnce } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import { isAlive } from "../support/processes.ts";
@@ -43,7 +43,7 @@ export const reload: readonly Behaviour[] = [
   {
     name: "another backend counts after SIGHUP",
     async run(context) {
-      const { stud, write } = await reloadable(context);
+      const { stud, write, exchange } = await reloadable(context);
       const other = await context.backend((socket) => socket.end("the other one"));
       write({ backend: other.port });
       await reloaded(stud);
@@ -53,13 +53,13 @@ export const reload: readonly Behaviour[] = [
   {
     name: "frontends come and go with SIGHUP",
     async run(context) {
-      const { stud, write } = await reloadable(context);
+      const { stud, write, exchange } = await reloadable(context);
       const second = await freeEndpoint();
       write({ frontends: [second] });
       await reloaded(stud);
       assert.equal(String(await exchange(second, "hello")), "hello");
       await until(
-        () => exchange(stud.frontend, "hello").then(() => false, () => true),
+        () => exchangeOnce(stud.frontend, "hello").then(() => false, () => true),
         "the removed frontend refuses",
       );
     },
@@ -67,7 +67,7 @@ export const reload: readonly Behaviour[] = [
   {
     name: "the number of workers follows SIGHUP up and down, and every queue is served",
     async run(context) {
-      const { stud, write } = await reloadable(context);
+      const { stud, write, exchange } = await reloadable(context);
       for (const workers of [3, 1]) {
         write({ workers });
         await reloaded(stud);
@@ -96,7 +96,7 @@ export const reload: readonly Behaviour[] = [
   {
     name: "a syntax error in the file changes nothing and names the line",
     async run(context) {
-      const { stud, file } = await reloadable(context);
+      const { stud, file, exchange } = await reloadable(context);
       writeFileSync(file, "frontend = {\n  nonsense\n}\n");
       stud.signal("SIGHUP");
       const failure = await stud.waitForLog(
@@ -116,7 +116,7 @@ export const reload: readonly Behaviour[] = [
       write({ more });
       await reloaded(stud);
       await assert.rejects(async () => {
-        const answer = await exchange(stud.frontend, "hello");
+        const answer = await exchangeOnce(stud.frontend, "hello");
         if (String(answer) !== "hello") throw new Error("no answer");
       });
     },
@@ -153,13 +153,19 @@ async function reloadable(context: Context) {
   const stud = await context.launch([`--config=${file}`], { backend, frontend, exact: true });
   await stud.waitForLog((line) => line.event === "ready", "stud is ready");
   stud.workers();
-  const serves = async (servername: string) => {
-    const client = await context.tls(frontend, { servername });
-    const { CN } = client.getPeerCertificate().subject;
-    client.destroy();
-    return CN;
+  const patiently = <T>(action: () => Promise<T>) => {
+    if (context.target.adoptSockets) return action();
+    // Workers with sockets of their own lose what waits there when they stop listening.
+    return until(() => action().catch(() => undefined), "an answer") as Promise<T>;
   };
-  return { stud, file, pem, write, serves };
+  const serves = (servername: string) =>
+    patiently(async () => {
+      const client = await context.tls(frontend, { servername });
+      return client.getPeerCertificate().subject.CN;
+    });
+  const exchange = (endpoint: Endpoint, text: string) =>
+    patiently(() => exchangeOnce(endpoint, text));
+  return { stud, file, pem, write, serves, exchange };
 }
 
 /** Sends SIGHUP and waits until it has taken effect. */
