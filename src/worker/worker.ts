@@ -131,12 +131,14 @@ class Worker {
   }
 
   private listen(slot: number): void {
-    if (this.listeners.has(slot)) return;
+    // The descriptors of one that drains may belong to connections by now.
+    if (this.isDraining || this.listeners.has(slot)) return;
     const opened: OpenListener[] = [];
     this.listeners.set(slot, opened);
     for (const order of this.order!.listeners) {
-      // One socket for all slots is served already.
-      if (slot !== this.order!.slot && isShared(order)) continue;
+      // Of a slot beyond the workers only older addresses have a socket; one for all is served.
+      const isOwn = slot === this.order!.slot;
+      if (!isOwn && (isShared(order) || slot > order.fds.length)) continue;
       opened.push({ frontend: order.frontend, listener: this.listenAt(order, slot) });
     }
   }

@@ -75,6 +75,12 @@ export const reload: readonly Behaviour[] = [
         const answers = Array.from({ length: 24 }, () => exchange(stud.frontend, "hello"));
         for (const answer of await Promise.all(answers)) assert.equal(String(answer), "hello");
       }
+      const second = await freeEndpoint();
+      write({ workers: 1, frontends: [stud.frontend, second] });
+      await reloaded(stud);
+      for (const endpoint of [stud.frontend, second]) {
+        assert.equal(String(await exchange(endpoint, "hello")), "hello");
+      }
     },
   },
   {
