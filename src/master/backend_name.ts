@@ -36,6 +36,7 @@ export class BackendName {
   /** Forgets what it watched before. */
   watch(config: Config, backend: Endpoint): void {
     this.stop();
+    this.isFailing = false;
     const address = config.backend;
     this.backend = formatEndpoint(backend);
     if ("path" in address || ipFamily(address.host) !== 0) return;
@@ -64,7 +65,7 @@ export class BackendName {
     try {
       found = await lookUp();
     } catch (error) {
-      if (this.isFailing) return;
+      if (this.isFailing || lookUp !== this.lookUp) return;
       this.isFailing = true;
       const message = `${(error as Error).message}; ${this.backend} stays in use`;
       this.log({ level: "warn", event: "backend-unresolved", message, facts: {} });

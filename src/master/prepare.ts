@@ -8,6 +8,7 @@ import type { Config, ListenAddress } from "../options/config.ts";
 import type { ClientTlsSettings, Endpoint, IpEndpoint, Runtime } from "../runtime/types.ts";
 import { activatedListeners } from "./activated.ts";
 import type { PassedSocket } from "../system/activation.ts";
+import { errorText } from "../system/error_text.ts";
 import { privilegesOf } from "../system/privileges.ts";
 import type { Wanted } from "./listeners.ts";
 import { resolve } from "./resolve.ts";
@@ -135,7 +136,7 @@ async function backendAt(
   const endpoint: Endpoint = { family: "unix", path: backend.path };
   if (backend.path.startsWith("@")) return endpoint;
   const path = `${privileges.chroot}${backend.path}`;
-  const isSocket = statSync(path, { throwIfNoEntry: false })?.isSocket();
+  const isSocket = isSocketAt(path);
   if (isSocket) return endpoint;
   const problem = isSocket === false
     ? `Invalid path '${path}': Not a socket.`
@@ -144,4 +145,13 @@ async function backendAt(
   if (dialect === "hitch" || isSocket === false) throw new UsageError(`--backend: ${problem}`);
   warnings.push(`--backend: ${path} does not exist yet; connections fail until it does`);
   return endpoint;
+}
+
+/** Undefined where there is nothing. Throws a UsageError when that cannot be known. */
+function isSocketAt(path: string): boolean | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isSocket();
+  } catch (error) {
+    throw new UsageError(`--backend: Unable to stat path '${path}': ${errorText(error)}`);
+  }
 }

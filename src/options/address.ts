@@ -31,7 +31,11 @@ export function parseListen(text: string, dialect: Dialect): ListenText {
 export function parseBackend(text: string, dialect: Dialect): BackendAddress {
   const unix = parseUnix(text);
   if (unix) return unix;
-  const { host, port, cert } = splitAddress(text, dialect);
+  // Its right form as a frontend would be no better here.
+  const [, starPort] = dialect === "stud" && /^\*:(\w{1,15})$/.exec(text) || [];
+  const { host, port, cert } = starPort
+    ? { host: "*", port: starPort, cert: "" }
+    : splitAddress(text, dialect);
   if (cert !== "") {
     throw new ValueError(`${quote(text)} names a certificate; only a frontend can, remove it`);
   }

@@ -1,6 +1,6 @@
 /** Where the decrypted bytes go: addresses, names that move, Unix sockets. */
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -50,6 +50,23 @@ export const backends: readonly Behaviour[] = [
       const other = await runStud(context.target, [...words, `--backend=${file}`]);
       assert.equal(other.code, 1);
       assert.ok(other.stderr.includes(`Invalid path '${file}': Not a socket.`), other.stderr);
+    },
+  },
+  {
+    name: "a backend path that cannot be looked at, and a wildcard, are refused in one line",
+    async run(context) {
+      const loop = join(made(context), "loop.sock");
+      symlinkSync(loop, loop);
+      for (const backend of [loop, "*:80"]) {
+        const words = [`--backend=${backend}`, context.certificates.localhost];
+        const { code, stderr } = await runStud(context.target, words);
+        assert.equal(code, 1);
+        assert.match(stderr, /^stud: --backend: [^\n]+\n$/);
+        assert.match(
+          stderr,
+          backend === loop ? /Unable to stat path/ : /wildcards are not allowed/,
+        );
+      }
     },
   },
   {
