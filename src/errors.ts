@@ -13,6 +13,11 @@ export class UsageError extends Error {
   }
 }
 
+/** The first line of what an error says. */
+export function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
+}
+
 function oneLine(text: string): string {
   return text.replaceAll(
     /[\p{Cc}\u2028\u2029]/gu,

@@ -1,7 +1,6 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { UsageError } from "../errors.ts";
+import { reasonOf, UsageError } from "../errors.ts";
 import { readText } from "./files.ts";
-import { reasonOf } from "./sections.ts";
 import type { Terminal } from "./terminal.ts";
 
 const TRIES = 3;

@@ -1,16 +1,9 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
 import type { Material, StoredCertificate } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
+import { reasonOf, UsageError } from "../errors.ts";
 import { firstDer, fromBase64, inside, INTEGER, SEQUENCE } from "./der.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
-import {
-  certificatesIn,
-  pemText,
-  readCertificate,
-  reasonOf,
-  type Section,
-  sectionsOf,
-} from "./sections.ts";
+import { certificatesIn, pemText, readCertificate, type Section, sectionsOf } from "./sections.ts";
 
 /** A certificate with its key, checked. */
 export interface Bundle {

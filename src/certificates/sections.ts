@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { UsageError } from "../errors.ts";
+import { reasonOf, UsageError } from "../errors.ts";
 import { firstDer, fromBase64 } from "./der.ts";
 
 /** One section of a PEM file (RFC 7468). */
@@ -51,11 +51,6 @@ export function readCertificate(section: Section, file: string, what: string): X
   } catch (error) {
     throw new UsageError(`${file}: ${what} cannot be read (${reasonOf(error)}); replace it`);
   }
-}
-
-/** The first line of an error's message. */
-export function reasonOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 }
 
 /** OpenSSL's TRUSTED CERTIFICATE has notes of its own after the certificate. */

@@ -1,3 +1,4 @@
+import { GrowingBuffer } from "../growing_buffer.ts";
 import type { Failure, Stream, StreamOwner } from "../runtime/types.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { type ProxyAddresses, readProxyHeader } from "./proxy_header.ts";
@@ -18,8 +19,8 @@ export interface HeaderTaker extends StreamOwner {
 export class HeaderPhase implements StreamOwner {
   private readonly mode: "pass" | "use";
   private readonly taker: HeaderTaker;
-  private buffer = new Uint8Array();
-  private length = 0;
+  /** In room of our own, since a chunk does not outlast its event. */
+  private readonly held = new GrowingBuffer();
   private hasFailed = false;
 
   /** From a peer that is not trusted nothing is read. */
@@ -34,7 +35,7 @@ export class HeaderPhase implements StreamOwner {
 
   received(stream: Stream, chunk: Uint8Array): void {
     if (this.hasFailed) return;
-    const bytes = this.append(chunk);
+    const bytes = this.held.add(chunk);
     const verdict = readProxyHeader(bytes, this.mode);
     if (verdict === "more") return;
     if ("fault" in verdict) {
@@ -57,19 +58,6 @@ export class HeaderPhase implements StreamOwner {
   opened(): void {}
   writable(): void {}
   ended(): void {}
-
-  /** All bytes so far, in room of our own: a chunk does not outlast its event. */
-  private append(chunk: Uint8Array): Uint8Array {
-    const length = this.length + chunk.length;
-    if (length > this.buffer.length) {
-      const larger = new Uint8Array(Math.max(length, 2 * this.buffer.length));
-      larger.set(this.buffer.subarray(0, this.length));
-      this.buffer = larger;
-    }
-    this.buffer.set(chunk, this.length);
-    this.length = length;
-    return this.buffer.subarray(0, length);
-  }
 }
 
 const untrusted: ConnectionFailure = {

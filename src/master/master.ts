@@ -79,12 +79,9 @@ export class Master {
     const { swapCertificates } = this.runtime.capabilities;
     if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
       const { tls, backend } = prepared;
-      this.prepared = prepared;
       this.current!.update({ tls }, { type: "tls", tls });
       this.current!.update({ backend }, { type: "backend", backend });
-      this.backendName.watch(prepared.config, backend);
-      this.stapling.begin(prepared.stapling);
-      for (const slot of this.current!.slots) this.stapling.tell(slot);
+      this.use(prepared, this.current!);
       this.note("info", "reloaded", "certificates were loaded anew", {});
       return;
     }
@@ -146,10 +143,15 @@ export class Master {
       this.next = undefined;
     }
     this.generations++;
+    claim.keep();
+    this.use(prepared, generation);
+  }
+
+  /** The generation serves this configuration: what goes with it begins. */
+  private use(prepared: Prepared, generation: Generation): void {
     this.prepared = prepared;
     this.current = generation;
-    claim.keep();
-    this.backendName.watch(config, prepared.backend);
+    this.backendName.watch(prepared.config, prepared.backend);
     this.stapling.begin(prepared.stapling);
     for (const slot of generation.slots) this.stapling.tell(slot);
   }

@@ -37,13 +37,12 @@ export async function planStapling(
         chain(),
         file.ocspVerify,
       );
-      if (warning !== undefined) warnings.push(warning);
-      else {staples.push({
-          type: "staple",
-          certificate,
-          response,
-          ...until === undefined ? {} : { until },
-        });}
+      if (warning !== undefined) {
+        warnings.push(warning);
+        continue;
+      }
+      const end = until === undefined ? {} : { until };
+      staples.push({ type: "staple", certificate, response, ...end });
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       problems.push(...error.problems);

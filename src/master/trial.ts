@@ -2,7 +2,7 @@
 import { readMaterial } from "../certificates/store.ts";
 import type { LoadedTls } from "../certificates/tls_order.ts";
 import type { FrontendTls, Trust } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
+import { reasonOf, UsageError } from "../errors.ts";
 import type { Config } from "../options/config.ts";
 import type {
   ClientTlsSettings,
@@ -27,8 +27,7 @@ export function tryTls(
     try {
       action();
     } catch (error) {
-      const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0];
-      problems.push(`${what}: refused by the TLS library (${reason}); ${remedy}`);
+      problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
     }
   };
   if (config.engine !== "") {

@@ -1,3 +1,4 @@
+import { reasonOf } from "../errors.ts";
 import process from "node:process";
 import type { Clock } from "../clock.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
@@ -65,7 +66,7 @@ class Helper {
   }
 
   internalError(error: unknown): void {
-    const message = reason(error);
+    const message = reasonOf(error);
     this.log("error", "internal-error", `internal error: ${message}; please report it`, {
       source: "internal",
       code: "internal-error",
@@ -80,7 +81,7 @@ class Helper {
         // It needs the files that tell how to resolve names.
         dropPrivileges(this.runtime.libc, { ...ids, chroot: "" });
       } catch (error) {
-        const message = `the OCSP helper cannot become another user: ${reason(error)}`;
+        const message = `the OCSP helper cannot become another user: ${reasonOf(error)}`;
         this.log("error", "ocsp-failed", message);
         return this.reports.flush(() => process.exit(1));
       }
@@ -106,7 +107,7 @@ class Helper {
       const isCurrent = staple && (staple.until === undefined || staple.until > Date.now());
       this.schedule!.add(certificate, isCurrent ? staple : undefined);
     } catch (error) {
-      this.tell(order, "warn", reason(error));
+      this.tell(order, "warn", reasonOf(error));
     } finally {
       await new Promise<void>((emptied) => this.reports.flush(emptied));
     }
@@ -120,7 +121,7 @@ class Helper {
     try {
       validity = checkResponse(response, readSubject(order.chain), { verify: order.verify });
     } catch (error) {
-      this.tell(order, "warn", `the cached response is not used: ${reason(error)}`);
+      this.tell(order, "warn", `the cached response is not used: ${reasonOf(error)}`);
       return undefined;
     }
     if (validityProblem(validity, Date.now())) return undefined;
@@ -148,7 +149,7 @@ class Helper {
       this.save(order, response);
       return { type: "fresh", ...untilOf(validity) };
     } catch (error) {
-      this.tell(order, "warn", `no new staple: ${reason(error)}`);
+      this.tell(order, "warn", `no new staple: ${reasonOf(error)}`);
       return { type: error instanceof SilentResponderError ? "silent" : "failed" };
     }
   }
@@ -159,7 +160,7 @@ class Helper {
     try {
       this.cache!.save(order.path, response);
     } catch (error) {
-      this.tell(order, "warn", `the staple cannot be saved: ${reason(error)}`);
+      this.tell(order, "warn", `the staple cannot be saved: ${reasonOf(error)}`);
     }
   }
 
@@ -205,8 +206,4 @@ class Helper {
 
 function untilOf({ until }: Validity): { until?: number } {
   return until === undefined ? {} : { until };
-}
-
-function reason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 }

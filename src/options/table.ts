@@ -26,8 +26,6 @@ export type OptionName = keyof typeof options;
 /** The value of each setting, by its option's key. */
 export type Settings = SettingsOf<typeof options>;
 
-export type SettingName = keyof Settings;
-
 /** Every option with its key, in the order of help. */
 export const rows: readonly (readonly [OptionName, Option])[] =
   (Object.entries(options) as [OptionName, Option][]).sort(([, a], [, b]) =>

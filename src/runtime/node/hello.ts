@@ -3,6 +3,7 @@
  * OpenSSL sees it. Node could switch certificates in mid-handshake only: one of several for a name,
  * and what a resumed session was made under, would be lost on the way.
  */
+import { GrowingBuffer } from "../../growing_buffer.ts";
 
 /** Bytes that are held for a ClientHello which comes in pieces. */
 const MAX_HELLO = 32_768;
@@ -15,28 +16,20 @@ const HOST_NAME = 0;
 
 /** A ClientHello that did not come at once. */
 export class PartialHello {
-  private held = new Uint8Array(1024);
-  private length = 0;
+  private readonly held = new GrowingBuffer(1024);
   private wanted = 0;
 
   /** Everything so far. */
   get bytes(): Uint8Array {
-    return this.held.subarray(0, this.length);
+    return this.held.bytes;
   }
 
   /** The name as of {@link helloName}, or undefined while more has to come. */
   add(bytes: Uint8Array): string | undefined {
-    const length = this.length + bytes.length;
-    if (length > this.held.length) {
-      const larger = new Uint8Array(Math.max(length, 2 * this.held.length));
-      larger.set(this.bytes);
-      this.held = larger;
-    }
-    this.held.set(bytes, this.length);
-    this.length = length;
-    if (length > MAX_HELLO) return "";
-    if (length < this.wanted) return undefined;
-    const found = helloName(this.bytes);
+    const all = this.held.add(bytes);
+    if (all.length > MAX_HELLO) return "";
+    if (all.length < this.wanted) return undefined;
+    const found = helloName(all);
     if (typeof found === "string") return found;
     this.wanted = found;
     return undefined;
