@@ -34,12 +34,12 @@ export function startOrders(
 
 function workerSettings(config: Config): WorkerSettings {
   const { acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout } = config;
-  const { handshakeTimeout, keepalive, log, pinWorkers, prefix, proxyTlvs } = config;
-  const { recvBufsize, sendBufsize, tcpFastopen } = config;
+  const { handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime } = config;
+  const { pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen } = config;
   return {
     ...{ acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout },
-    ...{ handshakeTimeout, keepalive, log, pinWorkers, prefix, proxyTlvs },
-    ...{ recvBufsize, sendBufsize, tcpFastopen },
+    ...{ handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime },
+    ...{ pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen },
   };
 }
 

@@ -148,6 +148,20 @@ export interface PrivilegeConfig {
   readonly chroot: string;
 }
 
+/** How much clients may take; 0 is no limit, `auto` derived from the descriptor limit. */
+export interface Limits {
+  /** Connections of all workers together. */
+  readonly connections: number;
+  /** Connections of each worker. */
+  readonly workerConnections: number | "auto";
+  /** Handshakes in flight in each worker. */
+  readonly handshakes: number | "auto";
+  /** Connections of one source address in each worker. */
+  readonly sourceConnections: number;
+  /** New connections a second of one source address in each worker. */
+  readonly sourceRate: number;
+}
+
 /** Everything the master needs, validated, in plain data that survives JSON. */
 export interface Config {
   readonly dialect: Dialect;
@@ -191,6 +205,21 @@ export interface Config {
   readonly backendConnectTimeout: number;
   /** Seconds which a connection that one side has ended may be silent. */
   readonly halfCloseTimeout: number;
+  /** Seconds of silence in both directions; 0 is no limit. */
+  readonly idleTimeout: number;
+  /** Seconds from accept; 0 is no limit. */
+  readonly maxLifetime: number;
+  /** Seconds that a stop waits for connections to end; 0 is none. */
+  readonly drainTimeout: number;
+  /** Seconds that workers of an old configuration may keep their connections; 0 is no limit. */
+  readonly reloadDrainTimeout: number;
+  readonly limits: Limits;
+  /** Generations of workers that may live at once, the current one among them; 2 or more. */
+  readonly maxGenerations: number;
+  /** Seconds without an answer after which a worker is ended; 0 is never. */
+  readonly watchdog: number;
+  /** Certificate files that change are loaded without being told. */
+  readonly watch: boolean;
   readonly log: LogConfig;
   readonly privileges: PrivilegeConfig;
   readonly daemon: boolean;

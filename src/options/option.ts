@@ -13,6 +13,7 @@ export const groups = [
   "PROXY header from clients",
   "Client mode",
   "Time limits",
+  "Limits",
   "Log",
   "Process",
   "Actions",

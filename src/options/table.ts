@@ -6,6 +6,7 @@
 import type { Dialect } from "./config.ts";
 import { groups, type Option, type Place, type SettingsOf } from "./option.ts";
 import { blockOptions, certificateOptions } from "./rows/certificates.ts";
+import { limitOptions } from "./rows/limits.ts";
 import { pieceOptions } from "./rows/pieces.ts";
 import { processOptions } from "./rows/process.ts";
 import { socketOptions } from "./rows/sockets.ts";
@@ -16,6 +17,7 @@ export const options = {
   ...socketOptions,
   ...certificateOptions,
   ...tlsOptions,
+  ...limitOptions,
   ...processOptions,
   ...blockOptions,
 } satisfies Record<string, Option>;

@@ -49,7 +49,7 @@ export function backlog(text: string): number {
 
 /** 1 to 1024 processes, or `auto`. */
 export function workers(text: string, dialect: Dialect): number | "auto" {
-  return text === "auto" ? text : integer(1, 1024, ", or auto")(text, dialect);
+  return countOr("auto", 1024)(text, dialect);
 }
 
 /** Seconds, also with a fraction, at most a day. */
@@ -66,6 +66,17 @@ export function seconds(text: string): number {
     `${quote(text)} is more than a day; give at most 86400 seconds`,
     "Number out of range.",
   );
+}
+
+/** As {@link seconds}, or 0 for none. */
+export function secondsOrNone(text: string): number {
+  return /^0+(\.0+)?$/.test(text) ? 0 : seconds(text);
+}
+
+/** A whole number from 1 to `most`, or the word. */
+export function countOr<T extends string>(word: T, most: number): Parse<number | T> {
+  const count = integer(1, most, `, or ${word}`);
+  return (text, dialect) => text === word ? word : count(text, dialect);
 }
 
 /** One of a few words. */

@@ -1,6 +1,6 @@
 /** Options about the log and the processes, actions, and those of a later version. */
 import type { Option } from "../option.ts";
-import { anything, facility, logLevel, oneOf, onOff, workers } from "../values.ts";
+import { anything, facility, logLevel, oneOf, onOff, secondsOrNone, workers } from "../values.ts";
 
 export const processOptions = {
   "quiet": {
@@ -69,6 +69,21 @@ export const processOptions = {
     form: "flag",
     default: "off",
     help: "Bind each worker to a core of its own.",
+    parse: onOff,
+  },
+  "watchdog": {
+    group: "Process",
+    form: "number",
+    argument: "SECONDS",
+    default: "30",
+    help: "A worker that does not answer for so long is ended and replaced; 0 is never.",
+    parse: secondsOrNone,
+  },
+  "watch": {
+    group: "Process",
+    form: "flag",
+    default: "off",
+    help: "Load everything anew when a certificate file changes.",
     parse: onOff,
   },
   "user": {

@@ -1,4 +1,4 @@
-/** Options about the backend and sockets, prefixes, client mode and time limits. */
+/** Options about the backend and sockets, prefixes and client mode. */
 import { parseBackend } from "../address.ts";
 import type { Option } from "../option.ts";
 import {
@@ -8,7 +8,6 @@ import {
   networks,
   onOff,
   proxyTlvs,
-  seconds,
   serverName,
 } from "../values.ts";
 
@@ -197,29 +196,5 @@ export const socketOptions = {
     help:
       "The name to ask the backend for and to verify. Default: that in --backend, if it is one.",
     parse: serverName,
-  },
-  "ssl-handshake-timeout": {
-    group: "Time limits",
-    form: "number",
-    argument: "SECONDS",
-    default: "30",
-    help: "From accept to the end of the TLS handshake.",
-    parse: seconds,
-  },
-  "backend-connect-timeout": {
-    group: "Time limits",
-    form: "number",
-    argument: "SECONDS",
-    default: "30",
-    help: "From the end of the handshake until the backend is connected.",
-    parse: seconds,
-  },
-  "half-close-timeout": {
-    group: "Time limits",
-    form: "number",
-    argument: "SECONDS",
-    default: "60",
-    help: "Silence allowed on a connection that one side has ended.",
-    parse: seconds,
   },
 } satisfies Record<string, Option>;
