@@ -23,12 +23,15 @@ export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_ACCEPTCONN = 30;
+/** Takes the number of an interface. */
+export const SO_BINDTOIFINDEX = 62;
 export const IPPROTO_IP = 0;
 /** The port is chosen at connect, so that two connections to different peers may share one. */
 export const IP_BIND_ADDRESS_NO_PORT = 24;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
+export const TCP_INFO = 11;
 export const TCP_QUICKACK = 12;
 export const TCP_FASTOPEN = 23;
 export const IPPROTO_IPV6 = 41;

@@ -4,7 +4,7 @@ import { Passphrases } from "./certificates/passphrases.ts";
 import { controllingTerminal } from "./certificates/terminal.ts";
 import { Certificates } from "./certificates/tls_order.ts";
 import { UsageError } from "./errors.ts";
-import { type OpenLog, openLog } from "./log.ts";
+import { type LogEntry, type OpenLog, openLog } from "./log.ts";
 import { Master } from "./master/master.ts";
 import { type Means, prepare, type Prepared } from "./master/prepare.ts";
 import type { Command } from "./options/command_line.ts";
@@ -13,6 +13,11 @@ import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./system/daemon.ts";
 import { writeListenReport } from "./system/listen_report.ts";
 import { createPidFile, type PidFile } from "./system/pid_file.ts";
+
+/** The exit code when connections were cut to end in time. */
+const EXIT_CUT = 3;
+/** Milliseconds from one reload to the next at the least: many signals make few of them. */
+const RELOAD_INTERVAL_MS = 1000;
 
 /** A command line that names a configuration to serve or to check. */
 export type Serving = Extract<Command, { readonly config: unknown }>;
@@ -65,7 +70,7 @@ class Service {
   private master: Master | undefined;
   private pidFile: PidFile | undefined;
   private isStopping = false;
-  /** Also while it starts. */
+  /** Also while it starts, and in the pause after a reload. */
   private isReloading = true;
   /** A signal came during a reload: what it loads may be out of date already. */
   private isReloadDue = false;
@@ -107,8 +112,9 @@ class Service {
   }
 
   private handleSignals(): void {
-    process.on("SIGTERM", () => this.stop("SIGTERM"));
-    process.on("SIGINT", () => this.stop("SIGINT"));
+    for (const signal of ["SIGTERM", "SIGQUIT", "SIGINT"] as const) {
+      process.on(signal, () => this.stop(signal));
+    }
     process.on("SIGHUP", () => this.reload());
     process.on("SIGUSR1", () => this.log.reopen());
     // No fault of ours may end the parent of all connections.
@@ -123,24 +129,31 @@ class Service {
     });
   }
 
+  /** Ends when the connections have ended or their time is up; a second signal does not wait. */
   private async stop(signal: string): Promise<void> {
-    if (this.isStopping) return;
+    if (this.isStopping) return this.master!.cut();
     this.isStopping = true;
-    this.note("stopping", `received ${signal}, stopping`, { signal });
-    await this.master!.stop();
-    this.note("stopped", "all workers have ended", {});
+    const { drainTimeout } = this.command.config;
+    const patience = drainTimeout === 0
+      ? "cutting open connections"
+      : `open connections have ${drainTimeout} s to end, or until a second signal`;
+    this.note("stopping", `received ${signal}, stopping: ${patience}`, { signal });
+    const cut = await this.master!.stop(drainTimeout * 1000);
+    const how = cut === 0 ? "no connection was cut" : `${cut} connections were cut`;
+    this.note("stopped", `all workers have ended; ${how}`, { cut });
     this.pidFile?.remove();
     await this.log.flush();
-    process.exit(0);
+    process.exit(cut === 0 ? 0 : EXIT_CUT);
   }
 
-  /** Signals that come meanwhile make one more reload. */
+  /** Signals that come meanwhile make one more reload, and that not before a second has passed. */
   private async reload(): Promise<void> {
     this.isReloadDue = true;
     if (this.isReloading) return;
     this.isReloading = true;
     while (this.isReloadDue && !this.isStopping) {
       this.isReloadDue = false;
+      const pause = new Promise((resolve) => setTimeout(resolve, RELOAD_INTERVAL_MS));
       try {
         await this.reloadOnce();
       } catch (error) {
@@ -150,6 +163,7 @@ class Service {
           this.log({ level: "error", event: "reload-failed", message, facts: {} });
         }
       }
+      await pause;
     }
     this.isReloading = false;
   }
@@ -161,13 +175,29 @@ class Service {
     const prepared = await prepare(this.means, command.config);
     this.log.configure(command.config.log);
     try {
-      await this.master!.reload(prepared);
+      if (!await this.master!.reload(prepared)) {
+        this.log.configure(this.command.config.log);
+        return this.waitForRoom(command.config.maxGenerations);
+      }
     } catch (error) {
       this.log.configure(this.command.config.log);
       throw error;
     }
     this.command = command;
     this.started(command, prepared);
+  }
+
+  /** So many generations have connections that one more must wait until one has ended. */
+  private waitForRoom(limit: number): void {
+    const { connections } = this.master!.census();
+    const message = `the configuration waits until an older generation has ended, since ${limit} ` +
+      `live (--max-generations); those before the current one have ${connections} connections, ` +
+      "which --reload-drain-timeout would end";
+    this.log({ level: "warn", event: "reload-waits", message, facts: { limit, connections } });
+    this.master!.onRoom = () => {
+      this.master!.onRoom = () => {};
+      void this.reload();
+    };
   }
 
   /** A configuration is in use: tells what is noteworthy about it, and where it listens. */
@@ -185,7 +215,7 @@ class Service {
     writeListenReport(config.listenReport, endpoints);
   }
 
-  private note(event: string, message: string, facts: Record<string, string>): void {
+  private note(event: string, message: string, facts: LogEntry["facts"]): void {
     this.log({ level: "info", event, message, facts });
   }
 }

@@ -15,6 +15,8 @@ export type Order =
   | StapleOrder
   /** Accept no more and leave with the last connection. */
   | { readonly type: "drain" }
+  /** End at once, with all connections. */
+  | { readonly type: "leave" }
   | { readonly type: "ping" };
 
 /** Everything a worker needs; it reads no file and resolves no name. */
@@ -73,6 +75,8 @@ export interface ListenerOrder {
   readonly endpoint: Endpoint;
   /** The inherited descriptor for slot 1, 2 …, which may be the same for all; empty where none. */
   readonly fds: readonly number[];
+  /** The service manager's, which outlives us with its queue. */
+  readonly activated: boolean;
   /** Its place in `TlsOrder.frontends`. */
   readonly frontend: number;
 }
@@ -146,9 +150,13 @@ export type Report =
   /** It cannot serve and leaves; `message` is one line for the operator. */
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "log"; readonly entry: LogEntry }
-  /** It wants a successor, since its TLS library remembers too many names; it serves until then. */
+  /**
+   * It wants a successor, since somebody asked it to end, or its TLS library remembers too many
+   * names; it serves until then.
+   */
   | { readonly type: "retiring" }
-  | { readonly type: "pong" };
+  /** It obeyed `drain` and accepts no more, or answers a ping: so many connections are open. */
+  | { readonly type: "draining" | "pong"; readonly open: number };
 
 const levels = ["debug", "info", "warn", "error"];
 
@@ -161,8 +169,10 @@ export function parseReport(value: unknown): Report | undefined {
   switch (value.type) {
     case "ready":
     case "retiring":
-    case "pong":
       return { type: value.type };
+    case "draining":
+    case "pong":
+      return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
     case "failed":
       return typeof value.message === "string"
         ? { type: "failed", message: value.message }
@@ -182,6 +192,10 @@ function isLogEntry(value: unknown): value is LogEntry {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isScalar(value: unknown): boolean {

@@ -25,7 +25,7 @@ export class ControlledProcess<Down, Up> {
   onReport: (report: Up) => void = () => {};
   onExit: (exit: ProcessExit) => void = () => {};
   private readonly child: ChildProcess;
-  private readonly open = new Set(["process", "reports"]);
+  private readonly unfinished = new Set(["process", "reports"]);
   private exit: ProcessExit | undefined;
 
   /**
@@ -87,7 +87,7 @@ export class ControlledProcess<Down, Up> {
 
   /** Its exit counts when its last report was read too. */
   private ended(part: "process" | "reports"): void {
-    this.open.delete(part);
-    if (this.open.size === 0) this.onExit(this.exit!);
+    this.unfinished.delete(part);
+    if (this.unfinished.size === 0) this.onExit(this.exit!);
   }
 }

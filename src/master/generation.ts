@@ -1,11 +1,15 @@
 import type { Order, StartOrder } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
-import { Slot, type SlotWorker } from "./slot.ts";
-import type { WorkerExit } from "./worker_process.ts";
+import { CrashReports, describe } from "./crash_reports.ts";
+import { type Ending, Slot, type SlotWorker } from "./slot.ts";
 
 /** A slot that nobody serves for this long has its queue served by another worker as well. */
 const ADOPT_AFTER_MS = 1000;
+/** How long workers may take to say that they have stopped accepting. */
+const RETIRE_LIMIT_MS = 2000;
+/** How long workers may take to end at once. */
+const END_LIMIT_MS = 2000;
 
 /** What a generation needs of the master. */
 export interface GenerationEvents {
@@ -17,21 +21,29 @@ export interface GenerationEvents {
   empty(generation: Generation): void;
 }
 
+export interface GenerationOptions {
+  /** Workers' queues can be served by others. */
+  readonly adopt: boolean;
+  /** Seconds without an answer after which a worker is ended; 0 is never. */
+  readonly watchdog: number;
+}
+
 /** The workers of one configuration, and who serves whose queue while one is away. */
 export class Generation {
   /** 1 for the first. */
   readonly number: number;
   readonly slots: readonly Slot[];
   private readonly events: GenerationEvents;
-  /** Workers' queues can be served by others. */
   private readonly adopt: boolean;
+  private readonly crashes: ReadonlyMap<Slot, CrashReports>;
   private started: { resolve(): void; reject(error: UsageError): void } | undefined;
+  private isRetired = false;
   private isEnding = false;
 
   constructor(
     number: number,
     orders: readonly StartOrder[],
-    adopt: boolean,
+    { adopt, watchdog }: GenerationOptions,
     events: GenerationEvents,
   ) {
     this.number = number;
@@ -41,11 +53,12 @@ export class Generation {
       new Slot(order.slot, order, {
         spawn: () => events.spawn(order.slot),
         ready: (slot) => this.slotReady(slot),
-        exited: (slot, pid, exit, delay) => this.workerExited(slot, pid, exit, delay),
+        exited: (slot, ending) => this.workerExited(slot, ending),
         failed: (slot, message) => this.workerFailed(slot, message),
         log: events.log,
-      })
+      }, { watchdog })
     );
+    this.crashes = new Map(this.slots.map((slot) => [slot, new CrashReports(slot.number)]));
   }
 
   /** Fulfilled when all workers accept; rejected with a UsageError when one cannot serve. */
@@ -56,22 +69,36 @@ export class Generation {
     });
   }
 
-  /** Its workers accept no more and leave with their last connections. */
-  retire(): void {
-    this.isEnding = true;
-    for (const slot of this.slots) slot.retire();
+  /**
+   * Its workers accept no more and leave with their last connections. Fulfilled when they have
+   * stopped accepting; one that does not answer is waited for for two seconds.
+   */
+  async retire(): Promise<void> {
+    this.isRetired = true;
+    const obeyed = Promise.all(this.slots.map((slot) => slot.retire()));
     this.tellEmpty();
+    let limit: ReturnType<typeof setTimeout>;
+    const tooLong = new Promise<void>((resolve) => limit = setTimeout(resolve, RETIRE_LIMIT_MS));
+    await Promise.race([obeyed, tooLong]);
+    clearTimeout(limit!);
   }
 
-  /** Ends its workers. */
-  end(signal: "SIGTERM" | "SIGKILL"): void {
-    this.isEnding = true;
-    for (const slot of this.slots) slot.empty(signal);
+  /** Ends its workers with all their connections. */
+  end(): void {
+    if (this.isEnding) return;
+    this.isRetired = this.isEnding = true;
+    for (const slot of this.slots) slot.end();
+    setTimeout(() => this.slots.forEach((slot) => slot.kill()), END_LIMIT_MS).unref();
     this.tellEmpty();
   }
 
   get isEmpty(): boolean {
     return this.slots.every((slot) => slot.isEmpty);
+  }
+
+  /** Connections of all its workers, as they last told. */
+  get open(): number {
+    return this.slots.reduce((sum, slot) => sum + slot.open, 0);
   }
 
   /** What holds from now on for all its workers, also those to come. */
@@ -81,8 +108,12 @@ export class Generation {
 
   /** Every second: are all workers alive, and is every queue served? */
   check(): void {
-    for (const slot of this.slots) slot.check();
-    if (!this.adopt || this.isEnding) return;
+    for (const slot of this.slots) {
+      slot.check();
+      const entry = this.crashes.get(slot)!.due();
+      if (entry) this.events.log(entry);
+    }
+    if (!this.adopt || this.isRetired) return;
     for (const slot of this.slots) {
       if (slot.isServing) this.release(slot);
       else if (slot.age > ADOPT_AFTER_MS && !slot.adopter?.isServing) this.findAdopter(slot);
@@ -91,7 +122,7 @@ export class Generation {
 
   private slotReady(slot: Slot): void {
     const pid = slot.pid ?? 0;
-    this.note("info", "worker-started", `serves, pid ${pid}`, { worker: slot.number, pid });
+    this.noteUnlessLoop(slot, "info", "worker-started", `serves, pid ${pid}`, { pid });
     this.events.ready(slot);
     this.release(slot);
     // Its successor knows nothing of the queues that the last worker served for others.
@@ -101,33 +132,26 @@ export class Generation {
     this.started = undefined;
   }
 
-  private workerExited(
-    slot: Slot,
-    pid: number,
-    exit: WorkerExit,
-    delay: number | undefined,
-  ): void {
-    if (delay === undefined) return this.tellEmpty();
-    if (this.started) return this.workerFailed(slot, `it ended at once (${describe(exit)})`);
-    const when = delay === 0 ? "at once" : `in ${delay} ms`;
-    const message = `pid ${pid} ended (${describe(exit)}); its successor starts ${when}`;
-    this.note("error", "worker-exited", message, {
-      worker: slot.number,
-      pid,
-      ...(exit.code === null ? {} : { code: exit.code }),
-      ...(exit.signal === null ? {} : { signal: exit.signal }),
-    });
+  private workerExited(slot: Slot, ending: Ending): void {
+    const isOrderly = this.isEnding || ending.isExpected;
+    if (this.started && !isOrderly) {
+      return this.workerFailed(slot, `it ended at once (${describe(ending)})`);
+    }
+    const entry = isOrderly ? undefined : this.crashes.get(slot)!.crashed(ending);
+    if (entry) this.events.log(entry);
+    this.tellEmpty();
   }
 
   private workerFailed(slot: Slot, reason: string): void {
-    const worker = slot.number;
     if (!this.started) {
-      return this.note("error", "worker-failed", `cannot serve: ${reason}`, { worker });
+      return this.noteUnlessLoop(slot, "error", "worker-failed", `cannot serve: ${reason}`, {});
     }
     const { reject } = this.started;
     this.started = undefined;
-    this.end("SIGKILL");
-    reject(new UsageError(`worker ${worker} cannot serve: ${reason}`));
+    this.isRetired = this.isEnding = true;
+    for (const each of this.slots) each.kill();
+    this.tellEmpty();
+    reject(new UsageError(`worker ${slot.number} cannot serve: ${reason}`));
   }
 
   private findAdopter(orphan: Slot): void {
@@ -138,10 +162,7 @@ export class Generation {
     orphan.adopter = adopter;
     adopter.send({ type: "adopt", slots: orphan.serves });
     const message = `is away; worker ${adopter.number} serves its queue as well`;
-    this.note("warn", "slot-adopted", message, {
-      worker: orphan.number,
-      adopter: adopter.number,
-    });
+    this.noteUnlessLoop(orphan, "warn", "slot-adopted", message, { adopter: adopter.number });
   }
 
   private release(slot: Slot): void {
@@ -150,19 +171,18 @@ export class Generation {
   }
 
   private tellEmpty(): void {
-    if (this.isEnding && this.isEmpty) this.events.empty(this);
+    if (this.isRetired && this.isEmpty) this.events.empty(this);
   }
 
-  private note(
+  /** Where a worker ends again and again, that is told once a minute, and nothing else of it. */
+  private noteUnlessLoop(
+    slot: Slot,
     level: LogEntry["level"],
     event: string,
     message: string,
     facts: LogEntry["facts"],
   ): void {
-    this.events.log({ level, event, message, facts });
+    if (this.crashes.get(slot)!.isLoop) return;
+    this.events.log({ level, event, message, facts: { worker: slot.number, ...facts } });
   }
-}
-
-function describe({ code, signal }: WorkerExit): string {
-  return signal ? `signal ${signal}` : `status ${code}`;
 }

@@ -9,6 +9,7 @@ import { UsageError } from "../errors.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { listenerOptions, type ListenerSettings, setOption } from "../platform.ts";
 import type { Endpoint, Libc, Runtime } from "../runtime/types.ts";
+import { refuseNew } from "../system/listen_queue.ts";
 import { assertFree, listenAt, openBound, openUnix } from "./sockets.ts";
 
 /** An address that a configuration asks for. */
@@ -24,6 +25,11 @@ export interface Wanted {
 export interface Claim {
   /** For each address the descriptor of slot 1, 2 …; none where workers bind by themselves. */
   readonly fds: readonly (readonly number[])[];
+  /**
+   * It is about to be used: what it does not ask for refuses new connections. Returns the
+   * descriptors in which some may still wait.
+   */
+  withdrawOthers(): number[];
   /** It is used: what it does not ask for is closed. */
   keep(): void;
   /** It is not: what was opened for it is closed. */
@@ -34,6 +40,8 @@ interface Address {
   readonly endpoint: Endpoint;
   readonly fds: number[];
   readonly isActivated: boolean;
+  /** New connections are refused, and its file is gone. */
+  isWithdrawn: boolean;
 }
 
 export class Listeners {
@@ -69,9 +77,18 @@ export class Listeners {
     const keys = new Set(wanted.map(({ endpoint }) => formatEndpoint(endpoint)));
     return {
       fds: wanted.map(({ endpoint }) => [...this.addresses.get(formatEndpoint(endpoint))!.fds]),
+      withdrawOthers: () => this.withdrawAllBut(keys),
       keep: () => this.closeAllBut(keys),
       drop,
     };
+  }
+
+  /**
+   * All refuse new connections, but those of the service manager, which outlive us. Returns the
+   * descriptors in which some may still wait.
+   */
+  withdraw(): number[] {
+    return this.withdrawAllBut(new Set());
   }
 
   /** Closes all and removes the files of Unix sockets. */
@@ -90,7 +107,8 @@ export class Listeners {
     if (!known && endpoint.family !== "unix" && activated === undefined) {
       assertFree(this.libc, endpoint, dualStack);
     }
-    const address = known ?? { endpoint, fds: [], isActivated: activated !== undefined };
+    const address = known ??
+      { endpoint, fds: [], isActivated: activated !== undefined, isWithdrawn: false };
     if (!known) {
       this.addresses.set(key, address);
       opened.push(() => this.release(key));
@@ -128,16 +146,32 @@ export class Listeners {
     listenAt(this.libc, fd, endpoint, settings.backlog);
   }
 
+  private withdrawAllBut(keys: ReadonlySet<string>): number[] {
+    return [...this.addresses].flatMap(([key, address]) => {
+      if (keys.has(key) || address.isActivated) return [];
+      this.withdrawAddress(address);
+      return address.fds;
+    });
+  }
+
+  private withdrawAddress(address: Address): void {
+    const { endpoint, fds, isWithdrawn } = address;
+    if (isWithdrawn) return;
+    address.isWithdrawn = true;
+    if (endpoint.family !== "unix") fds.forEach((fd) => refuseNew(this.libc, fd));
+    else if (fds.length > 0) removeFile(endpoint.path);
+  }
+
   private closeAllBut(keys: ReadonlySet<string>): void {
     for (const key of [...this.addresses.keys()]) if (!keys.has(key)) this.release(key);
   }
 
   private release(key: string): void {
-    const { endpoint, fds, isActivated } = this.addresses.get(key)!;
+    const address = this.addresses.get(key)!;
     this.addresses.delete(key);
     // The file goes first, so that nobody finds a socket that is about to close.
-    if (endpoint.family === "unix" && !isActivated && fds.length > 0) removeFile(endpoint.path);
-    for (const fd of new Set(fds)) this.libc.close(fd);
+    if (!address.isActivated) this.withdrawAddress(address);
+    for (const fd of new Set(address.fds)) this.libc.close(fd);
   }
 }
 

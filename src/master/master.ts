@@ -2,6 +2,7 @@ import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../platform.ts";
 import type { Runtime } from "../runtime/types.ts";
+import { queuesEmptied } from "../system/listen_queue.ts";
 import { BackendName } from "./backend_name.ts";
 import { Generation } from "./generation.ts";
 import { Listeners } from "./listeners.ts";
@@ -11,14 +12,16 @@ import { Stapling } from "./stapling.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
-/** How long workers may take to obey SIGTERM. */
-const STOP_LIMIT_MS = 2000;
+/** The longest that a queue which nobody empties is waited for, in milliseconds. */
+const QUEUE_LIMIT_MS = 1000;
 
 /**
  * The parent of all workers: owns the listening sockets, keeps every slot served and writes the
  * log. It touches no connection.
  */
 export class Master {
+  /** Called when a generation has ended, so that another one may begin. */
+  onRoom: () => void = () => {};
   private readonly runtime: Runtime;
   private readonly log: Log;
   private readonly listeners: Listeners;
@@ -33,6 +36,8 @@ export class Master {
   private readonly stapling: Stapling;
   private checks: ReturnType<typeof setInterval> | undefined;
   private stopped: (() => void) | undefined;
+  private resolveCut: () => void = () => {};
+  private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
   constructor(runtime: Runtime, prepared: Prepared, log: Log) {
     this.runtime = runtime;
@@ -61,7 +66,9 @@ export class Master {
       this.listeners.close();
       throw error;
     }
-    this.checks = setInterval(() => this.current!.check(), CHECK_INTERVAL_MS);
+    this.checks = setInterval(() => {
+      for (const generation of [this.current!, ...this.retired]) generation.check();
+    }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
     this.note("info", "ready", `listening on ${frontends}, workers: ${workers}`, {
@@ -72,10 +79,11 @@ export class Master {
 
   /**
    * Serves another configuration from now on: in place when only certificates differ, else by new
-   * workers, while the old ones keep the connections that they have. Rejected with a UsageError
-   * when that cannot be; then nothing has changed.
+   * workers, while the old ones keep the connections that they have. False when so many generations
+   * live already that another one has to wait until `onRoom`. Rejected with a UsageError when it
+   * cannot be; then, as after false, nothing has changed.
    */
-  async reload(prepared: Prepared): Promise<void> {
+  async reload(prepared: Prepared): Promise<boolean> {
     const { swapCertificates } = this.runtime.capabilities;
     if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
       const { tls, backend } = prepared;
@@ -83,51 +91,73 @@ export class Master {
       this.current!.update({ backend }, { type: "backend", backend });
       this.use(prepared, this.current!);
       this.note("info", "reloaded", "certificates were loaded anew", {});
-      return;
+      return true;
     }
+    const { config } = prepared;
+    if (this.retired.size + 2 > config.maxGenerations) return false;
     const old = this.current!;
-    await this.begin(prepared);
-    this.retired.add(old);
-    old.retire();
+    await this.begin(prepared, old);
     const frontends = this.frontends();
+    const { generation, older, connections } = this.census();
     const message = `the configuration was loaded anew: listening on ${frontends}, workers: ` +
-      `${prepared.config.workers}, generation ${this.generations}`;
-    this.note("info", "reloaded", message, {
-      frontends,
-      workers: prepared.config.workers,
-      generation: this.generations,
-    });
+      `${config.workers}, generation ${generation}${olderText(older, connections)}`;
+    // Halfway to where a reload has to wait.
+    const level = older * 2 >= config.maxGenerations ? "warn" : "info";
+    const facts = { frontends, workers: config.workers, generation, older, connections };
+    this.note(level, "reloaded", message, facts);
+    return true;
   }
 
-  /** Ends all workers; fulfilled when the last one is gone. */
-  async stop(): Promise<void> {
-    clearInterval(this.checks);
+  /** The current generation's number, how many older ones live, and their connections. */
+  census(): { readonly generation: number; readonly older: number; readonly connections: number } {
+    const connections = [...this.retired].reduce((sum, { open }) => sum + open, 0);
+    return { generation: this.generations, older: this.retired.size, connections };
+  }
+
+  /**
+   * Refuses new connections, serves those that wait already, and ends when the last one has ended,
+   * or cuts them after `limitMs` milliseconds or at `cut`. Fulfilled with the number of connections
+   * that were cut, when all workers are gone.
+   */
+  async stop(limitMs: number): Promise<number> {
     this.backendName.stop();
-    const all = [...this.retired, this.current, this.next].filter((each) => each !== undefined);
-    const workers = new Promise<void>((resolve) => {
-      this.stopped = () => {
-        this.listeners.close();
-        resolve();
-      };
-      for (const generation of all) generation.end("SIGTERM");
-      setTimeout(() => all.forEach((each) => each.end("SIGKILL")), STOP_LIMIT_MS).unref();
-      this.tellStopped();
-    });
-    await Promise.all([workers, this.stapling.stop()]);
+    this.next?.end();
+    if (limitMs > 0) await this.emptyQueues(this.listeners.withdraw());
+    const serving = [...this.retired, this.current].filter((each) => each !== undefined);
+    const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
+    await Promise.all(serving.map((generation) => generation.retire()));
+    this.tellStopped();
+    if (limitMs > 0) {
+      const limit = setTimeout(() => this.cut(), limitMs);
+      await Promise.race([hasEnded, this.isCut]);
+      clearTimeout(limit);
+    }
+    const open = serving.reduce((sum, generation) => sum + generation.open, 0);
+    for (const generation of serving) generation.end();
+    await Promise.all([hasEnded, this.stapling.stop()]);
+    clearInterval(this.checks);
+    this.listeners.close();
+    return open;
   }
 
-  /** Makes a generation for this configuration the current one. */
-  private async begin(prepared: Prepared): Promise<void> {
+  /** Makes a stop that waits for connections, now or later, cut them. */
+  cut(): void {
+    this.resolveCut();
+  }
+
+  /** Makes a generation for this configuration the current one, and lets the old one drain. */
+  private async begin(prepared: Prepared, old?: Generation): Promise<void> {
     const { config, listeners } = prepared;
     const claim = this.listeners.claim(listeners, config.workers, config);
     const sockets = [...new Set(claim.fds.flat())];
     const inherited = [prepared.storeFd, ...sockets];
+    const number = this.generations + 1;
     const generation = new Generation(
-      this.generations + 1,
+      number,
       startOrders(prepared, claim, sockets),
-      this.runtime.capabilities.adoptSockets,
+      { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
       {
-        spawn: (slot) => new WorkerProcess(this.runtime, slot, inherited),
+        spawn: (slot) => new WorkerProcess(this.runtime, slot, number, inherited),
         log: (entry) => this.workerSays(entry),
         ready: (slot) => generation === this.current && this.stapling.tell(slot),
         empty: (empty) => this.generationEmpty(empty),
@@ -143,8 +173,32 @@ export class Master {
       this.next = undefined;
     }
     this.generations++;
-    claim.keep();
     this.use(prepared, generation);
+    if (old) {
+      this.retired.add(old);
+      // The old workers alone serve what the new configuration does not.
+      await this.emptyQueues(claim.withdrawOthers());
+      await this.retire(old, config.reloadDrainTimeout);
+    }
+    claim.keep();
+  }
+
+  private async emptyQueues(fds: readonly number[]): Promise<void> {
+    if (fds.length > 0) await queuesEmptied(this.runtime.libc, fds, QUEUE_LIMIT_MS);
+  }
+
+  /** The generation's workers leave with their last connections, or after so many seconds. */
+  private async retire(generation: Generation, limit: number): Promise<void> {
+    await generation.retire();
+    if (limit === 0) return;
+    setTimeout(() => {
+      if (!this.retired.has(generation)) return;
+      const { number, open } = generation;
+      const message = `generation ${number} had ${limit} s to end; the ${open} connections that ` +
+        "it still has are cut (--reload-drain-timeout)";
+      this.note("warn", "generation-cut", message, { generation: number, connections: open });
+      generation.end();
+    }, limit * 1000).unref();
   }
 
   /** The generation serves this configuration: what goes with it begins. */
@@ -165,6 +219,7 @@ export class Master {
     if (this.retired.delete(generation) && !this.stopped) {
       const message = `the last connection of generation ${generation.number} has ended`;
       this.note("info", "generation-ended", message, { generation: generation.number });
+      this.onRoom();
     }
     this.tellStopped();
   }
@@ -186,4 +241,11 @@ export class Master {
   ): void {
     this.log({ level, event, message, facts });
   }
+}
+
+function olderText(older: number, connections: number): string {
+  if (older === 0) return "";
+  return older === 1
+    ? `; an older one still has ${connections} connections`
+    : `; ${older} older ones still have ${connections} connections`;
 }

@@ -12,9 +12,10 @@ export function startOrders(
   sockets: readonly number[],
 ): StartOrder[] {
   const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
-  const listeners = prepared.listeners.map(({ endpoint, frontend }, i) => ({
+  const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
     endpoint,
     frontend,
+    activated: activated !== undefined,
     fds: fds[i]!.map((fd) => FIRST_SOCKET_FD + sockets.indexOf(fd)),
   }));
   const queues = Math.max(config.workers, ...fds.map((each) => each.length));

@@ -6,16 +6,26 @@ import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
 /** What a slot needs of a worker's process. */
 export type SlotWorker = Pick<
   WorkerProcess,
-  "pid" | "onReport" | "onExit" | "isAwaitingPong" | "send" | "kill"
+  "pid" | "onReport" | "onExit" | "askedAt" | "open" | "send" | "kill"
 >;
+
+/** How a worker's process ended, and why. */
+export interface Ending extends WorkerExit {
+  readonly pid: number;
+  /** It had not answered for too long. */
+  readonly isHung: boolean;
+  /** It was told to go. */
+  readonly isExpected: boolean;
+  /** The pause in milliseconds before the next worker is started; absent: none follows. */
+  readonly delay?: number;
+}
 
 /** What a slot needs of its generation. */
 export interface SlotEvents {
   spawn(): SlotWorker;
   /** The slot's worker accepts: the first one, or a successor. */
   ready(slot: Slot): void;
-  /** `delay` is the pause in milliseconds before the next worker is started; absent: none follows. */
-  exited(slot: Slot, pid: number, exit: WorkerExit, delay: number | undefined): void;
+  exited(slot: Slot, ending: Ending): void;
   /** The worker says in one line why it cannot serve; its exit follows. */
   failed(slot: Slot, message: string): void;
   /** What its workers have to say. */
@@ -36,10 +46,14 @@ export class Slot {
   /** The slot which serves this one's queue while its own worker is away. */
   adopter: Slot | undefined;
   private readonly events: SlotEvents;
+  private readonly watchdogMs: number;
   private order: StartOrder;
   private worker: SlotWorker | undefined;
-  /** Asked for a successor and serves until that one is ready. */
-  private predecessor: SlotWorker | undefined;
+  /** They asked for successors and leave with their last connection once those are ready. */
+  private readonly predecessors = new Set<SlotWorker>();
+  private readonly hung = new Set<SlotWorker>();
+  /** Told to accept no more, and what to call when they have obeyed. */
+  private readonly draining = new Map<SlotWorker, () => void>();
   private crashes = 0;
   private isReady = false;
   private isAnswering = true;
@@ -47,10 +61,17 @@ export class Slot {
   private changedAt: number;
   private readonly clock: Clock;
 
-  constructor(number: number, order: StartOrder, events: SlotEvents, clock = systemClock) {
+  /** After `watchdog` seconds without an answer a worker is ended; 0 is never. */
+  constructor(
+    number: number,
+    order: StartOrder,
+    events: SlotEvents,
+    { watchdog, clock = systemClock }: { watchdog: number; clock?: Clock },
+  ) {
     this.number = number;
     this.order = order;
     this.events = events;
+    this.watchdogMs = watchdog * 1000;
     this.clock = clock;
     this.changedAt = clock.now();
   }
@@ -69,9 +90,18 @@ export class Slot {
     return this.isReady && this.isAnswering && !this.isClosed;
   }
 
+  /** Connections of all its workers, as they last told. */
+  get open(): number {
+    return this.all().reduce((sum, { open }) => sum + open, 0);
+  }
+
   /** Milliseconds since it last began or ceased to serve. */
   get age(): number {
     return this.clock.now() - this.changedAt;
+  }
+
+  get isEmpty(): boolean {
+    return !this.worker && this.predecessors.size === 0;
   }
 
   /** Starts the first worker; successors come by themselves. */
@@ -92,7 +122,8 @@ export class Slot {
         case "ready":
           return worker === this.worker ? this.workerReady() : undefined;
         case "pong":
-          worker.isAwaitingPong = false;
+          worker.askedAt = undefined;
+          worker.open = report.open;
           return;
         case "failed":
           this.events.failed(this, report.message);
@@ -101,6 +132,9 @@ export class Slot {
           return this.events.log(report.entry);
         case "retiring":
           return worker === this.worker ? this.replace() : undefined;
+        case "draining":
+          worker.open = report.open;
+          return this.draining.get(worker)?.();
       }
     };
     worker.onExit = (exit) => this.workerExited(worker, exit);
@@ -114,67 +148,102 @@ export class Slot {
   /** What holds from now on, also for the workers to come. */
   update(change: Partial<StartOrder>, order: Order): void {
     this.order = { ...this.order, ...change };
-    this.worker?.send(order);
-    this.predecessor?.send(order);
+    for (const worker of this.all()) worker.send(order);
   }
 
-  /** Called every second: asks for a sign of life and notes whether the last one came. */
+  /** Called every second: asks for signs of life and notes whether the last ones came. */
   check(): void {
+    for (const predecessor of this.predecessors) this.ask(predecessor);
     const { worker } = this;
     if (!worker) return;
     if (!this.isReady) {
       if (this.age > START_LIMIT_MS) worker.kill("SIGKILL");
       return;
     }
-    if (worker.isAwaitingPong === this.isAnswering) {
-      this.isAnswering = !worker.isAwaitingPong;
+    const isAnswering = worker.askedAt === undefined;
+    if (isAnswering !== this.isAnswering) {
+      this.isAnswering = isAnswering;
       this.changedAt = this.clock.now();
     }
-    if (worker.isAwaitingPong) return;
-    worker.isAwaitingPong = true;
-    worker.send({ type: "ping" });
+    this.ask(worker);
   }
 
-  /** Its workers accept no more and leave with their last connections; no others follow. */
-  retire(): void {
+  /**
+   * Its workers accept no more and leave with their last connections; no others follow. Fulfilled
+   * when they have stopped accepting.
+   */
+  async retire(): Promise<void> {
     this.isClosed = true;
-    this.worker?.send({ type: "drain" });
-    this.predecessor?.send({ type: "drain" });
+    await Promise.all(this.all().map((worker) => this.drain(worker)));
   }
 
-  /** Ends its workers and does not fill it again. */
-  empty(signal: "SIGTERM" | "SIGKILL"): void {
+  /** Ends its workers with all their connections and does not fill it again. */
+  end(): void {
     this.isClosed = true;
-    this.worker?.kill(signal);
-    this.predecessor?.kill(signal);
+    for (const worker of this.all()) {
+      this.draining.set(worker, () => {});
+      worker.send({ type: "leave" });
+    }
   }
 
-  get isEmpty(): boolean {
-    return !this.worker && !this.predecessor;
+  /** As `end`, for workers that may not listen any more. */
+  kill(): void {
+    this.isClosed = true;
+    for (const worker of this.all()) worker.kill("SIGKILL");
+  }
+
+  private all(): SlotWorker[] {
+    return [...this.worker ? [this.worker] : [], ...this.predecessors];
+  }
+
+  private ask(worker: SlotWorker): void {
+    const now = this.clock.now();
+    if (worker.askedAt === undefined) {
+      worker.askedAt = now;
+      worker.send({ type: "ping" });
+    } else if (this.watchdogMs > 0 && now - worker.askedAt >= this.watchdogMs) {
+      this.hung.add(worker);
+      worker.kill("SIGKILL");
+    }
+  }
+
+  /** Fulfilled when it accepts no more, or is gone. */
+  private drain(worker: SlotWorker): Promise<void> {
+    return new Promise((resolve) => {
+      this.draining.set(worker, resolve);
+      worker.send({ type: "drain" });
+    });
   }
 
   private workerReady(): void {
     this.changed(true);
-    this.predecessor?.send({ type: "drain" });
+    for (const predecessor of this.predecessors) {
+      if (!this.draining.has(predecessor)) void this.drain(predecessor);
+    }
     this.events.ready(this);
   }
 
   private replace(): void {
     if (this.isClosed) return;
-    this.predecessor = this.worker;
+    this.predecessors.add(this.worker!);
     this.fill();
   }
 
   private workerExited(worker: SlotWorker, exit: WorkerExit): void {
-    if (worker === this.predecessor) this.predecessor = undefined;
-    if (worker === this.worker) {
-      this.worker = undefined;
-      if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
-      this.changed(false);
-      this.events.exited(this, worker.pid ?? 0, exit, this.isClosed ? undefined : this.refill());
-    } else if (this.isClosed) {
-      this.events.exited(this, worker.pid ?? 0, exit, undefined);
-    }
+    const ending = {
+      ...exit,
+      pid: worker.pid ?? 0,
+      isHung: this.hung.delete(worker),
+      isExpected: this.draining.has(worker) && exit.code === 0,
+    };
+    this.draining.get(worker)?.();
+    this.draining.delete(worker);
+    this.predecessors.delete(worker);
+    if (worker !== this.worker) return this.events.exited(this, ending);
+    this.worker = undefined;
+    if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
+    this.changed(false);
+    this.events.exited(this, this.isClosed ? ending : { ...ending, delay: this.refill() });
   }
 
   /** Starts another worker after the pause, in milliseconds, that is due by now. */

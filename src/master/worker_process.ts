@@ -7,17 +7,21 @@ export type WorkerExit = ProcessExit;
 
 /** One worker as the master sees it: a process and its control channel. */
 export class WorkerProcess extends ControlledProcess<Order, Report> {
-  isAwaitingPong = false;
+  /** When the ping was sent that it has not answered yet, in milliseconds that never jump. */
+  askedAt: number | undefined;
+  /** Connections that it had at its last answer. */
+  open = 0;
 
   /**
-   * `inherited` are descriptors that it finds from 4 on; they stay open in the master. Throws an
+   * Slot and generation are for those who look at the list of processes. `inherited` are descriptors that it finds from 4 on; they stay open in the master. Throws an
    * Error when no process can be had.
    */
   constructor(
     runtime: Pick<Runtime, "self" | "workerEnvironment">,
     slot: number,
+    generation: number,
     inherited: readonly number[],
   ) {
-    super(runtime, [WORKER_WORD, String(slot)], inherited, parseReport);
+    super(runtime, [WORKER_WORD, String(slot), String(generation)], inherited, parseReport);
   }
 }

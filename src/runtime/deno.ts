@@ -5,6 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { setOption, SHUT_RDWR } from "../platform.ts";
+import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
 import { acceptAll, type AcceptState } from "./deno/accept.ts";
 import {
   type Conn,
@@ -82,6 +83,9 @@ export const self: readonly string[] = Deno.build.standalone ? [Deno.execPath()]
 
 export { libc };
 
+/** The longest that a queue is accepted from after the listener is to close, in milliseconds. */
+const QUEUE_LIMIT_MS = 1000;
+
 export const workerEnvironment = {};
 
 /**
@@ -113,7 +117,7 @@ export function listen(options: ListenOptions): Listener {
   const tls = options.tls as DenoTlsContext | undefined;
   const { address: hostname, port } = on.endpoint;
   const at = { hostname, port, reusePort: true, tcpBacklog: backlog };
-  const state = { open: true };
+  const state = { open: true, isClosing: false };
   const listener = tls ? listenTls(at, tls, options, state) : listenPlain(at, options, state);
   let fd: number;
   try {
@@ -127,8 +131,11 @@ export function listen(options: ListenOptions): Listener {
     throw error;
   }
   return {
-    close() {
-      if (!state.open) return;
+    async close() {
+      if (state.isClosing) return;
+      state.isClosing = true;
+      refuseNew(libc, fd);
+      await queuesEmptied(libc, [fd], QUEUE_LIMIT_MS, 0);
       state.open = false;
       // Deno closes the descriptor some turns later, and clients would be taken until then.
       libc.shutdown(fd, SHUT_RDWR);

@@ -273,8 +273,12 @@ export interface ListenOptions {
 }
 
 export interface Listener {
-  /** Stops accepting; streams live on. A descriptor given in `on` is closed in this process. */
-  close(): void;
+  /**
+   * Stops accepting; streams live on. A descriptor given in `on` is closed in this process, at once;
+   * an address that was bound here is closed when what waits in its queue was accepted. Fulfilled
+   * then.
+   */
+  close(): Promise<void>;
   /**
    * New connections are served by this context, which differs from the first in `select` and in
    * the certificates of `identity` only: whom a listener trusts it trusts as long as it lives.

@@ -1,4 +1,4 @@
-/** The first argument of a worker's command line, followed by its slot: no user types it. */
+/** The first argument of a worker's command line, followed by its slot and generation: no user types it. */
 export const WORKER_WORD = "@worker";
 
 /** The descriptor on which a worker reports; orders come on standard input. */

@@ -7,6 +7,7 @@ import type { ListenerOrder, Order, Report, StartOrder, TlsOrder } from "../cont
 import type { LogEntry } from "../log.ts";
 import { listenerOptions } from "../platform.ts";
 import { Staples } from "../ocsp/staples.ts";
+import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
 import { nobody } from "../runtime/nobody.ts";
 import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
 import { REPORTS_FD } from "./command_line.ts";
@@ -17,20 +18,23 @@ import { dropPrivileges, pinToCore } from "./process.ts";
 const RESERVED_DESCRIPTORS = 64;
 /** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
 const MAX_REMEMBERED_NAMES = 10_000;
+/** The longest that a queue which nobody empties keeps a new master waiting, in milliseconds. */
+const ORPHAN_LIMIT_MS = 1000;
 
 /**
  * Runs this process as a worker: it takes orders on standard input and serves until they end,
- * which means that the master is gone. It never returns by itself.
+ * which means that the master is gone; then it serves the connections that it has. It never returns
+ * by itself.
  */
 export function runWorker(runtime: Runtime): void {
   const worker = new Worker(runtime);
   const orders = new FrameReader(MAX_FRAME_DOWN, (order) => worker.obey(order as Order));
   process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
-  process.stdin.on("end", () => process.exit(1));
-  process.stdin.on("error", () => process.exit(1));
-  process.on("SIGTERM", () => worker.leave());
-  // Ctrl-C reaches the whole foreground group; the master decides what it means.
-  process.on("SIGINT", () => {});
+  process.stdin.on("end", () => worker.orphaned());
+  process.stdin.on("error", () => worker.orphaned());
+  process.on("SIGTERM", () => worker.askForSuccessor());
+  // They reach the whole foreground group; the master decides what they mean.
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2"]) process.on(signal, () => {});
   // A fault of ours costs the connection that met it, never the worker.
   process.on("uncaughtException", (error) => worker.internalError(error));
   process.on("unhandledRejection", (error) => worker.internalError(error));
@@ -56,6 +60,9 @@ class Worker {
   private isFull = false;
   private rememberedNames = 0;
   private isDraining = false;
+  /** It accepts no more. */
+  private hasStopped = false;
+  private isOrphan = false;
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
@@ -68,7 +75,7 @@ class Worker {
       case "adopt":
         return order.slots.forEach((slot) => this.listen(slot));
       case "release":
-        return order.slots.forEach((slot) => this.stopListening(slot));
+        return order.slots.forEach((slot) => void this.stopListening(slot));
       case "backend":
         this.connections!.backend = order.backend;
         return;
@@ -81,15 +88,34 @@ class Worker {
           order.until,
         );
       case "drain":
-        return this.drain();
+        return void this.drain();
+      case "leave":
+        return this.leave();
       case "ping":
-        return this.report({ type: "pong" });
+        return this.report({ type: "pong", open: this.connections!.open });
     }
   }
 
-  /** Ends the process as soon as the master has its last words. */
-  leave(): void {
-    this.reports.flush(() => process.exit(0));
+  /** Somebody wants this process to end: it does when another one serves in its place. */
+  askForSuccessor(): void {
+    if (this.isOrphan) process.exit(1);
+    this.report({ type: "retiring" });
+  }
+
+  /**
+   * The master is gone without a word. Its place is free for another one when nobody listens here
+   * any more; what waits in the queues is served first, and connections are until they end.
+   */
+  async orphaned(): Promise<void> {
+    if (!this.order) process.exit(1);
+    if (this.isOrphan) return;
+    this.isOrphan = true;
+    const { libc } = this.runtime;
+    const own = this.order.listeners.filter(({ activated }) => !activated);
+    const fds = own.flatMap(({ fds }) => fds);
+    for (const fd of fds) refuseNew(libc, fd);
+    await queuesEmptied(libc, fds, ORPHAN_LIMIT_MS);
+    await this.drain();
   }
 
   internalError(error: unknown): void {
@@ -169,9 +195,10 @@ class Worker {
     return { endpoint, fd: this.runtime.libc.dup(fds[slot - 1]!) };
   }
 
-  private stopListening(slot: number): void {
-    for (const { listener } of this.listeners.get(slot) ?? []) listener.close();
+  private async stopListening(slot: number): Promise<void> {
+    const listeners = this.listeners.get(slot) ?? [];
     this.listeners.delete(slot);
+    await Promise.all(listeners.map(({ listener }) => listener.close()));
   }
 
   /** New certificates for new connections. Where that fails, a successor will have them. */
@@ -191,11 +218,13 @@ class Worker {
   }
 
   /** Accepts no more and leaves with the last connection. */
-  private drain(): void {
+  private async drain(): Promise<void> {
     if (this.isDraining) return;
     this.isDraining = true;
-    for (const slot of [...this.listeners.keys()]) this.stopListening(slot);
+    await Promise.all([...this.listeners.keys()].map((slot) => this.stopListening(slot)));
     this.giveUpSockets();
+    this.hasStopped = true;
+    this.report({ type: "draining", open: this.connections!.open });
     this.leaveWhenEmpty();
   }
 
@@ -206,7 +235,13 @@ class Worker {
   }
 
   private leaveWhenEmpty(): void {
-    if (this.isDraining && this.connections!.open === 0) this.leave();
+    if (this.hasStopped && this.connections!.open === 0) this.leave();
+  }
+
+  /** Ends the process as soon as the master, if there is one, has its last words. */
+  private leave(): void {
+    if (this.isOrphan) process.exit(0);
+    this.reports.flush(() => process.exit(0));
   }
 
   private accept(stream: Stream, frontend: number): StreamOwner {

@@ -18,6 +18,7 @@ import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
+import { drain } from "./drain.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { integrity } from "./integrity.ts";
@@ -46,6 +47,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   integrity,
   close,
   processes,
+  drain,
   peers,
   sni,
   resumption,

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { Order, Report, StartOrder } from "../../src/control/messages.ts";
-import { Slot, type SlotWorker } from "../../src/master/slot.ts";
+import { type Ending, Slot, type SlotWorker } from "../../src/master/slot.ts";
 import type { WorkerExit } from "../../src/master/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
@@ -9,7 +9,8 @@ import { HandClock } from "../support/hand_clock.ts";
 class FakeWorker implements SlotWorker {
   onReport: (report: Report) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
-  isAwaitingPong = false;
+  askedAt: number | undefined;
+  open = 0;
   readonly orders: Order["type"][] = [];
   readonly signals: string[] = [];
   readonly pid = 1;
@@ -34,7 +35,7 @@ class FakeWorker implements SlotWorker {
 function filledSlot() {
   const clock = new HandClock();
   const workers: FakeWorker[] = [];
-  const delays: (number | undefined)[] = [];
+  const endings: Ending[] = [];
   const failures: string[] = [];
   let isRefused = false;
   const slot = new Slot(1, { type: "start" } as StartOrder, {
@@ -44,13 +45,14 @@ function filledSlot() {
       return workers.at(-1)!;
     },
     ready: () => {},
-    exited: (_slot, _pid, _exit, delay) => delays.push(delay),
+    exited: (_slot, ending) => endings.push(ending),
     failed: (_slot, message) => failures.push(message),
     log: () => {},
-  }, clock);
+  }, { watchdog: 30, clock });
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;
-  return { clock, slot, workers, delays, failures, refuse, last: () => workers.at(-1)! };
+  const delays = () => endings.map(({ delay }) => delay);
+  return { clock, slot, workers, endings, delays, failures, refuse, last: () => workers.at(-1)! };
 }
 
 test("a dead worker is replaced at once, then after pauses that double up to 10 s", () => {
@@ -59,10 +61,10 @@ test("a dead worker is replaced at once, then after pauses that double up to 10 
     last().ready();
     last().crash();
     const count = workers.length;
-    clock.advance(delays.at(-1)!);
+    clock.advance(delays().at(-1)!);
     assert.equal(workers.length, count + 1, "the successor starts after the pause");
   }
-  assert.deepEqual(delays, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+  assert.deepEqual(delays(), [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
 });
 
 test("a minute of service makes the next crash the first again", () => {
@@ -70,12 +72,12 @@ test("a minute of service makes the next crash the first again", () => {
   for (let crash = 0; crash < 4; crash++) {
     last().ready();
     last().crash();
-    clock.advance(delays.at(-1)!);
+    clock.advance(delays().at(-1)!);
   }
   last().ready();
   clock.advance(61_000);
   last().crash();
-  assert.deepEqual(delays, [0, 100, 200, 400, 0]);
+  assert.deepEqual(delays(), [0, 100, 200, 400, 0]);
 });
 
 test("a worker that does not answer in time is noticed, and noticed again when it answers", () => {
@@ -89,7 +91,7 @@ test("a worker that does not answer in time is noticed, and noticed again when i
   assert.equal(slot.isServing, false);
   clock.advance(1500);
   assert.equal(slot.age, 1500);
-  last().onReport({ type: "pong" });
+  last().onReport({ type: "pong", open: 3 });
   slot.check();
   assert.equal(slot.isServing, true);
   assert.deepEqual(last().orders, ["start", "ping", "ping"], "no orders pile up meanwhile");
@@ -106,15 +108,15 @@ test("a worker that does not become ready is killed", () => {
 });
 
 test("a retiring worker serves until its successor does, and is then drained", () => {
-  const { slot, workers, delays } = filledSlot();
+  const { slot, workers, endings } = filledSlot();
   workers[0]!.ready();
   workers[0]!.onReport({ type: "retiring" });
   assert.equal(workers.length, 2);
   assert.deepEqual(workers[0]!.orders, ["start"]);
   workers[1]!.ready();
   assert.deepEqual(workers[0]!.orders, ["start", "drain"]);
-  workers[0]!.crash();
-  assert.deepEqual(delays, [], "its end is no crash");
+  workers[0]!.onExit({ code: 0, signal: null });
+  assert.deepEqual(endings.map(({ isExpected }) => isExpected), [true], "its end is no crash");
   assert.equal(slot.isServing, true);
   assert.equal(workers.length, 2);
 });
@@ -135,11 +137,56 @@ test("a worker that cannot be started is tried again after the same pauses", () 
   assert.equal(slot.isServing, true);
 });
 
-test("an emptied slot is not filled again", () => {
+test("workers that asked for a successor are all known until they end", async () => {
+  const { slot, workers } = filledSlot();
+  for (const worker of [0, 1]) {
+    workers[worker]!.ready();
+    workers[worker]!.onReport({ type: "retiring" });
+  }
+  workers[2]!.ready();
+  for (const worker of [0, 1]) assert.deepEqual(workers[worker]!.orders, ["start", "drain"]);
+  for (const [i, worker] of workers.entries()) worker.open = i + 1;
+  assert.equal(slot.open, 6);
+  const retired = slot.retire();
+  for (const worker of workers) worker.onReport({ type: "draining", open: 1 });
+  await retired;
+  assert.equal(slot.open, 3);
+  for (const worker of workers) worker.onExit({ code: 0, signal: null });
+  assert.equal(slot.isEmpty, true);
+  assert.equal(workers.length, 3);
+});
+
+test("a worker that does not answer for as long as the watchdog waits is ended", () => {
+  const { clock, slot, workers, endings } = filledSlot();
+  workers[0]!.ready();
+  slot.check();
+  clock.advance(29_000);
+  slot.check();
+  assert.deepEqual(workers[0]!.signals, []);
+  clock.advance(1000);
+  slot.check();
+  assert.deepEqual(workers[0]!.signals, ["SIGKILL"]);
+  workers[0]!.crash();
+  assert.deepEqual(endings.map(({ isHung, delay }) => [isHung, delay]), [[true, 0]]);
+});
+
+test("a worker that drains and hangs is ended as well", () => {
   const { clock, slot, workers } = filledSlot();
   workers[0]!.ready();
-  slot.empty("SIGTERM");
-  assert.deepEqual(workers[0]!.signals, ["SIGTERM"]);
+  workers[0]!.onReport({ type: "retiring" });
+  workers[1]!.ready();
+  slot.check();
+  workers[1]!.onReport({ type: "pong", open: 0 });
+  clock.advance(30_000);
+  slot.check();
+  assert.deepEqual(workers.map(({ signals }) => signals), [["SIGKILL"], []]);
+});
+
+test("an ended slot is not filled again", () => {
+  const { clock, slot, workers } = filledSlot();
+  workers[0]!.ready();
+  slot.end();
+  assert.deepEqual(workers[0]!.orders, ["start", "leave"]);
   workers[0]!.crash();
   clock.advance(60_000);
   assert.equal(workers.length, 1);

@@ -23,7 +23,10 @@ export function listen(options: ListenOptions): Listener {
   // Bun calls listen(fd, 511) itself and has no option for the backlog.
   libc.listen(fd, options.backlog);
   return {
-    close: () => listener.stop(false),
+    close() {
+      listener.stop(false);
+      return Promise.resolve();
+    },
     update: (tls) => frontend?.update(tls as ServerContext),
   };
 }

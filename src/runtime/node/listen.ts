@@ -37,7 +37,10 @@ export function listen(
     throw Object.assign(new Error(`listen: ${message}`), { code });
   }
   return {
-    close: () => listening.close(),
+    close() {
+      listening.close();
+      return Promise.resolve();
+    },
     update(next) {
       const server = next as ServerTls;
       if (security.server) server.takeTicketsOf(security.server);

@@ -1,0 +1,179 @@
+/** The end of stud, of its workers and of old configurations: nothing that runs is cut. */
+import assert from "node:assert/strict";
+import type { TLSSocket } from "node:tls";
+import { exchange, openTcp, readAll } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { isAlive } from "../support/processes.ts";
+import { launchStud, type Stud } from "../support/stud.ts";
+import { until, within } from "../support/until.ts";
+
+export const drain: readonly Behaviour[] = [
+  ...(["SIGTERM", "SIGQUIT", "SIGINT"] as const).map((signal): Behaviour => ({
+    name: `${signal}: open connections go on, new ones are refused, and the end is exit code 0`,
+    async run(context) {
+      const { stud, clients } = await busy(context, ["-n", "2"], 8);
+      stud.signal(signal);
+      await stud.waitForLog((line) => line.event === "stopping", "the stop is told");
+      await until(() => isRefused(stud), "new connections are refused");
+      for (const client of clients) assert.equal(await echo(client, "still here"), "still here");
+      for (const client of clients) client.end("good bye");
+      for (const client of clients) assert.equal(String(await readAll(client)), "good bye");
+      assert.deepEqual(await within(stud.exited, "the end"), { code: 0, signal: null });
+      assert.equal(stopped(stud), 0);
+    },
+  })),
+  {
+    name: "a stop cuts what has not ended after --drain-timeout, with exit code 3",
+    async run(context) {
+      const { stud } = await busy(context, ["-n", "2", "--drain-timeout=0.5"], 3);
+      assert.deepEqual(await stud.stop(), { code: 3, signal: null });
+      assert.equal(stopped(stud), 3);
+    },
+  },
+  {
+    name: "a second signal cuts at once, with exit code 3",
+    async run(context) {
+      const { stud } = await busy(context, [], 2);
+      stud.signal("SIGTERM");
+      await until(() => isRefused(stud), "new connections are refused");
+      assert.deepEqual(await stud.stop("SIGINT"), { code: 3, signal: null });
+      assert.equal(stopped(stud), 2);
+    },
+  },
+  {
+    name: "--drain-timeout=0 does not wait; the exit code tells whether a connection was cut",
+    async run(context) {
+      const idle = await busy(context, ["--drain-timeout=0"], 0);
+      assert.deepEqual(await idle.stud.stop(), { code: 0, signal: null });
+      const { stud } = await busy(context, ["--drain-timeout=0"], 1);
+      assert.deepEqual(await stud.stop(), { code: 3, signal: null });
+    },
+  },
+  {
+    name: "connections that wait in the queue at a stop are served",
+    async run(context) {
+      const { stud } = await busy(context, ["-n", "2"], 0);
+      for (const worker of stud.workers()) process.kill(worker, "SIGSTOP");
+      const waiting = await Promise.all(Array.from({ length: 8 }, () => openTcp(stud.frontend)));
+      stud.signal("SIGTERM");
+      await stud.waitForLog((line) => line.event === "stopping", "the stop is told");
+      for (const worker of stud.workers()) process.kill(worker, "SIGCONT");
+      const served = waiting.map(async (socket) => {
+        const client = await context.tls(stud.frontend, { socket });
+        client.end("hello");
+        return String(await readAll(client));
+      });
+      assert.deepEqual(await Promise.all(served), new Array(8).fill("hello"));
+      assert.deepEqual(await within(stud.exited, "the end"), { code: 0, signal: null });
+    },
+  },
+  {
+    name: "SIGTERM to a worker replaces it: its connections go on, and none is refused",
+    async run(context) {
+      const { stud, clients: [client] } = await busy(context, [], 1);
+      const worker = stud.worker();
+      process.kill(worker, "SIGTERM");
+      await until(() => stud.workers().length === 2, "a successor");
+      await until(
+        () => stud.logs.filter((line) => line.event === "worker-started").length === 2,
+        "the successor serves",
+      );
+      assert.equal(String(await patiently(context, stud)), "hello");
+      assert.equal(await echo(client!, "still here"), "still here");
+      client!.end();
+      await until(() => !isAlive(worker), "the end of the worker");
+      assert.ok(!stud.logs.some((line) => line.event === "worker-exited"), "it is no crash");
+    },
+  },
+  {
+    name: "kill -9 of the master: connections go on, and another stud can take its place at once",
+    async run(context) {
+      const { stud, clients } = await busy(context, ["-n", "2"], 6);
+      const workers = stud.workers();
+      stud.signal("SIGKILL");
+      await until(() => !isAlive(stud.pid), "the end of the master");
+      await until(() => isRefused(stud), "the port is free");
+      const backend = (await context.echo()).port;
+      const second = await context.stud([], { backend, frontend: stud.frontend });
+      assert.equal(String(await exchange(second.frontend, "hello")), "hello");
+      for (const client of clients) assert.equal(await echo(client, "still here"), "still here");
+      for (const client of clients) client.end();
+      await until(() => !workers.some(isAlive), "the end of the workers");
+    },
+  },
+  {
+    name: "--watchdog ends a worker that hangs, and another one serves",
+    async run(context) {
+      const { stud } = await busy(context, ["--watchdog=1"], 0);
+      const worker = stud.worker();
+      process.kill(worker, "SIGSTOP");
+      const end = await stud.waitForLog((line) => line.event === "worker-exited", "its end");
+      assert.equal(end.hung, true);
+      assert.match(end.message, new RegExp(`pid ${worker} .*watchdog`));
+      assert.equal(String(await patiently(context, stud)), "hello");
+    },
+  },
+  {
+    name: "signals of the terminal do not reach the workers",
+    async run(context) {
+      const { stud } = await busy(context, [], 0);
+      const worker = stud.worker();
+      for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"]) {
+        process.kill(worker, signal);
+        assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      }
+      assert.equal(stud.worker(), worker);
+    },
+  },
+  {
+    name: "a stop during the start leaves nothing",
+    async run(context) {
+      const backend = (await context.echo()).port;
+      const stud = await launchStud(context.target, ["-n", "2", context.certificates.localhost], {
+        backend,
+      });
+      context.after(() => stud.destroy());
+      await until(() => stud.workers().length > 0, "the first worker");
+      const { code } = await stud.stop();
+      assert.equal(code, 0);
+      assert.deepEqual(stud.survivors(), []);
+    },
+  },
+];
+
+/** A stud with so many open connections, each of which has echoed something. */
+async function busy(context: Context, args: readonly string[], count: number) {
+  const stud = await context.stud(args, { backend: (await context.echo()).port });
+  const clients = await Promise.all(
+    Array.from({ length: count }, () => context.tls(stud.frontend)),
+  );
+  for (const client of clients) assert.equal(await echo(client, "hello"), "hello");
+  return { stud, clients };
+}
+
+async function echo(client: TLSSocket, text: string): Promise<string> {
+  client.write(text);
+  let answer = "";
+  await until(() => (answer += String(client.read() ?? "")).length >= text.length, "an echo");
+  return answer;
+}
+
+/** Workers with sockets of their own lose what waits there when they are killed or replaced. */
+function patiently({ target }: Context, { frontend }: Stud): Promise<unknown> {
+  if (target.adoptSockets) return exchange(frontend, "hello");
+  return until(() => exchange(frontend, "hello").catch(() => undefined), "an answer");
+}
+
+async function isRefused({ frontend }: Stud): Promise<boolean> {
+  try {
+    (await openTcp(frontend)).destroy();
+    return false;
+  } catch (error) {
+    return (error as { code?: string }).code === "ECONNREFUSED";
+  }
+}
+
+/** How many connections were cut, as the log tells. */
+function stopped({ logs }: Stud): unknown {
+  return logs.find((line) => line.event === "stopped")?.cut;
+}
