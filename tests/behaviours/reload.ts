@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { exchange as exchangeOnce } from "../support/client.ts";
+import { exchange as exchangeOnce, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import { isAlive } from "../support/processes.ts";
-import type { Stud } from "../support/stud.ts";
+import type { LogLine, Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 export const reload: readonly Behaviour[] = [
@@ -129,7 +129,80 @@ export const reload: readonly Behaviour[] = [
       });
     },
   },
+  {
+    name: "ten signals within a second make one or two reloads, and the last word counts",
+    async run(context) {
+      const { stud, write, exchange } = await reloadable(context);
+      for (const workers of [2, 1, 2, 1, 2, 1, 2, 1, 2, 3]) {
+        write({ workers });
+        stud.signal("SIGHUP");
+      }
+      await until(() => told(stud, "reloaded").at(-1)?.workers === 3, "the last configuration");
+      assert.ok(told(stud, "reloading").length <= 2, `${told(stud, "reloading").length} reloads`);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "connections that wait at a frontend which a reload removes are served",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      const second = await freeEndpoint();
+      write({ frontends: [stud.frontend, second] });
+      await reloaded(stud);
+      await until(() => stud.workers().length === 1, "the new worker alone");
+      const worker = stud.worker();
+      process.kill(worker, "SIGSTOP");
+      const waiting = await Promise.all(Array.from({ length: 4 }, () => openTcp(second)));
+      write({});
+      stud.signal("SIGHUP");
+      await until(
+        () => openTcp(second).then((socket) => void socket.destroy(), () => true),
+        "new connections are refused",
+      );
+      process.kill(worker, "SIGCONT");
+      for (const socket of waiting) {
+        const client = await context.tls(second, { socket });
+        client.end("hello");
+        assert.equal(String(await readAll(client)), "hello");
+      }
+    },
+  },
+  {
+    name: "--reload-drain-timeout cuts what an old configuration still has",
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      const client = await context.tls(stud.frontend);
+      const [old] = stud.workers();
+      write({ workers: 2, more: "reload-drain-timeout = 0.5" });
+      await reloaded(stud);
+      await until(() => client.destroyed || client.readableEnded || !isAlive(old!), "the cut");
+      await until(() => !isAlive(old!), "the end of the old worker");
+      assert.equal(told(stud, "generation-cut").length, 1);
+    },
+  },
+  {
+    name: "--max-generations: a reload waits until an older generation has ended, then happens",
+    async run(context) {
+      const { stud, write } = await reloadable(context);
+      const client = await context.tls(stud.frontend);
+      write({ workers: 2, more: "max-generations = 2" });
+      await reloaded(stud);
+      assert.equal(told(stud, "reloaded").at(-1)!.older, 1);
+      write({ workers: 3, more: "max-generations = 2" });
+      stud.signal("SIGHUP");
+      const waits = await stud.waitForLog((line) => line.event === "reload-waits", "it waits");
+      assert.equal(waits.limit, 2);
+      assert.equal(told(stud, "reloaded").length, 1);
+      client.end();
+      await until(() => told(stud, "reloaded").at(-1)!.workers === 3, "the reload");
+    },
+  },
 ];
+
+function told(stud: Stud, event: string): LogLine[] {
+  return stud.logs.filter((line) => line.event === event);
+}
 
 interface Variables {
   readonly backend?: number;
