@@ -33,13 +33,18 @@ export function manPage(): string {
     ...files,
     ...section(
       "SIGNALS",
-      "SIGTERM and SIGINT stop it. SIGHUP reads the configuration and the certificates again, without " +
-        "ending a connection; a mistake in them changes nothing. SIGUSR1 opens the log file again.",
+      "SIGTERM, SIGQUIT and SIGINT stop it: new connections are refused, those that wait are still " +
+        "served, and open ones have --drain-timeout to end; a second signal cuts them at once.",
+      "SIGHUP reads the configuration and the certificates again, without ending a connection; a " +
+        "mistake in them changes nothing. Many signals within a second make one or two reloads.",
+      "SIGUSR1 opens the log file again.",
+      "SIGTERM to a worker replaces it; its connections go on until they end.",
     ),
     ...section(
       "EXIT STATUS",
-      "0 after a stop that was asked for, and after actions that succeeded; 1 after any error. Each " +
-        "mistake in the configuration is one line on standard error, and all of them are shown.",
+      "0 after a stop that cut no connection, and after actions that succeeded; 3 after a stop that " +
+        "cut some, because time was up or a second signal came; 1 after any error. Each mistake in " +
+        "the configuration is one line on standard error, and all of them are shown.",
     ),
     ".SH FILES",
     ...item(".I /var/lib/hitch/", "OCSP responses in hitch's dialect, if the directory exists."),
