@@ -72,6 +72,21 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
   }
 }
 
+/** The backend cannot be connected, so that the next client would fare no better. */
+export function isOutage({ code }: ConnectionFailure): boolean {
+  return OUTAGES.has(code);
+}
+
+const OUTAGES: ReadonlySet<ConnectionFailure["code"]> = new Set(
+  [
+    "backend-refused",
+    "backend-unreachable",
+    "backend-timeout",
+    "backend-no-ports",
+    "backend-handshake",
+  ] as const,
+);
+
 /** `ERR_INTERNAL` is what an adapter reports when our own handler threw. */
 function unlessInternal(
   failure: Failure,

@@ -1,4 +1,4 @@
-import type { Order, StartOrder } from "../control/messages.ts";
+import type { BackendReport, Order, StartOrder } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { Slot, type SlotWorker } from "./slot.ts";
@@ -10,6 +10,9 @@ const ADOPT_AFTER_MS = 1000;
 /** What a generation needs of the master. */
 export interface GenerationEvents {
   spawn(slot: number): SlotWorker;
+  /** What workers have to say, who sum up by themselves what repeats. */
+  workerSays: Log;
+  backend(report: BackendReport): void;
   log: Log;
   /** A worker has begun to serve. */
   ready(slot: Slot): void;
@@ -43,7 +46,8 @@ export class Generation {
         ready: (slot) => this.slotReady(slot),
         exited: (slot, pid, exit, delay) => this.workerExited(slot, pid, exit, delay),
         failed: (slot, message) => this.workerFailed(slot, message),
-        log: events.log,
+        log: (entry) => events.workerSays(entry),
+        backend: (report) => events.backend(report),
       })
     );
   }

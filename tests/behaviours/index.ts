@@ -25,6 +25,7 @@ import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { mistakes } from "./mistakes.ts";
 import { negotiation } from "./negotiation.ts";
+import { outages } from "./outages.ts";
 import { peers } from "./peers.ts";
 import { prefix } from "./prefix.ts";
 import { proxyIn } from "./proxy_in.ts";
@@ -60,6 +61,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "proxy tlvs": proxyTlvs,
   sources,
   backends,
+  outages,
   frontends,
   sockets,
   reload,

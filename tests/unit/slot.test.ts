@@ -47,6 +47,7 @@ function filledSlot() {
     exited: (_slot, _pid, _exit, delay) => delays.push(delay),
     failed: (_slot, message) => failures.push(message),
     log: () => {},
+    backend: () => {},
   }, clock);
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;
