@@ -2,7 +2,8 @@ import type { Failure } from "../runtime/types.ts";
 
 /** Who caused a failed connection, a stable code for machines, and the cause for people. */
 export interface ConnectionFailure {
-  readonly source: "client" | "backend" | "internal";
+  /** `limit`: a time that the configuration sets was over. */
+  readonly source: "client" | "backend" | "limit" | "internal";
   readonly code:
     | "untrusted-proxy"
     | "proxy-header"
@@ -17,6 +18,8 @@ export interface ConnectionFailure {
     | "backend-handshake"
     | "backend-reset"
     | "half-close-timeout"
+    | "idle-timeout"
+    | "lifetime"
     | "internal-error";
   readonly cause: string;
 }

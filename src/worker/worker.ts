@@ -274,8 +274,9 @@ class Worker {
   private logFailure(connection: Connection, failure: ConnectionFailure): void {
     const { id, clientName, facts } = connection;
     const { source, code, cause } = failure;
+    const level = source === "internal" ? "error" : source === "limit" ? "info" : "warn";
     this.log(
-      source === "internal" ? "error" : "warn",
+      level,
       "connection-failed",
       `connection ${id} from ${clientName} failed, caused by ${source}: ${code}: ${cause}`,
       { ...facts, source, code, cause },

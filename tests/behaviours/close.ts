@@ -9,7 +9,8 @@ import { socketCount } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
-const ALERT = 21;
+/** The type of a TLS record (RFC 8446 section 5.1). */
+export const ALERT = 21;
 
 export const close: readonly Behaviour[] = [
   {
@@ -307,7 +308,7 @@ interface Expectation {
 }
 
 /** Plays a scene and then looks for what it left behind: descriptors, log lines, a dead worker. */
-async function ends(
+export async function ends(
   context: Context,
   { expect, args = [], backend: elsewhere }: Expectation,
   play: (scene: Scene) => Promise<void>,

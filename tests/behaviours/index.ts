@@ -39,6 +39,7 @@ import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
+import { timeouts } from "./timeouts.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 
@@ -46,6 +47,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   backpressure,
   integrity,
   close,
+  timeouts,
   processes,
   peers,
   sni,
