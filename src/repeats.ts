@@ -21,7 +21,7 @@ interface Kind {
 
 /**
  * Keeps a flood of equal events out of a log. Events are equal when event, source, code and cause
- * are. In each window of 10 s the first ten are told one by one, the others are counted and summed
+ * (without one: the message) are. In each window of 10 s the first ten are told one by one, the others are counted and summed
  * up in one line at its end: the lines and the counts together are all events.
  */
 export class Repeats {
@@ -71,8 +71,8 @@ export class Repeats {
   }
 
   private kindOf(entry: LogEntry): Kind {
-    const { event, facts: { source, code, cause } } = entry;
-    const exact = [event, source, code, cause].join("\n");
+    const { event, message, facts: { source, code, cause } } = entry;
+    const exact = [event, source, code, cause ?? message].join("\n");
     const isMixed = !this.kinds.has(exact) && this.kinds.size >= MAX_KINDS;
     // A cause may hold what a client chose; events and codes are few.
     const key = isMixed ? [event, code].join("\n") : exact;

@@ -49,7 +49,7 @@ export class Master {
     this.repeats = new Repeats(log, () => this.prepared.config.log.level);
     this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
     this.listeners = new Listeners(runtime);
-    this.stapling = new Stapling(runtime, this.log, (order) => {
+    this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
     this.backendName = new BackendName(runtime.libc, this.log, (backend) => {
@@ -135,6 +135,7 @@ export class Master {
   /** Makes a generation for this configuration the current one. */
   private async begin(prepared: Prepared): Promise<void> {
     const { config, listeners } = prepared;
+    const backend = formatEndpoint(prepared.backend);
     const claim = this.listeners.claim(listeners, config.workers, config);
     const sockets = [...new Set(claim.fds.flat())];
     const inherited = [prepared.storeFd, ...sockets];
@@ -146,7 +147,12 @@ export class Master {
         spawn: (slot) => new WorkerProcess(this.runtime, slot, inherited),
         log: this.log,
         workerSays: (entry) => this.workerSays(entry),
-        backend: (report) => generation === this.current && this.backendReported(report),
+        backend: (report) => {
+          // Where an older configuration sent its connections is no longer of interest.
+          if (generation === this.current || backend === this.backendState.backend) {
+            this.backendReported(report);
+          }
+        },
         ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generationEmpty(empty),
       },

@@ -90,6 +90,19 @@ test("events of different source, code or cause are not equal", () => {
   assert.deepEqual(sums(), []);
 });
 
+test("events that name no cause are equal when their messages are", () => {
+  const { clock, told, repeats, sums } = counting();
+  for (let i = 0; i < 30; i++) {
+    const message = i % 3 === 0 ? "disk full" : "no route";
+    repeats.tell({ level: "error", event: "worker-failed", message, facts: { worker: i } });
+  }
+  assert.equal(told.length, 20);
+  clock.advance(10_000);
+  assert.deepEqual(sums().map(({ message }) => message), [
+    "10 more times in the last 10 s; the last one: no route",
+  ]);
+});
+
 test("causes that a client makes up are counted together, in bounded memory", () => {
   const { clock, told, fail, sums } = counting();
   for (let i = 0; i < 10_000; i++) fail(`cause ${i}`);
