@@ -12,6 +12,7 @@ export interface GenerationEvents {
   spawn(slot: number): SlotWorker;
   /** What workers have to say, who sum up by themselves what repeats. */
   workerSays: Log;
+  /** What workers learn of the backend. */
   backend(report: BackendReport): void;
   log: Log;
   /** A worker has begun to serve. */

@@ -7,7 +7,7 @@ const PAUSE_MS = 1000;
 
 /** Tells the master of connects that fail, and of the first one that does not. */
 export class BackendWatch {
-  private readonly report: (report: BackendReport) => void;
+  private readonly report: (report: BackendReport) => boolean;
   private readonly clock: Clock;
   private isDown = false;
   private failure: ConnectionFailure | undefined;
@@ -18,7 +18,8 @@ export class BackendWatch {
   private isDue = false;
   private isWaiting = false;
 
-  constructor(report: (report: BackendReport) => void, clock: Clock = systemClock) {
+  /** `report` answers false when a report could not be sent; it is tried again. */
+  constructor(report: (report: BackendReport) => boolean, clock: Clock = systemClock) {
     this.report = report;
     this.clock = clock;
   }
@@ -49,15 +50,16 @@ export class BackendWatch {
   flush(): void {
     if (!this.isDue) return;
     this.isDue = false;
-    const { failure, failures } = this;
     const now = this.clock.now();
-    this.failures = 0;
-    if (failure && failures > 0) {
-      const { source, code, cause } = failure;
+    if (this.failure && this.failures > 0) {
+      const { failures, failure: { source, code, cause } } = this;
       const age = now - this.failedAt;
-      this.report({ type: "backend-failed", failures, age, source, code, cause });
+      const isTold = this.report({ type: "backend-failed", failures, age, source, code, cause });
+      if (isTold) this.failures = 0;
+      else this.isDue = true;
     }
-    if (!this.isDown) this.report({ type: "backend-answers", age: now - this.answeredAt });
+    if (this.isDown || this.report({ type: "backend-answers", age: now - this.answeredAt })) return;
+    this.isDue = true;
   }
 
   private changed(): void {

@@ -49,7 +49,7 @@ class Worker {
   private readonly runtime: Runtime;
   private readonly reports = new FrameWriter(REPORTS_FD);
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => this.logLevel);
-  private readonly backend = new BackendWatch((report) => this.report(report));
+  private readonly backend = new BackendWatch((report) => this.reports.send(report));
   private order: StartOrder | undefined;
   /** By frontend; empty in client mode. */
   private frontends: readonly FrontendContext[] = [];

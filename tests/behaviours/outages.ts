@@ -95,6 +95,20 @@ export const outages: readonly Behaviour[] = [
       assert.deepEqual(events(stud).filter((event) => event === "backend-down").length, 1);
     },
   },
+  {
+    name: "--quiet says nothing of an outage",
+    async run(context) {
+      const stud = await context.launch(["-q"], { backend: await freeEndpoint() });
+      const client = await until(
+        () => openTls(stud.frontend).catch(() => undefined),
+        "stud serves",
+      );
+      assert.equal(await ending(client!), "end");
+      client!.destroy();
+      await stud.stop();
+      assert.equal(stud.stderr, "");
+    },
+  },
 ];
 
 /** Clients, one after the other, which are closed in order; until the workers are rid of them. */

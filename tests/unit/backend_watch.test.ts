@@ -11,14 +11,15 @@ const timeout: ConnectionFailure = { source: "backend", code: "backend-timeout",
 function watching() {
   const clock = new HandClock();
   const reports: BackendReport[] = [];
-  const watch = new BackendWatch((report) => reports.push(report), clock);
+  const channel = { isFull: false };
+  const watch = new BackendWatch((report) => !channel.isFull && reports.push(report) > 0, clock);
   const told = () =>
     reports.splice(0).map((report) =>
       report.type === "backend-failed"
         ? `${report.failures} ${report.code} ${report.age}`
         : `answers ${report.age}`
     );
-  return { clock, reports, watch, told };
+  return { clock, channel, reports, watch, told };
 }
 
 test("the first failure is reported at once, others once a second", () => {
@@ -60,6 +61,21 @@ test("an answer that a failure follows within a second is no news", () => {
   watch.failed(refused);
   clock.advance(1000);
   assert.deepEqual(told(), ["1 backend-refused 0", "1 backend-refused 1000"]);
+});
+
+test("what the channel does not take is told later", () => {
+  const { clock, channel, watch, told } = watching();
+  channel.isFull = true;
+  watch.failed(refused);
+  clock.advance(500);
+  watch.answered();
+  clock.advance(1500);
+  channel.isFull = false;
+  assert.deepEqual(told(), []);
+  clock.advance(1000);
+  assert.deepEqual(told(), ["1 backend-refused 3000", "answers 2500"]);
+  clock.advance(10_000);
+  assert.deepEqual(told(), []);
 });
 
 test("a worker that saw no failure reports the answer that it is asked for", () => {
