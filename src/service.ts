@@ -8,6 +8,7 @@ import { type LogEntry, type OpenLog, openLog } from "./log.ts";
 import { Master } from "./master/master.ts";
 import { type Means, prepare, type Prepared } from "./master/prepare.ts";
 import type { Command } from "./options/command_line.ts";
+import { Repeats } from "./repeats.ts";
 import type { Runtime } from "./runtime/types.ts";
 import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./system/daemon.ts";
@@ -118,9 +119,10 @@ class Service {
     process.on("SIGHUP", () => this.reload());
     process.on("SIGUSR1", () => this.log.reopen());
     // No fault of ours may end the parent of all connections.
+    const repeats = new Repeats(this.log, () => this.command.config.log.level);
     process.on("uncaughtException", (error) => {
       const message = `internal error: ${error.message}; please report it`;
-      this.log({
+      repeats.tell({
         level: "error",
         event: "internal-error",
         message,

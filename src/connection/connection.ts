@@ -17,6 +17,7 @@ import {
 import type { HeaderTaker } from "./header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
 import type { ProxyAddresses } from "./proxy_header.ts";
+import type { Speaker } from "./silences.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
 const SLOW_READER_PATIENCE = 10;
@@ -26,7 +27,7 @@ const SLOW_READER_PATIENCE = 10;
  * keeps no bytes: a chunk goes to the other side at once, and when that side cannot take more, this
  * side is paused until it can.
  */
-export class Connection implements HeaderTaker {
+export class Connection implements HeaderTaker, Speaker {
   readonly id: number;
   readonly client: Stream;
   private readonly all: Connections;
@@ -48,6 +49,8 @@ export class Connection implements HeaderTaker {
   private lingering = false;
   private hasFailed = false;
   private silences = 0;
+  isActive = true;
+  quietRounds = 0;
 
   constructor(all: Connections, id: number, client: Stream, trust: ClientTrust | undefined) {
     this.all = all;
@@ -92,6 +95,7 @@ export class Connection implements HeaderTaker {
 
   received(from: Stream, bytes: Uint8Array): void {
     if (this.lingering) return;
+    this.isActive = true;
     if (this.isHalfClosed) this.noteProgress();
     if (from === this.client) {
       if (!this.backend!.write(bytes)) this.pauseClient();
@@ -102,20 +106,18 @@ export class Connection implements HeaderTaker {
   }
 
   writable(stream: Stream): void {
+    this.isActive = true;
     if (this.isHalfClosed) this.noteProgress();
-    if (stream === this.backend) {
-      this.resumeClient();
-    } else if (this.backendPaused) {
-      this.backendPaused = false;
-      this.backend!.resume();
-    }
+    if (stream === this.backend) this.resumeClient();
+    else this.resumeBackend();
   }
 
   ended(stream: Stream): void {
     if (stream === this.client) this.clientEnded = true;
     else this.backendEnded = true;
     this.otherSide(stream)?.finish();
-    if (this.isHalfClosed) this.noteProgress();
+    // What was ended by a limit has to close in time, whoever ended first.
+    if (this.isHalfClosed || this.lingering) this.noteProgress();
     else this.all.halfClosed.stop(this);
   }
 
@@ -143,8 +145,7 @@ export class Connection implements HeaderTaker {
   }
 
   halfCloseTimedOut(): void {
-    const waitsForReader = this.clientPaused || this.backendPaused;
-    if (waitsForReader && ++this.silences < SLOW_READER_PATIENCE) {
+    if (this.isHeldUp && ++this.silences < SLOW_READER_PATIENCE) {
       this.all.halfClosed.start(this);
       return;
     }
@@ -158,6 +159,19 @@ export class Connection implements HeaderTaker {
       this.client.reset();
       this.backend!.reset();
     }
+  }
+
+  idleTimedOut(): void {
+    this.expire("idle-timeout", "silent in both directions for as long as --idle-timeout allows");
+  }
+
+  lifetimeOver(): void {
+    this.expire("lifetime", "as old as --max-lifetime allows");
+  }
+
+  /** A side is stopped until the other one has taken what it was sent. */
+  get isHeldUp(): boolean {
+    return this.clientPaused || this.backendPaused;
   }
 
   private clientOpened(): void {
@@ -191,6 +205,7 @@ export class Connection implements HeaderTaker {
   private backendConnected(): void {
     this.all.connects.stop(this);
     this.phase = "relaying";
+    this.all.silences?.start(this);
     this.all.events.established(this);
   }
 
@@ -234,6 +249,18 @@ export class Connection implements HeaderTaker {
     if (!this.clientEnded) this.all.halfClosed.start(this);
   }
 
+  /** Ends both sides in order; one that does not close then is cut as a half-closed one is. */
+  private expire(code: "idle-timeout" | "lifetime", cause: string): void {
+    if (this.lingering) return;
+    this.fail({ source: "limit", code, cause });
+    if (this.phase === "handshake") return this.client.reset();
+    this.endClient();
+    if (this.phase === "connecting") return this.backend!.reset();
+    this.backend!.finish();
+    this.resumeBackend();
+    this.all.halfClosed.start(this);
+  }
+
   private pauseClient(): void {
     this.clientPaused = true;
     this.client.pause();
@@ -243,6 +270,12 @@ export class Connection implements HeaderTaker {
     if (!this.clientPaused) return;
     this.clientPaused = false;
     this.client.resume();
+  }
+
+  private resumeBackend(): void {
+    if (!this.backendPaused) return;
+    this.backendPaused = false;
+    this.backend!.resume();
   }
 
   private get isHalfClosed(): boolean {

@@ -13,6 +13,7 @@ import { Connection } from "./connection.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { HeaderPhase } from "./header_phase.ts";
+import { Silences } from "./silences.ts";
 import { trustedPeers } from "./trusted.ts";
 
 /** What connections act by; all of a worker have it in common. */
@@ -23,6 +24,8 @@ export interface ConnectionSettings extends
     | "backendConnectTimeout"
     | "halfCloseTimeout"
     | "handshakeTimeout"
+    | "idleTimeout"
+    | "maxLifetime"
     | "prefix"
     | "proxyTlvs"
   > {
@@ -51,6 +54,9 @@ export class Connections {
   readonly handshakes: Deadlines<Connection>;
   readonly connects: Deadlines<Connection>;
   readonly halfClosed: Deadlines<Connection>;
+  /** Absent without a limit. */
+  readonly silences: Silences<Connection> | undefined;
+  private readonly lifetimes: Deadlines<Connection> | undefined;
   private readonly runtime: Pick<Runtime, "connect">;
   private readonly isTrusted: (peer: Endpoint) => boolean;
   private target: Endpoint;
@@ -75,6 +81,11 @@ export class Connections {
     this.handshakes = deadlines(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
     this.connects = deadlines(settings.backendConnectTimeout, (c) => c.connectTimedOut());
     this.halfClosed = deadlines(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
+    const { idleTimeout, maxLifetime } = settings;
+    this.silences = idleTimeout > 0
+      ? new Silences(idleTimeout, (c) => c.idleTimedOut(), clock)
+      : undefined;
+    this.lifetimes = maxLifetime > 0 ? deadlines(maxLifetime, (c) => c.lifetimeOver()) : undefined;
     this.target = settings.backend;
     this.sources = this.sourcesFor(settings.backend);
   }
@@ -100,6 +111,7 @@ export class Connections {
     this.openCount++;
     const connection = new Connection(this, ++this.lastId, client, trust);
     this.handshakes.start(connection);
+    this.lifetimes?.start(connection);
     if (mode === "none") return connection;
     return new HeaderPhase(mode, connection, mode === "pass" || this.isTrusted(client.remote));
   }
@@ -114,6 +126,8 @@ export class Connections {
   /** Called by a connection when its last descriptor is gone. */
   over(connection: Connection): void {
     this.openCount--;
+    this.silences?.stop(connection);
+    this.lifetimes?.stop(connection);
     this.events.over(connection);
   }
 

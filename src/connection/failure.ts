@@ -2,7 +2,8 @@ import type { Failure } from "../runtime/types.ts";
 
 /** Who caused a failed connection, a stable code for machines, and the cause for people. */
 export interface ConnectionFailure {
-  readonly source: "client" | "backend" | "internal";
+  /** `limit`: a time that the configuration sets was over. */
+  readonly source: "client" | "backend" | "limit" | "internal";
   readonly code:
     | "untrusted-proxy"
     | "proxy-header"
@@ -17,6 +18,8 @@ export interface ConnectionFailure {
     | "backend-handshake"
     | "backend-reset"
     | "half-close-timeout"
+    | "idle-timeout"
+    | "lifetime"
     | "internal-error";
   readonly cause: string;
 }
@@ -71,6 +74,21 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
       return unlessInternal(failure, "backend", "backend-unreachable");
   }
 }
+
+/** The backend cannot be connected, so that the next client would fare no better. */
+export function isOutage({ code }: ConnectionFailure): boolean {
+  return OUTAGES.has(code);
+}
+
+const OUTAGES: ReadonlySet<ConnectionFailure["code"]> = new Set(
+  [
+    "backend-refused",
+    "backend-unreachable",
+    "backend-timeout",
+    "backend-no-ports",
+    "backend-handshake",
+  ] as const,
+);
 
 /** `ERR_INTERNAL` is what an adapter reports when our own handler threw. */
 function unlessInternal(

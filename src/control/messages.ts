@@ -1,3 +1,4 @@
+import type { ConnectionFailure } from "../connection/failure.ts";
 import type { Config } from "../options/config.ts";
 import type { LogEntry } from "../log.ts";
 import type { ClientTlsSettings, Endpoint, IpEndpoint, TlsParameters } from "../runtime/types.ts";
@@ -13,6 +14,8 @@ export type Order =
   /** New certificates for new connections; only with `capabilities.swapCertificates`. */
   | { readonly type: "tls"; readonly tls: TlsOrder }
   | StapleOrder
+  /** Another worker could not connect the backend: report when it answers. */
+  | { readonly type: "backend-down" }
   /** Accept no more and leave with the last connection. */
   | { readonly type: "drain" }
   /** End at once, with all connections. */
@@ -150,6 +153,7 @@ export type Report =
   /** It cannot serve and leaves; `message` is one line for the operator. */
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "log"; readonly entry: LogEntry }
+  | BackendReport
   /**
    * It wants a successor, since somebody asked it to end, or its TLS library remembers too many
    * names; it serves until then.
@@ -157,6 +161,21 @@ export type Report =
   | { readonly type: "retiring" }
   /** It obeyed `drain` and accepts no more, or answers a ping: so many connections are open. */
   | { readonly type: "draining" | "pong"; readonly open: number };
+
+/** What a worker learns of the backend, about once a second at most. */
+export type BackendReport =
+  | BackendFailed
+  /** It can be connected, which it could not be before; so many milliseconds ago. */
+  | { readonly type: "backend-answers"; readonly age: number };
+
+/** So many connects failed since the last report; the last one's reason. */
+export interface BackendFailed extends Pick<ConnectionFailure, "source" | "cause"> {
+  readonly type: "backend-failed";
+  readonly failures: number;
+  /** Milliseconds since the last one. */
+  readonly age: number;
+  readonly code: string;
+}
 
 const levels = ["debug", "info", "warn", "error"];
 
@@ -173,6 +192,10 @@ export function parseReport(value: unknown): Report | undefined {
     case "draining":
     case "pong":
       return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
+    case "backend-answers":
+      return isAge(value.age) ? { type: "backend-answers", age: value.age } : undefined;
+    case "backend-failed":
+      return parseBackendFailed(value);
     case "failed":
       return typeof value.message === "string"
         ? { type: "failed", message: value.message }
@@ -182,6 +205,18 @@ export function parseReport(value: unknown): Report | undefined {
     default:
       return undefined;
   }
+}
+
+function parseBackendFailed(value: Record<string, unknown>): BackendFailed | undefined {
+  const { failures, age, source, code, cause } = value;
+  if (!Number.isSafeInteger(failures) || (failures as number) < 1 || !isAge(age)) return undefined;
+  if (source !== "backend" && source !== "internal") return undefined;
+  if (typeof code !== "string" || typeof cause !== "string") return undefined;
+  return { type: "backend-failed", failures: failures as number, age, source, code, cause };
+}
+
+function isAge(value: unknown): value is number {
+  return typeof value === "number" && value >= 0;
 }
 
 function isLogEntry(value: unknown): value is LogEntry {

@@ -67,15 +67,23 @@ export class BackendName {
     } catch (error) {
       if (this.isFailing || lookUp !== this.lookUp) return;
       this.isFailing = true;
-      const message = `${(error as Error).message}; ${this.backend} stays in use`;
-      this.log({ level: "warn", event: "backend-unresolved", message, facts: {} });
+      const cause = (error as Error).message;
+      const message = `${cause}; ${this.backend} stays in use`;
+      const facts = { source: "backend", code: "backend-unresolved", cause };
+      this.log({ level: "warn", event: "backend-unresolved", message, facts });
       return;
     }
     // Another configuration has come meanwhile.
     if (lookUp !== this.lookUp) return;
+    const wasFailing = this.isFailing;
     this.isFailing = false;
     const backend = formatEndpoint(found);
-    if (backend === this.backend) return;
+    if (backend === this.backend) {
+      if (!wasFailing) return;
+      const message = `the backend's name is resolved again, to ${backend} as before`;
+      this.log({ level: "info", event: "backend-resolved", message, facts: { backend } });
+      return;
+    }
     const message = `the backend's name has a new address: ${backend}, no longer ${this.backend}`;
     this.log({ level: "info", event: "backend-moved", message, facts: { backend } });
     this.backend = backend;

@@ -82,7 +82,13 @@ export class ControlledProcess<Down, Up> {
   }
 
   kill(signal: "SIGTERM" | "SIGKILL"): void {
-    this.child.kill(signal);
+    if (this.exit) return;
+    try {
+      // Deno's own `kill` of a child also closes its pipes, and with them its last words.
+      process.kill(this.child.pid!, signal);
+    } catch {
+      // It has just ended, which `exit` tells.
+    }
   }
 
   /** Its exit counts when its last report was read too. */

@@ -1,4 +1,4 @@
-import type { Order, StartOrder } from "../control/messages.ts";
+import type { BackendReport, Order, StartOrder } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
@@ -14,6 +14,10 @@ const END_LIMIT_MS = 2000;
 /** What a generation needs of the master. */
 export interface GenerationEvents {
   spawn(slot: number): SlotWorker;
+  /** What workers have to say, who sum up by themselves what repeats. */
+  workerSays: Log;
+  /** What workers learn of the backend. */
+  backend(report: BackendReport): void;
   log: Log;
   /** A worker has begun to serve. */
   ready(slot: Slot): void;
@@ -55,7 +59,8 @@ export class Generation {
         ready: (slot) => this.slotReady(slot),
         exited: (slot, ending) => this.workerExited(slot, ending),
         failed: (slot, message) => this.workerFailed(slot, message),
-        log: events.log,
+        log: (entry) => events.workerSays(entry),
+        backend: (report) => events.backend(report),
       }, { watchdog })
     );
     this.crashes = new Map(this.slots.map((slot) => [slot, new CrashReports(slot.number)]));

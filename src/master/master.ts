@@ -1,13 +1,17 @@
+import type { BackendReport } from "../control/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../platform.ts";
+import { Repeats } from "../repeats.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { queuesEmptied } from "../system/listen_queue.ts";
 import { BackendName } from "./backend_name.ts";
+import { BackendState } from "./backend_state.ts";
 import { Generation } from "./generation.ts";
 import { Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
+import type { Slot } from "./slot.ts";
 import { Stapling } from "./stapling.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
@@ -23,7 +27,10 @@ export class Master {
   /** Called when a generation has ended, so that another one may begin. */
   onRoom: () => void = () => {};
   private readonly runtime: Runtime;
+  /** Troubles of the master's own are summed up when they repeat. */
   private readonly log: Log;
+  private readonly workersLog: Log;
+  private readonly repeats: Repeats;
   private readonly listeners: Listeners;
   private prepared: Prepared;
   private current: Generation | undefined;
@@ -33,6 +40,7 @@ export class Master {
   private readonly retired = new Set<Generation>();
   private generations = 0;
   private readonly backendName: BackendName;
+  private readonly backendState: BackendState;
   private readonly stapling: Stapling;
   private checks: ReturnType<typeof setInterval> | undefined;
   private stopped: (() => void) | undefined;
@@ -41,16 +49,23 @@ export class Master {
 
   constructor(runtime: Runtime, prepared: Prepared, log: Log) {
     this.runtime = runtime;
-    this.log = log;
+    this.workersLog = log;
     this.prepared = prepared;
+    this.repeats = new Repeats(log, () => this.prepared.config.log.level);
+    this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
     this.listeners = new Listeners(runtime);
     this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
-    this.backendName = new BackendName(runtime.libc, log, (backend) => {
+    this.backendName = new BackendName(runtime.libc, this.log, (backend) => {
       this.prepared = { ...this.prepared, backend };
+      this.backendState.backend = formatEndpoint(backend);
       this.current?.update({ backend }, { type: "backend", backend });
     });
+    this.backendState = new BackendState(
+      (entry) => this.repeats.tell(entry),
+      () => this.current?.slots.forEach((slot) => slot.send({ type: "backend-down" })),
+    );
   }
 
   /**
@@ -137,6 +152,7 @@ export class Master {
     await Promise.all([hasEnded, this.stapling.stop()]);
     clearInterval(this.checks);
     this.listeners.close();
+    this.repeats.flush();
     return open;
   }
 
@@ -148,6 +164,7 @@ export class Master {
   /** Makes a generation for this configuration the current one, and lets the old one drain. */
   private async begin(prepared: Prepared, old?: Generation): Promise<void> {
     const { config, listeners } = prepared;
+    const backend = formatEndpoint(prepared.backend);
     const claim = this.listeners.claim(listeners, config.workers, config);
     const sockets = [...new Set(claim.fds.flat())];
     const inherited = [prepared.storeFd, ...sockets];
@@ -158,8 +175,15 @@ export class Master {
       { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
       {
         spawn: (slot) => new WorkerProcess(this.runtime, slot, number, inherited),
-        log: (entry) => this.workerSays(entry),
-        ready: (slot) => generation === this.current && this.stapling.tell(slot),
+        log: this.log,
+        workerSays: (entry) => this.workerSays(entry),
+        backend: (report) => {
+          // Where an older configuration sent its connections is no longer of interest.
+          if (generation === this.current || backend === this.backendState.backend) {
+            this.backendReported(report);
+          }
+        },
+        ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generationEmpty(empty),
       },
     );
@@ -206,13 +230,26 @@ export class Master {
     this.prepared = prepared;
     this.current = generation;
     this.backendName.watch(prepared.config, prepared.backend);
+    this.backendState.backend = formatEndpoint(prepared.backend);
     this.stapling.begin(prepared.stapling);
-    for (const slot of generation.slots) this.stapling.tell(slot);
+    for (const slot of generation.slots) this.tell(slot);
+  }
+
+  /** What its worker, which has just begun to serve, cannot know. */
+  private tell(slot: Slot): void {
+    this.stapling.tell(slot);
+    if (this.backendState.isDown) slot.send({ type: "backend-down" });
   }
 
   private workerSays(entry: LogEntry): void {
-    this.log(entry);
+    this.workersLog(entry);
     if (entry.facts.source === "backend") this.backendName.failed();
+  }
+
+  private backendReported(report: BackendReport): void {
+    if (report.type === "backend-answers") return this.backendState.answers(report.age);
+    this.backendState.failed(report);
+    this.backendName.failed();
   }
 
   private generationEmpty(generation: Generation): void {
@@ -248,4 +285,9 @@ function olderText(older: number, connections: number): string {
   return older === 1
     ? `; an older one still has ${connections} connections`
     : `; ${older} older ones still have ${connections} connections`;
+}
+
+/** What is told at other levels is the life of the service, which repeats in bounds. */
+function isTrouble({ level }: LogEntry): boolean {
+  return level === "warn" || level === "error";
 }

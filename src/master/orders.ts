@@ -57,7 +57,7 @@ function withoutCertificates(prepared: Prepared) {
   return {
     storeFd,
     settings: workerSettings(config),
-    workers: config.workers,
+    ...{ workers: config.workers, watchdog: config.watchdog },
     backend: config.backend,
     tls: parameters(tls),
     ...{ backendTls, backendSources, listeners, privileges },

@@ -1,4 +1,4 @@
-import type { Order, StartOrder } from "../control/messages.ts";
+import type { BackendReport, Order, StartOrder } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
@@ -30,6 +30,8 @@ export interface SlotEvents {
   failed(slot: Slot, message: string): void;
   /** What its workers have to say. */
   log: Log;
+  /** What they learn of the backend. */
+  backend(report: BackendReport): void;
 }
 
 const FIRST_PAUSE_MS = 100;
@@ -130,6 +132,9 @@ export class Slot {
           return worker.kill("SIGKILL");
         case "log":
           return this.events.log(report.entry);
+        case "backend-failed":
+        case "backend-answers":
+          return this.events.backend(report);
         case "retiring":
           return worker === this.worker ? this.replace() : undefined;
         case "draining":

@@ -1,15 +1,18 @@
 import { readFileSync } from "node:fs";
 import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
-import type { ConnectionFailure } from "../connection/failure.ts";
+import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
 import type { ListenerOrder, Order, Report, StartOrder, TlsOrder } from "../control/messages.ts";
 import type { LogEntry } from "../log.ts";
+import type { LogConfig } from "../options/config.ts";
 import { listenerOptions } from "../platform.ts";
 import { Staples } from "../ocsp/staples.ts";
 import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
+import { Repeats } from "../repeats.ts";
 import { nobody } from "../runtime/nobody.ts";
 import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
+import { BackendWatch } from "./backend_watch.ts";
 import { REPORTS_FD } from "./command_line.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { dropPrivileges, pinToCore } from "./process.ts";
@@ -49,6 +52,8 @@ interface OpenListener {
 class Worker {
   private readonly runtime: Runtime;
   private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly repeats = new Repeats((entry) => this.tell(entry), () => this.logLevel);
+  private readonly backend = new BackendWatch((report) => this.reports.send(report));
   private order: StartOrder | undefined;
   /** By frontend; empty in client mode. */
   private frontends: readonly FrontendContext[] = [];
@@ -79,6 +84,8 @@ class Worker {
       case "backend":
         this.connections!.backend = order.backend;
         return;
+      case "backend-down":
+        return this.backend.expectAnswer();
       case "tls":
         return this.swap(order.tls);
       case "staple":
@@ -241,6 +248,8 @@ class Worker {
   /** Ends the process as soon as the master, if there is one, has its last words. */
   private leave(): void {
     if (this.isOrphan) process.exit(0);
+    this.repeats.flush();
+    this.backend.flush();
     this.reports.flush(() => process.exit(0));
   }
 
@@ -265,15 +274,20 @@ class Worker {
   }
 
   private events(): ConnectionEvents {
-    const isVerbose = this.order!.settings.log.level === 2;
+    const isVerbose = this.logLevel === 2;
     return {
       established: (connection) => {
+        this.backend.answered();
         if (!isVerbose) return;
         const name = connection.clientCommonName;
         const more = name === undefined ? {} : { clientCommonName: name };
         this.logConnection("connection-established", connection, "established", more);
       },
-      failed: (connection, failure) => this.logFailure(connection, failure),
+      failed: (connection, failure) => {
+        if (isOutage(failure)) this.backend.failed(failure);
+        // The master tells it of all connections together.
+        if (isVerbose || !isOutage(failure)) this.logFailure(connection, failure);
+      },
       over: (connection) => {
         if (isVerbose) this.logConnection("connection-closed", connection, "closed");
         this.leaveWhenEmpty();
@@ -295,8 +309,9 @@ class Worker {
   private logFailure(connection: Connection, failure: ConnectionFailure): void {
     const { id, clientName, facts } = connection;
     const { source, code, cause } = failure;
+    const level = source === "internal" ? "error" : source === "limit" ? "info" : "warn";
     this.log(
-      source === "internal" ? "error" : "warn",
+      level,
       "connection-failed",
       `connection ${id} from ${clientName} failed, caused by ${source}: ${code}: ${cause}`,
       { ...facts, source, code, cause },
@@ -321,19 +336,19 @@ class Worker {
     message: string,
     facts: LogEntry["facts"],
   ): void {
-    const isQuiet = this.order?.settings.log.level === 0;
-    if (isQuiet && level !== "error") return;
+    if (this.logLevel === 0 && level !== "error") return;
+    this.repeats.tell({ level, event, message, facts });
+  }
+
+  private tell(entry: LogEntry): void {
     const worker = this.order?.slot ?? 0;
     const dropped = this.reports.takeDropped();
-    this.report({
-      type: "log",
-      entry: {
-        level,
-        event,
-        message,
-        facts: { worker, ...facts, ...(dropped ? { dropped } : {}) },
-      },
-    });
+    const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
+    this.report({ type: "log", entry: { ...entry, facts } });
+  }
+
+  private get logLevel(): LogConfig["level"] {
+    return this.order?.settings.log.level ?? 1;
   }
 
   private report(report: Report): void {

@@ -104,6 +104,10 @@ export const backends: readonly Behaviour[] = [
       hosts("127.0.0.12 backend.example");
       await stud.waitForLog((line) => line.event === "backend-moved", "the move is told");
       assert.equal(told().length, 1);
+      hosts("");
+      await until(() => told().length === 2, "the next trouble is told");
+      hosts("127.0.0.12 backend.example");
+      await stud.waitForLog((line) => line.event === "backend-resolved", "its end is told");
     },
   },
   {

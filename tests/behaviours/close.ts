@@ -2,21 +2,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type Backend, startHangingPort } from "../support/backend.ts";
-import {
-  ending,
-  openTcp,
-  openTls,
-  PARTIAL_HELLO,
-  readAll,
-  recordTypes,
-} from "../support/client.ts";
+import { ending, openTcp, PARTIAL_HELLO, readAll, recordTypes } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import { socketCount } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
-const ALERT = 21;
+/** The type of a TLS record (RFC 8446 section 5.1). */
+export const ALERT = 21;
 
 export const close: readonly Behaviour[] = [
   {
@@ -190,7 +184,11 @@ export const close: readonly Behaviour[] = [
     name: "a backend that refuses closes the client's connection at once",
     async run(context) {
       const backend = await freeEndpoint();
-      await ends(context, { backend, expect: ["backend backend-refused"] }, closesAtOnce);
+      await ends(
+        context,
+        { backend, expect: ["backend backend-refused"] },
+        (scene) => closesAtOnce(context, scene),
+      );
     },
   },
   {
@@ -198,7 +196,11 @@ export const close: readonly Behaviour[] = [
     async run(context) {
       // TCP to the broadcast address fails inside the kernel; no packet leaves.
       const backend = { host: "255.255.255.255", port: 9 };
-      await ends(context, { backend, expect: ["backend backend-unreachable"] }, closesAtOnce);
+      await ends(
+        context,
+        { backend, expect: ["backend backend-unreachable"] },
+        (scene) => closesAtOnce(context, scene),
+      );
     },
   },
   {
@@ -208,7 +210,11 @@ export const close: readonly Behaviour[] = [
       context.after(() => hanging.close());
       const backend = { host: "127.0.0.1", port: hanging.port };
       const args = ["--backend-connect-timeout=0.4"];
-      await ends(context, { backend, args, expect: ["backend backend-timeout"] }, closesAtOnce);
+      await ends(
+        context,
+        { backend, args, expect: ["backend backend-timeout"] },
+        (scene) => closesAtOnce(context, scene),
+      );
     },
   },
   {
@@ -302,7 +308,7 @@ interface Expectation {
 }
 
 /** Plays a scene and then looks for what it left behind: descriptors, log lines, a dead worker. */
-async function ends(
+export async function ends(
   context: Context,
   { expect, args = [], backend: elsewhere }: Expectation,
   play: (scene: Scene) => Promise<void>,
@@ -328,8 +334,11 @@ async function ends(
   assert.deepEqual(stud.failures(), expect);
 }
 
-async function closesAtOnce({ stud }: Scene): Promise<void> {
-  const client = await openTls(stud.frontend);
-  await within(ending(client), "the client's connection closes", 5_000);
+/** With close_notify and FIN. */
+async function closesAtOnce(context: Context, { stud }: Scene): Promise<void> {
+  const wire = await context.wire(stud.frontend);
+  const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
+  assert.equal(await within(ending(client), "the client's connection closes", 5_000), "end");
+  assert.equal(recordTypes(wire.received).at(-1), ALERT);
   client.destroy();
 }

@@ -26,6 +26,7 @@ import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { mistakes } from "./mistakes.ts";
 import { negotiation } from "./negotiation.ts";
+import { outages } from "./outages.ts";
 import { peers } from "./peers.ts";
 import { prefix } from "./prefix.ts";
 import { proxyIn } from "./proxy_in.ts";
@@ -39,6 +40,7 @@ import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
+import { timeouts } from "./timeouts.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 
@@ -46,6 +48,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   backpressure,
   integrity,
   close,
+  timeouts,
   processes,
   drain,
   peers,
@@ -62,6 +65,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "proxy tlvs": proxyTlvs,
   sources,
   backends,
+  outages,
   frontends,
   sockets,
   reload,

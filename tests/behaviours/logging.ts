@@ -3,8 +3,11 @@ import assert from "node:assert/strict";
 import { ending, exchange, openTcp } from "../support/client.ts";
 import type { Behaviour } from "../support/context.ts";
 import { endpointText } from "../support/endpoints.ts";
+import { socketCount } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
+
+const FLOOD = 50;
 
 export const logging: readonly Behaviour[] = [
   {
@@ -75,6 +78,36 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
+    name: "a flood of equal failures is ten lines and a sum, also when a worker ends",
+    async run(context) {
+      const stud = await context.stud([], { backend: 9 });
+      await floods(stud);
+      await stud.stop();
+      assert.equal(stud.failures().length, 10);
+      const sums = stud.logs.filter((line) => line.event === "events-repeated");
+      assert.equal(sums.length, 1);
+      const { level, message, count, code, source, worker, repeated } = sums[0]!;
+      assert.deepEqual(
+        { level, count, code, source, worker, repeated },
+        {
+          ...{ level: "warn", count: FLOOD - 10, code: "handshake-failed", source: "client" },
+          ...{ worker: 1, repeated: "connection-failed" },
+        },
+      );
+      assert.match(message, /^40 more times in the last \d+ s; the last one: connection \d+ from /);
+    },
+  },
+  {
+    name: "at level 2 every failure is told",
+    async run(context) {
+      const stud = await context.stud(["-L", "2"], { backend: 9 });
+      await floods(stud);
+      await stud.stop();
+      assert.equal(stud.failures().length, FLOOD);
+      assert.equal(stud.logs.some((line) => line.event === "events-repeated"), false);
+    },
+  },
+  {
     name: "--quiet says nothing but errors",
     async run(context) {
       const stud = await context.launch(["-q"], { backend: (await context.echo()).port });
@@ -100,6 +133,14 @@ export const logging: readonly Behaviour[] = [
     },
   },
 ];
+
+/** Clients whose handshake fails, one after the other, until the worker has seen all of them. */
+async function floods(stud: Stud): Promise<void> {
+  const worker = stud.worker();
+  const idle = socketCount(worker);
+  for (let i = 0; i < FLOOD; i++) await failsHandshake(stud);
+  await until(() => socketCount(worker) === idle, "the worker has seen all of them");
+}
 
 /** Returns the client's own address. */
 async function failsHandshake(stud: Stud): Promise<string> {

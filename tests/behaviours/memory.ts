@@ -75,7 +75,8 @@ async function leavesNothing(
   fail: (stud: Stud) => Promise<void>,
   backend?: Endpoint,
 ): Promise<void> {
-  const stud = await context.stud([], { backend: backend ?? await freeEndpoint() });
+  // At this level every failure is told.
+  const stud = await context.stud(["-L", "2"], { backend: backend ?? await freeEndpoint() });
   const worker = stud.worker();
   const repeat = async (times: number) => {
     const inTurn = async () => {

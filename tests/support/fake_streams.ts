@@ -107,6 +107,8 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
       handshakeTimeout: 10,
       backendConnectTimeout: 10,
       halfCloseTimeout: 10,
+      idleTimeout: 0,
+      maxLifetime: 0,
       ...settings,
     },
     {

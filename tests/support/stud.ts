@@ -106,10 +106,10 @@ export class Stud {
     return until(find, what, ms) as Promise<LogLine>;
   }
 
-  /** The `connection-failed` lines so far, as `source code`. */
+  /** The `connection-failed` and `backend-down` lines so far, as `source code`. */
   failures(): string[] {
     return this.logs
-      .filter((line) => line.event === "connection-failed")
+      .filter(({ event }) => event === "connection-failed" || event === "backend-down")
       .map((line) => `${line.source} ${line.code}`);
   }
 

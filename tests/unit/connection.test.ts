@@ -306,6 +306,23 @@ test("client mode tells a connect that fails from a handshake that fails", () =>
   assert.equal(code({}, reset), "backend backend-unreachable");
 });
 
+test("a backend that cannot be connected ends the client at once and in order", () => {
+  const failures: [errno: string, code: string][] = [
+    ["ECONNREFUSED", "backend backend-refused"],
+    ["EAGAIN", "backend backend-refused"],
+    ["ETIMEDOUT", "backend backend-timeout"],
+    ["ENETUNREACH", "backend backend-unreachable"],
+    ["ECONNRESET", "backend backend-unreachable"],
+    ["EADDRNOTAVAIL", "internal backend-no-ports"],
+  ];
+  for (const [errno, told] of failures) {
+    const { client, backend, codes } = open();
+    client.owner.closed(backend(), { code: errno, message: errno });
+    assert.deepEqual(client.calls, ["finish"], errno);
+    assert.deepEqual(codes(), [told]);
+  }
+});
+
 test("the time for the connect covers the backend's handshake", () => {
   const { clock, backend, failures } = open({ backendTls });
   clock.advance(10_000);

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import process from "node:process";
 import { Connections } from "../../src/connection/connections.ts";
 import type { IpEndpoint, Stream, StreamOwner } from "../../src/runtime/types.ts";
+import { HandClock } from "../support/hand_clock.ts";
 
 const somewhere: IpEndpoint = { family: 4, address: "192.0.2.1", port: 1 };
 
@@ -24,9 +25,11 @@ function established(): { connection: StreamOwner; client: Stream; backend: Stre
     ...{ backend: somewhere, backendSources: [], prefix: "none" as const, proxyTlvs: [] },
     acceptProxy: { mode: "none" as const, trusted: [] },
     ...{ handshakeTimeout: 1, backendConnectTimeout: 1, halfCloseTimeout: 1 },
+    ...{ idleTimeout: 1, maxLifetime: 1 },
   };
   const events = { established() {}, failed() {}, over() {} };
-  const connections = new Connections({ connect: () => backend }, settings, events);
+  const clock = new HandClock();
+  const connections = new Connections({ connect: () => backend }, settings, events, clock);
   const client = sink();
   const connection = connections.accept(client);
   connection.opened(client);

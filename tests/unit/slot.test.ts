@@ -48,6 +48,7 @@ function filledSlot() {
     exited: (_slot, ending) => endings.push(ending),
     failed: (_slot, message) => failures.push(message),
     log: () => {},
+    backend: () => {},
   }, { watchdog: 30, clock });
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;

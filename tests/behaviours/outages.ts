@@ -1,0 +1,141 @@
+/** What is said, and how often, of a backend that cannot be connected. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, renameSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { ending, exchange, openTls } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
+import { socketCount } from "../support/processes.ts";
+import type { Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+const CLIENTS = 30;
+
+export const outages: readonly Behaviour[] = [
+  {
+    name: "a backend that is down is told once, and its return with what the outage cost",
+    async run(context) {
+      const backend = await freeEndpoint();
+      const stud = await context.stud([], { backend });
+      await fail(stud, CLIENTS);
+      await listen(context, backend);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      const back = await stud.waitForLog(
+        (line) => line.event === "backend-recovered",
+        "its return",
+      );
+      assert.equal(back.level, "info");
+      assert.equal(back.count, CLIENTS);
+      assert.equal(back.backend, endpointText(backend));
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      await stud.stop();
+      assert.deepEqual(events(stud), ["backend-down", "backend-recovered"]);
+      const [down] = stud.logs.filter((line) => line.event === "backend-down");
+      const { level, source, code, cause } = down!;
+      assert.deepEqual({ level, source, code, cause, backend: down!.backend }, {
+        ...{ level: "warn", source: "backend", code: "backend-refused" },
+        ...{ cause: "connection refused", backend: endpointText(backend) },
+      });
+    },
+  },
+  {
+    name: "several workers tell an outage, and its end, once",
+    async run(context) {
+      const backend = await freeEndpoint();
+      const stud = await context.stud(["-n", "3"], { backend });
+      await fail(stud, CLIENTS);
+      await listen(context, backend);
+      for (let i = 0; i < CLIENTS; i++) {
+        assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      }
+      await stud.waitForLog((line) => line.event === "backend-recovered", "its return");
+      await stud.stop();
+      assert.deepEqual(events(stud), ["backend-down", "backend-recovered"]);
+    },
+  },
+  {
+    name: "a backend that is down for another reason than before is told again",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "outage-"));
+      const path = join(directory, "backend.sock");
+      const frontend = await freeEndpoint();
+      const words = [
+        `--frontend=${frontend.host},${frontend.port}`,
+        `--backend=${path}`,
+        "-n",
+        "1",
+      ];
+      const stud = await context.launch(
+        [...words, "--log-format=json", context.certificates.localhost],
+        { backend: 1, frontend, exact: true },
+      );
+      await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+      await fail(stud, 3);
+      // A socket at which nobody listens any more.
+      const server = createServer().listen(join(directory, "other.sock"));
+      await once(server, "listening");
+      renameSync(join(directory, "other.sock"), path);
+      await new Promise((closed) => server.close(closed));
+      await fail(stud, 3);
+      await stud.waitForLog((line) => line.code === "backend-refused", "the other reason");
+      await stud.stop();
+      assert.deepEqual(stud.failures(), ["backend backend-unreachable", "backend backend-refused"]);
+    },
+  },
+  {
+    name: "at level 2 each failed connect is told as well",
+    async run(context) {
+      const stud = await context.stud(["-L", "2"], { backend: await freeEndpoint() });
+      await fail(stud, CLIENTS);
+      await stud.stop();
+      const failed = stud.logs.filter((line) => line.event === "connection-failed");
+      assert.equal(failed.length, CLIENTS);
+      assert.deepEqual(events(stud).filter((event) => event === "backend-down").length, 1);
+    },
+  },
+  {
+    name: "--quiet says nothing of an outage",
+    async run(context) {
+      const stud = await context.launch(["-q"], { backend: await freeEndpoint() });
+      const client = await until(
+        () => openTls(stud.frontend).catch(() => undefined),
+        "stud serves",
+      );
+      assert.equal(await ending(client!), "end");
+      client!.destroy();
+      await stud.stop();
+      assert.equal(stud.stderr, "");
+    },
+  },
+];
+
+/** Clients, one after the other, which are closed in order; until the workers are rid of them. */
+async function fail(stud: Stud, clients: number): Promise<void> {
+  const sockets = () => stud.workers().reduce((sum, pid) => sum + socketCount(pid), 0);
+  const idle = sockets();
+  for (let i = 0; i < clients; i++) {
+    const client = await openTls(stud.frontend);
+    assert.equal(await ending(client), "end");
+    client.destroy();
+  }
+  await until(() => sockets() === idle, "the workers are rid of the clients");
+}
+
+/** Echoes at this address from now on. */
+async function listen(context: Context, { host, port }: Endpoint): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {}).pipe(socket);
+  });
+  server.listen(port, host);
+  await once(server, "listening");
+  context.after(() => server.close());
+}
+
+/** Of backends and connections. */
+function events(stud: Stud): string[] {
+  return stud.logs.map(({ event }) => event).filter((event) =>
+    /^(backend|connection)-/.test(event)
+  );
+}

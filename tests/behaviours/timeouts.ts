@@ -1,0 +1,84 @@
+/** How long a connection may be silent, and how long it may live. */
+import assert from "node:assert/strict";
+import { ending, readAll, recordTypes } from "../support/client.ts";
+import type { Behaviour } from "../support/context.ts";
+import { within } from "../support/until.ts";
+import { ALERT, ends } from "./close.ts";
+
+export const timeouts: readonly Behaviour[] = [
+  {
+    name: "a silent connection is ended in order on both sides after --idle-timeout",
+    run: (context) => {
+      const args = ["--idle-timeout=0.4"];
+      return ends(context, { args, expect: ["limit idle-timeout"] }, async ({ stud, backend }) => {
+        const wire = await context.wire(stud.frontend);
+        const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
+        const server = await backend.accept();
+        const [answer, question] = await Promise.all([readAll(client), readAll(server)]);
+        assert.equal(answer.length + question.length, 0);
+        assert.equal(recordTypes(wire.received).at(-1), ALERT);
+        client.end();
+        server.end();
+      });
+    },
+  },
+  {
+    name: "a connection that is not silent outlives --idle-timeout",
+    run: (context) =>
+      ends(context, { args: ["--idle-timeout=2"], expect: [] }, async ({ stud, backend }) => {
+        const client = await context.tls(stud.frontend);
+        const server = await backend.accept();
+        server.pipe(server);
+        const echo = readAll(client);
+        let sent = 0;
+        // More than twice the limit, a word every tenth of it.
+        await within(
+          new Promise<void>((done) => {
+            const timer = setInterval(() => {
+              client.write(".");
+              if (++sent < 24) return;
+              clearInterval(timer);
+              done();
+            }, 200);
+          }),
+          "a slow conversation",
+        );
+        client.end();
+        assert.equal((await echo).length, sent);
+      }),
+  },
+  {
+    name: "a busy connection is ended in order on both sides after --max-lifetime",
+    run: (context) => {
+      const args = ["--max-lifetime=1.5"];
+      return ends(context, { args, expect: ["limit lifetime"] }, async ({ stud, backend }) => {
+        const client = await context.tls(stud.frontend);
+        const server = await backend.accept();
+        const talk = setInterval(() => server.write("x"), 20);
+        context.after(() => clearInterval(talk));
+        const [answer] = await Promise.all([readAll(client), readAll(server)]);
+        assert.ok(answer.length > 0);
+        clearInterval(talk);
+        client.end();
+        server.end();
+      });
+    },
+  },
+  {
+    name: "peers that do not close after --idle-timeout are cut after --half-close-timeout",
+    run: (context) => {
+      const args = ["--idle-timeout=0.4", "--half-close-timeout=0.4"];
+      return ends(context, { args, expect: ["limit idle-timeout"] }, async ({ stud, backend }) => {
+        const client = await context.tls(stud.frontend);
+        const server = await backend.accept();
+        await Promise.all([readAll(client), readAll(server)]);
+        // What is written to one that was cut is answered by RST.
+        const cut = Promise.all([ending(client), ending(server)]);
+        const talk = setInterval(() => [client, server].forEach((each) => each.write("x")), 50);
+        context.after(() => clearInterval(talk));
+        for (const how of await within(cut, "the cut")) assert.match(how, /^(ECONNRESET|EPIPE)$/);
+        clearInterval(talk);
+      });
+    },
+  },
+];

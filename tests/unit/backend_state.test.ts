@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { LogEntry } from "../../src/log.ts";
+import { BackendState } from "../../src/master/backend_state.ts";
+import { HandClock } from "../support/hand_clock.ts";
+
+function watched() {
+  const clock = new HandClock();
+  clock.advance(1_000_000);
+  const told: LogEntry[] = [];
+  const asked = { times: 0 };
+  const state = new BackendState((entry) => told.push(entry), () => asked.times++, clock);
+  state.backend = "192.0.2.3:80";
+  const fail = (code = "backend-refused", { failures = 1, age = 0 } = {}) =>
+    state.failed({
+      ...{ type: "backend-failed", source: "backend", cause: "the cause" },
+      ...{ code, failures, age },
+    });
+  const lines = () =>
+    told.splice(0).map(({ event, facts: { code, count } }) => `${event} ${code ?? count}`);
+  return { clock, told, asked, state, fail, lines };
+}
+
+test("an outage is told once, and its end with how long it was and what it cost", () => {
+  const { clock, told, state, fail } = watched();
+  fail();
+  for (let second = 0; second < 4; second++) {
+    clock.advance(1000);
+    fail("backend-refused", { failures: 1000 });
+  }
+  clock.advance(8_000);
+  state.answers(0);
+  state.answers(0);
+  assert.deepEqual(told, [
+    {
+      level: "warn",
+      event: "backend-down",
+      message: "the backend 192.0.2.3:80 cannot be connected: backend-refused: the cause; " +
+        "clients are closed until it answers, and only changes are told",
+      facts: {
+        ...{ backend: "192.0.2.3:80", source: "backend" },
+        ...{ code: "backend-refused", cause: "the cause" },
+      },
+    },
+    {
+      level: "info",
+      event: "backend-recovered",
+      message: "the backend 192.0.2.3:80 answers again after 12 s; " +
+        "connections that failed meanwhile: 4,001",
+      facts: { backend: "192.0.2.3:80", seconds: 12, count: 4001 },
+    },
+  ]);
+});
+
+test("each outage is told anew, with a count of its own", () => {
+  const { state, fail, lines } = watched();
+  fail();
+  state.answers(0);
+  fail("backend-refused", { failures: 3 });
+  state.answers(0);
+  assert.deepEqual(lines(), [
+    ...["backend-down backend-refused", "backend-recovered 1"],
+    ...["backend-down backend-refused", "backend-recovered 3"],
+  ]);
+});
+
+test("another reason is told, and so is another backend", () => {
+  const { state, fail, lines } = watched();
+  fail();
+  fail("backend-timeout");
+  fail("backend-timeout");
+  state.backend = "192.0.2.4:80";
+  fail("backend-timeout");
+  assert.deepEqual(lines(), [
+    "backend-down backend-refused",
+    ...["backend-down backend-timeout", "backend-down backend-timeout"],
+  ]);
+});
+
+test("reasons that alternate are told once a minute", () => {
+  const { clock, fail, lines } = watched();
+  for (let second = 0; second < 60; second++) {
+    fail("backend-refused");
+    fail("backend-timeout");
+    clock.advance(1000);
+  }
+  assert.equal(lines().length, 2);
+  fail("backend-refused");
+  fail("backend-refused");
+  assert.deepEqual(lines(), ["backend-down backend-refused"]);
+});
+
+test("reasons that never end are not all told", () => {
+  const { fail, lines } = watched();
+  for (let i = 0; i < 1000; i++) fail(`code-${i}`);
+  assert.equal(lines().length, 20);
+});
+
+test("a failure before the recovery that is reported after it begins no outage", () => {
+  const { clock, state, fail, lines } = watched();
+  fail();
+  clock.advance(1000);
+  state.answers(300);
+  lines();
+  fail("backend-refused", { failures: 50, age: 400 });
+  assert.deepEqual(lines(), []);
+  assert.equal(state.isDown, false);
+  fail("backend-refused", { age: 200 });
+  assert.deepEqual(lines(), ["backend-down backend-refused"]);
+});
+
+test("an answer before the last failure that is reported after it ends no outage", () => {
+  const { clock, asked, state, fail, lines } = watched();
+  fail();
+  assert.equal(asked.times, 1);
+  clock.advance(1000);
+  fail("backend-refused", { age: 100 });
+  state.answers(500);
+  assert.equal(state.isDown, true);
+  assert.equal(asked.times, 2, "its sender would be silent about the next one");
+  state.answers(50);
+  assert.deepEqual(lines(), ["backend-down backend-refused", "backend-recovered 2"]);
+});
+
+test("our own fault is an error", () => {
+  const { told, state } = watched();
+  state.failed({
+    ...{ type: "backend-failed", source: "internal", cause: "every port is in use" },
+    ...{ code: "backend-no-ports", failures: 1, age: 0 },
+  });
+  assert.equal(told[0]!.level, "error");
+});

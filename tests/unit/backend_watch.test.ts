@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ConnectionFailure } from "../../src/connection/failure.ts";
+import { type BackendReport, parseReport } from "../../src/control/messages.ts";
+import { BackendWatch } from "../../src/worker/backend_watch.ts";
+import { HandClock } from "../support/hand_clock.ts";
+
+const refused: ConnectionFailure = { source: "backend", code: "backend-refused", cause: "refused" };
+const timeout: ConnectionFailure = { source: "backend", code: "backend-timeout", cause: "silence" };
+
+function watching() {
+  const clock = new HandClock();
+  const reports: BackendReport[] = [];
+  const channel = { isFull: false };
+  const watch = new BackendWatch((report) => !channel.isFull && reports.push(report) > 0, clock);
+  const told = () =>
+    reports.splice(0).map((report) =>
+      report.type === "backend-failed"
+        ? `${report.failures} ${report.code} ${report.age}`
+        : `answers ${report.age}`
+    );
+  return { clock, channel, reports, watch, told };
+}
+
+test("the first failure is reported at once, others once a second", () => {
+  const { clock, watch, told } = watching();
+  watch.failed(refused);
+  assert.deepEqual(told(), ["1 backend-refused 0"]);
+  for (let i = 0; i < 500; i++) watch.failed(refused);
+  clock.advance(200);
+  watch.failed(timeout);
+  assert.deepEqual(told(), []);
+  clock.advance(800);
+  assert.deepEqual(told(), ["501 backend-timeout 800"]);
+  clock.advance(10_000);
+  assert.deepEqual(told(), []);
+  watch.failed(refused);
+  assert.deepEqual(told(), ["1 backend-refused 0"]);
+});
+
+test("an answer is reported once, after failures", () => {
+  const { clock, watch, told } = watching();
+  watch.answered();
+  assert.deepEqual(told(), []);
+  watch.failed(refused);
+  watch.failed(refused);
+  clock.advance(300);
+  watch.answered();
+  watch.answered();
+  clock.advance(700);
+  assert.deepEqual(told(), ["1 backend-refused 0", "1 backend-refused 1000", "answers 700"]);
+  watch.answered();
+  clock.advance(1000);
+  assert.deepEqual(told(), []);
+});
+
+test("an answer that a failure follows within a second is no news", () => {
+  const { clock, watch, told } = watching();
+  watch.failed(refused);
+  watch.answered();
+  watch.failed(refused);
+  clock.advance(1000);
+  assert.deepEqual(told(), ["1 backend-refused 0", "1 backend-refused 1000"]);
+});
+
+test("what the channel does not take is told later", () => {
+  const { clock, channel, watch, told } = watching();
+  channel.isFull = true;
+  watch.failed(refused);
+  clock.advance(500);
+  watch.answered();
+  clock.advance(1500);
+  channel.isFull = false;
+  assert.deepEqual(told(), []);
+  clock.advance(1000);
+  assert.deepEqual(told(), ["1 backend-refused 3000", "answers 2500"]);
+  clock.advance(10_000);
+  assert.deepEqual(told(), []);
+});
+
+test("a worker that saw no failure reports the answer that it is asked for", () => {
+  const { watch, told } = watching();
+  watch.expectAnswer();
+  watch.answered();
+  watch.answered();
+  assert.deepEqual(told(), ["answers 0"]);
+});
+
+test("a worker that ends tells what is left to tell", () => {
+  const { clock, watch, told } = watching();
+  watch.failed(refused);
+  watch.failed(refused);
+  told();
+  watch.flush();
+  assert.deepEqual(told(), ["1 backend-refused 0"]);
+  clock.advance(1000);
+  assert.deepEqual(told(), []);
+});
+
+test("the master takes over reports of this form only", () => {
+  const { watch, reports } = watching();
+  watch.failed(refused);
+  watch.flush();
+  const good = reports[0]!;
+  const answers = { type: "backend-answers", age: 1 };
+  assert.deepEqual([good, answers].map(parseReport), [good, answers]);
+  const bad = [
+    ...[{ failures: 0 }, { failures: 1.5 }, { failures: "1" }, { age: -1 }, { age: null }],
+    ...[{ source: "client" }, { code: 1 }, { cause: undefined }],
+  ].map((change) => ({ ...good, ...change }));
+  for (const value of [...bad, { ...answers, age: "1" }, { type: "backend-answers" }]) {
+    assert.equal(parseReport(value), undefined, JSON.stringify(value));
+  }
+});

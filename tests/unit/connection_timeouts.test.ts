@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ConnectionSettings } from "../../src/connection/connections.ts";
+import { clientAt, fakeConnections, FakeStream, frontendAt } from "../support/fake_streams.ts";
+
+const bytes = new TextEncoder().encode("x");
+
+/** A connection and how far it is to go. */
+function reach(
+  phase: "handshake" | "connecting" | "relaying",
+  settings: Partial<ConnectionSettings>,
+) {
+  const all = fakeConnections(settings);
+  const client: FakeStream = new FakeStream(undefined!, clientAt, frontendAt);
+  const connection = client.owner = all.connections.accept(client);
+  if (phase !== "handshake") connection.opened(client);
+  const backend = all.connects[0]?.stream as FakeStream;
+  if (phase === "relaying") connection.opened(backend);
+  const codes = () => all.failures.map(({ source, code }) => `${source} ${code}`);
+  return { ...all, client, backend, connection, codes };
+}
+
+/** Makes writes to it answer that the kernel is full. */
+function fill(stream: FakeStream): void {
+  stream.write = () => false;
+}
+
+test("a connection that is silent in both directions is ended in order on both sides", () => {
+  const { clock, client, backend, codes } = reach("relaying", { idleTimeout: 5 });
+  clock.advance(4_999);
+  assert.deepEqual([client.calls, backend.calls], [[], []]);
+  clock.advance(501);
+  assert.deepEqual([client.calls, backend.calls], [["finish"], ["finish"]]);
+  assert.deepEqual(codes(), ["limit idle-timeout"]);
+});
+
+test("bytes of either side keep it alive", () => {
+  const { clock, client, backend, connection, codes } = reach("relaying", { idleTimeout: 5 });
+  for (let i = 0; i < 10; i++) {
+    clock.advance(4_000);
+    connection.received(i % 2 ? client : backend, bytes);
+  }
+  assert.deepEqual(codes(), []);
+  clock.advance(6_000);
+  assert.deepEqual(codes(), ["limit idle-timeout"]);
+});
+
+test("while a slow reader has bytes to take, silence may last ten times as long", () => {
+  const { clock, client, backend, connection, codes } = reach("relaying", { idleTimeout: 5 });
+  fill(client);
+  connection.received(backend, bytes);
+  clock.advance(50_000);
+  assert.deepEqual(codes(), []);
+  clock.advance(1_000);
+  assert.deepEqual(codes(), ["limit idle-timeout"]);
+  assert.deepEqual(backend.calls, ["pause", "finish", "resume"]);
+});
+
+test("before the backend is connected silence has limits of its own", () => {
+  for (const phase of ["handshake", "connecting"] as const) {
+    const { clock, codes } = reach(phase, { idleTimeout: 1 });
+    clock.advance(9_999);
+    assert.deepEqual(codes(), []);
+  }
+});
+
+test("a busy connection ends when its lifetime is over", () => {
+  const { clock, client, backend, connection, codes } = reach("relaying", { maxLifetime: 5 });
+  for (let i = 0; i < 5; i++) {
+    connection.received(client, bytes);
+    connection.received(backend, bytes);
+    clock.advance(1_000);
+  }
+  assert.deepEqual(codes(), ["limit lifetime"]);
+  assert.equal(client.calls.at(-1), "finish");
+  assert.equal(backend.calls.at(-1), "finish");
+  connection.received(client, bytes);
+  connection.received(backend, bytes);
+  assert.equal(client.calls.at(-1), "finish", "nothing more is passed on");
+});
+
+test("a lifetime that is over before the backend is connected ends what there is", () => {
+  const settings = { maxLifetime: 5 };
+  const handshake = reach("handshake", settings);
+  handshake.clock.advance(5_000);
+  assert.deepEqual(handshake.client.calls, ["reset"]);
+  assert.deepEqual(handshake.codes(), ["limit lifetime"]);
+  const connecting = reach("connecting", settings);
+  connecting.clock.advance(5_000);
+  assert.deepEqual([connecting.client.calls, connecting.backend.calls], [["finish"], ["reset"]]);
+  assert.deepEqual(connecting.codes(), ["limit lifetime"]);
+});
+
+test("a side that does not close in time is cut, whichever has ended", () => {
+  for (const ended of [[], ["client"], ["backend"], ["client", "backend"]]) {
+    const { clock, client, backend, connection, codes } = reach("relaying", { maxLifetime: 5 });
+    clock.advance(5_000);
+    for (const side of ended) connection.ended(side === "client" ? client : backend);
+    clock.advance(9_999);
+    assert.equal(client.calls.includes("close"), false);
+    connection.received(client, bytes);
+    clock.advance(1);
+    assert.equal(client.calls.at(-1), "close");
+    assert.equal(backend.calls.at(-1), "close");
+    assert.deepEqual(codes(), ["limit lifetime"]);
+  }
+});
+
+test("a connection that is over is forgotten by all limits", () => {
+  const settings = { idleTimeout: 5, maxLifetime: 5, halfCloseTimeout: 5 };
+  const { clock, client, backend, connection, connections, codes, over } = reach(
+    "relaying",
+    settings,
+  );
+  connection.ended(client);
+  connection.ended(backend);
+  connection.closed(client, undefined);
+  connection.closed(backend, undefined);
+  clock.advance(60_000);
+  assert.deepEqual(codes(), []);
+  assert.equal(over.length, 1);
+  assert.equal(connections.open, 0);
+});
+
+test("a client that closes when it is told to takes the backend along", () => {
+  const { clock, client, backend, connection, connections, codes } = reach("relaying", {
+    idleTimeout: 1,
+  });
+  clock.advance(1_100);
+  connection.ended(client);
+  connection.closed(client, undefined);
+  assert.deepEqual(backend.calls.at(-1), "close");
+  connection.closed(backend, undefined);
+  assert.equal(connections.open, 0);
+  assert.deepEqual(codes(), ["limit idle-timeout"]);
+});

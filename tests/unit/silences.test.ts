@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Silences, type Speaker } from "../../src/connection/silences.ts";
+import { HandClock } from "../support/hand_clock.ts";
+
+function listening(seconds: number) {
+  const clock = new HandClock();
+  const expired: [name: string, at: number][] = [];
+  const silences = new Silences<Speaker & { name: string }>(
+    seconds,
+    ({ name }) => expired.push([name, clock.now()]),
+    clock,
+  );
+  const start = (name: string) => {
+    const speaker = { name, isActive: false, quietRounds: 0, isHeldUp: false };
+    silences.start(speaker);
+    return speaker;
+  };
+  return { clock, expired, silences, start };
+}
+
+test("a silent speaker expires after its limit, once, at most a tenth too late", () => {
+  const { clock, expired, start } = listening(10);
+  start("a");
+  clock.advance(500);
+  start("b");
+  clock.advance(60_000);
+  assert.deepEqual(expired.map(([name]) => name), ["a", "b"]);
+  for (const [index, [, at]] of expired.entries()) {
+    const silence = at - index * 500;
+    assert.ok(silence >= 10_000 && silence <= 11_000, `${silence} ms`);
+  }
+});
+
+test("activity puts the end off", () => {
+  const { clock, expired, start } = listening(10);
+  const speaker = start("a");
+  for (let i = 0; i < 10; i++) {
+    clock.advance(9_000);
+    speaker.isActive = true;
+  }
+  assert.deepEqual(expired, []);
+  clock.advance(10_000);
+  assert.deepEqual(expired, []);
+  clock.advance(1_000);
+  assert.equal(expired.length, 1);
+});
+
+test("one that waits for a slow reader is given ten times as long", () => {
+  const { clock, expired, start } = listening(10);
+  start("a").isHeldUp = true;
+  clock.advance(100_000);
+  assert.deepEqual(expired, []);
+  clock.advance(1_000);
+  assert.equal(expired.length, 1);
+});
+
+test("a stopped speaker does not expire, and without speakers there is no timer", () => {
+  const { clock, expired, silences, start } = listening(10);
+  silences.stop(start("a"));
+  clock.advance(1_000);
+  const { after } = clock;
+  clock.after = () => assert.fail("a timer");
+  clock.advance(60_000);
+  assert.deepEqual(expired, []);
+  clock.after = after;
+  start("b");
+  clock.advance(11_000);
+  assert.equal(expired.length, 1);
+});
+
+test("a speaker may start and stop others when it expires", () => {
+  const clock = new HandClock();
+  let count = 0;
+  const other = { isActive: false, quietRounds: 0, isHeldUp: false };
+  const silences: Silences<Speaker> = new Silences(1, (speaker) => {
+    silences.stop(other);
+    if (++count < 3) silences.start(speaker);
+  }, clock);
+  silences.start({ ...other });
+  silences.start(other);
+  clock.advance(60_000);
+  assert.equal(count, 3);
+});
+
+test("a very short limit is looked at every 10 ms", () => {
+  const { clock, expired, start } = listening(0.001);
+  start("a");
+  clock.advance(10);
+  assert.deepEqual(expired, []);
+  clock.advance(10);
+  assert.deepEqual(expired, [["a", 20]]);
+});
