@@ -5,7 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { setOption, SHUT_RDWR } from "../platform.ts";
-import { acceptAll, type AcceptState } from "./deno/accept.ts";
+import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
   type Conn,
   Deno,
@@ -113,7 +113,7 @@ export function listen(options: ListenOptions): Listener {
   const tls = options.tls as DenoTlsContext | undefined;
   const { address: hostname, port } = on.endpoint;
   const at = { hostname, port, reusePort: true, tcpBacklog: backlog };
-  const state = { open: true };
+  const state = new AcceptState();
   const listener = tls ? listenTls(at, tls, options, state) : listenPlain(at, options, state);
   let fd: number;
   try {
@@ -122,18 +122,21 @@ export function listen(options: ListenOptions): Listener {
       if (!setOption(libc, fd, option)) throw optionError(option.name);
     }
   } catch (error) {
-    state.open = false;
+    state.close();
     listener.close();
     throw error;
   }
   return {
     close() {
       if (!state.open) return;
-      state.open = false;
+      state.close();
       // Deno closes the descriptor some turns later, and clients would be taken until then.
       libc.shutdown(fd, SHUT_RDWR);
       listener.close();
     },
+    // A call to accept that is under way cannot be taken back: it delivers one more.
+    pause: () => state.pause(),
+    resume: () => state.resume(),
     update() {
       throw new Error("Deno cannot change the certificates of a listening socket");
     },

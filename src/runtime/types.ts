@@ -276,6 +276,13 @@ export interface Listener {
   /** Stops accepting; streams live on. A descriptor given in `on` is closed in this process. */
   close(): void;
   /**
+   * Accepts no more until `resume`: new connections wait in the kernel's queue. An adapter which
+   * waits for a connection already may still deliver that one, unless it is called from within
+   * `accepted` of this listener. Calling it twice changes nothing.
+   */
+  pause(): void;
+  resume(): void;
+  /**
    * New connections are served by this context, which differs from the first in `select` and in
    * the certificates of `identity` only: whom a listener trusts it trusts as long as it lives.
    * Sessions made before still resume where their identity is unchanged. Only with
@@ -312,6 +319,8 @@ export interface Libc {
   getpeername(fd: number, address: Uint8Array, length: Uint8Array): number;
   shutdown(fd: number, how: number): number;
   dup(fd: number): number;
+  dup2(fd: number, onto: number): number;
+  epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
   close(fd: number): number;
   setgroups(count: number, groups: Uint8Array): number;
   /** Paths are bytes that end in 0. */
