@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../clock.ts";
-import type { Config, ProxyTlv } from "../options/config.ts";
+import type { Config, Limits, ProxyTlv } from "../options/config.ts";
 import type {
   ClientTlsContext,
   Endpoint,
@@ -13,6 +13,7 @@ import { Connection } from "./connection.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { HeaderPhase } from "./header_phase.ts";
+import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 
 /** What connections act by; all of a worker have it in common. */
@@ -30,6 +31,10 @@ export interface ConnectionSettings extends
   readonly backend: Endpoint;
   /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
   readonly backendSources: readonly IpEndpoint[];
+  /** How much clients may take; 0 is no limit but of handshakes. */
+  readonly limits: Pick<Limits, "sourceConnections" | "sourceRate"> & {
+    readonly handshakes: number;
+  };
   /** Client mode: what a backend's TLS is checked by. */
   readonly backendTls?: ClientTlsContext | undefined;
 }
@@ -51,6 +56,8 @@ export class Connections {
   readonly handshakes: Deadlines<Connection>;
   readonly connects: Deadlines<Connection>;
   readonly halfClosed: Deadlines<Connection>;
+  /** Absent where no source has a limit. */
+  readonly clientSources: Sources | undefined;
   private readonly runtime: Pick<Runtime, "connect">;
   private readonly isTrusted: (peer: Endpoint) => boolean;
   private target: Endpoint;
@@ -75,6 +82,8 @@ export class Connections {
     this.handshakes = deadlines(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
     this.connects = deadlines(settings.backendConnectTimeout, (c) => c.connectTimedOut());
     this.halfClosed = deadlines(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
+    const { sourceConnections, sourceRate } = settings.limits;
+    if (sourceConnections || sourceRate) this.clientSources = new Sources(settings.limits, clock);
     this.target = settings.backend;
     this.sources = this.sourcesFor(settings.backend);
   }
@@ -99,6 +108,14 @@ export class Connections {
     const { mode } = this.settings.acceptProxy;
     this.openCount++;
     const connection = new Connection(this, ++this.lastId, client, trust);
+    if (this.clientSources && mode === "none") {
+      const refusal = connection.enter(this.clientSources, client.remote);
+      if (refusal) {
+        connection.turnAway(refusal);
+        return connection;
+      }
+    }
+    this.makeRoom();
     this.handshakes.start(connection);
     if (mode === "none") return connection;
     return new HeaderPhase(mode, connection, mode === "pass" || this.isTrusted(client.remote));
@@ -114,7 +131,18 @@ export class Connections {
   /** Called by a connection when its last descriptor is gone. */
   over(connection: Connection): void {
     this.openCount--;
+    if (connection.source) this.clientSources!.leave(connection.source);
     this.events.over(connection);
+  }
+
+  /** For one more handshake. */
+  private makeRoom(): void {
+    const { handshakes, settings } = this;
+    if (handshakes.size < settings.limits.handshakes) return;
+    const { oldest } = handshakes;
+    if (!oldest) return;
+    handshakes.stop(oldest);
+    oldest.handshakeEvicted();
   }
 
   private sourcesFor(backend: Endpoint): readonly IpEndpoint[] {

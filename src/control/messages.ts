@@ -13,6 +13,7 @@ export type Order =
   /** New certificates for new connections; only with `capabilities.swapCertificates`. */
   | { readonly type: "tls"; readonly tls: TlsOrder }
   | StapleOrder
+  | LimitOrder
   /** Accept no more and leave with the last connection. */
   | { readonly type: "drain" }
   | { readonly type: "ping" };
@@ -32,6 +33,8 @@ export interface StartOrder {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerOrder[];
+  /** As in {@link LimitOrder}. */
+  readonly connections?: number;
   /** What to become once everything is open; absent: stay who we are. */
   readonly privileges?: Privileges;
 }
@@ -139,6 +142,13 @@ export interface StapleOrder {
   readonly until?: number;
 }
 
+/** The worker's share of the connections of all workers; it answers with `limited`. */
+export interface LimitOrder {
+  readonly type: "limit";
+  /** Absent: no limit. */
+  readonly connections?: number;
+}
+
 /** What a worker tells the master. */
 export type Report =
   /** All sockets accept. */
@@ -148,6 +158,8 @@ export type Report =
   | { readonly type: "log"; readonly entry: LogEntry }
   /** It wants a successor, since its TLS library remembers too many names; it serves until then. */
   | { readonly type: "retiring" }
+  /** It keeps to the last `limit`, and has so many connections. */
+  | { readonly type: "limited"; readonly open: number }
   | { readonly type: "pong" };
 
 const levels = ["debug", "info", "warn", "error"];
@@ -167,6 +179,12 @@ export function parseReport(value: unknown): Report | undefined {
       return typeof value.message === "string"
         ? { type: "failed", message: value.message }
         : undefined;
+    case "limited": {
+      const { open } = value;
+      return Number.isSafeInteger(open) && open as number >= 0
+        ? { type: "limited", open: open as number }
+        : undefined;
+    }
     case "log":
       return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
     default:

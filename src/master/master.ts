@@ -3,6 +3,7 @@ import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../platform.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { BackendName } from "./backend_name.ts";
+import { Budget } from "./budget.ts";
 import { Generation } from "./generation.ts";
 import { Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
@@ -29,6 +30,7 @@ export class Master {
   /** Older ones, which serve the connections that they have. */
   private readonly retired = new Set<Generation>();
   private generations = 0;
+  private readonly budget = new Budget();
   private readonly backendName: BackendName;
   private readonly stapling: Stapling;
   private checks: ReturnType<typeof setInterval> | undefined;
@@ -61,7 +63,10 @@ export class Master {
       this.listeners.close();
       throw error;
     }
-    this.checks = setInterval(() => this.current!.check(), CHECK_INTERVAL_MS);
+    this.checks = setInterval(() => {
+      this.current!.check();
+      this.budget.check();
+    }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
     this.note("info", "ready", `listening on ${frontends}, workers: ${workers}`, {
@@ -127,16 +132,20 @@ export class Master {
       startOrders(prepared, claim, sockets),
       this.runtime.capabilities.adoptSockets,
       {
-        spawn: (slot) => new WorkerProcess(this.runtime, slot, inherited),
+        spawn: (slot) =>
+          this.budget.admit(new WorkerProcess(this.runtime, slot, inherited), config.workers),
         log: (entry) => this.workerSays(entry),
         ready: (slot) => generation === this.current && this.stapling.tell(slot),
         empty: (empty) => this.generationEmpty(empty),
       },
     );
     this.next = generation;
+    // Until it is certain which of the two holds, the smaller one does.
+    this.budget.total = Math.min(mostConnections(prepared), mostConnections(this.prepared));
     try {
       await generation.start();
     } catch (error) {
+      this.budget.total = mostConnections(this.prepared);
       claim.drop();
       throw error;
     } finally {
@@ -151,6 +160,7 @@ export class Master {
   private use(prepared: Prepared, generation: Generation): void {
     this.prepared = prepared;
     this.current = generation;
+    this.budget.total = mostConnections(prepared);
     this.backendName.watch(prepared.config, prepared.backend);
     this.stapling.begin(prepared.stapling);
     for (const slot of generation.slots) this.stapling.tell(slot);
@@ -186,4 +196,9 @@ export class Master {
   ): void {
     this.log({ level, event, message, facts });
   }
+}
+
+/** Of all workers together; Infinity is no limit. */
+function mostConnections({ config }: Prepared): number {
+  return config.limits.connections || Infinity;
 }

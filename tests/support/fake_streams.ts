@@ -107,6 +107,7 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
       handshakeTimeout: 10,
       backendConnectTimeout: 10,
       halfCloseTimeout: 10,
+      limits: { handshakes: 1000, sourceConnections: 0, sourceRate: 0 },
       ...settings,
     },
     {

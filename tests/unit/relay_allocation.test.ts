@@ -24,6 +24,7 @@ function established(): { connection: StreamOwner; client: Stream; backend: Stre
     ...{ backend: somewhere, backendSources: [], prefix: "none" as const, proxyTlvs: [] },
     acceptProxy: { mode: "none" as const, trusted: [] },
     ...{ handshakeTimeout: 1, backendConnectTimeout: 1, halfCloseTimeout: 1 },
+    limits: { handshakes: 1, sourceConnections: 0, sourceRate: 0 },
   };
   const events = { established() {}, failed() {}, over() {} };
   const connections = new Connections({ connect: () => backend }, settings, events);
