@@ -134,7 +134,6 @@ export function listen(options: ListenOptions): Listener {
       libc.shutdown(fd, SHUT_RDWR);
       listener.close();
     },
-    // A call to accept that is under way cannot be taken back: it delivers one more.
     pause: () => state.pause(),
     resume: () => state.resume(),
     update() {

@@ -276,9 +276,8 @@ export interface Listener {
   /** Stops accepting; streams live on. A descriptor given in `on` is closed in this process. */
   close(): void;
   /**
-   * Accepts no more until `resume`: new connections wait in the kernel's queue. An adapter which
-   * waits for a connection already may still deliver that one, unless it is called from within
-   * `accepted` of this listener. Calling it twice changes nothing.
+   * Accepts no more until `resume`, from within `accepted` too: new connections wait in the
+   * kernel's queue. Calling it twice changes nothing.
    */
   pause(): void;
   resume(): void;

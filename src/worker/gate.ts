@@ -13,8 +13,6 @@ export interface GateEvents {
 
 /** Milliseconds between two lines of the log about the limit. */
 export const LOG_PAUSE_MS = 10_000;
-/** So many connections may come although the listeners are paused: Deno cannot take accept back. */
-export const OVERSHOOT = 16;
 
 /** Keeps the number of a worker's connections within its limits. */
 export class Gate {
@@ -47,9 +45,12 @@ export class Gate {
     return this.isShut;
   }
 
-  /** False when there is no room even for what came in spite of the pause: reset it. */
+  /**
+   * False for one that came in spite of the pause, which not every system makes possible: there is
+   * no room for it.
+   */
   admits(open: number): boolean {
-    if (open < this.limit + OVERSHOOT) return true;
+    if (open < this.limit) return true;
     this.resets++;
     return false;
   }

@@ -21,6 +21,7 @@ import { demo } from "./demo.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { integrity } from "./integrity.ts";
+import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { mistakes } from "./mistakes.ts";
@@ -71,6 +72,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   usage,
   demo,
   hardening,
+  limits,
   memory,
   budgets,
 };

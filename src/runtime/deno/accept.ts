@@ -47,10 +47,12 @@ export async function acceptAll<T extends Conn>(
 ): Promise<void> {
   const isPlain = options.tls === undefined;
   for (;;) {
-    if (state.pauseEnd) await state.pauseEnd;
+    while (state.pauseEnd) await state.pauseEnd;
     if (!state.open) return;
     try {
       const conn = await listener.accept();
+      // A call that is under way cannot be taken back; what it brings waits here.
+      while (state.pauseEnd) await state.pauseEnd;
       const { remoteAddr, localAddr } = conn;
       const stream = new DenoStream(endpoint(remoteAddr), endpoint(localAddr), isPlain);
       stream.attach(conn, descriptorOf(conn));
