@@ -2,8 +2,12 @@
 import { readFileSync } from "node:fs";
 import type { Limits } from "../options/config.ts";
 
-/** Descriptors that are kept for everything that is not a connection. */
+/** Descriptors that are kept for everything that is not a connection, with a few sockets … */
 const RESERVED_DESCRIPTORS = 64;
+/** … and with many: for the runtime and the channel, and for each socket. */
+const RESERVED_WITHOUT_SOCKETS = 40;
+/** It is inherited, copied to be served, and copied again to be paused. */
+const DESCRIPTORS_EACH_SOCKET = 3;
 /** A client and its backend. */
 const DESCRIPTORS_EACH = 2;
 /** So many clients may come out of a full queue in one turn, and each of them is in mid-handshake. */
@@ -19,11 +23,13 @@ export interface WorkerLimits {
 }
 
 /**
- * A worker's limits under this limit of descriptors. Those of descriptors count whatever was asked
- * for, and are one connection at the least.
+ * A worker's limits under this limit of descriptors and with so many listening sockets. What
+ * descriptors suffice for counts whatever was asked for, and is one connection at the least.
  */
-export function workerLimits(limits: Limits, descriptors: number): WorkerLimits {
-  const affordable = Math.floor((descriptors - RESERVED_DESCRIPTORS) / DESCRIPTORS_EACH);
+export function workerLimits(limits: Limits, descriptors: number, sockets: number): WorkerLimits {
+  const others = RESERVED_WITHOUT_SOCKETS + DESCRIPTORS_EACH_SOCKET * sockets;
+  const reserved = Math.max(RESERVED_DESCRIPTORS, others);
+  const affordable = Math.floor((descriptors - reserved) / DESCRIPTORS_EACH);
   const asked = limits.workerConnections === "auto" ? Infinity : limits.workerConnections;
   const connections = Math.max(1, Math.min(asked, affordable));
   const auto = Math.max(Math.floor(connections / 4), LEAST_AUTO_HANDSHAKES);

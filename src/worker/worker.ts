@@ -129,8 +129,9 @@ class Worker {
   }
 
   private limits(): WorkerLimits {
-    const { limits } = this.order!.settings;
-    const found = workerLimits(limits, descriptorLimit());
+    const { settings, listeners } = this.order!;
+    const sockets = listeners.reduce((sum, { fds }) => sum + Math.max(1, fds.length), 0);
+    const found = workerLimits(settings.limits, descriptorLimit(), sockets);
     const { tooMany, connections } = found;
     if (tooMany !== undefined) {
       const message = `--max-worker-connections: descriptors suffice for ${connections} ` +

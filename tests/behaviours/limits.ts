@@ -85,6 +85,23 @@ export const limits: readonly Behaviour[] = [
     },
   },
   {
+    name: "a queue that is served for another worker waits as well",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const words = ["-n", "2", "--max-worker-connections=6"];
+      const { port, held, release } = await holding(context);
+      const stud = await context.stud(words, { backend: port });
+      const [hung] = stud.workers();
+      process.kill(hung!, "SIGSTOP");
+      await stud.waitForLog(({ event }) => event === "slot-adopted", "its queue is served");
+      const clients = Array.from({ length: 24 }, () => exchange(stud.frontend, "hello"));
+      await until(() => held.length === 6, "six are served");
+      release();
+      for (const answer of await Promise.all(clients)) assert.equal(String(answer), "held");
+      assert.equal(held.length, 6, "no seventh before one of them ended");
+    },
+  },
+  {
     name: "beyond --max-handshakes the oldest handshake makes room, and clients are served",
     async run(context) {
       const stud = await echoing(context, ["--max-handshakes=4"]);

@@ -67,21 +67,25 @@ interface Entry {
   readonly data: bigint;
 }
 
-/** Stays open, since a worker sees no /proc after it entered its chroot. */
-let loop: Loop | undefined;
+/**
+ * Bun's, looked for once: it stays open, since a worker sees no /proc after it entered its chroot.
+ * Null where the system does not tell what epoll watches.
+ */
+let loop: Loop | null | undefined;
 
 function findEntry(fd: number): Entry | undefined {
-  if (loop) return entryIn(loop, fd);
+  if (loop === undefined) loop = findLoop(fd);
+  return loop ? entryIn(loop, fd) : undefined;
+}
+
+/** The one that watches this descriptor. */
+function findLoop(fd: number): Loop | null {
   for (const epoll of epolls()) {
     const info = libc.open(cString(`/proc/self/fdinfo/${epoll}`), O_RDONLY | O_CLOEXEC, 0);
-    const found = entryIn({ epoll, info }, fd);
-    if (found) {
-      loop = found.loop;
-      return found;
-    }
+    if (entryIn({ epoll, info }, fd)) return { epoll, info };
     libc.close(info);
   }
-  return undefined;
+  return null;
 }
 
 function epolls(): number[] {
