@@ -97,13 +97,12 @@ export class Gate {
     this.loggedAt = now;
     this.times = this.resets = 0;
     const reason = limit < this.own.connections
-      ? "its share of --max-connections allows"
+      ? "its share of --max-connections"
       : this.own.reason;
-    const before = times > 1
-      ? `; the limit was reached ${times} times since the last such line`
-      : "";
+    const before = times > 1 ? `; so it was ${times} times since this was last told` : "";
     this.events.reached(
-      `${limit} connections are open, as many as ${reason}; new ones wait until some end${before}`,
+      `open connections have reached the limit of ${limit}, ${reason}; new ones wait until some ` +
+        `end${before}`,
       { limit, times, ...(resets > 0 ? { resets } : {}) },
     );
   }

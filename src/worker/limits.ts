@@ -15,7 +15,7 @@ const LEAST_AUTO_HANDSHAKES = 1024;
 
 export interface WorkerLimits {
   readonly connections: number;
-  /** What `connections` comes from, in words that follow "as many as" and an allowance. */
+  /** What `connections` comes from, in words that follow it. */
   readonly reason: string;
   readonly handshakes: number;
   /** Connections that were asked for and that descriptors do not suffice for. */
@@ -36,8 +36,8 @@ export function workerLimits(limits: Limits, descriptors: number, sockets: numbe
   return {
     connections,
     reason: asked <= affordable
-      ? "--max-worker-connections allows"
-      : "the descriptor limit allows (raise ulimit -n or add workers)",
+      ? "as --max-worker-connections says"
+      : "all that the descriptor limit allows (raise ulimit -n or add workers)",
     handshakes: limits.handshakes === "auto" ? auto : limits.handshakes,
     ...(Number.isFinite(asked) && asked > affordable ? { tooMany: asked } : {}),
   };

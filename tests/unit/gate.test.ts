@@ -9,7 +9,7 @@ function gateAt(connections: number, quota = Infinity) {
   const clock = new HandClock();
   const calls: string[] = [];
   const lines: { message: string; facts: LogEntry["facts"] }[] = [];
-  const gate = new Gate({ connections, reason: "this test allows" }, quota, {
+  const gate = new Gate({ connections, reason: "as this test says" }, quota, {
     pause: () => calls.push("pause"),
     resume: () => calls.push("resume"),
     reached: (message, facts) => lines.push({ message, facts }),
@@ -28,7 +28,9 @@ test("at the limit accepting stops, and goes on when there is room again", () =>
   assert.equal(gate.isPaused, false);
   assert.deepEqual(calls, ["pause", "resume"]);
   assert.deepEqual(lines, [{
-    message: "3 connections are open, as many as this test allows; new ones wait until some end",
+    message:
+      "open connections have reached the limit of 3, as this test says; new ones wait until " +
+      "some end",
     facts: { limit: 3, times: 1 },
   }]);
 });
@@ -65,13 +67,13 @@ test("the limit is told once in a while, and how often it was reached meanwhile"
   gate.opened(1);
   assert.equal(lines.length, 2);
   assert.deepEqual(lines[1]!.facts, { limit: 1, times: 500 });
-  assert.match(lines[1]!.message, /; the limit was reached 500 times since the last such line$/);
+  assert.match(lines[1]!.message, /; so it was 500 times since this was last told$/);
 });
 
 test("a share of the limit of all workers counts where it is smaller", () => {
   const { gate, calls, lines } = gateAt(100, 2);
   gate.opened(2);
-  assert.match(lines[0]!.message, /^2 connections .* its share of --max-connections allows/);
+  assert.match(lines[0]!.message, / the limit of 2, its share of --max-connections;/);
   gate.allot(3, 2);
   assert.deepEqual(calls, ["pause", "resume"]);
   gate.allot(2, 2);
