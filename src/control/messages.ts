@@ -179,12 +179,8 @@ export function parseReport(value: unknown): Report | undefined {
       return typeof value.message === "string"
         ? { type: "failed", message: value.message }
         : undefined;
-    case "limited": {
-      const { open } = value;
-      return Number.isSafeInteger(open) && open as number >= 0
-        ? { type: "limited", open: open as number }
-        : undefined;
-    }
+    case "limited":
+      return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
     case "log":
       return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
     default:
@@ -200,6 +196,10 @@ function isLogEntry(value: unknown): value is LogEntry {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isScalar(value: unknown): boolean {

@@ -38,7 +38,10 @@ export class Budget {
     return member;
   }
 
-  /** Called every second, and when a worker begins to serve: asks all how many connections they have, and shares anew. */
+  /**
+   * Called every second, and when a worker begins to serve: asks all how many connections they have,
+   * and shares anew.
+   */
   check(): void {
     if (this.all === Infinity) return this.settle();
     // Somebody has not answered since the last time.
@@ -91,7 +94,7 @@ export class Budget {
     for (const each of this.members) if (!each.isAccepting) left -= each.ceiling;
     left = Math.max(0, left);
     const spare = Math.max(1, Math.floor(left / sharing.length / SPARE_PART));
-    const need = ({ open, quota }: Member) => open >= quota ? Infinity : open + spare;
+    const need = ({ used, quota }: Member) => used >= quota ? Infinity : used + spare;
     sharing.sort((a, b) => need(a) === need(b) ? 0 : need(a) - need(b));
     for (const [i, each] of sharing.entries()) {
       each.target = Math.min(need(each), Math.floor(left / (sharing.length - i)));
@@ -142,7 +145,8 @@ class Member implements SlotWorker {
   ceiling: number;
   /** What its quota ought to be. */
   target: number;
-  open = 0;
+  /** Connections that it had when it last answered. */
+  used = 0;
   isReady = false;
   /** It has not yet answered to its quota. */
   isAwaited = false;
@@ -199,8 +203,8 @@ class Member implements SlotWorker {
   /** It cannot say that it has more than it may, and so cannot take what is others'. */
   private answered(open: number): void {
     this.isAwaited = false;
-    this.open = Math.min(open, this.ceiling);
-    this.ceiling = Math.max(this.open, this.quota);
+    this.used = Math.min(open, this.ceiling);
+    this.ceiling = Math.max(this.used, this.quota);
     if (this.isDraining) {
       this.giveUp();
       this.events.settle();
