@@ -1,6 +1,6 @@
 /**
  * Numbers and layouts of the operating system's socket interface. Everything that differs from
- * one system to the next is in this file; today that is Linux (x64 and arm64 agree).
+ * one system to the next is in this file; today that is Linux (x64 and arm64 agree but where something is said of it).
  */
 import { endianness } from "node:os";
 import type { Endpoint, Libc, SocketOption } from "./runtime/types.ts";
@@ -44,6 +44,7 @@ export const PR_SET_NO_NEW_PRIVS = 38;
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
+export const EPOLL_CTL_MOD = 3;
 /** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 
@@ -71,6 +72,16 @@ export function readCInt(bytes: Uint8Array): number {
 export function wholeFileLock(): Uint8Array {
   const bytes = new Uint8Array(32);
   new DataView(bytes.buffer).setInt16(0, 1, littleEndian);
+  return bytes;
+}
+
+/** `struct epoll_event`, which is packed on x64 only. */
+export function epollEvent(events: number, data: bigint): Uint8Array {
+  const at = process.arch === "x64" ? 4 : 8;
+  const bytes = new Uint8Array(at + 8);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, events, littleEndian);
+  view.setBigUint64(at, data, littleEndian);
   return bytes;
 }
 

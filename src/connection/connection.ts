@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
-import type { Failure, Stream } from "../runtime/types.ts";
+import type { Endpoint, Failure, Stream } from "../runtime/types.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, distrust } from "./client_trust.ts";
 import type { Connections } from "./connections.ts";
@@ -16,8 +16,9 @@ import {
 } from "./failure.ts";
 import type { HeaderTaker } from "./header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
-import type { ProxyAddresses } from "./proxy_header.ts";
+import { addressesIn, type ProxyAddresses } from "./proxy_header.ts";
 import type { Speaker } from "./silences.ts";
+import type { Source, Sources } from "./sources.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
 const SLOW_READER_PATIENCE = 10;
@@ -30,6 +31,8 @@ const SLOW_READER_PATIENCE = 10;
 export class Connection implements HeaderTaker, Speaker {
   readonly id: number;
   readonly client: Stream;
+  /** Where it is counted, if it is. */
+  source: Source | undefined;
   private readonly all: Connections;
   private readonly trust: ClientTrust | undefined;
   private backend: Stream | undefined;
@@ -78,9 +81,32 @@ export class Connection implements HeaderTaker, Speaker {
       : undefined;
   }
 
-  headerRead(header: Uint8Array, addresses: ProxyAddresses | undefined): void {
-    if (this.all.settings.acceptProxy.mode === "pass") this.header = header;
+  /** Counts it among those of its source address; or why it may not be one of them. */
+  enter(sources: Sources, client: Endpoint): ConnectionFailure | undefined {
+    const source = sources.of(client);
+    if (!source) return undefined;
+    const refusal = sources.enter(source);
+    if (!refusal) this.source = source;
+    return refusal;
+  }
+
+  /** Ends it before anything is done for it; from within the accept of its stream. */
+  turnAway(refusal: ConnectionFailure): void {
+    this.fail(refusal);
+    // A stream cannot be ended while it is being accepted.
+    queueMicrotask(() => this.client.reset());
+  }
+
+  headerRead(
+    header: Uint8Array,
+    addresses: ProxyAddresses | undefined,
+  ): ConnectionFailure | undefined {
+    const { settings, clientSources } = this.all;
+    if (settings.acceptProxy.mode === "pass") this.header = header;
     else this.addresses = addresses;
+    if (!clientSources) return undefined;
+    const { client } = addresses ?? addressesIn(header) ?? { client: this.client.remote };
+    return this.enter(clientSources, client);
   }
 
   headerFailed(failure: ConnectionFailure): void {
@@ -135,6 +161,13 @@ export class Connection implements HeaderTaker, Speaker {
     this.client.reset();
   }
 
+  /** Others wait for the place of the handshake that has taken longest. */
+  handshakeEvicted(): void {
+    const cause = "more handshakes at once than --max-handshakes allows; it had taken longest";
+    this.fail({ source: "client", code: "handshake-evicted", cause });
+    this.client.reset();
+  }
+
   connectTimedOut(): void {
     const cause = this.all.settings.backendTls
       ? "no TLS connection in time"
@@ -175,6 +208,8 @@ export class Connection implements HeaderTaker, Speaker {
   }
 
   private clientOpened(): void {
+    // Without TLS it is open before it can be turned away.
+    if (this.hasFailed) return;
     this.all.handshakes.stop(this);
     const cause = this.trust && distrust(this.trust, this.client.tls());
     if (cause === undefined) return this.connectBackend();

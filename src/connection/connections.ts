@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../clock.ts";
-import type { Config, ProxyTlv } from "../options/config.ts";
+import type { Config, Limits, ProxyTlv } from "../options/config.ts";
 import type {
   ClientTlsContext,
   Endpoint,
@@ -14,6 +14,7 @@ import { Deadlines } from "./deadlines.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { HeaderPhase } from "./header_phase.ts";
 import { Silences } from "./silences.ts";
+import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 
 /** What connections act by; all of a worker have it in common. */
@@ -33,6 +34,10 @@ export interface ConnectionSettings extends
   readonly backend: Endpoint;
   /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
   readonly backendSources: readonly IpEndpoint[];
+  /** How much clients may take; 0 is no limit but of handshakes. */
+  readonly limits: Pick<Limits, "sourceConnections" | "sourceRate"> & {
+    readonly handshakes: number;
+  };
   /** Client mode: what a backend's TLS is checked by. */
   readonly backendTls?: ClientTlsContext | undefined;
 }
@@ -57,6 +62,8 @@ export class Connections {
   /** Absent without a limit. */
   readonly silences: Silences<Connection> | undefined;
   private readonly lifetimes: Deadlines<Connection> | undefined;
+  /** Absent where no source has a limit. */
+  readonly clientSources: Sources | undefined;
   private readonly runtime: Pick<Runtime, "connect">;
   private readonly isTrusted: (peer: Endpoint) => boolean;
   private target: Endpoint;
@@ -86,6 +93,8 @@ export class Connections {
       ? new Silences(idleTimeout, (c) => c.idleTimedOut(), clock)
       : undefined;
     this.lifetimes = maxLifetime > 0 ? deadlines(maxLifetime, (c) => c.lifetimeOver()) : undefined;
+    const { sourceConnections, sourceRate } = settings.limits;
+    if (sourceConnections || sourceRate) this.clientSources = new Sources(settings.limits, clock);
     this.target = settings.backend;
     this.sources = this.sourcesFor(settings.backend);
   }
@@ -110,6 +119,14 @@ export class Connections {
     const { mode } = this.settings.acceptProxy;
     this.openCount++;
     const connection = new Connection(this, ++this.lastId, client, trust);
+    if (this.clientSources && mode === "none") {
+      const refusal = connection.enter(this.clientSources, client.remote);
+      if (refusal) {
+        connection.turnAway(refusal);
+        return connection;
+      }
+    }
+    this.makeRoom();
     this.handshakes.start(connection);
     this.lifetimes?.start(connection);
     if (mode === "none") return connection;
@@ -128,7 +145,18 @@ export class Connections {
     this.openCount--;
     this.silences?.stop(connection);
     this.lifetimes?.stop(connection);
+    if (connection.source) this.clientSources!.leave(connection.source);
     this.events.over(connection);
+  }
+
+  /** For one more handshake. */
+  private makeRoom(): void {
+    const { handshakes, settings } = this;
+    if (handshakes.size < settings.limits.handshakes) return;
+    const { oldest } = handshakes;
+    if (!oldest) return;
+    handshakes.stop(oldest);
+    oldest.handshakeEvicted();
   }
 
   private sourcesFor(backend: Endpoint): readonly IpEndpoint[] {

@@ -18,6 +18,15 @@ export class Deadlines<T> {
     this.clock = clock;
   }
 
+  get size(): number {
+    return this.expiries.size;
+  }
+
+  /** Who has been here longest. */
+  get oldest(): T | undefined {
+    return this.expiries.keys().next().value;
+  }
+
   /** Starts the holder's time, or starts it anew. */
   start(holder: T): void {
     this.expiries.delete(holder);

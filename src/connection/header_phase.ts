@@ -5,9 +5,15 @@ import { type ProxyAddresses, readProxyHeader } from "./proxy_header.ts";
 
 /** The connection that a client's stream belongs to once its PROXY header is read. */
 export interface HeaderTaker extends StreamOwner {
-  /** The whole header, which lasts, and the addresses that count instead of the real ones. */
-  headerRead(header: Uint8Array, addresses: ProxyAddresses | undefined): void;
-  /** No header will be read: the connection ends the stream. */
+  /**
+   * The whole header, which lasts, and the addresses that count instead of the real ones. Returns
+   * why the client is not welcome; `headerFailed` follows then.
+   */
+  headerRead(
+    header: Uint8Array,
+    addresses: ProxyAddresses | undefined,
+  ): ConnectionFailure | undefined;
+  /** There will be no TLS: the connection ends the stream. */
   headerFailed(failure: ConnectionFailure): void;
 }
 
@@ -39,13 +45,12 @@ export class HeaderPhase implements StreamOwner {
     const verdict = readProxyHeader(bytes, this.mode);
     if (verdict === "more") return;
     if ("fault" in verdict) {
-      this.hasFailed = true;
       const cause = `the PROXY header ${verdict.fault}`;
-      this.taker.headerFailed({ source: "client", code: "proxy-header", cause });
-      return;
+      return this.fail({ source: "client", code: "proxy-header", cause });
     }
     const { length, addresses } = verdict;
-    this.taker.headerRead(bytes.slice(0, length), addresses);
+    const refusal = this.taker.headerRead(bytes.slice(0, length), addresses);
+    if (refusal) return this.fail(refusal);
     stream.owner = this.taker;
     stream.secure(bytes.subarray(length));
   }
@@ -58,6 +63,11 @@ export class HeaderPhase implements StreamOwner {
   opened(): void {}
   writable(): void {}
   ended(): void {}
+
+  private fail(failure: ConnectionFailure): void {
+    this.hasFailed = true;
+    this.taker.headerFailed(failure);
+  }
 }
 
 const untrusted: ConnectionFailure = {

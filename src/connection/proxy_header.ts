@@ -58,6 +58,12 @@ export function readProxyHeader(
   return { fault: "is missing" };
 }
 
+/** The addresses in a whole header that was judged in mode `pass`, where it has any that count. */
+export function addressesIn(header: Uint8Array): ProxyAddresses | undefined {
+  const verdict = readProxyHeader(header, "use");
+  return typeof verdict === "object" && "length" in verdict ? verdict.addresses : undefined;
+}
+
 const V1_START = new TextEncoder().encode("PROXY ");
 /** Section 2.1: the longest line, with its CRLF. */
 const MAX_V1_LINE = 107;

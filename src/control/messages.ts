@@ -16,6 +16,7 @@ export type Order =
   | StapleOrder
   /** Another worker could not connect the backend: report when it answers. */
   | { readonly type: "backend-down" }
+  | LimitOrder
   /** Accept no more and leave with the last connection. */
   | { readonly type: "drain" }
   /** End at once, with all connections. */
@@ -37,6 +38,8 @@ export interface StartOrder {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerOrder[];
+  /** As in {@link LimitOrder}. */
+  readonly connections?: number;
   /** What to become once everything is open; absent: stay who we are. */
   readonly privileges?: Privileges;
 }
@@ -146,6 +149,13 @@ export interface StapleOrder {
   readonly until?: number;
 }
 
+/** The worker's share of the connections of all workers; it answers with `limited`. */
+export interface LimitOrder {
+  readonly type: "limit";
+  /** Absent: no limit. */
+  readonly connections?: number;
+}
+
 /** What a worker tells the master. */
 export type Report =
   /** All sockets accept. */
@@ -159,6 +169,8 @@ export type Report =
    * names; it serves until then.
    */
   | { readonly type: "retiring" }
+  /** It keeps to the last `limit`, and has so many connections. */
+  | { readonly type: "limited"; readonly open: number }
   /** It obeyed `drain` and accepts no more, or answers a ping: so many connections are open. */
   | { readonly type: "draining" | "pong"; readonly open: number };
 
@@ -200,6 +212,8 @@ export function parseReport(value: unknown): Report | undefined {
       return typeof value.message === "string"
         ? { type: "failed", message: value.message }
         : undefined;
+    case "limited":
+      return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
     case "log":
       return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
     default:

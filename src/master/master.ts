@@ -7,6 +7,7 @@ import type { Runtime } from "../runtime/types.ts";
 import { queuesEmptied } from "../system/listen_queue.ts";
 import { BackendName } from "./backend_name.ts";
 import { BackendState } from "./backend_state.ts";
+import { Budget } from "./budget.ts";
 import { Generation } from "./generation.ts";
 import { Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
@@ -39,6 +40,7 @@ export class Master {
   /** Older ones, which serve the connections that they have. */
   private readonly retired = new Set<Generation>();
   private generations = 0;
+  private readonly budget = new Budget();
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
   private readonly stapling: Stapling;
@@ -83,6 +85,7 @@ export class Master {
     }
     this.checks = setInterval(() => {
       for (const generation of [this.current!, ...this.retired]) generation.check();
+      this.budget.check();
     }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
@@ -174,7 +177,10 @@ export class Master {
       startOrders(prepared, claim, sockets),
       { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
       {
-        spawn: (slot) => new WorkerProcess(this.runtime, slot, number, inherited),
+        spawn: (slot) => {
+          const worker = new WorkerProcess(this.runtime, slot, number, inherited);
+          return this.budget.admit(worker, config.workers);
+        },
         log: this.log,
         workerSays: (entry) => this.workerSays(entry),
         backend: (report) => {
@@ -188,9 +194,12 @@ export class Master {
       },
     );
     this.next = generation;
+    // Until it is certain which of the two holds, the smaller one does.
+    this.budget.total = Math.min(mostConnections(prepared), mostConnections(this.prepared));
     try {
       await generation.start();
     } catch (error) {
+      this.budget.total = mostConnections(this.prepared);
       claim.drop();
       throw error;
     } finally {
@@ -229,6 +238,7 @@ export class Master {
   private use(prepared: Prepared, generation: Generation): void {
     this.prepared = prepared;
     this.current = generation;
+    this.budget.total = mostConnections(prepared);
     this.backendName.watch(prepared.config, prepared.backend);
     this.backendState.backend = formatEndpoint(prepared.backend);
     this.stapling.begin(prepared.stapling);
@@ -290,4 +300,9 @@ function olderText(older: number, connections: number): string {
 /** What is told at other levels is the life of the service, which repeats in bounds. */
 function isTrouble({ level }: LogEntry): boolean {
   return level === "warn" || level === "error";
+}
+
+/** Of all workers together; Infinity is no limit. */
+function mostConnections({ config }: Prepared): number {
+  return config.limits.connections || Infinity;
 }

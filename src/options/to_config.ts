@@ -8,6 +8,7 @@ import type {
   BackendTls,
   Config,
   FrontendConfig,
+  Limits,
   LogConfig,
   OcspConfig,
   PrefixKind,
@@ -46,6 +47,9 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
   const chroot = absolute(settings.chroot);
   checkDirectory(gathered, "chroot", chroot, ground);
   const prefix = prefixOf(gathered);
+  const workers = settings.workers === "auto"
+    ? Math.min(availableParallelism(), 1024)
+    : settings.workers;
   return {
     dialect,
     frontends: frontendsOf(gathered, ground),
@@ -59,9 +63,7 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
     alpn: settings["alpn-protos"],
     engine: settings["ssl-engine"],
     ocsp: ocspOf(gathered, ground),
-    workers: settings.workers === "auto"
-      ? Math.min(availableParallelism(), 1024)
-      : settings.workers,
+    workers,
     pinWorkers: settings["pin-workers"],
     backlog: settings.backlog,
     keepalive: settings.keepalive,
@@ -78,13 +80,7 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
     maxLifetime: settings["max-lifetime"],
     drainTimeout: settings["drain-timeout"],
     reloadDrainTimeout: settings["reload-drain-timeout"],
-    limits: {
-      connections: settings["max-connections"],
-      workerConnections: settings["max-worker-connections"],
-      handshakes: settings["max-handshakes"],
-      sourceConnections: settings["max-source-connections"],
-      sourceRate: settings["max-source-rate"],
-    },
+    limits: limitsOf(gathered, workers, ground),
     maxGenerations: settings["max-generations"],
     watchdog: settings.watchdog,
     watch: settings.watch,
@@ -93,6 +89,23 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
     daemon: settings.daemon,
     pidFile: absolute(settings.pidfile),
     listenReport: absolute(settings["dbg-listen"]),
+  };
+}
+
+function limitsOf({ settings }: Gathered, workers: number, { problems }: Ground): Limits {
+  const connections = settings["max-connections"];
+  if (connections > 0 && connections < workers) {
+    problems.push(
+      `--max-connections: ${connections} is less than one for each of ${workers} workers; ` +
+        `give at least ${workers}, or fewer --workers`,
+    );
+  }
+  return {
+    connections,
+    workerConnections: settings["max-worker-connections"],
+    handshakes: settings["max-handshakes"],
+    sourceConnections: settings["max-source-connections"],
+    sourceRate: settings["max-source-rate"],
   };
 }
 

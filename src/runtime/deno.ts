@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { setOption, SHUT_RDWR } from "../platform.ts";
 import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
-import { acceptAll, type AcceptState } from "./deno/accept.ts";
+import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
   type Conn,
   Deno,
@@ -117,7 +117,8 @@ export function listen(options: ListenOptions): Listener {
   const tls = options.tls as DenoTlsContext | undefined;
   const { address: hostname, port } = on.endpoint;
   const at = { hostname, port, reusePort: true, tcpBacklog: backlog };
-  const state = { open: true, isClosing: false };
+  const state = new AcceptState();
+  let isClosing = false;
   const listener = tls ? listenTls(at, tls, options, state) : listenPlain(at, options, state);
   let fd: number;
   try {
@@ -126,21 +127,24 @@ export function listen(options: ListenOptions): Listener {
       if (!setOption(libc, fd, option)) throw optionError(option.name);
     }
   } catch (error) {
-    state.open = false;
+    state.close();
     listener.close();
     throw error;
   }
   return {
     async close() {
-      if (state.isClosing) return;
-      state.isClosing = true;
+      if (isClosing) return;
+      isClosing = true;
       refuseNew(libc, fd);
+      state.resume();
       await queuesEmptied(libc, [fd], QUEUE_LIMIT_MS, 0);
-      state.open = false;
+      state.close();
       // Deno closes the descriptor some turns later, and clients would be taken until then.
       libc.shutdown(fd, SHUT_RDWR);
       listener.close();
     },
+    pause: () => state.pause(),
+    resume: () => state.resume(),
     update() {
       throw new Error("Deno cannot change the certificates of a listening socket");
     },

@@ -17,6 +17,8 @@ export const signatures = {
   getpeername: ["i32", "buffer", "buffer"],
   shutdown: ["i32", "i32"],
   dup: ["i32"],
+  dup2: ["i32", "i32"],
+  epoll_ctl: ["i32", "i32", "i32", "buffer"],
   close: ["i32"],
   setgroups: ["u64", "buffer"],
   chroot: ["buffer"],

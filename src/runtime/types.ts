@@ -280,6 +280,12 @@ export interface Listener {
    */
   close(): Promise<void>;
   /**
+   * Accepts no more until `resume`, from within `accepted` too: new connections wait in the
+   * kernel's queue. Calling it twice changes nothing.
+   */
+  pause(): void;
+  resume(): void;
+  /**
    * New connections are served by this context, which differs from the first in `select` and in
    * the certificates of `identity` only: whom a listener trusts it trusts as long as it lives.
    * Sessions made before still resume where their identity is unchanged. Only with
@@ -316,6 +322,8 @@ export interface Libc {
   getpeername(fd: number, address: Uint8Array, length: Uint8Array): number;
   shutdown(fd: number, how: number): number;
   dup(fd: number): number;
+  dup2(fd: number, onto: number): number;
+  epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
   close(fd: number): number;
   setgroups(count: number, groups: Uint8Array): number;
   /** Paths are bytes that end in 0. */

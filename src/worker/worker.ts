@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
@@ -15,10 +14,10 @@ import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtim
 import { BackendWatch } from "./backend_watch.ts";
 import { REPORTS_FD } from "./command_line.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
+import { Gate } from "./gate.ts";
+import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
 import { dropPrivileges, pinToCore } from "./process.ts";
 
-/** Descriptors that are kept for everything that is not a connection. */
-const RESERVED_DESCRIPTORS = 64;
 /** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
 const MAX_REMEMBERED_NAMES = 10_000;
 /** The longest that a queue which nobody empties keeps a new master waiting, in milliseconds. */
@@ -61,8 +60,7 @@ class Worker {
   private connections: Connections | undefined;
   /** By slot: its own, and those it serves for a worker that is away. */
   private readonly listeners = new Map<number, OpenListener[]>();
-  private maxConnections = 0;
-  private isFull = false;
+  private gate: Gate | undefined;
   private rememberedNames = 0;
   private isDraining = false;
   /** It accepts no more. */
@@ -94,6 +92,8 @@ class Worker {
           Buffer.from(order.response, "base64"),
           order.until,
         );
+      case "limit":
+        return this.limit(order.connections);
       case "drain":
         return void this.drain();
       case "leave":
@@ -140,14 +140,16 @@ class Worker {
     const { runtime } = this;
     try {
       if (settings.pinWorkers) this.pin(order.slot);
-      this.maxConnections = Math.floor((descriptorLimit() - RESERVED_DESCRIPTORS) / 2);
+      const limits = this.limits();
       if (settings.engine !== "") runtime.loadEngine(settings.engine);
       this.connections = new Connections(runtime, {
         ...settings,
+        limits: { ...settings.limits, handshakes: limits.handshakes },
         backend,
         backendSources,
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
+      this.gate = this.makeGate(limits, order.connections);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of order.serves) this.listen(slot);
       dropPrivileges(runtime.libc, privileges);
@@ -157,6 +159,35 @@ class Worker {
       return this.report({ type: "failed", message });
     }
     this.report({ type: "ready" });
+  }
+
+  private limits(): WorkerLimits {
+    const { settings, listeners } = this.order!;
+    const sockets = listeners.reduce((sum, { fds }) => sum + Math.max(1, fds.length), 0);
+    const found = workerLimits(settings.limits, descriptorLimit(), sockets);
+    const { tooMany, connections } = found;
+    if (tooMany !== undefined) {
+      const message = `--max-worker-connections: descriptors suffice for ${connections} ` +
+        `connections, not for ${tooMany}; raise ulimit -n`;
+      this.log("warn", "warning", message, { limit: connections });
+    }
+    return found;
+  }
+
+  private makeGate(limits: WorkerLimits, quota = Infinity): Gate {
+    const listeners = () => [...this.listeners.values()].flat();
+    return new Gate(limits, quota, {
+      pause: () => listeners().forEach(({ listener }) => listener.pause()),
+      resume: () => listeners().forEach(({ listener }) => listener.resume()),
+      reached: (message, facts) => this.log("warn", "connection-limit", message, facts),
+    });
+  }
+
+  /** The share of the connections of all workers. */
+  private limit(quota = Infinity): void {
+    const { open } = this.connections!;
+    this.gate!.allot(quota, open);
+    this.report({ type: "limited", open });
   }
 
   private contexts(tls: TlsOrder): FrontendContext[] {
@@ -172,7 +203,9 @@ class Worker {
       // Of a slot beyond the workers only older addresses have a socket; one for all is served.
       const isOwn = slot === this.order!.slot;
       if (!isOwn && (isShared(order) || slot > order.fds.length)) continue;
-      opened.push({ frontend: order.frontend, listener: this.listenAt(order, slot) });
+      const listener = this.listenAt(order, slot);
+      if (this.gate!.isPaused) listener.pause();
+      opened.push({ frontend: order.frontend, listener });
     }
   }
 
@@ -254,23 +287,14 @@ class Worker {
   }
 
   private accept(stream: Stream, frontend: number): StreamOwner {
-    const connections = this.connections!;
-    if (connections.open < this.maxConnections) {
-      this.isFull = false;
-      return connections.accept(stream, this.frontends[frontend]?.trust);
+    const { connections, gate } = this;
+    if (!gate!.admits(connections!.open)) {
+      queueMicrotask(() => stream.reset());
+      return nobody;
     }
-    if (!this.isFull) {
-      this.isFull = true;
-      this.log(
-        "error",
-        "connection-limit",
-        `${this.maxConnections} connections are open, as many as the descriptor limit allows; ` +
-          `new ones are reset until some end (raise ulimit -n or add workers)`,
-        { source: "internal", code: "connection-limit" },
-      );
-    }
-    queueMicrotask(() => stream.reset());
-    return nobody;
+    const owner = connections!.accept(stream, this.frontends[frontend]?.trust);
+    gate!.opened(connections!.open);
+    return owner;
   }
 
   private events(): ConnectionEvents {
@@ -290,6 +314,7 @@ class Worker {
       },
       over: (connection) => {
         if (isVerbose) this.logConnection("connection-closed", connection, "closed");
+        this.gate!.closed(this.connections!.open);
         this.leaveWhenEmpty();
       },
     };
@@ -359,10 +384,4 @@ class Worker {
 /** One socket for all slots: of Unix, or opened by the service manager. */
 function isShared({ fds }: ListenerOrder): boolean {
   return fds.length > 1 && fds[0] === fds[1];
-}
-
-/** RLIMIT_NOFILE of this process. */
-function descriptorLimit(): number {
-  const limits = readFileSync("/proc/self/limits", "utf8");
-  return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 1024);
 }

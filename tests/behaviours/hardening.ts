@@ -2,17 +2,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:tls";
-import { exchange } from "../support/client.ts";
-import { type Behaviour, Context } from "../support/context.ts";
-import type { LogLine } from "../support/stud.ts";
-import { until } from "../support/until.ts";
+import type { Behaviour } from "../support/context.ts";
 
 /** Set for the masters that this file starts. */
 const SECRET = "STUD_TEST_SECRET";
-
-/** Descriptors for each process in the test of the limit, and what a worker makes of them. */
-const DESCRIPTORS = 200;
-const CONNECTIONS = (DESCRIPTORS - 64) / 2;
 
 export const hardening: readonly Behaviour[] = [
   {
@@ -74,30 +67,6 @@ export const hardening: readonly Behaviour[] = [
       const group = client.getEphemeralKeyInfo() as { name?: string } | null;
       assert.equal(group?.name, "X25519MLKEM768");
       client.destroy();
-    },
-  },
-  {
-    name: "connections beyond the descriptor limit are reset, told once, and welcome again later",
-    async run(context) {
-      const limit = ["bash", "-c", `ulimit -n ${DESCRIPTORS}; exec "$@"`, "bash"];
-      const command = [...limit, ...context.target.command];
-      const limited = new Context({ ...context.target, command }, context.certificates);
-      try {
-        const stud = await limited.stud([], { backend: (await context.echo()).port });
-        const clients = await Promise.allSettled(
-          Array.from({ length: CONNECTIONS + 20 }, () => limited.tls(stud.frontend)),
-        );
-        const open = clients.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
-        assert.equal(open.length, CONNECTIONS);
-        const isLimit = (line: LogLine) => line.event === "connection-limit";
-        await stud.waitForLog(isLimit, "the limit is told");
-        for (const client of open) client.destroy();
-        const welcome = () => exchange(stud.frontend, "hello").catch(() => undefined);
-        await until(async () => String(await welcome()) === "hello", "a new connection is served");
-        assert.equal(stud.logs.filter(isLimit).length, 1);
-      } finally {
-        await limited.cleanUp();
-      }
     },
   },
 ];

@@ -22,6 +22,7 @@ import { drain } from "./drain.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { integrity } from "./integrity.ts";
+import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { mistakes } from "./mistakes.ts";
@@ -77,6 +78,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   usage,
   demo,
   hardening,
+  limits,
   memory,
   budgets,
 };

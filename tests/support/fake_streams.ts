@@ -109,6 +109,7 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
       halfCloseTimeout: 10,
       idleTimeout: 0,
       maxLifetime: 0,
+      limits: { handshakes: 1000, sourceConnections: 0, sourceRate: 0 },
       ...settings,
     },
     {

@@ -57,6 +57,8 @@ test("only well-formed reports reach the master", () => {
   const entry = { level: "warn", event: "e", message: "m", facts: { n: 1, s: "", b: true } };
   assert.deepEqual(parseReport({ type: "log", entry, more: 1 }), { type: "log", entry });
   assert.deepEqual(parseReport({ type: "ready", more: 1 }), { type: "ready" });
+  const limited = { type: "limited", open: 7 } as const;
+  assert.deepEqual(parseReport({ ...limited, more: 1 }), limited);
   const wrong: unknown[] = [
     null,
     [],
@@ -69,6 +71,11 @@ test("only well-formed reports reach the master", () => {
     { type: "log", entry: { ...entry, level: "constructor" } },
     { type: "log", entry: { ...entry, message: {} } },
     { type: "log", entry: { ...entry, facts: { deep: {} } } },
+    { type: "limited" },
+    { type: "limited", open: -1 },
+    { type: "limited", open: 0.5 },
+    { type: "limited", open: 2 ** 53 },
+    { type: "limited", open: "7" },
   ];
   for (const value of wrong) assert.equal(parseReport(value), undefined, JSON.stringify(value));
 });

@@ -498,6 +498,13 @@ test("client mode refuses what it would not do", () => {
   assert.match(start(["--client"]).warnings.join(), /^--client: the certificates are not used/);
 });
 
+test("every worker needs one connection of those of all", () => {
+  refused(
+    ["-n", "4", "--max-connections=3", "a.pem"],
+    "--max-connections: 3 is less than one for each of 4 workers; give at least 4, or fewer --workers",
+  );
+});
+
 test("what has no effect is said", () => {
   const words = [
     "--proxy-tlvs=ssl",

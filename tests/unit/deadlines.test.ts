@@ -45,3 +45,15 @@ test("a holder may start again from within its expiry", () => {
   clock.advance(10_000);
   assert.equal(count, 3);
 });
+
+test("the oldest holder is told, and how many there are", () => {
+  const deadlines = new Deadlines<string>(1, () => {}, new HandClock());
+  assert.equal(deadlines.oldest, undefined);
+  deadlines.start("a");
+  deadlines.start("b");
+  assert.deepEqual([deadlines.size, deadlines.oldest], [2, "a"]);
+  deadlines.start("a");
+  assert.deepEqual([deadlines.size, deadlines.oldest], [2, "b"]);
+  deadlines.stop("b");
+  assert.deepEqual([deadlines.size, deadlines.oldest], [1, "a"]);
+});

@@ -26,6 +26,7 @@ function established(): { connection: StreamOwner; client: Stream; backend: Stre
     acceptProxy: { mode: "none" as const, trusted: [] },
     ...{ handshakeTimeout: 1, backendConnectTimeout: 1, halfCloseTimeout: 1 },
     ...{ idleTimeout: 1, maxLifetime: 1 },
+    limits: { handshakes: 1, sourceConnections: 0, sourceRate: 0 },
   };
   const events = { established() {}, failed() {}, over() {} };
   const clock = new HandClock();

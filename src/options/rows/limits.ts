@@ -83,7 +83,7 @@ export const limitOptions = {
     default: "auto",
     help:
       "TLS handshakes at once in each worker; beyond, the one that has taken longest is reset. " +
-      "auto is a quarter of the worker's connections.",
+      "auto is a quarter of the worker's connections, and at least 1024.",
     parse: countOr("auto", 10_000_000),
   },
   "max-source-connections": {

@@ -3,6 +3,7 @@ import type { ServerContext } from "./contexts.ts";
 import { EARLY_END, Frontend } from "./frontend.ts";
 import { libc, socketName } from "./libc.ts";
 import { bun, type NativeHandlers, type NativeSocket } from "./native.ts";
+import { Poll } from "./poll.ts";
 import { BunStream, streamHandlers } from "./stream.ts";
 
 /** As in {@link Runtime}: accepts on an inherited descriptor, of TCP or of a Unix socket. */
@@ -22,11 +23,15 @@ export function listen(options: ListenOptions): Listener {
   });
   // Bun calls listen(fd, 511) itself and has no option for the backlog.
   libc.listen(fd, options.backlog);
+  const poll = new Poll(fd);
   return {
     close() {
+      poll.end();
       listener.stop(false);
       return Promise.resolve();
     },
+    pause: () => poll.pause(),
+    resume: () => poll.resume(),
     update: (tls) => frontend?.update(tls as ServerContext),
   };
 }

@@ -5,8 +5,34 @@ import { type Conn, type DenoListener, descriptorOf } from "./api.ts";
 import { failureOf, internalFailureOf } from "./failures.ts";
 import { DenoStream, endpoint } from "./stream.ts";
 
-export interface AcceptState {
-  readonly open: boolean;
+/** What one loop acts by; it begins to accept at once. */
+export class AcceptState {
+  private isOpen = true;
+  private resumed: Promise<void> | undefined;
+  private goOn: (() => void) | undefined;
+
+  get open(): boolean {
+    return this.isOpen;
+  }
+
+  /** Absent while it accepts. */
+  get pauseEnd(): Promise<void> | undefined {
+    return this.resumed;
+  }
+
+  pause(): void {
+    this.resumed ??= new Promise((resolve) => this.goOn = resolve);
+  }
+
+  resume(): void {
+    this.resumed = undefined;
+    this.goOn?.();
+  }
+
+  close(): void {
+    this.isOpen = false;
+    this.resume();
+  }
 }
 
 /** Milliseconds until accepting goes on after it failed, mostly for want of descriptors. */
@@ -20,9 +46,13 @@ export async function acceptAll<T extends Conn>(
   begin: (stream: DenoStream, conn: T) => void,
 ): Promise<void> {
   const isPlain = options.tls === undefined;
-  while (state.open) {
+  for (;;) {
+    while (state.pauseEnd) await state.pauseEnd;
+    if (!state.open) return;
     try {
       const conn = await listener.accept();
+      // A call that is under way cannot be taken back; what it brings waits here.
+      while (state.pauseEnd) await state.pauseEnd;
       const { remoteAddr, localAddr } = conn;
       const stream = new DenoStream(endpoint(remoteAddr), endpoint(localAddr), isPlain);
       stream.attach(conn, descriptorOf(conn));

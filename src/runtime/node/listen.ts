@@ -2,6 +2,7 @@ import { nobody } from "../nobody.ts";
 import type { Listener, ListenOptions, UnixEndpoint } from "../types.ts";
 import { errnoFailure, internalFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";
+import { libc } from "./libc.ts";
 import type { ServerTls } from "./server_tls.ts";
 import { ipEndpoint, NodeStream, type Security } from "./stream.ts";
 
@@ -16,9 +17,8 @@ export function listen(
   if (!("fd" in on)) throw new Error("the Node.js adapter listens on inherited descriptors");
   const unix = on.endpoint.family === "unix" ? on.endpoint : undefined;
   const { Pipe, TCP, SERVER } = handles!;
-  const listening: SocketHandle = unix ? new Pipe(SERVER) : new TCP(SERVER);
   let security: Security = { server: tls as ServerTls | undefined, headerFirst };
-  listening.onconnection = (status, socket) => {
+  const onconnection: SocketHandle["onconnection"] = (status, socket) => {
     if (status < 0) return failed(errnoFailure(status));
     const stream = acceptedStream(socket, unix, security);
     try {
@@ -30,16 +30,38 @@ export function listen(
     }
     if (!security.server && !stream.isClosing) stream.opened();
   };
-  const status = listening.open(on.fd) || listening.listen(backlog);
-  if (status < 0) {
-    listening.close();
+  const acceptOn = (fd: number): SocketHandle => {
+    const handle: SocketHandle = unix ? new Pipe(SERVER) : new TCP(SERVER);
+    handle.onconnection = onconnection;
+    const status = handle.open(fd) || handle.listen(backlog);
+    if (status >= 0) return handle;
+    handle.close();
     const { code, message } = errnoFailure(status);
     throw Object.assign(new Error(`listen: ${message}`), { code });
-  }
+  };
+  let listening: SocketHandle | undefined = acceptOn(on.fd);
+  /** While it is paused: libuv has no pause, so the handle is closed and the socket kept. */
+  let kept = -1;
   return {
     close() {
-      listening.close();
+      if (kept >= 0) libc.close(kept);
+      kept = -1;
+      listening?.close();
+      listening = undefined;
       return Promise.resolve();
+    },
+    pause() {
+      if (!listening) return;
+      kept = libc.dup(listening.fd);
+      // Without a descriptor to spare it goes on.
+      if (kept < 0) return;
+      listening.close();
+      listening = undefined;
+    },
+    resume() {
+      if (kept < 0) return;
+      listening = acceptOn(kept);
+      kept = -1;
     },
     update(next) {
       const server = next as ServerTls;

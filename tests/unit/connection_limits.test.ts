@@ -1,0 +1,125 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import type { ConnectionSettings } from "../../src/connection/connections.ts";
+import type { Endpoint } from "../../src/runtime/types.ts";
+import { at, clientAt, fakeConnections, FakeStream, frontendAt } from "../support/fake_streams.ts";
+
+const text = new TextEncoder();
+
+/** Connections that clients come to. */
+function accepting(settings: Partial<ConnectionSettings> = {}) {
+  const all = fakeConnections(settings);
+  const codes = () => all.failures.map(({ source, code }) => `${source} ${code}`);
+  const accept = (remote: Endpoint = clientAt) => {
+    const client: FakeStream = new FakeStream(undefined!, remote, frontendAt);
+    client.owner = all.connections.accept(client);
+    return client;
+  };
+  const open = (remote?: Endpoint) => {
+    const client = accept(remote);
+    client.owner.opened(client);
+    return client;
+  };
+  const close = (client: FakeStream) => client.owner.closed(client, undefined);
+  return { ...all, accept, open, close, codes };
+}
+
+const handshakes = (most: number): Partial<ConnectionSettings> => ({
+  limits: { handshakes: most, sourceConnections: 0, sourceRate: 0 },
+});
+const onePerSource: Partial<ConnectionSettings> = {
+  limits: { handshakes: 100, sourceConnections: 1, sourceRate: 0 },
+};
+
+test("one handshake too many costs the one that has taken longest its place", () => {
+  const { accept, close, codes, clock } = accepting(handshakes(2));
+  const [first, second, third] = [accept(), accept(), accept()];
+  assert.deepEqual([first, second, third].map(({ calls }) => calls), [["reset"], [], []]);
+  close(first);
+  accept();
+  assert.deepEqual(second.calls, ["reset"]);
+  assert.deepEqual(codes(), ["client handshake-evicted", "client handshake-evicted"]);
+  clock.advance(11_000);
+  assert.deepEqual(first.calls, ["reset"], "its time is over for good");
+});
+
+test("connections whose handshake is done do not count as handshakes", () => {
+  const { accept, open, codes } = accepting(handshakes(2));
+  for (let i = 0; i < 5; i++) open();
+  accept();
+  accept();
+  assert.deepEqual(codes(), []);
+});
+
+test("a client that is yet to send its PROXY header can lose its place as well", () => {
+  const acceptProxy = { mode: "pass", trusted: [] } as const;
+  const { accept, codes } = accepting({ ...handshakes(1), acceptProxy });
+  const first = accept();
+  accept();
+  assert.deepEqual(first.calls, ["reset"]);
+  assert.deepEqual(codes(), ["client handshake-evicted"]);
+});
+
+test("a connection too many of one source is reset before TLS, and no other", async () => {
+  const { accept, open, close, codes, connections } = accepting(onePerSource);
+  open(at("192.0.2.7", 1));
+  const refused = accept(at("192.0.2.7", 2));
+  open(at("192.0.2.8", 1));
+  assert.deepEqual(refused.calls, [], "not while it is being accepted");
+  await Promise.resolve();
+  assert.deepEqual(refused.calls, ["reset"]);
+  close(refused);
+  assert.equal(connections.open, 2);
+  assert.deepEqual(codes(), ["client source-limit"]);
+  assert.equal(connections.handshakes.size, 0);
+});
+
+test("when a connection is over its source may have another", () => {
+  const { open, close, connects, codes } = accepting(onePerSource);
+  const client = open();
+  close(client);
+  const { stream } = connects[0]!;
+  stream.owner.closed(stream, undefined);
+  open();
+  assert.deepEqual(codes(), []);
+});
+
+test("without TLS nothing is connected for a client that is turned away", async () => {
+  const { open, connects } = accepting(onePerSource);
+  open();
+  open();
+  await Promise.resolve();
+  assert.equal(connects.length, 1);
+});
+
+test("new connections of one source have a rate", () => {
+  const limits = { handshakes: 100, sourceConnections: 0, sourceRate: 2 };
+  const { accept, codes } = accepting({ limits });
+  for (let i = 0; i < 3; i++) accept();
+  assert.deepEqual(codes(), ["client source-rate"]);
+});
+
+for (const mode of ["use", "pass"] as const) {
+  test(`behind a proxy the source is the one in the header (${mode})`, () => {
+    const acceptProxy = { mode, trusted: ["192.0.2.0/24"] };
+    const { accept, codes } = accepting({ ...onePerSource, acceptProxy });
+    const come = (header: string) => {
+      const client = accept();
+      client.owner.received(client, text.encode(header));
+      return client.calls;
+    };
+    const from = (source: string) => come(`PROXY TCP4 ${source} 203.0.113.10 1111 2222\r\n`);
+    assert.deepEqual(from("203.0.113.1"), ["secure"]);
+    assert.deepEqual(from("203.0.113.2"), ["secure"]);
+    assert.deepEqual(from("203.0.113.1"), ["reset"]);
+    assert.deepEqual(codes(), ["client source-limit"]);
+    assert.deepEqual(come("PROXY UNKNOWN\r\n"), ["secure"], "the proxy itself");
+    assert.deepEqual(come("PROXY UNKNOWN\r\n"), ["reset"]);
+  });
+}
+
+test("without a limit no source is counted", () => {
+  const { connections, open } = accepting();
+  open();
+  assert.equal(connections.clientSources, undefined);
+});

@@ -1,0 +1,173 @@
+/**
+ * The contract of src/runtime/types.ts for pausing a listener. Runs against the adapter of the
+ * runtime that executes this file.
+ */
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
+import type { Stream } from "../../src/runtime/types.ts";
+import {
+  answering,
+  listen,
+  type Listening,
+  Recorder,
+  serve,
+  text,
+  tlsClient,
+  until,
+  visit,
+} from "../support/adapter.ts";
+
+const limit = { timeout: 60_000 };
+const directory = mkdtempSync(join(tmpdir(), "stud-pause-"));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Sends back what it gets. */
+function echo(stream: Stream): Recorder {
+  const owner = new Recorder({
+    ...answering,
+    received: (from, bytes) => void from.write(new Uint8Array(bytes)),
+  });
+  return owner.take(stream);
+}
+
+/** An echo server that pauses itself at so many connections. */
+function limited(most: number) {
+  const accepted: Recorder[] = [];
+  const state = { most };
+  const listening: Listening = listen({
+    accepted(stream) {
+      if (accepted.push(echo(stream)) >= state.most) listening.listener.pause();
+      return accepted.at(-1)!;
+    },
+  });
+  return { ...listening, accepted, state };
+}
+
+async function roundTrip(client: TLSSocket): Promise<void> {
+  client.write("ping");
+  const [answer] = await once(client, "data");
+  assert.equal(String(answer), "ping");
+}
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+test(
+  "a listener that is paused while it accepts takes no more, of those that wait too",
+  limit,
+  async () => {
+    const { port, listener, accepted, state, stop } = limited(2);
+    const clients = Array.from({ length: 6 }, () => tlsClient(port));
+    await until(() => accepted.length === 2, "two are accepted");
+    const first = await Promise.any(clients);
+    for (let i = 0; i < 20; i++) await roundTrip(first);
+    assert.equal(accepted.length, 2, "the others wait");
+    state.most = 4;
+    listener.resume();
+    await until(() => accepted.length === 4, "two more");
+    for (let i = 0; i < 20; i++) await roundTrip(first);
+    assert.equal(accepted.length, 4, "two still wait");
+    state.most = 100;
+    listener.resume();
+    for (const client of await Promise.all(clients)) {
+      await roundTrip(client);
+      client.end();
+    }
+    assert.equal(accepted.length, 6, "nobody was lost");
+    await stop();
+  },
+);
+
+test("a listener that is paused at leisure takes no more", limit, async () => {
+  const { port, listener, accepted, stop } = limited(100);
+  const first = await tlsClient(port);
+  listener.pause();
+  listener.pause();
+  const clients = Array.from({ length: 3 }, () => tlsClient(port));
+  for (let i = 0; i < 20; i++) await roundTrip(first);
+  assert.equal(accepted.length, 1);
+  listener.resume();
+  listener.resume();
+  for (const client of [first, ...await Promise.all(clients)]) {
+    await roundTrip(client);
+    client.end();
+  }
+  await stop();
+});
+
+test("sessions outlast a pause", limit, async () => {
+  const frontend = serve({});
+  const session = join(directory, "session");
+  assert.match(await visit(frontend.port, "-tls1_2", "-sess_out", session), /^New, /m);
+  frontend.listener.pause();
+  frontend.listener.resume();
+  assert.match(await visit(frontend.port, "-tls1_2", "-sess_in", session), /^Reused, /m);
+  await frontend.stop();
+});
+
+test("a paused listener can be closed, and its connections live on", limit, async () => {
+  const { port, listener, stop } = limited(1);
+  const client = await tlsClient(port);
+  listener.close();
+  listener.resume();
+  listener.pause();
+  await roundTrip(client);
+  const refused = connectTcp(port, "127.0.0.1");
+  const [error] = await once(refused, "error") as [NodeJS.ErrnoException];
+  assert.equal(error.code, "ECONNREFUSED");
+  client.end();
+  await stop();
+});
+
+test("many pauses leave no descriptor behind", limit, async () => {
+  const { port, listener, accepted, stop } = limited(1);
+  const visitOnce = async () => {
+    const client = await tlsClient(port);
+    client.end();
+    await until(() => accepted.every((owner) => owner.closes === 1), "it has ended");
+    client.destroy();
+    listener.resume();
+  };
+  await visitOnce();
+  const before = descriptors();
+  for (let i = 0; i < 50; i++) await visitOnce();
+  await until(() => descriptors() <= before, `${before} descriptors, as before`);
+  assert.equal(accepted.length, 51);
+  await stop();
+});
+
+test("clients without TLS wait as well", limit, async () => {
+  const accepted: Recorder[] = [];
+  const { port, listener, stop } = listen({
+    settings: null,
+    accepted(stream) {
+      listener.pause();
+      const owner = new Recorder({
+        ...answering,
+        opened: () => void (stream.write(text("GOT")), stream.finish()),
+      });
+      accepted.push(owner.take(stream));
+      return owner;
+    },
+  });
+  const visitors = Array.from({ length: 3 }, async () => {
+    const socket = connectTcp(port, "127.0.0.1");
+    const [greeting] = await once(socket, "data");
+    socket.end();
+    return String(greeting);
+  });
+  for (let count = 1; count <= 3; count++) {
+    await until(() => accepted.at(count - 1)?.closes === 1, `visitor ${count} was served`);
+    assert.equal(accepted.length, count);
+    listener.resume();
+  }
+  assert.deepEqual(await Promise.all(visitors), ["GOT", "GOT", "GOT"]);
+  await stop();
+});
