@@ -70,6 +70,19 @@ export class Master {
     });
   }
 
+  /** At least one worker accepts connections and answers. */
+  get isServing(): boolean {
+    return this.current?.slots.some((slot) => slot.isServing) ?? false;
+  }
+
+  /** One line about what is served, for the service manager. */
+  get summary(): string {
+    const { workers } = this.prepared.config;
+    const older = this.retired.size;
+    return `listening on ${this.frontends()}, workers: ${workers}, generation ${this.generations}` +
+      (older === 0 ? "" : `, older generations: ${older}`);
+  }
+
   /**
    * Serves another configuration from now on: in place when only certificates differ, else by new
    * workers, while the old ones keep the connections that they have. Rejected with a UsageError
