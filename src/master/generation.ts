@@ -1,4 +1,4 @@
-import type { Order, StartOrder } from "../control/messages.ts";
+import type { Order, StapleOrder, StartOrder } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { Slot, type SlotWorker } from "./slot.ts";
@@ -10,9 +10,9 @@ const ADOPT_AFTER_MS = 1000;
 /** What a generation needs of the master. */
 export interface GenerationEvents {
   spawn(slot: number): SlotWorker;
+  /** What a worker staples from its first connection on. */
+  staples(): readonly StapleOrder[];
   log: Log;
-  /** A worker has begun to serve. */
-  ready(slot: Slot): void;
   /** The last worker of a generation that was retired or ended is gone. */
   empty(generation: Generation): void;
 }
@@ -40,6 +40,7 @@ export class Generation {
     this.slots = orders.map((order) =>
       new Slot(order.slot, order, {
         spawn: () => events.spawn(order.slot),
+        staples: () => events.staples(),
         ready: (slot) => this.slotReady(slot),
         exited: (slot, pid, exit, delay) => this.workerExited(slot, pid, exit, delay),
         failed: (slot, message) => this.workerFailed(slot, message),
@@ -92,7 +93,6 @@ export class Generation {
   private slotReady(slot: Slot): void {
     const pid = slot.pid ?? 0;
     this.note("info", "worker-started", `serves, pid ${pid}`, { worker: slot.number, pid });
-    this.events.ready(slot);
     this.release(slot);
     // Its successor knows nothing of the queues that the last worker served for others.
     for (const orphan of this.slots) if (orphan.adopter === slot) orphan.adopter = undefined;

@@ -92,6 +92,8 @@ export class Master {
     const { swapCertificates } = this.runtime.capabilities;
     if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
       const { tls, backend } = prepared;
+      const next = this.stapling.of(prepared).map((staple) => ({ ...staple, next: true } as const));
+      for (const slot of this.current!.slots) next.forEach((staple) => slot.send(staple));
       this.current!.update({ tls }, { type: "tls", tls });
       this.current!.update({ backend }, { type: "backend", backend });
       this.use(prepared, this.current!);
@@ -142,7 +144,7 @@ export class Master {
       {
         spawn: (slot) => new WorkerProcess(this.runtime, slot, inherited),
         log: (entry) => this.workerSays(entry),
-        ready: (slot) => generation === this.current && this.stapling.tell(slot),
+        staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         empty: (empty) => this.generationEmpty(empty),
       },
     );
@@ -158,6 +160,9 @@ export class Master {
     this.generations++;
     claim.keep();
     this.use(prepared, generation);
+    // Some may have come while the workers started.
+    const staples = this.stapling.of(prepared);
+    for (const slot of generation.slots) staples.forEach((staple) => slot.send(staple));
   }
 
   /** The generation serves this configuration: what goes with it begins. */
@@ -166,7 +171,6 @@ export class Master {
     this.current = generation;
     this.backendName.watch(prepared.config, prepared.backend);
     this.stapling.begin(prepared.stapling);
-    for (const slot of generation.slots) this.stapling.tell(slot);
   }
 
   private workerSays(entry: LogEntry): void {

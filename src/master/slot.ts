@@ -1,4 +1,4 @@
-import type { Order, StartOrder } from "../control/messages.ts";
+import type { Order, StapleOrder, StartOrder } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
@@ -12,6 +12,8 @@ export type SlotWorker = Pick<
 /** What a slot needs of its generation. */
 export interface SlotEvents {
   spawn(): SlotWorker;
+  /** The staples that its next worker has before it accepts. */
+  staples(): readonly StapleOrder[];
   /** The slot's worker accepts: the first one, or a successor. */
   ready(slot: Slot): void;
   /** `delay` is the pause in milliseconds before the next worker is started; absent: none follows. */
@@ -104,6 +106,7 @@ export class Slot {
       }
     };
     worker.onExit = (exit) => this.workerExited(worker, exit);
+    for (const staple of this.events.staples()) worker.send(staple);
     worker.send(this.order);
   }
 

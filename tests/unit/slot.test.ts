@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { Order, Report, StartOrder } from "../../src/control/messages.ts";
+import type { Order, Report, StapleOrder, StartOrder } from "../../src/control/messages.ts";
 import { Slot, type SlotWorker } from "../../src/master/slot.ts";
 import type { WorkerExit } from "../../src/master/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -36,6 +36,7 @@ function filledSlot() {
   const workers: FakeWorker[] = [];
   const delays: (number | undefined)[] = [];
   const failures: string[] = [];
+  const staples: StapleOrder[] = [];
   let isRefused = false;
   const slot = new Slot(1, { type: "start" } as StartOrder, {
     spawn: () => {
@@ -43,6 +44,7 @@ function filledSlot() {
       workers.push(new FakeWorker());
       return workers.at(-1)!;
     },
+    staples: () => staples,
     ready: () => {},
     exited: (_slot, _pid, _exit, delay) => delays.push(delay),
     failed: (_slot, message) => failures.push(message),
@@ -50,7 +52,7 @@ function filledSlot() {
   }, clock);
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;
-  return { clock, slot, workers, delays, failures, refuse, last: () => workers.at(-1)! };
+  return { clock, slot, workers, delays, failures, refuse, staples, last: () => workers.at(-1)! };
 }
 
 test("a dead worker is replaced at once, then after pauses that double up to 10 s", () => {
@@ -144,4 +146,13 @@ test("an emptied slot is not filled again", () => {
   clock.advance(60_000);
   assert.equal(workers.length, 1);
   assert.equal(slot.isEmpty, true);
+});
+
+test("a successor has the staples before it accepts", () => {
+  const { clock, last, staples } = filledSlot();
+  staples.push({ type: "staple", certificate: 0, response: "AA==" });
+  last().ready();
+  last().crash();
+  clock.advance(0);
+  assert.deepEqual(last().orders, ["staple", "start"]);
 });
