@@ -1,11 +1,13 @@
 /** What the service manager is told, as systemd's Type=notify wants it. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
 import { runStud } from "../support/stud.ts";
+import { allowedCalls, unitSetting } from "../support/unit_file.ts";
 import { until } from "../support/until.ts";
 
 export const serviceManager: readonly Behaviour[] = [
@@ -96,6 +98,63 @@ STATUS=${served} 1`,
       await until(() => log().includes("all workers have ended"), "the end of the daemon");
       assert.match(log(), /warn .*--daemon: .*Type=notify/);
       assert.deepEqual(datagrams(), []);
+    },
+  },
+  {
+    name: "the unit's capabilities, read-only system and few devices are enough",
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const jail = mkdtempSync(join(context.certificates.directory, "jail-"));
+      const capabilities = unitSetting("CapabilityBoundingSet")
+        .map((name) => `+${name.replace("CAP_", "").toLowerCase()}`).join(",");
+      const prepare =
+        "mount --make-rprivate / && mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero " +
+        "/dev/full /dev/random /dev/urandom /dev/tty /mnt/ && mount --move /mnt /dev && " +
+        "mount -o remount,bind,ro / && " +
+        'exec setpriv --no-new-privs --inh-caps=-all --bounding-set="-all,$0" "$@"';
+      const confined = ["unshare", "-m", "sh", "-c", prepare, capabilities];
+      const command = [...confined, ...context.target.command];
+      const { host } = await freeEndpoint();
+      const frontend = { host, port: 443 };
+      const stud = await context.like({ ...context.target, command }).stud(
+        ["--user=nobody", `--chroot=${jail}`],
+        { backend: (await context.echo()).port, frontend },
+      );
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      stud.signal("SIGHUP");
+      await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
+      // Workers of another user can be ended.
+      assert.equal((await stud.stop()).code, 0);
+      assert.deepEqual(stud.survivors(), []);
+    },
+  },
+  {
+    name: "every system call from start to stop is in the unit's filter",
+    needs: ["strace", "systemd-analyze"],
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "calls-"));
+      const [jail, calls] = [join(directory, "jail"), join(directory, "calls")];
+      mkdirSync(jail);
+      // A detached tracer leaves signals to stud.
+      const traced = ["strace", "-D", "-f", "-qq", "-c", "-U", "name", "-o", calls];
+      const command = [...traced, ...context.target.command];
+      const stud = await context.like({ ...context.target, command }).stud(
+        ["--user=nobody", `--chroot=${jail}`],
+        { backend: (await context.echo()).port },
+      );
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      stud.signal("SIGHUP");
+      await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
+      await stud.stop();
+      const names = () => readFileSync(calls, "utf8").match(/^ *[a-z_0-9]+$/gm) ?? [];
+      const isOver = () => existsSync(calls) && names().some((name) => name.trim() === "total");
+      await until(isOver, "the tracer's report");
+      const used = names().map((name) => name.trim());
+      assert.ok(used.includes("chroot"), "the report is of all processes");
+      const allowed = allowedCalls();
+      const refused = used.filter((name) => !allowed.has(name) && !/^(total|syscall)$/.test(name));
+      assert.deepEqual(refused, []);
     },
   },
 ];
