@@ -45,10 +45,12 @@ export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
+const CLOCK_MONOTONIC = 1;
 /** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 
 export const EAGAIN = 11;
+export const EINVAL = 22;
 export const EMSGSIZE = 90;
 /** The socket at that address is of another type. */
 export const EPROTOTYPE = 91;
@@ -66,6 +68,18 @@ export function cInt(value: number): Uint8Array {
 /** The C int that {@link cInt} made room for, as a call has left it. */
 export function readCInt(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, littleEndian);
+}
+
+/**
+ * Microseconds of CLOCK_MONOTONIC, which all processes share; the runtimes' own clocks begin with
+ * the process.
+ */
+export function monotonicMicroseconds(libc: Libc): bigint {
+  const time = new Uint8Array(16);
+  libc.clock_gettime(CLOCK_MONOTONIC, time);
+  const view = new DataView(time.buffer);
+  const [seconds, nanoseconds] = [0, 8].map((at) => view.getBigInt64(at, littleEndian));
+  return seconds! * 1_000_000n + nanoseconds! / 1000n;
 }
 
 /** `struct flock` for a write lock on a whole file (F_WRLCK from SEEK_SET 0, length 0, pid 0). */

@@ -3,6 +3,7 @@ import process from "node:process";
 import { Passphrases } from "./certificates/passphrases.ts";
 import { controllingTerminal } from "./certificates/terminal.ts";
 import { Certificates } from "./certificates/tls_order.ts";
+import { CertificateWatch } from "./certificates/watch.ts";
 import { UsageError } from "./errors.ts";
 import { type LogEntry, type OpenLog, openLog } from "./log.ts";
 import { Master } from "./master/master.ts";
@@ -13,12 +14,17 @@ import type { Runtime } from "./runtime/types.ts";
 import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./system/daemon.ts";
 import { writeListenReport } from "./system/listen_report.ts";
+import { Notifier, notifySettings } from "./system/notify.ts";
 import { createPidFile, type PidFile } from "./system/pid_file.ts";
 
 /** The exit code when connections were cut to end in time. */
 const EXIT_CUT = 3;
 /** Milliseconds from one reload to the next at the least: many signals make few of them. */
 const RELOAD_INTERVAL_MS = 1000;
+/** Seconds that a stop may take beyond the time that connections have to end. */
+const STOP_MARGIN = 10;
+/** How often the service manager's status line is made anew, in milliseconds. */
+const STATUS_INTERVAL_MS = 1000;
 
 /** A command line that names a configuration to serve or to check. */
 export type Serving = Extract<Command, { readonly config: unknown }>;
@@ -68,6 +74,7 @@ class Service {
   private readonly means: Means;
   private command: Serving;
   private readonly log: OpenLog;
+  private readonly notifier: Notifier;
   private master: Master | undefined;
   private pidFile: PidFile | undefined;
   private isStopping = false;
@@ -75,6 +82,11 @@ class Service {
   private isReloading = true;
   /** A signal came during a reload: what it loads may be out of date already. */
   private isReloadDue = false;
+  /** Why the next reload begins, as the beginning of a line. */
+  private reloadCause = "";
+  private readonly watch = new CertificateWatch(() =>
+    this.reload("certificate files have changed")
+  );
 
   constructor(runtime: Runtime, command: Serving, read: () => Command) {
     this.runtime = runtime;
@@ -82,6 +94,7 @@ class Service {
     this.read = read;
     this.means = meansOf(runtime);
     this.log = openLog(command.config.log, { libc: runtime.libc, dialect: command.config.dialect });
+    this.notifier = new Notifier(notifySettings(), { libc: runtime.libc, log: this.log });
   }
 
   async start(isDaemon: boolean): Promise<void> {
@@ -92,6 +105,7 @@ class Service {
           "leave out --daemon",
       );
     }
+    await this.watch.begin(config);
     const prepared = await prepare(this.means, config);
     if (config.pidFile !== "") {
       this.pidFile = createPidFile(this.runtime.libc, config.pidFile, config.dialect);
@@ -108,15 +122,33 @@ class Service {
     if (isDaemon && !reportReady(this.runtime.libc, config.dialect)) {
       await this.stop("the end of its parent");
     }
+    this.tellManager(isDaemon);
     this.isReloading = false;
-    if (this.isReloadDue) await this.reload();
+    if (this.isReloadDue) await this.reload(this.reloadCause);
+  }
+
+  /** It serves: from now on the service manager hears of it. */
+  private tellManager(isDaemon: boolean): void {
+    const { notifier } = this;
+    const master = this.master!;
+    if (!notifier.isWanted) return;
+    if (isDaemon) {
+      const message = "--daemon: the service manager waits for word from the process that it " +
+        "started, which has ended; leave out --daemon under Type=notify";
+      this.log({ level: "warn", event: "warning", message, facts: {} });
+      return notifier.silence();
+    }
+    notifier.ready(master.summary);
+    // The time of a stop is limited otherwise.
+    notifier.watchdog(() => this.isStopping || master.isServing);
+    setInterval(() => this.isStopping || notifier.status(master.summary), STATUS_INTERVAL_MS);
   }
 
   private handleSignals(): void {
     for (const signal of ["SIGTERM", "SIGQUIT", "SIGINT"] as const) {
       process.on(signal, () => this.stop(signal));
     }
-    process.on("SIGHUP", () => this.reload());
+    process.on("SIGHUP", () => this.reload("received SIGHUP"));
     process.on("SIGUSR1", () => this.log.reopen());
     // No fault of ours may end the parent of all connections.
     const repeats = new Repeats(this.log, () => this.command.config.log.level);
@@ -136,6 +168,8 @@ class Service {
     if (this.isStopping) return this.master!.cut();
     this.isStopping = true;
     const { drainTimeout } = this.command.config;
+    this.notifier.stopping("stopping");
+    this.notifier.extend(drainTimeout + STOP_MARGIN);
     const patience = drainTimeout === 0
       ? "cutting open connections"
       : `open connections have ${drainTimeout} s to end, or until a second signal`;
@@ -149,13 +183,15 @@ class Service {
   }
 
   /** Signals that come meanwhile make one more reload, and that not before a second has passed. */
-  private async reload(): Promise<void> {
+  private async reload(cause: string): Promise<void> {
     this.isReloadDue = true;
+    this.reloadCause = cause;
     if (this.isReloading) return;
     this.isReloading = true;
     while (this.isReloadDue && !this.isStopping) {
       this.isReloadDue = false;
       const pause = new Promise((resolve) => setTimeout(resolve, RELOAD_INTERVAL_MS));
+      this.notifier.reloading();
       try {
         await this.reloadOnce();
       } catch (error) {
@@ -165,15 +201,18 @@ class Service {
           this.log({ level: "error", event: "reload-failed", message, facts: {} });
         }
       }
+      if (!this.isStopping) this.notifier.ready(this.master!.summary);
       await pause;
     }
     this.isReloading = false;
   }
 
   private async reloadOnce(): Promise<void> {
-    this.note("reloading", "loading the configuration anew", {});
+    const cause = this.reloadCause;
+    this.note("reloading", `${cause}, loading the configuration anew`, { cause });
     const command = this.read();
     if (command.kind !== "run") throw new UsageError("there is no configuration to load anew");
+    await this.watch.begin(command.config);
     const prepared = await prepare(this.means, command.config);
     this.log.configure(command.config.log);
     try {
@@ -198,7 +237,7 @@ class Service {
     this.log({ level: "warn", event: "reload-waits", message, facts: { limit, connections } });
     this.master!.onRoom = () => {
       this.master!.onRoom = () => {};
-      void this.reload();
+      void this.reload("an older generation has ended");
     };
   }
 

@@ -16,6 +16,8 @@ export interface LoadedCertificate
 /** Loads certificates into a store, and those that were not changed only once. */
 export class CertificateLoader {
   readonly store: CertificateStore;
+  /** For those who try certificates once: offsets, under which the store keeps each for ever. */
+  readonly tried = new Set<number>();
   private readonly passphrases: Passphrases;
   private cache = new Map<string, LoadedCertificate>();
   private used = new Map<string, LoadedCertificate>();

@@ -17,6 +17,8 @@ export interface LoadedTls {
   readonly storeFd: number;
   /** `sources[i]` belongs to `tls.certificates[i]`. */
   readonly sources: readonly CertificateSource[];
+  /** Offsets in the store of the certificates that the TLS library has taken; whoever tries adds. */
+  readonly tried: Set<number>;
   /** Single lines: what must not be. */
   readonly problems: readonly string[];
   /** Single lines: what may surprise. */
@@ -58,7 +60,7 @@ export class Certificates {
   load(config: Config, able: Able, now: number = Date.now()): LoadedTls {
     if (this.loader.store.size - this.loader.usedBytes() > this.mostWaste) this.renewStore();
     this.loader.forgetUnused();
-    const { store } = this.loader;
+    const { store, tried } = this.loader;
     const gathering = new Gathering(config, this.loader, able, now);
     gathering.attempt(() => this.passphrases.useFile(config.passphraseFile));
     const tls = gathering.order();
@@ -68,7 +70,7 @@ export class Certificates {
       file: files[place]!,
       chain: () => readMaterial(this.libc, store.readFd, certificate).chain,
     }));
-    return { tls, storeFd: store.readFd, sources, problems, warnings };
+    return { tls, storeFd: store.readFd, sources, tried, problems, warnings };
   }
 
   /** The store before the present one is out of use: it takes long until this is called again. */

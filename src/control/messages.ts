@@ -147,6 +147,8 @@ export interface StapleOrder {
   readonly response: string;
   /** Milliseconds since 1970 until which it may be served; Infinity does not survive JSON: absent. */
   readonly until?: number;
+  /** Its place is one in the `tls` order that follows. */
+  readonly next?: true;
 }
 
 /** The worker's share of the connections of all workers; it answers with `limited`. */

@@ -1,4 +1,4 @@
-import type { BackendReport, Order, StartOrder } from "../control/messages.ts";
+import type { BackendReport, Order, StapleOrder, StartOrder } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
@@ -18,6 +18,8 @@ export interface GenerationEvents {
   workerSays: Log;
   /** What workers learn of the backend. */
   backend(report: BackendReport): void;
+  /** What a worker staples from its first connection on. */
+  staples(): readonly StapleOrder[];
   log: Log;
   /** A worker has begun to serve. */
   ready(slot: Slot): void;
@@ -56,6 +58,7 @@ export class Generation {
     this.slots = orders.map((order) =>
       new Slot(order.slot, order, {
         spawn: () => events.spawn(order.slot),
+        staples: () => events.staples(),
         ready: (slot) => this.slotReady(slot),
         exited: (slot, ending) => this.workerExited(slot, ending),
         failed: (slot, message) => this.workerFailed(slot, message),

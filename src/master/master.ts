@@ -95,6 +95,19 @@ export class Master {
     });
   }
 
+  /** At least one worker accepts connections and answers. */
+  get isServing(): boolean {
+    return this.current?.slots.some((slot) => slot.isServing) ?? false;
+  }
+
+  /** One line about what is served, for the service manager. */
+  get summary(): string {
+    const { workers } = this.prepared.config;
+    const { generation, older, connections } = this.census();
+    return `listening on ${this.frontends()}, workers: ${workers}, generation ${generation}, ` +
+      `connections: ${this.current?.open ?? 0}${olderText(older, connections)}`;
+  }
+
   /**
    * Serves another configuration from now on: in place when only certificates differ, else by new
    * workers, while the old ones keep the connections that they have. False when so many generations
@@ -105,6 +118,8 @@ export class Master {
     const { swapCertificates } = this.runtime.capabilities;
     if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
       const { tls, backend } = prepared;
+      const next = this.stapling.of(prepared).map((staple) => ({ ...staple, next: true } as const));
+      for (const slot of this.current!.slots) next.forEach((staple) => slot.send(staple));
       this.current!.update({ tls }, { type: "tls", tls });
       this.current!.update({ backend }, { type: "backend", backend });
       this.use(prepared, this.current!);
@@ -189,6 +204,7 @@ export class Master {
             this.backendReported(report);
           }
         },
+        staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generationEmpty(empty),
       },
@@ -207,6 +223,9 @@ export class Master {
     }
     this.generations++;
     this.use(prepared, generation);
+    // Some may have come while the workers started.
+    const staples = this.stapling.of(prepared);
+    for (const slot of generation.slots) staples.forEach((staple) => slot.send(staple));
     if (old) {
       this.retired.add(old);
       // The old workers alone serve what the new configuration does not.
@@ -247,7 +266,6 @@ export class Master {
 
   /** What its worker, which has just begun to serve, cannot know. */
   private tell(slot: Slot): void {
-    this.stapling.tell(slot);
     if (this.backendState.isDown) slot.send({ type: "backend-down" });
   }
 

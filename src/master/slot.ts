@@ -1,4 +1,4 @@
-import type { BackendReport, Order, StartOrder } from "../control/messages.ts";
+import type { BackendReport, Order, StapleOrder, StartOrder } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
@@ -23,6 +23,8 @@ export interface Ending extends WorkerExit {
 /** What a slot needs of its generation. */
 export interface SlotEvents {
   spawn(): SlotWorker;
+  /** The staples that its next worker has before it accepts. */
+  staples(): readonly StapleOrder[];
   /** The slot's worker accepts: the first one, or a successor. */
   ready(slot: Slot): void;
   exited(slot: Slot, ending: Ending): void;
@@ -143,6 +145,7 @@ export class Slot {
       }
     };
     worker.onExit = (exit) => this.workerExited(worker, exit);
+    for (const staple of this.events.staples()) worker.send(staple);
     worker.send(this.order);
   }
 

@@ -6,7 +6,6 @@ import { directoryProblem } from "../ocsp/cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
 import type { Config } from "../options/config.ts";
 import type { Runtime } from "../runtime/types.ts";
-import type { Slot } from "./slot.ts";
 
 /** What is to be stapled: from files, and by the helper that asks the responders. */
 export interface StaplingPlan {
@@ -77,26 +76,49 @@ export async function planStapling(
 /** Keeps the workers' staples fresh. */
 export class Stapling {
   private readonly helper: OcspHelper;
-  private fromFiles: readonly StapleOrder[] = [];
+  private plan: StaplingPlan | undefined;
 
   constructor(runtime: Runtime, log: Log, send: (order: Order) => void) {
     this.helper = new OcspHelper((count) => spawnOcsp(runtime, count), { staple: send, log });
   }
 
   /** Another configuration counts from now on. */
-  begin({ staples, work }: StaplingPlan): void {
-    this.fromFiles = staples;
-    this.helper.replace(work);
+  begin(plan: StaplingPlan): void {
+    const known = this.known(plan);
+    this.plan = plan;
+    this.helper.replace(plan.work, known);
   }
 
-  /** Tells a worker that has just started. */
-  tell(slot: Slot): void {
-    for (const order of this.fromFiles) slot.send(order);
-    for (const order of this.helper.staples.values()) slot.send(order);
+  /** All that is known for a configuration's certificates, the present one's or the next one's. */
+  of({ stapling }: { readonly stapling: StaplingPlan }): StapleOrder[] {
+    return [...stapling.staples, ...this.known(stapling)];
   }
 
   /** Fulfilled when the helper is gone. */
   stop(): Promise<void> {
     return this.helper.stop();
   }
+
+  private known(plan: StaplingPlan): StapleOrder[] {
+    const { staples } = this.helper;
+    return plan === this.plan ? [...staples.values()] : carriedOver(staples, this.plan, plan);
+  }
+}
+
+/** Staples of certificates that the other plan has too, under their places there. */
+function carriedOver(
+  staples: ReadonlyMap<number, StapleOrder>,
+  from: StaplingPlan | undefined,
+  to: StaplingPlan,
+): StapleOrder[] {
+  if (!from || staples.size === 0) return [];
+  const sameAs = ({ chain, verify }: OcspWork["certificates"][number]) => `${verify} ${chain}`;
+  const known = new Map(
+    from.work.certificates.map((each) => [sameAs(each), staples.get(each.certificate)]),
+  );
+  return to.work.certificates.flatMap((each) => {
+    const staple = known.get(sameAs(each));
+    // One from a file counts until the helper has another.
+    return staple && !each.staple ? [{ ...staple, certificate: each.certificate }] : [];
+  });
 }

@@ -14,12 +14,12 @@ import type {
 
 /**
  * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`
- * has no problems.
+ * has no problems. A certificate that was taken before is not tried again.
  */
 export function tryTls(
   runtime: Runtime,
   config: Config,
-  { tls, storeFd, sources }: LoadedTls,
+  { tls, storeFd, sources, tried }: LoadedTls,
   backendTls: ClientTlsSettings | undefined,
 ): void {
   const problems: string[] = [];
@@ -47,7 +47,12 @@ export function tryTls(
     runtime.createTlsContext(trialSettings(settings, identity, tls.alpn));
   };
   for (const [index, { file }] of sources.entries()) {
-    attempt(file.cert, "use another certificate or key", () => create(index, PLAIN));
+    const { offset } = tls.certificates[index]!;
+    if (tried.has(offset)) continue;
+    attempt(file.cert, "use another certificate or key", () => {
+      create(index, PLAIN);
+      tried.add(offset);
+    });
   }
   if (problems.length === 0) {
     for (const frontend of tls.frontends) tryFrontend(frontend);

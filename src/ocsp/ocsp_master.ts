@@ -58,10 +58,14 @@ export class OcspHelper {
     return this.process?.pid;
   }
 
-  /** Starts a helper for these certificates, in place of the one that runs. */
-  replace(work: OcspWork): void {
+  /**
+   * Starts a helper for these certificates, in place of the one that runs. `known` are staples that
+   * are good for them already.
+   */
+  replace(work: OcspWork, known: readonly StapleOrder[]): void {
     this.retire();
     this.staples.clear();
+    for (const staple of known) this.staples.set(staple.certificate, staple);
     this.work = work;
     this.start(work);
   }

@@ -1,10 +1,17 @@
-/** The OCSP responses which a worker has, by the place of their certificate. */
-export class Staples {
-  private readonly held = new Map<number, { response: Uint8Array; until: number }>();
+import type { StapleOrder } from "../control/messages.ts";
 
-  /** `until` is in milliseconds since 1970; without it the response has no end. */
-  set(certificate: number, response: Uint8Array, until = Infinity): void {
-    this.held.set(certificate, { response, until });
+/** By the place of their certificate; `until` is in milliseconds since 1970. */
+type Held = Map<number, { readonly response: Uint8Array; readonly until: number }>;
+
+/** The OCSP responses which a worker has. */
+export class Staples {
+  private held: Held = new Map();
+  private next: Held = new Map();
+
+  /** Without `until` the response has no end. With `next` it counts after {@link exchange}. */
+  set({ certificate, response, until = Infinity, next }: Omit<StapleOrder, "type">): void {
+    const held = next ? this.next : this.held;
+    held.set(certificate, { response: Buffer.from(response, "base64"), until });
   }
 
   /** The response to staple at `now` (milliseconds since 1970), DER. */
@@ -13,8 +20,14 @@ export class Staples {
     return staple && now < staple.until ? staple.response : undefined;
   }
 
-  /** Certificates have got new places. */
-  clear(): void {
-    this.held.clear();
+  /** Certificates have got new places, for which staples were set as the next ones. */
+  exchange(): void {
+    this.held = this.next;
+    this.forgetNext();
+  }
+
+  /** Certificates keep their places after all. */
+  forgetNext(): void {
+    this.next = new Map();
   }
 }

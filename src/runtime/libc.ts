@@ -32,4 +32,5 @@ export const signatures = {
   flock: ["i32", "i32"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
+  clock_gettime: ["i32", "buffer"],
 } as const satisfies Record<string, readonly CType[]>;

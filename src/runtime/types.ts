@@ -338,6 +338,8 @@ export interface Libc {
   flock(fd: number, operation: number): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
+  /** `time` is a `struct timespec`. */
+  clock_gettime(clock: number, time: Uint8Array): number;
   errno(): number;
 }
 

@@ -87,11 +87,7 @@ class Worker {
       case "tls":
         return this.swap(order.tls);
       case "staple":
-        return this.staples.set(
-          order.certificate,
-          Buffer.from(order.response, "base64"),
-          order.until,
-        );
+        return this.staples.set(order);
       case "limit":
         return this.limit(order.connections);
       case "drain":
@@ -250,8 +246,9 @@ class Worker {
       }
       this.order = { ...this.order!, tls };
       this.frontends = frontends;
-      this.staples.clear();
+      this.staples.exchange();
     } catch (error) {
+      this.staples.forgetNext();
       this.internalError(error);
       this.report({ type: "retiring" });
     }

@@ -37,6 +37,7 @@ import { processes } from "./processes.ts";
 import { privileges } from "./privileges.ts";
 import { resumption } from "./resumption.ts";
 import { service } from "./service.ts";
+import { serviceManager } from "./service_manager.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
@@ -44,6 +45,7 @@ import { stapling } from "./stapling.ts";
 import { timeouts } from "./timeouts.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
+import { watch } from "./watch.ts";
 
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   backpressure,
@@ -70,8 +72,10 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   frontends,
   sockets,
   reload,
+  watch,
   privileges,
   service,
+  "service manager": serviceManager,
   prefix,
   logging,
   mistakes,

@@ -1,10 +1,10 @@
 /** What an init script relies on: daemon, pid file, log file, syslog, exit codes. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
+import { receiveDatagrams } from "../support/datagrams.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import { isAlive, workersOf } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
@@ -144,7 +144,9 @@ export const service: readonly Behaviour[] = [
     appliesTo: () => process.getuid!() === 0,
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "syslog-"));
-      const log = await startSyslog(context, directory);
+      const { datagrams, stop } = await receiveDatagrams(join(directory, "log"));
+      context.after(stop);
+      const log = () => datagrams().join("\n");
       // The socket's place cannot be chosen, so stud gets a /dev of its own in which it is.
       const mount = "mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero /dev/urandom " +
         '/dev/random /mnt/ && ln -s "$0/log" /mnt/log && mount --move /mnt /dev && exec "$@"';
@@ -186,19 +188,4 @@ async function loggingTo(context: Context, words: readonly string[], file: strin
   const stud = await context.launch(words, { backend: (await context.echo()).port });
   const isReady = () => existsSync(file) && readFileSync(file, "utf8").includes('"ready"');
   return { stud, ready: until(isReady, "stud is ready") };
-}
-
-/** A system log that keeps what it gets at `log` in a directory. */
-async function startSyslog(context: Context, directory: string): Promise<() => string> {
-  const program = `use Socket; socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die;
-    bind($s, sockaddr_un("$ARGV[0]/log")) or die; $| = 1; print "open\\n";
-    while (defined recv($s, my $line, 9000, 0)) { print "$line\\n" }`;
-  const child = spawn("perl", ["-e", program, directory], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  child.stdout.setEncoding("utf8").on("data", (part: string) => text += part);
-  context.after(() => child.kill("SIGKILL"));
-  await until(() => text.includes("open"), "the system's log");
-  return () => text;
 }

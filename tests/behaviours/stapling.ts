@@ -113,6 +113,47 @@ export const stapling: readonly Behaviour[] = [
     },
   },
   {
+    name: "connections that waited for a worker's successor are stapled",
+    needs: ["openssl"],
+    appliesTo: ({ staples }) => staples,
+    async run(context) {
+      const { pem, response } = certified(context);
+      const { frontend, stud } = await stapled(context, pem, { response });
+      for (let crash = 0; crash < 3; crash++) {
+        await until(() => stud.workers().length === 1, "a worker");
+        process.kill(stud.worker(), "SIGKILL");
+        assert.match(await status(frontend), STAPLED);
+      }
+    },
+  },
+  {
+    name: "a reload keeps the staples of unchanged certificates, in place and in new workers",
+    needs: ["openssl"],
+    appliesTo: ({ staples }) => staples,
+    async run(context) {
+      const { pem, response } = certified(context);
+      const cache = open(mkdtempSync(join(context.certificates.directory, "cache-")));
+      copyFileSync(response, join(cache, createHash("md5").update(pem).digest("hex")));
+      const { frontend, stud, config } = await stapled(context, pem, { cache });
+      await until(async () => STAPLED.test(await status(frontend)), "the staple");
+      const [worker] = stud.workers();
+      const first = `pem-file = "${context.certificates.a}"\n`;
+      const text = readFileSync(config, "utf8");
+      for (const [count, workers] of [[1, 1], [2, 2]] as const) {
+        // Its place is another one now.
+        writeFileSync(config, first + text.replace("workers = 1", `workers = ${workers}`));
+        stud.signal("SIGHUP");
+        await until(
+          () => stud.logs.filter(({ event }) => event === "reloaded").length === count,
+          "the reload",
+        );
+        assert.match(await status(frontend), STAPLED);
+        assert.doesNotMatch(await status(frontend, "-servername", "a.example"), STAPLED);
+        assert.equal(stud.workers().includes(worker!), count === 1, "the worker stays, then goes");
+      }
+    },
+  },
+  {
     name: "SIGHUP takes in a response file that was exchanged",
     needs: ["openssl"],
     appliesTo: ({ staples }) => staples,
@@ -189,14 +230,14 @@ async function stapled(
   context: Context,
   pem: string,
   wanted: Wanted,
-): Promise<{ frontend: Endpoint; stud: Stud }> {
+): Promise<{ frontend: Endpoint; stud: Stud; config: string }> {
   const frontend = await freeEndpoint();
   const config = configuration(context, pem, frontend, wanted);
   const options = { backend: 1, frontend, exact: true };
   const stud = await context.launch([`--config=${config}`], options);
   await stud.waitForLog((line) => line.event === "ready", "stud is ready");
   stud.workers();
-  return { frontend, stud };
+  return { frontend, stud, config };
 }
 
 /** What a client that asks for the certificate's status is told. */

@@ -3,7 +3,15 @@ import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
 
-export type Peer = "curl" | "openssl" | "nginx" | "haproxy" | "strace" | "ss" | "man";
+export type Peer =
+  | "curl"
+  | "openssl"
+  | "nginx"
+  | "haproxy"
+  | "strace"
+  | "ss"
+  | "man"
+  | "systemd-analyze";
 
 /** Debian keeps servers where an ordinary user's PATH does not look. */
 export const environment = {
@@ -19,6 +27,7 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
   ss: "-V",
   man: "--version",
+  "systemd-analyze": "--version",
 };
 
 /** Whether the program is installed, and strace may trace what it did not start. */

@@ -85,7 +85,7 @@ function started(work: OcspWork) {
     { staple: (staple) => staples.push(staple), log: (entry) => entries.push(entry) },
   );
   helpers.push(helper);
-  helper.replace(work);
+  helper.replace(work, []);
   const logged = async (pattern: RegExp): Promise<LogEntry> => {
     const find = () => entries.find(({ message }) => pattern.test(message));
     await until(find, String(pattern));

@@ -57,13 +57,13 @@ function helped() {
 
 test("the helper gets its settings and then every certificate", () => {
   const { helper, processes } = helped();
-  helper.replace(work);
+  helper.replace(work, []);
   assert.deepEqual(processes[0]!.orders, ["start", "certificate", "certificate"]);
 });
 
 test("staples and log entries are passed on, and staples kept for workers to come", () => {
   const { helper, processes, staples, lines } = helped();
-  helper.replace(work);
+  helper.replace(work, []);
   processes[0]!.onReport(staple);
   const entry = { level: "warn", event: "ocsp-failed", message: "no answer", facts: {} } as const;
   processes[0]!.onReport({ type: "log", entry });
@@ -74,7 +74,7 @@ test("staples and log entries are passed on, and staples kept for workers to com
 
 test("a helper that ends is started again after a minute, with the same work", () => {
   const { clock, helper, processes, lines, refuse } = helped();
-  helper.replace(work);
+  helper.replace(work, []);
   processes[0]!.onExit(crash);
   assert.deepEqual(lines, ["the OCSP helper ended (signal SIGKILL); it is started again in 60 s"]);
   clock.advance(59_999);
@@ -89,9 +89,9 @@ test("a helper that ends is started again after a minute, with the same work", (
 
 test("a reload puts a new helper in place of the old, which is heard no more", () => {
   const { clock, helper, processes, staples, lines } = helped();
-  helper.replace(work);
+  helper.replace(work, []);
   processes[0]!.onReport(staple);
-  helper.replace({ ...work });
+  helper.replace({ ...work }, []);
   assert.deepEqual(processes[0]!.signals, ["SIGTERM"]);
   assert.equal(helper.staples.size, 0, "the places may be others now");
   processes[0]!.onReport(staple);
@@ -102,25 +102,32 @@ test("a reload puts a new helper in place of the old, which is heard no more", (
   assert.deepEqual(lines, []);
 });
 
+test("what is known of unchanged certificates stays known after a reload", () => {
+  const { helper } = helped();
+  helper.replace(work, []);
+  helper.replace({ ...work }, [staple]);
+  assert.deepEqual([...helper.staples], [[1, staple]]);
+});
+
 test("a reload while the helper is away leaves one helper", () => {
   const { clock, helper, processes } = helped();
-  helper.replace(work);
+  helper.replace(work, []);
   processes[0]!.onExit(crash);
-  helper.replace({ ...work });
+  helper.replace({ ...work }, []);
   clock.advance(60_000);
   assert.equal(processes.length, 2);
 });
 
 test("without certificates there is no helper", async () => {
   const { helper, processes } = helped();
-  helper.replace({ ...work, certificates: [] });
+  helper.replace({ ...work, certificates: [] }, []);
   assert.equal(processes.length, 0);
   await helper.stop();
 });
 
 test("a stopped helper stays away", async () => {
   const { clock, helper, processes, lines } = helped();
-  helper.replace(work);
+  helper.replace(work, []);
   const stopped = helper.stop();
   assert.deepEqual(processes[0]!.signals, ["SIGTERM"]);
   processes[0]!.onExit({ code: null, signal: "SIGTERM" });

@@ -131,13 +131,25 @@ test("a clock that is set forward brings the next attempt at its next look", asy
 
 test("a worker staples a response up to its end only", () => {
   const staples = new Staples();
-  const response = Uint8Array.of(1);
-  staples.set(2, response, 1000);
-  assert.equal(staples.get(2, 999), response);
+  staples.set({ certificate: 2, response: "AQ==", until: 1000 });
+  assert.deepEqual([...staples.get(2, 999)!], [1]);
   assert.equal(staples.get(2, 1000), undefined);
   assert.equal(staples.get(1, 0), undefined);
-  staples.set(2, response);
-  assert.equal(staples.get(2, Number.MAX_SAFE_INTEGER), response);
-  staples.clear();
-  assert.equal(staples.get(2, 0), undefined);
+  staples.set({ certificate: 2, response: "AQ==" });
+  assert.ok(staples.get(2, Number.MAX_SAFE_INTEGER));
+});
+
+test("staples for other places count when the certificates are exchanged, and no others", () => {
+  const staples = new Staples();
+  staples.set({ certificate: 1, response: "AQ==" });
+  staples.set({ certificate: 2, response: "AQ==", next: true });
+  assert.ok(staples.get(1));
+  assert.equal(staples.get(2), undefined);
+  staples.exchange();
+  assert.equal(staples.get(1), undefined);
+  assert.ok(staples.get(2));
+  staples.set({ certificate: 3, response: "AQ==", next: true });
+  staples.forgetNext();
+  staples.exchange();
+  assert.equal(staples.get(3), undefined);
 });

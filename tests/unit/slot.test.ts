@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { Order, Report, StartOrder } from "../../src/control/messages.ts";
+import type { Order, Report, StapleOrder, StartOrder } from "../../src/control/messages.ts";
 import { type Ending, Slot, type SlotWorker } from "../../src/master/slot.ts";
 import type { WorkerExit } from "../../src/master/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -37,6 +37,7 @@ function filledSlot() {
   const workers: FakeWorker[] = [];
   const endings: Ending[] = [];
   const failures: string[] = [];
+  const staples: StapleOrder[] = [];
   let isRefused = false;
   const slot = new Slot(1, { type: "start" } as StartOrder, {
     spawn: () => {
@@ -44,6 +45,7 @@ function filledSlot() {
       workers.push(new FakeWorker());
       return workers.at(-1)!;
     },
+    staples: () => staples,
     ready: () => {},
     exited: (_slot, ending) => endings.push(ending),
     failed: (_slot, message) => failures.push(message),
@@ -53,7 +55,8 @@ function filledSlot() {
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;
   const delays = () => endings.map(({ delay }) => delay);
-  return { clock, slot, workers, endings, delays, failures, refuse, last: () => workers.at(-1)! };
+  const last = () => workers.at(-1)!;
+  return { clock, slot, workers, endings, delays, failures, refuse, staples, last };
 }
 
 test("a dead worker is replaced at once, then after pauses that double up to 10 s", () => {
@@ -192,4 +195,13 @@ test("an ended slot is not filled again", () => {
   clock.advance(60_000);
   assert.equal(workers.length, 1);
   assert.equal(slot.isEmpty, true);
+});
+
+test("a successor has the staples before it accepts", () => {
+  const { clock, last, staples } = filledSlot();
+  staples.push({ type: "staple", certificate: 0, response: "AA==" });
+  last().ready();
+  last().crash();
+  clock.advance(0);
+  assert.deepEqual(last().orders, ["staple", "start"]);
 });

@@ -1,0 +1,71 @@
+import { type Clock, systemClock } from "../clock.ts";
+import type { Config } from "../options/config.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+
+/** Between two looks, in milliseconds. */
+const INTERVAL_MS = 2000;
+/** Of the time, one part in so many at most is spent on looking: thousands of files are many. */
+const SHARE = 40;
+
+export interface WatchMeans {
+  readonly look?: (config: Config) => Promise<string>;
+  readonly clock?: Clock;
+}
+
+/**
+ * `--watch`: notices by itself that certificate files have changed. It polls, which sees exchanged
+ * symbolic links and works on every file system.
+ */
+export class CertificateWatch {
+  private readonly changed: () => void;
+  private readonly look: (config: Config) => Promise<string>;
+  private readonly clock: Clock;
+  /** What was loaded, or at least tried. */
+  private known = "";
+  /** What was found instead; not loaded before it is found twice, since half of it may be missing. */
+  private found: string | undefined;
+  /** Each {@link begin} ends the one before. */
+  private round = 0;
+
+  /** `changed` is called once for each change that has come to rest. */
+  constructor(
+    changed: () => void,
+    { look = fingerprintOf, clock = systemClock }: WatchMeans = {},
+  ) {
+    this.changed = changed;
+    this.look = look;
+    this.clock = clock;
+  }
+
+  /**
+   * Watches this configuration's files from now on, if it says so. Fulfilled when all were looked
+   * at: what is loaded after that is at least as new, and what changes meanwhile is noticed.
+   */
+  async begin(config: Config): Promise<void> {
+    const round = ++this.round;
+    this.found = undefined;
+    if (!config.watch) return;
+    const known = await this.look(config);
+    if (round !== this.round) return;
+    this.known = known;
+    this.lookLater(config, round, INTERVAL_MS);
+  }
+
+  private lookLater(config: Config, round: number, pause: number): void {
+    this.clock.after(pause, () => this.lookAgain(config, round));
+  }
+
+  private async lookAgain(config: Config, round: number): Promise<void> {
+    if (round !== this.round) return;
+    const began = this.clock.now();
+    const found = await this.look(config);
+    if (round !== this.round) return;
+    const isAtRest = found === this.found;
+    this.found = found === this.known || isAtRest ? undefined : found;
+    this.lookLater(config, round, Math.max(INTERVAL_MS, SHARE * (this.clock.now() - began)));
+    if (!isAtRest) return;
+    // A broken one is not tried again before it changes.
+    this.known = found;
+    this.changed();
+  }
+}

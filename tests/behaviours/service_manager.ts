@@ -1,0 +1,176 @@
+/** What the service manager is told, as systemd's Type=notify wants it. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { exchange } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { receiveDatagrams } from "../support/datagrams.ts";
+import { endpointText, freeEndpoint } from "../support/endpoints.ts";
+import { runStud } from "../support/stud.ts";
+import { allowedCalls, unitSetting } from "../support/unit_file.ts";
+import { until } from "../support/until.ts";
+
+export const serviceManager: readonly Behaviour[] = [
+  {
+    name: "start, reload and stop are told to NOTIFY_SOCKET, in their order",
+    async run(context) {
+      const { stud, frontend, states } = await managed(context);
+      await until(() => states().length === 1, "READY");
+      const served = `listening on ${endpointText(frontend)}, workers: 1, generation`;
+      assert.equal(
+        states()[0],
+        `READY=1
+STATUS=${served} 1`,
+      );
+      stud.signal("SIGHUP");
+      await until(() => states().length === 3, "RELOADING and READY");
+      assert.match(states()[1]!, /^RELOADING=1\nMONOTONIC_USEC=\d+$/);
+      assert.match(states()[2]!, /^READY=1\nSTATUS=listening on /);
+      await stud.stop();
+      await until(() => states().length === 4, "STOPPING");
+      assert.match(states()[3]!, /^STOPPING=1\nSTATUS=/);
+    },
+  },
+  {
+    name: "a reload that failed ends with READY too",
+    async run(context) {
+      const { stud, pem, states } = await managed(context);
+      await until(() => states().length === 1, "READY");
+      writeFileSync(pem, "roses are red\n");
+      stud.signal("SIGHUP");
+      await until(() => states().length === 3, "RELOADING and READY");
+      assert.match(states()[2]!, /^READY=1\n/);
+      assert.ok(stud.logs.some(({ event }) => event === "reload-failed"));
+    },
+  },
+  {
+    name: "the watchdog hears of the master while a worker serves, and not of one without",
+    async run(context) {
+      const { stud, datagrams } = await managed(context, { WATCHDOG_USEC: "200000" });
+      const signs = () => datagrams().filter((datagram) => datagram === "WATCHDOG=1").length;
+      await until(() => signs() >= 4, "four signs of life");
+      const worker = stud.worker();
+      process.kill(worker, "SIGSTOP");
+      // The master asks its workers every second.
+      let [before, since] = [0, performance.now()];
+      await until(() => {
+        if (signs() !== before) [before, since] = [signs(), performance.now()];
+        return performance.now() - since > 1000;
+      }, "no sign of life for a second");
+      process.kill(worker, "SIGCONT");
+      await until(() => signs() > before, "a sign of life again");
+    },
+  },
+  {
+    name: "a watchdog that is meant for another process is left alone",
+    async run(context) {
+      const foreign = { WATCHDOG_USEC: "1000", WATCHDOG_PID: "1" };
+      const { stud, datagrams } = await managed(context, foreign);
+      await stud.stop();
+      await until(() => datagrams().some((each) => each.startsWith("STOPPING=1")), "STOPPING");
+      assert.ok(!datagrams().includes("WATCHDOG=1"));
+    },
+  },
+  {
+    name: "workers know nothing of the service manager",
+    async run(context) {
+      const { stud } = await managed(context, { WATCHDOG_USEC: "60000000" });
+      const environment = readFileSync(`/proc/${stud.worker()}/environ`, "latin1");
+      assert.doesNotMatch(environment, /NOTIFY_SOCKET|WATCHDOG_/);
+    },
+  },
+  {
+    name: "--daemon tells nothing and says so in its log",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "notify-"));
+      const path = join(directory, "notify");
+      const { datagrams, stop } = await receiveDatagrams(path);
+      context.after(stop);
+      const [pidFile, logFile] = [join(directory, "pid"), join(directory, "log")];
+      const { host, port } = await freeEndpoint();
+      const { code, stderr } = await runStud(context.target, [
+        ...["--daemon", "-n", "1", `--pidfile=${pidFile}`, `--log-filename=${logFile}`],
+        ...[`--frontend=${host},${port}`, context.certificates.localhost],
+      ], { environment: { NOTIFY_SOCKET: path } });
+      assert.equal(code, 0, stderr);
+      process.kill(Number(readFileSync(pidFile, "utf8")), "SIGTERM");
+      const log = () => readFileSync(logFile, "utf8");
+      await until(() => log().includes("all workers have ended"), "the end of the daemon");
+      assert.match(log(), /warn .*--daemon: .*Type=notify/);
+      assert.deepEqual(datagrams(), []);
+    },
+  },
+  {
+    name: "the unit's capabilities, read-only system and few devices are enough",
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const jail = mkdtempSync(join(context.certificates.directory, "jail-"));
+      const capabilities = unitSetting("CapabilityBoundingSet")
+        .map((name) => `+${name.replace("CAP_", "").toLowerCase()}`).join(",");
+      const prepare =
+        "mount --make-rprivate / && mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero " +
+        "/dev/full /dev/random /dev/urandom /dev/tty /mnt/ && mount --move /mnt /dev && " +
+        "mount -o remount,bind,ro / && " +
+        'exec setpriv --no-new-privs --inh-caps=-all --bounding-set="-all,$0" "$@"';
+      const confined = ["unshare", "-m", "sh", "-c", prepare, capabilities];
+      const command = [...confined, ...context.target.command];
+      const { host } = await freeEndpoint();
+      const frontend = { host, port: 443 };
+      const stud = await context.like({ ...context.target, command }).stud(
+        ["--user=nobody", `--chroot=${jail}`],
+        { backend: (await context.echo()).port, frontend },
+      );
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      stud.signal("SIGHUP");
+      await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
+      // Workers of another user can be ended.
+      assert.equal((await stud.stop()).code, 0);
+      assert.deepEqual(stud.survivors(), []);
+    },
+  },
+  {
+    name: "every system call from start to stop is in the unit's filter",
+    needs: ["strace", "systemd-analyze"],
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "calls-"));
+      const [jail, calls] = [join(directory, "jail"), join(directory, "calls")];
+      mkdirSync(jail);
+      // A detached tracer leaves signals to stud.
+      const traced = ["strace", "-D", "-f", "-qq", "-c", "-U", "name", "-o", calls];
+      const command = [...traced, ...context.target.command];
+      const stud = await context.like({ ...context.target, command }).stud(
+        ["--user=nobody", `--chroot=${jail}`],
+        { backend: (await context.echo()).port },
+      );
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      stud.signal("SIGHUP");
+      await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
+      await stud.stop();
+      const names = () => readFileSync(calls, "utf8").match(/^ *[a-z_0-9]+$/gm) ?? [];
+      const isOver = () => existsSync(calls) && names().some((name) => name.trim() === "total");
+      await until(isOver, "the tracer's report");
+      const used = names().map((name) => name.trim());
+      assert.ok(used.includes("chroot"), "the report is of all processes");
+      const allowed = allowedCalls();
+      const refused = used.filter((name) => !allowed.has(name) && !/^(total|syscall)$/.test(name));
+      assert.deepEqual(refused, []);
+    },
+  },
+];
+
+/** A stud that was started as if by systemd. `states` leaves status lines and signs of life out. */
+async function managed(context: Context, environment: Readonly<Record<string, string>> = {}) {
+  const directory = mkdtempSync(join(context.certificates.directory, "notify-"));
+  const path = join(directory, "notify");
+  const pem = join(directory, "site.pem");
+  writeFileSync(pem, readFileSync(context.certificates.a));
+  const { datagrams, stop } = await receiveDatagrams(path);
+  context.after(stop);
+  const stud = await context.stud([pem], {
+    backend: 1,
+    environment: { NOTIFY_SOCKET: path, ...environment },
+  });
+  const states = () => datagrams().filter((each) => /^(READY|RELOADING|STOPPING)=/.test(each));
+  return { stud, pem, frontend: stud.frontend, datagrams, states };
+}

@@ -1,0 +1,186 @@
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as runtime from "#runtime";
+import { EAGAIN, monotonicMicroseconds } from "../../src/platform.ts";
+import type { Libc } from "../../src/runtime/types.ts";
+import { Notifier, notifySettings } from "../../src/system/notify.ts";
+import { receiveDatagrams, type Receiver } from "../support/datagrams.ts";
+import { HandClock } from "../support/hand_clock.ts";
+import { temporaryDirectory } from "../support/system.ts";
+import { until } from "../support/until.ts";
+
+const libc: Libc = runtime.libc;
+const limit = { timeout: 30_000 };
+const receivers: Receiver[] = [];
+after(() => Promise.all(receivers.map((receiver) => receiver.stop())));
+
+async function notified(
+  { path = join(temporaryDirectory(), "notify"), watchdog = 0, isThere = true } = {},
+) {
+  const clock = new HandClock();
+  const lines: string[] = [];
+  const settings = { socket: path, ...(watchdog > 0 ? { watchdog } : {}) };
+  const notifier = new Notifier(settings, { libc, clock, log: (line) => lines.push(line.message) });
+  const receiver = isThere ? await receiveDatagrams(path) : undefined;
+  if (receiver) receivers.push(receiver);
+  const received = async (count: number) => {
+    await until(() => receiver!.datagrams().length >= count, `${count} datagrams`);
+    return receiver!.datagrams();
+  };
+  return { clock, lines, notifier, path, received };
+}
+
+test("the variables are taken out of the environment", () => {
+  const given = { PATH: "/bin", NOTIFY_SOCKET: "@n", WATCHDOG_USEC: "3000000", WATCHDOG_PID: "7" };
+  assert.deepEqual(notifySettings(given, 7), { socket: "@n", watchdog: 3_000_000 });
+  assert.deepEqual(given, { PATH: "/bin" });
+});
+
+test("a watchdog counts when it is meant for us and is a time", () => {
+  const cases: [Record<string, string>, number | undefined][] = [
+    [{ WATCHDOG_USEC: "20" }, 20],
+    [{ WATCHDOG_USEC: "20", WATCHDOG_PID: "8" }, undefined],
+    [{ WATCHDOG_USEC: "0" }, undefined],
+    [{ WATCHDOG_USEC: "-5" }, undefined],
+    [{ WATCHDOG_USEC: "soon" }, undefined],
+    [{}, undefined],
+  ];
+  for (const [given, expected] of cases) {
+    const { watchdog } = notifySettings({ ...given, NOTIFY_SOCKET: "/run/n" }, 7);
+    assert.equal(watchdog, expected, JSON.stringify(given));
+  }
+  assert.deepEqual(notifySettings({ WATCHDOG_USEC: "20" }, 7), {});
+});
+
+test("each state arrives as one datagram, in order", limit, async () => {
+  const { notifier, received, lines } = await notified();
+  const before = monotonicMicroseconds(libc);
+  notifier.ready("listening");
+  notifier.reloading();
+  notifier.ready("listening again");
+  notifier.extend(2.5);
+  notifier.mainPid(77);
+  notifier.stopping("draining");
+  const [ready, reloading, ...others] = await received(6);
+  assert.equal(ready, "READY=1\nSTATUS=listening");
+  const began = BigInt(/^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(reloading!)![1]!);
+  assert.ok(began >= before && began <= monotonicMicroseconds(libc), `${began}`);
+  assert.deepEqual(others, [
+    "READY=1\nSTATUS=listening again",
+    "EXTEND_TIMEOUT_USEC=2500000",
+    "MAINPID=77",
+    "STOPPING=1\nSTATUS=draining",
+  ]);
+  assert.deepEqual(lines, []);
+});
+
+test("an abstract name is an address too", limit, async () => {
+  const { notifier, received } = await notified({ path: `@stud-notify-${process.pid}` });
+  notifier.ready("listening");
+  assert.deepEqual(await received(1), ["READY=1\nSTATUS=listening"]);
+});
+
+test("the monotonic clock is the kernel's, in microseconds", () => {
+  const seconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+  // Time in suspension counts for the one only.
+  assert.ok(Number(monotonicMicroseconds(libc)) / 1_000_000 <= seconds + 1);
+  const [a, b] = [monotonicMicroseconds(libc), monotonicMicroseconds(libc)];
+  assert.ok(b >= a && b - a < 1_000_000n);
+});
+
+test("a status is told when it changes, once a second at most", limit, async () => {
+  const { clock, notifier, received } = await notified();
+  notifier.ready("1 connection");
+  notifier.status("1 connection");
+  notifier.status("2 connections");
+  for (const count of [3, 4, 5]) notifier.status(`${count} connections`);
+  clock.advance(999);
+  notifier.extend(1);
+  clock.advance(1);
+  notifier.status("5 connections");
+  clock.advance(5000);
+  notifier.status("6 connections");
+  assert.deepEqual(await received(5), [
+    "READY=1\nSTATUS=1 connection",
+    "STATUS=2 connections",
+    "EXTEND_TIMEOUT_USEC=1000000",
+    "STATUS=5 connections",
+    "STATUS=6 connections",
+  ]);
+});
+
+test("the watchdog hears of us twice in its time, while we are alive", limit, async () => {
+  const { clock, notifier, received } = await notified({ watchdog: 3_000_000 });
+  let isAlive = true;
+  notifier.watchdog(() => isAlive);
+  clock.advance(3000);
+  isAlive = false;
+  clock.advance(6000);
+  isAlive = true;
+  clock.advance(1500);
+  notifier.silence();
+  clock.advance(6000);
+  const { notifier: other } = await notified({ watchdog: 0 });
+  other.watchdog(() => assert.fail("nobody asked for it"));
+  assert.deepEqual(await received(4), Array.from({ length: 4 }, () => "WATCHDOG=1"));
+});
+
+test("a manager that is slow is told later, in order and without waiting", limit, async () => {
+  const path = join(temporaryDirectory(), "notify");
+  const receiver = await receiveDatagrams(path);
+  receivers.push(receiver);
+  let isFull = true;
+  const slow: Libc = {
+    ...libc,
+    send: (...words) => isFull ? -1 : libc.send(...words),
+    errno: () => isFull ? EAGAIN : libc.errno(),
+  };
+  const clock = new HandClock();
+  const log = () => assert.fail("nothing to tell");
+  const notifier = new Notifier({ socket: path }, { libc: slow, clock, log });
+  for (let i = 0; i < 50; i++) notifier.extend(i);
+  notifier.ready("late");
+  clock.advance(1000);
+  isFull = false;
+  clock.advance(100);
+  await until(() => receiver.datagrams().length === 16, "the last sixteen");
+  assert.equal(receiver.datagrams()[0], "EXTEND_TIMEOUT_USEC=35000000");
+  assert.equal(receiver.datagrams()[15], "READY=1\nSTATUS=late");
+});
+
+test("a manager that cannot be reached is told once in the log", async () => {
+  const missing = join(temporaryDirectory(), "missing");
+  for (const path of [missing, "vsock:2:1234", `/${"x".repeat(200)}`]) {
+    const { notifier, lines } = await notified({ path, isThere: false });
+    notifier.ready("listening");
+    notifier.stopping("over");
+    assert.equal(lines.length, 1, path);
+    assert.match(lines[0]!, /service manager cannot be told our state at .* \(E[A-Z]+\)/);
+  }
+});
+
+test("without a service manager nothing happens", () => {
+  const notifier = new Notifier(notifySettings({}, 7), {
+    libc: new Proxy({} as Libc, { get: () => assert.fail("no system call") }),
+    log: () => assert.fail("no line"),
+  });
+  assert.ok(!notifier.isWanted);
+  notifier.ready("listening");
+  notifier.reloading();
+  notifier.status("listening");
+  notifier.watchdog(() => true);
+  notifier.stopping("over");
+});
+
+test("who takes our place finds the manager, and we can fall silent", limit, async () => {
+  const { notifier, path, received } = await notified({ watchdog: 20_000 });
+  assert.deepEqual(notifier.environment, { NOTIFY_SOCKET: path, WATCHDOG_USEC: "20000" });
+  notifier.mainPid(8);
+  notifier.silence();
+  notifier.stopping("not told");
+  const other = new Notifier({ socket: path }, { libc, log: () => {} });
+  other.ready("new");
+  assert.deepEqual(await received(2), ["MAINPID=8", "READY=1\nSTATUS=new"]);
+});

@@ -1,0 +1,83 @@
+import { test, type TestContext } from "node:test";
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import * as adapter from "#runtime";
+import { Passphrases } from "../../src/certificates/passphrases.ts";
+import { Certificates } from "../../src/certificates/tls_order.ts";
+import { UsageError } from "../../src/errors.ts";
+import { tryTls } from "../../src/master/trial.ts";
+import type { Runtime } from "../../src/runtime/types.ts";
+import { configuration, makeDirectory, makePem, pemFile } from "../support/certificate_files.ts";
+
+const runtime: Runtime = adapter;
+
+/** Tries files as a start or a reload does, and counts the chains that reach the TLS library. */
+function trying() {
+  const certificates = new Certificates(runtime.libc, new Passphrases(), 4096);
+  const chains = new Map<string, number>();
+  let refused = "";
+  const counting: Runtime = {
+    ...runtime,
+    createTlsContext(settings) {
+      const { chain } = settings.identity(0).certificates[0]!;
+      chains.set(chain, (chains.get(chain) ?? 0) + 1);
+      if (chain === refused) throw new Error("EE_KEY_TOO_SMALL");
+      return { settings };
+    },
+  };
+  /** How often each file's chain was tried. */
+  const tryAll = (...files: string[]): number[] => {
+    chains.clear();
+    const config = configuration({ pemFiles: files.map((file) => pemFile(file)) });
+    const loaded = certificates.load(config, runtime.capabilities);
+    assert.deepEqual(loaded.problems, []);
+    tryTls(counting, config, loaded, undefined);
+    return loaded.sources.map(({ chain }) => chains.get(chain()) ?? 0);
+  };
+  const refuse = (pem: string) => {
+    refused = /-----BEGIN CERTIFICATE-----[^]*/.exec(pem)?.[0] ?? "";
+  };
+  return { tryAll, refuse };
+}
+
+function pems(context: TestContext, ...names: string[]): string[] {
+  const directory = makeDirectory(context);
+  return names.map((name) => makePem(directory, name));
+}
+
+/** Of the last certificate, with the frontend's four settings. */
+const SETTINGS = 4;
+
+test("a reload tries only certificates that are new", (context) => {
+  const { tryAll } = trying();
+  const [a, b, c] = pems(context, "a", "b", "c");
+  assert.deepEqual(tryAll(a!, b!), [1, 1 + SETTINGS]);
+  assert.deepEqual(tryAll(a!, b!), [0, SETTINGS]);
+  assert.deepEqual(tryAll(c!, a!, b!), [1, 0, SETTINGS]);
+});
+
+test("one that the library refused is tried again", (context) => {
+  const { tryAll, refuse } = trying();
+  const [a, b] = pems(context, "a", "b");
+  tryAll(a!);
+  refuse(readFileSync(b!, "utf8"));
+  for (let i = 0; i < 2; i++) {
+    assert.throws(
+      () => tryAll(a!, b!),
+      (error) => error instanceof UsageError && error.problems[0]!.includes(b!),
+    );
+  }
+  refuse("");
+  assert.deepEqual(tryAll(a!, b!), [0, 1 + SETTINGS]);
+});
+
+test("in another store all are tried again", (context) => {
+  const { tryAll } = trying();
+  const [a] = pems(context, "a");
+  assert.deepEqual(tryAll(a!), [1 + SETTINGS]);
+  const others = pems(context, ...Array.from({ length: 6 }, (_, i) => `other${i}`));
+  tryAll(...others);
+  // What is out of use is more than the store may waste from now on.
+  tryAll(a!);
+  assert.deepEqual(tryAll(a!), [1 + SETTINGS]);
+});
