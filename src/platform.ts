@@ -41,6 +41,8 @@ export const PR_SET_NO_NEW_PRIVS = 38;
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
+/** An ioctl: the descriptor is closed in programs that this process starts. */
+export const FIOCLEX = 0x5451;
 /** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 

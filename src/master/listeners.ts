@@ -9,6 +9,7 @@ import { UsageError } from "../errors.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { listenerOptions, type ListenerSettings, setOption } from "../platform.ts";
 import type { Endpoint, Libc, Runtime } from "../runtime/types.ts";
+import type { HeldAddress } from "../system/estate.ts";
 import { assertFree, listenAt, openBound, openUnix } from "./sockets.ts";
 
 /** An address that a configuration asks for. */
@@ -30,20 +31,55 @@ export interface Claim {
   drop(): void;
 }
 
-interface Address {
-  readonly endpoint: Endpoint;
+interface Address extends HeldAddress {
   readonly fds: number[];
-  readonly isActivated: boolean;
+  /** Another master has it too: the file of a Unix socket is its. */
+  isShared: boolean;
 }
 
 export class Listeners {
   private readonly libc: Libc;
   private readonly adopt: boolean;
   private readonly addresses = new Map<string, Address>();
+  /** What the configuration in use asks for. */
+  private wanted: ReadonlySet<string> = new Set();
+  /** A master whose place this one takes holds its addresses as well. */
+  private isSharing: boolean;
 
-  constructor({ libc, capabilities }: Pick<Runtime, "libc" | "capabilities">) {
+  /** `inherited` are those of a predecessor, which are kept until {@link takeOver}. */
+  constructor(
+    { libc, capabilities }: Pick<Runtime, "libc" | "capabilities">,
+    inherited: readonly HeldAddress[] = [],
+  ) {
     this.libc = libc;
     this.adopt = capabilities.adoptSockets;
+    this.isSharing = inherited.length > 0;
+    for (const address of inherited) {
+      const key = formatEndpoint(address.endpoint);
+      this.addresses.set(key, { ...address, fds: [...address.fds], isShared: true });
+    }
+  }
+
+  /** For a successor. */
+  get held(): readonly HeldAddress[] {
+    return [...this.addresses.values()].map(({ endpoint, fds, isActivated }) => ({
+      endpoint,
+      fds: [...fds],
+      isActivated,
+    }));
+  }
+
+  /** The predecessor leaves: what it had and the configuration does not ask for is closed. */
+  takeOver(): void {
+    this.isSharing = false;
+    for (const address of this.addresses.values()) address.isShared = false;
+    this.closeAllBut(this.wanted);
+  }
+
+  /** A successor has all of them: they are closed here, and nothing is removed. */
+  leave(): void {
+    for (const address of this.addresses.values()) address.isShared = true;
+    this.close();
   }
 
   /**
@@ -69,7 +105,10 @@ export class Listeners {
     const keys = new Set(wanted.map(({ endpoint }) => formatEndpoint(endpoint)));
     return {
       fds: wanted.map(({ endpoint }) => [...this.addresses.get(formatEndpoint(endpoint))!.fds]),
-      keep: () => this.closeAllBut(keys),
+      keep: () => {
+        this.wanted = keys;
+        if (!this.isSharing) this.closeAllBut(keys);
+      },
       drop,
     };
   }
@@ -90,7 +129,8 @@ export class Listeners {
     if (!known && endpoint.family !== "unix" && activated === undefined) {
       assertFree(this.libc, endpoint, dualStack);
     }
-    const address = known ?? { endpoint, fds: [], isActivated: activated !== undefined };
+    const isActivated = activated !== undefined;
+    const address = known ?? { endpoint, fds: [], isActivated, isShared: false };
     if (!known) {
       this.addresses.set(key, address);
       opened.push(() => this.release(key));
@@ -133,10 +173,12 @@ export class Listeners {
   }
 
   private release(key: string): void {
-    const { endpoint, fds, isActivated } = this.addresses.get(key)!;
+    const { endpoint, fds, isActivated, isShared } = this.addresses.get(key)!;
     this.addresses.delete(key);
+    // The service manager goes on listening, and another configuration may ask for it again.
+    if (isActivated) return;
     // The file goes first, so that nobody finds a socket that is about to close.
-    if (endpoint.family === "unix" && !isActivated && fds.length > 0) removeFile(endpoint.path);
+    if (endpoint.family === "unix" && !isShared && fds.length > 0) removeFile(endpoint.path);
     for (const fd of new Set(fds)) this.libc.close(fd);
   }
 }

@@ -7,6 +7,7 @@ import { Generation } from "./generation.ts";
 import { Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
+import type { HeldAddress } from "../system/estate.ts";
 import { Stapling } from "./stapling.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
@@ -34,11 +35,17 @@ export class Master {
   private checks: ReturnType<typeof setInterval> | undefined;
   private stopped: (() => void) | undefined;
 
-  constructor(runtime: Runtime, prepared: Prepared, log: Log) {
+  /** `inherited` are the addresses of a master whose place this one takes. */
+  constructor(
+    runtime: Runtime,
+    prepared: Prepared,
+    log: Log,
+    inherited: readonly HeldAddress[] = [],
+  ) {
     this.runtime = runtime;
     this.log = log;
     this.prepared = prepared;
-    this.listeners = new Listeners(runtime);
+    this.listeners = new Listeners(runtime, inherited);
     this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
@@ -55,12 +62,7 @@ export class Master {
   async start(): Promise<void> {
     // Workers are born with it; set in one of their threads it would hold for that one only.
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    try {
-      await this.begin(this.prepared);
-    } catch (error) {
-      this.listeners.close();
-      throw error;
-    }
+    await this.begin(this.prepared);
     this.checks = setInterval(() => this.current!.check(), CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
@@ -97,6 +99,32 @@ export class Master {
       workers: prepared.config.workers,
       generation: this.generations,
     });
+  }
+
+  /** What a successor has to inherit so that no connection is refused. */
+  get addresses(): readonly HeldAddress[] {
+    return this.listeners.held;
+  }
+
+  /** The master whose addresses were inherited leaves them to this one. */
+  takeOver(): void {
+    this.listeners.takeOver();
+  }
+
+  /**
+   * A successor serves the same addresses: workers accept no more and leave with their last
+   * connections. Fulfilled when all of them are gone.
+   */
+  async retire(): Promise<void> {
+    this.backendName.stop();
+    this.listeners.leave();
+    const old = this.current!;
+    const workers = new Promise<void>((resolve) => {
+      this.stopped = resolve;
+      this.retired.add(old);
+      old.retire();
+    });
+    await Promise.all([workers, this.stapling.stop()]);
   }
 
   /** Ends all workers; fulfilled when the last one is gone. */

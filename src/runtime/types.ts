@@ -324,6 +324,8 @@ export interface Libc {
   send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
   fcntl(fd: number, command: number, argument: Uint8Array): number;
   flock(fd: number, operation: number): number;
+  /** For requests without an argument. */
+  ioctl(fd: number, request: number): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
   errno(): number;

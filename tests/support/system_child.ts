@@ -10,13 +10,9 @@ import { openLog } from "../../src/log.ts";
 import { cInt, PR_SET_NO_NEW_PRIVS, readSockaddr, SOCKADDR_SIZE } from "../../src/platform.ts";
 import type { Endpoint, Libc } from "../../src/runtime/types.ts";
 import { activatedSockets } from "../../src/system/activation.ts";
-import {
-  isDaemonChild,
-  reportProblems,
-  reportReady,
-  spawnDaemon,
-} from "../../src/system/daemon.ts";
+import { isDaemonChild, reportReady, spawnDaemon } from "../../src/system/daemon.ts";
 import { createPidFile } from "../../src/system/pid_file.ts";
+import { giveVerdict } from "../../src/system/verdict.ts";
 import { dropPrivileges } from "../../src/worker/process.ts";
 
 const PR_GET_DUMPABLE = 3;
@@ -88,7 +84,7 @@ async function daemonize(): Promise<void> {
     process.exit(code);
   }
   if (word === "fail") {
-    reportProblems(libc, 2, ["first problem", "second problem"]);
+    giveVerdict(libc, { code: 2, output: [], problems: ["first problem", "second problem"] });
     process.exit(2);
   }
   // The test ends it.
