@@ -52,6 +52,9 @@ export const EMSGSIZE = 90;
 export const EPROTOTYPE = 91;
 export const EINPROGRESS = 115;
 
+/** The executable that runs, for its children to run as well, whatever lies at its path by now. */
+export const runningFile = "/proc/self/exe";
+
 const littleEndian = endianness() === "LE";
 
 /** A C int in the machine's byte order. */

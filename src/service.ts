@@ -11,6 +11,7 @@ import type { Command } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/types.ts";
 import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./system/daemon.ts";
+import { closeInherited } from "./system/descriptors.ts";
 import type { Estate } from "./system/estate.ts";
 import { writeListenReport } from "./system/listen_report.ts";
 import { createPidFile, inheritPidFile, type PidFile } from "./system/pid_file.ts";
@@ -133,7 +134,7 @@ class Service {
     const kept = inherited?.path === path ? inheritPidFile(inherited) : undefined;
     if (kept) return kept;
     // The lock lasts until the predecessor ends too.
-    if (inherited) this.runtime.libc.close(inherited.fd);
+    if (inherited) closeInherited(this.runtime.libc, inherited.fd);
     return path === "" ? undefined : createPidFile(this.runtime.libc, path, dialect);
   }
 

@@ -336,7 +336,10 @@ export interface Runtime {
   readonly capabilities: Capabilities;
   /** `{ runtime: "Bun 1.4.5", tls: "BoringSSL …" }`, for `--version`. */
   versions(): { readonly runtime: string; readonly tls: string };
-  /** The command that starts this same program again; arguments are appended to it. */
+  /**
+   * The command that starts this same program again, on the Bun and the Node build also when its file
+   * was replaced by another version; arguments are appended to it. For children of this process only.
+   */
   readonly self: readonly string[];
   /** What a worker must find in its environment, beside what it may know of the master's. */
   readonly workerEnvironment: Readonly<Record<string, string>>;

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import type { Dialect } from "../options/config.ts";
 import type { Libc } from "../runtime/types.ts";
+import { closeInherited } from "./descriptors.ts";
 import { awaitVerdict, giveVerdict, letGo, takeMark, type Verdict, VERDICT_FD } from "./verdict.ts";
 
 /** The variable that tells the daemon who its parent is; no worker ever sees it. */
@@ -48,8 +49,7 @@ export async function spawnDaemon(
 export function reportReady(libc: Libc, dialect: Dialect): boolean {
   const output = dialect === "stud" ? [`{core} Daemonized as pid ${process.pid}.`] : [];
   const isTaken = giveVerdict(libc, { code: 0, output, problems: [] });
-  // Deno's `closeSync` leaves an inherited descriptor open.
-  libc.close(VERDICT_FD);
+  closeInherited(libc, VERDICT_FD);
   // No file system is held busy by us.
   if (isTaken) process.chdir("/");
   return isTaken;

@@ -1,9 +1,10 @@
 /** What a master leaves to the program that takes its place, and how it gets there. */
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
-import { cString, FIOCLEX, MFD_CLOEXEC } from "../platform.ts";
+import { cString, MFD_CLOEXEC } from "../platform.ts";
 import type { Endpoint, Libc } from "../runtime/types.ts";
 import type { PassedSocket } from "./activation.ts";
+import { closeInherited, keepFromChildren } from "./descriptors.ts";
 import { errnoText } from "./error_text.ts";
 
 /** An address that is listened on. */
@@ -76,12 +77,12 @@ export function writeEstate(libc: Libc, estate: Estate): number {
  */
 export function readEstate(libc: Libc, fd: number): Estate {
   const { form, ...estate } = JSON.parse(readFileSync(`/proc/self/fd/${fd}`, "utf8"));
-  libc.close(fd);
+  closeInherited(libc, fd);
   if (form !== FORM) {
     throw new UsageError(
       "what the running program passes on is of another version; stop it and start this one",
     );
   }
-  for (const held of renumbered(estate, 0).fds) libc.ioctl(held, FIOCLEX);
+  for (const held of renumbered(estate, 0).fds) keepFromChildren(libc, held);
   return estate;
 }

@@ -2,6 +2,7 @@
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import type { Dialect } from "../options/config.ts";
+import { runningFile } from "../platform.ts";
 
 export interface Program {
   /**
@@ -89,6 +90,6 @@ function isExecutable(file: string): boolean {
 }
 
 function isRunningFile(file: string): boolean {
-  const [here, running] = [statSync(file), statSync("/proc/self/exe")];
+  const [here, running] = [statSync(file), statSync(runningFile)];
   return here.dev === running.dev && here.ino === running.ino;
 }

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Libc } from "../runtime/types.ts";
+import { copyFrom } from "./descriptors.ts";
 import { type Estate, readEstate, renumbered, writeEstate } from "./estate.ts";
 import type { Program } from "./program.ts";
 import { awaitVerdict, giveVerdict, letGo, takeMark, tell, VERDICT_FD } from "./verdict.ts";
@@ -48,12 +49,14 @@ export function spawnSuccessor(
 ): Successor {
   const heirs = renumbered(estate, ESTATE_FD + 1);
   const will = writeEstate(libc, heirs.estate);
+  const least = ESTATE_FD + 1 + heirs.fds.length;
+  const passed = [will, ...heirs.fds].map((fd) => copyFrom(libc, fd, least));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
     const child = spawn(command[0]!, [...command.slice(1), ...argv], {
       cwd: workingDirectory,
       detached: estate.isDaemon,
-      stdio: [stdin, "inherit", "inherit", "pipe", will, ...heirs.fds],
+      stdio: [stdin, "inherit", "inherit", "pipe", ...passed],
       env: { ...environment, [MARKER]: String(process.pid) },
     });
     child.stdin?.on("error", () => {}).end(input);
@@ -70,7 +73,7 @@ export function spawnSuccessor(
     });
     return { pid: child.pid ?? 0, problems, stop: () => child.kill("SIGTERM") };
   } finally {
-    libc.close(will);
+    for (const fd of [will, ...passed]) libc.close(fd);
   }
 }
 

@@ -38,6 +38,7 @@ import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
+import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 
@@ -63,6 +64,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   frontends,
   sockets,
   reload,
+  upgrade,
   privileges,
   service,
   prefix,
