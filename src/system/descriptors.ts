@@ -8,7 +8,11 @@ import type { Libc } from "../runtime/types.ts";
  * closes; as long as it has, it closes whatever gets the same number later.
  */
 export function closeInherited(libc: Libc, fd: number): void {
-  closeSync(fd);
+  try {
+    closeSync(fd);
+  } catch {
+    // It has none.
+  }
   if (existsSync(`/proc/self/fd/${fd}`)) libc.close(fd);
 }
 
