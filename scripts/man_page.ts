@@ -34,7 +34,9 @@ export function manPage(): string {
     ...section(
       "SIGNALS",
       "SIGTERM and SIGINT stop it. SIGHUP reads the configuration and the certificates again, without " +
-        "ending a connection; a mistake in them changes nothing. SIGUSR1 opens the log file again.",
+        "ending a connection; a mistake in them changes nothing. SIGUSR1 opens the log file again. SIGUSR2 " +
+        "starts the program that lies at its path by now, with the same listening sockets, and then " +
+        "ends with the last connection; a program that cannot serve changes nothing.",
     ),
     ...section(
       "EXIT STATUS",

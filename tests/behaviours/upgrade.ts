@@ -340,7 +340,7 @@ export const upgrade: readonly Behaviour[] = [
     appliesTo: isCompiled,
     async run(context) {
       const directory = mkdtempSync(join(root, "dist", "upgrade-"));
-      context.after(() => rmSync(directory, { recursive: true }));
+      context.after(() => rmSync(directory, { recursive: true, force: true }));
       const program = join(directory, "stud");
       linkSync(context.target.command[0]!, program);
       const renamed = context.like({ ...context.target, command: [program] });

@@ -12,6 +12,7 @@ import type { Endpoint, Libc } from "../../src/runtime/types.ts";
 import { activatedSockets } from "../../src/system/activation.ts";
 import { isDaemonChild, reportReady, spawnDaemon } from "../../src/system/daemon.ts";
 import { createPidFile } from "../../src/system/pid_file.ts";
+import { ownProgram } from "../../src/system/program.ts";
 import { giveVerdict } from "../../src/system/verdict.ts";
 import { dropPrivileges } from "../../src/worker/process.ts";
 
@@ -59,6 +60,9 @@ switch (task) {
     await log.flush();
     break;
   }
+  case "program":
+    stay(ownProgram(self, process.argv.slice(2)));
+    break;
   case "pid-file":
     createPidFile(libc, word, "stud");
     stay({ pid: process.pid });

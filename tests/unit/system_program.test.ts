@@ -1,9 +1,28 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { calledFile, dialectOf } from "../../src/system/program.ts";
-import { temporaryDirectory } from "../support/system.ts";
+import { once } from "node:events";
+import { spawn } from "node:child_process";
+import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { calledFile, dialectOf, type Program } from "../../src/system/program.ts";
+import { systemChild, temporaryDirectory } from "../support/system.ts";
+import { within } from "../support/until.ts";
+
+const limit = { timeout: 30_000 };
+const [program, ...script] = systemChild;
+
+/** What a process of this runtime finds out about itself. */
+async function asked({ argv0 = program! }: { argv0?: string }): Promise<Program> {
+  const child = spawn(program!, [...script, "program", "--workers", ""], {
+    argv0,
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, LISTEN_FDS: "1", ANSWER: "42" },
+  });
+  let text = "";
+  child.stdout!.setEncoding("utf8").on("data", (part: string) => text += part);
+  await within(once(child, "close"), "its answer");
+  return JSON.parse(text);
+}
 
 /** `bin/stud` is a link to a program in `opt`, and `other/stud` another program. */
 function programs() {
@@ -43,6 +62,28 @@ test("a name that leads to another program than the running one does not count",
   assert.equal(find("bin/stud", "", false), undefined);
   assert.equal(find("", "bin"), undefined);
 });
+
+test("the command line is told apart from the runtime's own words", limit, async () => {
+  const told = await asked({});
+  assert.deepEqual(told.command.slice(1), script);
+  assert.ok(isAbsolute(told.command[0]!));
+  assert.equal(statSync(told.command[0]!).ino, statSync(program!).ino);
+  assert.deepEqual(told.argv, ["program", "--workers", ""]);
+  assert.equal(told.workingDirectory, process.cwd());
+  assert.equal(told.environment.LISTEN_FDS, undefined);
+  assert.equal(told.environment.ANSWER, "42");
+});
+
+test(
+  "a name that leads nowhere gives way to the file that runs, and tells the dialect",
+  limit,
+  async () => {
+    const told = await asked({ argv0: "hitch" });
+    assert.equal(statSync(told.command[0]!).ino, statSync(program!).ino);
+    assert.deepEqual(told.argv, ["--compat=hitch", "program", "--workers", ""]);
+    assert.equal(told.dialect, "hitch");
+  },
+);
 
 test("only hitch is called hitch", () => {
   assert.deepEqual(["hitch", "/usr/sbin/hitch", "stud", "hitch-1.8", "bun", ""].map(dialectOf), [
