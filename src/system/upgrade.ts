@@ -3,7 +3,6 @@
  * it the listening sockets, and learns by a verdict whether it serves.
  */
 import { spawn } from "node:child_process";
-import { setTimeout as pause } from "node:timers/promises";
 import type { Libc } from "../runtime/types.ts";
 import { copyFrom } from "./descriptors.ts";
 import { type Estate, readEstate, renumbered, writeEstate } from "./estate.ts";
@@ -17,7 +16,7 @@ const ESTATE_FD = VERDICT_FD + 1;
 const START_LIMIT_MS = 120_000;
 /** What a successor says, after its verdict, when it is stopped. */
 const STOP = "stop";
-/** How often a process that ends is looked at. */
+/** How often a process that ends is looked at; nothing tells of the end of a parent. */
 const LOOK_MS = 20;
 
 /** The program that takes over, as its predecessor sees it. */
@@ -112,11 +111,15 @@ export class Predecessor {
     if (!this.hasHandedOver || !this.lives) return;
     tell(this.libc, STOP);
     const deadline = performance.now() + limitMs;
-    while (this.lives && performance.now() < deadline) await pause(LOOK_MS);
+    while (this.lives && performance.now() < deadline) await pause();
   }
 
   /** Orphans get another parent, so that no number can be mistaken for it. */
   private get lives(): boolean {
     return process.ppid === this.pid;
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 }
