@@ -38,6 +38,8 @@ export function manPage(): string {
       "SIGHUP reads the configuration and the certificates again, without ending a connection; a " +
         "mistake in them changes nothing. Many signals within a second make one or two reloads.",
       "SIGUSR1 opens the log file again.",
+      "SIGUSR2 starts the program that lies at its path by now, with the same listening sockets, and " +
+        "then ends with the last connection; a program that cannot serve changes nothing.",
       "SIGTERM to a worker replaces it; its connections go on until they end.",
     ),
     ...section(

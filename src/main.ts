@@ -1,14 +1,16 @@
 import { readFileSync, statSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./errors.ts";
 import { OCSP_WORD } from "./ocsp/command_line.ts";
 import { type Command, parseCommandLine, type Surroundings } from "./options/command_line.ts";
-import type { Dialect } from "./options/config.ts";
 import type { Runtime } from "./runtime/types.ts";
-import { check, serve } from "./service.ts";
-import { isDaemonChild, reportProblems, spawnDaemon } from "./system/daemon.ts";
+import { check, serve, type ServeOptions } from "./service.ts";
+import { isDaemonChild, spawnDaemon } from "./system/daemon.ts";
 import { LogFileError } from "./system/log_file.ts";
+import { ownProgram, type Program } from "./system/program.ts";
+import { isSuccessor, Predecessor } from "./system/upgrade.ts";
+import { giveVerdict } from "./system/verdict.ts";
 import { versionText } from "./version.ts";
 import { WORKER_WORD } from "./worker/command_line.ts";
 import { runWorker } from "./worker/worker.ts";
@@ -20,43 +22,44 @@ import { runWorker } from "./worker/worker.ts";
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
-  // Without a handler Node opens a debugger's port, and others end. The master opens its log again.
-  process.on("SIGUSR1", () => {});
+  // Without a handler Node opens a debugger's port, and others end. The master has a use for them.
+  for (const signal of ["SIGUSR1", "SIGUSR2"]) process.on(signal, () => {});
   if (argv[0] === WORKER_WORD) return runWorker(runtime);
   if (argv[0] === OCSP_WORD) {
     // It brings an ASN.1 library along, which nobody else needs.
     const { runOcsp } = await import("./ocsp/ocsp_process.ts");
     return runOcsp(runtime);
   }
-  const isDaemon = isDaemonChild();
-  const surroundings = surroundingsOf(process.cwd());
-  let dialect = surroundings.dialect;
+  const isAwaited = { asDaemon: isDaemonChild(), asSuccessor: isSuccessor() };
+  const program = ownProgram(runtime.self, argv);
+  const surroundings = surroundingsOf(program);
+  const { input } = surroundings;
+  let { dialect } = program;
   try {
+    const predecessor = isAwaited.asSuccessor ? new Predecessor(runtime.libc) : undefined;
+    const isDaemon = predecessor ? predecessor.estate.isDaemon : isAwaited.asDaemon;
     const read = () => parseCommandLine(argv, runtime, surroundings);
     const command = read();
     if ("config" in command) dialect = command.config.dialect;
-    await obey(runtime, argv, command, { read, isDaemon, surroundings });
+    const options = { read, isDaemon, program, input, ...(predecessor ? { predecessor } : {}) };
+    await obey(runtime, command, options);
   } catch (error) {
-    const problems = problemsOf(error, dialect);
     const code = error instanceof LogFileError && dialect === "hitch" ? 2 : 1;
-    if (isDaemon) reportProblems(runtime.libc, code, problems);
-    for (const problem of problems) console.error(problem);
+    const problems = problemsOf(error);
+    // hitch puts no name before its texts.
+    const lines = dialect === "stud" ? problems.map((problem) => `stud: ${problem}`) : problems;
+    const verdict = { code, output: [], problems: isAwaited.asSuccessor ? problems : lines };
+    const isTold = (isAwaited.asSuccessor || isAwaited.asDaemon) &&
+      giveVerdict(runtime.libc, verdict);
+    if (!isTold) { for (const line of lines) console.error(line); }
     process.exit(code);
   }
 }
 
-interface Start {
-  /** Reads the command line and all files again. */
-  read(): Command;
-  readonly isDaemon: boolean;
-  readonly surroundings: OwnSurroundings;
-}
-
 async function obey(
   runtime: Runtime,
-  argv: readonly string[],
   command: Command,
-  { read, isDaemon, surroundings }: Start,
+  options: ServeOptions,
 ): Promise<void> {
   switch (command.kind) {
     case "help":
@@ -73,28 +76,23 @@ async function obey(
     case "demo": {
       const { demo } = await import("./demo/demo.ts");
       const { config, invitation } = await demo(command.config, runtime.libc);
-      await serve(runtime, { ...command, config }, { read, isDaemon });
+      await serve(runtime, { ...command, config }, options);
       return console.log(invitation);
     }
     case "run":
-      if (command.config.daemon && !isDaemon) {
-        // It is started by its own name, not by that of a link to it.
-        const words = [`--compat=${command.config.dialect}`, ...argv];
-        return await startDaemon(runtime, words, surroundings.input());
+      if (command.config.daemon && !options.isDaemon && !options.predecessor) {
+        return await startDaemon(options);
       }
-      return await serve(runtime, command, { read, isDaemon });
+      return await serve(runtime, command, options);
   }
 }
 
-async function startDaemon(
-  runtime: Runtime,
-  argv: readonly string[],
-  input: string | undefined,
-): Promise<void> {
+async function startDaemon({ program, input }: ServeOptions): Promise<void> {
+  const text = input();
   const { code, output, problems } = await spawnDaemon(
-    runtime.self,
-    argv,
-    input === undefined ? {} : { input },
+    program.command,
+    program.argv,
+    text === undefined ? {} : { input: text },
   );
   for (const line of output) console.log(line);
   for (const problem of problems) console.error(problem);
@@ -106,10 +104,10 @@ interface OwnSurroundings extends Surroundings {
   input(): string | undefined;
 }
 
-function surroundingsOf(workingDirectory: string): OwnSurroundings {
+function surroundingsOf({ workingDirectory, dialect }: Program): OwnSurroundings {
   let input: string | undefined;
   return {
-    dialect: dialectOf(programName()),
+    dialect,
     workingDirectory,
     readFile(path) {
       if (path !== "-") return readFileSync(resolve(workingDirectory, path), "utf8");
@@ -121,20 +119,8 @@ function surroundingsOf(workingDirectory: string): OwnSurroundings {
   };
 }
 
-function dialectOf(program: string): Dialect {
-  return basename(program) === "hitch" ? "hitch" : "stud";
-}
-
-/** As it was called: the runtimes tell the file behind a symbolic link, or their own name. */
-function programName(): string {
-  return readFileSync("/proc/self/cmdline", "utf8").split("\0", 1)[0]!;
-}
-
-function problemsOf(error: unknown, dialect: Dialect): string[] {
-  if (!(error instanceof UsageError)) {
-    const message = error instanceof Error ? error.message : String(error);
-    return [`${dialect}: internal error: ${message}; please report it`];
-  }
-  // hitch puts no name before its texts.
-  return error.problems.map((problem) => dialect === "stud" ? `stud: ${problem}` : problem);
+function problemsOf(error: unknown): readonly string[] {
+  if (error instanceof UsageError) return error.problems;
+  const message = error instanceof Error ? error.message : String(error);
+  return [`internal error: ${message}; please report it`];
 }

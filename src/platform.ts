@@ -46,6 +46,8 @@ export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
 const CLOCK_MONOTONIC = 1;
+/** An ioctl: the descriptor is closed in programs that this process starts. */
+export const FIOCLEX = 0x5451;
 /** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 
@@ -55,6 +57,9 @@ export const EMSGSIZE = 90;
 /** The socket at that address is of another type. */
 export const EPROTOTYPE = 91;
 export const EINPROGRESS = 115;
+
+/** The executable that runs, for its children to run as well, whatever lies at its path by now. */
+export const runningFile = "/proc/self/exe";
 
 const littleEndian = endianness() === "LE";
 

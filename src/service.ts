@@ -13,9 +13,14 @@ import { Repeats } from "./repeats.ts";
 import type { Runtime } from "./runtime/types.ts";
 import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./system/daemon.ts";
+import { closeInherited } from "./system/descriptors.ts";
+import type { Estate } from "./system/estate.ts";
 import { writeListenReport } from "./system/listen_report.ts";
 import { Notifier, notifySettings } from "./system/notify.ts";
-import { createPidFile, type PidFile } from "./system/pid_file.ts";
+import { createPidFile, inheritPidFile, type PidFile } from "./system/pid_file.ts";
+import type { Program } from "./system/program.ts";
+import type { Predecessor } from "./system/upgrade.ts";
+import { Upgrade } from "./upgrade.ts";
 
 /** The exit code when connections were cut to end in time. */
 const EXIT_CUT = 3;
@@ -34,7 +39,16 @@ export interface ServeOptions {
   read(): Command;
   /** This is the process that `--daemon` left behind. */
   readonly isDaemon: boolean;
+  /** What SIGUSR2 starts. */
+  readonly program: Program;
+  /** What was read from standard input, if anything was. */
+  input(): string | undefined;
+  /** The program whose place this one takes. */
+  readonly predecessor?: Predecessor;
 }
+
+/** A predecessor obeys its own time limit; beyond it by so many milliseconds it is left alone. */
+const PREDECESSOR_GRACE_MS = 2000;
 
 /** `--test`: tells what would be wrong. Throws a UsageError with all of it. */
 export async function check(runtime: Runtime, { config, warnings }: Serving): Promise<void> {
@@ -54,23 +68,23 @@ export async function check(runtime: Runtime, { config, warnings }: Serving): Pr
 export async function serve(
   runtime: Runtime,
   command: Serving,
-  { read, isDaemon }: ServeOptions,
+  options: ServeOptions,
 ): Promise<void> {
-  const service = new Service(runtime, command, read);
-  await service.start(isDaemon);
+  const service = new Service(runtime, command, options);
+  await service.start();
 }
 
-function meansOf(runtime: Runtime): Means {
+function meansOf(runtime: Runtime, predecessor?: Predecessor): Means {
   return {
     runtime,
     certificates: new Certificates(runtime.libc, new Passphrases(controllingTerminal)),
-    activated: activatedSockets(runtime.libc),
+    activated: predecessor?.estate.activated ?? activatedSockets(runtime.libc),
   };
 }
 
 class Service {
   private readonly runtime: Runtime;
-  private readonly read: () => Command;
+  private readonly options: ServeOptions;
   private readonly means: Means;
   private command: Serving;
   private readonly log: OpenLog;
@@ -88,17 +102,28 @@ class Service {
     this.reload("certificate files have changed")
   );
 
-  constructor(runtime: Runtime, command: Serving, read: () => Command) {
+  private readonly upgrade: Upgrade;
+
+  constructor(runtime: Runtime, command: Serving, options: ServeOptions) {
     this.runtime = runtime;
     this.command = command;
-    this.read = read;
-    this.means = meansOf(runtime);
+    this.options = options;
+    this.means = meansOf(runtime, options.predecessor);
     this.log = openLog(command.config.log, { libc: runtime.libc, dialect: command.config.dialect });
     this.notifier = new Notifier(notifySettings(), { libc: runtime.libc, log: this.log });
+    this.upgrade = new Upgrade({
+      libc: runtime.libc,
+      log: this.log,
+      program: options.program,
+      input: () => options.input(),
+      // A service manager may have sent us a signal as well, which would make this the second.
+      onStop: () => this.isStopping || void this.stop("a stop from its successor"),
+    });
   }
 
-  async start(isDaemon: boolean): Promise<void> {
+  async start(): Promise<void> {
     const { config } = this.command;
+    const { isDaemon, predecessor } = this.options;
     if (isDaemon && config.frontends.some(({ listen }) => "activated" in listen)) {
       throw new UsageError(
         "--daemon: the service manager's sockets are meant for the process it started; " +
@@ -107,10 +132,9 @@ class Service {
     }
     await this.watch.begin(config);
     const prepared = await prepare(this.means, config);
-    if (config.pidFile !== "") {
-      this.pidFile = createPidFile(this.runtime.libc, config.pidFile, config.dialect);
-    }
-    this.master = new Master(this.runtime, prepared, this.log);
+    this.pidFile = this.openPidFile();
+    const inherited = predecessor?.estate.addresses ?? [];
+    this.master = new Master(this.runtime, prepared, this.log, inherited);
     this.handleSignals();
     try {
       await this.master.start();
@@ -119,12 +143,31 @@ class Service {
       this.pidFile?.remove();
       throw error;
     }
-    if (isDaemon && !reportReady(this.runtime.libc, config.dialect)) {
+    if (predecessor) await this.replace(predecessor);
+    else if (isDaemon && !reportReady(this.runtime.libc, config.dialect)) {
       await this.stop("the end of its parent");
     }
     this.tellManager(isDaemon);
-    this.isReloading = false;
-    if (this.isReloadDue) await this.reload(this.reloadCause);
+    await this.reloadingIsOver();
+  }
+
+  private openPidFile(): PidFile | undefined {
+    const { pidFile: path, dialect } = this.command.config;
+    const inherited = this.options.predecessor?.estate.pidFile;
+    const kept = inherited?.path === path ? inheritPidFile(inherited) : undefined;
+    if (kept) return kept;
+    // The lock lasts until the predecessor ends too.
+    if (inherited) closeInherited(this.runtime.libc, inherited.fd);
+    return path === "" ? undefined : createPidFile(this.runtime.libc, path, dialect);
+  }
+
+  /** Everything is ready to take over. */
+  private async replace(predecessor: Predecessor): Promise<void> {
+    this.pidFile?.write();
+    if (!predecessor.handOver()) return await this.stop("the end of its predecessor");
+    this.master!.takeOver();
+    // No file system is held busy by a daemon.
+    if (this.options.isDaemon) process.chdir("/");
   }
 
   /** It serves: from now on the service manager hears of it. */
@@ -150,6 +193,7 @@ class Service {
     }
     process.on("SIGHUP", () => this.reload("received SIGHUP"));
     process.on("SIGUSR1", () => this.log.reopen());
+    process.on("SIGUSR2", () => this.upgrade.want() && this.beginUpgrade());
     // No fault of ours may end the parent of all connections.
     const repeats = new Repeats(this.log, () => this.command.config.log.level);
     process.on("uncaughtException", (error) => {
@@ -165,7 +209,10 @@ class Service {
 
   /** Ends when the connections have ended or their time is up; a second signal does not wait. */
   private async stop(signal: string): Promise<void> {
-    if (this.isStopping) return this.master!.cut();
+    if (this.isStopping) {
+      this.options.predecessor?.cut();
+      return this.master!.cut();
+    }
     this.isStopping = true;
     const { drainTimeout } = this.command.config;
     this.notifier.stopping("stopping");
@@ -174,12 +221,62 @@ class Service {
       ? "cutting open connections"
       : `open connections have ${drainTimeout} s to end, or until a second signal`;
     this.note("stopping", `received ${signal}, stopping: ${patience}`, { signal });
-    const cut = await this.master!.stop(drainTimeout * 1000);
+    this.upgrade.abandon();
+    const limit = drainTimeout * 1000;
+    const [cut] = await Promise.all([
+      this.master!.stop(limit),
+      this.options.predecessor?.stop(limit + PREDECESSOR_GRACE_MS),
+    ]);
+    await this.end(cut);
+  }
+
+  /** All workers have ended; so many connections were cut. */
+  private async end(cut: number): Promise<void> {
     const how = cut === 0 ? "no connection was cut" : `${cut} connections were cut`;
     this.note("stopped", `all workers have ended; ${how}`, { cut });
     this.pidFile?.remove();
     await this.log.flush();
     process.exit(cut === 0 ? 0 : EXIT_CUT);
+  }
+
+  /** Reloads wait meanwhile; this waits for one that is under way. */
+  private async beginUpgrade(): Promise<void> {
+    if (this.isReloading || this.isStopping) return;
+    this.isReloading = true;
+    const pid = await this.upgrade.begin(this.estate());
+    if (this.isStopping) return;
+    if (pid !== undefined) return await this.retire(pid);
+    // The new one may have written its pid there before it failed.
+    this.pidFile?.write();
+    await this.reloadingIsOver();
+  }
+
+  /** What a successor takes over. */
+  private estate(): Estate {
+    const { pidFile } = this;
+    return {
+      isDaemon: this.options.isDaemon,
+      addresses: this.master!.addresses,
+      activated: this.means.activated,
+      ...(pidFile ? { pidFile: { path: pidFile.path, fd: pidFile.fd } } : {}),
+    };
+  }
+
+  /** A successor serves: this process ends with its last connection. Reloads have no use any more. */
+  private async retire(successor: number): Promise<void> {
+    this.watch.end();
+    this.notifier.mainPid(successor);
+    this.notifier.silence();
+    await this.master!.handOver();
+    if (this.isStopping) return;
+    this.isStopping = true;
+    await this.end(0);
+  }
+
+  private async reloadingIsOver(): Promise<void> {
+    this.isReloading = false;
+    if (this.upgrade.isDue) await this.beginUpgrade();
+    else if (this.isReloadDue) await this.reload(this.reloadCause);
   }
 
   /** Signals that come meanwhile make one more reload, and that not before a second has passed. */
@@ -204,13 +301,13 @@ class Service {
       if (!this.isStopping) this.notifier.ready(this.master!.summary);
       await pause;
     }
-    this.isReloading = false;
+    await this.reloadingIsOver();
   }
 
   private async reloadOnce(): Promise<void> {
     const cause = this.reloadCause;
     this.note("reloading", `${cause}, loading the configuration anew`, { cause });
-    const command = this.read();
+    const command = this.options.read();
     if (command.kind !== "run") throw new UsageError("there is no configuration to load anew");
     await this.watch.begin(command.config);
     const prepared = await prepare(this.means, command.config);

@@ -51,6 +51,11 @@ export class CertificateWatch {
     this.lookLater(config, round, INTERVAL_MS);
   }
 
+  /** Looks no more. */
+  end(): void {
+    this.round++;
+  }
+
   private lookLater(config: Config, round: number, pause: number): void {
     this.clock.after(pause, () => this.lookAgain(config, round));
   }

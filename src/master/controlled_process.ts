@@ -44,6 +44,8 @@ export class ControlledProcess<Down, Up> {
       return value === undefined ? [] : [[name, value]];
     });
     this.child = spawn(self[0]!, [...self.slice(1), ...words], {
+      // For those who look at a list of processes.
+      argv0: process.execPath,
       stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
       env: { ...Object.fromEntries(environment), ...workerEnvironment },
     });

@@ -9,6 +9,7 @@ import { UsageError } from "../errors.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { listenerOptions, type ListenerSettings, setOption } from "../platform.ts";
 import type { Endpoint, Libc, Runtime } from "../runtime/types.ts";
+import type { HeldAddress } from "../system/estate.ts";
 import { refuseNew } from "../system/listen_queue.ts";
 import { assertFree, listenAt, openBound, openUnix } from "./sockets.ts";
 
@@ -36,10 +37,10 @@ export interface Claim {
   drop(): void;
 }
 
-interface Address {
-  readonly endpoint: Endpoint;
+interface Address extends HeldAddress {
   readonly fds: number[];
-  readonly isActivated: boolean;
+  /** Another master has it too: the file of a Unix socket is its. */
+  isShared: boolean;
   /** New connections are refused, and its file is gone. */
   isWithdrawn: boolean;
 }
@@ -48,10 +49,46 @@ export class Listeners {
   private readonly libc: Libc;
   private readonly adopt: boolean;
   private readonly addresses = new Map<string, Address>();
+  /** What the configuration in use asks for. */
+  private wanted: ReadonlySet<string> = new Set();
+  /** A master whose place this one takes holds its addresses as well. */
+  private isSharing: boolean;
 
-  constructor({ libc, capabilities }: Pick<Runtime, "libc" | "capabilities">) {
+  /** `inherited` are those of a predecessor, which are kept until {@link takeOver}. */
+  constructor(
+    { libc, capabilities }: Pick<Runtime, "libc" | "capabilities">,
+    inherited: readonly HeldAddress[] = [],
+  ) {
     this.libc = libc;
     this.adopt = capabilities.adoptSockets;
+    this.isSharing = inherited.length > 0;
+    for (const address of inherited) {
+      const key = formatEndpoint(address.endpoint);
+      const fds = [...address.fds];
+      this.addresses.set(key, { ...address, fds, isShared: true, isWithdrawn: false });
+    }
+  }
+
+  /** For a successor. */
+  get held(): readonly HeldAddress[] {
+    return [...this.addresses.values()].map(({ endpoint, fds, isActivated }) => ({
+      endpoint,
+      fds: [...fds],
+      isActivated,
+    }));
+  }
+
+  /** The predecessor leaves: what it had and the configuration does not ask for is closed. */
+  takeOver(): void {
+    this.isSharing = false;
+    for (const address of this.addresses.values()) address.isShared = false;
+    this.closeAllBut(this.wanted);
+  }
+
+  /** A successor has all of them: they are closed here, and nothing is removed. */
+  leave(): void {
+    for (const address of this.addresses.values()) address.isShared = true;
+    this.close();
   }
 
   /**
@@ -78,7 +115,10 @@ export class Listeners {
     return {
       fds: wanted.map(({ endpoint }) => [...this.addresses.get(formatEndpoint(endpoint))!.fds]),
       withdrawOthers: () => this.withdrawAllBut(keys),
-      keep: () => this.closeAllBut(keys),
+      keep: () => {
+        this.wanted = keys;
+        if (!this.isSharing) this.closeAllBut(keys);
+      },
       drop,
     };
   }
@@ -107,8 +147,9 @@ export class Listeners {
     if (!known && endpoint.family !== "unix" && activated === undefined) {
       assertFree(this.libc, endpoint, dualStack);
     }
+    const isActivated = activated !== undefined;
     const address = known ??
-      { endpoint, fds: [], isActivated: activated !== undefined, isWithdrawn: false };
+      { endpoint, fds: [], isActivated, isShared: false, isWithdrawn: false };
     if (!known) {
       this.addresses.set(key, address);
       opened.push(() => this.release(key));
@@ -148,7 +189,7 @@ export class Listeners {
 
   private withdrawAllBut(keys: ReadonlySet<string>): number[] {
     return [...this.addresses].flatMap(([key, address]) => {
-      if (keys.has(key) || address.isActivated) return [];
+      if (keys.has(key) || address.isActivated || address.isShared) return [];
       this.withdrawAddress(address);
       return address.fds;
     });
@@ -169,8 +210,10 @@ export class Listeners {
   private release(key: string): void {
     const address = this.addresses.get(key)!;
     this.addresses.delete(key);
+    // The service manager goes on listening, and another configuration may ask for it again.
+    if (address.isActivated) return;
     // The file goes first, so that nobody finds a socket that is about to close.
-    if (!address.isActivated) this.withdrawAddress(address);
+    if (!address.isShared) this.withdrawAddress(address);
     for (const fd of new Set(address.fds)) this.libc.close(fd);
   }
 }

@@ -13,6 +13,7 @@ import { Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./slot.ts";
+import type { HeldAddress } from "../system/estate.ts";
 import { Stapling } from "./stapling.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
@@ -49,13 +50,19 @@ export class Master {
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
-  constructor(runtime: Runtime, prepared: Prepared, log: Log) {
+  /** `inherited` are the addresses of a master whose place this one takes. */
+  constructor(
+    runtime: Runtime,
+    prepared: Prepared,
+    log: Log,
+    inherited: readonly HeldAddress[] = [],
+  ) {
     this.runtime = runtime;
     this.workersLog = log;
     this.prepared = prepared;
     this.repeats = new Repeats(log, () => this.prepared.config.log.level);
     this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
-    this.listeners = new Listeners(runtime);
+    this.listeners = new Listeners(runtime, inherited);
     this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
@@ -77,14 +84,9 @@ export class Master {
   async start(): Promise<void> {
     // Workers are born with it; set in one of their threads it would hold for that one only.
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    try {
-      await this.begin(this.prepared);
-    } catch (error) {
-      this.listeners.close();
-      throw error;
-    }
+    await this.begin(this.prepared);
     this.checks = setInterval(() => {
-      for (const generation of [this.current!, ...this.retired]) generation.check();
+      for (const generation of this.serving) generation.check();
       this.budget.check();
     }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
@@ -147,6 +149,30 @@ export class Master {
     return { generation: this.generations, older: this.retired.size, connections };
   }
 
+  /** What a successor has to inherit so that no connection is refused. */
+  get addresses(): readonly HeldAddress[] {
+    return this.listeners.held;
+  }
+
+  /** The master whose addresses were inherited leaves them to this one. */
+  takeOver(): void {
+    this.listeners.takeOver();
+  }
+
+  /**
+   * A successor serves the same addresses: workers accept no more and leave with their last
+   * connections. Fulfilled when all of them are gone.
+   */
+  async handOver(): Promise<void> {
+    this.backendName.stop();
+    this.listeners.leave();
+    const old = this.current!;
+    const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
+    this.retired.add(old);
+    void this.retire(old, this.prepared.config.reloadDrainTimeout);
+    await Promise.all([hasEnded, this.stapling.stop()]);
+  }
+
   /**
    * Refuses new connections, serves those that wait already, and ends when the last one has ended,
    * or cuts them after `limitMs` milliseconds or at `cut`. Fulfilled with the number of connections
@@ -156,7 +182,7 @@ export class Master {
     this.backendName.stop();
     this.next?.end();
     if (limitMs > 0) await this.emptyQueues(this.listeners.withdraw());
-    const serving = [...this.retired, this.current].filter((each) => each !== undefined);
+    const serving = this.serving;
     const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
     await Promise.all(serving.map((generation) => generation.retire()));
     this.tellStopped();
@@ -233,6 +259,11 @@ export class Master {
       await this.retire(old, config.reloadDrainTimeout);
     }
     claim.keep();
+  }
+
+  /** All generations that may have connections. */
+  private get serving(): Generation[] {
+    return [...new Set([...this.retired, ...this.current ? [this.current] : []])];
   }
 
   private async emptyQueues(fds: readonly number[]): Promise<void> {

@@ -8,6 +8,7 @@ import { libc } from "./bun/libc.ts";
 import { listen } from "./bun/listener.ts";
 import { bun } from "./bun/native.ts";
 import { protocols } from "./openssl.ts";
+import { runningFile } from "../platform.ts";
 import type {
   Capabilities,
   ClientTlsContext,
@@ -56,7 +57,7 @@ export function versions(): { runtime: string; tls: string } {
 
 /** In a compiled binary the script is inside the executable; otherwise it is named again. */
 export const self: readonly string[] = bun.isStandaloneExecutable
-  ? [process.execPath]
+  ? [runningFile]
   : [process.execPath, bun.main];
 
 /** Nothing. */

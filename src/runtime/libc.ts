@@ -30,6 +30,7 @@ export const signatures = {
   send: ["i32", "buffer", "u64", "i32"],
   fcntl: ["i32", "i32", "buffer"],
   flock: ["i32", "i32"],
+  ioctl: ["i32", "u64"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
   clock_gettime: ["i32", "buffer"],

@@ -12,6 +12,7 @@ import { listen } from "./node/listen.ts";
 import { loadEngine } from "./node/native_openssl.ts";
 import { ServerTls } from "./node/server_tls.ts";
 import { protocols } from "./openssl.ts";
+import { runningFile } from "../platform.ts";
 import type { Capabilities, ClientTlsSettings, Runtime, TlsSettings } from "./types.ts";
 
 export { connect, libc, listen, loadEngine };
@@ -53,7 +54,7 @@ export function versions(): { runtime: string; tls: string } {
 
 /** A single executable is the whole command; otherwise the script is named again. */
 export const self: readonly string[] = isSea()
-  ? [process.execPath]
+  ? [runningFile]
   : [process.execPath, process.argv[1] ?? ""];
 
 /** libuv's way to epoll through io_uring costs a call for each change: a tenth of a connection. */

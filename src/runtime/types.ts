@@ -336,6 +336,8 @@ export interface Libc {
   send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
   fcntl(fd: number, command: number, argument: Uint8Array): number;
   flock(fd: number, operation: number): number;
+  /** For requests without an argument. */
+  ioctl(fd: number, request: number): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
@@ -348,7 +350,10 @@ export interface Runtime {
   readonly capabilities: Capabilities;
   /** `{ runtime: "Bun 1.4.5", tls: "BoringSSL …" }`, for `--version`. */
   versions(): { readonly runtime: string; readonly tls: string };
-  /** The command that starts this same program again; arguments are appended to it. */
+  /**
+   * The command that starts this same program again, on the Bun and the Node build also when its file
+   * was replaced by another version; arguments are appended to it. For children of this process only.
+   */
   readonly self: readonly string[];
   /** What a worker must find in its environment, beside what it may know of the master's. */
   readonly workerEnvironment: Readonly<Record<string, string>>;

@@ -12,8 +12,21 @@ const MODE = 0o644;
 const MAX_ATTEMPTS = 5;
 
 export interface PidFile {
-  /** Removes the file if it is still ours, and gives up the lock. */
+  readonly path: string;
+  /** Who inherits it has the lock as well. */
+  readonly fd: number;
+  /** Writes our pid, where that of another process may stand which shares the lock. */
+  write(): void;
+  /** Removes the file if it is ours and holds our pid, and gives up the lock. */
   remove(): void;
+}
+
+/**
+ * The file of a predecessor, which holds that one's pid until {@link PidFile.write}. Undefined when
+ * something else is at its path.
+ */
+export function inheritPidFile({ path, fd }: Pick<PidFile, "path" | "fd">): PidFile | undefined {
+  return isSame(path, fd) ? pidFile(path, fd) : undefined;
 }
 
 /**
@@ -54,17 +67,29 @@ function fill(
   fd: number,
   refuse: (reason: string, remedy: string) => never,
 ): PidFile {
+  const file = pidFile(path, fd);
   try {
-    ftruncateSync(fd, 0);
-    writeSync(fd, String(process.pid));
+    file.write();
   } catch (error) {
     closeSync(fd);
     return refuse(errorText(error), "choose another path");
   }
+  return file;
+}
+
+function pidFile(path: string, fd: number): PidFile {
+  const pid = Buffer.from(String(process.pid));
   return {
+    path,
+    fd,
+    write() {
+      ftruncateSync(fd, 0);
+      // Processes that share the lock share the position too; Deno heeds it for bytes only.
+      writeSync(fd, pid, 0, pid.length, 0);
+    },
     remove() {
       try {
-        if (isSame(path, fd)) unlinkSync(path);
+        if (isSame(path, fd) && readFileSync(path).equals(pid)) unlinkSync(path);
       } catch {
         // The directory may be read-only by now; the lock tells the truth.
       }

@@ -43,6 +43,7 @@ import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
 import { timeouts } from "./timeouts.ts";
+import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 import { watch } from "./watch.ts";
@@ -73,6 +74,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   sockets,
   reload,
   watch,
+  upgrade,
   privileges,
   service,
   "service manager": serviceManager,

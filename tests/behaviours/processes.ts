@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
+import { type Load, type Span, startLoad } from "../support/load.ts";
 import { isAlive, socketCount } from "../support/processes.ts";
 import { launchStud, type LogLine, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
@@ -27,7 +28,7 @@ export const processes: readonly Behaviour[] = [
     name: "kill -9 of workers under load refuses no new connection",
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
-      const load = startLoad(context, stud);
+      const load = startLoad(context, stud.frontend, LOAD);
       const deaths: Span[] = [];
       for (const round of [0, 1, 0]) {
         await load.serves(20);
@@ -99,7 +100,7 @@ export const processes: readonly Behaviour[] = [
       const slot = stud.logs.find((line) => line.event === "worker-started")!.worker;
       const told = (event: string) =>
         stud.logs.filter((line) => line.event === event && line.worker === slot);
-      const load = startLoad(context, stud);
+      const load = startLoad(context, stud.frontend, LOAD);
       const deaths: Span[] = [];
       while (deaths.length < 5) {
         deaths.push(await kill(told("worker-started").at(-1)!.pid as number));
@@ -138,7 +139,7 @@ export const processes: readonly Behaviour[] = [
     name: "a second stud on the same port fails and does not disturb the first",
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
-      const load = startLoad(context, stud);
+      const load = startLoad(context, stud.frontend, LOAD);
       const second = await launchStud(
         context.target,
         [context.certificates.localhost],
@@ -162,49 +163,6 @@ function started(stud: Stud): LogLine[] {
 
 /** How many connections the load has open at a time. */
 const LOAD = 8;
-
-/** Milliseconds of `performance.now`. */
-interface Span {
-  readonly from: number;
-  readonly to: number;
-}
-
-interface Load {
-  readonly failures: (Span & { readonly code: string })[];
-  /** Waits until so many more connections were served. */
-  serves(count: number): Promise<unknown>;
-  stop(): Promise<unknown>;
-}
-
-/** Connects, asks and leaves, all the time. */
-function startLoad(context: Context, stud: Stud): Load {
-  let going = true;
-  let served = 0;
-  const failures: Load["failures"] = [];
-  const client = async () => {
-    while (going) {
-      const from = performance.now();
-      try {
-        assert.equal(await answers(stud), "hello");
-        served++;
-      } catch (error) {
-        const { code, message } = error as Error & { code?: string };
-        failures.push({ from, to: performance.now(), code: code ?? message });
-      }
-    }
-  };
-  const clients = Array.from({ length: LOAD }, client);
-  const stop = () => {
-    going = false;
-    return Promise.all(clients);
-  };
-  context.after(stop);
-  const serves = (count: number) => {
-    const goal = served + count;
-    return until(() => served >= goal, `${count} more connections of the load`);
-  };
-  return { failures, serves, stop };
-}
 
 async function kill(pid: number): Promise<Span> {
   const from = performance.now();

@@ -10,13 +10,10 @@ import { openLog } from "../../src/log.ts";
 import { cInt, PR_SET_NO_NEW_PRIVS, readSockaddr, SOCKADDR_SIZE } from "../../src/platform.ts";
 import type { Endpoint, Libc } from "../../src/runtime/types.ts";
 import { activatedSockets } from "../../src/system/activation.ts";
-import {
-  isDaemonChild,
-  reportProblems,
-  reportReady,
-  spawnDaemon,
-} from "../../src/system/daemon.ts";
+import { isDaemonChild, reportReady, spawnDaemon } from "../../src/system/daemon.ts";
 import { createPidFile } from "../../src/system/pid_file.ts";
+import { ownProgram } from "../../src/system/program.ts";
+import { giveVerdict } from "../../src/system/verdict.ts";
 import { dropPrivileges } from "../../src/worker/process.ts";
 
 const PR_GET_DUMPABLE = 3;
@@ -63,6 +60,9 @@ switch (task) {
     await log.flush();
     break;
   }
+  case "program":
+    stay(ownProgram(self, process.argv.slice(2)));
+    break;
   case "pid-file":
     createPidFile(libc, word, "stud");
     stay({ pid: process.pid });
@@ -88,7 +88,7 @@ async function daemonize(): Promise<void> {
     process.exit(code);
   }
   if (word === "fail") {
-    reportProblems(libc, 2, ["first problem", "second problem"]);
+    giveVerdict(libc, { code: 2, output: [], problems: ["first problem", "second problem"] });
     process.exit(2);
   }
   // The test ends it.

@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import * as runtime from "#runtime";
 import { UsageError } from "../../src/errors.ts";
-import { createPidFile } from "../../src/system/pid_file.ts";
+import { createPidFile, inheritPidFile } from "../../src/system/pid_file.ts";
 import type { Libc } from "../../src/runtime/types.ts";
 import { runTask, temporaryDirectory } from "../support/system.ts";
 
@@ -112,4 +112,27 @@ test("a path that cannot be had is refused by one line", () => {
   symlinkSync(target, link);
   assert.match(refusal(link, "stud"), /symbolic link/);
   assert.equal(readFileSync(target, "utf8"), "precious");
+});
+
+test("an inherited file is ours from when it holds our pid, and as long as it does", () => {
+  const path = newPath();
+  const made = createPidFile(libc, path, "stud");
+  writeFileSync(path, "1");
+  const inherited = inheritPidFile(made)!;
+  assert.equal(readFileSync(path, "utf8"), "1", "not before it is written");
+  inherited.write();
+  assert.equal(readFileSync(path, "utf8"), String(process.pid));
+  writeFileSync(path, "1");
+  assert.match(refusal(path, "stud"), /process 1 holds it/);
+  inherited.remove();
+  assert.equal(readFileSync(path, "utf8"), "1", "it is a successor's by now");
+});
+
+test("an inherited file that was replaced is none", () => {
+  const path = newPath();
+  const file = createPidFile(libc, path, "stud");
+  renameSync(path, `${path}.old`);
+  assert.equal(inheritPidFile(file), undefined);
+  writeFileSync(path, "1");
+  assert.equal(inheritPidFile(file), undefined);
 });

@@ -1,0 +1,479 @@
+/** SIGUSR2: another version of the program takes the place of the one that runs. */
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { connect as connectUnix } from "node:net";
+import { join } from "node:path";
+import { exchange as exchangeOnce, openTls, readAll } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { startLoad } from "../support/load.ts";
+import { isAlive, parentOf, userOf, workersOf } from "../support/processes.ts";
+import { runStud, type Stud } from "../support/stud.ts";
+import { root, type Target } from "../support/target.ts";
+import { until } from "../support/until.ts";
+
+const LOAD = 8;
+/** A whole program starts, while other tests run. */
+const UPGRADE_PATIENCE = 30_000;
+/** Of `nobody`, which every system has. */
+const NOBODY = 65534;
+const isCompiled = ({ command }: Target) => command.length === 1;
+
+export const upgrade: readonly Behaviour[] = [
+  {
+    name: "two upgrades in a row under load refuse and cut nothing",
+    async run(context) {
+      const { stud, frontend } = await upgradable(context, { workers: 2 });
+      const load = startLoad(context, frontend, LOAD);
+      await load.serves(20);
+      const from = performance.now();
+      const second = await upgraded(context, stud, stud.pid);
+      await load.serves(50);
+      await until(() => !isAlive(stud.pid), "the end of the first");
+      const third = await upgraded(context, stud, second);
+      await load.serves(50);
+      await until(() => !isAlive(second), "the end of the second");
+      await load.stop();
+      assert.equal(workersOf(third).length, 2);
+      // Workers with sockets of their own lose what waits there when they stop listening.
+      const excused = load.failures.filter(({ code, to }) =>
+        !context.target.adoptSockets && code !== "ECONNREFUSED" && to > from
+      );
+      assert.deepEqual(load.failures.filter((failure) => !excused.includes(failure)), []);
+    },
+  },
+  {
+    name: "a connection lives on in the old program, which ends with it",
+    async run(context) {
+      const { stud, frontend, exchange } = await upgradable(context, {});
+      const client = await openTls(frontend);
+      context.after(() => client.destroy());
+      client.write("before");
+      await until(() => String(client.read() ?? "") === "before", "the echo");
+      const pid = await upgraded(context, stud, stud.pid);
+      client.write("after");
+      await until(() => String(client.read() ?? "") === "after", "the echo of the old program");
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      assert.ok(isAlive(stud.pid));
+      // A reload of the old one would start workers.
+      stud.signal("SIGHUP");
+      stud.signal("SIGUSR2");
+      const ignored = await stud.waitForLog(
+        ({ event }) => event === "upgrade-ignored",
+        "the second signal is told to be in vain",
+      );
+      assert.ok(ignored.message.includes(String(pid)), ignored.message);
+      client.end();
+      await until(() => !isAlive(stud.pid), "the end of the old program");
+      assert.ok(stud.logs.every(({ event }) => event !== "reloading"));
+      assert.ok(isAlive(pid));
+    },
+  },
+  {
+    name: "a configuration that is broken changes nothing and is named; mended, it is in force",
+    async run(context) {
+      const { stud, frontend, file, pidFile, write, exchange } = await upgradable(context, {});
+      const workers = stud.workers();
+      writeFileSync(file, "frontend = {\n  nonsense\n}\n");
+      stud.signal("SIGUSR2");
+      const failure = await stud.waitForLog(
+        ({ event }) => event === "upgrade-failed",
+        "the failure is told",
+      );
+      assert.ok(failure.message.includes(`${file}:2`), failure.message);
+      assert.deepEqual(stud.workers(), workers);
+      assert.equal(readFileSync(pidFile, "utf8"), String(stud.pid));
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      const second = await freeEndpoint();
+      write({ frontends: [second], workers: 2 });
+      const pid = await upgraded(context, stud, stud.pid);
+      assert.equal(workersOf(pid).length, 2);
+      assert.equal(String(await exchange(second, "hello")), "hello");
+      await until(
+        () => exchangeOnce(frontend, "hello").then(() => false, () => true),
+        "the removed frontend refuses",
+      );
+    },
+  },
+  {
+    name: "a port that another program has changes nothing and is named",
+    async run(context) {
+      const { stud, frontend, write, exchange } = await upgradable(context, {});
+      const backend = await context.echo();
+      const taken = { host: "127.0.0.1", port: backend.port };
+      write({ frontends: [frontend, taken] });
+      stud.signal("SIGUSR2");
+      const failure = await stud.waitForLog(
+        ({ event }) => event === "upgrade-failed",
+        "the failure is told",
+      );
+      assert.match(failure.message, /127\.0\.0\.1:\d+: the port is in use by another program/);
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "what lies at its name is started; a program that fails at once is told of",
+    async run(context) {
+      const { stud, link, frontend, exchange } = await linked(context);
+      replace(link, "#!/bin/sh\nexit 7\n");
+      stud.signal("SIGUSR2");
+      const failure = await stud.waitForLog(
+        ({ event }) => event === "upgrade-failed",
+        "the failure is told",
+      );
+      assert.match(failure.message, /the new program ended \(status 7\) before it was ready/);
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      const witness = `${link}.was-here`;
+      const [real] = context.target.command;
+      replace(link, `#!/bin/sh\n: > "${witness}"\nexec "${real}" "$@"\n`);
+      await upgraded(context, stud, stud.pid);
+      assert.ok(existsSync(witness));
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "a reload waits for an upgrade that is under way, and a second SIGUSR2 is told of",
+    async run(context) {
+      const { stud, link, frontend, exchange } = await linked(context);
+      const hanging = await startHanging(context, stud, link);
+      stud.signal("SIGUSR2");
+      await stud.waitForLog(({ event }) => event === "upgrade-ignored", "the second signal");
+      stud.signal("SIGHUP");
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      assert.ok(stud.logs.every(({ event }) => event !== "reloading"));
+      process.kill(hanging, "SIGKILL");
+      const failure = await stud.waitForLog(
+        ({ event }) => event === "upgrade-failed",
+        "the failure is told",
+      );
+      assert.match(failure.message, /the new program ended \(signal SIGKILL\)/);
+      await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "a stop in the middle of an upgrade ends both",
+    async run(context) {
+      const { stud, link } = await linked(context);
+      const hanging = await startHanging(context, stud, link);
+      await stud.stop();
+      await until(() => !isAlive(hanging), "the end of the new program");
+    },
+  },
+  {
+    name: "SIGTERM to the new program ends the old one too",
+    async run(context) {
+      const more = "drain-timeout = 0\n";
+      const { stud, frontend, pidFile } = await upgradable(context, { more });
+      const client = await openTls(frontend);
+      context.after(() => client.destroy());
+      const pid = await upgraded(context, stud, stud.pid);
+      assert.ok(isAlive(stud.pid));
+      process.kill(pid, "SIGTERM");
+      await until(() => !isAlive(stud.pid), "the end of the old program");
+      await until(() => !isAlive(pid), "the end of the new program");
+      assert.equal(existsSync(pidFile), false);
+    },
+  },
+  {
+    name: "the pid file follows, also to another path",
+    async run(context) {
+      const { stud, frontend, pidFile, write } = await upgradable(context, {});
+      const second = await upgraded(context, stud, stud.pid);
+      assert.equal(readFileSync(pidFile, "utf8"), String(second));
+      await until(() => !isAlive(stud.pid), "the end of the first");
+      assert.equal(readFileSync(pidFile, "utf8"), String(second));
+      const words = [`--pidfile=${pidFile}`, `--frontend=127.0.0.1,${frontend.port}`];
+      const other = await runStud(context.target, [...words, context.certificates.localhost]);
+      assert.ok(other.stderr.includes(`process ${second} holds it`), other.stderr);
+      const moved = `${pidFile}.moved`;
+      write({ pidFile: moved });
+      const third = await upgraded(context, stud, second);
+      await until(() => !isAlive(second), "the end of the second");
+      assert.equal(existsSync(pidFile), false);
+      assert.equal(readFileSync(moved, "utf8"), String(third));
+      process.kill(third, "SIGTERM");
+      await until(() => !isAlive(third), "the end of the third");
+      assert.equal(existsSync(moved), false);
+    },
+  },
+  {
+    name: "a Unix socket stays where it is",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const path = join(mkdtempSync(join(context.certificates.directory, "unix-")), "stud.sock");
+      const { stud, write } = await upgradable(context, { more: `frontend = "${path}"\n` });
+      const { ino } = statSync(path);
+      const echo = async () => {
+        const socket = connectUnix(path);
+        const client = await openTls({ host: "localhost", port: 0 }, { socket });
+        client.end("hello");
+        assert.equal(String(await readAll(client)), "hello");
+      };
+      await echo();
+      const second = await upgraded(context, stud, stud.pid);
+      await until(() => !isAlive(stud.pid), "the end of the first");
+      assert.equal(statSync(path).ino, ino);
+      await echo();
+      write({});
+      const third = await upgraded(context, stud, second);
+      await until(() => !isAlive(second), "the end of the second");
+      assert.equal(existsSync(path), false, "the frontend is gone, and so is its file");
+      assert.ok(isAlive(third));
+    },
+  },
+  {
+    name: "a socket of the service manager's is passed on",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const { host, port } = await freeEndpoint();
+      // Perl is in every Debian; it keeps the descriptor and the process number over its exec.
+      const opener = `
+        use Socket; use POSIX (); $^F = 9;
+        socket(my $s, PF_INET, SOCK_STREAM, 0); setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1);
+        bind($s, sockaddr_in(${port}, inet_aton("${host}"))) or die; listen($s, 10);
+        POSIX::dup2(fileno($s), 3);
+        $ENV{LISTEN_PID} = $$; $ENV{LISTEN_FDS} = 1; $ENV{LISTEN_FDNAMES} = "https";
+        exec { $ARGV[0] } @ARGV;`;
+      const command = ["perl", "-e", opener, ...context.target.command];
+      const activated = context.like({ ...context.target, command });
+      const { stud } = await upgradable(activated, { more: 'frontend = "systemd:https"\n' });
+      const second = await upgraded(context, stud, stud.pid);
+      assert.equal(String(await exchangeOnce({ host, port }, "hello")), "hello");
+      await until(() => !isAlive(stud.pid), "the end of the first");
+      await upgraded(context, stud, second);
+      await until(() => !isAlive(second), "the end of the second");
+      assert.equal(String(await exchangeOnce({ host, port }, "hello")), "hello");
+    },
+  },
+  {
+    name: "a daemon's successor is one too, and finds relative paths",
+    async run(context) {
+      const { directory, file, frontend, pidFile, exchange, write } = await configured(context);
+      const log = join(directory, "stud.log");
+      write({ more: `daemon = on\nlog-filename = "${log}"\n` });
+      const inDirectory = ["sh", "-c", 'cd "$0" && exec "$@"', directory];
+      const target = { ...context.target, command: [...inDirectory, ...context.target.command] };
+      const words = ["--config=stud.conf"];
+      assert.ok(file.endsWith("/stud.conf"));
+      const { code, stderr } = await runStud(target, words);
+      assert.equal(code, 0, stderr);
+      const pid = () => Number(readFileSync(pidFile, "utf8"));
+      const first = pid();
+      endWith(context, first);
+      process.kill(first, "SIGUSR2");
+      await until(() => readFileSync(log, "utf8").includes('"upgraded"'), "the upgrade");
+      const second = pid();
+      endWith(context, second);
+      assert.notEqual(second, first);
+      await until(() => !isAlive(first), "the end of the first");
+      const session = readFileSync(`/proc/${second}/stat`, "utf8").split(") ")[1]!.split(" ")[3];
+      assert.equal(session, String(second), "it leads a session of its own");
+      await until(() => readlinkSync(`/proc/${second}/cwd`) === "/", "it has left the directory");
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "a configuration from standard input, and the dialect, are passed on",
+    async run(context) {
+      const { file, frontend, exchange } = await configured(context);
+      const stdin = readFileSync(file, "utf8").replace("workers = 1", "workers = 2");
+      const stud = await context.launch(["--compat=stud", "--config=-"], {
+        ...{ backend: 0, exact: true, frontend, stdin },
+      });
+      await stud.waitForLog(({ event }) => event === "ready", "stud is ready");
+      let pid = stud.pid;
+      for (const _ of [1, 2]) pid = await upgraded(context, stud, pid);
+      assert.equal(workersOf(pid).length, 2);
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+      assert.deepEqual(words.slice(-2), ["--compat=stud", "--config=-"]);
+    },
+  },
+  {
+    name: "the workers' user and root directory hold for the new program's as well",
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const jail = mkdtempSync(join(context.certificates.directory, "jail-"));
+      const more = `user = "nobody"\nchroot = "${jail}"\n`;
+      const { stud, frontend, exchange } = await upgradable(context, { more });
+      const pid = await upgraded(context, stud, stud.pid);
+      const [worker] = workersOf(pid);
+      assert.equal(userOf(worker!), NOBODY);
+      assert.equal(readlinkSync(`/proc/${worker}/root`), jail);
+      assert.equal(userOf(pid), 0);
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "no process holds what it has no use for",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const { stud, pidFile } = await upgradable(context, {});
+      const before = { master: descriptors(stud.pid), worker: descriptors(stud.worker()) };
+      const second = await upgraded(context, stud, stud.pid);
+      const third = await upgraded(context, stud, second);
+      await until(() => !isAlive(second), "the end of the second");
+      const [worker] = workersOf(third);
+      assert.ok(descriptors(worker!).every((file) => file !== pidFile));
+      assert.equal(sockets(descriptors(worker!)), sockets(before.worker));
+      // The way to its predecessor stays open.
+      assert.equal(sockets(descriptors(third)), sockets(before.master) + 1);
+    },
+  },
+  {
+    name: "the executable's file is replaced: its workers stay of one version, and SIGUSR2 runs it",
+    appliesTo: isCompiled,
+    async run(context) {
+      const directory = mkdtempSync(join(root, "dist", "upgrade-"));
+      context.after(() => rmSync(directory, { recursive: true, force: true }));
+      const program = join(directory, "stud");
+      linkSync(context.target.command[0]!, program);
+      const renamed = context.like({ ...context.target, command: [program] });
+      const { stud, frontend } = await upgradable(renamed, {});
+      replace(program, "#!/bin/sh\nexit 1\n");
+      process.kill(stud.worker(), "SIGKILL");
+      const started = () => stud.logs.filter(({ event }) => event === "worker-started").length;
+      await until(() => started() === 2, "a successor of the running version");
+      assert.equal(String(await exchangeOnce(frontend, "hello")), "hello");
+      const copy = join(directory, "copy");
+      copyFileSync(context.target.command[0]!, copy);
+      renameSync(copy, program);
+      const pid = await upgraded(context, stud, stud.pid);
+      assert.equal(readlinkSync(`/proc/${pid}/exe`), program);
+      assert.equal(String(await exchangeOnce(frontend, "hello")), "hello");
+    },
+  },
+];
+
+interface Variables {
+  readonly frontends?: readonly Endpoint[];
+  readonly workers?: number;
+  readonly pidFile?: string;
+  readonly more?: string;
+}
+
+/** A configuration file for an echo, with a pid file beside it. */
+async function configured(context: Context) {
+  const directory = mkdtempSync(join(context.certificates.directory, "upgrade-"));
+  const file = join(directory, "stud.conf");
+  const usualPidFile = join(directory, "stud.pid");
+  const frontend = await freeEndpoint();
+  const backend = (await context.echo()).port;
+  const write = (variables: Variables) => {
+    const { frontends = [frontend], workers = 1, pidFile = usualPidFile, more = "" } = variables;
+    const lines = [
+      ...frontends.map(({ host, port }) => `frontend = "[${host}]:${port}"`),
+      `backend = "[127.0.0.1]:${backend}"`,
+      `pem-file = "${context.certificates.localhost}"`,
+      `workers = ${workers}`,
+      `pidfile = "${pidFile}"`,
+      'log-format = "json"',
+      more,
+    ];
+    writeFileSync(file, lines.join("\n"));
+  };
+  write({});
+  const exchange = (endpoint: Endpoint, text: string) => {
+    if (context.target.adoptSockets) return exchangeOnce(endpoint, text);
+    // Workers with sockets of their own lose what waits there when they stop listening.
+    const attempt = () => exchangeOnce(endpoint, text).catch(() => undefined);
+    return until(attempt, "an answer") as Promise<Buffer>;
+  };
+  return { directory, file, pidFile: usualPidFile, frontend, write, exchange };
+}
+
+/** A stud with such a file, which is ready. */
+async function upgradable(context: Context, variables: Variables) {
+  const made = await configured(context);
+  const { file, frontend, write } = made;
+  write(variables);
+  const options = { backend: 0, frontend, exact: true };
+  const stud = await context.launch([`--config=${file}`], options);
+  await stud.waitForLog(({ event }) => event === "ready", "stud is ready");
+  stud.workers();
+  return { ...made, stud };
+}
+
+/** The same, started by the name of a link. */
+async function linked(context: Context) {
+  const [program, ...more] = context.target.command;
+  const link = join(mkdtempSync(join(context.certificates.directory, "link-")), "stud");
+  symlinkSync(program!, link);
+  const target = { ...context.target, command: [link, ...more] };
+  return { ...await upgradable(context.like(target), {}), link };
+}
+
+/** Sends SIGUSR2 to a master and waits for the pid of the one in its place, which ends with the test. */
+async function upgraded(context: Context, stud: Stud, master: number): Promise<number> {
+  const begun = () => stud.logs.filter(({ event }) => event === "upgrading");
+  const before = begun().length;
+  process.kill(master, "SIGUSR2");
+  const line = await until(
+    () => {
+      const beginning = begun()[before];
+      const after = beginning ? stud.logs.slice(stud.logs.indexOf(beginning)) : [];
+      const failure = after.find(({ event }) => event === "upgrade-failed");
+      if (failure) throw new Error(failure.message);
+      return after.find(({ event }) => event === "upgraded");
+    },
+    "the upgrade",
+    UPGRADE_PATIENCE,
+  );
+  const pid = Number(line!.pid);
+  endWith(context, pid);
+  return pid;
+}
+
+/** A master that is no child of the test's. */
+function endWith(context: Context, pid: number): void {
+  context.after(async () => {
+    const workers = workersOf(pid);
+    for (const each of [pid, ...workers]) if (isAlive(each)) process.kill(each, "SIGKILL");
+    await until(() => ![pid, ...workers].some(isAlive), "the end of a successor");
+  });
+}
+
+/** Begins an upgrade to a program which never says a word; its pid. */
+async function startHanging(context: Context, stud: Stud, link: string): Promise<number> {
+  replace(link, "#!/bin/sh\nexec sleep 60\n");
+  stud.signal("SIGUSR2");
+  const pid = await until(() => {
+    const workers = workersOf(stud.pid);
+    return readdirSync("/proc").map(Number).find((pid) =>
+      pid > 0 && parentOf(pid) === stud.pid && !workers.includes(pid)
+    );
+  }, "the new program");
+  context.after(() => isAlive(pid!) && process.kill(pid!, "SIGKILL"));
+  return pid!;
+}
+
+/** Puts a script where a program was, in one step. */
+function replace(program: string, script: string): void {
+  writeFileSync(`${program}.new`, script);
+  chmodSync(`${program}.new`, 0o755);
+  renameSync(`${program}.new`, program);
+}
+
+/** What a process has open. */
+function descriptors(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+}
+
+function sockets(files: readonly string[]): number {
+  return files.filter((file) => file.startsWith("socket:")).length;
+}

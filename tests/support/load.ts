@@ -1,0 +1,49 @@
+/** Clients that connect, ask and leave, all the time. */
+import assert from "node:assert/strict";
+import { exchange } from "./client.ts";
+import type { Context } from "./context.ts";
+import type { Endpoint } from "./endpoints.ts";
+import { until } from "./until.ts";
+
+/** Milliseconds of `performance.now`. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Load {
+  readonly failures: (Span & { readonly code: string })[];
+  /** Waits until so many more connections were served. */
+  serves(count: number): Promise<unknown>;
+  stop(): Promise<unknown>;
+}
+
+/** An echo stands behind the endpoint. The load ends with the behaviour at the latest. */
+export function startLoad(context: Context, endpoint: Endpoint, clients: number): Load {
+  let going = true;
+  let served = 0;
+  const failures: Load["failures"] = [];
+  const client = async () => {
+    while (going) {
+      const from = performance.now();
+      try {
+        assert.equal(String(await exchange(endpoint, "hello")), "hello");
+        served++;
+      } catch (error) {
+        const { code, message } = error as Error & { code?: string };
+        failures.push({ from, to: performance.now(), code: code ?? message });
+      }
+    }
+  };
+  const all = Array.from({ length: clients }, client);
+  const stop = () => {
+    going = false;
+    return Promise.all(all);
+  };
+  context.after(stop);
+  const serves = (count: number) => {
+    const goal = served + count;
+    return until(() => served >= goal, `${count} more connections of the load`);
+  };
+  return { failures, serves, stop };
+}

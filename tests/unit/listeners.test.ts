@@ -1,0 +1,121 @@
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import * as runtime from "#runtime";
+import { UsageError } from "../../src/errors.ts";
+import { Listeners, type Wanted } from "../../src/master/listeners.ts";
+import { cInt, readCInt, SO_ACCEPTCONN, SOL_SOCKET } from "../../src/platform.ts";
+import type { Endpoint, Libc, Runtime } from "../../src/runtime/types.ts";
+import { freePort, loopback } from "../support/adapter.ts";
+import { temporaryDirectory } from "../support/system.ts";
+
+const libc: Libc = runtime.libc;
+const { capabilities }: Runtime = runtime;
+const settings = {
+  ...{ keepalive: 60, tcpFastopen: false, recvBufsize: 0, sendBufsize: 0, backlog: 10 },
+};
+const made: Listeners[] = [];
+after(() => made.forEach((listeners) => listeners.close()));
+
+function listeners(inherited: Listeners["held"] = [], adoptSockets = true): Listeners {
+  const one = new Listeners(
+    { libc, capabilities: { ...capabilities, adoptSockets } },
+    // As a process has them that inherited them: numbers of its own.
+    inherited.map((address) => {
+      const copies = new Map(address.fds.map((fd) => [fd, libc.dup(fd)]));
+      return { ...address, fds: address.fds.map((fd) => copies.get(fd)!) };
+    }),
+  );
+  made.push(one);
+  return one;
+}
+
+function wanted(endpoint: Endpoint): Wanted {
+  return { endpoint, dualStack: false };
+}
+
+function listens(fd: number): boolean {
+  const value = cInt(0);
+  return libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, cInt(4)) === 0 &&
+    readCInt(value) === 1;
+}
+
+test("inherited sockets are found, and those of more slots opened beside them", () => {
+  const at = wanted(loopback(freePort()));
+  const old = listeners();
+  old.claim([at], 2, settings).keep();
+  const heir = listeners(old.held);
+  const inherited = heir.held[0]!.fds;
+  const claim = heir.claim([at], 3, settings);
+  const [fds] = claim.fds;
+  assert.deepEqual(fds!.slice(0, 2), inherited);
+  assert.equal(fds!.length, 3);
+  assert.ok(fds!.every(listens));
+  claim.keep();
+  heir.takeOver();
+  old.leave();
+  assert.ok(fds!.every(listens));
+});
+
+test("a claim that is dropped closes what it opened alone", () => {
+  const [kept, added] = [wanted(loopback(freePort())), wanted(loopback(freePort()))];
+  const old = listeners();
+  old.claim([kept], 1, settings).keep();
+  const heir = listeners(old.held);
+  const claim = heir.claim([kept, added], 2, settings);
+  const [[first, second], [third]] = claim.fds as [number[], number[]];
+  claim.drop();
+  assert.deepEqual([first!, second!, third!].map(listens), [true, false, false]);
+});
+
+test("what the heir does not want is closed when it takes over, not before", () => {
+  const [kept, other] = [wanted(loopback(freePort())), wanted(loopback(freePort()))];
+  const old = listeners();
+  old.claim([kept, other], 1, settings).keep();
+  const heir = listeners(old.held);
+  const unwanted = heir.held[1]!.fds[0]!;
+  heir.claim([kept], 1, settings).keep();
+  assert.ok(listens(unwanted));
+  heir.takeOver();
+  assert.ok(!listens(unwanted));
+  assert.deepEqual(heir.held.map(({ endpoint }) => endpoint), [kept.endpoint]);
+});
+
+test("a Unix socket's file is the heir's once it has taken over", () => {
+  const path = join(temporaryDirectory(), "stud.sock");
+  const at = wanted({ family: "unix", path });
+  const old = listeners();
+  old.claim([at], 2, settings).keep();
+  const failing = listeners(old.held);
+  failing.claim([at], 2, settings).keep();
+  failing.close();
+  assert.ok(existsSync(path), "one that gives up leaves it");
+  const heir = listeners(old.held);
+  heir.claim([at], 2, settings).keep();
+  heir.takeOver();
+  old.leave();
+  assert.ok(existsSync(path), "the old one leaves it too");
+  heir.close();
+  assert.ok(!existsSync(path));
+});
+
+test("where workers bind by themselves, a predecessor's address is not taken for another's", () => {
+  const at = wanted(loopback(freePort()));
+  const old = listeners();
+  old.claim([at], 1, settings).keep();
+  assert.throws(() => listeners([], false).claim([at], 1, settings), UsageError);
+  const address = { endpoint: at.endpoint, fds: [], isActivated: false };
+  assert.deepEqual(listeners([address], false).claim([at], 1, settings).fds, [[]]);
+});
+
+test("a socket of the service manager's stays open when no configuration asks for it", () => {
+  const at = wanted(loopback(freePort()));
+  const opener = listeners();
+  opener.claim([at], 1, settings).keep();
+  const [activated] = opener.held[0]!.fds;
+  const one = listeners();
+  one.claim([{ ...at, activated: activated! }], 2, settings).keep();
+  one.claim([], 2, settings).keep();
+  assert.ok(listens(activated!));
+});
