@@ -155,6 +155,11 @@ export class Listeners {
       opened.push(() => this.release(key));
     }
     if (!this.adopt) return;
+    /**
+     * More sockets of an address that is served begin to listen with their workers: if those cannot
+     * start, nobody will have come to a socket that closes again.
+     */
+    const silent = new Set<number>();
     // Those of slots that are no longer there stay: other workers serve their queues.
     while (address.fds.length < slots) {
       const [first] = address.fds;
@@ -166,25 +171,21 @@ export class Listeners {
       const fd = activated ?? this.bind(endpoint, dualStack);
       address.fds.push(fd);
       if (!known) continue;
+      silent.add(fd);
       opened.push(() => {
         address.fds.splice(address.fds.indexOf(fd), 1);
         this.libc.close(fd);
       });
     }
-    for (const fd of new Set(address.fds)) this.listen(fd, endpoint, settings);
+    for (const fd of new Set(address.fds)) {
+      setOptions(this.libc, fd, endpoint, settings);
+      if (!silent.has(fd)) listenAt(this.libc, fd, endpoint, settings.backlog);
+    }
   }
 
   private bind(endpoint: Endpoint, dualStack: boolean): number {
     if (endpoint.family === "unix") return openUnix(this.libc, endpoint);
     return openBound(this.libc, endpoint, { shared: true, dualStack });
-  }
-
-  /** Also for a socket that listens already, whose settings may have changed. */
-  private listen(fd: number, endpoint: Endpoint, settings: ListenerSettings): void {
-    if (endpoint.family !== "unix") {
-      for (const option of listenerOptions(settings)) setOption(this.libc, fd, option);
-    }
-    listenAt(this.libc, fd, endpoint, settings.backlog);
   }
 
   private withdrawAllBut(keys: ReadonlySet<string>): number[] {
@@ -216,6 +217,12 @@ export class Listeners {
     if (!address.isShared) this.withdrawAddress(address);
     for (const fd of new Set(address.fds)) this.libc.close(fd);
   }
+}
+
+/** Also for a socket that listens already, whose settings may have changed. */
+function setOptions(libc: Libc, fd: number, endpoint: Endpoint, settings: ListenerSettings): void {
+  if (endpoint.family === "unix") return;
+  for (const option of listenerOptions(settings)) setOption(libc, fd, option);
 }
 
 function removeFile(path: string): void {
