@@ -1,0 +1,102 @@
+/** The end of the master: wanted, unwanted, and for another binary. */
+import { readdirSync, readFileSync } from "node:fs";
+import { isAlive } from "../../support/processes.ts";
+import { until, within } from "../../support/until.ts";
+import type { Scenario } from "../scenario.ts";
+import type { Stage } from "../stage.ts";
+import { lostQueues } from "./limits_of_deno.ts";
+
+/** How long the addresses may stay taken after the master was killed, in milliseconds. */
+const OUTAGE_LIMIT = 10_000;
+/** Within `--drain-timeout`. */
+const DRAIN_LIMIT = 30_000;
+
+export const master: readonly Scenario[] = [
+  {
+    name: "master-killed",
+    title: "the master killed (-9) and started again at the same addresses",
+    short: true,
+    async run(stage) {
+      const orphans = stage.workers();
+      const from = Date.now();
+      stage.signal("SIGKILL");
+      await until(() => !isAlive(stage.master), "the master's end");
+      await startAgain(stage);
+      allowOutage(stage, from);
+      stage.notes.push(`${Date.now() - from} ms without a master`);
+      stage.load.renew();
+      await until(() => orphans.every((pid) => !isAlive(pid)), "the orphans end", DRAIN_LIMIT);
+    },
+  },
+  {
+    name: "drain",
+    title: "SIGTERM under load, then started again",
+    short: true,
+    allows: lostQueues,
+    async run(stage) {
+      const { stud } = stage;
+      const workers = stage.workers();
+      const from = Date.now();
+      stage.signal("SIGTERM");
+      // Whoever is connected goes on for a while, and then ends by itself.
+      await stage.goOn(stage.form.span / 10);
+      stage.load.renew();
+      const { code } = await within(stud.exited, "stud's end", DRAIN_LIMIT);
+      if (code !== 0) throw new Error(`stud ended with ${code}: not drained`);
+      if (workers.some(isAlive)) throw new Error("workers are left");
+      await startAgain(stage);
+      allowOutage(stage, from);
+      stage.notes.push(`${Date.now() - from} ms without a service`);
+    },
+  },
+  {
+    name: "binary-replaced",
+    title: "SIGUSR2: another master takes over the sockets",
+    short: true,
+    allows: lostQueues,
+    async run(stage) {
+      const old = stage.master;
+      stage.signal("SIGUSR2");
+      await until(() => successorOf(old), "another master", DRAIN_LIMIT);
+      stage.master = successorOf(old)!;
+      await until(
+        () => stage.logged(({ event }) => event === "ready").length === 2,
+        "the other master is ready",
+        DRAIN_LIMIT,
+      );
+      stage.load.renew();
+      await until(() => !isAlive(old), "the end of the old master", DRAIN_LIMIT);
+    },
+  },
+];
+
+/** Until the addresses are free: orphans give them up when they notice. */
+async function startAgain(stage: Stage): Promise<void> {
+  const begin = () => stage.start().then(() => true, () => false);
+  await until(begin, "stud can be started again", OUTAGE_LIMIT);
+}
+
+/** Whoever came while nobody served may have been refused; whoever was served goes on. */
+function allowOutage(stage: Stage, from: number): void {
+  const until = Date.now();
+  stage.allow({
+    reason: "it came while no stud ran",
+    covers: (failure) =>
+      failure.phase !== "exchange" && failure.until >= from && failure.from <= until,
+  });
+}
+
+/** A process with the same command line as the master, and which it is not. */
+function successorOf(master: number): number | undefined {
+  const words = commandLine(master);
+  return readdirSync("/proc").map(Number)
+    .find((pid) => pid && pid !== master && words !== "" && commandLine(pid) === words);
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
