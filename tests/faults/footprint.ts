@@ -64,7 +64,8 @@ function usageOf(pid: number): Usage {
   return {
     descriptors: descriptorCount(pid),
     sockets: socketCount(pid),
-    memory: anonymousMemory(pid),
+    // A process that has just ended has none, which is no number.
+    memory: anonymousMemory(pid) || 0,
   };
 }
 

@@ -1,15 +1,17 @@
 /** Which clients' connections a process holds, as the kernel knows it. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { type Endpoint, endpointText } from "../support/endpoints.ts";
 
 /**
- * The clients, as `127.1.0.1:40000`, of all IPv4 TCP connections to `port` that this process has
+ * The clients, as `127.1.0.1:40000`, of all connections to an IPv4 endpoint that this process has
  * open: what it has not yet accepted is not among them. Root may ask of every process.
  */
-export function clientsOf(pid: number, port: number): Set<string> {
+export function clientsOf(pid: number, endpoint: Endpoint): Set<string> {
+  const at = endpointText(endpoint);
   const clients = new Map<string, string>();
   for (const line of readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1)) {
     const [, local, remote, , , , , , , inode] = line.trim().split(/\s+/);
-    if (!local || !remote || parseInt(local.split(":")[1]!, 16) !== port) continue;
+    if (!local || !remote || addressText(local) !== at) continue;
     clients.set(`socket:[${inode}]`, addressText(remote));
   }
   const held = new Set<string>();

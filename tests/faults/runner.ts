@@ -19,6 +19,8 @@ import { Stage } from "./stage.ts";
 const WARM_UP = { full: 3000, short: 500 } as const;
 /** Milliseconds between two looks at memory while the fault is done. */
 const SAMPLE_INTERVAL = 500;
+/** Characters of stderr that are shown when something went wrong. */
+const STDERR_SHOWN = 1000;
 /** What is said of failures that are wrong: so many of them. */
 const EXAMPLES = 5;
 
@@ -57,7 +59,7 @@ export async function perform(
   } catch (error) {
     run.problem(error);
   }
-  const logs = stage?.studs.map(({ stderr }) => stderr.slice(-2000)) ?? [];
+  const logs = stage?.studs.map(({ stderr }) => stderr.slice(-STDERR_SHOWN)) ?? [];
   await stage?.close();
   return run.outcome(stage?.notes ?? [], logs);
 }
@@ -98,6 +100,7 @@ class Run {
     this.results = await stage.load.stop();
     stopSampling();
     this.judgeLoad(stage);
+    if (!isAlive(stage.master)) throw new Error("no master is left");
     await this.settle(stage);
     await stage.ordinary();
     this.judgeLogs(stage);
@@ -203,7 +206,6 @@ class Run {
   private judgeLogs(stage: Stage): void {
     const lines = stage.studs.flatMap((stud) => stud.logs);
     for (const line of lines) if (line.event === "internal-error") this.problem(line.message);
-    if (stage.isSilent) return;
     const exits = lines.filter(({ event }) => event === "worker-exited").length;
     if (exits !== stage.expectedExits) {
       this.problem(`${exits} workers ended by themselves, not ${stage.expectedExits}`);

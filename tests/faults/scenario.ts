@@ -49,10 +49,10 @@ export interface Setup {
   readonly lines?: readonly string[];
   /** The backend's name instead of its address. */
   readonly backendHost?: string;
-  /** Nothing can be read on standard error: readiness is tried out. */
-  readonly isSilent?: boolean;
+  /** A file in the scenario's directory, as stud sees it, that has the log. */
+  readonly logFile?: string;
   /** A command that runs the one it is given as its last words; `directory` is the scenario's own. */
-  readonly wrapper?: (directory: string) => readonly string[];
+  readonly wrapper?: (directory: string, form: Form) => readonly string[];
 }
 
 /** Failures of the load that are right. What no allowance covers fails the scenario. */

@@ -1,5 +1,5 @@
 /** What a scenario is given: a stud that serves a load, and the means to do something to it. */
-import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
@@ -117,10 +117,6 @@ export class Stage {
     this.after(() => load.destroy());
   }
 
-  get isSilent(): boolean {
-    return this.#scenario.setup?.isSilent ?? false;
-  }
-
   /** How many workers the configuration asks for. */
   get workerCount(): number {
     return this.#variables.workers ?? this.#scenario.setup?.workers ?? 2;
@@ -156,14 +152,14 @@ export class Stage {
   /** Starts a stud at the same addresses; fulfilled when it is ready. */
   async start(): Promise<void> {
     const { target, frontend } = this;
-    const command = [...this.#scenario.setup?.wrapper?.(this.directory) ?? [], ...target.command];
+    const { wrapper } = this.#scenario.setup ?? {};
+    const command = [...wrapper?.(this.directory, this.form) ?? [], ...target.command];
     const options = { backend: 0, frontend, exact: true };
     const stud = await launchStud({ ...target, command }, [`--config=${this.file}`], options);
     this.studs.push(stud);
     this.#master = stud.pid;
     this.after(() => stud.destroy());
-    if (this.isSilent) await this.isServed();
-    else await stud.waitForLog(({ event }) => event === "ready", "stud is ready", START_LIMIT);
+    await this.isReady();
     this.workers();
   }
 
@@ -242,10 +238,22 @@ export class Stage {
     for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
   }
 
-  /** Where there is no log to tell. */
-  private async isServed(): Promise<void> {
-    const served = () => this.ordinary().then(() => true, () => false);
-    await until(served, "stud serves", START_LIMIT);
+  /** The file as the process sees it, which may have mounts of its own. */
+  path(file: string): string {
+    return `/proc/${this.#master}/root${this.directory}/${file}`;
+  }
+
+  private async isReady(): Promise<void> {
+    const { logFile } = this.#scenario.setup ?? {};
+    if (logFile === undefined) {
+      await this.stud.waitForLog(({ event }) => event === "ready", "stud is ready", START_LIMIT);
+      return;
+    }
+    const isTold = () => {
+      const path = this.path(logFile);
+      return existsSync(path) && readFileSync(path, "utf8").includes('"event":"ready"');
+    };
+    await until(isTold, "stud is ready", START_LIMIT);
   }
 }
 

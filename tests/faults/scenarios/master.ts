@@ -1,5 +1,4 @@
 /** The end of the master: wanted, unwanted, and for another binary. */
-import { readdirSync, readFileSync } from "node:fs";
 import { isAlive } from "../../support/processes.ts";
 import { until, within } from "../../support/until.ts";
 import type { Scenario } from "../scenario.ts";
@@ -57,13 +56,12 @@ export const master: readonly Scenario[] = [
     async run(stage) {
       const old = stage.master;
       stage.signal("SIGUSR2");
-      await until(() => successorOf(old), "another master", DRAIN_LIMIT);
-      stage.master = successorOf(old)!;
-      await until(
-        () => stage.logged(({ event }) => event === "ready").length === 2,
-        "the other master is ready",
+      const line = await stage.stud.waitForLog(
+        ({ event }) => event === "upgraded",
+        "another master serves",
         DRAIN_LIMIT,
       );
+      stage.master = Number(line.pid);
       stage.load.renew();
       await until(() => !isAlive(old), "the end of the old master", DRAIN_LIMIT);
     },
@@ -84,19 +82,4 @@ function allowOutage(stage: Stage, from: number): void {
     covers: (failure) =>
       failure.phase !== "exchange" && failure.until >= from && failure.from <= until,
   });
-}
-
-/** A process with the same command line as the master, and which it is not. */
-function successorOf(master: number): number | undefined {
-  const words = commandLine(master);
-  return readdirSync("/proc").map(Number)
-    .find((pid) => pid && pid !== master && words !== "" && commandLine(pid) === words);
-}
-
-function commandLine(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  } catch {
-    return "";
-  }
 }

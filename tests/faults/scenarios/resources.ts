@@ -2,18 +2,31 @@
 import { mkdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../../support/until.ts";
+import { clientsOf } from "../held.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** For each worker of two: 64 are held back, and a connection takes two. */
-const DESCRIPTORS = 160;
+/** Kept by a worker for everything that is not a connection. */
+const RESERVED = 64;
+/** Of the clients, so many find room at once in the two workers; each takes two descriptors. */
+const SERVED_AT_ONCE = 0.6;
 
 export const resources: readonly Scenario[] = [
   {
     name: "descriptors",
-    title: `ulimit -n ${DESCRIPTORS}, and more clients than that allows`,
+    title: "so few descriptors (ulimit -n) that 40 % of the clients have to wait",
     short: true,
-    setup: { wrapper: () => ["sh", "-c", `ulimit -n ${DESCRIPTORS} && exec "$@"`, "sh"] },
+    setup: {
+      wrapper(_, { clients }) {
+        const limit = RESERVED + Math.floor(clients * SERVED_AT_ONCE);
+        return ["sh", "-c", `ulimit -n ${limit} && exec "$@"`, "sh"];
+      },
+    },
     async run(stage) {
+      const served = () =>
+        stage.workers().reduce((sum, pid) => sum + clientsOf(pid, stage.frontend).size, 0);
+      const { clients } = stage.form;
+      await until(() => served() >= clients * SERVED_AT_ONCE / 2, "half of the room is taken");
+      if (served() > clients * SERVED_AT_ONCE) throw new Error(`${served()} are served at once`);
       await stage.goOn(stage.form.span / 2);
       const { handshake } = await stage.load.lap();
       stage.notes.push(
@@ -26,7 +39,7 @@ export const resources: readonly Scenario[] = [
     title: "every connection is logged to a disk that is full",
     needsRoot: true,
     setup: {
-      isSilent: true,
+      logFile: "disk/log",
       lines: ["log-level = 2"],
       wrapper(directory) {
         const disk = join(directory, "disk");
@@ -36,9 +49,7 @@ export const resources: readonly Scenario[] = [
       },
     },
     async run(stage) {
-      // The mount is seen through the process that lives with it.
-      const disk = `/proc/${stage.master}/root${stage.directory}/disk`;
-      await until(() => statfsSync(disk).bfree === 0, "the disk is full");
+      await until(() => statfsSync(stage.path("disk")).bfree === 0, "the disk is full");
       await stage.goOn(stage.form.span / 4);
     },
   },
@@ -46,7 +57,7 @@ export const resources: readonly Scenario[] = [
     name: "log-pipe-closed",
     title: "every connection is logged to standard error, whose reader is gone",
     short: true,
-    setup: { isSilent: true, lines: ["log-level = 2"] },
+    setup: { lines: ["log-level = 2"] },
     async run(stage) {
       stage.stud.closeStderr();
       await stage.goOn(stage.form.span / 4);

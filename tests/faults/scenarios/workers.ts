@@ -64,7 +64,7 @@ function killWorker(stage: Stage, pid: number): void {
 
 /** Only what a worker held when it was stopped may break. */
 function allowHeld(stage: Stage, pid: number): void {
-  const held = clientsOf(pid, stage.frontend.port);
+  const held = clientsOf(pid, stage.frontend);
   stage.allow({
     reason: "a worker that was killed or hung held it",
     covers: ({ client }) => held.has(client),
