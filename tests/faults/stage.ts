@@ -1,5 +1,12 @@
 /** What a scenario is given: a stud that serves a load, and the means to do something to it. */
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
@@ -146,7 +153,9 @@ export class Stage {
       ...setup.lines ?? [],
       ...variables.lines ?? [],
     ];
-    writeFileSync(this.file, lines.join("\n") + "\n");
+    // In one step: a reload may read it at any moment.
+    writeFileSync(`${this.file}.new`, lines.join("\n") + "\n");
+    renameSync(`${this.file}.new`, this.file);
   }
 
   /** Starts a stud at the same addresses; fulfilled when it is ready. */
@@ -165,17 +174,15 @@ export class Stage {
 
   /** Sends SIGHUP and waits until the file is in use. Rejects when it was refused. */
   async reload(): Promise<void> {
-    const count = (event: string) => this.logged((line) => line.event === event).length;
-    const [done, refused] = [count("reloaded"), count("reload-failed")];
+    const lines = (event: string) => this.logged((line) => line.event === event);
+    const [done, refused] = [lines("reloaded").length, lines("reload-failed").length];
     this.signal("SIGHUP");
-    await until(
-      () => {
-        if (count("reload-failed") > refused) throw new Error("the reload was refused");
-        return count("reloaded") > done;
-      },
-      "the reload",
-      START_LIMIT,
-    );
+    const isDone = () => {
+      const refusal = lines("reload-failed")[refused];
+      if (refusal) throw new Error(refusal.message);
+      return lines("reloaded").length > done;
+    };
+    await until(isDone, "the reload", START_LIMIT);
   }
 
   signal(name: NodeJS.Signals): void {

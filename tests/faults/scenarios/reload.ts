@@ -27,6 +27,8 @@ export const reload: readonly Scenario[] = [
       });
       stage.configure({ lines: ["ssl-handshake-timeout = 40"] });
       await stage.reload();
+      const [failed] = stage.logged(({ event }) => event === "reload-failed");
+      if (failed) throw new Error(failed.message);
       const reloads = stage.logged(({ event }) => event === "reloaded").length;
       stage.notes.push(`${signals} signals became ${reloads} reloads`);
       await oldOnesLeave(stage);
