@@ -132,10 +132,10 @@ class Run {
     const { frontend, form } = stage;
     const footprint = () => footprintOf(stage.master, stage.workers());
     const idle = footprint();
-    const load = await startLoad({ frontend, clients: form.clients, seed: 1 });
-    stage.after(() => load.destroy());
+    stage.load = await startLoad({ frontend, clients: form.clients, seed: 1 });
     await stage.goOn(WARM_UP[form.name]);
-    const { failures } = await load.stop();
+    await this.scenario.warmUp?.(stage);
+    const { failures } = await stage.load.stop();
     if (failures.length > 0) throw new Error(`without a fault: ${describe(failures)}`);
     const isIdle = () =>
       footprint().workers.every(({ sockets }, index) => sockets <= idle.workers[index]!.sockets);

@@ -35,6 +35,8 @@ export interface Scenario {
   readonly setup?: Setup;
   /** What would be right but for a build's documented limits is allowed here too, with the reason. */
   readonly allows?: (target: Target, form: Form) => readonly Allowance[];
+  /** Done once before the footprint is taken, where the fault itself needs heaps to have grown. */
+  readonly warmUp?: (stage: Stage) => Promise<void>;
   /**
    * Does it, under load. Rejects when stud does not do what was promised; the failures of the load,
    * descriptors, memory and workers are judged afterwards by the runner.
