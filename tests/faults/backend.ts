@@ -36,6 +36,11 @@ export class FaultBackend {
     this.#process.kill(name);
   }
 
+  /** Ends the connections that it reads slowly: what they still hold is dropped. */
+  endSlow(): void {
+    this.#process.send("end slow");
+  }
+
   async kill(): Promise<void> {
     const ended = once(this.#process, "exit");
     this.#process.kill("SIGKILL");

@@ -5,6 +5,7 @@ import { BackendKind } from "./backend.ts";
 
 const [, , host, port] = process.argv;
 const FLOOD = Buffer.alloc(64 * 1024, 0xa5);
+const slow = new Set<Socket>();
 
 const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
   socket.on("error", () => {}).once("readable", () => {
@@ -16,6 +17,8 @@ const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => 
 server.listen({ host, port: Number(port), backlog: 4096 }, () => {
   process.send!((server.address() as AddressInfo).port);
 });
+// There is but one message.
+process.on("message", () => slow.forEach((socket) => socket.destroy()));
 // Whoever started it is gone.
 process.on("disconnect", () => process.exit(1));
 
@@ -26,8 +29,12 @@ function serve(socket: Socket, kind: number | undefined): void {
     case BackendKind.silent:
       return void socket.on("end", () => socket.end()).resume();
     case BackendKind.slow: {
+      slow.add(socket);
       const timer = setInterval(() => socket.read(1), 1000);
-      return void socket.on("end", () => socket.end()).on("close", () => clearInterval(timer));
+      return void socket.on("end", () => socket.end()).on("close", () => {
+        clearInterval(timer);
+        slow.delete(socket);
+      });
     }
     case BackendKind.flood: {
       const send = () => {

@@ -59,7 +59,9 @@ export const backends: readonly Scenario[] = [
       const peers = await openIdle(stage, BAD, BackendKind.slow);
       peers.fill();
       await stage.goOn(stage.form.span / 2);
+      // What clients sent before they left belongs to the backend: it is for the backend to end.
       peers.close();
+      stage.backend.endSlow();
     },
   },
   {
