@@ -2,7 +2,6 @@
 import { mkdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../../support/until.ts";
-import { clientsOf } from "../held.ts";
 import type { Scenario } from "../scenario.ts";
 
 /** Kept by a worker for everything that is not a connection. */
@@ -22,11 +21,8 @@ export const resources: readonly Scenario[] = [
       },
     },
     async run(stage) {
-      const served = () =>
-        stage.workers().reduce((sum, pid) => sum + clientsOf(pid, stage.frontend).size, 0);
-      const { clients } = stage.form;
-      await until(() => served() >= clients * SERVED_AT_ONCE / 2, "half of the room is taken");
-      if (served() > clients * SERVED_AT_ONCE) throw new Error(`${served()} are served at once`);
+      const isTold = () => stage.logged(({ event }) => event === "connection-limit").length > 0;
+      await until(isTold, "clients have to wait");
       await stage.goOn(stage.form.span / 2);
       const { handshake } = await stage.load.lap();
       stage.notes.push(
