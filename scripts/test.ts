@@ -1,7 +1,7 @@
 /**
  * Runs all tests: the checks of the sources, the unit tests in three runtimes, and the behaviours
- * of every target. `--only=NAME` limits it to `check`, `unit` or one target. The last line counts
- * all tests of all suites.
+ * of every target, and faults under load. `--only=NAME` limits it to `check`, `unit`, `faults` or one
+ * target. The last line counts all tests of all suites.
  */
 import { spawn } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -44,6 +44,7 @@ const suites: Record<string, Suite> = {
     return command("unit (deno)", join(bin, "deno"), [...words, ...here(unitTests)], report);
   },
   ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
+  "faults": () => built(["tests/faults/short.test.ts"]),
 };
 
 process.exitCode = await main();
@@ -76,12 +77,17 @@ function text({ passed, failed, skipped }: Tally): string {
   return `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}`;
 }
 
-async function target(file: string): Promise<Tally> {
-  if (file.includes("dist-") && isStale()) {
+function target(file: string): Promise<Tally> {
+  return file.includes("dist-") ? built([file]) : nodeTests([file]);
+}
+
+/** Tests of what `build` makes. */
+async function built(files: readonly string[]): Promise<Tally> {
+  if (isStale()) {
     const built = await command("build", process.execPath, ["scripts/build.ts"]);
     if (built.failed) return built;
   }
-  return await nodeTests([file]);
+  return await nodeTests(files);
 }
 
 /** Node's runner reports each test by itself, so that nothing has to be read from text. */

@@ -148,12 +148,13 @@ export class Connection implements HeaderTaker, Speaker {
   }
 
   closed(stream: Stream, failure: Failure | undefined): void {
+    // Asked first: a stream may close within the call that ends it for the other's sake.
+    const isLast = stream === this.client ? this.backendClosed || !this.backend : this.clientClosed;
     if (stream === this.client) this.clientGone(failure);
     else this.backendGone(failure);
-    if (this.clientClosed && (this.backendClosed || !this.backend)) {
-      this.all.halfClosed.stop(this);
-      this.all.over(this);
-    }
+    if (!isLast) return;
+    this.all.halfClosed.stop(this);
+    this.all.over(this);
   }
 
   handshakeTimedOut(): void {

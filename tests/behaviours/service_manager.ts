@@ -20,7 +20,7 @@ export const serviceManager: readonly Behaviour[] = [
       assert.equal(
         states()[0],
         `READY=1
-STATUS=${served} 1`,
+STATUS=${served} 1, connections: 0`,
       );
       stud.signal("SIGHUP");
       await until(() => states().length === 3, "RELOADING and READY");

@@ -117,6 +117,11 @@ export class Stud {
     this.#process.kill(name);
   }
 
+  /** Nobody reads its standard error any more. */
+  closeStderr(): void {
+    this.#process.stderr!.destroy();
+  }
+
   /** Asks it to stop and waits for its end. */
   stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
     this.workers();

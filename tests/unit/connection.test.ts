@@ -51,6 +51,18 @@ function strings(stream: FakeStream): string[] {
 const passes = { acceptProxy: { mode: "pass", trusted: [] } } as const;
 const uses = { acceptProxy: { mode: "use", trusted: ["192.0.2.0/24"] } } as const;
 
+test("a stream that closes within the call that resets it does not end its connection twice", () => {
+  for (const first of ["client", "backend"] as const) {
+    const { client, backend, connections, over } = open();
+    client.owner.opened(backend());
+    const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
+    other.reset = () => client.owner.closed(other, undefined);
+    client.owner.closed(failed, reset);
+    assert.equal(over.length, 1);
+    assert.equal(connections.open, 0);
+  }
+});
+
 test("a connection that needs no facts of its TLS session asks for none", () => {
   const { client, connects, established } = accept();
   client.tls = () => assert.fail("asked");

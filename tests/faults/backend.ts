@@ -1,0 +1,71 @@
+/** The backend, in a process of its own that can be stopped, killed and started again. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { Endpoint } from "../support/endpoints.ts";
+import { within } from "../support/until.ts";
+
+/** What the first byte of a connection asks the backend to do with the rest of it. */
+export const BackendKind = {
+  /** Sends back all that follows. */
+  echo: 0x45,
+  /** Never answers, and reads on. */
+  silent: 0x4e,
+  /** Reads one byte each second. */
+  slow: 0x53,
+  /** Sends without end. */
+  flood: 0x46,
+} as const;
+
+export class FaultBackend {
+  readonly endpoint: Endpoint;
+  #process: ChildProcess;
+
+  private constructor(child: ChildProcess, endpoint: Endpoint) {
+    this.#process = child;
+    this.endpoint = endpoint;
+  }
+
+  static async start(): Promise<FaultBackend> {
+    const { child, port } = await spawn("127.0.0.1", 0);
+    return new FaultBackend(child, { host: "127.0.0.1", port });
+  }
+
+  /** SIGSTOP: the kernel still accepts, nobody answers. SIGCONT: goes on. */
+  signal(name: "SIGSTOP" | "SIGCONT"): void {
+    this.#process.kill(name);
+  }
+
+  /** Ends the connections that it reads slowly: what they still hold is dropped. */
+  endSlow(): void {
+    this.#process.send("end slow");
+  }
+
+  async kill(): Promise<void> {
+    const ended = once(this.#process, "exit");
+    this.#process.kill("SIGKILL");
+    await within(ended, "the backend's end");
+  }
+
+  /** After `kill`, at the same address. */
+  async restart(): Promise<void> {
+    const { host, port } = this.endpoint;
+    this.#process = (await spawn(host, port)).child;
+  }
+
+  destroy(): void {
+    this.#process.kill("SIGKILL");
+  }
+}
+
+async function spawn(host: string, port: number): Promise<{ child: ChildProcess; port: number }> {
+  const words = [host, String(port)];
+  const child = fork(join(import.meta.dirname, "backend_process.ts"), words, { execArgv: [] });
+  try {
+    const [chosen] = await within(once(child, "message"), "the backend listens") as [number];
+    return { child, port: chosen };
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
+}

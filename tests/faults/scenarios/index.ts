@@ -1,0 +1,15 @@
+/** All scenarios, in the order in which they are run. */
+import type { Scenario } from "../scenario.ts";
+import { backends } from "./backends.ts";
+import { master } from "./master.ts";
+import { reload } from "./reload.ts";
+import { resources } from "./resources.ts";
+import { workers } from "./workers.ts";
+
+export const scenarios: readonly Scenario[] = [
+  ...reload,
+  ...workers,
+  ...master,
+  ...backends,
+  ...resources,
+];
