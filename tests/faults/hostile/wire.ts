@@ -78,7 +78,8 @@ export class Cutter implements Policy {
 class Wire extends Duplex {
   private readonly socket: Socket;
   private readonly policy: Policy;
-  private partial: Buffer = Buffer.alloc(0);
+  private readonly outgoing = new Records();
+  private readonly incoming = new Records();
 
   constructor(socket: Socket, policy: Policy) {
     super({ allowHalfOpen: true });
@@ -90,7 +91,6 @@ class Wire extends Duplex {
 
   override _read(): void {}
 
-  /** OpenSSL writes whole records. */
   override _write(bytes: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
     this.send(bytes).then(() => done(), done);
   }
@@ -101,24 +101,32 @@ class Wire extends Duplex {
   }
 
   private async send(bytes: Buffer): Promise<void> {
-    for (const record of records(bytes)) await this.policy.send(record, this.socket);
+    for (const record of this.outgoing.add(bytes)) await this.policy.send(record, this.socket);
   }
 
   private arrived(bytes: Buffer): void {
-    this.partial = Buffer.concat([this.partial, bytes]);
-    for (const record of records(this.partial)) {
-      this.partial = this.partial.subarray(record.length);
+    for (const record of this.incoming.add(bytes)) {
       if (this.policy.receive()) this.push(record);
     }
   }
 }
 
-/** The whole records at the beginning. */
-function* records(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at + 5 <= bytes.length;) {
-    const end = at + 5 + bytes.readUInt16BE(at + 3);
-    if (end > bytes.length) return;
-    yield bytes.subarray(at, end);
-    at = end;
+/** Finds records in a stream of bytes. */
+class Records {
+  private partial: Buffer = Buffer.alloc(0);
+
+  /** Those that are whole now. */
+  add(bytes: Buffer): Buffer[] {
+    const all = Buffer.concat([this.partial, bytes]);
+    const whole: Buffer[] = [];
+    let at = 0;
+    while (at + 5 <= all.length) {
+      const end = at + 5 + all.readUInt16BE(at + 3);
+      if (end > all.length) break;
+      whole.push(all.subarray(at, end));
+      at = end;
+    }
+    this.partial = all.subarray(at);
+    return whole;
   }
 }
