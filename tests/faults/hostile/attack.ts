@@ -16,6 +16,11 @@ export interface Attack {
   /** Targets of which it cannot be asked are left out. */
   readonly appliesTo?: (target: Target) => boolean;
   readonly setup: { readonly workers: number; readonly lines?: readonly string[] };
+  /**
+   * Done once before memory is measured: an allocator keeps pages of what was once in use, and
+   * what is asked for is that they do not become more.
+   */
+  readonly warmUp?: (field: Field) => Promise<void>;
   /** Rejects when stud does not do what was promised. */
   run(field: Field): Promise<void>;
 }

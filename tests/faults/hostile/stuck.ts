@@ -14,7 +14,7 @@ import { captureHello } from "./hellos.ts";
 
 const CLIENTS = 2000;
 /** Seconds; the option's value. */
-const TIMEOUT = 12;
+const TIMEOUT = 25;
 /** How long latencies are measured before the attack and during it, in milliseconds. */
 const LAP = 5000;
 /** How much later than the timeout the last may be ended: they share one timer, in milliseconds. */
@@ -35,13 +35,16 @@ export const stuck: Attack = {
     ...ONE_WORKER,
     lines: [`ssl-handshake-timeout = ${TIMEOUT}`, `max-handshakes = ${2 * CLIENTS}`],
   },
+  async warmUp(field) {
+    const clients = await besiege(field, Math.ceil(CLIENTS / field.form.divisor));
+    for (const { socket } of clients) socket.resetAndDestroy();
+  },
   async run(field) {
-    const hello = await captureHello({});
     await field.load.lap();
     await field.goOn(LAP);
     const before = await field.load.lap();
     const count = Math.ceil(CLIENTS / field.form.divisor);
-    const clients = await besiege(field, hello, count);
+    const clients = await besiege(field, count);
     const trickle = setInterval(() => clients.forEach((client) => client.next()), 1000);
     try {
       await field.load.lap();
@@ -89,8 +92,9 @@ class StuckClient {
   }
 }
 
-async function besiege(field: Field, hello: Buffer, count: number): Promise<StuckClient[]> {
+async function besiege(field: Field, count: number): Promise<StuckClient[]> {
   const clients: StuckClient[] = [];
+  const hello = await captureHello({});
   const none = Buffer.alloc(0);
   const half = hello.subarray(0, hello.length / 2);
   const kinds = [
