@@ -19,6 +19,8 @@ const TIMEOUT = 25;
 const LAP = 5000;
 /** How much later than the timeout the last may be ended: they share one timer, in milliseconds. */
 const LATENESS = 4000;
+/** A client's clock begins when its connect is told, which may be after the accept. */
+const EARLINESS = 2000;
 /**
  * What 2,000 bytes a second, each an event of its own, may add to a latency, in milliseconds. They
  * cost a worker some hundredths of its time; the clients of this test share its cores and cost more.
@@ -49,9 +51,10 @@ export const stuck: Attack = {
     try {
       await field.load.lap();
       await field.goOn(LAP);
-      if (clients.some(({ endedAt }) => endedAt)) throw new Error("one was ended too early");
+      // On a busy machine it takes long until all are there, and the first may have been ended.
+      const held = clients.filter(({ endedAt }) => !endedAt).length;
       const during = await field.load.lap();
-      field.notes.push(lapText("before", before), lapText(`with ${count} stuck`, during));
+      field.notes.push(lapText("before", before), lapText(`with ${held} stuck`, during));
       isUnchanged(before, during);
       const isOver = () => clients.every(({ endedAt }) => endedAt);
       await until(isOver, "all stuck clients are ended", TIMEOUT * 1000 + LATENESS);
@@ -62,8 +65,7 @@ export const stuck: Attack = {
     const ages = clients.map(({ begunAt, endedAt }) => endedAt - begunAt).sort((a, b) => a - b);
     const [first, last] = [ages[0]!, ages.at(-1)!];
     field.notes.push(`ended after ${first.toFixed(0)} to ${last.toFixed(0)} ms`);
-    // A client's clock begins when the connect returns, shortly before or after the accept.
-    if (first < TIMEOUT * 1000 - 1000 || last > TIMEOUT * 1000 + LATENESS) {
+    if (first < TIMEOUT * 1000 - EARLINESS || last > TIMEOUT * 1000 + LATENESS) {
       throw new Error(`clients were ended after ${first} to ${last} ms, not ${TIMEOUT} s`);
     }
   },
