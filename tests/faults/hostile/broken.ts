@@ -16,10 +16,10 @@ const VERSIONS: readonly SecureVersion[] = ["TLSv1.2", "TLSv1.3"];
 const MOST_STATES = 60;
 /** Bytes that are sent one by one after the handshake. */
 const SLOW_BYTES = 2000;
-/** What stud may wait for more, in seconds. */
-const TIMEOUT = 3;
+/** What stud may wait for more, in seconds; it holds for the load too. */
+const TIMEOUT = 10;
 const LINES = [`ssl-handshake-timeout = ${TIMEOUT}`, `half-close-timeout = ${TIMEOUT}`];
-const PATIENCE = 10_000;
+const PATIENCE = 30_000;
 
 /** By name; each is sent at once, and stud has to end the connection by itself. */
 const garbage: Readonly<Record<string, () => Buffer>> = {
@@ -52,7 +52,7 @@ export const broken: readonly Attack[] = [
     async run(field) {
       const count = Math.ceil(REPETITIONS / field.form.divisor);
       for (const [what, make] of Object.entries(garbage)) {
-        await inParallel(count, AT_ONCE, async (number) => {
+        await inParallel(count, count, async (number) => {
           const socket = await dial(field.frontend, number);
           try {
             socket.write(make());
