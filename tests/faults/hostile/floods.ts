@@ -137,7 +137,7 @@ function alert(level: number, description: number): (client: Tls13Client) => Buf
 /**
  * Several clients send so many records in one state. Stud either ends the connection, or takes them
  * all: then it still echoes if the handshake is done. `ended` asks for the end; `prodded` too, at
- * the next record at the latest, since Node tells nobody of an alert that OpenSSL has no words for;
+ * a later record at the latest, since Node tells nobody of an alert that OpenSSL has no words for;
  * `unread`: the client reads nothing meanwhile.
  */
 async function flood(
@@ -158,7 +158,10 @@ async function flood(
       await sendAll(client, count, () => make(client));
       client.socket.resume();
       if (manner === "prodded" && state === "after the handshake") {
-        client.send(APPLICATION_DATA, byte(0));
+        await until(() => {
+          if (!client.hasEnded) client.send(APPLICATION_DATA, byte(0));
+          return client.hasEnded;
+        }, `stud ends ${what}`);
       }
       const mustEnd = manner === "ended" || manner === "prodded";
       results.add(await outcome(client, state, mustEnd, what));
