@@ -1,0 +1,8 @@
+/** All attacks of hostile clients, in the order in which they are run. */
+import type { Attack } from "./attack.ts";
+import { broken } from "./broken.ts";
+import { floods } from "./floods.ts";
+import { fuzz } from "./fuzz.ts";
+import { stuck } from "./stuck.ts";
+
+export const hostile: readonly Attack[] = [stuck, ...broken, ...floods, ...fuzz];

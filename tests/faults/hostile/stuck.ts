@@ -1,0 +1,124 @@
+/** Clients that begin a handshake and never end it. */
+import type { Socket } from "node:net";
+import { until } from "../../support/until.ts";
+import {
+  type Attack,
+  dial,
+  type Field,
+  inParallel,
+  type Lap,
+  lapText,
+  ONE_WORKER,
+} from "./attack.ts";
+import { captureHello } from "./hellos.ts";
+
+const CLIENTS = 2000;
+/** Seconds; the option's value. */
+const TIMEOUT = 25;
+/** How long latencies are measured before the attack and during it, in milliseconds. */
+const LAP = 5000;
+/** How much later than the timeout the last may be ended: they share one timer, in milliseconds. */
+const LATENESS = 4000;
+/** A client's clock begins when its connect is told, which may be after the accept. */
+const EARLINESS = 2000;
+/**
+ * What 2,000 bytes a second, each an event of its own, may add to a latency, in milliseconds. They
+ * cost a worker some hundredths of its time; the clients of this test share its cores and cost more.
+ */
+const MEDIAN_ADDED = 5;
+const P99_ADDED = 60;
+
+export const stuck: Attack = {
+  name: "slowloris",
+  title: `${CLIENTS} clients stuck in mid-handshake: silent, after half a ClientHello, ` +
+    "or sending a byte each second",
+  short: true,
+  setup: {
+    ...ONE_WORKER,
+    lines: [`ssl-handshake-timeout = ${TIMEOUT}`, `max-handshakes = ${2 * CLIENTS}`],
+  },
+  async warmUp(field) {
+    const clients = await besiege(field, Math.ceil(CLIENTS / field.form.divisor));
+    for (const { socket } of clients) socket.resetAndDestroy();
+  },
+  async run(field) {
+    await field.load.lap();
+    await field.goOn(LAP);
+    const before = await field.load.lap();
+    const count = Math.ceil(CLIENTS / field.form.divisor);
+    const clients = await besiege(field, count);
+    const trickle = setInterval(() => clients.forEach((client) => client.next()), 1000);
+    try {
+      await field.load.lap();
+      await field.goOn(LAP);
+      // On a busy machine it takes long until all are there, and the first may have been ended.
+      const held = clients.filter(({ endedAt }) => !endedAt).length;
+      const during = await field.load.lap();
+      field.notes.push(lapText("before", before), lapText(`with ${held} stuck`, during));
+      isUnchanged(before, during);
+      const isOver = () => clients.every(({ endedAt }) => endedAt);
+      await until(isOver, "all stuck clients are ended", TIMEOUT * 1000 + LATENESS);
+    } finally {
+      clearInterval(trickle);
+      for (const { socket } of clients) socket.destroy();
+    }
+    const ages = clients.map(({ begunAt, endedAt }) => endedAt - begunAt).sort((a, b) => a - b);
+    const [first, last] = [ages[0]!, ages.at(-1)!];
+    field.notes.push(`ended after ${first.toFixed(0)} to ${last.toFixed(0)} ms`);
+    if (first < TIMEOUT * 1000 - EARLINESS || last > TIMEOUT * 1000 + LATENESS) {
+      throw new Error(`clients were ended after ${first} to ${last} ms, not ${TIMEOUT} s`);
+    }
+  },
+};
+
+/** One that is stuck. Times are by `performance.now()`; 0 is never. */
+class StuckClient {
+  readonly socket: Socket;
+  readonly begunAt = performance.now();
+  endedAt = 0;
+  private readonly slow: Buffer;
+  private sent = 0;
+
+  /** `slow` is sent a byte at a time. */
+  constructor(socket: Socket, atOnce: Buffer, slow: Buffer) {
+    this.socket = socket;
+    this.slow = slow;
+    const end = () => this.endedAt ||= performance.now();
+    socket.on("end", end).on("close", end);
+    if (atOnce.length > 0) socket.write(atOnce);
+  }
+
+  next(): void {
+    if (this.endedAt || this.sent >= this.slow.length) return;
+    this.socket.write(this.slow.subarray(this.sent, ++this.sent));
+  }
+}
+
+async function besiege(field: Field, count: number): Promise<StuckClient[]> {
+  const clients: StuckClient[] = [];
+  const hello = await captureHello({});
+  const none = Buffer.alloc(0);
+  const half = hello.subarray(0, hello.length / 2);
+  const kinds = [
+    { atOnce: none, slow: none },
+    { atOnce: half, slow: none },
+    { atOnce: none, slow: hello },
+  ];
+  await inParallel(count, 50, async (number) => {
+    const socket = await dial(field.frontend, number);
+    const { atOnce, slow } = kinds[number % kinds.length]!;
+    clients.push(new StuckClient(socket, atOnce, slow));
+  });
+  return clients;
+}
+
+function isUnchanged(before: Lap, during: Lap): void {
+  for (const what of ["handshake", "roundTrip"] as const) {
+    for (const [part, added] of [["p50", MEDIAN_ADDED], ["p99", P99_ADDED]] as const) {
+      const [was, is] = [before[what][part], during[what][part]];
+      if (is > 1.5 * was + added) {
+        throw new Error(`${what} ${part} went from ${was.toFixed(1)} to ${is.toFixed(1)} ms`);
+      }
+    }
+  }
+}
