@@ -102,6 +102,31 @@ test("a suite that nobody knows is refused by its name", needing("ciphersuites")
   }
 });
 
+test("by default only forward secrecy and authenticated encryption", limit, async () => {
+  const frontend = greeting({ identity: () => ({ certificates: [rsa] }) });
+  for (const cipher of ["AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "AES128-SHA"]) {
+    const refused = await visit(frontend, "-tls1_2", "-cipher", cipher);
+    assert.match(refused, /alert number 40/, cipher);
+  }
+  const cipher = "ECDHE-RSA-CHACHA20-POLY1305";
+  assert.match(await visit(frontend, "-tls1_2", "-cipher", cipher), cipherUsed(cipher));
+  await frontend.stop();
+});
+
+test("a list of one's own is taken as it is", needing("ciphers"), async () => {
+  const ciphers = "AES128-SHA";
+  const frontend = greeting({ ciphers, identity: () => ({ certificates: [rsa] }) });
+  assert.match(await visit(frontend, "-tls1_2", "-cipher", ciphers), cipherUsed(ciphers));
+  await frontend.stop();
+});
+
+test("versions before TLS 1.2 have ciphers by default", needing("chooseProtocols"), async () => {
+  const frontend = greeting({ protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2"] });
+  const old = await visit(frontend, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0");
+  assert.match(old, cipherUsed("ECDHE-ECDSA-AES"));
+  await frontend.stop();
+});
+
 test("ciphers of TLS 1.2 leave those of TLS 1.3 alone", needing("ciphers"), async () => {
   const cipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
   const frontend = greeting({ ciphers: cipher });

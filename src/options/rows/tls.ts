@@ -38,7 +38,8 @@ export const tlsOptions = {
     argument: "LIST",
     in: everywhere,
     default: "",
-    help: "OpenSSL cipher list for TLS 1.2 and older; empty leaves the TLS library's own.",
+    help: "OpenSSL cipher list for TLS 1.2 and older; empty is AES-GCM and ChaCha20 with forward " +
+      "secrecy, or the TLS library's own list where older versions are offered.",
     parse: ciphers,
     needs: { need: "ciphers", unless: "" },
   },
