@@ -20,6 +20,7 @@ import { close } from "./close.ts";
 import { demo } from "./demo.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
+import { hygiene } from "./hygiene.ts";
 import { integrity } from "./integrity.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
@@ -71,6 +72,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   usage,
   demo,
   hardening,
+  hygiene,
   memory,
   budgets,
 };

@@ -3,7 +3,16 @@ import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
 
-export type Peer = "curl" | "openssl" | "nginx" | "haproxy" | "strace" | "ss" | "man";
+export type Peer =
+  | "curl"
+  | "openssl"
+  | "nginx"
+  | "haproxy"
+  | "strace"
+  | "ss"
+  | "man"
+  | "sslscan"
+  | "testssl";
 
 /** Debian keeps servers where an ordinary user's PATH does not look. */
 export const environment = {
@@ -19,6 +28,8 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
   ss: "-V",
   man: "--version",
+  sslscan: "--version",
+  testssl: "--version",
 };
 
 /** Whether the program is installed, and strace may trace what it did not start. */
@@ -43,11 +54,12 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a program; `input` is written to its stdin, which is then closed. */
+/** Runs a program for `ms` milliseconds at most; `input` is written to its stdin, and that closed. */
 export async function run(
   program: string,
   args: readonly string[],
   input: string | Buffer = "",
+  ms = 30_000,
 ): Promise<Finished> {
   const child = spawn(program, args, { env: environment, stdio: "pipe" });
   let stdout = "";
@@ -59,7 +71,7 @@ export async function run(
     child.on("error", reject).on("close", resolve);
   });
   try {
-    return { code: await within(closed, `the end of ${program}`, 30_000), stdout, stderr };
+    return { code: await within(closed, `the end of ${program}`, ms), stdout, stderr };
   } finally {
     child.kill("SIGKILL");
   }
