@@ -34,6 +34,7 @@ import { reload } from "./reload.ts";
 import { processes } from "./processes.ts";
 import { privileges } from "./privileges.ts";
 import { resumption } from "./resumption.ts";
+import { secrets } from "./secrets.ts";
 import { service } from "./service.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
@@ -73,6 +74,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   demo,
   hardening,
   hygiene,
+  secrets,
   memory,
   budgets,
 };

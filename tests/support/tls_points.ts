@@ -51,8 +51,10 @@ export const findingPoints: Points<readonly Finding[]> = {
   },
   "sessions last a day at most": (findings) => {
     const found = findings.find(({ id }) => id === "TLS_session_ticket")?.finding ?? "no finding";
-    const seconds = Number(/valid for (\d+) seconds/.exec(found)?.[1]);
-    return { found: `${seconds} s`, isGood: seconds <= 86_400 };
+    const seconds = /valid for (\d+) seconds/.exec(found)?.[1];
+    return seconds === undefined
+      ? { found, isGood: found.startsWith("no --") }
+      : { found: `${seconds} s`, isGood: Number(seconds) <= 86_400 };
   },
 };
 
