@@ -19,11 +19,14 @@ export interface Growth {
 }
 
 /**
- * How much may grow over the second half, as a part of the mean: garbage collectors let a heap
- * breathe by more than that from one second to the next, but the trend of some hundred samples by
- * less. A leak of 1 KB for each connection would be several times as much.
+ * How much the trend may grow over the second half, in bytes: a tenth of the mean, and 4 MB at
+ * least, since a collector that has little to do lets a small heap breathe by as much (the master
+ * of the Bun build, between 22 and 29 MB). A leak of 1 KB for each connection is several times as
+ * much in 15 minutes.
  */
-export const MAX_GROWTH = 0.1;
+export function maxGrowth(mean: number): number {
+  return Math.max(0.1 * mean, 4e6);
+}
 
 /** By the least squares of the second half. */
 export function growthOf(samples: readonly Sample[], of: "master" | "workers"): Growth {
@@ -34,7 +37,7 @@ export function growthOf(samples: readonly Sample[], of: "master" | "workers"): 
   const slope = sum(times.map((time, i) => (time - meanTime) * (values[i]! - mean))) /
     sum(times.map((time) => (time - meanTime) ** 2));
   const growth = slope * (times.at(-1)! - times[0]!);
-  return { mean, growth, isFlat: growth < MAX_GROWTH * mean };
+  return { mean, growth, isFlat: growth < maxGrowth(mean) };
 }
 
 /** The memory of all samples as SVG, with at most 60 points. */

@@ -19,7 +19,7 @@ export interface Soaked {
 }
 
 /** Between two reloads, in milliseconds. */
-const RELOAD_EVERY = 3_000;
+const RELOAD_EVERY = 5_000;
 const WORKERS = 2;
 
 /**
