@@ -64,7 +64,7 @@ export async function testssl(endpoint: Endpoint, ca: string): Promise<readonly 
         ...["-p", "-s", "-f", "-P", "-S", "-U", `localhost:${endpoint.port}`],
       ],
       "",
-      180_000,
+      600_000,
     );
     const findings = JSON.parse(readFileSync(file, "utf8")) as Finding[];
     if (findings.some(({ id }) => id === "scanTime")) return findings;
