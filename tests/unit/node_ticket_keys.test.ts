@@ -19,7 +19,8 @@ test("a ticket is read by the keys that made it, and by no other policy's", () =
 
 test("each ticket has an initialisation vector of its own", () => {
   const { make } = secrets();
-  assert.notDeepEqual(make()[4], make()[4]);
+  const vectors = Array.from({ length: 600 }, () => make()[4].toString("hex"));
+  assert.equal(new Set(vectors).size, vectors.length);
 });
 
 test("keys change after their time, and no ticket becomes unreadable before its own", () => {

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac, randomBytes, randomFillSync } from "node:crypto";
 
 /** What OpenSSL is told: whether it may (2: and is to make a new ticket), and by what. */
 export type TicketAnswer = readonly [
@@ -20,6 +20,9 @@ export class TicketSecrets {
   private readonly now: () => number;
   private current: Secret;
   private previous: Secret | undefined;
+  /** Random bytes for initialisation vectors: to fetch 16 alone costs 4 µs, ten times as much. */
+  private readonly vectors = Buffer.alloc(VECTORS * PART);
+  private usedVectors = VECTORS;
 
   /** `now` tells milliseconds that never jump. */
   constructor(now = () => performance.now()) {
@@ -35,7 +38,7 @@ export class TicketSecrets {
     this.change();
     if (isNew) {
       const key = this.current.key(policy);
-      return [1, key.hmac, key.aes, key.name, randomBytes(IV)];
+      return [1, key.hmac, key.aes, key.name, this.vector()];
     }
     for (const secret of [this.current, this.previous]) {
       const key = secret?.key(policy);
@@ -43,6 +46,16 @@ export class TicketSecrets {
       return [secret === this.current ? 1 : 2, key.hmac, key.aes, name, iv];
     }
     return [0, NONE, NONE, name, iv];
+  }
+
+  /** OpenSSL's side copies it before the next one is asked for. */
+  private vector(): Buffer {
+    if (this.usedVectors === VECTORS) {
+      randomFillSync(this.vectors);
+      this.usedVectors = 0;
+    }
+    const start = this.usedVectors++ * PART;
+    return this.vectors.subarray(start, start + PART);
   }
 
   private change(): void {
@@ -90,5 +103,5 @@ class Secret {
 
 /** Bytes of each part of a key, and of an initialisation vector. */
 const PART = 16;
-const IV = 16;
+const VECTORS = 256;
 const NONE = Buffer.alloc(PART);
