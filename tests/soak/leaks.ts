@@ -193,7 +193,7 @@ const repetitions: readonly Repetition[] = [
     times: 1000,
     atOnce: 100,
     async prepare(context) {
-      const stud = await echoing(context, ["--ssl-handshake-timeout=0.2"]);
+      const stud = await echoing(context, ["--ssl-handshake-timeout=1"]);
       return {
         stud,
         async once() {
