@@ -72,7 +72,7 @@ export interface PemFile {
 export interface TlsOptions {
   /** Oldest first, never empty. */
   readonly protocols: readonly Protocol[];
-  /** OpenSSL cipher list for TLS 1.2 and older; "" leaves the TLS library's own. */
+  /** OpenSSL cipher list for TLS 1.2 and older; "" is the adapter's default. */
   readonly ciphers: string;
   /** Colon list of TLS 1.3 cipher suites; "" leaves the TLS library's own. */
   readonly ciphersuites: string;

@@ -32,7 +32,8 @@ export function tlsOptions(
     ciphers: own.ciphers ?? settings.ciphers,
     ciphersuites: own.ciphersuites ?? settings.ciphersuites,
     curves: curves === "auto" ? "" : curves,
-    preferServerCiphers: own["prefer-server-ciphers"] ?? settings["prefer-server-ciphers"],
+    preferServerCiphers: own["prefer-server-ciphers"] ?? settings["prefer-server-ciphers"] ??
+      surround.build.capabilities.preferServerCiphers,
   };
 }
 

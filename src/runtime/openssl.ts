@@ -41,11 +41,14 @@ export function parameterOptions(settings: TlsParameters): SecureContextOptions 
 }
 
 /**
- * The items of an OpenSSL cipher list. Both libraries pass over names which they do not know as
- * long as one remains, so each is tried alone; throws an Error that names the first unknown one.
+ * The items of the OpenSSL cipher list of `settings`, or of the default for TLS 1.2. Empty where the
+ * default must serve older versions too: those have no cipher in it, so it is the library's own.
+ *
+ * Both libraries pass over names which they do not know as long as one remains, so each is tried
+ * alone; throws an Error that names the first unknown one.
  */
-export function cipherItems(list: string): string[] {
-  const found = list.split(/[:, ]+/).filter((item) => item !== "");
+export function cipherItems({ ciphers, protocols }: TlsParameters): string[] {
+  const found = ciphers.split(/[:, ]+/).filter((item) => item !== "");
   for (const item of found) {
     if (item.startsWith("TLS_")) {
       throw new Error(`${item} is a cipher suite of TLS 1.3, not a cipher of TLS 1.2`);
@@ -54,7 +57,13 @@ export function cipherItems(list: string): string[] {
     if (!/^[A-Za-z0-9]/.test(item)) continue;
     if (!isKnown({ ciphers: item })) throw new Error(`unknown cipher ${item}`);
   }
-  return found;
+  if (found.length > 0) return found;
+  return hasOldVersion(protocols) ? [] : [...SECURE_CIPHERS];
+}
+
+/** Whether TLS 1.0 or 1.1 is among them. */
+export function hasOldVersion(protocols: readonly Protocol[]): boolean {
+  return protocols.some((protocol) => protocol < "TLSv1.2");
 }
 
 /** Throws an Error that names the first unknown group of a colon list. */
@@ -125,3 +134,19 @@ function secureOptions(wanted: readonly Protocol[]): number {
   return protocols.filter((protocol) => !wanted.includes(protocol))
     .reduce((all, protocol) => all | bits[protocol], 0);
 }
+
+/**
+ * Forward secrecy and authenticated encryption only, the server's order where it counts. Those with
+ * DHE have a use where a server has DH parameters; BoringSSL knows none and passes over them.
+ */
+const SECURE_CIPHERS: readonly string[] = [
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+  "DHE-RSA-AES128-GCM-SHA256",
+  "DHE-RSA-AES256-GCM-SHA384",
+  "DHE-RSA-CHACHA20-POLY1305",
+];

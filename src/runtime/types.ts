@@ -101,7 +101,7 @@ export interface VerifySettings {
 export interface TlsParameters {
   /** Oldest first, never empty. */
   readonly protocols: readonly Protocol[];
-  /** OpenSSL cipher list for TLS 1.2 and older; "" leaves the library's own. */
+  /** OpenSSL cipher list for TLS 1.2 and older; "" is the default (`cipherItems` in openssl.ts). */
   readonly ciphers: string;
   /** Colon list of TLS 1.3 cipher suites; "" leaves the library's own. */
   readonly ciphersuites: string;

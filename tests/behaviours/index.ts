@@ -21,6 +21,7 @@ import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
+import { hygiene } from "./hygiene.ts";
 import { integrity } from "./integrity.ts";
 import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
@@ -36,6 +37,7 @@ import { reload } from "./reload.ts";
 import { processes } from "./processes.ts";
 import { privileges } from "./privileges.ts";
 import { resumption } from "./resumption.ts";
+import { secrets } from "./secrets.ts";
 import { service } from "./service.ts";
 import { serviceManager } from "./service_manager.ts";
 import { sni } from "./sni.ts";
@@ -85,6 +87,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   demo,
   hardening,
   limits,
+  hygiene,
+  secrets,
   memory,
   budgets,
 };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { ConnectionOptions } from "node:tls";
 import { exchange, trusting } from "../support/client.ts";
-import { needs } from "../support/capability.ts";
+import { needs, refuses } from "../support/capability.ts";
 import type { Behaviour } from "../support/context.ts";
 
 const AES128 = "ECDHE-ECDSA-AES128-GCM-SHA256";
@@ -65,15 +65,26 @@ export const versions: readonly Behaviour[] = [
       }),
   },
   {
-    name: "--prefer-server-ciphers makes the server's order count",
-    run: (context) =>
-      needs(context, "ciphers", "--prefer-server-ciphers", async (stud) => {
+    name: "the server's order of ciphers counts, the client's without --prefer-server-ciphers",
+    appliesTo: ({ ciphers }) => ciphers,
+    async run(context) {
+      const backend = (await context.echo()).port;
+      for (
+        const [words, cipher] of [[[], AES256], [["--prefer-server-ciphers=off"], AES128]] as const
+      ) {
+        const stud = await context.stud([`--ciphers=${AES256}:${AES128}`, ...words], { backend });
         const client = await context.tls(stud.frontend, {
           ...ONLY_12,
           ciphers: `${AES128}:${AES256}`,
         });
-        assert.equal(client.getCipher().name, AES256);
+        assert.equal(client.getCipher().name, cipher);
         client.destroy();
-      }, { others: [`--ciphers=${AES256}:${AES128}`] }),
+      }
+    },
+  },
+  {
+    name: "--prefer-server-ciphers is refused where the order is fixed",
+    appliesTo: ({ ciphers }) => !ciphers,
+    run: (context) => refuses(context, "ciphers", ["--prefer-server-ciphers"]),
   },
 ];

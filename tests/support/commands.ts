@@ -11,6 +11,8 @@ export type Peer =
   | "strace"
   | "ss"
   | "man"
+  | "sslscan"
+  | "testssl"
   | "systemd-analyze";
 
 /** Debian keeps servers where an ordinary user's PATH does not look. */
@@ -28,6 +30,8 @@ const versionFlags: Record<Peer, string> = {
   ss: "-V",
   man: "--version",
   "systemd-analyze": "--version",
+  sslscan: "--version",
+  testssl: "--version",
 };
 
 /** Whether the program is installed, and strace may trace what it did not start. */
@@ -52,11 +56,12 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a program; `input` is written to its stdin, which is then closed. */
+/** Runs a program for `ms` milliseconds at most; `input` is written to its stdin, and that closed. */
 export async function run(
   program: string,
   args: readonly string[],
   input: string | Buffer = "",
+  ms = 30_000,
 ): Promise<Finished> {
   const child = spawn(program, args, { env: environment, stdio: "pipe" });
   let stdout = "";
@@ -68,7 +73,7 @@ export async function run(
     child.on("error", reject).on("close", resolve);
   });
   try {
-    return { code: await within(closed, `the end of ${program}`, 30_000), stdout, stderr };
+    return { code: await within(closed, `the end of ${program}`, ms), stdout, stderr };
   } finally {
     child.kill("SIGKILL");
   }

@@ -25,7 +25,7 @@ const tls = {
   ciphers: "",
   ciphersuites: "",
   curves: "",
-  preferServerCiphers: false,
+  preferServerCiphers: true,
 };
 const noVerify = { mode: "none", ca: "", crl: "" };
 const sitePem = { cert: "/etc/stud/site.pem", key: "", ocspResponse: "", ocspVerify: false };

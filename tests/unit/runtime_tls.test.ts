@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generate } from "selfsigned";
 import * as runtime from "#runtime";
+import { PERIOD } from "../../src/runtime/node/ticket_keys.ts";
 import type {
   Capabilities,
   Certificate,
@@ -35,6 +36,9 @@ import {
 
 const { capabilities, createTlsContext, loadEngine }: Runtime = runtime;
 const limit = { timeout: 60_000 };
+
+/** BoringSSL changes them too, by a clock of its own; rustls has sessions, no tickets. */
+const changing = { ...limit, skip: (runtime as Runtime).name !== "node" };
 
 const directory = mkdtempSync(join(tmpdir(), "stud-tls-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
@@ -100,6 +104,31 @@ test("a suite that nobody knows is refused by its name", needing("ciphersuites")
     const ciphersuites = `TLS_AES_128_GCM_SHA256:${unknown}`;
     assert.throws(() => createTlsContext(settingsWith({ ciphersuites })), new RegExp(unknown));
   }
+});
+
+test("by default only forward secrecy and authenticated encryption", limit, async () => {
+  const frontend = greeting({ identity: () => ({ certificates: [rsa] }) });
+  for (const cipher of ["AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "AES128-SHA"]) {
+    const refused = await visit(frontend, "-tls1_2", "-cipher", cipher);
+    assert.match(refused, /alert number 40/, cipher);
+  }
+  const cipher = "ECDHE-RSA-CHACHA20-POLY1305";
+  assert.match(await visit(frontend, "-tls1_2", "-cipher", cipher), cipherUsed(cipher));
+  await frontend.stop();
+});
+
+test("a list of one's own is taken as it is", needing("ciphers"), async () => {
+  const ciphers = "AES128-SHA";
+  const frontend = greeting({ ciphers, identity: () => ({ certificates: [rsa] }) });
+  assert.match(await visit(frontend, "-tls1_2", "-cipher", ciphers), cipherUsed(ciphers));
+  await frontend.stop();
+});
+
+test("versions before TLS 1.2 have ciphers by default", needing("chooseProtocols"), async () => {
+  const frontend = greeting({ protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2"] });
+  const old = await visit(frontend, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0");
+  assert.match(old, cipherUsed("ECDHE-ECDSA-AES"));
+  await frontend.stop();
 });
 
 test("ciphers of TLS 1.2 leave those of TLS 1.3 alone", needing("ciphers"), async () => {
@@ -252,6 +281,21 @@ for (const version of ["1.2", "1.3"] as const) {
     assert.match(await visit(frontend, option, "-sess_in", session), /^Reused, /m);
     const told = frontend.facts.map(({ resumed }) => resumed);
     if (told[0] !== undefined) assert.deepEqual(told, [false, true]);
+    await frontend.stop();
+  });
+
+  test(`a session of TLS ${version} outlives a change of ticket keys`, changing, async () => {
+    const real = performance.now.bind(performance);
+    let passed = 0;
+    performance.now = () => real() + passed;
+    const frontend = greeting({});
+    const session = join(directory, `changed${option}`);
+    await visit(frontend, option, "-sess_out", session);
+    passed = PERIOD;
+    assert.match(await visit(frontend, option, "-sess_in", session), /^Reused, /m);
+    passed = 2 * PERIOD;
+    assert.match(await visit(frontend, option, "-sess_in", session), /^New, /m);
+    performance.now = real;
     await frontend.stop();
   });
 

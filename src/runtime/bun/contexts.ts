@@ -156,9 +156,9 @@ function handshakeReason(error: NativeError | undefined, peer: string): string {
 }
 
 /** Throws an Error that names the first unknown cipher or group. */
-function cipherOptions({ ciphers, curves }: TlsParameters): SecureContextOptions {
-  checkCurves(curves);
-  const items = cipherItems(ciphers);
+function cipherOptions(settings: TlsParameters): SecureContextOptions {
+  checkCurves(settings.curves);
+  const items = cipherItems(settings);
   return items.length === 0 ? {} : { ciphers: items.join(":") };
 }
 

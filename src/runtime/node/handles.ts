@@ -4,6 +4,7 @@
  * ticks cost more than all that stud itself does for a connection.
  */
 import type { NodeStream } from "./stream.ts";
+import type { TicketAnswer } from "./ticket_keys.ts";
 
 /** Absent in a Node that no longer has these, or has them in another form. */
 export const handles: Handles | undefined = findHandles();
@@ -138,8 +139,9 @@ export interface HandleAddress {
 
 /** OpenSSL's SSL_CTX. */
 export interface NativeContext {
-  /** 48 bytes. */
-  setTicketKeys(keys: Uint8Array): void;
+  /** After `enableTicketKeyCallback`. An answer of another form ends the process. */
+  onticketkeycallback(name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer;
+  enableTicketKeyCallback(): void;
   /** A pointer that JavaScript can only print. */
   readonly _external: object;
 }

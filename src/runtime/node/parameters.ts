@@ -1,7 +1,7 @@
 /** Checks of what Node and OpenSSL would pass over without a word. */
 import { X509Certificate } from "node:crypto";
 import { DEFAULT_CIPHERS } from "node:tls";
-import { checkCurves, cipherItems, isKnown, items } from "../openssl.ts";
+import { checkCurves, cipherItems, hasOldVersion, isKnown, items } from "../openssl.ts";
 import type { TlsParameters } from "../types.ts";
 
 /**
@@ -16,13 +16,13 @@ export function checkedCiphers(settings: TlsParameters): string {
       throw new Error(`unknown cipher suite ${suite}`);
     }
   }
-  const ciphers = cipherItems(settings.ciphers);
+  const ciphers = cipherItems(settings);
   if (ciphers.length === 0) {
-    // The default names suites of TLS 1.3 too.
+    // Node's default names suites of TLS 1.3 too.
     ciphers.push(...items(DEFAULT_CIPHERS).filter((item) => !item.startsWith("TLS_")));
   }
   // TLS 1.0 and 1.1 need a signature that OpenSSL 3 has below its default security level only.
-  if (settings.protocols.some((protocol) => protocol < "TLSv1.2")) ciphers.push("@SECLEVEL=0");
+  if (hasOldVersion(settings.protocols)) ciphers.push("@SECLEVEL=0");
   return [...suites, ...ciphers].join(":");
 }
 

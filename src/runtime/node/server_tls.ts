@@ -1,10 +1,11 @@
-import { createHmac, randomBytes, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { alpnWire, serverOptions, tlsFacts } from "../openssl.ts";
 import type { Failure, Identity, TlsContext, TlsFacts, TlsSettings } from "../types.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
+import { TicketSecrets } from "./ticket_keys.ts";
 
 /** An identity with its OpenSSL context. */
 export interface Served extends Identity {
@@ -21,7 +22,7 @@ export class ServerTls implements TlsContext {
   private readonly ciphers: string;
   /** Those that a client needed so far. */
   private readonly served = new Map<number, Served>();
-  private ticketKey = randomBytes(TICKET_KEY);
+  private ticketSecrets = new TicketSecrets();
   /** For a client that names none. */
   readonly fallback: Served;
 
@@ -86,8 +87,7 @@ export class ServerTls implements TlsContext {
 
   /** Sessions made under `earlier` resume here, where clients are verified in the same way. */
   takeTicketsOf(earlier: ServerTls): void {
-    this.ticketKey = earlier.ticketKey;
-    for (const served of this.served.values()) this.setTicketKey(served.context, served);
+    this.ticketSecrets = earlier.ticketSecrets;
   }
 
   private make(number: number): Served {
@@ -99,7 +99,7 @@ export class ServerTls implements TlsContext {
       ciphers: this.ciphers,
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
-    this.setTicketKey(context, identity);
+    this.answerForTickets(context, identity);
     if (!this.settings.resumption) sendNoTickets(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
@@ -113,10 +113,11 @@ export class ServerTls implements TlsContext {
    * A resumed session keeps what was found out about its client, unseen by CAs and CRLs. So each
    * way to verify clients has tickets of its own, which another one, or a later one, cannot read.
    */
-  private setTicketKey(context: NativeContext, { verify }: Identity): void {
-    const trust = JSON.stringify(verify ? [verify.mode, verify.ca, verify.crl] : []);
-    // SHA-384 gives as many bytes as OpenSSL needs.
-    context.setTicketKeys(createHmac("sha384", this.ticketKey).update(trust).digest());
+  private answerForTickets(context: NativeContext, { verify }: Identity): void {
+    const policy = JSON.stringify(verify ? [verify.mode, verify.ca, verify.crl] : []);
+    context.onticketkeycallback = (name, iv, isNew) =>
+      this.ticketSecrets.answer(policy, name, iv, isNew);
+    context.enableTicketKeyCallback();
   }
 }
 
@@ -131,6 +132,3 @@ function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest
   }
   this.certCbDone();
 }
-
-/** In bytes. */
-const TICKET_KEY = 48;

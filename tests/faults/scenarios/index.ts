@@ -1,4 +1,5 @@
 /** All scenarios, in the order in which they are run. */
+import { hostile } from "../hostile/index.ts";
 import type { Scenario } from "../scenario.ts";
 import { backends } from "./backends.ts";
 import { master } from "./master.ts";
@@ -12,4 +13,5 @@ export const scenarios: readonly Scenario[] = [
   ...master,
   ...backends,
   ...resources,
+  ...hostile,
 ];

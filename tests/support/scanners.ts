@@ -1,0 +1,75 @@
+/** Programs that judge a TLS server from outside. They talk to nobody but the server. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { run } from "./commands.ts";
+import { type Endpoint, endpointText } from "./endpoints.ts";
+
+/** What sslscan found. */
+export interface Scan {
+  /** As `TLSv1.2`; older ones too, if they are offered. */
+  readonly protocols: readonly string[];
+  /** OpenSSL's names, in the order of the server where that counts. */
+  readonly ciphers: readonly string[];
+  /** The client may ask for another handshake. */
+  readonly renegotiation: boolean;
+  readonly heartbleed: boolean;
+}
+
+/** One finding of testssl. */
+export interface Finding {
+  readonly id: string;
+  readonly severity: string;
+  readonly finding: string;
+}
+
+/** Asks for `localhost`. Throws an Error where sslscan did not come to its end. */
+export async function sslscan(endpoint: Endpoint): Promise<Scan> {
+  const words = ["--no-colour", "--xml=-", "--sni-name=localhost", endpointText(endpoint)];
+  const { stdout, stderr } = await run("sslscan", words, "", 60_000);
+  const elements = [...stdout.matchAll(/<(\w+) ([^>]*)\/>/g)].map(([, name, text]) => ({
+    name,
+    ...Object.fromEntries([...text!.matchAll(/(\w+)="([^"]*)"/g)].map(([, k, v]) => [k!, v!])),
+  })) as ({ name: string } & Readonly<Record<string, string>>)[];
+  const found = (name: string) => elements.filter((element) => element.name === name);
+  const [renegotiation] = found("renegotiation");
+  const heartbleeds = found("heartbleed");
+  if (!renegotiation || heartbleeds.length === 0) {
+    throw new Error(`sslscan ended early: ${stderr || stdout}`);
+  }
+  return {
+    protocols: found("protocol").filter(({ enabled }) => enabled === "1")
+      .map(({ type, version }) => `${type!.toUpperCase()}v${version}`),
+    ciphers: found("cipher").map(({ cipher }) => cipher!),
+    renegotiation: renegotiation.supported === "1",
+    heartbleed: heartbleeds.some(({ vulnerable }) => vulnerable === "1"),
+  };
+}
+
+/**
+ * Protocols, ciphers, preferences, defaults and all known vulnerabilities of `localhost`; without
+ * DNS, and with `ca` trusted. It takes half a minute
+ * on an idle machine.
+ */
+export async function testssl(endpoint: Endpoint, ca: string): Promise<readonly Finding[]> {
+  const directory = mkdtempSync(join(tmpdir(), "stud-testssl-"));
+  try {
+    const file = join(directory, "findings.json");
+    const { stdout, stderr } = await run(
+      "testssl",
+      [
+        ...["--quiet", "--color=0", "--warnings=off", "--nodns=none", `--ip=${endpoint.host}`],
+        ...["--openssl-timeout=20", "--connect-timeout=20", `--add-ca=${ca}`, `--jsonfile=${file}`],
+        // Protocols, cipher categories, forward secrecy, preference, defaults, vulnerabilities.
+        ...["-p", "-s", "-f", "-P", "-S", "-U", `localhost:${endpoint.port}`],
+      ],
+      "",
+      600_000,
+    );
+    const findings = JSON.parse(readFileSync(file, "utf8")) as Finding[];
+    if (findings.some(({ id }) => id === "scanTime")) return findings;
+    throw new Error(`testssl ended early: ${stderr}${stdout}`);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
