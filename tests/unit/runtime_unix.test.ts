@@ -113,6 +113,24 @@ for (const [kind, unix] of Object.entries(names)) {
     await servesUnix(client, owner, endpoint);
     await stop();
   });
+
+  test(`clients wait at ${kind} while its listener is paused`, limit, async () => {
+    if (!capabilities.adoptSockets) return;
+    const { owner, endpoint, stop, listener } = listenAt(unix("paused"), undefined);
+    listener.pause();
+    const client = net.connect({ path: nodePath(endpoint), allowHalfOpen: true });
+    await once(client, "connect");
+    // Meanwhile the event loop turns, and might have accepted it.
+    const elsewhere = unix("elsewhere");
+    await startServer(elsewhere, echo);
+    const other = net.connect({ path: nodePath(elsewhere) });
+    other.end("echo");
+    assert.equal(await collect(other), "echo");
+    assert.equal(owner.isTaken, false);
+    listener.resume();
+    await servesUnix(client, owner, endpoint);
+    await stop();
+  });
 }
 
 test("no socket at a path is ENOENT", limit, async () => {
@@ -281,7 +299,7 @@ function listenAt(endpoint: UnixEndpoint, context: TlsContext | undefined) {
     accepted: (stream) => owner.take(stream),
     failed: (failure) => assert.fail(failure.message),
   });
-  return { owner, endpoint, stop: () => listener.close() };
+  return { owner, endpoint, listener, stop: () => listener.close() };
 }
 
 function boundSocket(endpoint: UnixEndpoint): number {
