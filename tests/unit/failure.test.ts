@@ -7,6 +7,7 @@ import {
   clientLost,
   handshakeFailed,
   isConnectFailure,
+  isOutage,
 } from "../../src/connection/failure.ts";
 
 const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
@@ -49,5 +50,17 @@ test("a failed connect differs from a failed handshake", () => {
   const handshake = ["ECONNRESET", "EPIPE", "EPROTO", "CERT_HAS_EXPIRED", "ERR_INTERNAL"];
   for (const code of [...handshake, "ERR_SSL_WRONG_VERSION_NUMBER", "wrong version number", ""]) {
     assert.equal(of(code), false, code);
+  }
+});
+
+test("a backend that cannot be connected is out, one that breaks off is not", () => {
+  const refused = backendUnreachable({ code: "ECONNREFUSED", message: "" });
+  const noPorts = backendUnreachable({ code: "EADDRNOTAVAIL", message: "" });
+  const handshake = backendHandshakeFailed({ code: "CERT_HAS_EXPIRED", message: "expired" });
+  for (const failure of [refused, noPorts, handshake]) assert.equal(isOutage(failure), true);
+  const reset = { code: "ECONNRESET", message: "reset" };
+  const thrown = backendUnreachable({ code: "ERR_INTERNAL", message: "x is undefined" });
+  for (const failure of [backendLost(reset), clientLost(reset), thrown]) {
+    assert.equal(isOutage(failure), false);
   }
 });
