@@ -11,7 +11,11 @@ import { listenerOptions, type ListenerSettings, setOption } from "../platform.t
 import type { Endpoint, Libc, Runtime } from "../runtime/types.ts";
 import type { HeldAddress } from "../system/estate.ts";
 import { refuseNew } from "../system/listen_queue.ts";
-import { assertFree, listenAt, openBound, openUnix } from "./sockets.ts";
+import { assertFree, isBeingLeft, listenAt, openBound, openUnix } from "./sockets.ts";
+
+/** Workers whose master was killed accept what waits before they close; in milliseconds. */
+const LEAVE_LIMIT_MS = 2000;
+const LEAVE_PAUSE_MS = 20;
 
 /** An address that a configuration asks for. */
 export interface Wanted {
@@ -89,6 +93,20 @@ export class Listeners {
   leave(): void {
     for (const address of this.addresses.values()) address.isShared = true;
     this.close();
+  }
+
+  /**
+   * Fulfilled when no address that is missing is held by workers of a master that was killed, which
+   * give it up at once, or after two seconds.
+   */
+  async left(wanted: readonly Wanted[]): Promise<void> {
+    const isLeaving = ({ endpoint, dualStack, activated }: Wanted) =>
+      endpoint.family !== "unix" && activated === undefined &&
+      !this.addresses.has(formatEndpoint(endpoint)) && isBeingLeft(this.libc, endpoint, dualStack);
+    const deadline = performance.now() + LEAVE_LIMIT_MS;
+    while (wanted.some(isLeaving) && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, LEAVE_PAUSE_MS));
+    }
   }
 
   /**

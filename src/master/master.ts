@@ -209,6 +209,7 @@ export class Master {
   private async begin(prepared: Prepared, old?: Generation): Promise<void> {
     const { config, listeners } = prepared;
     const backend = formatEndpoint(prepared.backend);
+    await this.listeners.left(listeners);
     const claim = this.listeners.claim(listeners, config.workers, config);
     const sockets = [...new Set(claim.fds.flat())];
     const inherited = [prepared.storeFd, ...sockets];

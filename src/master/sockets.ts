@@ -37,6 +37,17 @@ export function assertFree(libc: Libc, endpoint: IpEndpoint, dualStack: boolean)
   libc.close(openBound(libc, endpoint, { shared: false, dualStack }));
 }
 
+/**
+ * The address is taken, but whoever has it accepts nothing any more: the workers of a master that was
+ * killed are giving it up.
+ */
+export function isBeingLeft(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): boolean {
+  const bound = tryBind(libc, endpoint, { shared: false, dualStack }, endpoint.port);
+  if (typeof bound === "string") return bound === "EADDRINUSE" && isRefused(libc, endpoint);
+  libc.close(bound);
+  return false;
+}
+
 /** Throws a UsageError when the address is not this machine's, whether its port is free or not. */
 export function assertLocal(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): void {
   libc.close(openBound(libc, endpoint, { shared: false, dualStack }, 0));
@@ -49,8 +60,19 @@ export function openBound(
   options: BindOptions,
   port: number = endpoint.port,
 ): number {
+  const bound = tryBind(libc, endpoint, options, port);
+  return typeof bound === "string" ? refuse(endpoint, bound) : bound;
+}
+
+/** The descriptor, or the errno's name when the address cannot be had. */
+function tryBind(
+  libc: Libc,
+  endpoint: IpEndpoint,
+  options: BindOptions,
+  port: number,
+): number | string {
   const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) refuse(libc, endpoint, lastError(libc));
+  if (fd < 0) return lastError(libc);
   setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEADDR, value: 1 });
   if (options.shared) setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 });
   if (endpoint.family === 6) {
@@ -59,8 +81,9 @@ export function openBound(
     libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6Only, v6Only.length);
   }
   const code = bindTo(libc, fd, sockaddr({ ...endpoint, port }));
-  if (code !== undefined) refuse(libc, endpoint, code, fd);
-  return fd;
+  if (code === undefined) return fd;
+  libc.close(fd);
+  return code;
 }
 
 /**
@@ -76,14 +99,17 @@ export function openUnix(libc: Libc, endpoint: UnixEndpoint): number {
     unlinkSync(endpoint.path);
     code = bindTo(libc, fd, address);
   }
-  if (code !== undefined) refuse(libc, endpoint, code, fd);
+  if (code !== undefined) {
+    libc.close(fd);
+    refuse(endpoint, code);
+  }
   if (isFile) chmodSync(endpoint.path, 0o666);
   return fd;
 }
 
 /** Makes the socket listen, or listen with another backlog. Throws a UsageError. */
 export function listenAt(libc: Libc, fd: number, endpoint: Endpoint, backlog: number): void {
-  if (libc.listen(fd, backlog) !== 0) refuse(libc, endpoint, lastError(libc));
+  if (libc.listen(fd, backlog) !== 0) refuse(endpoint, lastError(libc));
 }
 
 /**
@@ -110,7 +136,11 @@ export function checkSource(libc: Libc, address: string, backend: Endpoint): IpE
 /** A socket file where a connect is refused. */
 function isDeadSocket(libc: Libc, endpoint: UnixEndpoint): boolean {
   if (!lstatSync(endpoint.path, { throwIfNoEntry: false })?.isSocket()) return false;
-  const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  return isRefused(libc, endpoint);
+}
+
+function isRefused(libc: Libc, endpoint: Endpoint): boolean {
+  const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const address = sockaddr(endpoint);
   const isRefused = libc.connect(fd, address, address.length) !== 0 &&
     lastError(libc) === "ECONNREFUSED";
@@ -118,8 +148,7 @@ function isDeadSocket(libc: Libc, endpoint: UnixEndpoint): boolean {
   return isRefused;
 }
 
-function refuse(libc: Libc, endpoint: Endpoint, code: string, fd?: number): never {
-  if (fd !== undefined) libc.close(fd);
+function refuse(endpoint: Endpoint, code: string): never {
   const reason = endpoint.family === "unix" ? unixRemedy(code) : remedy(code);
   throw new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
 }
