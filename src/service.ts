@@ -299,6 +299,7 @@ class Service {
         }
       }
       if (!this.isStopping) this.notifier.ready(this.master!.summary);
+      this.runtime.collectGarbage(true);
       await pause;
     }
     await this.reloadingIsOver();

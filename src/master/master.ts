@@ -9,7 +9,7 @@ import { BackendName } from "./backend_name.ts";
 import { BackendState } from "./backend_state.ts";
 import { Budget } from "./budget.ts";
 import { Generation } from "./generation.ts";
-import { Listeners } from "./listeners.ts";
+import { type Claim, Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./slot.ts";
@@ -84,7 +84,7 @@ export class Master {
   async start(): Promise<void> {
     // Workers are born with it; set in one of their threads it would hold for that one only.
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    await this.begin(this.prepared);
+    (await this.begin(this.prepared)).keep();
     this.checks = setInterval(() => {
       for (const generation of this.serving) generation.check();
       this.budget.check();
@@ -131,7 +131,12 @@ export class Master {
     const { config } = prepared;
     if (this.retired.size + 2 > config.maxGenerations) return false;
     const old = this.current!;
-    await this.begin(prepared, old);
+    const claim = await this.begin(prepared);
+    this.retired.add(old);
+    // The old workers alone serve what the new configuration does not.
+    await this.emptyQueues(claim.withdrawOthers());
+    await this.retire(old, config.reloadDrainTimeout);
+    claim.keep();
     const frontends = this.frontends();
     const { generation, older, connections } = this.census();
     const message = `the configuration was loaded anew: listening on ${frontends}, workers: ` +
@@ -205,8 +210,11 @@ export class Master {
     this.resolveCut();
   }
 
-  /** Makes a generation for this configuration the current one, and lets the old one drain. */
-  private async begin(prepared: Prepared, old?: Generation): Promise<void> {
+  /**
+   * Makes a generation for this configuration the current one. What its claim does not ask for is
+   * still open. No generation may be in sight of the events of the next: it would live as long.
+   */
+  private async begin(prepared: Prepared): Promise<Claim> {
     const { config, listeners } = prepared;
     const backend = formatEndpoint(prepared.backend);
     await this.listeners.left(listeners);
@@ -253,13 +261,7 @@ export class Master {
     // Some may have come while the workers started.
     const staples = this.stapling.of(prepared);
     for (const slot of generation.slots) staples.forEach((staple) => slot.send(staple));
-    if (old) {
-      this.retired.add(old);
-      // The old workers alone serve what the new configuration does not.
-      await this.emptyQueues(claim.withdrawOthers());
-      await this.retire(old, config.reloadDrainTimeout);
-    }
-    claim.keep();
+    return claim;
   }
 
   /** All generations that may have connections. */

@@ -73,6 +73,12 @@ export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return new ClientContext(settings);
 }
 
+/** JavaScriptCore would let the heap grow by half before it looks. */
+export function collectGarbage(withCode: boolean): void {
+  if (withCode) bun.shrink();
+  bun.gc(true);
+}
+
 /** BoringSSL has no engines. */
 export function loadEngine(id: string): never {
   throw new Error(`the engine ${id} cannot be loaded: BoringSSL has no engines`);

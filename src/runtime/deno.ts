@@ -106,6 +106,9 @@ export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return { settings };
 }
 
+/** V8 collects in time. */
+export function collectGarbage(): void {}
+
 export function loadEngine(): never {
   throw new Error("Deno's TLS library is rustls, which loads no OpenSSL engines");
 }

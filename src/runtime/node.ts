@@ -76,6 +76,9 @@ export function createClientTls(settings: ClientTlsSettings): ClientTls {
   return new ClientTls(settings);
 }
 
+/** V8 collects in time. */
+export function collectGarbage(): void {}
+
 function checkVersion(): void {
   if (!handles) throw new Error(`Node.js ${process.versions.node} is not supported, 26 is`);
 }

@@ -364,6 +364,12 @@ export interface Runtime {
   createClientTls(settings: ClientTlsSettings): ClientTlsContext;
   /** Starts accepting. Throws an Error with an errno `code` when the address cannot be had. */
   listen(options: ListenOptions): Listener;
+  /**
+   * Gives back what nobody uses any more, where the runtime by itself would wait for much more of it
+   * than a reload leaves behind. `withCode` lets go of compiled code as well, which is made again
+   * when it is needed often: not for a process that serves connections.
+   */
+  collectGarbage(withCode: boolean): void;
   /** Makes an OpenSSL engine known in this process; only with `capabilities.engines`. Throws. */
   loadEngine(id: string): void;
   /**

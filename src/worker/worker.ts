@@ -247,6 +247,7 @@ class Worker {
       this.order = { ...this.order!, tls };
       this.frontends = frontends;
       this.staples.exchange();
+      this.runtime.collectGarbage(false);
     } catch (error) {
       this.staples.forgetNext();
       this.internalError(error);

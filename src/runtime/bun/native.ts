@@ -71,6 +71,10 @@ interface BunApi {
   readonly version: string;
   readonly main: string;
   readonly isStandaloneExecutable?: boolean;
+  /** Collects now, or soon. */
+  gc(now: boolean): void;
+  /** UNDOCUMENTED. Lets go of compiled code and of free memory, and collects. */
+  shrink(): void;
   /** `fd` is UNDOCUMENTED in both. */
   listen(options: {
     fd: number;
