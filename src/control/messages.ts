@@ -171,6 +171,8 @@ export type Report =
    * names; it serves until then.
    */
   | { readonly type: "retiring" }
+  /** It obeyed `tls`: new connections get those certificates, or it has asked for a successor. */
+  | { readonly type: "swapped" }
   /** It keeps to the last `limit`, and has so many connections. */
   | { readonly type: "limited"; readonly open: number }
   /** It obeyed `drain` and accepts no more, or answers a ping: so many connections are open. */
@@ -202,6 +204,7 @@ export function parseReport(value: unknown): Report | undefined {
   switch (value.type) {
     case "ready":
     case "retiring":
+    case "swapped":
       return { type: value.type };
     case "draining":
     case "pong":

@@ -1,4 +1,10 @@
-import type { BackendReport, Order, StapleOrder, StartOrder } from "../control/messages.ts";
+import type {
+  BackendReport,
+  Order,
+  StapleOrder,
+  StartOrder,
+  TlsOrder,
+} from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
@@ -6,8 +12,8 @@ import { type Ending, Slot, type SlotWorker } from "./slot.ts";
 
 /** A slot that nobody serves for this long has its queue served by another worker as well. */
 const ADOPT_AFTER_MS = 1000;
-/** How long workers may take to say that they have stopped accepting. */
-const RETIRE_LIMIT_MS = 2000;
+/** How long workers may take to say that they have obeyed. */
+const OBEY_LIMIT_MS = 2000;
 /** How long workers may take to end at once. */
 const END_LIMIT_MS = 2000;
 
@@ -83,12 +89,14 @@ export class Generation {
    */
   async retire(): Promise<void> {
     this.isRetired = true;
-    const obeyed = Promise.all(this.slots.map((slot) => slot.retire()));
+    const obeyed = this.slots.map((slot) => slot.retire());
     this.tellEmpty();
-    let limit: ReturnType<typeof setTimeout>;
-    const tooLong = new Promise<void>((resolve) => limit = setTimeout(resolve, RETIRE_LIMIT_MS));
-    await Promise.race([obeyed, tooLong]);
-    clearTimeout(limit!);
+    await inTime(obeyed);
+  }
+
+  /** New certificates for new connections. Fulfilled as `retire` when its workers serve them. */
+  async swap(tls: TlsOrder): Promise<void> {
+    await inTime(this.slots.map((slot) => slot.swap(tls)));
   }
 
   /** Ends its workers with all their connections. */
@@ -193,4 +201,12 @@ export class Generation {
     if (this.crashes.get(slot)!.isLoop) return;
     this.events.log({ level, event, message, facts: { worker: slot.number, ...facts } });
   }
+}
+
+/** Fulfilled with the last of them, or when the time for it is over. */
+async function inTime(obeyed: readonly Promise<void>[]): Promise<void> {
+  let limit: ReturnType<typeof setTimeout>;
+  const tooLong = new Promise<void>((resolve) => limit = setTimeout(resolve, OBEY_LIMIT_MS));
+  await Promise.race([Promise.all(obeyed), tooLong]);
+  clearTimeout(limit!);
 }

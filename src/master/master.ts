@@ -122,7 +122,7 @@ export class Master {
       const { tls, backend } = prepared;
       const next = this.stapling.of(prepared).map((staple) => ({ ...staple, next: true } as const));
       for (const slot of this.current!.slots) next.forEach((staple) => slot.send(staple));
-      this.current!.update({ tls }, { type: "tls", tls });
+      await this.current!.swap(tls);
       this.current!.update({ backend }, { type: "backend", backend });
       this.use(prepared, this.current!);
       this.note("info", "reloaded", "certificates were loaded anew", {});

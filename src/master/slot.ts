@@ -1,4 +1,10 @@
-import type { BackendReport, Order, StapleOrder, StartOrder } from "../control/messages.ts";
+import type {
+  BackendReport,
+  Order,
+  StapleOrder,
+  StartOrder,
+  TlsOrder,
+} from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
@@ -58,6 +64,8 @@ export class Slot {
   private readonly hung = new Set<SlotWorker>();
   /** Told to accept no more, and what to call when they have obeyed. */
   private readonly draining = new Map<SlotWorker, () => void>();
+  /** Told of new certificates, and what to call when they serve them. */
+  private readonly swapping = new Map<SlotWorker, () => void>();
   private crashes = 0;
   private isReady = false;
   private isAnswering = true;
@@ -139,6 +147,8 @@ export class Slot {
           return this.events.backend(report);
         case "retiring":
           return worker === this.worker ? this.replace() : undefined;
+        case "swapped":
+          return this.swapping.get(worker)?.();
         case "draining":
           worker.open = report.open;
           return this.draining.get(worker)?.();
@@ -157,6 +167,19 @@ export class Slot {
   update(change: Partial<StartOrder>, order: Order): void {
     this.order = { ...this.order, ...change };
     for (const worker of this.all()) worker.send(order);
+  }
+
+  /** New certificates, also for the workers to come. Fulfilled when those there are serve them. */
+  async swap(tls: TlsOrder): Promise<void> {
+    this.order = { ...this.order, tls };
+    await Promise.all(
+      this.all().map((worker) =>
+        new Promise<void>((resolve) => {
+          this.swapping.set(worker, resolve);
+          worker.send({ type: "tls", tls });
+        })
+      ),
+    );
   }
 
   /** Called every second: asks for signs of life and notes whether the last ones came. */
@@ -244,8 +267,10 @@ export class Slot {
       isHung: this.hung.delete(worker),
       isExpected: this.draining.has(worker) && exit.code === 0,
     };
-    this.draining.get(worker)?.();
-    this.draining.delete(worker);
+    for (const waiting of [this.draining, this.swapping]) {
+      waiting.get(worker)?.();
+      waiting.delete(worker);
+    }
     this.predecessors.delete(worker);
     if (worker !== this.worker) return this.events.exited(this, ending);
     this.worker = undefined;

@@ -14,7 +14,6 @@ import {
   type KeyPair,
   libc,
   sniResolver,
-  type TlsConn,
   type TlsIdentity,
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
@@ -122,7 +121,9 @@ export function listen(options: ListenOptions): Listener {
   const at = { hostname, port, reusePort: true, tcpBacklog: backlog };
   const state = new AcceptState();
   let isClosing = false;
-  const listener = tls ? listenTls(at, tls, options, state) : listenPlain(at, options, state);
+  const { listener, accepting } = tls
+    ? listenTls(at, tls, options, state)
+    : listenPlain(at, options, state);
   let fd: number;
   try {
     fd = descriptors.ofListener(endpoint(listener.addr));
@@ -145,6 +146,8 @@ export function listen(options: ListenOptions): Listener {
       // Deno closes the descriptor some turns later, and clients would be taken until then.
       libc.shutdown(fd, SHUT_RDWR);
       listener.close();
+      // What Deno has accepted by then may not have been told yet.
+      await accepting;
     },
     pause: () => state.pause(),
     resume: () => state.resume(),
@@ -178,10 +181,18 @@ interface DenoTlsContext extends TlsContext {
 
 type At = Parameters<typeof Deno.listen>[0];
 
-function listenPlain(at: At, options: ListenOptions, state: AcceptState): DenoListener<Conn> {
+interface Accepting {
+  readonly listener: { readonly addr: DenoListener<Conn>["addr"]; close(): void };
+  /** Fulfilled when the loop is over. */
+  readonly accepting: Promise<void>;
+}
+
+function listenPlain(at: At, options: ListenOptions, state: AcceptState): Accepting {
   const listener = Deno.listen(at);
-  void acceptAll(listener, options, state, (stream) => stream.open());
-  return listener;
+  return {
+    listener,
+    accepting: acceptAll(listener, options, state, (stream) => stream.open()),
+  };
 }
 
 function listenTls(
@@ -189,15 +200,15 @@ function listenTls(
   context: DenoTlsContext,
   options: ListenOptions,
   state: AcceptState,
-): DenoListener<TlsConn> {
+): Accepting {
   const { settings: { alpn }, hasResolver, fallback } = context;
   const identity = hasResolver ? resolver(context, options.failed) : fallback;
   const listener = Deno.listenTls({ ...at, alpnProtocols: alpn, ...identity });
-  void acceptAll(listener, options, state, (stream, conn) => {
+  const accepting = acceptAll(listener, options, state, (stream, conn) => {
     void stream.handshake(conn);
     if (hasResolver) void releaseHello(stream);
   });
-  return listener;
+  return { listener, accepting };
 }
 
 /**

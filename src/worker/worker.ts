@@ -253,6 +253,7 @@ class Worker {
       this.internalError(error);
       this.report({ type: "retiring" });
     }
+    this.report({ type: "swapped" });
   }
 
   /** Accepts no more and leaves with the last connection. */

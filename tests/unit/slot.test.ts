@@ -1,6 +1,12 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { Order, Report, StapleOrder, StartOrder } from "../../src/control/messages.ts";
+import type {
+  Order,
+  Report,
+  StapleOrder,
+  StartOrder,
+  TlsOrder,
+} from "../../src/control/messages.ts";
 import { type Ending, Slot, type SlotWorker } from "../../src/master/slot.ts";
 import type { WorkerExit } from "../../src/master/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -158,6 +164,21 @@ test("workers that asked for a successor are all known until they end", async ()
   for (const worker of workers) worker.onExit({ code: 0, signal: null });
   assert.equal(slot.isEmpty, true);
   assert.equal(workers.length, 3);
+});
+
+test("new certificates are there when all workers serve them, or are gone", async () => {
+  const { slot, workers } = filledSlot();
+  workers[0]!.ready();
+  workers[0]!.onReport({ type: "retiring" });
+  const tls = {} as TlsOrder;
+  let isDone = false;
+  const swapped = slot.swap(tls).then(() => isDone = true);
+  workers[0]!.onReport({ type: "swapped" });
+  await Promise.resolve();
+  assert.equal(isDone, false);
+  workers[1]!.crash();
+  await swapped;
+  assert.deepEqual(workers[0]!.orders, ["start", "tls"]);
 });
 
 test("a worker that does not answer for as long as the watchdog waits is ended", () => {
