@@ -62,7 +62,8 @@ class Worker {
   private readonly listeners = new Map<number, OpenListener[]>();
   private gate: Gate | undefined;
   private rememberedNames = 0;
-  private isDraining = false;
+  /** It has been told to accept no more; fulfilled when it does not. */
+  private draining: Promise<void> | undefined;
   /** It accepts no more. */
   private hasStopped = false;
   private isOrphan = false;
@@ -89,7 +90,7 @@ class Worker {
       case "staple":
         return this.staples.set(order);
       case "limit":
-        return this.limit(order.connections);
+        return void this.limit(order.connections);
       case "drain":
         return void this.drain();
       case "leave":
@@ -180,7 +181,9 @@ class Worker {
   }
 
   /** The share of the connections of all workers. */
-  private limit(quota = Infinity): void {
+  private async limit(quota = Infinity): Promise<void> {
+    // One that drains takes nothing but what waits in its queue.
+    if (this.draining) await this.draining;
     const { open } = this.connections!;
     this.gate!.allot(quota, open);
     this.report({ type: "limited", open });
@@ -192,7 +195,7 @@ class Worker {
 
   private listen(slot: number): void {
     // The descriptors of one that drains may belong to connections by now.
-    if (this.isDraining || this.listeners.has(slot)) return;
+    if (this.draining || this.listeners.has(slot)) return;
     const opened: OpenListener[] = [];
     this.listeners.set(slot, opened);
     for (const order of this.order!.listeners) {
@@ -257,9 +260,11 @@ class Worker {
   }
 
   /** Accepts no more and leaves with the last connection. */
-  private async drain(): Promise<void> {
-    if (this.isDraining) return;
-    this.isDraining = true;
+  private drain(): Promise<void> {
+    return this.draining ??= this.stopAccepting();
+  }
+
+  private async stopAccepting(): Promise<void> {
     await Promise.all([...this.listeners.keys()].map((slot) => this.stopListening(slot)));
     this.giveUpSockets();
     this.hasStopped = true;
