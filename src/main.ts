@@ -22,8 +22,6 @@ import { runWorker } from "./worker/worker.ts";
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
-  // Without a handler Node opens a debugger's port, and others end. The master has a use for them.
-  for (const signal of ["SIGUSR1", "SIGUSR2"]) process.on(signal, () => {});
   if (argv[0] === WORKER_WORD) return runWorker(runtime);
   if (argv[0] === OCSP_WORD) {
     // It brings an ASN.1 library along, which nobody else needs.

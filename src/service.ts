@@ -14,6 +14,7 @@ import type { Runtime } from "./runtime/types.ts";
 import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./system/daemon.ts";
 import { closeInherited } from "./system/descriptors.ts";
+import { repeatEarlySignals } from "./system/early_signals.ts";
 import type { Estate } from "./system/estate.ts";
 import { writeListenReport } from "./system/listen_report.ts";
 import { Notifier, notifySettings } from "./system/notify.ts";
@@ -154,11 +155,12 @@ class Service {
   private openPidFile(): PidFile | undefined {
     const { pidFile: path, dialect } = this.command.config;
     const inherited = this.options.predecessor?.estate.pidFile;
-    const kept = inherited?.path === path ? inheritPidFile(inherited) : undefined;
+    const { libc } = this.runtime;
+    const kept = inherited?.path === path ? inheritPidFile(libc, inherited) : undefined;
+    // Else the lock lasts until the predecessor ends too.
+    if (inherited) closeInherited(libc, inherited.fd);
     if (kept) return kept;
-    // The lock lasts until the predecessor ends too.
-    if (inherited) closeInherited(this.runtime.libc, inherited.fd);
-    return path === "" ? undefined : createPidFile(this.runtime.libc, path, dialect);
+    return path === "" ? undefined : createPidFile(libc, path, dialect);
   }
 
   /** Everything is ready to take over. */
@@ -194,6 +196,7 @@ class Service {
     process.on("SIGHUP", () => this.reload("received SIGHUP"));
     process.on("SIGUSR1", () => this.log.reopen());
     process.on("SIGUSR2", () => this.upgrade.want() && this.beginUpgrade());
+    repeatEarlySignals();
     // No fault of ours may end the parent of all connections.
     const repeats = new Repeats(this.log, () => this.command.config.log.level);
     process.on("uncaughtException", (error) => {

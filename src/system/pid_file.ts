@@ -1,10 +1,11 @@
 /** The file that tells the master's pid, and that there is only one of them. */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from "node:fs";
-import { readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
+import { statSync, unlinkSync, writeFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
 import type { Dialect } from "../options/config.ts";
 import { F_OFD_SETLK, wholeFileLock } from "../platform.ts";
 import type { Libc } from "../runtime/types.ts";
+import { keepFromChildren } from "./descriptors.ts";
 import { errorText } from "./error_text.ts";
 
 const MODE = 0o644;
@@ -23,10 +24,17 @@ export interface PidFile {
 
 /**
  * The file of a predecessor, which holds that one's pid until {@link PidFile.write}. Undefined when
- * something else is at its path.
+ * something else is at its path. The descriptor is copied and should be closed in any case, since
+ * Deno holds each that it was started with twice.
  */
-export function inheritPidFile({ path, fd }: Pick<PidFile, "path" | "fd">): PidFile | undefined {
-  return isSame(path, fd) ? pidFile(path, fd) : undefined;
+export function inheritPidFile(
+  libc: Libc,
+  { path, fd }: Pick<PidFile, "path" | "fd">,
+): PidFile | undefined {
+  if (!isSame(path, fd)) return undefined;
+  const copy = libc.dup(fd);
+  keepFromChildren(libc, copy);
+  return pidFile(path, copy, () => libc.close(copy));
 }
 
 /**
@@ -67,7 +75,7 @@ function fill(
   fd: number,
   refuse: (reason: string, remedy: string) => never,
 ): PidFile {
-  const file = pidFile(path, fd);
+  const file = pidFile(path, fd, () => closeSync(fd));
   try {
     file.write();
   } catch (error) {
@@ -77,31 +85,33 @@ function fill(
   return file;
 }
 
-function pidFile(path: string, fd: number): PidFile {
+function pidFile(path: string, fd: number, close: () => void): PidFile {
   const pid = Buffer.from(String(process.pid));
   return {
     path,
     fd,
-    write() {
-      ftruncateSync(fd, 0);
-      // Processes that share the lock share the position too; Deno heeds it for bytes only.
-      writeSync(fd, pid, 0, pid.length, 0);
-    },
+    // Opened again: processes that share the lock share the position too.
+    write: () => writeFileSync(opened(fd), pid),
     remove() {
       try {
         if (isSame(path, fd) && readFileSync(path).equals(pid)) unlinkSync(path);
       } catch {
         // The directory may be read-only by now; the lock tells the truth.
       }
-      closeSync(fd);
+      close();
     },
   };
 }
 
 function isSame(path: string, fd: number): boolean {
   const here = statSync(path, { throwIfNoEntry: false });
-  const ours = fstatSync(fd);
+  const ours = statSync(opened(fd));
   return here?.dev === ours.dev && here.ino === ours.ino;
+}
+
+/** The file behind a descriptor, also one that the runtime knows nothing of. */
+function opened(fd: number): string {
+  return `/proc/self/fd/${fd}`;
 }
 
 function ownerOf(path: string): string {

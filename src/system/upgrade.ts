@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import type { Libc } from "../runtime/types.ts";
-import { copyFrom } from "./descriptors.ts";
+import { closeInherited, copyFrom } from "./descriptors.ts";
 import { type Estate, readEstate, renumbered, writeEstate } from "./estate.ts";
 import type { Program } from "./program.ts";
 import { awaitVerdict, giveVerdict, letGo, takeMark, tell, VERDICT_FD } from "./verdict.ts";
@@ -18,6 +18,8 @@ const START_LIMIT_MS = 120_000;
 const STOP = "stop";
 /** How often a process that ends is looked at; nothing tells of the end of a parent. */
 const LOOK_MS = 20;
+/** The same for one that is not asked to end, and may live for hours. */
+const FORGET_LOOK_MS = 1000;
 
 /** The program that takes over, as its predecessor sees it. */
 export interface Successor {
@@ -100,6 +102,7 @@ export class Predecessor {
   /** Tells it that this process serves. False when it waits no more: this one should end. */
   handOver(): boolean {
     this.hasHandedOver = giveVerdict(this.libc, { code: 0, output: [], problems: [] });
+    if (this.hasHandedOver) this.forgetLater();
     return this.hasHandedOver;
   }
 
@@ -117,6 +120,15 @@ export class Predecessor {
   /** Makes it cut the connections that it still serves; for one that was asked to stop. */
   cut(): void {
     if (this.hasHandedOver && this.lives) process.kill(this.pid, "SIGTERM");
+  }
+
+  /** The way to it is closed when it is gone; that may take as long as its last connection. */
+  private forgetLater(): void {
+    const timer = setInterval(() => {
+      if (this.lives) return;
+      clearInterval(timer);
+      closeInherited(this.libc, VERDICT_FD);
+    }, FORGET_LOOK_MS);
   }
 
   /** Orphans get another parent, so that no number can be mistaken for it. */

@@ -36,7 +36,7 @@ export function runWorker(runtime: Runtime): void {
   process.stdin.on("error", () => worker.orphaned());
   process.on("SIGTERM", () => worker.askForSuccessor());
   // They reach the whole foreground group; the master decides what they mean.
-  for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2"]) process.on(signal, () => {});
+  for (const signal of ["SIGINT", "SIGQUIT"]) process.on(signal, () => {});
   // A fault of ours costs the connection that met it, never the worker.
   process.on("uncaughtException", (error) => worker.internalError(error));
   process.on("unhandledRejection", (error) => worker.internalError(error));

@@ -1,11 +1,14 @@
 /** SIGUSR2: another version of the program takes the place of the one that runs. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
   existsSync,
   linkSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -14,9 +17,12 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { connect as connectUnix } from "node:net";
+import { constants } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { exchange as exchangeOnce, openTls, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
@@ -31,9 +37,40 @@ const LOAD = 8;
 const UPGRADE_PATIENCE = 30_000;
 /** Of `nobody`, which every system has. */
 const NOBODY = 65534;
+/** Signals that a service obeys. */
+const EARLY = ["SIGHUP", "SIGUSR2"] as const;
 const isCompiled = ({ command }: Target) => command.length === 1;
 
 export const upgrade: readonly Behaviour[] = [
+  {
+    name: "signals that come while it starts are obeyed when it serves",
+    async run(context) {
+      const { file, frontend, exchange } = await configured(context);
+      const text = readFileSync(file);
+      rmSync(file);
+      execFileSync("mkfifo", [file]);
+      const options = { backend: 0, frontend, exact: true };
+      const stud = await context.launch([`--config=${file}`], options);
+      // It waits for its configuration, which nobody has written.
+      await until(() => EARLY.every((signal) => isCaught(stud.pid, signal)), "handlers");
+      for (const signal of EARLY) stud.signal(signal);
+      const config = openSync(file, "w");
+      writeFileSync(`${file}.new`, text);
+      renameSync(`${file}.new`, file);
+      writeSync(config, text);
+      closeSync(config);
+      const line = await stud.waitForLog(
+        ({ event }) => event === "upgraded",
+        "the upgrade",
+        UPGRADE_PATIENCE,
+      );
+      const pid = Number(line.pid);
+      endWith(context, pid);
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      await until(() => !isAlive(stud.pid), "the end of the first");
+      assert.ok(isAlive(pid));
+    },
+  },
   {
     name: "two upgrades in a row under load refuse and cut nothing",
     async run(context) {
@@ -320,19 +357,22 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name: "no process holds what it has no use for",
-    appliesTo: ({ adoptSockets }) => adoptSockets,
+    name: "no process holds what it has no use for, however often it is replaced",
     async run(context) {
       const { stud, pidFile } = await upgradable(context, {});
-      const before = { master: descriptors(stud.pid), worker: descriptors(stud.worker()) };
-      const second = await upgraded(context, stud, stud.pid);
-      const third = await upgraded(context, stud, second);
-      await until(() => !isAlive(second), "the end of the second");
-      const [worker] = workersOf(third);
+      const before = { master: kinds(descriptors(stud.pid)), worker: descriptors(stud.worker()) };
+      assert.equal(before.master[pidFile], 1);
+      let pid = stud.pid;
+      for (const which of ["first", "second", "third"]) {
+        const old = pid;
+        pid = await upgraded(context, stud, old);
+        await until(() => !isAlive(old), `the end of the ${which}`);
+        const isSame = () => isDeepStrictEqual(kinds(descriptors(pid)), before.master);
+        await until(isSame, `${JSON.stringify(before.master)} after the ${which}`);
+      }
+      const [worker] = workersOf(pid);
       assert.ok(descriptors(worker!).every((file) => file !== pidFile));
       assert.equal(sockets(descriptors(worker!)), sockets(before.worker));
-      // The way to its predecessor stays open.
-      assert.equal(sockets(descriptors(third)), sockets(before.master) + 1);
     },
   },
   {
@@ -469,9 +509,35 @@ function replace(program: string, script: string): void {
   renameSync(`${program}.new`, program);
 }
 
-/** What a process has open. */
+/** Whether the process has a handler for it. */
+function isCaught(pid: number, signal: NodeJS.Signals): boolean {
+  const status = existsSync(`/proc/${pid}/status`)
+    ? readFileSync(`/proc/${pid}/status`, "utf8")
+    : "";
+  const caught = BigInt(`0x${/^SigCgt:\s+(\w+)$/m.exec(status)?.[1] ?? 0}`);
+  return (caught >> BigInt(constants.signals[signal] - 1) & 1n) === 1n;
+}
+
+/** What a process has open; some may be closed while it is looked at. */
 function descriptors(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  const names = readdirSync(`/proc/${pid}/fd`);
+  return names.flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** How many there are of each kind, but for what is the runtime's own. */
+function kinds(files: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const file of files) {
+    const kind = file.startsWith("socket:") ? "socket" : file;
+    if (kind === "socket" || /^\/memfd:|\.pid$/.test(file)) counts[kind] = (counts[kind] ?? 0) + 1;
+  }
+  return counts;
 }
 
 function sockets(files: readonly string[]): number {

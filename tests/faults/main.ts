@@ -21,6 +21,7 @@ const HELP = `usage: npm run test:faults -- [options]
                   repeatable. Default: the three that were built
   --only=NAME     one scenario; repeatable
   --short         the short form
+  --replay=FILE   the fuzzer sends the inputs of a failure again; with --only
   --write         put the table into docs/reliability.md
   --list          name the scenarios
 `;
@@ -34,6 +35,7 @@ async function main(): Promise<number> {
       target: { type: "string", multiple: true },
       only: { type: "string", multiple: true },
       short: { type: "boolean", default: false },
+      replay: { type: "string" },
       write: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -47,7 +49,8 @@ async function main(): Promise<number> {
     for (const { name, title } of scenarios) console.log(`${name.padEnd(22)}${title}`);
     return 0;
   }
-  const form = values.short ? forms.short : forms.full;
+  const usual = values.short ? forms.short : forms.full;
+  const form = values.replay === undefined ? usual : { ...usual, replay: values.replay };
   const targets = targetsOf(values.target);
   const chosen = scenariosOf(values.only, values.short);
   const certificates = makeCertificates();

@@ -12,6 +12,8 @@ export interface Form {
   readonly span: number;
   /** Divides what a scenario does in large numbers. */
   readonly divisor: number;
+  /** A file with inputs that a fuzzer is to send instead of its own. */
+  readonly replay?: string;
 }
 
 export const forms: Readonly<Record<Form["name"], Form>> = {

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { lengthFields, mutant } from "../faults/hostile/mutate.ts";
+import { readInputs, saveInputs } from "../faults/hostile/replay.ts";
 
 /** A record with a ClientHello of one cipher suite and one extension, a list of one group. */
 const HELLO = Buffer.from(
@@ -31,4 +34,14 @@ it("leaves the hellos as they are, and keeps inputs within 70,000 bytes", () => 
     assert.ok(mutant([HELLO], 1, number).length <= 70_000);
   }
   assert.deepEqual(HELLO, before);
+});
+
+it("saves inputs so that they can be made again", () => {
+  const inputs = { material: [HELLO, Buffer.from([0, 255])], first: 4000, count: 2000 };
+  const path = saveInputs(inputs);
+  try {
+    assert.deepEqual(readInputs(path), inputs);
+  } finally {
+    rmSync(dirname(path), { recursive: true });
+  }
 });

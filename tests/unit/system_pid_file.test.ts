@@ -118,7 +118,7 @@ test("an inherited file is ours from when it holds our pid, and as long as it do
   const path = newPath();
   const made = createPidFile(libc, path, "stud");
   writeFileSync(path, "1");
-  const inherited = inheritPidFile(made)!;
+  const inherited = inheritPidFile(libc, made)!;
   assert.equal(readFileSync(path, "utf8"), "1", "not before it is written");
   inherited.write();
   assert.equal(readFileSync(path, "utf8"), String(process.pid));
@@ -132,7 +132,7 @@ test("an inherited file that was replaced is none", () => {
   const path = newPath();
   const file = createPidFile(libc, path, "stud");
   renameSync(path, `${path}.old`);
-  assert.equal(inheritPidFile(file), undefined);
+  assert.equal(inheritPidFile(libc, file), undefined);
   writeFileSync(path, "1");
-  assert.equal(inheritPidFile(file), undefined);
+  assert.equal(inheritPidFile(libc, file), undefined);
 });

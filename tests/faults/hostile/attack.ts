@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../support/endpoints.ts";
 import type { Target } from "../../support/target.ts";
 import { until, within } from "../../support/until.ts";
+import type { Form } from "../scenario.ts";
 
 /** One attack; it has the form of a scenario of the fault suite. */
 export interface Attack {
@@ -28,8 +29,8 @@ export interface Attack {
 /** A stud that serves a load while it is attacked. */
 export interface Field {
   readonly target: Target;
-  /** `divisor` divides what is done in large numbers. */
-  readonly form: { readonly divisor: number };
+  /** `divisor` divides what is done in large numbers; `replay` is as in {@link Form}. */
+  readonly form: Pick<Form, "divisor" | "replay">;
   readonly frontend: Endpoint;
   readonly backend: { readonly endpoint: Endpoint };
   readonly certificates: { readonly localhost: string };

@@ -3,10 +3,11 @@ import type { Socket } from "node:net";
 import type { Endpoint } from "../../support/endpoints.ts";
 import { descriptorCount } from "../../support/processes.ts";
 import { launchStud } from "../../support/stud.ts";
-import { until } from "../../support/until.ts";
+import { until, within } from "../../support/until.ts";
 import { type Attack, dial, type Field, inParallel, ONE_WORKER } from "./attack.ts";
 import { captureHello, captureHellos } from "./hellos.ts";
 import { mutant } from "./mutate.ts";
+import { type Inputs, readInputs, saveInputs } from "./replay.ts";
 
 const HELLOS = 50_000;
 const HEADERS = 10_000;
@@ -15,8 +16,8 @@ const SEED = 0x57d;
 const AT_ONCE = 32;
 /** Inputs between two looks at the worker. */
 const BATCH = 2000;
-/** How long a client waits for stud to say something, in milliseconds; then it sends RST. */
-const REACTION = 20;
+/** How long stud may take to answer or to end what a client has ended, in milliseconds. */
+const REACTION = 20_000;
 /** How much the load's connections may differ from one look to the next. */
 const LOAD_DESCRIPTORS = 500;
 /** The config file's form of both options is `--accept-proxy --trusted-proxies`. */
@@ -48,9 +49,8 @@ export const fuzz: readonly Attack[] = [
     async run(field) {
       const hellos = await captureHellos(field.frontend);
       const [worker] = field.workers();
-      const count = Math.ceil(HELLOS / field.form.divisor);
-      const attack = { frontend: field.frontend, worker: worker!, material: hellos, count };
-      await sendMutants(field, attack, async () => {
+      const victim = { frontend: field.frontend, worker: worker! };
+      await sendMutants(field, victim, inputsOf(field, hellos, HELLOS), async () => {
         if (field.workers()[0] !== worker) throw new Error("the worker was replaced");
         await field.ordinary();
       });
@@ -74,8 +74,8 @@ export const fuzz: readonly Attack[] = [
       // It answers a ClientHello behind a header.
       await until(() => isAnswered(stud.frontend, material[0]!), "stud takes a PROXY header");
       const idle = descriptorCount(worker);
-      const count = Math.ceil(HEADERS / field.form.divisor);
-      await sendMutants(field, { frontend: stud.frontend, worker, material, count }, async () => {
+      const victim = { frontend: stud.frontend, worker };
+      await sendMutants(field, victim, inputsOf(field, material, HEADERS), async () => {
         if (stud.worker() !== worker) throw new Error("the worker was replaced");
         if (!await isAnswered(stud.frontend, material[3]!)) throw new Error("no ServerHello");
         await until(() => descriptorCount(worker) <= idle, `${idle} descriptors again`);
@@ -87,36 +87,41 @@ export const fuzz: readonly Attack[] = [
   },
 ];
 
-interface Mutants {
+interface Victim {
   readonly frontend: Endpoint;
   readonly worker: number;
-  readonly material: readonly Buffer[];
-  readonly count: number;
 }
 
-/** `check` follows each batch. */
+/** Those of an earlier run where it is to be repeated. */
+function inputsOf({ form }: Field, material: readonly Buffer[], most: number): Inputs {
+  if (form.replay !== undefined) return readInputs(form.replay);
+  return { material, first: 0, count: Math.ceil(most / form.divisor) };
+}
+
+/** `check` follows each batch, or each input of a replay. */
 async function sendMutants(
   field: Field,
-  { frontend, worker, material, count }: Mutants,
+  { frontend, worker }: Victim,
+  { material, first, count }: Inputs,
   check: () => Promise<void>,
 ): Promise<void> {
   const begun = performance.now();
-  const before = descriptorCount(worker);
-  const reactions = { answered: 0, ended: 0, silent: 0 };
-  for (let first = 0; first < count; first += BATCH) {
-    await inParallel(Math.min(BATCH, count - first), AT_ONCE, async (number) => {
-      const input = mutant(material, SEED, first + number);
-      const socket = await dial(frontend, first + number);
-      socket.write(input);
-      reactions[await reaction(socket)]++;
-      socket.resetAndDestroy();
-    });
+  const most = descriptorCount(worker) + LOAD_DESCRIPTORS;
+  const reactions = { answered: 0, ended: 0 };
+  const size = field.form.replay === undefined ? BATCH : 1;
+  for (let at = first; at < first + count; at += size) {
+    const batch = { material, first: at, count: Math.min(size, first + count - at) };
     try {
+      await inParallel(batch.count, AT_ONCE, async (number) => {
+        reactions[await reaction(frontend, material, at + number)]++;
+      });
       await check();
-      const most = before + LOAD_DESCRIPTORS;
       await until(() => descriptorCount(worker) <= most, `at most ${most} descriptors`);
     } catch (error) {
-      throw new Error(`after the inputs ${first} to ${first + BATCH - 1}: ${error}`);
+      throw new Error(
+        `in the inputs ${at} to ${at + batch.count - 1}: ${error}; ` +
+          `--replay=${saveInputs(batch)} sends them again, one after the other`,
+      );
     }
   }
   const seconds = (performance.now() - begun) / 1000;
@@ -124,17 +129,26 @@ async function sendMutants(
   field.notes.push(`${count} inputs in ${seconds.toFixed(0)} s: ${parts.join(", ")}`);
 }
 
-/** What stud does first with what was sent. */
-function reaction(socket: Socket): Promise<"answered" | "ended" | "silent"> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve("silent"), REACTION);
-    const settle = (what: "answered" | "ended") => () => {
-      clearTimeout(timer);
-      resolve(what);
-    };
-    socket.once("data", settle("answered")).once("end", settle("ended"));
-    socket.once("close", settle("ended"));
-  });
+/**
+ * What stud does first with an input. FIN follows it, so that stud waits for no more; the end of the
+ * connection is RST.
+ */
+async function reaction(
+  frontend: Endpoint,
+  material: readonly Buffer[],
+  number: number,
+): Promise<"answered" | "ended"> {
+  const socket = await dial(frontend, number);
+  try {
+    const comes = new Promise<"answered" | "ended">((resolve) => {
+      socket.once("data", () => resolve("answered")).once("end", () => resolve("ended"));
+      socket.once("close", () => resolve("ended"));
+    });
+    socket.end(mutant(material, SEED, number));
+    return await within(comes, `a reaction to input ${number}`, REACTION);
+  } finally {
+    socket.resetAndDestroy();
+  }
 }
 
 /** Whether a ServerHello comes. */
