@@ -20,8 +20,15 @@ export interface LeakResult {
 
 const INVENTED = "a name that no certificate has";
 
-/** How much a worker may grow by all repetitions, after a third as many to warm up. */
-const MAX_GROWTH = 12 * 1024 * 1024;
+/** So many clients come at once where nothing else is said. */
+const AT_ONCE = 10;
+
+/**
+ * How much a worker may grow by all repetitions, after a third as many to warm up, in bytes. Heaps
+ * that nothing presses breathe by as much as 17 MB: after a forced collection, Node's worker held
+ * the same 13.8 MB after 3,000 handshakes as after 18,000.
+ */
+const MAX_GROWTH = 24 * 1024 * 1024;
 const HEADER = "PROXY TCP4 192.0.2.7 198.51.100.9 1234 443\r\n";
 
 interface Repetition {
@@ -93,7 +100,7 @@ const repetitions: readonly Repetition[] = [
     name: "certificates exchanged in the running worker",
     thread: "Bun PR #29875; Node #66002, #34451",
     appliesTo: ({ swapCertificates }) => swapCertificates,
-    times: 90,
+    times: 45,
     atOnce: 1,
     async prepare(context) {
       const { a, a2 } = context.certificates;
@@ -133,8 +140,8 @@ const repetitions: readonly Repetition[] = [
           wire.socket.pause();
           client.write("x");
           await until(() => wire.socket.readableLength > 0, "the first bytes");
-          // An orderly end in half of the cases.
-          if (count++ % 2 === 0) wire.socket.end();
+          // An orderly end in half of the cases. Node cannot reset while it sends that.
+          if (count++ % 2 === 0) await new Promise<void>((sent) => wire.socket.end(sent));
           wire.socket.resetAndDestroy();
           client.destroy();
           wire.close();
@@ -237,7 +244,7 @@ export function leakTable(builds: readonly string[], results: readonly LeakResul
 async function measure(
   context: Context,
   name: string,
-  { times, atOnce = 10, prepare }: Repetition,
+  { times, atOnce = AT_ONCE, prepare }: Repetition,
 ): Promise<LeakResult> {
   try {
     const { stud, once } = await prepare(context);
@@ -266,13 +273,21 @@ async function inventedNames(context: Context): Promise<LeakResult> {
     const stud = await echoing(context, [a, b]);
     const first = stud.worker();
     let count = 0;
+    let resets = 0;
     const ask = async () => {
       const servername = `n${count++}.invented.example`;
-      (await openTls(stud.frontend, { servername })).destroy();
+      try {
+        (await openTls(stud.frontend, { servername })).destroy();
+      } catch (error) {
+        // A worker that has bound its socket itself takes along who waits there when it is replaced.
+        const isExpected = (error as NodeJS.ErrnoException).code === "ECONNRESET" &&
+          !context.target.adoptSockets && ++resets <= AT_ONCE;
+        if (!isExpected) throw error;
+      }
     };
-    await repeat(100, 10, ask);
+    await repeat(100, AT_ONCE, ask);
     const before = anonymousMemory(first);
-    await repeat(times, 10, ask);
+    await repeat(times, AT_ONCE, ask);
     // Where names are remembered, the worker has a successor by now.
     if (context.target.runtime === "deno") await until(() => !isAlive(first), "a successor");
     const growth = anonymousMemory(stud.worker()) - before;

@@ -405,6 +405,29 @@ test("a backend's RST is a failure", limit, async () => {
   assert.match(owner.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
 });
 
+test(
+  "a client that ends, leaves its answer unread and then resets is a failure",
+  limit,
+  async () => {
+    const owner = new Recorder();
+    const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+    const wire = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const relay = await server((peer) => void wire.on("error", () => {}).pipe(peer).pipe(wire));
+    const client = sClient(endpointOf(relay).port);
+    await until(() => owner.opens === 1, "opened");
+    wire.unpipe().pause();
+    await fill(owner);
+    wire.end();
+    await until(() => owner.ends === 1, "ended");
+    // Closing a socket with unread bytes sends RST.
+    wire.destroy();
+    await until(() => owner.closes === 1, "closed");
+    assert.match(owner.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
+    client.kill();
+    await stop();
+  },
+);
+
 test("a handshake of garbage is a failure", limit, async () => {
   await failsHandshake((socket) => socket.write(randomBytes(600).fill(0x80, 0, 6)));
 });
