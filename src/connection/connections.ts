@@ -70,6 +70,7 @@ export class Connections {
   private sources: readonly IpEndpoint[];
   private lastId = 0;
   private openCount = 0;
+  private mostOpen = 0;
 
   /** Throws a RangeError for a trusted proxy that is no address. */
   constructor(
@@ -99,6 +100,13 @@ export class Connections {
     this.sources = this.sourcesFor(settings.backend);
   }
 
+  /** The most connections that were open at a time since the last call. */
+  takeMost(): number {
+    const { mostOpen } = this;
+    this.mostOpen = this.openCount;
+    return mostOpen;
+  }
+
   /** Connections that still hold a descriptor. */
   get open(): number {
     return this.openCount;
@@ -117,7 +125,7 @@ export class Connections {
    */
   accept(client: Stream, trust?: ClientTrust): StreamOwner {
     const { mode } = this.settings.acceptProxy;
-    this.openCount++;
+    if (++this.openCount > this.mostOpen) this.mostOpen = this.openCount;
     const connection = new Connection(this, ++this.lastId, client, trust);
     if (this.clientSources && mode === "none") {
       const refusal = connection.enter(this.clientSources, client.remote);

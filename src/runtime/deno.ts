@@ -105,8 +105,10 @@ export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return { settings };
 }
 
-/** V8 collects in time. */
-export function collectGarbage(): void {}
+/** V8 collects in time; glibc keeps what the TLS library has freed. */
+export function collectGarbage(): void {
+  libc.malloc_trim(0);
+}
 
 export function loadEngine(): never {
   throw new Error("Deno's TLS library is rustls, which loads no OpenSSL engines");

@@ -23,6 +23,7 @@ export const signatures = {
   setgroups: ["u64", "buffer"],
   chroot: ["buffer"],
   memfd_create: ["buffer", "u32"],
+  malloc_trim: ["u64"],
   open: ["buffer", "i32", "u32"],
   fchmod: ["i32", "u32"],
   pread: ["i32", "buffer", "u64", "u64"],

@@ -76,8 +76,10 @@ export function createClientTls(settings: ClientTlsSettings): ClientTls {
   return new ClientTls(settings);
 }
 
-/** V8 collects in time. */
-export function collectGarbage(): void {}
+/** V8 collects in time; glibc keeps what the TLS library has freed. */
+export function collectGarbage(): void {
+  libc.malloc_trim(0);
+}
 
 function checkVersion(): void {
   if (!handles) throw new Error(`Node.js ${process.versions.node} is not supported, 26 is`);

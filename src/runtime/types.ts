@@ -329,6 +329,8 @@ export interface Libc {
   /** Paths are bytes that end in 0. */
   chroot(path: Uint8Array): number;
   memfd_create(name: Uint8Array, flags: number): number;
+  /** Gives free memory back to the system, but for so many bytes. */
+  malloc_trim(keep: number): number;
   open(path: Uint8Array, flags: number, mode: number): number;
   fchmod(fd: number, mode: number): number;
   pread(fd: number, into: Uint8Array, length: number, offset: number): number;
@@ -365,8 +367,8 @@ export interface Runtime {
   /** Starts accepting. Throws an Error with an errno `code` when the address cannot be had. */
   listen(options: ListenOptions): Listener;
   /**
-   * Gives back what nobody uses any more, where the runtime by itself would wait for much more of it
-   * than a reload leaves behind. `withCode` lets go of compiled code as well, which is made again
+   * Gives back what nobody uses any more, after a reload or when most connections have ended: the
+   * runtime and its allocator by themselves would keep it for what may come. `withCode` lets go of compiled code as well, which is made again
    * when it is needed often: not for a process that serves connections.
    */
   collectGarbage(withCode: boolean): void;

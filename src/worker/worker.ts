@@ -20,6 +20,8 @@ import { dropPrivileges, pinToCore } from "./process.ts";
 
 /** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
 const MAX_REMEMBERED_NAMES = 10_000;
+/** The memory of so many connections is worth the milliseconds that it takes to give it back. */
+const MANY_CONNECTIONS = 500;
 /** The longest that a queue which nobody empties keeps a new master waiting, in milliseconds. */
 const ORPHAN_LIMIT_MS = 1000;
 
@@ -62,6 +64,8 @@ class Worker {
   private readonly listeners = new Map<number, OpenListener[]>();
   private gate: Gate | undefined;
   private rememberedNames = 0;
+  /** Since memory was last given back. */
+  private mostOpen = 0;
   /** It has been told to accept no more; fulfilled when it does not. */
   private draining: Promise<void> | undefined;
   /** It accepts no more. */
@@ -96,6 +100,7 @@ class Worker {
       case "leave":
         return this.leave();
       case "ping":
+        this.ebb();
         return this.report({ type: "pong", open: this.connections!.open });
     }
   }
@@ -257,6 +262,15 @@ class Worker {
       this.report({ type: "retiring" });
     }
     this.report({ type: "swapped" });
+  }
+
+  /** Gives memory back when half of many connections have ended. */
+  private ebb(): void {
+    const { open } = this.connections!;
+    this.mostOpen = Math.max(this.mostOpen, this.connections!.takeMost());
+    if (this.mostOpen < MANY_CONNECTIONS || open > this.mostOpen / 2) return;
+    this.mostOpen = open;
+    this.runtime.collectGarbage(false);
   }
 
   /** Accepts no more and leaves with the last connection. */
