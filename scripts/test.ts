@@ -32,7 +32,7 @@ const targets = globSync("tests/targets/*.test.ts", { cwd: root }).sort();
 
 const suites: Record<string, Suite> = {
   "check": () => command("check", process.execPath, ["scripts/check.ts"]),
-  "unit (node)": () => nodeTests(unitTests),
+  "unit (node)": () => nodeTests(unitTests, 2),
   "unit (bun)": () => {
     const report = join(reports, "bun.xml");
     const words = ["test", "--reporter=junit", `--reporter-outfile=${report}`, ...here(unitTests)];
@@ -90,10 +90,13 @@ async function built(files: readonly string[]): Promise<Tally> {
   return await nodeTests(files);
 }
 
-/** Node's runner reports each test by itself, so that nothing has to be read from text. */
-async function nodeTests(files: readonly string[]): Promise<Tally> {
+/**
+ * Node's runner reports each test by itself, so that nothing has to be read from text. Each file is
+ * a process of its own, so many of which run at a time.
+ */
+async function nodeTests(files: readonly string[], concurrency = 1): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
-  const options = { cwd: root, concurrency: 1, signal: AbortSignal.timeout(SUITE_LIMIT) };
+  const options = { cwd: root, concurrency, signal: AbortSignal.timeout(SUITE_LIMIT) };
   for await (const { type, data } of run({ ...options, files: files.map((f) => join(root, f)) })) {
     if (type === "test:stderr" || type === "test:stdout") process.stderr.write(data.message);
     if (type !== "test:pass" && type !== "test:fail") continue;

@@ -22,6 +22,8 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+/** The limit of a connect that blocks, too. */
+export const SO_SNDTIMEO = 21;
 export const SO_ACCEPTCONN = 30;
 /** Takes the number of an interface. */
 export const SO_BINDTOIFINDEX = 62;
@@ -85,6 +87,13 @@ export function monotonicMicroseconds(libc: Libc): bigint {
   const view = new DataView(time.buffer);
   const [seconds, nanoseconds] = [0, 8].map((at) => view.getBigInt64(at, littleEndian));
   return seconds! * 1_000_000n + nanoseconds! / 1000n;
+}
+
+/** `struct timeval` of whole seconds. */
+export function seconds(count: number): Uint8Array {
+  const bytes = new Uint8Array(16);
+  new DataView(bytes.buffer).setBigInt64(0, BigInt(count), littleEndian);
+  return bytes;
 }
 
 /** `struct flock` for a write lock on a whole file (F_WRLCK from SEEK_SET 0, length 0, pid 0). */

@@ -10,11 +10,12 @@ import {
   familyOf,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
+  seconds,
   setOption,
   SO_REUSEADDR,
   SO_REUSEPORT,
+  SO_SNDTIMEO,
   SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
   SOCK_STREAM,
   sockaddr,
   SOL_SOCKET,
@@ -139,8 +140,11 @@ function isDeadSocket(libc: Libc, endpoint: UnixEndpoint): boolean {
   return isRefused(libc, endpoint);
 }
 
+/** A full queue answers nothing: after a second that counts as somebody who listens. */
 function isRefused(libc: Libc, endpoint: Endpoint): boolean {
-  const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const limit = seconds(1);
+  libc.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, limit, limit.length);
   const address = sockaddr(endpoint);
   const isRefused = libc.connect(fd, address, address.length) !== 0 &&
     lastError(libc) === "ECONNREFUSED";

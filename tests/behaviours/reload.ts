@@ -178,7 +178,7 @@ export const reload: readonly Behaviour[] = [
       await reloaded(stud);
       await until(() => client.destroyed || client.readableEnded || !isAlive(old!), "the cut");
       await until(() => !isAlive(old!), "the end of the old worker");
-      assert.equal(told(stud, "generation-cut").length, 1);
+      await stud.waitForLog((line) => line.event === "generation-cut", "the cut is told");
     },
   },
   {
