@@ -117,6 +117,8 @@ export const frontends: readonly Behaviour[] = [
   },
   {
     name: "every address that a name resolves to serves",
+    // Its address is everybody's, so that another test could take the port before it is used.
+    alone: true,
     async run(context) {
       const { port } = await freeEndpoint("127.0.0.1");
       const frontend = { host: "localhost", port };
