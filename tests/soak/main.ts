@@ -1,8 +1,9 @@
 /**
- * `npm run test:soak`: the Bun and the Node build under mixed load for 15 minutes each
- * (`--minutes=N`); `--leaks` repeats instead what made a runtime leak before (every build).
- * `--target=bun` (deno, node, dist-stud …) asks one only, `--only=TEXT` those with it in their name. Writes docs/soak.md and its plots when
- * all were asked and, of the soak, for at least 15 minutes. Exits with 1 when something grows.
+ * `npm run test:soak`: the Bun and the Node build side by side under mixed load for 15 minutes
+ * (`--minutes=N`). `--leaks` repeats instead what made a runtime leak before, `--reloads` reloads 50
+ * times (every build). `--target=bun` (deno, node, dist-stud …) asks one only, `--only=TEXT` the
+ * leaks with it in their name. Writes docs/soak.md and its plots when all were asked and, of the
+ * soak, for at least 15 minutes. Exits with 1 when something grows.
  */
 import { writeFileSync } from "node:fs";
 import process from "node:process";
@@ -13,6 +14,7 @@ import { Context } from "../support/context.ts";
 import { target } from "../support/target.ts";
 import { leakTable, testLeaks } from "./leaks.ts";
 import { growthOf, maxGrowth, plot } from "./samples.ts";
+import { MAX_RATIO, memoryOfReloads } from "./reloads.ts";
 import { soak, type Soaked } from "./soak.ts";
 
 type TargetName = Parameters<typeof target>[0];
@@ -28,6 +30,7 @@ async function main(): Promise<number> {
       minutes: { type: "string", default: String(USUAL_MINUTES) },
       target: { type: "string" },
       leaks: { type: "boolean", default: false },
+      reloads: { type: "boolean", default: false },
       only: { type: "string", default: "" },
     },
   });
@@ -43,9 +46,23 @@ async function main(): Promise<number> {
     }
   };
   const only = values.target as TargetName | undefined;
+  const names = only ? [only] : [...Object.values(SOAKED), "dist-stud-deno" as const];
   try {
+    if (values.reloads) {
+      const rows = [];
+      for (const name of names) {
+        rows.push(await inTurn(name, (context) => reloadRow(name, context)));
+      }
+      const table = [
+        "| build | certificates, 1st → 50th | configuration, 1st → 50th |",
+        "|---|---|---|",
+        ...rows.map(({ text }) => text),
+      ].join("\n");
+      console.log(table);
+      if (!only) replaceMarked("docs/soak.md", "reloads", `\n${table}\n`);
+      return rows.every(({ isGood }) => isGood) ? 0 : 1;
+    }
     if (values.leaks) {
-      const names = only ? [only] : [...Object.values(SOAKED), "dist-stud-deno" as const];
       const results = [];
       for (const name of names) {
         results.push(await inTurn(name, (context) => testLeaks(context, values.only)));
@@ -57,8 +74,11 @@ async function main(): Promise<number> {
     }
     const problems: string[] = [];
     const paragraphs: string[] = [];
-    for (const [title, name] of Object.entries(only ? { [only]: only } : SOAKED)) {
-      const soaked = await inTurn(name, (context) => soak(context, minutes));
+    const soaking = Object.entries(only ? { [only]: only } : SOAKED).map(async ([title, name]) => ({
+      ...{ title, name },
+      soaked: await inTurn(name, (context) => soak(context, minutes)),
+    }));
+    for (const { title, name, soaked } of await Promise.all(soaking)) {
       paragraphs.push(told(title, minutes, soaked));
       console.log(paragraphs.at(-1));
       problems.push(...problemsOf(soaked).map((problem) => `${name}: ${problem}`));
@@ -77,6 +97,18 @@ async function main(): Promise<number> {
   } finally {
     removeCertificates(certificates);
   }
+}
+
+/** A row of the table of reloads. */
+async function reloadRow(name: string, context: Context) {
+  let isGood = true;
+  const cells: string[] = [];
+  for (const kind of ["certificates", "configuration"] as const) {
+    const { first, last } = await memoryOfReloads(context, kind);
+    isGood &&= last <= first * MAX_RATIO;
+    cells.push(`${megabytes(first)} → ${megabytes(last)} MB`);
+  }
+  return { text: `| ${name} | ${cells.join(" | ")} |`, isGood };
 }
 
 function told(title: string, minutes: number, { samples, counts, reloads, descriptors }: Soaked) {
