@@ -18,6 +18,7 @@ const ENVIRONMENT = [
   "TMPDIR",
   "DENO_DIR",
   "XDG_CACHE_HOME",
+  "NODE_COMPILE_CACHE",
 ];
 
 /** A process of this same program with a control channel: `Down` are its orders, `Up` its reports. */
