@@ -13,7 +13,7 @@ export interface Attack {
   /** What is done, for the report. */
   readonly title: string;
   /** Part of the short form. */
-  readonly short: boolean;
+  readonly short?: boolean;
   /** Targets of which it cannot be asked are left out. */
   readonly appliesTo?: (target: Target) => boolean;
   readonly setup: { readonly workers: number; readonly lines?: readonly string[] };

@@ -68,7 +68,6 @@ export const broken: readonly Attack[] = [
     name: "leavers",
     title: "clients that leave with FIN or RST at every record of handshake and data, " +
       `TLS 1.2 and 1.3, ${LEAVERS} times each`,
-    short: true,
     setup: { ...ONE_WORKER, lines: LINES },
     async run(field) {
       const count = Math.ceil(LEAVERS / field.form.divisor);
@@ -84,7 +83,6 @@ export const broken: readonly Attack[] = [
   {
     name: "byte-by-byte",
     title: `handshake and ${SLOW_BYTES} bytes of data with each byte in a segment of its own`,
-    short: true,
     setup: ONE_WORKER,
     async run(field) {
       const count = Math.ceil(AT_ONCE / field.form.divisor);

@@ -51,7 +51,6 @@ export const floods: readonly Attack[] = [
   {
     name: "tiny-records",
     title: `${TINY_RECORDS} records of one byte on one connection, each echoed and checked`,
-    short: true,
     setup: ONE_WORKER,
     async run(field) {
       const count = Math.ceil(TINY_RECORDS / field.form.divisor);
@@ -92,7 +91,6 @@ export const floods: readonly Attack[] = [
   {
     name: "empty-records",
     title: `${CLIENTS} clients that send ${FLOOD} records without content each`,
-    short: true,
     setup: { ...ONE_WORKER, lines: LINES },
     async run(field) {
       const none = Buffer.alloc(0);
@@ -107,7 +105,6 @@ export const floods: readonly Attack[] = [
   {
     name: "change-cipher-spec",
     title: `${CLIENTS} clients that send ${FLOOD} ChangeCipherSpec records each`,
-    short: true,
     setup: { ...ONE_WORKER, lines: LINES },
     async run(field) {
       const make = () => plainRecord(CHANGE_CIPHER_SPEC, Buffer.from([1]));

@@ -67,7 +67,6 @@ export const backends: readonly Scenario[] = [
   {
     name: "client-slow",
     title: `${BAD} clients that read 1 byte a second of an endless answer, beside the load`,
-    short: true,
     async run(stage) {
       const peers = await openIdle(stage, BAD, BackendKind.flood);
       peers.readSlowly();

@@ -52,7 +52,6 @@ export const resources: readonly Scenario[] = [
   {
     name: "log-pipe-closed",
     title: "every connection is logged to standard error, whose reader is gone",
-    short: true,
     setup: { lines: ["log-level = 2"] },
     async run(stage) {
       stage.stud.closeStderr();
