@@ -54,10 +54,19 @@ export function workers(text: string, dialect: Dialect): number | "auto" {
 
 /** Seconds, also with a fraction, at most a day. */
 export function seconds(text: string): number {
+  return secondsOr(text, "");
+}
+
+/** As {@link seconds}, or 0 for none. */
+export function secondsOrNone(text: string): number {
+  return /^0+(\.0+)?$/.test(text) ? 0 : secondsOr(text, ", or 0");
+}
+
+function secondsOr(text: string, or: string): number {
   if (!/^\d+(\.\d+)?$/.test(text) || Number(text) === 0) {
     const original = /^-\d+$/.test(text) ? "Negative number." : "Not a number.";
     throw new ValueError(
-      `${quote(text)} is not a positive number; give seconds, as in 30 or 0.5`,
+      `${quote(text)} is not a positive number; give seconds, as in 30 or 0.5${or}`,
       original,
     );
   }
@@ -66,11 +75,6 @@ export function seconds(text: string): number {
     `${quote(text)} is more than a day; give at most 86400 seconds`,
     "Number out of range.",
   );
-}
-
-/** As {@link seconds}, or 0 for none. */
-export function secondsOrNone(text: string): number {
-  return /^0+(\.0+)?$/.test(text) ? 0 : seconds(text);
 }
 
 /** A whole number from 1 to `most`, or the word. */
