@@ -17,8 +17,8 @@ import { runWorker } from "./worker/worker.ts";
 
 /**
  * The program: reads the command line and becomes the master, or, when the master started it, a
- * worker or its helper for OCSP. Exit codes as those of stud and hitch: 0 after a stop that was
- * asked for, 1 after any error, and hitch's 2 when the log file cannot be opened.
+ * worker or its helper for OCSP. Exit codes: 0 after a stop that cut no connection, 3 after one that
+ * did, 1 after any error, and hitch's 2 when the log file cannot be opened.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
