@@ -107,6 +107,11 @@ export class Connections {
     return mostOpen;
   }
 
+  /** Connections that were ever accepted. */
+  get total(): number {
+    return this.lastId;
+  }
+
   /** Connections that still hold a descriptor. */
   get open(): number {
     return this.openCount;

@@ -13,6 +13,7 @@ import { nobody } from "../runtime/nobody.ts";
 import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
 import { BackendWatch } from "./backend_watch.ts";
 import { REPORTS_FD } from "./command_line.ts";
+import { Ebb } from "./ebb.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { Gate } from "./gate.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
@@ -20,8 +21,6 @@ import { dropPrivileges, pinToCore } from "./process.ts";
 
 /** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
 const MAX_REMEMBERED_NAMES = 10_000;
-/** The memory of so many connections is worth the milliseconds that it takes to give it back. */
-const MANY_CONNECTIONS = 500;
 /** The longest that a queue which nobody empties keeps a new master waiting, in milliseconds. */
 const ORPHAN_LIMIT_MS = 1000;
 
@@ -64,8 +63,7 @@ class Worker {
   private readonly listeners = new Map<number, OpenListener[]>();
   private gate: Gate | undefined;
   private rememberedNames = 0;
-  /** Since memory was last given back. */
-  private mostOpen = 0;
+  private readonly ebb = new Ebb();
   /** It has been told to accept no more; fulfilled when it does not. */
   private draining: Promise<void> | undefined;
   /** It accepts no more. */
@@ -100,8 +98,7 @@ class Worker {
       case "leave":
         return this.leave();
       case "ping":
-        this.ebb();
-        return this.report({ type: "pong", open: this.connections!.open });
+        return this.answer();
     }
   }
 
@@ -264,13 +261,12 @@ class Worker {
     this.report({ type: "swapped" });
   }
 
-  /** Gives memory back when half of many connections have ended. */
-  private ebb(): void {
-    const { open } = this.connections!;
-    this.mostOpen = Math.max(this.mostOpen, this.connections!.takeMost());
-    if (this.mostOpen < MANY_CONNECTIONS || open > this.mostOpen / 2) return;
-    this.mostOpen = open;
-    this.runtime.collectGarbage(false);
+  /** The master asks every second. */
+  private answer(): void {
+    const connections = this.connections!;
+    const { open, total } = connections;
+    this.report({ type: "pong", open });
+    if (this.ebb.isDue(open, connections.takeMost(), total)) this.runtime.collectGarbage(false);
   }
 
   /** Accepts no more and leaves with the last connection. */
