@@ -81,15 +81,6 @@ export class Notifier {
     return this.settings.socket !== undefined;
   }
 
-  /** The variables with which a process that takes our place finds the service manager. */
-  get environment(): Record<string, string> {
-    const { socket, watchdog } = this.settings;
-    return {
-      ...(socket === undefined ? {} : { NOTIFY_SOCKET: socket }),
-      ...(watchdog === undefined ? {} : { WATCHDOG_USEC: String(watchdog) }),
-    };
-  }
-
   /** It serves, or has ended a reload, whatever came of that. `status` is one line. */
   ready(status: string): void {
     this.state("READY=1", status);
