@@ -1,5 +1,5 @@
 /** The manual page, in roff with the man macros (man-pages(7), groff_man(7)). */
-import { helpOf, laterText, lineRows, usage } from "../src/options/help.ts";
+import { helpOf, lineRows, usage } from "../src/options/help.ts";
 import { groups } from "../src/options/option.ts";
 import { isIn, rows } from "../src/options/table.ts";
 
@@ -28,8 +28,6 @@ export function manPage(): string {
     "ends them. A flag also takes =on and =off. Every option but the actions is a key of configuration",
     "files too, under its long name.",
     ...groups.flatMap(groupText),
-    ".PP",
-    roff(laterText((name) => `--${name}`)),
     ...files,
     ...section(
       "SIGNALS",

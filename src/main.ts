@@ -8,6 +8,7 @@ import type { Runtime } from "./runtime/types.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
 import { isDaemonChild, spawnDaemon } from "./system/daemon.ts";
 import { LogFileError } from "./system/log_file.ts";
+import { randomSecret } from "./tickets/ring.ts";
 import { ownProgram, type Program } from "./system/program.ts";
 import { isSuccessor, Predecessor } from "./system/upgrade.ts";
 import { giveVerdict } from "./system/verdict.ts";
@@ -67,6 +68,8 @@ async function obey(
       console.log(command.text.trimEnd());
       console.error("");
       return process.exit(1);
+    case "new-ticket-secret":
+      return console.log(randomSecret());
     case "version":
       return console.log(versionText(runtime));
     case "test":

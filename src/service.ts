@@ -134,8 +134,7 @@ class Service {
     await this.watch.begin(config);
     const prepared = await prepare(this.means, config);
     this.pidFile = this.openPidFile();
-    const inherited = predecessor?.estate.addresses ?? [];
-    this.master = new Master(this.runtime, prepared, this.log, inherited);
+    this.master = new Master(this.runtime, prepared, this.log, predecessor?.estate);
     this.handleSignals();
     try {
       await this.master.start();
@@ -257,10 +256,12 @@ class Service {
   /** What a successor takes over. */
   private estate(): Estate {
     const { pidFile } = this;
+    const tickets = this.master!.ticketState;
     return {
       isDaemon: this.options.isDaemon,
       addresses: this.master!.addresses,
       activated: this.means.activated,
+      ...(tickets ? { tickets } : {}),
       ...(pidFile ? { pidFile: { path: pidFile.path, fd: pidFile.fd } } : {}),
     };
   }

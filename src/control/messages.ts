@@ -1,6 +1,7 @@
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { Config } from "../options/config.ts";
+import type { Config, SessionConfig } from "../options/config.ts";
 import type { LogEntry } from "../log.ts";
+import type { TicketRing } from "../tickets/ring.ts";
 import type { ClientTlsSettings, Endpoint, IpEndpoint, TlsParameters } from "../runtime/types.ts";
 
 /** What the master tells a worker. */
@@ -14,6 +15,8 @@ export type Order =
   /** New certificates for new connections; only with `capabilities.swapCertificates`. */
   | { readonly type: "tls"; readonly tls: TlsOrder }
   | StapleOrder
+  /** Tickets are made and read by these from now on. */
+  | { readonly type: "tickets"; readonly ring: TicketRing }
   /** Another worker could not connect the backend: report when it answers. */
   | { readonly type: "backend-down" }
   | LimitOrder
@@ -38,6 +41,8 @@ export interface StartOrder {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerOrder[];
+  /** Only with `capabilities.ticketKeys`. */
+  readonly tickets?: TicketRing;
   /** As in {@link LimitOrder}. */
   readonly connections?: number;
   /** What to become once everything is open; absent: stay who we are. */
@@ -45,7 +50,11 @@ export interface StartOrder {
 }
 
 /** What of the configuration a worker acts by. */
-export type WorkerSettings = Pick<
+export interface WorkerSettings extends WorkerConfig {
+  readonly sessions: Pick<SessionConfig, "cache" | "tickets" | "timeout">;
+}
+
+type WorkerConfig = Pick<
   Config,
   | "acceptProxy"
   | "backendConnectTimeout"

@@ -1,7 +1,7 @@
 import type { BackendReport } from "../control/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
-import { PR_SET_NO_NEW_PRIVS } from "../platform.ts";
+import { monotonicMicroseconds, PR_SET_NO_NEW_PRIVS } from "../platform.ts";
 import { Repeats } from "../repeats.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { queuesEmptied } from "../system/listen_queue.ts";
@@ -13,8 +13,10 @@ import { type Claim, Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./slot.ts";
-import type { HeldAddress } from "../system/estate.ts";
+import type { Estate, HeldAddress } from "../system/estate.ts";
 import { Stapling } from "./stapling.ts";
+import type { TicketRing } from "../tickets/ring.ts";
+import { Tickets, type TicketState } from "./tickets.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
@@ -45,24 +47,27 @@ export class Master {
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
   private readonly stapling: Stapling;
+  /** Absent where TLS libraries have their own. */
+  private readonly tickets: Tickets | undefined;
   private checks: ReturnType<typeof setInterval> | undefined;
   private stopped: (() => void) | undefined;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
-  /** `inherited` are the addresses of a master whose place this one takes. */
+  /** `inherited` is from a master whose place this one takes. */
   constructor(
     runtime: Runtime,
     prepared: Prepared,
     log: Log,
-    inherited: readonly HeldAddress[] = [],
+    inherited?: Pick<Estate, "addresses" | "tickets">,
   ) {
     this.runtime = runtime;
     this.workersLog = log;
     this.prepared = prepared;
     this.repeats = new Repeats(log, () => this.prepared.config.log.level);
     this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
-    this.listeners = new Listeners(runtime, inherited);
+    this.listeners = new Listeners(runtime, inherited?.addresses);
+    if (runtime.capabilities.ticketKeys) this.tickets = this.makeTickets(inherited?.tickets);
     this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
@@ -88,6 +93,7 @@ export class Master {
     this.checks = setInterval(() => {
       for (const generation of this.serving) generation.check();
       this.budget.check();
+      this.tickets?.check();
     }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
@@ -159,6 +165,11 @@ export class Master {
     return this.listeners.held;
   }
 
+  /** What a successor has to inherit so that clients can come back. */
+  get ticketState(): TicketState | undefined {
+    return this.tickets?.state;
+  }
+
   /** The master whose addresses were inherited leaves them to this one. */
   takeOver(): void {
     this.listeners.takeOver();
@@ -224,7 +235,7 @@ export class Master {
     const number = this.generations + 1;
     const generation = new Generation(
       number,
-      startOrders(prepared, claim, sockets),
+      startOrders(prepared, claim, sockets, this.tickets?.ring),
       { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
       {
         spawn: (slot) => {
@@ -264,6 +275,16 @@ export class Master {
     return claim;
   }
 
+  private makeTickets(inherited: TicketState | undefined): Tickets {
+    const now = () => Number(monotonicMicroseconds(this.runtime.libc)) / 1e6;
+    const changed = (ring: TicketRing) => {
+      for (const generation of this.serving) {
+        generation.update({ tickets: ring }, { type: "tickets", ring });
+      }
+    };
+    return new Tickets(this.prepared, changed, now, inherited);
+  }
+
   /** All generations that may have connections. */
   private get serving(): Generation[] {
     return [...new Set([...this.retired, ...this.current ? [this.current] : []])];
@@ -295,6 +316,7 @@ export class Master {
     this.backendName.watch(prepared.config, prepared.backend);
     this.backendState.backend = formatEndpoint(prepared.backend);
     this.stapling.begin(prepared.stapling);
+    this.tickets?.use(prepared);
     for (const slot of generation.slots) this.tell(slot);
   }
 

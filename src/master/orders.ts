@@ -4,12 +4,14 @@ import type { Config } from "../options/config.ts";
 import { FIRST_SOCKET_FD } from "../worker/command_line.ts";
 import type { Claim } from "./listeners.ts";
 import type { Prepared } from "./prepare.ts";
+import type { TicketRing } from "../tickets/ring.ts";
 
 /** One for each worker; it finds `sockets` inherited in this order. */
 export function startOrders(
   prepared: Prepared,
   { fds }: Claim,
   sockets: readonly number[],
+  tickets: TicketRing | undefined,
 ): StartOrder[] {
   const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
   const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
@@ -29,6 +31,7 @@ export function startOrders(
     backend,
     backendSources,
     listeners,
+    ...(tickets ? { tickets } : {}),
     ...(privileges ? { privileges } : {}),
   }));
 }
@@ -36,11 +39,13 @@ export function startOrders(
 function workerSettings(config: Config): WorkerSettings {
   const { acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout } = config;
   const { handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime } = config;
+  const { cache, tickets, timeout } = config.sessions;
   const { pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen } = config;
   return {
     ...{ acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout },
     ...{ handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime },
     ...{ pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen },
+    sessions: { cache, tickets, timeout },
   };
 }
 

@@ -10,6 +10,7 @@ import { activatedListeners } from "./activated.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import { errorText } from "../system/error_text.ts";
 import { privilegesOf } from "../system/privileges.ts";
+import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners.ts";
 import { resolve } from "./resolve.ts";
 import { assertLocal, checkSource } from "./sockets.ts";
@@ -30,6 +31,8 @@ export interface Prepared {
   /** Every address to listen on, with the place of its frontend. */
   readonly listeners: readonly (Wanted & { readonly frontend: number })[];
   readonly privileges?: Privileges;
+  /** What ticket keys are derived from on all machines that have it. */
+  readonly ticketSecret?: Uint8Array;
   /** Single lines for the operator. */
   readonly warnings: readonly string[];
 }
@@ -77,6 +80,10 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
   const backendSources = await attempt(() =>
     backend ? config.backendSources.map((from) => checkSource(runtime.libc, from, backend)) : []
   );
+  const { ticketSecretFile } = config.sessions;
+  const ticketSecret = await attempt(() =>
+    ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
+  );
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
@@ -94,6 +101,7 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
     backendSources: backendSources!,
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
+    ...(ticketSecret ? { ticketSecret } : {}),
     warnings,
   };
 }

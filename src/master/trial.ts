@@ -104,6 +104,7 @@ function trialSettings(
     identity: () => identity,
     choice: false,
     alpn,
-    resumption: true,
+    tickets: true,
+    sessionTimeout: 7200,
   };
 }

@@ -47,6 +47,20 @@ export function parseBackend(text: string, dialect: Dialect): BackendAddress {
   return { host: parseHost(host), port: parsePort(port) };
 }
 
+/** Reads where to take datagrams: a host, a group or `*` with its port. Throws a ValueError. */
+export function parseUdp(text: string, dialect: Dialect): Address {
+  const { host, port, cert } = splitAddress(text, dialect);
+  if (cert === "") return { host: parseHost(host), port: parsePort(port) };
+  throw new ValueError(`${quote(text)} is no address; write it as in [192.0.2.1]:8200`);
+}
+
+/** Reads where to send datagrams: as {@link parseUdp}, without wildcard. */
+export function parseUdpPeer(text: string, dialect: Dialect): Address {
+  const address = parseUdp(text, dialect);
+  if (address.host !== "*") return address;
+  throw new ValueError(`${quote(text)} stands for every address; name one host or one group`);
+}
+
 /** A host's name, a numeric address, or `*`. Throws a ValueError. */
 export function parseHost(host: string): string {
   const reason = host === "*" ? undefined : hostFault(host);

@@ -20,7 +20,7 @@ export type Command =
   }
   /** `usage` is hitch's answer to a command line without words: help, and exit code 1. */
   | { readonly kind: "help" | "default-config" | "usage"; readonly text: string }
-  | { readonly kind: "version" };
+  | { readonly kind: "version" | "new-ticket-secret" };
 
 /** What a command line is read in. */
 export interface Surroundings {
@@ -47,10 +47,13 @@ export function parseCommandLine(
   if (dialect === "hitch" && argv.length === 0) return { kind: "usage", text: helpText(dialect) };
   const line = getopt(argv, dialect);
   const first = line.given.findIndex(({ name }) =>
-    name === "help" || name === "version" || name === "default-config"
+    name === "help" || name === "version" || name === "default-config" ||
+    name === "new-ticket-secret"
   );
   const action = line.given[first]?.name;
-  if (line.problems.length === 0 && action === "version") return { kind: action };
+  if (line.problems.length === 0 && (action === "version" || action === "new-ticket-secret")) {
+    return { kind: action };
+  }
   if (line.problems.length === 0 && action === "help") {
     return { kind: action, text: helpText(dialect) };
   }

@@ -130,6 +130,38 @@ export interface OcspConfig {
   readonly refreshInterval: number;
 }
 
+/** How clients that come back are spared the full handshake. */
+export interface SessionConfig {
+  /** They are given session tickets. */
+  readonly tickets: boolean;
+  /** Seconds from the full handshake; not more than `ticketRotation` where there are tickets. */
+  readonly timeout: number;
+  /** Whether the kernel brings a client to always the same worker; `auto` where that has a use. */
+  readonly affinity: "auto" | "on" | "off";
+  /** Seconds for which a key makes tickets. */
+  readonly ticketRotation: number;
+  /** Absolute; "" leaves keys to chance. */
+  readonly ticketSecretFile: string;
+  /** A `redis:` or `rediss:` URL, which may hold a password, or "". Only with a secret. */
+  readonly ticketStore: string;
+  /** PEM file, absolute; "" stands for the public ones. */
+  readonly ticketStoreCa: string;
+  /** TLS 1.2 sessions that the master keeps; 0 is none. */
+  readonly cache: number;
+  /** With whom they are shared; only with a secret. */
+  readonly cachePeers?: CachePeers;
+}
+
+/** UDP addresses, any of which may be a multicast group. */
+export interface CachePeers {
+  readonly listen: Address;
+  readonly peers: readonly Address[];
+  /** Name, address or number; "" leaves it to the system. */
+  readonly interface: string;
+  /** Hops of multicast packets. */
+  readonly ttl: number;
+}
+
 export interface LogConfig {
   /** 0: errors only, 1: also failed connections and the life of workers, 2: every connection. */
   readonly level: 0 | 1 | 2;
@@ -214,6 +246,7 @@ export interface Config {
   /** Seconds that workers of an old configuration may keep their connections; 0 is no limit. */
   readonly reloadDrainTimeout: number;
   readonly limits: Limits;
+  readonly sessions: SessionConfig;
   /** Generations of workers that may live at once, the current one among them; 2 or more. */
   readonly maxGenerations: number;
   /** Seconds without an answer after which a worker is ended; 0 is never. */

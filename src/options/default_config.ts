@@ -14,7 +14,7 @@ import { isIn, namesOf, type OptionName, optionOf, rows, type Settings } from ".
  */
 export function defaultConfig(settings: Settings, dialect: Dialect): string {
   const blocks = rows
-    .filter(([, option]) => isIn(option, "file") && !option.later)
+    .filter(([, option]) => isIn(option, "file"))
     .map(([name, option]) => {
       const comments = wrap(helpOf(option, option.default === undefined), 78).map((line) =>
         `# ${line}\n`
@@ -33,6 +33,9 @@ function setting(
   const [key] = namesOf(name, dialect);
   if (name === "frontend") return pieces(key, settings.frontend.map(frontendText), '"[*]:8443"');
   if (name === "pem-file") return pieces(key, settings["pem-file"].map(pemText), "");
+  if (name === "shared-cache-peer") {
+    return pieces(key, settings[name].map((peer) => quoted(formatAddress(peer))), "");
+  }
   const value = settings[name as keyof Settings];
   // hitch's grammar wants one of these three at most, and warns of the first two.
   const isUnset = value === undefined || (dialect === "hitch" && isDeprecated(name, settings));

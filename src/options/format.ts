@@ -6,6 +6,6 @@ import type { Address, UnixAddress } from "./config.ts";
 export function formatValue(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "boolean") return value ? "on" : "off";
-  if (Array.isArray(value)) return value.join(",");
+  if (Array.isArray(value)) return value.map(formatValue).join(",");
   return typeof value === "object" ? formatAddress(value as Address | UnixAddress) : String(value);
 }

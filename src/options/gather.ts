@@ -74,7 +74,6 @@ class Gatherer {
       if (typeof value !== "string") {
         return name === "frontend" ? this.#frontend(value, origin) : this.#pemFile(value, origin);
       }
-      if (option.later) return this.#refuseLater(value, origin);
       if (value === "" && origin.source.kind === "file") {
         if (option.empty === undefined) return undefined;
         if (option.empty === "mistake") throw new ValueError("it is empty; name a file");
@@ -108,14 +107,6 @@ class Gatherer {
       `Invalid argument '${value}' for option '${shown}': expected one of 'on' or 'off'`,
     );
     return true;
-  }
-
-  #refuseLater(value: string, { words }: Origin): undefined {
-    if (value === "" || value === "0") return undefined;
-    throw new ValueError(
-      "comes with a later version of stud; leave it out",
-      `Hitch needs to be compiled with --enable-sessioncache for '${words}'.`,
-    );
   }
 
   #pemFile(block: readonly Assignment[], origin: Origin): PemValue {

@@ -23,7 +23,6 @@ export function helpText(dialect: Dialect): string {
     group = option.group;
     lines.push(...helpLines(`  ${usage(name, option, dialect, "    ")}`, helpOf(option, true)));
   }
-  lines.push("", ...wrap(laterText((name) => `--${name}`), 80));
   return lines.join("\n") + "\n";
 }
 
@@ -39,14 +38,12 @@ export function optionTable(): string {
     "| Option | Default | Meaning |",
     "|---|---|---|",
     ...lines,
-    "",
-    laterText((name) => code(`--${name}`)),
   ].join("\n");
 }
 
 /** The options of this version which the command line takes. */
 export function lineRows(): readonly (readonly [OptionName, Option])[] {
-  return rows.filter(([, option]) => isIn(option, "line") && !option.later);
+  return rows.filter(([, option]) => isIn(option, "line"));
 }
 
 /** `-n, --workers N|auto`; `pad` takes the place of a short letter that is missing. */
@@ -69,12 +66,6 @@ export function helpOf(option: Option, withDefault: boolean): string {
     ? ` ${buildsWith(need).join(" and ")} build${buildsWith(need).length > 1 ? "s" : ""} only.`
     : "";
   return option.help + builds + value;
-}
-
-/** Names what is recognised and refused; `format` writes a name. */
-export function laterText(format: (name: OptionName) => string): string {
-  const names = rows.filter(([, option]) => option.later).map(([name]) => format(name));
-  return `Recognised, but of a later version: ${names.join(", ")}.`;
 }
 
 /** Breaks a text into lines of at most `width` columns, where its words allow it. */

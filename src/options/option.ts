@@ -8,6 +8,7 @@ export const groups = [
   "Certificates",
   "TLS",
   "Client certificates",
+  "Session resumption",
   "OCSP stapling",
   "Prefix to the backend",
   "PROXY header from clients",
@@ -18,7 +19,6 @@ export const groups = [
   "Process",
   "Actions",
   "In blocks of a configuration file",
-  "Of a later version",
 ] as const;
 
 /** Where an option can be given: `file` is the top level of a file, the last two its blocks. */
@@ -64,11 +64,9 @@ export interface Option {
   readonly empty?: "value" | "mistake";
   /** What the build must have, unless the value is this one or the default. */
   readonly needs?: { readonly need: Need; readonly unless: string };
-  /** One of stud's options that this version recognises and refuses. */
-  readonly later?: true;
 }
 
-/** The values of a part of the table by name; actions and later options have none. */
+/** The values of a part of the table by name; actions have none. */
 export type SettingsOf<T extends Record<string, Option>> = {
   [N in keyof T as T[N] extends { parse: unknown } ? N : never]: T[N] extends
     { repeat: true; parse: (...given: never[]) => infer V } ? V[]

@@ -9,6 +9,7 @@ import { blockOptions, certificateOptions } from "./rows/certificates.ts";
 import { limitOptions } from "./rows/limits.ts";
 import { pieceOptions } from "./rows/pieces.ts";
 import { processOptions } from "./rows/process.ts";
+import { sessionOptions } from "./rows/sessions.ts";
 import { socketOptions } from "./rows/sockets.ts";
 import { tlsOptions } from "./rows/tls.ts";
 
@@ -17,6 +18,7 @@ export const options = {
   ...socketOptions,
   ...certificateOptions,
   ...tlsOptions,
+  ...sessionOptions,
   ...limitOptions,
   ...processOptions,
   ...blockOptions,

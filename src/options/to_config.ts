@@ -6,16 +6,19 @@ import { verifiesBackend } from "./checks.ts";
 import type {
   AcceptProxy,
   BackendTls,
+  CachePeers,
   Config,
   FrontendConfig,
   Limits,
   LogConfig,
   OcspConfig,
   PrefixKind,
+  SessionConfig,
 } from "./config.ts";
 import { type Gathered } from "./gather.ts";
 import { frontendText } from "./pieces.ts";
 import { chosenTlvs } from "./proxy_tlvs.ts";
+import type { Settings } from "./table.ts";
 import {
   checkGlobalVerify,
   frontendConfig,
@@ -81,6 +84,7 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
     drainTimeout: settings["drain-timeout"],
     reloadDrainTimeout: settings["reload-drain-timeout"],
     limits: limitsOf(gathered, workers, ground),
+    sessions: sessionsOf(gathered, ground),
     maxGenerations: settings["max-generations"],
     watchdog: settings.watchdog,
     watch: settings.watch,
@@ -107,6 +111,49 @@ function limitsOf({ settings }: Gathered, workers: number, { problems }: Ground)
     sourceConnections: settings["max-source-connections"],
     sourceRate: settings["max-source-rate"],
   };
+}
+
+function sessionsOf({ settings }: Gathered, { absolute, problems }: Ground): SessionConfig {
+  const { tickets, "session-timeout": timeout, "ticket-rotation": ticketRotation } = settings;
+  const secret = settings["ticket-secret-file"];
+  if (tickets && timeout > ticketRotation) {
+    problems.push(
+      `--session-timeout: tickets are read for ${ticketRotation} s after their key has changed, ` +
+        `which is less than ${timeout} s; give at most --ticket-rotation`,
+    );
+  }
+  if (settings["ticket-store"] !== "" && secret === "") {
+    problems.push(
+      "--ticket-store needs a secret to seal its keys with; give it with --ticket-secret-file",
+    );
+  }
+  const cachePeers = cachePeersOf(settings, problems);
+  return {
+    tickets,
+    timeout,
+    affinity: settings.affinity,
+    ticketRotation,
+    ticketSecretFile: absolute(secret),
+    ticketStore: settings["ticket-store"],
+    ticketStoreCa: absolute(settings["ticket-store-ca"]),
+    cache: settings["shared-cache"],
+    ...(cachePeers && { cachePeers }),
+  };
+}
+
+function cachePeersOf(settings: Settings, problems: string[]): CachePeers | undefined {
+  const { "shared-cache-listen": listen, "shared-cache-peer": peers } = settings;
+  if (!listen) return undefined;
+  if (settings["shared-cache"] === 0) {
+    problems.push("--shared-cache-listen needs sessions to share; give their number with -C");
+  }
+  if (settings["ticket-secret-file"] === "") {
+    problems.push(
+      "--shared-cache-listen needs a secret to encrypt with; give it with --ticket-secret-file",
+    );
+  }
+  const [name = "", ttl = "1"] = settings["shared-cache-if"].split(",");
+  return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
 }
 
 function frontendsOf(gathered: Gathered, ground: Ground): readonly FrontendConfig[] {
@@ -252,6 +299,11 @@ function checkLeftovers({ settings, origins }: Gathered, ground: Ground): void {
       ["trusted-proxies", "--accept-proxy", settings["accept-proxy"]],
       ["pem-dir-glob", "--pem-dir", settings["pem-dir"] !== ""],
       ["backend-name", "--client", settings.client],
+      ["ticket-secret-file", "--tickets", settings.tickets || settings["shared-cache"] > 0],
+      ["ticket-store", "--tickets", settings.tickets],
+      ["ticket-store-ca", "--ticket-store", settings["ticket-store"] !== ""],
+      ["shared-cache-peer", "--shared-cache-listen", !!settings["shared-cache-listen"]],
+      ["shared-cache-if", "--shared-cache-listen", !!settings["shared-cache-listen"]],
     ];
   for (const [name, without, has] of useless) {
     if (!has && origins.has(name) && String(settings[name]) !== "") {

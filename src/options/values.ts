@@ -251,6 +251,25 @@ export function serverName(text: string): string {
   throw new ValueError(`${quote(text)} is not a host's name; write it as in backend.example.com`);
 }
 
+/** `IFACE` or `IFACE,TTL`: an interface's name, address or number, and how far a packet goes. */
+export function multicast(text: string): string {
+  const [, , ttl = "1"] = /^([^,\s]{1,64})(?:,(\d{1,3}))?$/.exec(text) ?? [, , "none"];
+  if (text === "" || (Number(ttl) >= 1 && Number(ttl) <= 255)) return text;
+  throw new ValueError(`${quote(text)} is no interface; write it as in eth0 or eth0,2`);
+}
+
+/** The URL of a Redis or Valkey server, or "". */
+export function storeUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isStore = url && /^rediss?:$/.test(url.protocol) && url.hostname !== "" &&
+    /^\/?\d{0,4}$/.test(url.pathname) && url.search === "" && url.hash === "";
+  if (text === "" || isStore) return text;
+  // It may hold a password.
+  throw new ValueError(
+    "it is not the URL of a store; write it as in redis://127.0.0.1:6379 or rediss://:password@host/0",
+  );
+}
+
 function listed(text: string): string[] {
   return text.split(/[, ]+/).filter((item) => item !== "");
 }

@@ -53,6 +53,9 @@ export const capabilities: Capabilities = {
   headerFirst: false,
   dhParameters: false,
   staples: false,
+  sessionTimeout: false,
+  ticketKeys: false,
+  sessionCache: false,
   engines: false,
   backendTrust: false,
   unixBackendTls: false,
@@ -96,7 +99,7 @@ export function createTlsContext(settings: TlsSettings): DenoTlsContext {
   const fallback = keyPair(settings, number);
   Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...fallback }).close();
   // rustls gets a new configuration for every connection of a resolver, so that nothing resumes.
-  const hasResolver = settings.choice || !settings.resumption;
+  const hasResolver = settings.choice || !settings.tickets;
   return { settings, hasResolver, pairs: new Map([[number, fallback]]), fallback };
 }
 

@@ -4,14 +4,14 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type { Identity, Protocol, TlsFacts, TlsParameters } from "./types.ts";
+import type { Identity, Protocol, TlsFacts, TlsParameters, TlsSettings } from "./types.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
 /** What a server presents, in the words of node:tls; ciphers are left to the adapter. */
 export function serverOptions(
-  settings: TlsParameters & { readonly resumption: boolean },
+  settings: Pick<TlsSettings, keyof TlsParameters | "sessionTimeout" | "tickets">,
   { certificates, verify }: Identity,
 ): SecureContextOptions {
   return {
@@ -24,8 +24,9 @@ export function serverOptions(
     ...(verify?.crl ? { crl: crls(verify.crl) } : {}),
     // The default is a hash of argv, which differs from worker to worker.
     sessionIdContext: "stud",
+    sessionTimeout: settings.sessionTimeout,
     secureOptions: secureOptions(settings.protocols) | constants.SSL_OP_NO_RENEGOTIATION |
-      (settings.resumption ? 0 : constants.SSL_OP_NO_TICKET),
+      (settings.tickets ? 0 : constants.SSL_OP_NO_TICKET),
   };
 }
 

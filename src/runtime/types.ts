@@ -36,6 +36,12 @@ export interface Capabilities {
   readonly dhParameters: boolean;
   /** OCSP responses can be stapled. */
   readonly staples: boolean;
+  /** How long sessions can be resumed can be told. */
+  readonly sessionTimeout: boolean;
+  /** The keys of session tickets are `TlsSettings.ticketKeys`, not the library's own. */
+  readonly ticketKeys: boolean;
+  /** TLS 1.2 sessions without tickets can be kept by the core. */
+  readonly sessionCache: boolean;
   /** OpenSSL engines can be loaded. */
   readonly engines: boolean;
   /** In client mode the CAs can be given, and verification can be left out. */
@@ -126,9 +132,31 @@ export interface TlsSettings extends TlsParameters {
   readonly choice: boolean;
   /** Protocol names, the server's favourite first; a client that offers only others is refused. */
   readonly alpn: readonly string[];
-  /** Sessions may be resumed. */
-  readonly resumption: boolean;
+  /** Clients are given session tickets, and come back by them. */
+  readonly tickets: boolean;
+  /** Seconds for which a session can be resumed; only with `capabilities.sessionTimeout`. */
+  readonly sessionTimeout: number;
+  /** By which tickets are made and read, with `capabilities.ticketKeys`. */
+  readonly ticketKeys?: TicketKeyring;
 }
+
+/** Keys of session tickets in the form in which OpenSSL asks for them (RFC 5077 section 4). */
+export interface TicketKeyring {
+  /**
+   * Asked at each ticket: `name` and `iv` are the ticket's, unless it `isNew`. Tickets that were made
+   * under another `policy` are not read.
+   */
+  answer(policy: string, name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer;
+}
+
+/** Whether the ticket may be taken (2: and is to be replaced by a new one), and by what; 16 bytes each. */
+export type TicketAnswer = readonly [
+  verdict: 0 | 1 | 2,
+  hmac: Buffer,
+  aes: Buffer,
+  name: Buffer,
+  iv: Buffer,
+];
 
 /** TLS towards the backend. */
 export interface ClientTlsSettings extends TlsParameters {

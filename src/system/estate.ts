@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
 import { cString, MFD_CLOEXEC } from "../platform.ts";
+import type { TicketState } from "../master/tickets.ts";
 import type { Endpoint, Libc } from "../runtime/types.ts";
 import type { PassedSocket } from "./activation.ts";
 import { closeInherited, keepFromChildren } from "./descriptors.ts";
@@ -22,6 +23,8 @@ export interface Estate {
   readonly addresses: readonly HeldAddress[];
   /** The service manager's sockets, also those which no frontend uses. */
   readonly activated: readonly PassedSocket[];
+  /** Where ticket keys are ours. */
+  readonly tickets?: TicketState;
   /** The lock goes with the descriptor. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }

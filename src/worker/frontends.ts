@@ -1,15 +1,25 @@
 import { CertificateSelector } from "../certificates/selector.ts";
 import { readMaterial } from "../certificates/store.ts";
 import type { ClientTrust } from "../connection/client_trust.ts";
-import type { TlsOrder } from "../control/messages.ts";
+import type { TlsOrder, WorkerSettings } from "../control/messages.ts";
 import type { Staples } from "../ocsp/staples.ts";
-import type { Identity, Runtime, TlsContext } from "../runtime/types.ts";
+import type { Identity, Runtime, TicketKeyring, TlsContext } from "../runtime/types.ts";
 import { STORE_FD } from "./command_line.ts";
 
 /** A frontend's TLS: the context for its listeners, and whom it asks for certificates, if anybody. */
 export interface FrontendContext {
   readonly context: TlsContext;
   readonly trust?: ClientTrust;
+}
+
+/** What the frontends of a worker have in common, beside certificates. */
+export interface FrontendMeans {
+  readonly staples: Staples;
+  readonly sessions: WorkerSettings["sessions"];
+  /** Absent where the TLS library has its own. */
+  readonly ticketKeys: TicketKeyring | undefined;
+  /** A client has asked for a name. */
+  readonly asked: () => void;
 }
 
 /**
@@ -19,8 +29,7 @@ export interface FrontendContext {
 export function frontendContexts(
   runtime: Runtime,
   tls: TlsOrder,
-  staples: Staples,
-  asked: () => void,
+  { staples, sessions, ticketKeys, asked }: FrontendMeans,
 ): FrontendContext[] {
   return tls.frontends.map((frontend, index) => {
     const selector = new CertificateSelector(tls, index, runtime.capabilities.dualCertificates);
@@ -30,7 +39,9 @@ export function frontendContexts(
       alpn: tls.alpn,
       choice,
       // BoringSSL and OpenSSL resume a session under any name of the listener.
-      resumption: !isMixed,
+      tickets: sessions.tickets && !isMixed,
+      sessionTimeout: sessions.timeout,
+      ...(ticketKeys ? { ticketKeys } : {}),
       select(serverName) {
         asked();
         return selector.select(serverName);

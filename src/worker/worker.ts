@@ -9,6 +9,7 @@ import { listenerOptions } from "../platform.ts";
 import { Staples } from "../ocsp/staples.ts";
 import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
 import { Repeats } from "../repeats.ts";
+import { TicketKeys } from "../tickets/ticket_keys.ts";
 import { nobody } from "../runtime/nobody.ts";
 import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
 import { BackendWatch } from "./backend_watch.ts";
@@ -58,6 +59,8 @@ class Worker {
   /** By frontend; empty in client mode. */
   private frontends: readonly FrontendContext[] = [];
   private readonly staples = new Staples();
+  /** Absent where the TLS library has its own. */
+  private ticketKeys: TicketKeys | undefined;
   private connections: Connections | undefined;
   /** By slot: its own, and those it serves for a worker that is away. */
   private readonly listeners = new Map<number, OpenListener[]>();
@@ -91,6 +94,8 @@ class Worker {
         return this.swap(order.tls);
       case "staple":
         return this.staples.set(order);
+      case "tickets":
+        return this.ticketKeys!.use(order.ring);
       case "limit":
         return void this.limit(order.connections);
       case "drain":
@@ -149,6 +154,7 @@ class Worker {
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
       this.gate = this.makeGate(limits, order.connections);
+      if (order.tickets) this.ticketKeys = new TicketKeys(order.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of order.serves) this.listen(slot);
       dropPrivileges(runtime.libc, privileges);
@@ -192,7 +198,9 @@ class Worker {
   }
 
   private contexts(tls: TlsOrder): FrontendContext[] {
-    return frontendContexts(this.runtime, tls, this.staples, this.nameAsked);
+    const { staples, ticketKeys, nameAsked: asked } = this;
+    const { sessions } = this.order!.settings;
+    return frontendContexts(this.runtime, tls, { staples, sessions, ticketKeys, asked });
   }
 
   private listen(slot: number): void {

@@ -1,8 +1,9 @@
 /** What a worker may do and hold, and where it runs. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect } from "node:tls";
 import type { Behaviour } from "../support/context.ts";
+import { ofThreads } from "../support/processes.ts";
 
 /** Set for the masters that this file starts. */
 const SECRET = "STUD_TEST_SECRET";
@@ -13,9 +14,8 @@ export const hardening: readonly Behaviour[] = [
     async run(context) {
       const stud = await context.stud(["-n", "2"], { backend: 1 });
       for (const pid of stud.workers()) {
-        for (const thread of readdirSync(`/proc/${pid}/task`)) {
-          const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
-          assert.match(status, /^NoNewPrivs:\s+1$/m, `thread ${thread}`);
+        for (const status of ofThreads(pid, (of) => readFileSync(`${of}/status`, "utf8"))) {
+          assert.match(status, /^NoNewPrivs:\s+1$/m);
         }
       }
     },

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync } from "
 import { join } from "node:path";
 import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
+import { ofThreads } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 
 const isRoot = process.getuid!() === 0;
@@ -17,10 +18,9 @@ export const privileges: readonly Behaviour[] = [
     async run(context) {
       const stud = await echoing(context, ["--user=nobody", "-n", "2"]);
       for (const worker of stud.workers()) {
-        const threads = readdirSync(`/proc/${worker}/task`);
+        const threads = ofThreads(worker, statusOf);
         assert.ok(threads.length > 1, "the runtime has several threads");
-        for (const thread of threads) {
-          const status = statusOf(`${worker}/task/${thread}`);
+        for (const status of threads) {
           assert.deepEqual(status("Uid"), new Array(4).fill(String(NOBODY)));
           assert.deepEqual(status("Gid"), new Array(4).fill(String(NOBODY)));
           assert.deepEqual(status("Groups"), []);
@@ -40,8 +40,7 @@ export const privileges: readonly Behaviour[] = [
     async run(context) {
       const stud = await echoing(context, ["--user=nobody", "--group=daemon"]);
       const gid = /^daemon:[^:]*:(\d+)/m.exec(readFileSync("/etc/group", "utf8"))![1]!;
-      for (const thread of readdirSync(`/proc/${stud.worker()}/task`)) {
-        const status = statusOf(`${stud.worker()}/task/${thread}`);
+      for (const status of ofThreads(stud.worker(), statusOf)) {
         assert.deepEqual(status("Gid"), new Array(4).fill(gid));
         assert.deepEqual(status("Uid"), new Array(4).fill(String(NOBODY)));
       }
@@ -75,7 +74,10 @@ export const privileges: readonly Behaviour[] = [
           stud.logs.filter((each) => each.event === "worker-started").indexOf(line) === 1,
         "the successor",
       );
-      assert.deepEqual(statusOf(String(stud.worker()))("Uid"), new Array(4).fill(String(NOBODY)));
+      assert.deepEqual(
+        statusOf(`/proc/${stud.worker()}`)("Uid"),
+        new Array(4).fill(String(NOBODY)),
+      );
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
     },
   },
@@ -120,8 +122,8 @@ async function echoing(context: Context, words: readonly string[]): Promise<Stud
 }
 
 /** The words of one line of a process's or a thread's status. */
-function statusOf(process: string): (name: string) => string[] {
-  const text = readFileSync(`/proc/${process}/status`, "utf8");
+function statusOf(directory: string): (name: string) => string[] {
+  const text = readFileSync(`${directory}/status`, "utf8");
   return (name) => {
     const line = new RegExp(`^${name}:(.*)$`, "m").exec(text)?.[1];
     assert.notEqual(line, undefined, name);

@@ -39,9 +39,13 @@ import type {
   TlsFacts,
   TlsSettings,
 } from "../../src/runtime/types.ts";
+import { randomSecret } from "../../src/tickets/ring.ts";
+import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
 
 const { capabilities, connect, createTlsContext }: Runtime = runtime;
 const libc: Libc = runtime.libc;
+/** As a worker, all contexts have the same. */
+const ticketKeys = new TicketKeys({ secrets: [randomSecret()], current: 0 });
 
 /** For `a.test` and `b.test`. */
 export const certificates: readonly Certificate[] = await Promise.all(
@@ -256,7 +260,9 @@ export function settingsWith(settings: Partial<TlsSettings>): TlsSettings {
     curves: "",
     preferServerCiphers: true,
     alpn: [],
-    resumption: true,
+    tickets: true,
+    sessionTimeout: 7200,
+    ...(capabilities.ticketKeys ? { ticketKeys } : {}),
     ...settings,
   };
 }

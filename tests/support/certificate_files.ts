@@ -134,6 +134,10 @@ export function configuration(more: Partial<Config> = {}): Config {
       responseTimeout: 10,
       refreshInterval: 1800,
     },
+    sessions: {
+      ...{ tickets: true, timeout: 7200, affinity: "off", ticketRotation: 43_200 },
+      ...{ ticketSecretFile: "", ticketStore: "", ticketStoreCa: "", cache: 0 },
+    },
     workers: 1,
     pinWorkers: false,
     backlog: 100,

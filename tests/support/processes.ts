@@ -47,6 +47,21 @@ export function anonymousMemory(pid: number): number {
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1]) * 1024;
 }
 
+/**
+ * What `look` finds in `/proc/PID/task/TID` of each thread. A runtime's threads come and go: one that
+ * ends meanwhile does not count.
+ */
+export function ofThreads<T>(pid: number, look: (directory: string) => T): T[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    try {
+      return [look(`/proc/${pid}/task/${thread}`)];
+    } catch (error) {
+      if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code!)) return [];
+      throw error;
+    }
+  });
+}
+
 /** The effective user number of a process. */
 export function userOf(pid: number): number {
   return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);

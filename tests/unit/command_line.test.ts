@@ -83,6 +83,16 @@ test("without options the defaults hold in both dialects", () => {
           sourceConnections: 0,
           sourceRate: 0,
         },
+        sessions: {
+          tickets: true,
+          timeout: 7200,
+          affinity: "auto",
+          ticketRotation: 43_200,
+          ticketSecretFile: "",
+          ticketStore: "",
+          ticketStoreCa: "",
+          cache: 0,
+        },
         maxGenerations: 8,
         watchdog: 30,
         watch: false,
@@ -115,7 +125,9 @@ test("every option arrives in the configuration", () => {
     ...["--dbg-listen=ports", "--idle-timeout=1", "--max-lifetime=2", "--drain-timeout=0"],
     ...["--reload-drain-timeout=4.5", "--max-connections=5", "--max-worker-connections=6"],
     ...["--max-handshakes=7", "--max-source-connections=8", "--max-source-rate=9"],
-    ...["--max-generations=10", "--watchdog=0", "--watch"],
+    ...["--max-generations=10", "--watchdog=0", "--watch", "--tickets=off", "--affinity=on"],
+    ...["--session-timeout=11", "--ticket-rotation=12", "--ticket-secret-file=secret", "-C13"],
+    ...["--ticket-store=rediss://u:p@h:1/2", "--ticket-store-ca=ca", "-U*,14", "-Pa,15", "-Mx,16"],
   );
   const clientVerify = { mode: "optional", ca: "/etc/stud/ca", crl: "/crl" };
   const settings = {
@@ -181,6 +193,22 @@ test("every option arrives in the configuration", () => {
       sourceConnections: 8,
       sourceRate: 9,
     },
+    sessions: {
+      tickets: false,
+      timeout: 11,
+      affinity: "on",
+      ticketRotation: 12,
+      ticketSecretFile: "/etc/stud/secret",
+      ticketStore: "rediss://u:p@h:1/2",
+      ticketStoreCa: "/etc/stud/ca",
+      cache: 13,
+      cachePeers: {
+        listen: { host: "*", port: 14 },
+        peers: [{ host: "a", port: 15 }],
+        interface: "x",
+        ttl: 16,
+      },
+    },
     maxGenerations: 10,
     watchdog: 0,
     watch: true,
@@ -243,7 +271,7 @@ test("hitch's words come first in its dialect", () => {
     ["--tls-protos=x", /^Invalid parameter 'tls-protos': Invalid 'tls-protos' option 'x' /],
     ["--syslog-facility=x", /^Invalid parameter 'syslog-facility': Invalid facility 'x'\. /],
     ["--write-proxy=junk", /^Invalid argument 'junk' for option 'write-proxy-v2': /],
-    ["--shared-cache=1", /^Invalid parameter 'shared-cache': .+comes with a later version/],
+    ["--shared-cache=x", /^Invalid parameter 'shared-cache': /],
   ];
   for (const [word, message] of expected) refused([word, "a.pem"], message, { dialect: "hitch" });
 });
@@ -546,13 +574,38 @@ test("the log of a daemon goes somewhere", () => {
   assert.equal(hitch("-s", "--syslog-facility=auth").log.syslog, "auth");
 });
 
-test("options of a later version are refused one by one", () => {
-  const message = "--shared-cache: comes with a later version of stud; leave it out";
-  refused(["-C1", "a"], message);
-  for (const word of ["-Ux,1", "-Px,1", "-Mx"]) {
-    refused([word, "a.pem"], /^--[a-z-]+: comes with a later version of stud; leave it out$/);
+test("what cannot resume as it was meant is told", () => {
+  const secret = "--ticket-secret-file=s";
+  refused(
+    ["--session-timeout=3600", "--ticket-rotation=60", "a"],
+    /60 s after .+ at most --ticket-rot/,
+  );
+  assert.equal(config("--tickets=off", "--ticket-rotation=60").sessions.timeout, 7200);
+  refused(["--ticket-store=redis://127.0.0.1", "a"], /^--ticket-store needs a secret/);
+  refused(["-U[127.0.0.1]:8200", secret, "a"], /^--shared-cache-listen needs sessions to share/);
+  refused(["-U[127.0.0.1]:8200", "-C9", "a"], /^--shared-cache-listen needs a secret/);
+  for (const url of ["x", "http://a", "redis://a/x", "redis://:p@a?x=y", "rediss:///1"]) {
+    refused(
+      [`--ticket-store=${url}`, secret, "a"],
+      /^--ticket-store: it is not the URL of a store/,
+    );
   }
-  assert.equal(parse(["-C0", "a.pem"]).kind, "run");
+  for (const word of ["eth0,", "eth0,0", "eth0,256", "a b", ",1"]) {
+    refused([`-M${word}`, "a.pem"], /^--shared-cache-if: .+ is no interface; write it as in eth0/);
+  }
+  refused(["-P[*]:8200", "a.pem"], /^--shared-cache-peer: .+ stands for every address/);
+});
+
+test("sessions are shared with these machines", () => {
+  const words = ["-C9", "--ticket-secret-file=s", "-U224.0.0.9,8200", "-M", "eth1,4"];
+  const { sessions } = config(...words, "-P[192.0.2.1]:8201", "-P192.0.2.2,8202");
+  assert.deepEqual(sessions.cachePeers, {
+    listen: { host: "224.0.0.9", port: 8200 },
+    peers: [{ host: "192.0.2.1", port: 8201 }, { host: "192.0.2.2", port: 8202 }],
+    interface: "eth1",
+    ttl: 4,
+  });
+  assert.equal(config("-C9").sessions.cachePeers, undefined);
 });
 
 test("all mistakes are told at once", () => {

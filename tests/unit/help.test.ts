@@ -46,7 +46,7 @@ test("a configuration file has each setting once, after its help", () => {
     const config = defaultConfig(defaultSettings(dialect), dialect);
     const keys = [...config.matchAll(/^(?:# )?([a-z0-9-]+) = /gm)].map(([, key]) => key);
     const settings = rows
-      .filter(([, option]) => isIn(option, "file") && !option.later)
+      .filter(([, option]) => isIn(option, "file"))
       .map(([name]) => namesOf(name, dialect)[0]);
     assert.deepEqual(keys, settings);
     assert.match(config, /^# .*\.\nworkers = "?auto"?$/m);

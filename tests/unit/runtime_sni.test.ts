@@ -112,7 +112,7 @@ for (const version of versions) {
   });
 
   test(`${version}: no session is resumed where that is not wanted`, limit, async () => {
-    const { port, stop } = serve({ resumption: false });
+    const { port, stop } = serve({ tickets: false });
     const session = join(authority.directory, `no-session${version}`);
     const said = await visit(port, version, "-sess_out", session);
     assert.match(said, /GOT/);

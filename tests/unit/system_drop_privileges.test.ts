@@ -1,8 +1,9 @@
 /** What /proc says of a process that gave up its privileges, for every thread. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { spawnSync } from "node:child_process";
+import { ofThreads } from "../support/processes.ts";
 import { runTask, temporaryDirectory } from "../support/system.ts";
 
 const UNPRIVILEGED = 65534;
@@ -19,8 +20,8 @@ interface Dropped {
 
 /** The values of one line of `/proc/PID/task/TID/status`, one for each thread, without repetition. */
 function ofAllThreads(pid: number, key: string): string[] {
-  const values = readdirSync(`/proc/${pid}/task`).map((thread) => {
-    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+  const values = ofThreads(pid, (directory) => {
+    const status = readFileSync(`${directory}/status`, "utf8");
     return new RegExp(`^${key}:[ \\t]*(.*?)[ \\t]*$`, "m").exec(status)![1]!.replaceAll("\t", " ");
   });
   assert.ok(values.length > 1, "there are several threads");
@@ -61,10 +62,8 @@ test("its root and its working directory are the chroot", asRoot, async () => {
   const directory = temporaryDirectory();
   const { facts: { pid, cwd } } = await runTask<Dropped>(["drop", privileges(directory)]);
   assert.equal(cwd, "/");
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    assert.equal(readlinkSync(`/proc/${pid}/task/${thread}/root`), directory);
-    assert.equal(readlinkSync(`/proc/${pid}/task/${thread}/cwd`), directory);
-  }
+  const places = ofThreads(pid, (of) => [readlinkSync(`${of}/root`), readlinkSync(`${of}/cwd`)]);
+  assert.deepEqual([...new Set(places.flat())], [directory]);
 });
 
 test("nobody of the same user can look into it", asRoot, async () => {

@@ -1,4 +1,4 @@
-/** Options about the log and the processes, actions, and those of a later version. */
+/** Options about the log and the processes, and actions. */
 import type { Option } from "../option.ts";
 import { anything, facility, logLevel, oneOf, onOff, secondsOrNone, workers } from "../values.ts";
 
@@ -175,6 +175,12 @@ export const processOptions = {
     in: ["line"],
     help: "Print a configuration file with these settings.",
   },
+  "new-ticket-secret": {
+    group: "Actions",
+    form: "action",
+    in: ["line"],
+    help: "Print a secret for --ticket-secret-file.",
+  },
   "version": {
     group: "Actions",
     short: "V",
@@ -189,29 +195,4 @@ export const processOptions = {
     in: ["line"],
     help: "Print this text.",
   },
-  "shared-cache": {
-    ...later("N", "Share N sessions among workers."),
-    names: {
-      stud: ["shared-cache", "session-cache"],
-      hitch: ["shared-cache", "session-cache"],
-    },
-    short: "C",
-    form: "number",
-  },
-  "shared-cache-listen": {
-    ...later("ADDRESS", "Take cache updates from other machines."),
-    short: "U",
-  },
-  "shared-cache-peer": {
-    ...later("ADDRESS", "Send cache updates to another machine."),
-    short: "P",
-  },
-  "shared-cache-if": {
-    ...later("IFACE[,TTL]", "The interface for multicast cache updates."),
-    short: "M",
-  },
 } satisfies Record<string, Option>;
-
-function later(argument: string, help: string): Option {
-  return { group: "Of a later version", form: "text", argument, help, later: true };
-}

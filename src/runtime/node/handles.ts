@@ -4,7 +4,7 @@
  * ticks cost more than all that stud itself does for a connection.
  */
 import type { NodeStream } from "./stream.ts";
-import type { TicketAnswer } from "./ticket_keys.ts";
+import type { TicketAnswer } from "../types.ts";
 
 /** Absent in a Node that no longer has these, or has them in another form. */
 export const handles: Handles | undefined = findHandles();

@@ -64,9 +64,7 @@ export function listen(
       kept = -1;
     },
     update(next) {
-      const server = next as ServerTls;
-      if (security.server) server.takeTicketsOf(security.server);
-      security = { server, headerFirst };
+      security = { server: next as ServerTls, headerFirst };
     },
   };
 }

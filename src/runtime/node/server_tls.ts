@@ -1,11 +1,18 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
+import { policyOf } from "../../tickets/policy.ts";
 import { alpnWire, serverOptions, tlsFacts } from "../openssl.ts";
-import type { Failure, Identity, TlsContext, TlsFacts, TlsSettings } from "../types.ts";
+import type {
+  Failure,
+  Identity,
+  TicketKeyring,
+  TlsContext,
+  TlsFacts,
+  TlsSettings,
+} from "../types.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
-import { TicketSecrets } from "./ticket_keys.ts";
 
 /** An identity with its OpenSSL context. */
 export interface Served extends Identity {
@@ -22,7 +29,6 @@ export class ServerTls implements TlsContext {
   private readonly ciphers: string;
   /** Those that a client needed so far. */
   private readonly served = new Map<number, Served>();
-  private ticketSecrets = new TicketSecrets();
   /** For a client that names none. */
   readonly fallback: Served;
 
@@ -85,11 +91,6 @@ export class ServerTls implements TlsContext {
     };
   }
 
-  /** Sessions made under `earlier` resume here, where clients are verified in the same way. */
-  takeTicketsOf(earlier: ServerTls): void {
-    this.ticketSecrets = earlier.ticketSecrets;
-  }
-
   private make(number: number): Served {
     const identity = this.settings.identity(number);
     const { certificates, dhParameters, verify } = identity;
@@ -99,8 +100,9 @@ export class ServerTls implements TlsContext {
       ciphers: this.ciphers,
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
-    this.answerForTickets(context, identity);
-    if (!this.settings.resumption) sendNoTickets(context);
+    const { tickets, ticketKeys } = this.settings;
+    if (ticketKeys) answerForTickets(context, policyOf(verify), ticketKeys);
+    if (!tickets) sendNoTickets(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
       : undefined;
@@ -108,17 +110,11 @@ export class ServerTls implements TlsContext {
     this.served.set(number, served);
     return served;
   }
+}
 
-  /**
-   * A resumed session keeps what was found out about its client, unseen by CAs and CRLs. So each
-   * way to verify clients has tickets of its own, which another one, or a later one, cannot read.
-   */
-  private answerForTickets(context: NativeContext, { verify }: Identity): void {
-    const policy = JSON.stringify(verify ? [verify.mode, verify.ca, verify.crl] : []);
-    context.onticketkeycallback = (name, iv, isNew) =>
-      this.ticketSecrets.answer(policy, name, iv, isNew);
-    context.enableTicketKeyCallback();
-  }
+function answerForTickets(context: NativeContext, policy: string, keys: TicketKeyring): void {
+  context.onticketkeycallback = (name, iv, isNew) => keys.answer(policy, name, iv, isNew);
+  context.enableTicketKeyCallback();
 }
 
 function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest: boolean }): void {

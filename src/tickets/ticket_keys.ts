@@ -1,33 +1,31 @@
-import { createHmac, randomBytes, randomFillSync } from "node:crypto";
-
-/** What OpenSSL is told: whether it may (2: and is to make a new ticket), and by what. */
-export type TicketAnswer = readonly [
-  verdict: 0 | 1 | 2,
-  hmac: Buffer,
-  aes: Buffer,
-  name: Buffer,
-  iv: Buffer,
-];
+import { hkdfSync, randomFillSync } from "node:crypto";
+import type { TicketAnswer } from "../runtime/types.ts";
+import type { TicketRing } from "./ring.ts";
 
 /**
- * What the keys of session tickets are made from. A secret makes tickets for {@link PERIOD}, and
- * reads them for as long again, which is how long a ticket is valid: no client has to make a full
- * handshake because of the change, and a stolen secret opens four hours of tickets at most.
- *
- * The change comes with the first ticket after its time, so it costs no timer.
+ * The keys of session tickets in a worker: OpenSSL asks for them at each ticket. They are derived
+ * from the secrets of the ring, for each policy others, so that no session goes from clients that are
+ * not verified to where they are.
  */
-export class TicketSecrets {
-  private readonly now: () => number;
+export class TicketKeys {
   private current: Secret;
-  private previous: Secret | undefined;
+  private secrets: readonly Secret[];
   /** Random bytes for initialisation vectors: to fetch 16 alone costs 4 µs, ten times as much. */
   private readonly vectors = Buffer.alloc(VECTORS * PART);
   private usedVectors = VECTORS;
 
-  /** `now` tells milliseconds that never jump. */
-  constructor(now = () => performance.now()) {
-    this.now = now;
-    this.current = new Secret(now());
+  constructor(ring: TicketRing) {
+    this.secrets = ring.secrets.map((text) => new Secret(text));
+    this.current = this.secrets[ring.current]!;
+  }
+
+  /** From now on this ring counts. */
+  use({ secrets, current }: TicketRing): void {
+    const known = this.secrets;
+    this.secrets = secrets.map((text) =>
+      known.find((secret) => secret.text === text) ?? new Secret(text)
+    );
+    this.current = this.secrets[current]!;
   }
 
   /**
@@ -35,14 +33,13 @@ export class TicketSecrets {
    * that were made for another `policy` are not read.
    */
   answer(policy: string, name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer {
-    this.change();
     if (isNew) {
       const key = this.current.key(policy);
       return [1, key.hmac, key.aes, key.name, this.vector()];
     }
-    for (const secret of [this.current, this.previous]) {
-      const key = secret?.key(policy);
-      if (!key?.name.equals(name)) continue;
+    for (const secret of this.secrets) {
+      const key = secret.key(policy);
+      if (!key.name.equals(name)) continue;
       return [secret === this.current ? 1 : 2, key.hmac, key.aes, name, iv];
     }
     return [0, NONE, NONE, name, iv];
@@ -57,18 +54,7 @@ export class TicketSecrets {
     const start = this.usedVectors++ * PART;
     return this.vectors.subarray(start, start + PART);
   }
-
-  private change(): void {
-    const now = this.now();
-    const age = now - this.current.since;
-    if (age < PERIOD) return;
-    this.previous = age < 2 * PERIOD ? this.current : undefined;
-    this.current = new Secret(now);
-  }
 }
-
-/** How long a secret makes tickets, in milliseconds: as long as OpenSSL lets one be valid. */
-export const PERIOD = 7_200_000;
 
 interface Key {
   readonly name: Buffer;
@@ -77,20 +63,22 @@ interface Key {
 }
 
 class Secret {
-  readonly since: number;
-  private readonly bytes = randomBytes(48);
+  readonly text: string;
   /** By policy, of which a configuration has a few. */
   private readonly keys = new Map<string, Key>();
 
-  constructor(since: number) {
-    this.since = since;
+  constructor(text: string) {
+    this.text = text;
   }
 
+  /** HKDF-SHA-256 (RFC 5869). */
   key(policy: string): Key {
     const known = this.keys.get(policy);
     if (known) return known;
-    // SHA-384 gives as many bytes as are needed.
-    const bytes = createHmac("sha384", this.bytes).update(policy).digest();
+    const secret = Buffer.from(this.text, "base64");
+    const bytes = Buffer.from(
+      hkdfSync("sha256", secret, "", `stud ticket key ${policy}`, 3 * PART),
+    );
     const key = {
       name: bytes.subarray(0, PART),
       hmac: bytes.subarray(PART, 2 * PART),

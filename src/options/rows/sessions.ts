@@ -1,0 +1,121 @@
+/** Options about clients that come back: session tickets, and sessions that are kept. */
+import type { Option } from "../option.ts";
+import { parseUdp, parseUdpPeer } from "../address.ts";
+import { anything, integer, multicast, oneOf, onOff, seconds, storeUrl } from "../values.ts";
+
+export const sessionOptions = {
+  "tickets": {
+    group: "Session resumption",
+    form: "flag",
+    default: "on",
+    help: "Give clients session tickets, by which they come back without a full handshake.",
+    parse: onOff,
+  },
+  "session-timeout": {
+    group: "Session resumption",
+    form: "number",
+    argument: "SECONDS",
+    default: "7200",
+    help: "How long after its full handshake a client may come back without another.",
+    parse: seconds,
+    needs: { need: "sessionTimeout", unless: "7200" },
+  },
+  "affinity": {
+    group: "Session resumption",
+    form: "text",
+    argument: "auto|on|off",
+    default: "auto",
+    help: "Let the kernel bring each client address to always the same worker, which knows its " +
+      "sessions; auto does where workers share no ticket keys, as long as it does not overload one.",
+    parse: oneOf("auto", "on", "off"),
+  },
+  "ticket-rotation": {
+    group: "Session resumption",
+    form: "number",
+    argument: "SECONDS",
+    default: "43200",
+    help:
+      "How often the key of new tickets changes; what is older than two such times is not read.",
+    parse: seconds,
+    needs: { need: "ticketKeys", unless: "43200" },
+  },
+  "ticket-secret-file": {
+    group: "Session resumption",
+    form: "text",
+    argument: "FILE",
+    path: true,
+    default: "",
+    help:
+      "Derive ticket keys from the secret in this file, so that all machines which have it, and " +
+      "a stud that was started again, know each other's clients. Make one with --new-ticket-secret.",
+    parse: anything,
+    needs: { need: "ticketKeys", unless: "" },
+  },
+  "ticket-store": {
+    group: "Session resumption",
+    form: "text",
+    argument: "URL",
+    default: "",
+    help: "Share random ticket keys through Redis or Valkey, as in redis://127.0.0.1:6379 or " +
+      "rediss://user:password@host; they are sealed with the secret of --ticket-secret-file.",
+    parse: storeUrl,
+    needs: { need: "ticketKeys", unless: "" },
+  },
+  "ticket-store-ca": {
+    group: "Session resumption",
+    form: "text",
+    argument: "FILE",
+    path: true,
+    default: "",
+    help: "PEM file with the CAs of a rediss:// store; empty trusts the public ones.",
+    parse: anything,
+    needs: { need: "ticketKeys", unless: "" },
+  },
+  "shared-cache": {
+    group: "Session resumption",
+    names: {
+      stud: ["shared-cache", "session-cache"],
+      hitch: ["shared-cache", "session-cache"],
+    },
+    short: "C",
+    form: "number",
+    argument: "N",
+    default: "0",
+    help: "Keep so many TLS 1.2 sessions, which all workers know, for clients without tickets.",
+    parse: integer(0, 10_000_000),
+    needs: { need: "sessionCache", unless: "0" },
+  },
+  "shared-cache-listen": {
+    group: "Session resumption",
+    short: "U",
+    form: "text",
+    argument: "ADDRESS",
+    help:
+      "Take new sessions of other machines at this UDP address, which may be a multicast group, " +
+      "and send ours from it. Needs --shared-cache and --ticket-secret-file.",
+    parse: parseUdp,
+    needs: { need: "sessionCache", unless: "" },
+  },
+  "shared-cache-peer": {
+    group: "Session resumption",
+    short: "P",
+    form: "text",
+    argument: "ADDRESS",
+    repeat: true,
+    help: "Send new sessions to this machine or multicast group. Repeatable.",
+    parse: parseUdpPeer,
+    needs: { need: "sessionCache", unless: "" },
+  },
+  "shared-cache-if": {
+    group: "Session resumption",
+    short: "M",
+    form: "text",
+    argument: "IFACE[,TTL]",
+    default: "",
+    help:
+      "The interface for multicast, by its name, its address or its number, and how many routers " +
+      "a packet may pass (1).",
+    parse: multicast,
+    needs: { need: "sessionCache", unless: "" },
+  },
+} satisfies Record<string, Option>;
