@@ -27,6 +27,12 @@ const abilities = {
   dhParameters: ["node"],
   /** OCSP responses are stapled. */
   staples: ["node"],
+  /** How long a session can be resumed can be told. */
+  sessionTimeout: ["bun", "node"],
+  /** Workers share the keys of session tickets. */
+  ticketKeys: ["node"],
+  /** Workers share TLS 1.2 sessions without tickets. */
+  sessionCache: ["node"],
   engines: ["node"],
   /** In client mode, CAs can be given and verification left out. */
   backendTrust: ["bun", "node"],
