@@ -137,6 +137,8 @@ export const tickets: readonly Behaviour[] = [
     },
     {
       name: `a ticket of ${version} that was tampered with is no ticket, and does no harm`,
+      // rustls remembers sessions of TLS 1.2 instead.
+      appliesTo: ({ runtime }) => runtime !== "deno" || version !== "TLSv1.2",
       async run(context) {
         const backend = (await greeting(context)).port;
         const stud = await context.stud([], { backend });
@@ -149,7 +151,7 @@ export const tickets: readonly Behaviour[] = [
           ["cut to a name", (ticket) => ticket.subarray(0, 16)],
           ["one byte", (ticket) => ticket.subarray(0, 1)],
           ["prolonged", (ticket) => Buffer.concat([ticket, Buffer.alloc(100)])],
-          ["as long as it can be", (ticket) => Buffer.concat([ticket, Buffer.alloc(20_000)])],
+          ["prolonged by much", (ticket) => Buffer.concat([ticket, Buffer.alloc(10_000)])],
         ];
         for (const [what, change] of damages) {
           const { isReused } = await visit(stud.frontend, version, withTicket(session, change));
@@ -193,7 +195,9 @@ export const tickets: readonly Behaviour[] = [
         block(frontends[1]!, verified),
         `backend = "[127.0.0.1]:${(await greeting(context)).port}"`,
         `pem-file = "${localhost}"`,
-        `log-format = json`,
+        "log-format = json",
+        // Where they share no keys, a client may come back to another one.
+        "workers = 1",
       ]);
       const options = { backend: 0, exact: true, frontend: frontends[0]! };
       const stud = await context.stud([`--config=${file}`], options);
