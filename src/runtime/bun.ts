@@ -7,7 +7,7 @@ import { ClientContext, ServerContext } from "./bun/contexts.ts";
 import { libc } from "./bun/libc.ts";
 import { listen } from "./bun/listener.ts";
 import { bun } from "./bun/native.ts";
-import { protocols } from "./openssl.ts";
+import { asksForTicketKeys, protocols } from "./openssl.ts";
 import { runningFile } from "../platform.ts";
 import type {
   Capabilities,
@@ -41,7 +41,7 @@ export const capabilities: Capabilities = {
   dhParameters: false,
   staples: false,
   sessionTimeout: true,
-  ticketKeys: false,
+  ticketKeys: asksForTicketKeys(),
   sessionCache: false,
   engines: false,
   backendTrust: true,

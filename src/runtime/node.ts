@@ -13,7 +13,7 @@ import { libc } from "./node/libc.ts";
 import { listen } from "./node/listen.ts";
 import { loadEngine } from "./node/native_openssl.ts";
 import { ServerTls } from "./node/server_tls.ts";
-import { protocols } from "./openssl.ts";
+import { asksForTicketKeys, protocols } from "./openssl.ts";
 import { runningFile } from "../platform.ts";
 import type { Capabilities, ClientTlsSettings, Runtime, TlsSettings } from "./types.ts";
 
@@ -40,7 +40,7 @@ export const capabilities: Capabilities = {
   dhParameters: true,
   staples: true,
   sessionTimeout: true,
-  ticketKeys: true,
+  ticketKeys: asksForTicketKeys(),
   sessionCache: true,
   engines: true,
   backendTrust: true,

@@ -4,7 +4,15 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type { Identity, Protocol, TlsFacts, TlsParameters, TlsSettings } from "./types.ts";
+import { policyOf } from "../tickets/policy.ts";
+import type {
+  Identity,
+  Protocol,
+  TicketAnswer,
+  TlsFacts,
+  TlsParameters,
+  TlsSettings,
+} from "./types.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
@@ -28,6 +36,30 @@ export function serverOptions(
     secureOptions: secureOptions(settings.protocols) | constants.SSL_OP_NO_RENEGOTIATION |
       (settings.tickets ? 0 : constants.SSL_OP_NO_TICKET),
   };
+}
+
+/** OpenSSL's SSL_CTX as Node shows it, UNDOCUMENTED. Bun has the same object without these. */
+export interface TicketContext {
+  /** After `enableTicketKeyCallback`. An answer of another form ends the process. */
+  onticketkeycallback(name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer;
+  enableTicketKeyCallback(): void;
+}
+
+/** Whether this runtime asks for ticket keys. */
+export function asksForTicketKeys(): boolean {
+  return "enableTicketKeyCallback" in createSecureContext({ ca: [] }).context;
+}
+
+/** Makes and reads the tickets of a context by the keys of its settings, where there are any. */
+export function answerForTickets(
+  context: TicketContext,
+  { ticketKeys }: Pick<TlsSettings, "ticketKeys">,
+  { verify }: Identity,
+): void {
+  if (!ticketKeys) return;
+  const policy = policyOf(verify);
+  context.onticketkeycallback = (name, iv, isNew) => ticketKeys.answer(policy, name, iv, isNew);
+  context.enableTicketKeyCallback();
 }
 
 /** Versions, groups and whose order counts, in the words of node:tls. */

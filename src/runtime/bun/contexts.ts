@@ -1,6 +1,13 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
-import { alpnWire, checkCurves, cipherItems, parameterOptions, serverOptions } from "../openssl.ts";
+import {
+  alpnWire,
+  answerForTickets,
+  checkCurves,
+  cipherItems,
+  parameterOptions,
+  serverOptions,
+} from "../openssl.ts";
 import type {
   ClientTlsContext,
   ClientTlsSettings,
@@ -48,6 +55,7 @@ export class ServerContext implements TlsContext {
       ...this.ciphers,
       ...(verify ? { requestCert: true, rejectUnauthorized: verify.mode === "required" } : {}),
     });
+    answerForTickets(context, this.settings, identity);
     const made = new ServerIdentity(context, identity);
     this.identities.set(number, made);
     return made;

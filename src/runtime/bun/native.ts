@@ -3,10 +3,13 @@
  * types; they were read in Bun 1.4.5's own node:net and node:tls, which is the version frozen into
  * the binary, and the tests/unit/runtime*.test.ts cover each of them.
  */
+import type { TicketContext } from "../openssl.ts";
 import type { BunStream } from "./stream.ts";
 
 /** A BoringSSL SSL_CTX; opaque. */
-export type NativeContext = { readonly __brand: "SSL_CTX" };
+export interface NativeContext extends TicketContext {
+  readonly __brand: "SSL_CTX";
+}
 export type NativeError = Error & { code?: string };
 
 export interface NativeSocket {

@@ -4,7 +4,7 @@
  * ticks cost more than all that stud itself does for a connection.
  */
 import type { NodeStream } from "./stream.ts";
-import type { TicketAnswer } from "../types.ts";
+import type { TicketContext } from "../openssl.ts";
 
 /** Absent in a Node that no longer has these, or has them in another form. */
 export const handles: Handles | undefined = findHandles();
@@ -138,10 +138,7 @@ export interface HandleAddress {
 }
 
 /** OpenSSL's SSL_CTX. */
-export interface NativeContext {
-  /** After `enableTicketKeyCallback`. An answer of another form ends the process. */
-  onticketkeycallback(name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer;
-  enableTicketKeyCallback(): void;
+export interface NativeContext extends TicketContext {
   /** A pointer that JavaScript can only print. */
   readonly _external: object;
 }

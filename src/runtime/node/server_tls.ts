@@ -1,15 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { policyOf } from "../../tickets/policy.ts";
-import { alpnWire, serverOptions, tlsFacts } from "../openssl.ts";
-import type {
-  Failure,
-  Identity,
-  TicketKeyring,
-  TlsContext,
-  TlsFacts,
-  TlsSettings,
-} from "../types.ts";
+import { alpnWire, answerForTickets, serverOptions, tlsFacts } from "../openssl.ts";
+import type { Failure, Identity, TlsContext, TlsFacts, TlsSettings } from "../types.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
@@ -100,9 +92,8 @@ export class ServerTls implements TlsContext {
       ciphers: this.ciphers,
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
-    const { tickets, ticketKeys } = this.settings;
-    if (ticketKeys) answerForTickets(context, policyOf(verify), ticketKeys);
-    if (!tickets) sendNoTickets(context);
+    answerForTickets(context, this.settings, identity);
+    if (!this.settings.tickets) sendNoTickets(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
       : undefined;
@@ -110,11 +101,6 @@ export class ServerTls implements TlsContext {
     this.served.set(number, served);
     return served;
   }
-}
-
-function answerForTickets(context: NativeContext, policy: string, keys: TicketKeyring): void {
-  context.onticketkeycallback = (name, iv, isNew) => keys.answer(policy, name, iv, isNew);
-  context.enableTicketKeyCallback();
 }
 
 function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest: boolean }): void {
