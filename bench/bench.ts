@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { makeCertificates, removeCertificates } from "../tests/support/certificates.ts";
+import { readMarked } from "../scripts/marked.ts";
 import { root } from "../tests/support/target.ts";
 import { startNginx, startSink } from "./backend.ts";
 import { type Cores, describeMachine, describeTools, missingTools, takeCores } from "./machine.ts";
@@ -44,8 +45,10 @@ async function main(): Promise<number> {
       "bench -- ",
     );
     const machine = [...describeMachine(cores), ...versions, ...describeTools()];
-    const making: Making = { command, date, rounds: options.rounds, machine, missing };
-    writeReport(resolve(root, options.output), sections, making);
+    const directory = resolve(root, options.output);
+    const sessions = readMarked(join(directory, "performance.md"), "sessions");
+    const making: Making = { command, date, rounds: options.rounds, machine, missing, sessions };
+    writeReport(directory, sections, making);
   }
   return hasFailures(sections) ? 1 : 0;
 }

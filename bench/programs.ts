@@ -9,7 +9,7 @@ import { root, target } from "../tests/support/target.ts";
 
 export type ProgramName = "bun" | "deno" | "node" | "hitch" | "haproxy" | "nginx";
 
-/** What a proxy is to do: one worker, TLS 1.2 and 1.3, one certificate, one backend. */
+/** What a proxy is to do: TLS 1.2 and 1.3, one certificate, one backend. */
 export interface Task {
   /** For a configuration file, if the program needs one. */
   readonly directory: string;
@@ -20,6 +20,8 @@ export interface Task {
   readonly certificate: string;
   /** Whether each backend connection begins with a PROXY protocol header. */
   readonly prefix: boolean;
+  /** Worker processes or threads; absent: one. */
+  readonly workers?: number;
 }
 
 export interface Program {
@@ -91,12 +93,12 @@ function ours(name: "bun" | "deno" | "node", title: string, build: Build): Progr
       if (!existsSync(command.at(-1)!)) return undefined;
       return firstLine(command[0]!, [...command.slice(1), "--version"]);
     },
-    command: ({ port, backend, certificate, prefix }) => [
+    command: ({ port, backend, certificate, prefix, workers = 1 }) => [
       ...command,
       ...[
         "-q",
         "-n",
-        "1",
+        String(workers),
         "-B",
         String(BACKLOG),
         "-f",
@@ -112,12 +114,12 @@ function ours(name: "bun" | "deno" | "node", title: string, build: Build): Progr
 
 type Build = "dist-stud" | "dist-stud-deno" | "dist-stud-node";
 
-function hitchConfig({ directory, port, backend, certificate, prefix }: Task): string {
+function hitchConfig({ directory, port, backend, certificate, prefix, workers = 1 }: Task): string {
   return write(directory, `hitch-${port}.conf`, [
     `frontend = "[0.0.0.0]:${port}"`,
     `backend = "[${backend.host}]:${backend.port}"`,
     `pem-file = "${certificate}"`,
-    `workers = 1`,
+    `workers = ${workers}`,
     `backlog = ${BACKLOG}`,
     `tls-protos = TLSv1.2 TLSv1.3`,
     `ocsp-dir = ""`,
@@ -127,12 +129,14 @@ function hitchConfig({ directory, port, backend, certificate, prefix }: Task): s
   ]);
 }
 
-function haproxyConfig({ directory, port, backend, certificate, prefix }: Task): string {
+function haproxyConfig(
+  { directory, port, backend, certificate, prefix, workers = 1 }: Task,
+): string {
   // The same facts of the session as our header has.
   const header = prefix ? " send-proxy-v2-ssl proxy-v2-options ssl-cipher,authority" : "";
   return write(directory, `haproxy-${port}.cfg`, [
     `global`,
-    `  nbthread 1`,
+    `  nbthread ${workers}`,
     `  maxconn ${CONNECTIONS}`,
     `defaults`,
     `  mode tcp`,
@@ -145,10 +149,10 @@ function haproxyConfig({ directory, port, backend, certificate, prefix }: Task):
   ]);
 }
 
-function nginxConfig({ directory, port, backend, certificate, prefix }: Task): string {
+function nginxConfig({ directory, port, backend, certificate, prefix, workers = 1 }: Task): string {
   return write(directory, `nginx-${port}.conf`, [
     `load_module ${streamModule()};`,
-    `worker_processes 1;`,
+    `worker_processes ${workers};`,
     `pid ${join(directory, `nginx-${port}.pid`)};`,
     `error_log ${join(directory, `nginx-${port}.log`)};`,
     `events { worker_connections ${2 * CONNECTIONS}; }`,

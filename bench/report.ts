@@ -30,6 +30,8 @@ export interface Making {
   readonly machine: readonly string[];
   /** Programs that were left out, with the reason. */
   readonly missing: readonly string[];
+  /** What the page has of sessions, which `npm run bench:sessions` measures. */
+  readonly sessions: string;
 }
 
 /** What all targets come to; they hold without a prefix only. */
@@ -92,6 +94,14 @@ export function markdown(
     "",
     ...verdictLines(sections.flatMap(({ verdicts }) => verdicts)),
     ...sections.flatMap(sectionLines),
+    "## Clients that come back",
+    "",
+    ...SESSIONS,
+    "",
+    "<!-- sessions -->",
+    making.sessions,
+    "<!-- /sessions -->",
+    "",
     "## How it was measured",
     "",
     ...METHOD.map((line) => `- ${line}`),
@@ -112,6 +122,14 @@ export function markdown(
     "",
   ].join("\n");
 }
+
+const SESSIONS = [
+  "The share of handshakes that resume when 150 clients with an address each come back, and the CPU " +
+  "time of their connections beside the same ones with full handshakes, with one request each. TLS " +
+  "1.3, all workers on one core, medians of five interleaved rounds. stud runs with its defaults: " +
+  "workers share their ticket keys on Node, on Bun and Deno the kernel brings a client to always " +
+  "the same worker ([sessions.md](sessions.md)). `npm run bench:sessions` makes this table.",
+];
 
 const METHOD = [
   "One worker each, on one core; load generator and backend (nginx) are on another. TLS 1.2 and " +

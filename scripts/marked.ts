@@ -1,4 +1,10 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+
+/** What stands between the marks of {@link replaceMarked} in a file; "" where nothing does. */
+export function readMarked(file: string, mark: string): string {
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  return new RegExp(`<!-- ${mark} -->\\n([^]*?)\\n<!-- /${mark} -->`).exec(text)?.[1] ?? "";
+}
 
 /**
  * Replaces what stands between `<!-- mark -->` and `<!-- /mark -->`, each on a line of its own, in a

@@ -85,12 +85,14 @@ test("performance.md tells the figures, the targets and how it was made", () => 
   const making = {
     ...{ command: "npm run bench", date: "2026-01-02", rounds: 2 },
     ...{ machine: ["CPU: one"], missing: ["nginx stream, missing"] },
+    sessions: "| 98 % |",
   };
   const text = markdown([section()], making, ["![plot](performance.svg)"]);
   assert.match(text, /\| 80\.0<br>\*\*0\.55\*\* \(0\.50–0\.60\) \| failed: 3 of 4 answers \|/);
   assert.match(text, /\| bun \| handshake \| ratio to hitch \| 0\.55, target 0\.50: missed \|/);
   assert.match(text, /- Left out: nginx stream, missing\./);
   assert.match(text, /- CPU: one/);
+  assert.match(text, /<!-- sessions -->\n\| 98 % \|\n<!-- \/sessions -->/);
   assert.doesNotMatch(text, /NaN|undefined/);
 });
 
