@@ -13,7 +13,7 @@ export type Look = (file: string) => Promise<string>;
 
 /**
  * Differs as soon as one of the files was changed, replaced, removed or made readable from which
- * the configuration's certificates are loaded, also behind symbolic links, or when a file comes
+ * the configuration's certificates and secrets are loaded, also behind symbolic links, or when a file comes
  * into or leaves the directory of PEM files. Never fails.
  */
 export async function fingerprintOf(config: Config, look: Look = lookAt): Promise<string> {
@@ -39,12 +39,13 @@ const lookAt: Look = (file) =>
   });
 
 function namedFiles(config: Config): string[] {
-  const { pemFiles, frontends, backendTls, passphraseFile } = config;
+  const { pemFiles, frontends, backendTls, passphraseFile, sessions } = config;
   const all = [
     ...[...pemFiles, ...frontends.flatMap((frontend) => frontend.pemFiles)].flatMap(filesOf),
     ...frontends.flatMap(({ clientVerify }) => verifyFiles(clientVerify)),
     backendTls?.ca ?? "",
     passphraseFile,
+    ...[sessions.ticketSecretFile, sessions.ticketStoreCa],
   ];
   return [...new Set(all)].filter((file) => file !== "");
 }

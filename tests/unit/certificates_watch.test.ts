@@ -129,6 +129,11 @@ test("every file from which certificates are loaded is looked at", async (contex
     }],
     backendTls: { serverName: "", verify: true, ca: "/backend-ca", tls: frontend(443).tls },
     passphraseFile: "/passphrases",
+    sessions: {
+      ...watched.sessions,
+      ticketSecretFile: "/ticket-secret",
+      ticketStoreCa: "/store-ca",
+    },
     pemDirectory: { path: directory, glob: "*.pem" },
   }, (file) => {
     looks.push(file);
@@ -138,7 +143,8 @@ test("every file from which certificates are loaded is looked at", async (contex
     looks.sort(),
     [
       ...["/backend-ca", "/ca", "/cert", "/crl", "/frontend-ca", "/frontend-cert", "/key"],
-      ...["/passphrases", "/response", join(directory, "in-directory.pem")],
+      ...["/passphrases", "/response", "/store-ca", "/ticket-secret"],
+      join(directory, "in-directory.pem"),
     ].sort(),
   );
 });

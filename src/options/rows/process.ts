@@ -83,7 +83,7 @@ export const processOptions = {
     group: "Process",
     form: "flag",
     default: "off",
-    help: "Load everything anew when a certificate file changes.",
+    help: "Load everything anew when a file of certificates or of the ticket secret changes.",
     parse: onOff,
   },
   "user": {
