@@ -32,6 +32,8 @@ export class StoreHelper implements TicketStore {
   private process: StoreProcess | undefined;
   private readonly questions = new Map<number, Question>();
   private asked = 0;
+  /** How a process ended of which nothing was asked: the next question tells it. */
+  private end: string | undefined;
   private stopped: (() => void) | undefined;
 
   /** `spawn` throws an Error when no process can be had. */
@@ -73,6 +75,9 @@ export class StoreHelper implements TicketStore {
   private ask(order: (number: number) => StoreOrder): Promise<readonly (string | null)[]> {
     return new Promise((resolve, reject) => {
       const number = ++this.asked;
+      const { end } = this;
+      this.end = undefined;
+      if (end !== undefined) throw new Error(end);
       this.process ??= this.start();
       this.questions.set(number, { resolve, reject });
       this.process.send(order(number));
@@ -96,7 +101,9 @@ export class StoreHelper implements TicketStore {
     };
     process.onExit = ({ code, signal }: ProcessExit) => {
       this.process = undefined;
-      this.fail(`its helper ended (${signal ? `signal ${signal}` : `status ${code}`})`);
+      const end = `its helper ended (${signal ? `signal ${signal}` : `status ${code}`})`;
+      if (this.questions.size === 0) this.end = end;
+      this.fail(end);
       this.stopped?.();
     };
     process.send({ type: "start", ...this.settings });

@@ -44,6 +44,7 @@ import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
+import { ticketStore } from "./ticket_store.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -60,6 +61,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   peers,
   sni,
   resumption,
+  "ticket store": ticketStore,
   stapling,
   versions,
   config,

@@ -28,6 +28,8 @@ const abilities = {
   /** OCSP responses are stapled. */
   staples: ["node"],
   engines: ["node"],
+  /** The keys of session tickets are ours. */
+  ticketKeys: ["node"],
   /** In client mode, CAs can be given and verification left out. */
   backendTrust: ["bun", "node"],
 } as const;
