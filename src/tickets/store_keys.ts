@@ -132,14 +132,18 @@ export class StoreKeys {
   private async look(): Promise<void> {
     this.isLooking = true;
     this.lookedAt = this.means.now();
+    let failure: string | undefined;
     try {
       await this.converge();
-      if (!this.isStopped) this.tellAnswer();
     } catch (error) {
-      if (!this.isStopped) this.tellFailure(reasonOf(error));
+      failure = reasonOf(error);
     }
     this.isLooking = false;
-    if (this.refresh() && !this.isStopped) this.means.changed();
+    if (this.isStopped) return;
+    // Who reads that the store answers may count on its keys.
+    if (this.refresh()) this.means.changed();
+    if (failure === undefined) this.tellAnswer();
+    else this.tellFailure(failure);
   }
 
   /** Takes over what the store has, and writes what it lacks. Rejected with an Error. */

@@ -31,8 +31,8 @@ export function runStore(runtime: Pick<Runtime, "libc">): void {
   process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
   process.stdin.on("end", () => process.exit(0));
   process.stdin.on("error", () => process.exit(1));
-  // Ctrl-C reaches the whole foreground group; the master decides what it means.
-  process.on("SIGINT", () => {});
+  // Ctrl-C and a service manager reach all processes; the master decides what it means.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 }
 
 class Helper {
