@@ -16,6 +16,9 @@ import {
 /** Milliseconds to find the server and to sign in there, and for the answer to a question. */
 const CONNECT_LIMIT_MS = 5000;
 const ANSWER_LIMIT_MS = 3000;
+/** Three times what this process needs: the client keeps all that comes until an answer is whole. */
+const MEMORY_LIMIT = 256 * 1024 * 1024;
+const MEMORY_LOOK_MS = 20;
 
 type Question = Exclude<StoreOrder, StoreStart>;
 
@@ -65,6 +68,9 @@ class Helper {
 
   private async answer(question: Question): Promise<void> {
     const { number } = question;
+    const watch = setInterval(() => {
+      if (process.memoryUsage.rss() > MEMORY_LIMIT) this.giveUp(number);
+    }, MEMORY_LOOK_MS);
     try {
       if (this.trouble !== undefined) throw new Error(this.trouble);
       const client = await inTime(this.connected(), CONNECT_LIMIT_MS, "connect");
@@ -76,7 +82,16 @@ class Helper {
     } catch (error) {
       this.disconnect();
       this.send({ type: "failed", number, reason: reasonOf(error) || codeOf(error) });
+    } finally {
+      clearInterval(watch);
     }
+  }
+
+  /** The next process begins with as little memory as this one did. */
+  private giveUp(number: number): void {
+    this.disconnect();
+    this.send({ type: "failed", number, reason: "it sends far more than it was asked for" });
+    this.reports.flush(() => process.exit(1));
   }
 
   private async connected(): Promise<Client> {
@@ -121,9 +136,10 @@ function clientFor({ url, ca }: StoreStart) {
 /** Base64, or null where there is none. What is too long is cut, and what is no text is empty. */
 async function get(client: Client, name: string): Promise<string | null> {
   try {
-    const value = await client.sendCommand<Buffer>(["GETRANGE", name, "0", `${MOST_BYTES - 1}`], {
+    const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MOST_BYTES - 1}`], {
       typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
     });
+    if (!Buffer.isBuffer(value)) throw new Error("it answers what nobody asked");
     return value.length === 0 ? null : value.toString("base64");
   } catch (error) {
     if (reasonOf(error).startsWith("WRONGTYPE")) return "";

@@ -16,6 +16,22 @@ import { endWith } from "./upgrade.ts";
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 type Version = typeof VERSIONS[number];
 const NOBODY = 65534;
+/** Bytes at once, more than the kernel takes. */
+const FLOOD = 64 * 1024 * 1024;
+
+/** What a server may do that is not as it should be. */
+const hostile: Readonly<Record<string, { answer: string; reason: RegExp; isEndless?: true }>> = {
+  "answers what nobody asked": {
+    answer: "+OK\r\n".repeat(100),
+    reason: /it answers what nobody asked/,
+  },
+  "is no Redis": { answer: "HTTP/1.1 400 Bad Request\r\n\r\n", reason: /no answer within 3 s/ },
+  "sends without end": {
+    answer: "$9999999999\r\n",
+    reason: /it sends far more than it was asked for/,
+    isEndless: true,
+  },
+};
 /** Every four seconds there is a look at the store. */
 const QUICK = ["--ticket-rotation=40", "--session-timeout=40"];
 
@@ -99,6 +115,20 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       assert.equal(code, 0);
     },
   },
+  ...Object.entries(hostile).map(([what, { answer, isEndless, reason }]) => ({
+    name: `a store that ${what} is told and harms nothing`,
+    async run(context: Context) {
+      const { port } = await context.backend((socket) => {
+        const flood = () => isEndless && socket.write(Buffer.alloc(FLOOD, "x"));
+        socket.on("data", () => socket.write(answer) && flood());
+        socket.on("drain", flood);
+      });
+      const one = await serving(context, fleetOf(context, `redis://127.0.0.1:${port}`), QUICK);
+      assert.match((await one.waitForLog(fails, "the failure")).message, reason);
+      const session = await firstVisit(context, one);
+      assert.ok(await isResumed(context, one, "TLSv1.3", session));
+    },
+  })),
   {
     name: "garbage in an entry is told once and replaced",
     async run(context) {

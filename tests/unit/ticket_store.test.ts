@@ -231,6 +231,30 @@ test("garbage of a slot that is over is left to its end where no key is known", 
   assert.deepEqual(a.events(), ["ticket-store-garbage", "ticket-store-answers"]);
 });
 
+test("an empty text, which looks as if there were none, is replaced", async () => {
+  const [store, clock] = [new FakeStore(), { now: 0 }];
+  const name = entries.nameOf(SLOT);
+  store.values.set(name, new Uint8Array(0));
+  const get = store.get.bind(store);
+  store.get = async (names) => (await get(names)).map((value) => value?.length ? value : undefined);
+  const a = machine(store, clock);
+  await check(a);
+  assert.equal(entries.open(SLOT, store.values.get(name)!), current(a.keys.ring));
+  assert.deepEqual(a.events(), ["ticket-store-answers"]);
+});
+
+test("a store that takes no more still gives what it has", async () => {
+  const [store, clock] = [new FakeStore(), { now: 0 }];
+  const a = machine(store, clock);
+  await check(a);
+  store.values.delete(entries.nameOf(SLOT + 1));
+  store.set = () => Promise.reject(new Error("READONLY"));
+  const b = machine(store, clock);
+  await check(b);
+  assert.equal(current(b.keys.ring), current(a.keys.ring));
+  assert.match(b.lines[0]!.message, /fails \(READONLY\); .+ that are known go on being used/);
+});
+
 test("a store that keeps nothing fails", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   store.set = () => Promise.resolve();
