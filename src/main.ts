@@ -8,6 +8,7 @@ import type { Runtime } from "./runtime/types.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
 import { isDaemonChild, spawnDaemon } from "./system/daemon.ts";
 import { LogFileError } from "./system/log_file.ts";
+import { STORE_WORD } from "./tickets/command_line.ts";
 import { randomSecret } from "./tickets/ring.ts";
 import { ownProgram, type Program } from "./system/program.ts";
 import { isSuccessor, Predecessor } from "./system/upgrade.ts";
@@ -18,7 +19,7 @@ import { runWorker } from "./worker/worker.ts";
 
 /**
  * The program: reads the command line and becomes the master, or, when the master started it, a
- * worker or its helper for OCSP. Exit codes: 0 after a stop that cut no connection, 3 after one that
+ * worker or a helper, for OCSP or for the ticket store. Exit codes: 0 after a stop that cut no connection, 3 after one that
  * did, 1 after any error, and hitch's 2 when the log file cannot be opened.
  */
 export async function main(runtime: Runtime): Promise<void> {
@@ -28,6 +29,11 @@ export async function main(runtime: Runtime): Promise<void> {
     // It brings an ASN.1 library along, which nobody else needs.
     const { runOcsp } = await import("./ocsp/ocsp_process.ts");
     return runOcsp(runtime);
+  }
+  if (argv[0] === STORE_WORD) {
+    // It brings a client of Redis along.
+    const { runStore } = await import("./tickets/store_process.ts");
+    return runStore(runtime);
   }
   const isAwaited = { asDaemon: isDaemonChild(), asSuccessor: isSuccessor() };
   const program = ownProgram(runtime.self, argv);

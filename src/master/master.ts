@@ -16,6 +16,7 @@ import type { Slot } from "./slot.ts";
 import type { Estate, HeldAddress } from "../system/estate.ts";
 import { Stapling } from "./stapling.ts";
 import type { TicketRing } from "../tickets/ring.ts";
+import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "./tickets.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
@@ -89,6 +90,8 @@ export class Master {
   async start(): Promise<void> {
     // Workers are born with it; set in one of their threads it would hold for that one only.
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    // A store may answer while the workers start.
+    this.tickets?.check();
     (await this.begin(this.prepared)).keep();
     this.checks = setInterval(() => {
       for (const generation of this.serving) generation.check();
@@ -186,7 +189,7 @@ export class Master {
     const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
     this.retired.add(old);
     void this.retire(old, this.prepared.config.reloadDrainTimeout);
-    await Promise.all([hasEnded, this.stapling.stop()]);
+    await Promise.all([hasEnded, this.stapling.stop(), this.tickets?.stop()]);
   }
 
   /**
@@ -209,7 +212,7 @@ export class Master {
     }
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
     for (const generation of serving) generation.end();
-    await Promise.all([hasEnded, this.stapling.stop()]);
+    await Promise.all([hasEnded, this.stapling.stop(), this.tickets?.stop()]);
     clearInterval(this.checks);
     this.listeners.close();
     this.repeats.flush();
@@ -278,11 +281,19 @@ export class Master {
   private makeTickets(inherited: TicketState | undefined): Tickets {
     const now = () => Number(monotonicMicroseconds(this.runtime.libc)) / 1e6;
     const changed = (ring: TicketRing) => {
-      for (const generation of this.serving) {
+      for (const generation of [...this.serving, ...this.next ? [this.next] : []]) {
         generation.update({ tickets: ring }, { type: "tickets", ring });
       }
     };
-    return new Tickets(this.prepared, changed, now, inherited);
+    return new Tickets(this.prepared, changed, now, inherited, {
+      open: ({ config, ticketStoreCa: ca, privileges }) =>
+        new StoreHelper({
+          url: config.sessions.ticketStore,
+          ...(ca === undefined ? {} : { ca }),
+          ...(privileges ? { ids: { uid: privileges.uid, gid: privileges.gid } } : {}),
+        }, () => spawnStore(this.runtime)),
+      log: this.log,
+    });
   }
 
   /** All generations that may have connections. */

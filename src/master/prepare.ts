@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { Certificates } from "../certificates/tls_order.ts";
+import { readAuthorities } from "../certificates/trust.ts";
 import type { Privileges, TlsOrder } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -33,6 +34,8 @@ export interface Prepared {
   readonly privileges?: Privileges;
   /** What ticket keys are derived from on all machines that have it. */
   readonly ticketSecret?: Uint8Array;
+  /** PEM: whom the ticket store is verified by, if not by the public CAs. */
+  readonly ticketStoreCa?: string;
   /** Single lines for the operator. */
   readonly warnings: readonly string[];
 }
@@ -80,9 +83,12 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
   const backendSources = await attempt(() =>
     backend ? config.backendSources.map((from) => checkSource(runtime.libc, from, backend)) : []
   );
-  const { ticketSecretFile } = config.sessions;
+  const { ticketSecretFile, ticketStoreCa: storeCaFile } = config.sessions;
   const ticketSecret = await attempt(() =>
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
+  );
+  const ticketStoreCa = await attempt(() =>
+    storeCaFile === "" ? undefined : readAuthorities(storeCaFile).map(({ pem }) => pem).join("")
   );
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
@@ -102,6 +108,7 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
+    ...(ticketStoreCa ? { ticketStoreCa } : {}),
     warnings,
   };
 }

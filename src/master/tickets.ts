@@ -1,24 +1,41 @@
+import type { Privileges } from "../control/messages.ts";
+import type { Log } from "../log.ts";
 import type { Config } from "../options/config.ts";
 import { FleetKeys } from "../tickets/fleet_keys.ts";
 import { LocalKeys, type LocalState } from "../tickets/local_keys.ts";
 import { alsoReading, type TicketRing } from "../tickets/ring.ts";
+import { StoreKeys, type StoreState, type TicketStore } from "../tickets/store_keys.ts";
+import { shownStore } from "../tickets/store_master.ts";
 
 /** Where ticket keys come from. */
 interface TicketSource {
   readonly ring: TicketRing;
   /** To be called about once a second. True when the ring has changed. */
   check(): boolean;
+  /** Fulfilled when nothing of it is left outside this process. */
+  stop?(): Promise<void>;
 }
 
 /** What decides where they come from. */
 export interface TicketPlan {
   readonly config: Pick<Config, "sessions">;
   readonly ticketSecret?: Uint8Array;
+  /** PEM. */
+  readonly ticketStoreCa?: string;
+  readonly privileges?: Privileges;
+}
+
+/** What keys from a store need. */
+export interface TicketStores {
+  /** Connects to nothing yet. */
+  open(plan: TicketPlan): TicketStore;
+  readonly log: Log;
 }
 
 /** What a successor goes on with. */
 export interface TicketState {
   readonly local?: LocalState;
+  readonly store?: StoreState;
   /** What is still read, though it makes no more tickets. */
   readonly retired: readonly RetiredSecrets[];
 }
@@ -33,24 +50,27 @@ interface RetiredSecrets {
 export class Tickets {
   private readonly changed: (ring: TicketRing) => void;
   private readonly now: () => number;
+  private readonly stores: TicketStores | undefined;
   private source: TicketSource;
   /** By which two plans that lead to the same keys are known. */
   private name: string;
   private period: number;
   private retired: readonly RetiredSecrets[];
 
-  /** `now` tells seconds of CLOCK_MONOTONIC. */
+  /** `now` tells seconds of CLOCK_MONOTONIC. Without `stores` no plan may name a store. */
   constructor(
     plan: TicketPlan,
     changed: (ring: TicketRing) => void,
     now: () => number,
     inherited?: TicketState,
+    stores?: TicketStores,
   ) {
     this.changed = changed;
     this.now = now;
+    this.stores = stores;
     this.name = nameOf(plan);
     this.period = plan.config.sessions.ticketRotation;
-    this.source = this.sourceOf(plan, inherited?.local);
+    this.source = this.sourceOf(plan, inherited);
     this.retired = inherited?.retired ?? [];
   }
 
@@ -60,7 +80,11 @@ export class Tickets {
 
   get state(): TicketState {
     const { source, retired } = this;
-    return { retired, ...(source instanceof LocalKeys ? { local: source.state } : {}) };
+    return {
+      retired,
+      ...(source instanceof LocalKeys ? { local: source.state } : {}),
+      ...(source instanceof StoreKeys ? { store: source.state } : {}),
+    };
   }
 
   /** Keys come from elsewhere from now on; those of before still read tickets for their time. */
@@ -73,7 +97,10 @@ export class Tickets {
     ];
     this.name = name;
     this.period = plan.config.sessions.ticketRotation;
-    this.source = this.sourceOf(plan);
+    const { store } = this.state;
+    void this.source.stop?.();
+    // The same fleet's keys are the same in another store, or under another user.
+    this.source = this.sourceOf(plan, store && { store });
     this.changed(this.ring);
   }
 
@@ -85,14 +112,42 @@ export class Tickets {
     if (this.source.check() || isShorter) this.changed(this.ring);
   }
 
-  private sourceOf({ config, ticketSecret }: TicketPlan, inherited?: LocalState): TicketSource {
-    const { ticketRotation } = config.sessions;
-    if (!ticketSecret) return new LocalKeys(ticketRotation, this.now, inherited);
-    return new FleetKeys(ticketSecret, ticketRotation, () => Date.now() / 1000);
+  /** Ends what belongs to it outside this process; the keys stay as they are. */
+  async stop(): Promise<void> {
+    await this.source.stop?.();
+  }
+
+  private sourceOf(
+    plan: TicketPlan,
+    inherited?: Pick<TicketState, "local" | "store">,
+  ): TicketSource {
+    const { config: { sessions }, ticketSecret } = plan;
+    const { ticketRotation: period, ticketStore } = sessions;
+    if (!ticketSecret) return new LocalKeys(period, this.now, inherited?.local);
+    const date = () => Date.now() / 1000;
+    if (!usesStore(plan)) return new FleetKeys(ticketSecret, period, date);
+    const source: TicketSource = new StoreKeys(
+      {
+        ...{ store: this.stores!.open(plan), log: this.stores!.log },
+        ...{ place: shownStore(ticketStore), secret: ticketSecret, period },
+        ...{ date, now: this.now },
+        changed: () => source === this.source && this.changed(this.ring),
+      },
+      inherited?.store,
+    );
+    return source;
   }
 }
 
-function nameOf({ config, ticketSecret }: TicketPlan): string {
+function usesStore({ config: { sessions } }: TicketPlan): boolean {
+  return sessions.tickets && sessions.ticketStore !== "";
+}
+
+function nameOf(plan: TicketPlan): string {
+  const { config: { sessions }, ticketSecret, ticketStoreCa, privileges } = plan;
   const secret = ticketSecret ? Buffer.from(ticketSecret).toString("base64") : "";
-  return JSON.stringify([config.sessions.ticketRotation, secret]);
+  const store = usesStore(plan)
+    ? [sessions.ticketStore, ticketStoreCa, privileges?.uid, privileges?.gid]
+    : [];
+  return JSON.stringify([sessions.ticketRotation, secret, ...store]);
 }

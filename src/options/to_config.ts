@@ -113,7 +113,9 @@ function limitsOf({ settings }: Gathered, workers: number, { problems }: Ground)
   };
 }
 
-function sessionsOf({ settings }: Gathered, { absolute, problems }: Ground): SessionConfig {
+function sessionsOf(gathered: Gathered, ground: Ground): SessionConfig {
+  const { settings, origins } = gathered;
+  const { absolute, problems, warnings } = ground;
   const { tickets, "session-timeout": timeout, "ticket-rotation": ticketRotation } = settings;
   const secret = settings["ticket-secret-file"];
   if (tickets && timeout > ticketRotation) {
@@ -125,6 +127,13 @@ function sessionsOf({ settings }: Gathered, { absolute, problems }: Ground): Ses
   if (settings["ticket-store"] !== "" && secret === "") {
     problems.push(
       "--ticket-store needs a secret to seal its keys with; give it with --ticket-secret-file",
+    );
+  }
+  const isOnLine = origins.get("ticket-store")?.source.kind === "line";
+  if (isOnLine && /:[^/]+@/.test(settings["ticket-store"])) {
+    warnings.push(
+      "--ticket-store: all users see its password in the list of processes; " +
+        "give it in a configuration file",
     );
   }
   const cachePeers = cachePeersOf(settings, problems);

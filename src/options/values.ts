@@ -262,7 +262,8 @@ export function multicast(text: string): string {
 export function storeUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isStore = url && /^rediss?:$/.test(url.protocol) && url.hostname !== "" &&
-    /^\/?\d{0,4}$/.test(url.pathname) && url.search === "" && url.hash === "";
+    /^\/?\d{0,4}$/.test(url.pathname) && url.search === "" && url.hash === "" &&
+    !/%(?![0-9A-Fa-f]{2})/.test(url.username + url.password);
   if (text === "" || isStore) return text;
   // It may hold a password.
   throw new ValueError(

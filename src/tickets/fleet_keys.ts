@@ -2,7 +2,7 @@ import { hkdfSync } from "node:crypto";
 import { SECRET_LENGTH, type TicketRing } from "./ring.ts";
 
 /** The slots around the present one whose tickets are read; see {@link FleetKeys}. */
-const READ = [-2, -1, 0, 1];
+export const READ: readonly number[] = [-2, -1, 0, 1];
 
 /**
  * Keys that every machine with the same secret finds by itself, a new one for each time slot. Two

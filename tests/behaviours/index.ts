@@ -45,6 +45,7 @@ import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
 import { tickets } from "./tickets.ts";
+import { ticketStore } from "./ticket_store.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -62,6 +63,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   sni,
   resumption,
   tickets,
+  "ticket store": ticketStore,
   stapling,
   versions,
   config,

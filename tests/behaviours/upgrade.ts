@@ -480,7 +480,8 @@ async function upgraded(context: Context, stud: Stud, master: number): Promise<n
 }
 
 /** A master that is no child of the test's. */
-function endWith(context: Context, pid: number): void {
+/** Ends a successor and its workers when the behaviour has ended. */
+export function endWith(context: Context, pid: number): void {
   context.after(async () => {
     const workers = workersOf(pid);
     for (const each of [pid, ...workers]) if (isAlive(each)) process.kill(each, "SIGKILL");

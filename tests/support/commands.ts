@@ -13,6 +13,7 @@ export type Peer =
   | "man"
   | "sslscan"
   | "testssl"
+  | "redis-server"
   | "systemd-analyze";
 
 /** Debian keeps servers where an ordinary user's PATH does not look. */
@@ -32,6 +33,7 @@ const versionFlags: Record<Peer, string> = {
   "systemd-analyze": "--version",
   sslscan: "--version",
   testssl: "--version",
+  "redis-server": "--version",
 };
 
 /** Whether the program is installed, and strace may trace what it did not start. */
@@ -107,8 +109,14 @@ export async function countSystemCalls(
   };
 }
 
-/** Starts a server; `stop` ends it and waits. */
-export function serve(program: string, args: readonly string[]): { stop(): Promise<void> } {
+export interface Server {
+  /** Ends it and waits. */
+  stop(): Promise<void>;
+  signal(name: "SIGSTOP" | "SIGCONT"): void;
+}
+
+/** Starts a server. */
+export function serve(program: string, args: readonly string[]): Server {
   const child = spawn(program, args, { env: environment, stdio: "ignore" });
   const closed = new Promise<void>((resolve) => {
     child.on("error", () => resolve()).on("close", () => resolve());
@@ -118,5 +126,6 @@ export function serve(program: string, args: readonly string[]): { stop(): Promi
       child.kill("SIGKILL");
       await within(closed, `the end of ${program}`);
     },
+    signal: (name) => void child.kill(name),
   };
 }

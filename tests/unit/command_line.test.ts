@@ -584,7 +584,16 @@ test("what cannot resume as it was meant is told", () => {
   refused(["--ticket-store=redis://127.0.0.1", "a"], /^--ticket-store needs a secret/);
   refused(["-U[127.0.0.1]:8200", secret, "a"], /^--shared-cache-listen needs sessions to share/);
   refused(["-U[127.0.0.1]:8200", "-C9", "a"], /^--shared-cache-listen needs a secret/);
-  for (const url of ["x", "http://a", "redis://a/x", "redis://:p@a?x=y", "rediss:///1"]) {
+  for (
+    const url of [
+      "x",
+      "http://a",
+      "redis://a/x",
+      "redis://:p@a?x=y",
+      "rediss:///1",
+      "redis://:5%@a",
+    ]
+  ) {
     refused(
       [`--ticket-store=${url}`, secret, "a"],
       /^--ticket-store: it is not the URL of a store/,
@@ -594,6 +603,16 @@ test("what cannot resume as it was meant is told", () => {
     refused([`-M${word}`, "a.pem"], /^--shared-cache-if: .+ is no interface; write it as in eth0/);
   }
   refused(["-P[*]:8200", "a.pem"], /^--shared-cache-peer: .+ stands for every address/);
+});
+
+test("a store's password on the command line is warned of, in a file it is not", () => {
+  const secret = "--ticket-secret-file=s";
+  const onLine = start(["--ticket-store=redis://u:word@a", secret]).warnings;
+  assert.match(onLine.join("\n"), /^--ticket-store: all users see its password/);
+  assert.ok(!onLine.join().includes("word@"));
+  assert.deepEqual(start(["--ticket-store=redis://u@a:6379", secret]).warnings, []);
+  const files = { F: "ticket-store = redis://u:word@a\n" };
+  assert.deepEqual(start(["--config", "F", secret], { files }).warnings, []);
 });
 
 test("sessions are shared with these machines", () => {

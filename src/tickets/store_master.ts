@@ -1,0 +1,130 @@
+import { type Clock, systemClock } from "../clock.ts";
+import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
+import type { Runtime } from "../runtime/types.ts";
+import { STORE_WORD } from "./command_line.ts";
+import type { StoreEntry, TicketStore } from "./store_keys.ts";
+import {
+  parseStoreReport,
+  type StoreOrder,
+  type StoreReport,
+  type StoreStart,
+} from "./store_messages.ts";
+
+/** The helper's process as the master sees it. */
+export type StoreProcess = Pick<
+  ControlledProcess<StoreOrder, StoreReport>,
+  "onReport" | "onExit" | "send" | "kill"
+>;
+
+/** The helper answers after its own time limits at the latest, which are shorter. */
+const ANSWER_LIMIT_MS = 12_000;
+
+interface Question {
+  resolve(values: readonly (string | null)[]): void;
+  reject(error: Error): void;
+}
+
+/** The master's end of the process that speaks with the store. It is started when it is needed. */
+export class StoreHelper implements TicketStore {
+  private readonly settings: Omit<StoreStart, "type">;
+  private readonly spawn: () => StoreProcess;
+  private readonly clock: Clock;
+  private process: StoreProcess | undefined;
+  private readonly questions = new Map<number, Question>();
+  private asked = 0;
+  /** How a process ended of which nothing was asked: the next question tells it. */
+  private end: string | undefined;
+  private stopped: (() => void) | undefined;
+
+  /** `spawn` throws an Error when no process can be had. */
+  constructor(
+    settings: Omit<StoreStart, "type">,
+    spawn: () => StoreProcess,
+    clock: Clock = systemClock,
+  ) {
+    this.settings = settings;
+    this.spawn = spawn;
+    this.clock = clock;
+  }
+
+  async get(names: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const values = await this.ask((number) => ({ type: "get", number, names }));
+    return names.map((_, i) => {
+      const value = values[i] ?? null;
+      return value === null ? undefined : Buffer.from(value, "base64");
+    });
+  }
+
+  async set(entries: readonly StoreEntry[]): Promise<void> {
+    const sealed = entries.map(({ value, ...entry }) => ({
+      ...entry,
+      value: Buffer.from(value).toString("base64"),
+    }));
+    await this.ask((number) => ({ type: "set", number, entries: sealed }));
+  }
+
+  /** It has nothing to lose. */
+  stop(): Promise<void> {
+    return new Promise((resolve) => {
+      this.stopped = resolve;
+      if (!this.process) return resolve();
+      this.process.kill("SIGKILL");
+    });
+  }
+
+  private ask(order: (number: number) => StoreOrder): Promise<readonly (string | null)[]> {
+    return new Promise((resolve, reject) => {
+      const number = ++this.asked;
+      const { end } = this;
+      this.end = undefined;
+      if (end !== undefined) throw new Error(end);
+      this.process ??= this.start();
+      this.questions.set(number, { resolve, reject });
+      this.process.send(order(number));
+      this.clock.after(ANSWER_LIMIT_MS, () => {
+        if (!this.questions.has(number)) return;
+        this.fail("its helper did not answer");
+        this.process?.kill("SIGKILL");
+      });
+    });
+  }
+
+  /** Throws an Error when no process can be had, or none is wanted any more. */
+  private start(): StoreProcess {
+    if (this.stopped) throw new Error("it was given up");
+    const process = this.spawn();
+    process.onReport = (report) => {
+      const question = this.questions.get(report.number);
+      this.questions.delete(report.number);
+      if (report.type === "values") question?.resolve(report.values);
+      else question?.reject(new Error(report.reason));
+    };
+    process.onExit = ({ code, signal }: ProcessExit) => {
+      this.process = undefined;
+      const end = `its helper ended (${signal ? `signal ${signal}` : `status ${code}`})`;
+      if (this.questions.size === 0) this.end = end;
+      this.fail(end);
+      this.stopped?.();
+    };
+    process.send({ type: "start", ...this.settings });
+    return process;
+  }
+
+  private fail(reason: string): void {
+    const questions = [...this.questions.values()];
+    this.questions.clear();
+    for (const { reject } of questions) reject(new Error(reason));
+  }
+}
+
+/** Starts the helper's process. */
+export function spawnStore(runtime: Pick<Runtime, "self" | "workerEnvironment">): StoreProcess {
+  return new ControlledProcess(runtime, [STORE_WORD], [], parseStoreReport);
+}
+
+/** A store's URL as it may be shown: without user and password. */
+export function shownStore(text: string): string {
+  const url = new URL(text);
+  url.username = url.password = "";
+  return url.href;
+}

@@ -1,0 +1,171 @@
+import { createClient, RESP_TYPES } from "@redis/client";
+import process from "node:process";
+import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
+import { reasonOf } from "../errors.ts";
+import type { Runtime } from "../runtime/types.ts";
+import { REPORTS_FD } from "../worker/command_line.ts";
+import { dropPrivileges } from "../worker/process.ts";
+import {
+  MOST_BYTES,
+  type SealedEntry,
+  type StoreOrder,
+  type StoreReport,
+  type StoreStart,
+} from "./store_messages.ts";
+
+/** Milliseconds to find the server and to sign in there, and for the answer to a question. */
+const CONNECT_LIMIT_MS = 5000;
+const ANSWER_LIMIT_MS = 3000;
+/** Three times what this process needs: the client keeps all that comes until an answer is whole. */
+const MEMORY_LIMIT = 256 * 1024 * 1024;
+const MEMORY_LOOK_MS = 20;
+
+type Question = Exclude<StoreOrder, StoreStart>;
+
+/**
+ * Runs this process as the one that speaks with the ticket store (Redis or Valkey), without
+ * privileges, until its standard input ends, which means that the master is gone. It fetches and
+ * keeps what it is told, of which it understands nothing. It connects for a question, and stays
+ * connected until one fails. It never returns by itself.
+ */
+export function runStore(runtime: Pick<Runtime, "libc">): void {
+  const helper = new Helper(runtime);
+  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => helper.obey(order as StoreOrder));
+  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
+  process.stdin.on("end", () => process.exit(0));
+  process.stdin.on("error", () => process.exit(1));
+  // Ctrl-C and a service manager reach all processes; the master decides what it means.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
+}
+
+class Helper {
+  private readonly runtime: Pick<Runtime, "libc">;
+  private readonly reports = new FrameWriter(REPORTS_FD);
+  private settings: StoreStart | undefined;
+  private client: Client | undefined;
+  /** Why it may not serve. */
+  private trouble: string | undefined;
+
+  constructor(runtime: Pick<Runtime, "libc">) {
+    this.runtime = runtime;
+  }
+
+  obey(order: StoreOrder): void {
+    if (order.type === "start") this.start(order);
+    else void this.answer(order);
+  }
+
+  private start(settings: StoreStart): void {
+    this.settings = settings;
+    const { ids } = settings;
+    try {
+      // It needs the files that tell how to resolve names.
+      dropPrivileges(this.runtime.libc, ids && { ...ids, chroot: "" });
+    } catch (error) {
+      this.trouble = `its helper cannot become another user: ${reasonOf(error)}`;
+    }
+  }
+
+  private async answer(question: Question): Promise<void> {
+    const { number } = question;
+    const watch = setInterval(() => {
+      if (process.memoryUsage.rss() > MEMORY_LIMIT) this.giveUp(number);
+    }, MEMORY_LOOK_MS);
+    try {
+      if (this.trouble !== undefined) throw new Error(this.trouble);
+      const client = await inTime(this.connected(), CONNECT_LIMIT_MS, "connect");
+      const values = question.type === "get"
+        ? Promise.all(question.names.map((name) => get(client, name)))
+        : Promise.all(question.entries.map((entry) => set(client, entry))).then(() => []);
+      const answer = await inTime(values, ANSWER_LIMIT_MS, "answer");
+      this.send({ type: "values", number, values: answer });
+    } catch (error) {
+      this.disconnect();
+      this.send({ type: "failed", number, reason: reasonOf(error) || codeOf(error) });
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  /** The next process begins with as little memory as this one did. */
+  private giveUp(number: number): void {
+    this.disconnect();
+    this.send({ type: "failed", number, reason: "it sends far more than it was asked for" });
+    this.reports.flush(() => process.exit(1));
+  }
+
+  private async connected(): Promise<Client> {
+    if (this.client?.isReady) return this.client;
+    this.disconnect();
+    this.client = clientFor(this.settings!);
+    // Each question tells it by its own failure.
+    this.client.on("error", () => {});
+    await this.client.connect();
+    return this.client;
+  }
+
+  private disconnect(): void {
+    if (this.client?.isOpen) this.client.destroy();
+    this.client = undefined;
+  }
+
+  private send(report: StoreReport): void {
+    this.reports.send(report);
+  }
+}
+
+type Client = ReturnType<typeof clientFor>;
+
+/** Throws an Error when the URL cannot be used. */
+function clientFor({ url, ca }: StoreStart) {
+  return createClient({
+    url,
+    // The form of answers that each version has.
+    RESP: 2,
+    disableOfflineQueue: true,
+    disableClientInfo: true,
+    maintNotifications: "disabled",
+    socket: {
+      connectTimeout: CONNECT_LIMIT_MS,
+      reconnectStrategy: false,
+      ...(ca === undefined ? {} : { tls: true, ca }),
+    },
+  });
+}
+
+/** Base64, or null where there is none. What is too long is cut, and what is no text is empty. */
+async function get(client: Client, name: string): Promise<string | null> {
+  try {
+    const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MOST_BYTES - 1}`], {
+      typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
+    });
+    if (!Buffer.isBuffer(value)) throw new Error("it answers what nobody asked");
+    return value.length === 0 ? null : value.toString("base64");
+  } catch (error) {
+    if (reasonOf(error).startsWith("WRONGTYPE")) return "";
+    throw error;
+  }
+}
+
+async function set(client: Client, { name, value, ttl, onlyNew }: SealedEntry): Promise<void> {
+  const bytes = Buffer.from(value, "base64");
+  const words = ["SET", name, bytes, "PX", `${ttl}`];
+  await client.sendCommand(onlyNew ? [...words, "NX"] : words);
+}
+
+async function inTime<T>(promise: Promise<T>, limit: number, what: string): Promise<T> {
+  let timer: ReturnType<typeof setTimeout>;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no ${what} within ${limit / 1000} s`)), limit);
+  });
+  try {
+    return await Promise.race([promise, tooLate]);
+  } finally {
+    clearTimeout(timer!);
+  }
+}
+
+/** A name with several addresses fails without a message. */
+function codeOf(error: unknown): string {
+  return String((error as { readonly code?: unknown }).code);
+}
