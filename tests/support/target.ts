@@ -34,8 +34,6 @@ const abilities = {
   /** Workers share TLS 1.2 sessions without tickets. */
   sessionCache: ["node"],
   engines: ["node"],
-  /** The keys of session tickets are ours. */
-  ticketKeys: ["node"],
   /** In client mode, CAs can be given and verification left out. */
   backendTrust: ["bun", "node"],
 } as const;
