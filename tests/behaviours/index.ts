@@ -9,6 +9,7 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
@@ -44,6 +45,7 @@ import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
+import { statistics } from "./statistics.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -60,6 +62,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   peers,
   sni,
   resumption,
+  affinity,
+  statistics,
   stapling,
   versions,
   config,
