@@ -33,9 +33,14 @@ export function randomMultiplier(): number {
  * `errno()` tells the reason and nothing has changed.
  */
 export function attachAffinity(libc: Libc, fd: number, rule: AffinityRule): boolean {
-  program = sockFilters(instructions(rule));
+  program = affinityProgram(rule);
   const pointer = sockFprog(program, libc.addressOf(program));
   return libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, pointer, pointer.length) === 0;
+}
+
+/** An array of `struct sock_filter` whose result is a client's place in the group, from 0 on. */
+export function affinityProgram(rule: AffinityRule): Uint8Array {
+  return sockFilters(instructions(rule));
 }
 
 /** The kernel balances the group of `fd` by itself again, as it does where nothing was attached. */
