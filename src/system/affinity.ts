@@ -81,6 +81,13 @@ const ETH_P_IPV6 = 0x86dd;
 /** 2³² by the golden ratio, odd: it spreads neighbours, whatever chance made of the other one. */
 const SPREAD = 0x9e37_79b1;
 
+/** A = A ^ A >>> 16: the upper half counts in the lower one, where a product takes it up again. */
+const FOLD: readonly Instruction[] = [
+  { code: COPY_TO_X },
+  { code: SHIFT_RIGHT, k: 16 },
+  { code: XOR_X },
+];
+
 /**
  * The number of a socket from an IPv4 address, or from the first 64 bits of an IPv6 address, which
  * one network has to itself. IPv4 comes to a dual-stack socket as IPv4. What cannot be read ends the
@@ -97,11 +104,10 @@ function instructions({ multiplier, sockets }: AffinityRule): Instruction[] {
     { code: COPY_TO_X },
     { code: LOAD, k: IPV6_SOURCE + 4 },
     { code: ADD_X },
-    // The upper bits of a product depend on all bits of the address, so they alone count.
+    // Every bit of the address is to count in the upper bits of the last product.
+    ...FOLD,
     { code: MULTIPLY, k: multiplier },
-    { code: COPY_TO_X },
-    { code: SHIFT_RIGHT, k: 16 },
-    { code: XOR_X },
+    ...FOLD,
     { code: MULTIPLY, k: SPREAD },
     { code: SHIFT_RIGHT, k: 16 },
     { code: MULTIPLY, k: sockets },

@@ -164,7 +164,7 @@ test("addresses that differ in one of their parts only are spread over the socke
     [IPV6, (i) => `2001:db8:${i.toString(16)}::1`],
     [IPV6, (i) => `2001:${i.toString(16)}::1`],
   ];
-  for (const multiplier of [1, 0x8000_0001, 0xffff_ffff, randomMultiplier()]) {
+  for (const multiplier of [1, 0x8000_0001, 0xffff_ffff, 0x1234_0001, randomMultiplier()]) {
     for (const [protocol, nth] of ways) {
       const sources = Array.from({ length: 1024 }, (_, i) => nth(i));
       for (const sockets of [2, 4, 7]) {
