@@ -69,6 +69,7 @@ export const affinity: readonly Behaviour[] = [
       write("idle-timeout = 50");
       await reloaded(stud);
       assert.deepEqual(await places(context, stud, CLIENTS), first);
+      await until(() => stud.workers().length === WORKERS, "the new workers alone");
       const workers = stud.workers();
       write("idle-timeout = 50", "affinity = off");
       await reloaded(stud);
