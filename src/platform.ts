@@ -25,8 +25,10 @@ export const SO_REUSEPORT = 15;
 /** The limit of a connect that blocks, too. */
 export const SO_SNDTIMEO = 21;
 export const SO_ACCEPTCONN = 30;
+export const SO_ATTACH_REUSEPORT_CBPF = 51;
 /** Takes the number of an interface. */
 export const SO_BINDTOIFINDEX = 62;
+export const SO_DETACH_REUSEPORT_BPF = 68;
 export const IPPROTO_IP = 0;
 /** The port is chosen at connect, so that two connections to different peers may share one. */
 export const IP_BIND_ADDRESS_NO_PORT = 24;
@@ -110,6 +112,37 @@ export function epollEvent(events: number, data: bigint): Uint8Array {
   const view = new DataView(bytes.buffer);
   view.setUint32(0, events, littleEndian);
   view.setBigUint64(at, data, littleEndian);
+  return bytes;
+}
+
+/** One instruction of classic BPF, `struct sock_filter`. */
+export interface Instruction {
+  readonly code: number;
+  /** A number of 32 bits, or a place in a packet. */
+  readonly k?: number;
+  /** How many instructions are passed over when a test is true, and when it is false. */
+  readonly ifTrue?: number;
+  readonly ifFalse?: number;
+}
+
+/** An array of `struct sock_filter`. */
+export function sockFilters(program: readonly Instruction[]): Uint8Array {
+  const bytes = new Uint8Array(program.length * 8);
+  const view = new DataView(bytes.buffer);
+  for (const [i, { code, k = 0, ifTrue = 0, ifFalse = 0 }] of program.entries()) {
+    view.setUint16(i * 8, code, littleEndian);
+    bytes.set([ifTrue, ifFalse], i * 8 + 2);
+    view.setUint32(i * 8 + 4, k, littleEndian);
+  }
+  return bytes;
+}
+
+/** `struct sock_fprog` for what {@link sockFilters} made, which lies at this address. */
+export function sockFprog(filters: Uint8Array, address: bigint): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, filters.length / 8, littleEndian);
+  view.setBigUint64(8, address, littleEndian);
   return bytes;
 }
 

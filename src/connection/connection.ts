@@ -212,6 +212,7 @@ export class Connection implements HeaderTaker, Speaker {
     // Without TLS it is open before it can be turned away.
     if (this.hasFailed) return;
     this.all.handshakes.stop(this);
+    this.all.handshakeDone(this.client);
     const cause = this.trust && distrust(this.trust, this.client.tls());
     if (cause === undefined) return this.connectBackend();
     this.fail({ source: "client", code: "client-certificate", cause });

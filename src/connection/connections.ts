@@ -71,6 +71,9 @@ export class Connections {
   private lastId = 0;
   private openCount = 0;
   private mostOpen = 0;
+  /** Handshakes with clients that are done; none where the adapter does not tell. */
+  fullHandshakes = 0;
+  resumedHandshakes = 0;
 
   /** Throws a RangeError for a trusted proxy that is no address. */
   constructor(
@@ -144,6 +147,13 @@ export class Connections {
     this.lifetimes?.start(connection);
     if (mode === "none") return connection;
     return new HeaderPhase(mode, connection, mode === "pass" || this.isTrusted(client.remote));
+  }
+
+  /** The client's handshake is done, if it makes one. */
+  handshakeDone(client: Stream): void {
+    const { isResumed } = client;
+    if (isResumed) this.resumedHandshakes++;
+    else if (isResumed === false) this.fullHandshakes++;
   }
 
   /** Begins a connection to the backend. */

@@ -1,6 +1,7 @@
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { Config, SessionConfig } from "../options/config.ts";
 import type { LogEntry } from "../log.ts";
+import type { AffinityRule } from "../system/affinity.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import type { ClientTlsSettings, Endpoint, IpEndpoint, TlsParameters } from "../runtime/types.ts";
 
@@ -20,6 +21,8 @@ export type Order =
   /** Another worker could not connect the backend: report when it answers. */
   | { readonly type: "backend-down" }
   | LimitOrder
+  /** Take the program of `StartOrder.affinity` away. */
+  | { readonly type: "balance" }
   /** Accept no more and leave with the last connection. */
   | { readonly type: "drain" }
   /** End at once, with all connections. */
@@ -45,6 +48,8 @@ export interface StartOrder {
   readonly tickets?: TicketRing;
   /** As in {@link LimitOrder}. */
   readonly connections?: number;
+  /** Where workers bind by themselves: what to attach to their sockets; absent: nothing. */
+  readonly affinity?: AffinityRule | undefined;
   /** What to become once everything is open; absent: stay who we are. */
   readonly privileges?: Privileges;
 }
@@ -185,7 +190,16 @@ export type Report =
   /** It keeps to the last `limit`, and has so many connections. */
   | { readonly type: "limited"; readonly open: number }
   /** It obeyed `drain` and accepts no more, or answers a ping: so many connections are open. */
-  | { readonly type: "draining" | "pong"; readonly open: number };
+  | { readonly type: "draining" | "pong"; readonly open: number } & WorkerCounts;
+
+/** What a worker has counted since it began. */
+export interface WorkerCounts {
+  /** Connections. */
+  readonly accepted: number;
+  /** Handshakes with clients; both 0 without `capabilities.tlsFacts`. */
+  readonly full: number;
+  readonly resumed: number;
+}
 
 /** What a worker learns of the backend, about once a second at most. */
 export type BackendReport =
@@ -217,7 +231,7 @@ export function parseReport(value: unknown): Report | undefined {
       return { type: value.type };
     case "draining":
     case "pong":
-      return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
+      return parseCounts(value.type, value);
     case "backend-answers":
       return isAge(value.age) ? { type: "backend-answers", age: value.age } : undefined;
     case "backend-failed":
@@ -233,6 +247,16 @@ export function parseReport(value: unknown): Report | undefined {
     default:
       return undefined;
   }
+}
+
+function parseCounts(
+  type: "draining" | "pong",
+  { open, accepted, full, resumed }: Record<string, unknown>,
+): Report | undefined {
+  if (!isCount(open) || !isCount(accepted) || !isCount(full) || !isCount(resumed)) {
+    return undefined;
+  }
+  return { type, open, accepted, full, resumed };
 }
 
 function parseBackendFailed(value: Record<string, unknown>): BackendFailed | undefined {

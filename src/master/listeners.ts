@@ -73,6 +73,17 @@ export class Listeners {
     }
   }
 
+  /**
+   * Of each address that has several sockets, their descriptors in the order of their slots. What a
+   * predecessor has too is left to it until {@link takeOver}.
+   */
+  get groups(): readonly (readonly number[])[] {
+    if (this.isSharing) return [];
+    return [...this.addresses.values()].flatMap(({ endpoint, fds, isActivated }) =>
+      endpoint.family === "unix" || isActivated || fds.length < 2 ? [] : [[...fds]]
+    );
+  }
+
   /** For a successor. */
   get held(): readonly HeldAddress[] {
     return [...this.addresses.values()].map(({ endpoint, fds, isActivated }) => ({

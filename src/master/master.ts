@@ -5,6 +5,7 @@ import { monotonicMicroseconds, PR_SET_NO_NEW_PRIVS } from "../platform.ts";
 import { Repeats } from "../repeats.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { queuesEmptied } from "../system/listen_queue.ts";
+import { Affinity } from "./affinity.ts";
 import { BackendName } from "./backend_name.ts";
 import { BackendState } from "./backend_state.ts";
 import { Budget } from "./budget.ts";
@@ -15,6 +16,7 @@ import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./slot.ts";
 import type { Estate, HeldAddress } from "../system/estate.ts";
 import { Stapling } from "./stapling.ts";
+import { resumedText, Statistics } from "./statistics.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "./tickets.ts";
@@ -48,6 +50,8 @@ export class Master {
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
   private readonly stapling: Stapling;
+  private readonly affinity: Affinity;
+  private readonly statistics: Statistics;
   /** Absent where TLS libraries have their own. */
   private readonly tickets: Tickets | undefined;
   private checks: ReturnType<typeof setInterval> | undefined;
@@ -69,6 +73,12 @@ export class Master {
     this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
     this.listeners = new Listeners(runtime, inherited?.addresses);
     if (runtime.capabilities.ticketKeys) this.tickets = this.makeTickets(inherited?.tickets);
+    this.affinity = new Affinity(runtime, {
+      log: this.log,
+      groups: () => this.listeners.groups,
+      balance: () => this.current!.update({ affinity: undefined }, { type: "balance" }),
+    });
+    this.statistics = new Statistics(log, runtime.capabilities.tlsFacts);
     this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
@@ -97,6 +107,8 @@ export class Master {
       for (const generation of this.serving) generation.check();
       this.budget.check();
       this.tickets?.check();
+      this.affinity.check(this.current!.slots);
+      this.statistics.check(this.current!.slots);
     }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
@@ -116,7 +128,8 @@ export class Master {
     const { workers } = this.prepared.config;
     const { generation, older, connections } = this.census();
     return `listening on ${this.frontends()}, workers: ${workers}, generation ${generation}, ` +
-      `connections: ${this.current?.open ?? 0}${olderText(older, connections)}`;
+      `connections: ${this.current?.open ?? 0}${resumedText(this.current?.slots ?? [])}` +
+      olderText(older, connections);
   }
 
   /**
@@ -176,6 +189,7 @@ export class Master {
   /** The master whose addresses were inherited leaves them to this one. */
   takeOver(): void {
     this.listeners.takeOver();
+    this.affinity.use(this.prepared.config);
   }
 
   /**
@@ -204,6 +218,7 @@ export class Master {
     const serving = this.serving;
     const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
     await Promise.all(serving.map((generation) => generation.retire()));
+    if (this.current) this.statistics.tell(this.current.slots);
     this.tellStopped();
     if (limitMs > 0) {
       const limit = setTimeout(() => this.cut(), limitMs);
@@ -238,7 +253,7 @@ export class Master {
     const number = this.generations + 1;
     const generation = new Generation(
       number,
-      startOrders(prepared, claim, sockets, this.tickets?.ring),
+      startOrders(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
       { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
       {
         spawn: (slot) => {
@@ -328,6 +343,8 @@ export class Master {
     this.backendState.backend = formatEndpoint(prepared.backend);
     this.stapling.begin(prepared.stapling);
     this.tickets?.use(prepared);
+    this.affinity.use(prepared.config);
+    this.statistics.interval = prepared.config.statsInterval;
     for (const slot of generation.slots) this.tell(slot);
   }
 

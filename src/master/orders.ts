@@ -4,6 +4,7 @@ import type { Config } from "../options/config.ts";
 import { FIRST_SOCKET_FD } from "../worker/command_line.ts";
 import type { Claim } from "./listeners.ts";
 import type { Prepared } from "./prepare.ts";
+import type { AffinityRule } from "../system/affinity.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 
 /** One for each worker; it finds `sockets` inherited in this order. */
@@ -12,6 +13,7 @@ export function startOrders(
   { fds }: Claim,
   sockets: readonly number[],
   tickets: TicketRing | undefined,
+  affinity: AffinityRule | undefined,
 ): StartOrder[] {
   const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
   const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
@@ -32,6 +34,7 @@ export function startOrders(
     backendSources,
     listeners,
     ...(tickets ? { tickets } : {}),
+    ...(affinity ? { affinity } : {}),
     ...(privileges ? { privileges } : {}),
   }));
 }

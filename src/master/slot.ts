@@ -4,9 +4,11 @@ import type {
   StapleOrder,
   StartOrder,
   TlsOrder,
+  WorkerCounts,
 } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { type Clock, systemClock } from "../clock.ts";
+import { Tally, type Told } from "./tally.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
 
 /** What a slot needs of a worker's process. */
@@ -59,6 +61,8 @@ export class Slot {
   private readonly watchdogMs: number;
   private order: StartOrder;
   private worker: SlotWorker | undefined;
+  /** The present one, or that which was there before. */
+  private last: SlotWorker | undefined;
   /** They asked for successors and leave with their last connection once those are ready. */
   private readonly predecessors = new Set<SlotWorker>();
   private readonly hung = new Set<SlotWorker>();
@@ -66,6 +70,7 @@ export class Slot {
   private readonly draining = new Map<SlotWorker, () => void>();
   /** Told of new certificates, and what to call when they serve them. */
   private readonly swapping = new Map<SlotWorker, () => void>();
+  private readonly tally = new Tally<SlotWorker>();
   private crashes = 0;
   private isReady = false;
   private isAnswering = true;
@@ -107,6 +112,16 @@ export class Slot {
     return this.all().reduce((sum, { open }) => sum + open, 0);
   }
 
+  /** What all its workers have counted, also those that are gone. */
+  get counts(): WorkerCounts {
+    return this.tally.total;
+  }
+
+  /** What its worker last told, or the last one that it had. */
+  get told(): Told | undefined {
+    return this.last && this.tally.toldBy(this.last);
+  }
+
   /** Milliseconds since it last began or ceased to serve. */
   get age(): number {
     return this.clock.now() - this.changedAt;
@@ -128,7 +143,7 @@ export class Slot {
       this.refill();
       return;
     }
-    this.worker = worker;
+    this.worker = this.last = worker;
     worker.onReport = (report) => {
       switch (report.type) {
         case "ready":
@@ -136,7 +151,7 @@ export class Slot {
         case "pong":
           worker.askedAt = undefined;
           worker.open = report.open;
-          return;
+          return this.tally.count(worker, report);
         case "failed":
           this.events.failed(this, report.message);
           return worker.kill("SIGKILL");
@@ -151,6 +166,7 @@ export class Slot {
           return this.swapping.get(worker)?.();
         case "draining":
           worker.open = report.open;
+          this.tally.count(worker, report);
           return this.draining.get(worker)?.();
       }
     };

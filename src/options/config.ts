@@ -254,6 +254,8 @@ export interface Config {
   /** Certificate files that change are loaded without being told. */
   readonly watch: boolean;
   readonly log: LogConfig;
+  /** Seconds between two reports of what each worker has done; 0 is never. */
+  readonly statsInterval: number;
   readonly privileges: PrivilegeConfig;
   readonly daemon: boolean;
   /** Absolute; "" is none. */

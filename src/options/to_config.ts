@@ -89,6 +89,7 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
     watchdog: settings.watchdog,
     watch: settings.watch,
     log: logOf(gathered, ground),
+    statsInterval: settings["stats-interval"],
     privileges: { user: settings.user, group: settings.group, chroot },
     daemon: settings.daemon,
     pidFile: absolute(settings.pidfile),

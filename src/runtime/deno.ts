@@ -135,6 +135,7 @@ export function listen(options: ListenOptions): Listener {
     for (const option of [...on.socketOptions, ...tls?.hasResolver ? [HOLD] : []]) {
       if (!setOption(libc, fd, option)) throw optionError(option.name);
     }
+    on.bound?.(fd);
   } catch (error) {
     state.close();
     listener.close();

@@ -243,6 +243,11 @@ export interface Stream {
   /** What is known about the TLS session; an empty object for a plain stream. */
   tls(): TlsFacts;
   /**
+   * Whether an open stream's handshake resumed a session, without the cost of all other facts.
+   * Undefined for a plain stream, and without `capabilities.tlsFacts`.
+   */
+  readonly isResumed: boolean | undefined;
+  /**
    * Begins TLS on an accepted stream of a listener with `headerFirst`; `early` are bytes that were
    * received after the header. Once at most; not from within `accepted`.
    */
@@ -276,7 +281,12 @@ export interface StreamOwner {
 /** Where a worker accepts: a descriptor it inherited, or (no `adoptSockets`) an address to bind. */
 export type ListenOn =
   | { readonly fd: number; readonly endpoint: Endpoint }
-  | { readonly endpoint: IpEndpoint; readonly socketOptions: readonly SocketOption[] };
+  | {
+    readonly endpoint: IpEndpoint;
+    readonly socketOptions: readonly SocketOption[];
+    /** It listens, by this descriptor of the adapter's; called from within `listen`. */
+    readonly bound?: (fd: number) => void;
+  };
 
 /** One `setsockopt` with an int value; accepted sockets inherit it from the listening one. */
 export interface SocketOption {
@@ -373,6 +383,11 @@ export interface Libc {
   /** `time` is a `struct timespec`. */
   clock_gettime(clock: number, time: Uint8Array): number;
   errno(): number;
+  /**
+   * Where the bytes are in memory, for a structure that points to them. It holds while somebody still
+   * refers to them.
+   */
+  addressOf(bytes: Uint8Array): bigint;
 }
 
 export interface Runtime {

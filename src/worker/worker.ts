@@ -2,11 +2,19 @@ import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type { ListenerOrder, Order, Report, StartOrder, TlsOrder } from "../control/messages.ts";
+import type {
+  ListenerOrder,
+  Order,
+  Report,
+  StartOrder,
+  TlsOrder,
+  WorkerCounts,
+} from "../control/messages.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
 import { listenerOptions } from "../platform.ts";
 import { Staples } from "../ocsp/staples.ts";
+import { affinityRefused, attachAffinity, detachAffinity } from "../system/affinity.ts";
 import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
 import { Repeats } from "../repeats.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
@@ -64,6 +72,8 @@ class Worker {
   private connections: Connections | undefined;
   /** By slot: its own, and those it serves for a worker that is away. */
   private readonly listeners = new Map<number, OpenListener[]>();
+  /** Descriptors of the listeners that it has bound by itself. */
+  private readonly bound: number[] = [];
   private gate: Gate | undefined;
   private rememberedNames = 0;
   private readonly ebb = new Ebb();
@@ -98,6 +108,8 @@ class Worker {
         return this.ticketKeys!.use(order.ring);
       case "limit":
         return void this.limit(order.connections);
+      case "balance":
+        return this.balance();
       case "drain":
         return void this.drain();
       case "leave":
@@ -238,10 +250,30 @@ class Worker {
   private listenOn({ endpoint, fds }: ListenerOrder, slot: number): ListenOn {
     if (!this.runtime.capabilities.adoptSockets) {
       if (endpoint.family === "unix") throw new Error("Unix sockets have to be adopted");
-      return { endpoint, socketOptions: listenerOptions(this.order!.settings) };
+      const socketOptions = listenerOptions(this.order!.settings);
+      return { endpoint, socketOptions, bound: (fd) => this.guide(fd) };
     }
     // A copy, since closing a listener closes its descriptor and the slot may be served again.
     return { endpoint, fd: this.runtime.libc.dup(fds[slot - 1]!) };
+  }
+
+  /** Brings clients to always the same worker, or to any, on a socket that this one has bound. */
+  private guide(fd: number): void {
+    const { affinity, slot } = this.order!;
+    const { libc } = this.runtime;
+    this.bound.push(fd);
+    // The group may have the program of an older configuration.
+    if (!affinity) return detachAffinity(libc, fd);
+    if (attachAffinity(libc, fd, affinity) || slot !== 1) return;
+    const { level, event, message, facts } = affinityRefused(libc);
+    this.log(level, event, message, facts);
+  }
+
+  private balance(): void {
+    this.order = { ...this.order!, affinity: undefined };
+    // The descriptors of one that drains may be others' by now.
+    if (this.draining) return;
+    for (const fd of this.bound) detachAffinity(this.runtime.libc, fd);
   }
 
   private async stopListening(slot: number): Promise<void> {
@@ -273,8 +305,13 @@ class Worker {
   private answer(): void {
     const connections = this.connections!;
     const { open, total } = connections;
-    this.report({ type: "pong", open });
+    this.report({ type: "pong", ...this.counts() });
     if (this.ebb.isDue(open, connections.takeMost(), total)) this.runtime.collectGarbage(false);
+  }
+
+  private counts(): { readonly open: number } & WorkerCounts {
+    const { open, total, fullHandshakes, resumedHandshakes } = this.connections!;
+    return { open, accepted: total, full: fullHandshakes, resumed: resumedHandshakes };
   }
 
   /** Accepts no more and leaves with the last connection. */
@@ -286,7 +323,7 @@ class Worker {
     await Promise.all([...this.listeners.keys()].map((slot) => this.stopListening(slot)));
     this.giveUpSockets();
     this.hasStopped = true;
-    this.report({ type: "draining", open: this.connections!.open });
+    this.report({ type: "draining", ...this.counts() });
     this.leaveWhenEmpty();
   }
 

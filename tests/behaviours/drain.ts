@@ -144,7 +144,9 @@ export const drain: readonly Behaviour[] = [
 
 /** A stud with so many open connections, each of which has echoed something. */
 async function busy(context: Context, args: readonly string[], count: number) {
-  const stud = await context.stud(args, { backend: (await context.echo()).port });
+  // They have one address, and are to come to all workers.
+  const words = ["--affinity=off", ...args];
+  const stud = await context.stud(words, { backend: (await context.echo()).port });
   const clients = await Promise.all(
     Array.from({ length: count }, () => context.tls(stud.frontend)),
   );

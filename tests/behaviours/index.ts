@@ -9,6 +9,7 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
@@ -46,6 +47,7 @@ import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
+import { statistics } from "./statistics.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -64,6 +66,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   resumption,
   tickets,
   "ticket store": ticketStore,
+  affinity,
+  statistics,
   stapling,
   versions,
   config,

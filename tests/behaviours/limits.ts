@@ -46,7 +46,8 @@ export const limits: readonly Behaviour[] = [
     name: "--max-connections holds for all workers together, and the others wait",
     async run(context) {
       const { port, held, release } = await holding(context);
-      const stud = await context.stud(["-n", "2", "--max-connections=10"], { backend: port });
+      const words = ["-n", "2", "--affinity=off", "--max-connections=10"];
+      const stud = await context.stud(words, { backend: port });
       const clients = Array.from({ length: 40 }, () => exchange(stud.frontend, "hello"));
       // Their shares follow the clients, however the kernel spreads those over the workers.
       await until(() => held.length === 10, "ten are served");
@@ -88,7 +89,7 @@ export const limits: readonly Behaviour[] = [
     name: "a queue that is served for another worker waits as well",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
-      const words = ["-n", "2", "--max-worker-connections=6"];
+      const words = ["-n", "2", "--affinity=off", "--max-worker-connections=6"];
       const { port, held, release } = await holding(context);
       const stud = await context.stud(words, { backend: port });
       const [hung] = stud.workers();

@@ -44,7 +44,7 @@ export const outages: readonly Behaviour[] = [
     name: "several workers tell an outage, and its end, once",
     async run(context) {
       const backend = await freeEndpoint();
-      const stud = await context.stud(["-n", "3"], { backend });
+      const stud = await context.stud(["-n", "3", "--affinity=off"], { backend });
       await fail(stud, CLIENTS);
       await listen(context, backend);
       for (let i = 0; i < CLIENTS; i++) {

@@ -181,8 +181,9 @@ function assertOnlyLostWithTheirWorker(load: Load, deaths: readonly Span[]): voi
   assert.ok(load.failures.length <= deaths.length * LOAD, `${load.failures.length} failed`);
 }
 
+/** Its clients have one address, and come to all workers. */
 async function echoing(context: Context, args: readonly string[]): Promise<Stud> {
-  return await context.stud(args, { backend: (await context.echo()).port });
+  return await context.stud(["--affinity=off", ...args], { backend: (await context.echo()).port });
 }
 
 async function answers(stud: Stud): Promise<string> {

@@ -250,7 +250,7 @@ async function reloadable(context: Context) {
 }
 
 /** Sends SIGHUP and waits until it has taken effect. */
-async function reloaded(stud: Stud): Promise<void> {
+export async function reloaded(stud: Stud): Promise<void> {
   const count = () => stud.logs.filter((line) => line.event === "reloaded").length;
   const before = count();
   stud.signal("SIGHUP");

@@ -459,7 +459,11 @@ async function linked(context: Context) {
 }
 
 /** Sends SIGUSR2 to a master and waits for the pid of the one in its place, which ends with the test. */
-async function upgraded(context: Context, stud: Stud, master: number): Promise<number> {
+export async function upgraded(
+  context: Context,
+  stud: Stud,
+  master: number,
+): Promise<number> {
   const begun = () => stud.logs.filter(({ event }) => event === "upgrading");
   const before = begun().length;
   process.kill(master, "SIGUSR2");

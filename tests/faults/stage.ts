@@ -147,6 +147,8 @@ export class Stage {
       `backend = "[${setup.backendHost ?? host}]:${port}"`,
       `pem-file = "${this.pem}"`,
       `workers = ${this.workerCount}`,
+      // The load comes from one address, and is to reach all of them.
+      "affinity = off",
       // Whoever comes while a worker is away waits in its queue.
       `backlog = 1024`,
       `log-format = "json"`,

@@ -226,6 +226,7 @@ export interface Visit {
   readonly owner: Recorder;
   /** Present when the handshake was done. */
   facts?: TlsFacts;
+  isResumed?: boolean | undefined;
 }
 
 /** Greets every client with `GOT`, ends it, and keeps what was known of it. */
@@ -237,6 +238,7 @@ export function serve(settings: Partial<TlsSettings>): Listening & { readonly vi
       const owner = new Recorder({
         opened() {
           made.facts = stream.tls();
+          made.isResumed = stream.isResumed;
           stream.write(text("GOT"));
           stream.finish();
         },

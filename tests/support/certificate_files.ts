@@ -166,6 +166,7 @@ export function configuration(more: Partial<Config> = {}): Config {
     watchdog: 30,
     watch: false,
     log: { level: 1, format: "text", file: "", syslog: "" },
+    statsInterval: 0,
     privileges: { user: "", group: "", chroot: "" },
     daemon: false,
     pidFile: "",

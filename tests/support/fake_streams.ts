@@ -57,6 +57,10 @@ export class FakeStream implements Stream {
     this.calls.push("reset");
   }
 
+  get isResumed(): boolean | undefined {
+    return this.facts.resumed;
+  }
+
   tls(): TlsFacts {
     return this.facts;
   }

@@ -59,6 +59,9 @@ test("only well-formed reports reach the master", () => {
   assert.deepEqual(parseReport({ type: "ready", more: 1 }), { type: "ready" });
   const limited = { type: "limited", open: 7 } as const;
   assert.deepEqual(parseReport({ ...limited, more: 1 }), limited);
+  const counts = { accepted: 3, full: 1, resumed: 2 };
+  const pong = { type: "pong", open: 7, ...counts } as const;
+  assert.deepEqual(parseReport({ ...pong, more: 1 }), pong);
   const wrong: unknown[] = [
     null,
     [],
@@ -76,6 +79,9 @@ test("only well-formed reports reach the master", () => {
     { type: "limited", open: 0.5 },
     { type: "limited", open: 2 ** 53 },
     { type: "limited", open: "7" },
+    { type: "pong", open: 7 },
+    ...Object.keys(counts).map((count) => ({ ...pong, [count]: -1 })),
+    { ...pong, type: "draining", resumed: NaN },
   ];
   for (const value of wrong) assert.equal(parseReport(value), undefined, JSON.stringify(value));
 });

@@ -97,6 +97,7 @@ test("without options the defaults hold in both dialects", () => {
         watchdog: 30,
         watch: false,
         log: { level: 1, format: "text", file: "", syslog: "" },
+        statsInterval: 0,
         privileges: { user: "", group: "", chroot: "" },
         daemon: false,
         pidFile: "",
@@ -126,6 +127,7 @@ test("every option arrives in the configuration", () => {
     ...["--reload-drain-timeout=4.5", "--max-connections=5", "--max-worker-connections=6"],
     ...["--max-handshakes=7", "--max-source-connections=8", "--max-source-rate=9"],
     ...["--max-generations=10", "--watchdog=0", "--watch", "--tickets=off", "--affinity=on"],
+    ...["--stats-interval=17"],
     ...["--session-timeout=11", "--ticket-rotation=12", "--ticket-secret-file=secret", "-C13"],
     ...["--ticket-store=rediss://u:p@h:1/2", "--ticket-store-ca=ca", "-U*,14", "-Pa,15", "-Mx,16"],
   );
@@ -213,6 +215,7 @@ test("every option arrives in the configuration", () => {
     watchdog: 0,
     watch: true,
     log: { level: 2, format: "json", file: "/etc/stud/log", syslog: "local3" },
+    statsInterval: 17,
     privileges: { user: "u", group: "g", chroot: "/etc/stud/root" },
     daemon: true,
     pidFile: "/etc/stud/pid",

@@ -108,6 +108,7 @@ for (const version of versions) {
     assert.match(await visit(port, version, "-sess_out", session), /^New/m);
     assert.match(await visit(port, version, "-sess_in", session), /^Reused/m);
     assert.deepEqual(visits.map(({ facts }) => facts!.resumed), [false, true]);
+    assert.deepEqual(visits.map(({ isResumed }) => isResumed), [false, true]);
     await stop();
   });
 

@@ -38,6 +38,8 @@ class FakeWorker implements SlotWorker {
   }
 }
 
+const counts = { accepted: 0, full: 0, resumed: 0 };
+
 function filledSlot() {
   const clock = new HandClock();
   const workers: FakeWorker[] = [];
@@ -101,7 +103,7 @@ test("a worker that does not answer in time is noticed, and noticed again when i
   assert.equal(slot.isServing, false);
   clock.advance(1500);
   assert.equal(slot.age, 1500);
-  last().onReport({ type: "pong", open: 3 });
+  last().onReport({ type: "pong", open: 3, ...counts });
   slot.check();
   assert.equal(slot.isServing, true);
   assert.deepEqual(last().orders, ["start", "ping", "ping"], "no orders pile up meanwhile");
@@ -158,7 +160,7 @@ test("workers that asked for a successor are all known until they end", async ()
   for (const [i, worker] of workers.entries()) worker.open = i + 1;
   assert.equal(slot.open, 6);
   const retired = slot.retire();
-  for (const worker of workers) worker.onReport({ type: "draining", open: 1 });
+  for (const worker of workers) worker.onReport({ type: "draining", open: 1, ...counts });
   await retired;
   assert.equal(slot.open, 3);
   for (const worker of workers) worker.onExit({ code: 0, signal: null });
@@ -201,7 +203,7 @@ test("a worker that drains and hangs is ended as well", () => {
   workers[0]!.onReport({ type: "retiring" });
   workers[1]!.ready();
   slot.check();
-  workers[1]!.onReport({ type: "pong", open: 0 });
+  workers[1]!.onReport({ type: "pong", open: 0, ...counts });
   clock.advance(30_000);
   slot.check();
   assert.deepEqual(workers.map(({ signals }) => signals), [["SIGKILL"], []]);
@@ -225,4 +227,21 @@ test("a successor has the staples before it accepts", () => {
   last().crash();
   clock.advance(0);
   assert.deepEqual(last().orders, ["staple", "start"]);
+});
+
+test("what the workers of a slot have counted adds up, and each is told by its own", () => {
+  const { clock, slot, last } = filledSlot();
+  last().ready();
+  const told = (accepted: number, full: number, resumed: number) =>
+    last().onReport({ type: "pong", open: 2, accepted, full, resumed });
+  told(5, 3, 1);
+  told(9, 4, 4);
+  assert.deepEqual(slot.told, { pid: 1, open: 2, accepted: 9, full: 4, resumed: 4 });
+  last().crash();
+  clock.advance(0);
+  told(2, 1, 1);
+  assert.deepEqual(slot.counts, { accepted: 11, full: 5, resumed: 5 });
+  assert.deepEqual(slot.told, { pid: 1, open: 2, accepted: 2, full: 1, resumed: 1 });
+  told(1, 0, 1);
+  assert.deepEqual(slot.counts, { accepted: 11, full: 5, resumed: 5 }, "nothing is taken back");
 });

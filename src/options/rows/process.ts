@@ -55,6 +55,15 @@ export const processOptions = {
     help: "The facility for syslog: daemon, local0 and so on.",
     parse: facility,
   },
+  "stats-interval": {
+    group: "Log",
+    form: "number",
+    argument: "SECONDS",
+    default: "0",
+    help:
+      "How often to log each worker's connections, and full and resumed handshakes; 0 is never.",
+    parse: secondsOrNone,
+  },
   "workers": {
     group: "Process",
     short: "n",

@@ -40,11 +40,12 @@ function openLibc(): Libc {
     __errno_location: { args: [], returns: "ptr" },
   };
   for (const [call, args] of Object.entries(signatures)) table[call] = { args, returns: "i32" };
-  const { dlopen, read } = process.getBuiltinModule("bun:ffi") as unknown as BunFfi;
+  const { dlopen, ptr, read } = process.getBuiltinModule("bun:ffi") as unknown as BunFfi;
   const { symbols } = dlopen(libcName, table);
   return {
     ...symbols as unknown as Omit<Libc, "errno">,
     errno: () => read.i32(symbols.__errno_location!(), 0),
+    addressOf: (bytes) => BigInt(ptr(bytes)),
   };
 }
 
@@ -53,5 +54,6 @@ interface BunFfi {
     library: string,
     table: Record<string, unknown>,
   ): { symbols: Record<string, (...args: unknown[]) => number> };
+  ptr(bytes: Uint8Array): number;
   read: { i32(pointer: number, offset: number): number };
 }

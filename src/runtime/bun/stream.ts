@@ -116,6 +116,10 @@ export class BunStream implements Stream {
     };
   }
 
+  get isResumed(): boolean | undefined {
+    return this.isTls ? this.native?.isSessionReused() : undefined;
+  }
+
   /** The connection stands: `owner` may use it. */
   opened(): void {
     this.isOpen = true;

@@ -29,6 +29,7 @@ interface DenoApi {
     symbols: Record<string, { parameters: readonly CType[]; result: "i32" | "pointer" }>,
   ): { readonly symbols: Record<string, (...values: (number | Uint8Array)[]) => unknown> };
   readonly UnsafePointerView: new (pointer: unknown) => { getInt32(): number };
+  readonly UnsafePointer: { of(bytes: Uint8Array): unknown; value(pointer: unknown): bigint };
 }
 
 interface ListenAt {
@@ -133,5 +134,10 @@ function openLibc(): Libc {
   const { __errno_location: location } = dlopen({ __errno_location: [] }, "pointer");
   // One place for each thread, and this thread never changes.
   const errno = new Deno.UnsafePointerView(location!());
-  return { ...calls, errno: () => errno.getInt32() };
+  const { UnsafePointer } = Deno;
+  return {
+    ...calls,
+    errno: () => errno.getInt32(),
+    addressOf: (bytes) => UnsafePointer.value(UnsafePointer.of(bytes)),
+  };
 }

@@ -151,6 +151,11 @@ export class DenoStream implements Stream, Receiver, Sender {
     return this.#facts;
   }
 
+  /** Deno does not tell. */
+  get isResumed(): undefined {
+    return undefined;
+  }
+
   /** No listener of Deno reads a header before TLS, so there is nothing to begin. */
   secure(): void {
     throw new Error("Deno cannot begin TLS on an accepted connection");

@@ -34,7 +34,11 @@ function openLibc(): Libc {
     calls[call] = types.includes("u64") ? withBigInts(native, types) : native;
   }
   const location = functions.__errno_location!;
-  return { ...calls as unknown as Libc, errno: () => ffi.getInt32(location()) };
+  return {
+    ...calls as unknown as Libc,
+    errno: () => ffi.getInt32(location()),
+    addressOf: (bytes) => ffi.getRawPointer(bytes),
+  };
 }
 
 /** Node takes 64-bit arguments only as bigint. */

@@ -141,6 +141,10 @@ export class NodeStream implements Stream {
       : serverTls!.facts(tlsHandle, served!, serverName);
   }
 
+  get isResumed(): boolean | undefined {
+    return this.isClosing ? undefined : this.tlsHandle?.isSessionReused();
+  }
+
   secure(early: Uint8Array): void {
     if (!this.isBeforeTls || this.isClosing) return;
     this.isBeforeTls = false;

@@ -1,0 +1,253 @@
+/** Clients that come back to the worker which knows their sessions, where workers share no keys. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ClientOptions, openTcp } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { isAlive } from "../support/processes.ts";
+import type { Stud } from "../support/stud.ts";
+import { until, within } from "../support/until.ts";
+import { reloaded } from "./reload.ts";
+import { upgraded } from "./upgrade.ts";
+
+const WORKERS = 3;
+/** None of them is an address that another test listens on. */
+const CLIENTS = Array.from({ length: 40 }, (_, i) => `127.9.${i}.${i + 1}`);
+
+export const affinity: readonly Behaviour[] = [
+  {
+    name: "a client comes to always the same worker, and all workers have clients",
+    async run(context) {
+      const stud = await guiding(context);
+      const first = await places(context, stud, CLIENTS);
+      assert.equal(new Set(first.values()).size, WORKERS);
+      for (let round = 0; round < 2; round++) {
+        assert.deepEqual(await places(context, stud, CLIENTS), first);
+      }
+    },
+  },
+  {
+    name: "on a dual-stack frontend IPv4 clients and IPv6 clients do",
+    async run(context) {
+      const { port } = await freeEndpoint("::");
+      const stud = await guiding(context, [], { host: "*", port });
+      const visit = async (host: string, localAddress: string) =>
+        await placeOf(context, stud, { host, localAddress }, { host, port });
+      const round = async () =>
+        await Promise.all([
+          ...CLIENTS.slice(0, 12).map((client) => visit("127.0.0.1", client)),
+          visit("::1", "::1"),
+        ]);
+      const first = await round();
+      assert.ok(new Set(first).size > 1);
+      for (let again = 0; again < 3; again++) assert.deepEqual(await round(), first);
+    },
+  },
+  {
+    name: "it does so after the crash of a worker",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const stud = await guiding(context);
+      const first = await places(context, stud, CLIENTS);
+      const victim = stud.workers()[1]!;
+      process.kill(victim, "SIGKILL");
+      await until(
+        () => !isAlive(victim) && started(stud) === WORKERS + 1,
+        "the successor of a killed worker serves",
+      );
+      assert.deepEqual(await places(context, stud, CLIENTS), first);
+    },
+  },
+  {
+    name: "it does so after a reload, unless that says off, and new workers get their part",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const { stud, write } = await configured(context);
+      const first = await places(context, stud, CLIENTS);
+      write("idle-timeout = 50");
+      await reloaded(stud);
+      assert.deepEqual(await places(context, stud, CLIENTS), first);
+      await until(() => stud.workers().length === WORKERS, "the new workers alone");
+      const workers = stud.workers();
+      write("idle-timeout = 50", "affinity = off");
+      await reloaded(stud);
+      await balances(context, stud);
+      write("idle-timeout = 50");
+      await reloaded(stud);
+      assert.deepEqual(await places(context, stud, CLIENTS), first);
+      assert.deepEqual(stud.workers(), workers, "no worker is exchanged for it");
+      write(`workers = ${WORKERS + 1}`);
+      await reloaded(stud);
+      const more = await places(context, stud, CLIENTS);
+      assert.equal(new Set(more.values()).size, WORKERS + 1);
+      assert.deepEqual(await places(context, stud, CLIENTS), more);
+    },
+  },
+  {
+    name: "it does so on workers that bind by themselves after a reload, unless that says off",
+    appliesTo: ({ adoptSockets }) => !adoptSockets,
+    async run(context) {
+      const { stud, write } = await configured(context);
+      write("idle-timeout = 50");
+      await reloaded(stud);
+      const first = await places(context, stud, CLIENTS);
+      assert.equal(new Set(first.values()).size, WORKERS);
+      assert.deepEqual(await places(context, stud, CLIENTS), first);
+      write("affinity = off");
+      await reloaded(stud);
+      await balances(context, stud);
+    },
+  },
+  {
+    name: "a successor after SIGUSR2 does so too",
+    async run(context) {
+      const { stud } = await configured(context);
+      // The process whose log is read lives with its last connection.
+      await context.tls(stud.frontend);
+      await upgraded(context, stud, stud.pid);
+      const first = await places(context, stud, CLIENTS);
+      assert.equal(new Set(first.values()).size, WORKERS);
+      assert.deepEqual(await places(context, stud, CLIENTS), first);
+    },
+  },
+  {
+    name: "--affinity=off leaves clients to any worker, whatever another configuration had",
+    async run(context) {
+      const stud = await guiding(context, ["--affinity=off"]);
+      await balances(context, stud);
+    },
+  },
+  ...(["TLSv1.2", "TLSv1.3"] as const).map((version): Behaviour => ({
+    name: `${version} sessions resume though there are ${WORKERS} workers`,
+    async run(context) {
+      const stud = await serving(context, ["-n", `${WORKERS}`]);
+      for (const localAddress of CLIENTS.slice(0, 6)) {
+        const versions = { localAddress, minVersion: version, maxVersion: version };
+        const visit = async (session?: Buffer) => {
+          const client = await context.tls(stud.frontend, {
+            ...versions,
+            ...(session && { session }),
+          });
+          client.write("hello");
+          // Tickets come with the first answer at the latest.
+          await within(once(client, "data"), "an answer");
+          return client;
+        };
+        let client = await visit();
+        for (let again = 0; again < 2; again++) {
+          client = await visit(client.getSession());
+          assert.ok(client.isSessionReused(), `again ${again}`);
+        }
+      }
+    },
+  })),
+  {
+    name: "auto ends where one worker has nearly all connections for ten seconds, and says so",
+    appliesTo: ({ runtime }) => runtime !== "node",
+    async run(context) {
+      const stud = await serving(context, ["-n", "2", "--affinity=auto"]);
+      const ended = () => stud.logs.find(({ event }) => event === "affinity-ended");
+      await until(
+        async () => {
+          for (let i = 0; i < 10; i++) (await openTcp(stud.frontend)).destroy();
+          return ended();
+        },
+        "the end of affinity",
+        35_000,
+      );
+      assert.match(ended()!.message, /^got \d+ % of the \d+ new connections .*--affinity=on/);
+      await balances(context, stud);
+    },
+  },
+];
+
+/** With so many workers that a client comes to one and the same by chance only seldom. */
+async function guiding(
+  context: Context,
+  args: readonly string[] = [],
+  frontend?: Endpoint,
+): Promise<Stud> {
+  return await serving(context, ["-n", `${WORKERS}`, "--affinity=on", ...args], frontend);
+}
+
+async function serving(
+  context: Context,
+  args: readonly string[],
+  frontend?: Endpoint,
+): Promise<Stud> {
+  const backend = (await context.echo()).port;
+  return await context.stud(["-L", "2", ...args], { backend, ...(frontend && { frontend }) });
+}
+
+/** With a configuration file that `write` writes anew, with these lines beside the usual ones. */
+async function configured(context: Context) {
+  const file = join(mkdtempSync(join(context.certificates.directory, "affinity-")), "stud.conf");
+  const frontend = await freeEndpoint();
+  const backend = (await context.echo()).port;
+  const write = (...more: string[]) => {
+    const lines = [
+      `frontend = "[${frontend.host}]:${frontend.port}"`,
+      `backend = "[127.0.0.1]:${backend}"`,
+      `pem-file = "${context.certificates.localhost}"`,
+      'log-format = "json"',
+      "log-level = 2",
+      ...[`workers = ${WORKERS}`, "affinity = on"].filter((line) =>
+        !more.some((other) => other.split(" ")[0] === line.split(" ")[0])
+      ),
+      ...more,
+    ];
+    writeFileSync(file, lines.join("\n"));
+  };
+  write();
+  const stud = await context.launch([`--config=${file}`], { backend, frontend, exact: true });
+  await stud.waitForLog(({ event }) => event === "ready", "stud is ready");
+  stud.workers();
+  return { stud, write };
+}
+
+/** The worker of each client. */
+async function places(
+  context: Context,
+  stud: Stud,
+  clients: readonly string[],
+): Promise<Map<string, unknown>> {
+  const all = clients.map(async (localAddress) =>
+    [localAddress, await placeOf(context, stud, { localAddress }, stud.frontend)] as const
+  );
+  return new Map(await Promise.all(all));
+}
+
+/** The worker to which a connection comes. */
+async function placeOf(
+  context: Context,
+  stud: Stud,
+  options: ClientOptions & { readonly localAddress: string },
+  endpoint: Endpoint,
+): Promise<unknown> {
+  const client = await context.tls(endpoint, options);
+  const { localAddress, localPort } = client;
+  const name = localAddress!.includes(":")
+    ? `[${localAddress}]:${localPort}`
+    : `${localAddress}:${localPort}`;
+  const line = await stud.waitForLog(
+    ({ event, client }) => event === "connection-established" && client === name,
+    `the connection of ${name}`,
+  );
+  client.destroy();
+  return line.worker;
+}
+
+/** One client comes to more than one worker. */
+async function balances(context: Context, stud: Stud): Promise<void> {
+  const visits = Array.from(
+    { length: 24 },
+    () => placeOf(context, stud, { localAddress: CLIENTS[0]! }, stud.frontend),
+  );
+  assert.ok(new Set(await Promise.all(visits)).size > 1);
+}
+
+function started(stud: Stud): number {
+  return stud.logs.filter(({ event }) => event === "worker-started").length;
+}

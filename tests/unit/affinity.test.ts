@@ -1,0 +1,111 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import type { LogEntry } from "../../src/log.ts";
+import { Affinity } from "../../src/master/affinity.ts";
+import { Imbalance } from "../../src/master/imbalance.ts";
+import type { Config } from "../../src/options/config.ts";
+import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF } from "../../src/platform.ts";
+import type { Capabilities, Libc } from "../../src/runtime/types.ts";
+import { HandClock } from "../support/hand_clock.ts";
+
+const calls = { [SO_ATTACH_REUSEPORT_CBPF]: "attach", [SO_DETACH_REUSEPORT_BPF]: "detach" };
+
+function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {}) {
+  const clock = new HandClock();
+  const done: string[] = [];
+  const entries: LogEntry[] = [];
+  const libc = {
+    setsockopt(fd: number, _level: number, option: keyof typeof calls) {
+      done.push(`${calls[option]} ${fd}`);
+      return isRefused ? -1 : 0;
+    },
+    addressOf: () => 0n,
+    errno: () => 1,
+  } as unknown as Libc;
+  const capabilities = { ticketKeys, adoptSockets } as Capabilities;
+  const affinity = new Affinity({ libc, capabilities }, {
+    log: (entry) => entries.push(entry),
+    groups: () => adoptSockets ? [[10, 11], [20, 21]] : [],
+    balance: () => done.push("balance"),
+  }, new Imbalance(clock));
+  /** Ten seconds in which the second of two workers gets all. */
+  const burden = (isServing = true) => {
+    for (let second = 0; second <= 10; second++) {
+      affinity.check([0, 100 * second].map((accepted, i) => ({
+        number: i + 1,
+        isServing,
+        counts: { accepted },
+      })));
+      clock.advance(1000);
+    }
+  };
+  return { affinity, done, entries, burden };
+}
+
+function plan(affinity: "auto" | "on" | "off", workers = 2) {
+  return { workers, sessions: { affinity } } as Pick<Config, "sessions" | "workers">;
+}
+
+test("auto is for several workers without common ticket keys, on for all", () => {
+  const attached = ["attach 10", "attach 20"];
+  const detached = ["detach 10", "detach 20"];
+  const cases = [
+    [plan("auto"), false, attached],
+    [plan("auto"), true, detached],
+    [plan("on"), true, attached],
+    [plan("off"), false, detached],
+    [plan("on", 1), false, detached],
+  ] as const;
+  for (const [wanted, ticketKeys, expected] of cases) {
+    const { affinity, done } = made({ ticketKeys });
+    affinity.use(wanted);
+    assert.deepEqual(done, expected, JSON.stringify(wanted));
+    assert.equal(affinity.ruleFor(wanted), undefined, "workers do nothing for it");
+  }
+});
+
+test("workers that bind by themselves get a rule, the same for all", () => {
+  const { affinity, done } = made({ adoptSockets: false });
+  const rule = affinity.ruleFor(plan("auto", 3));
+  assert.equal(rule!.sockets, 3);
+  assert.equal(rule!.multiplier % 2, 1);
+  assert.deepEqual(affinity.ruleFor(plan("auto", 3)), rule);
+  assert.equal(affinity.ruleFor(plan("off", 3)), undefined);
+  affinity.use(plan("auto", 3));
+  assert.deepEqual(done, []);
+});
+
+test("auto ends once when it burdens a worker, says so, and begins anew with a reload", () => {
+  const { affinity, done, entries, burden } = made();
+  affinity.use(plan("auto"));
+  done.length = 0;
+  burden();
+  burden();
+  assert.deepEqual(done, ["detach 10", "detach 20", "balance"]);
+  assert.deepEqual(entries.map(({ event, facts }) => [event, facts]), [
+    ["affinity-ended", { worker: 2, percent: 100, connections: 1000 }],
+  ]);
+  done.length = 0;
+  affinity.use(plan("auto"));
+  assert.deepEqual(done, ["attach 10", "attach 20"]);
+  burden();
+  assert.equal(entries.length, 2);
+});
+
+test("on stays, and so does auto while a worker is away", () => {
+  for (const [wanted, isServing] of [["on", true], ["auto", false]] as const) {
+    const { affinity, entries, burden } = made();
+    affinity.use(plan(wanted));
+    burden(isServing);
+    assert.deepEqual(entries, []);
+  }
+});
+
+test("where the kernel refuses there is one line, and nothing is left half done", () => {
+  const { affinity, done, entries, burden } = made({ isRefused: true });
+  affinity.use(plan("auto"));
+  assert.deepEqual(done, ["attach 10", "detach 10", "detach 20"]);
+  burden();
+  assert.deepEqual(entries.map(({ level, event }) => [level, event]), [["warn", "warning"]]);
+  assert.match(entries[0]!.message, /^--affinity: .*--affinity=off/);
+});

@@ -1,0 +1,73 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import type { LogEntry } from "../../src/log.ts";
+import { resumedText, Statistics } from "../../src/master/statistics.ts";
+import { HandClock } from "../support/hand_clock.ts";
+
+const counts = { accepted: 430, full: 120, resumed: 300 };
+const slots = [
+  { number: 1, told: { pid: 7, open: 17, ...counts }, counts },
+  { number: 2, told: undefined, counts: { accepted: 0, full: 0, resumed: 0 } },
+];
+
+function telling(tellsHandshakes = true) {
+  const clock = new HandClock();
+  const entries: LogEntry[] = [];
+  const statistics = new Statistics((entry) => entries.push(entry), tellsHandshakes, clock);
+  /** So many seconds pass, and a little more each time. */
+  const pass = (seconds: number) => {
+    for (let second = 0; second < seconds; second++) {
+      clock.advance(1003);
+      statistics.check(slots);
+    }
+  };
+  return { statistics, entries, pass };
+}
+
+test("each worker is told of by one line at each interval", () => {
+  const { statistics, entries, pass } = telling();
+  statistics.interval = 10;
+  pass(9);
+  assert.equal(entries.length, 0);
+  pass(1);
+  assert.deepEqual(entries, [{
+    level: "info",
+    event: "statistics",
+    message: "120 full and 300 resumed handshakes, 17 connections open",
+    facts: { worker: 1, pid: 7, open: 17, ...counts },
+  }]);
+  pass(990);
+  assert.equal(entries.length, 100, "late checks do not add up");
+});
+
+test("a build that does not know the handshakes tells the connections", () => {
+  const { statistics, entries } = telling(false);
+  statistics.interval = 1;
+  statistics.tell(slots);
+  const { message, facts } = entries[0]!;
+  assert.equal(message, "430 connections accepted, 17 connections open");
+  assert.deepEqual(facts, { worker: 1, pid: 7, open: 17, accepted: 430 });
+});
+
+test("nothing is told without an interval, and another one counts from its beginning", () => {
+  const { statistics, entries, pass } = telling();
+  pass(20);
+  statistics.tell(slots);
+  assert.equal(entries.length, 0);
+  statistics.interval = 5;
+  pass(4);
+  statistics.interval = 2;
+  pass(1);
+  assert.equal(entries.length, 0);
+  statistics.interval = 2;
+  pass(1);
+  assert.equal(entries.length, 1, "the same one goes on");
+  statistics.interval = 0;
+  pass(20);
+  assert.equal(entries.length, 1);
+});
+
+test("the share of resumed handshakes is of all workers", () => {
+  assert.equal(resumedText(slots), ", 71 % of 420 handshakes resumed");
+  assert.equal(resumedText(slots.slice(1)), "");
+});
