@@ -67,7 +67,9 @@ class Bench {
   /** Starts the default build with more words on its command line, and ends it after `use`. */
   async with<T>(words: readonly string[], use: (proxy: Proxy) => Promise<T>): Promise<T> {
     const stud = programs.find(({ name }) => name === "bun")!;
-    const program: Program = { ...stud, command: (task) => [...stud.command(task), ...words] };
+    // The load comes from few addresses, and is to reach all workers.
+    const all = ["--affinity=off", ...words];
+    const program: Program = { ...stud, command: (task) => [...stud.command(task), ...all] };
     const { directory, localhost } = this.#certificates;
     const task = { directory, backend: this.#backend.plain, certificate: localhost, prefix: false };
     const proxy = await Proxy.start(program, task, this.#cores.proxy);

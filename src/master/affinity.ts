@@ -11,7 +11,7 @@ import {
 import { Imbalance, type Overload } from "./imbalance.ts";
 
 /** What decides whether clients are brought to always the same worker. */
-type AffinityPlan = Pick<Config, "sessions" | "workers">;
+type AffinityPlan = Pick<Config, "backendTls" | "sessions" | "workers">;
 
 /** What is asked of a worker's slot. */
 interface CountingSlot {
@@ -87,9 +87,11 @@ export class Affinity {
     this.tell(overload, slots[overload.place]!.number);
   }
 
-  private isWanted({ sessions: { affinity }, workers }: AffinityPlan): boolean {
-    if (workers < 2 || affinity === "off") return false;
-    return affinity === "on" || !this.runtime.capabilities.ticketKeys;
+  private isWanted({ backendTls, sessions, workers }: AffinityPlan): boolean {
+    const { affinity, tickets } = sessions;
+    if (workers < 2 || affinity !== "auto") return workers > 1 && affinity === "on";
+    // In client mode, and without tickets, no worker knows a client again.
+    return tickets && !backendTls && !this.runtime.capabilities.ticketKeys;
   }
 
   private detach(): void {

@@ -4,8 +4,9 @@ import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ClientOptions, openTcp } from "../support/client.ts";
+import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
-import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
 import { isAlive } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
@@ -139,6 +140,28 @@ export const affinity: readonly Behaviour[] = [
         for (let again = 0; again < 2; again++) {
           client = await visit(client.getSession());
           assert.ok(client.isSessionReused(), `again ${again}`);
+        }
+      }
+    },
+  })),
+  ...(["-tls1_2", "-tls1_3"] as const).map((version): Behaviour => ({
+    name: `openssl s_client ${version} resumes though there are ${WORKERS} workers`,
+    needs: ["openssl"],
+    async run(context) {
+      const backend = await context.backend((socket) => socket.end("hello"));
+      const stud = await context.stud(["-n", `${WORKERS}`], { backend: backend.port });
+      const directory = mkdtempSync(join(context.certificates.directory, "sessions-"));
+      for (const client of CLIENTS.slice(0, 3)) {
+        const file = join(directory, client);
+        const words = [version, "-connect", endpointText(stud.frontend), "-bind", `${client}:0`];
+        const visit = async (...more: string[]) => {
+          const all = ["s_client", ...words, "-ign_eof", "-sess_out", file, ...more];
+          const { stdout, stderr } = await run("openssl", all);
+          return /^(New|Reused), /m.exec(stdout)?.[1] ?? stderr;
+        };
+        assert.equal(await visit(), "New");
+        for (let again = 0; again < 2; again++) {
+          assert.equal(await visit("-sess_in", file), "Reused");
         }
       }
     },

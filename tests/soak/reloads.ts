@@ -35,6 +35,8 @@ export async function memoryOfReloads(
       `backend = "[127.0.0.1]:${backend}"`,
       `pem-file = "${pem}"`,
       `workers = ${WORKERS}`,
+      // The load comes from one address, and is to reach all of them.
+      "affinity = off",
       "log-format = json",
       ...kind === "configuration" ? [`half-close-timeout = ${30 + reload}`] : [],
     ];

@@ -40,6 +40,8 @@ export async function soak(context: Context, minutes: number): Promise<Soaked> {
         `backend = "[127.0.0.1]:${backend}"`,
         `pem-file = "${pem}"`,
         `workers = ${WORKERS}`,
+        // The load comes from one address, and is to reach all of them.
+        "affinity = off",
         "log-format = json",
         `ssl-handshake-timeout = ${20 + generation % 2}`,
         "",

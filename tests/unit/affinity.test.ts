@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/log.ts";
 import { Affinity } from "../../src/master/affinity.ts";
 import { Imbalance } from "../../src/master/imbalance.ts";
-import type { Config } from "../../src/options/config.ts";
+import type { BackendTls, Config } from "../../src/options/config.ts";
 import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF } from "../../src/platform.ts";
 import type { Capabilities, Libc } from "../../src/runtime/types.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -42,8 +42,8 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
   return { affinity, done, entries, burden };
 }
 
-function plan(affinity: "auto" | "on" | "off", workers = 2) {
-  return { workers, sessions: { affinity } } as Pick<Config, "sessions" | "workers">;
+function plan(affinity: "auto" | "on" | "off", workers = 2, more: object = { tickets: true }) {
+  return { workers, sessions: { affinity, ...more } } as Pick<Config, "sessions" | "workers">;
 }
 
 test("auto is for several workers without common ticket keys, on for all", () => {
@@ -55,6 +55,9 @@ test("auto is for several workers without common ticket keys, on for all", () =>
     [plan("on"), true, attached],
     [plan("off"), false, detached],
     [plan("on", 1), false, detached],
+    [plan("auto", 2, { tickets: false }), false, detached],
+    [plan("on", 2, { tickets: false }), false, attached],
+    [{ ...plan("auto"), backendTls: {} as BackendTls }, false, detached],
   ] as const;
   for (const [wanted, ticketKeys, expected] of cases) {
     const { affinity, done } = made({ ticketKeys });

@@ -124,6 +124,7 @@ test("tells both ends of a backend stream", limit, async () => {
   assert.equal(local.address, "127.0.0.1");
   assert.notEqual(local.port, 0);
   assert.deepEqual(owner.stream.tls(), {});
+  assert.equal(owner.stream.isResumed, undefined);
   owner.stream.reset();
   await until(() => owner.closes === 1, "closed");
 });
