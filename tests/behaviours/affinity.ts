@@ -13,7 +13,7 @@ import { until, within } from "../support/until.ts";
 import { reloaded } from "./reload.ts";
 import { upgraded } from "./upgrade.ts";
 
-const WORKERS = 3;
+const WORKERS = 2;
 /** None of them is an address that another test listens on. */
 const CLIENTS = Array.from({ length: 40 }, (_, i) => `127.9.${i}.${i + 1}`);
 
@@ -38,7 +38,7 @@ export const affinity: readonly Behaviour[] = [
         await placeOf(context, stud, { host, localAddress }, { host, port });
       const round = async () =>
         await Promise.all([
-          ...CLIENTS.slice(0, 12).map((client) => visit("127.0.0.1", client)),
+          ...CLIENTS.slice(0, 24).map((client) => visit("127.0.0.1", client)),
           visit("::1", "::1"),
         ]);
       const first = await round();
@@ -151,7 +151,7 @@ export const affinity: readonly Behaviour[] = [
       const backend = await context.backend((socket) => socket.end("hello"));
       const stud = await context.stud(["-n", `${WORKERS}`], { backend: backend.port });
       const directory = mkdtempSync(join(context.certificates.directory, "sessions-"));
-      for (const client of CLIENTS.slice(0, 3)) {
+      for (const client of CLIENTS.slice(0, 4)) {
         const file = join(directory, client);
         const words = [version, "-connect", endpointText(stud.frontend), "-bind", `${client}:0`];
         const visit = async (...more: string[]) => {
@@ -186,7 +186,7 @@ export const affinity: readonly Behaviour[] = [
   },
 ];
 
-/** With so many workers that a client comes to one and the same by chance only seldom. */
+/** Also on builds whose workers share ticket keys. */
 async function guiding(
   context: Context,
   args: readonly string[] = [],
