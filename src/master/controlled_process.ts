@@ -21,6 +21,9 @@ const ENVIRONMENT = [
   "NODE_COMPILE_CACHE",
 ];
 
+/** Bytes that may wait for a process beside what it has to know. */
+const MAX_OFFERED = 1024 * 1024;
+
 /** A process of this same program with a control channel: `Down` are its orders, `Up` its reports. */
 export class ControlledProcess<Down, Up> {
   onReport: (report: Up) => void = () => {};
@@ -82,6 +85,11 @@ export class ControlledProcess<Down, Up> {
 
   send(order: Down): void {
     this.child.stdin!.write(frame(order));
+  }
+
+  /** As `send`, unless the process does not keep up with what it is sent: then it is left out. */
+  offer(order: Down): void {
+    if (this.child.stdin!.writableLength < MAX_OFFERED) this.send(order);
   }
 
   kill(signal: "SIGTERM" | "SIGKILL"): void {

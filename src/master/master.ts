@@ -14,6 +14,7 @@ import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./slot.ts";
 import type { Estate, HeldAddress } from "../system/estate.ts";
+import { Sessions } from "./sessions.ts";
 import { Stapling } from "./stapling.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import { Tickets, type TicketState } from "./tickets.ts";
@@ -49,6 +50,7 @@ export class Master {
   private readonly stapling: Stapling;
   /** Absent where TLS libraries have their own. */
   private readonly tickets: Tickets | undefined;
+  private readonly sessions = new Sessions();
   private checks: ReturnType<typeof setInterval> | undefined;
   private stopped: (() => void) | undefined;
   private resolveCut: () => void = () => {};
@@ -94,6 +96,7 @@ export class Master {
       for (const generation of this.serving) generation.check();
       this.budget.check();
       this.tickets?.check();
+      this.sessions.check();
     }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
@@ -250,6 +253,7 @@ export class Master {
             this.backendReported(report);
           }
         },
+        sessions: (report) => this.sessions.obey(report),
         staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generationEmpty(empty),
@@ -317,6 +321,7 @@ export class Master {
     this.backendState.backend = formatEndpoint(prepared.backend);
     this.stapling.begin(prepared.stapling);
     this.tickets?.use(prepared);
+    this.sessions.use(prepared);
     for (const slot of generation.slots) this.tell(slot);
   }
 

@@ -138,6 +138,16 @@ export interface TlsSettings extends TlsParameters {
   readonly sessionTimeout: number;
   /** By which tickets are made and read, with `capabilities.ticketKeys`. */
   readonly ticketKeys?: TicketKeyring;
+  /** Keeps the sessions of clients without tickets; only with `capabilities.sessionCache`. */
+  readonly sessions?: SessionStore;
+}
+
+/** Sessions of TLS 1.2 and older, each of which comes back by its id under its own policy only. */
+export interface SessionStore {
+  /** `session` is in the TLS library's own form. */
+  store(policy: string, id: Uint8Array, session: Uint8Array): void;
+  /** Calls `answer` once, now or later, with such a session if one is there. */
+  find(policy: string, id: Uint8Array, answer: (session: Uint8Array | undefined) => void): void;
 }
 
 /** Keys of session tickets in the form in which OpenSSL asks for them (RFC 5077 section 4). */

@@ -40,6 +40,7 @@ import { resumption } from "./resumption.ts";
 import { secrets } from "./secrets.ts";
 import { service } from "./service.ts";
 import { serviceManager } from "./service_manager.ts";
+import { sessionCache } from "./session_cache.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
@@ -60,6 +61,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   peers,
   sni,
   resumption,
+  "session cache": sessionCache,
   stapling,
   versions,
   config,

@@ -28,6 +28,8 @@ const abilities = {
   /** OCSP responses are stapled. */
   staples: ["node"],
   engines: ["node"],
+  /** TLS 1.2 sessions can be kept by the master. */
+  sessionCache: ["node"],
   /** In client mode, CAs can be given and verification left out. */
   backendTrust: ["bun", "node"],
 } as const;

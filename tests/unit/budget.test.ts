@@ -23,6 +23,10 @@ class FakeWorker implements SlotWorker {
     this.orders.push(order);
   }
 
+  offer(order: Order): void {
+    this.send(order);
+  }
+
   kill(): void {}
 
   /** Takes a connection, if it may. */

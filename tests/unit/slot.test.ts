@@ -25,6 +25,10 @@ class FakeWorker implements SlotWorker {
     this.orders.push(order.type);
   }
 
+  offer(order: Order): void {
+    this.send(order);
+  }
+
   kill(signal: string): void {
     this.signals.push(signal);
   }
@@ -57,6 +61,7 @@ function filledSlot() {
     failed: (_slot, message) => failures.push(message),
     log: () => {},
     backend: () => {},
+    sessions: () => undefined,
   }, { watchdog: 30, clock });
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;
