@@ -50,7 +50,7 @@ export class Master {
   private readonly stapling: Stapling;
   /** Absent where TLS libraries have their own. */
   private readonly tickets: Tickets | undefined;
-  private readonly sessions = new Sessions();
+  private readonly sessions: Sessions;
   private checks: ReturnType<typeof setInterval> | undefined;
   private stopped: (() => void) | undefined;
   private resolveCut: () => void = () => {};
@@ -70,6 +70,7 @@ export class Master {
     this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
     this.listeners = new Listeners(runtime, inherited?.addresses);
     if (runtime.capabilities.ticketKeys) this.tickets = this.makeTickets(inherited?.tickets);
+    this.sessions = new Sessions(runtime, this.log, { isSuccessor: inherited !== undefined });
     this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
@@ -129,6 +130,7 @@ export class Master {
     const { swapCertificates } = this.runtime.capabilities;
     if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
       const { tls, backend } = prepared;
+      this.sessions.open(prepared);
       const next = this.stapling.of(prepared).map((staple) => ({ ...staple, next: true } as const));
       for (const slot of this.current!.slots) next.forEach((staple) => slot.send(staple));
       await this.current!.swap(tls);
@@ -184,12 +186,13 @@ export class Master {
    */
   async handOver(): Promise<void> {
     this.backendName.stop();
+    const hasLeft = this.sessions.stop();
     this.listeners.leave();
     const old = this.current!;
     const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
     this.retired.add(old);
     void this.retire(old, this.prepared.config.reloadDrainTimeout);
-    await Promise.all([hasEnded, this.stapling.stop()]);
+    await Promise.all([hasEnded, this.stapling.stop(), hasLeft]);
   }
 
   /**
@@ -212,7 +215,7 @@ export class Master {
     }
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
     for (const generation of serving) generation.end();
-    await Promise.all([hasEnded, this.stapling.stop()]);
+    await Promise.all([hasEnded, this.stapling.stop(), this.sessions.stop()]);
     clearInterval(this.checks);
     this.listeners.close();
     this.repeats.flush();
@@ -263,8 +266,10 @@ export class Master {
     // Until it is certain which of the two holds, the smaller one does.
     this.budget.total = Math.min(mostConnections(prepared), mostConnections(this.prepared));
     try {
+      this.sessions.open(prepared);
       await generation.start();
     } catch (error) {
+      this.sessions.drop();
       this.budget.total = mostConnections(this.prepared);
       claim.drop();
       throw error;

@@ -13,6 +13,7 @@ import { privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners.ts";
 import { resolve } from "./resolve.ts";
+import { type PeersPlan, planPeers } from "./session_peers_plan.ts";
 import { assertLocal, checkSource } from "./sockets.ts";
 import { planStapling, type StaplingPlan } from "./stapling.ts";
 import { tryTls } from "./trial.ts";
@@ -33,6 +34,7 @@ export interface Prepared {
   readonly privileges?: Privileges;
   /** What ticket keys are derived from on all machines that have it. */
   readonly ticketSecret?: Uint8Array;
+  readonly cachePeers?: PeersPlan;
   /** Single lines for the operator. */
   readonly warnings: readonly string[];
 }
@@ -87,6 +89,10 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  const { cachePeers: named } = config.sessions;
+  const cachePeers = await attempt(() =>
+    named && ticketSecret && planPeers(runtime.libc, named, ticketSecret, identity.privileges)
+  );
   const stapling = await planStapling(runtime, config, loaded.sources, identity.privileges);
   problems.push(...stapling.problems);
   warnings.push(...stapling.warnings);
@@ -102,6 +108,7 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
+    ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };
 }

@@ -378,11 +378,26 @@ export interface Libc {
   flock(fd: number, operation: number): number;
   /** For requests without an argument. */
   ioctl(fd: number, request: number): number;
+  /** 0 when there is no such interface. */
+  if_nametoindex(name: Uint8Array): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
   clock_gettime(clock: number, time: Uint8Array): number;
   errno(): number;
+}
+
+/** A UDP socket. */
+export interface Datagrams {
+  /** What cannot be sent soon is dropped: `failed` tells why. */
+  send(bytes: Uint8Array, to: IpEndpoint): void;
+}
+
+export interface DatagramEvents {
+  /** The bytes are the receiver's own. */
+  received(bytes: Uint8Array): void;
+  /** Once for each datagram that is not sent, and when none can be received. */
+  failed(failure: Failure): void;
 }
 
 export interface Runtime {
@@ -410,6 +425,11 @@ export interface Runtime {
    * when it is needed often: not for a process that serves connections.
    */
   collectGarbage(withCode: boolean): void;
+  /**
+   * Takes over an inherited UDP socket of this family, which is bound; only with
+   * `capabilities.sessionCache`. Throws.
+   */
+  openDatagrams(fd: number, family: 4 | 6, events: DatagramEvents): Datagrams;
   /** Makes an OpenSSL engine known in this process; only with `capabilities.engines`. Throws. */
   loadEngine(id: string): void;
   /**

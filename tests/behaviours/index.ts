@@ -41,6 +41,7 @@ import { secrets } from "./secrets.ts";
 import { service } from "./service.ts";
 import { serviceManager } from "./service_manager.ts";
 import { sessionCache } from "./session_cache.ts";
+import { sessionPeers } from "./session_peers.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
@@ -62,6 +63,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   sni,
   resumption,
   "session cache": sessionCache,
+  "session peers": sessionPeers,
   stapling,
   versions,
   config,

@@ -10,7 +10,7 @@ import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 /** Without tickets. */
-const BY_ID = ["-tls1_2", "-no_ticket"];
+export const BY_ID = ["-tls1_2", "-no_ticket"];
 const BY_TICKET = ["-tls1_2"];
 const TLS13 = ["-tls1_3"];
 
@@ -162,7 +162,7 @@ async function sharing(context: Context, words: readonly string[]): Promise<Stud
 }
 
 /** The port of a backend that ends each connection: its clients have read all by then. */
-async function parting(context: Context): Promise<number> {
+export async function parting(context: Context): Promise<number> {
   const { port } = await context.backend((socket) => socket.end("bye"));
   return port;
 }
@@ -172,7 +172,7 @@ function established(stud: Stud) {
 }
 
 /** `openssl s_client`, with the last session that it was given. */
-class Client {
+export class Client {
   private readonly endpoint: Endpoint;
   private readonly words: readonly string[];
   private readonly file: string;
