@@ -12,8 +12,8 @@ import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";
 import type { PeerSession, PeersOrder, PeersReport, PeersStart } from "./peers_messages.ts";
 import { Rate } from "./rate.ts";
 
-/** Sessions sent, and packets looked at, in a second: to open one costs some 15 µs. */
-const MOST_PER_SECOND = 20_000;
+/** Sessions sent, and packets opened, in a second: one of an unknown sender costs 30 µs. */
+const MOST_PER_SECOND = 10_000;
 /** What is dropped is told once, and then summed up for so long. */
 const WINDOW_MS = 60_000;
 
