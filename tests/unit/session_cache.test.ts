@@ -49,12 +49,12 @@ test("beyond the size, who was away longest goes", () => {
 
 test("large sessions take the place of several", () => {
   const { cache } = cacheOf(4);
-  const large = "x".repeat(2000);
+  const large = "x".repeat(4000);
   for (const id of ["a", "b", "c"]) cache.store(named(id), large, 60);
   assert.equal(cache.size, 2);
-  cache.store(named("d"), "x".repeat(5000), 60);
+  cache.store(named("d"), "x".repeat(10_000), 60);
   assert.equal(cache.size, 0, "one that is larger than all together is not kept");
-  for (const id of ["a", "b", "c", "d", "e"]) cache.store(named(id), "x".repeat(1024), 60);
+  for (const id of ["a", "b", "c", "d", "e"]) cache.store(named(id), "x".repeat(2048), 60);
   assert.equal(cache.size, 4, "what went is no longer counted");
 });
 
