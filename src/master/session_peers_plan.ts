@@ -74,11 +74,21 @@ function ofFamily(endpoints: readonly IpEndpoint[], listen: IpEndpoint): IpEndpo
 /** Of an interface's name, address or number. */
 function interfaceIndex(libc: Libc, text: string): number {
   if (/^[1-9]\d*$/.test(text)) return Number(text);
-  const all = networkInterfaces();
-  const name = ipFamily(text) === 0
-    ? text
-    : Object.keys(all).find((each) => all[each]!.some(({ address }) => address === text)) ?? text;
+  const name = ipFamily(text) === 0 ? text : nameOfInterface(text);
   return libc.if_nametoindex(cString(name)) || noInterface(text);
+}
+
+/** Of that which has this address; "" where there is none. */
+function nameOfInterface(address: string): string {
+  try {
+    const all = Object.entries(networkInterfaces());
+    return all.find(([, each]) => each!.some((one) => one.address === address))?.[0] ?? "";
+  } catch {
+    throw new UsageError(
+      "--shared-cache-if: the system does not tell whose address " +
+        `${address} is (RestrictAddressFamilies= without AF_NETLINK?); give the interface's name`,
+    );
+  }
 }
 
 /** Throws the UsageError for it. */
