@@ -180,8 +180,8 @@ class Member implements SlotWorker {
     if (order.type === "drain") this.drain();
   }
 
-  offer(order: Order): void {
-    this.worker.offer(order);
+  offer(order: Order): boolean {
+    return this.worker.offer(order);
   }
 
   kill(signal: "SIGTERM" | "SIGKILL"): void {

@@ -87,9 +87,14 @@ export class ControlledProcess<Down, Up> {
     this.child.stdin!.write(frame(order));
   }
 
-  /** As `send`, unless the process does not keep up with what it is sent: then it is left out. */
-  offer(order: Down): void {
-    if (this.child.stdin!.writableLength < MAX_OFFERED) this.send(order);
+  /**
+   * As `send`; false when it is left out because the process does not keep up, which on Bun nobody
+   * can tell.
+   */
+  offer(order: Down): boolean {
+    if (this.child.stdin!.writableLength >= MAX_OFFERED) return false;
+    this.send(order);
+    return true;
   }
 
   kill(signal: "SIGTERM" | "SIGKILL"): void {

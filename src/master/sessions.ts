@@ -9,9 +9,11 @@ import { SessionPeers, spawnPeers } from "./session_peers.ts";
 export class Sessions {
   private readonly cache = new SessionCache();
   private readonly peers: SessionPeers;
+  private readonly isAsked: boolean;
   private timeout = 0;
 
   constructor(runtime: Runtime, log: Log, options: { readonly isSuccessor: boolean }) {
+    this.isAsked = runtime.capabilities.sessionCache;
     this.peers = new SessionPeers(runtime.libc, (fd) => spawnPeers(runtime, fd), {
       session: (made) => this.cache.store(made, made.session, Math.min(made.seconds, this.timeout)),
       log,
@@ -37,6 +39,8 @@ export class Sessions {
 
   /** What a worker says, and what it is answered. */
   obey(report: SessionReport): SessionFound | undefined {
+    // No worker of ours would, and answers to one that does not read them could pile up.
+    if (!this.isAsked) return undefined;
     if (report.type === "session-made") {
       const { policy, id, session } = report;
       this.cache.store(report, session, this.timeout);

@@ -151,7 +151,8 @@ export class Slot {
         case "session-made":
         case "session-wanted": {
           const found = this.events.sessions(report);
-          return found && worker.offer(found);
+          if (found) worker.offer(found);
+          return;
         }
         case "retiring":
           return worker === this.worker ? this.replace() : undefined;

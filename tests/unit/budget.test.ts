@@ -23,8 +23,9 @@ class FakeWorker implements SlotWorker {
     this.orders.push(order);
   }
 
-  offer(order: Order): void {
+  offer(order: Order): boolean {
     this.send(order);
+    return true;
   }
 
   kill(): void {}

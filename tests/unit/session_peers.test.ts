@@ -47,8 +47,9 @@ class FakeProcess implements PeersProcess {
     this.orders.push(order);
   }
 
-  offer(order: PeersOrder): void {
+  offer(order: PeersOrder): boolean {
     this.send(order);
+    return true;
   }
 
   kill(): void {

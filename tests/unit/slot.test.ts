@@ -25,8 +25,9 @@ class FakeWorker implements SlotWorker {
     this.orders.push(order.type);
   }
 
-  offer(order: Order): void {
+  offer(order: Order): boolean {
     this.send(order);
+    return true;
   }
 
   kill(signal: string): void {
@@ -61,7 +62,8 @@ function filledSlot() {
     failed: (_slot, message) => failures.push(message),
     log: () => {},
     backend: () => {},
-    sessions: () => undefined,
+    sessions: (report) =>
+      "number" in report ? { type: "session-found", number: report.number } : undefined,
   }, { watchdog: 30, clock });
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;
@@ -230,4 +232,17 @@ test("a successor has the staples before it accepts", () => {
   last().crash();
   clock.advance(0);
   assert.deepEqual(last().orders, ["staple", "start"]);
+});
+
+test("a worker is answered to its question about a session, and to nothing else", () => {
+  const { slot, workers, last } = filledSlot();
+  last().ready();
+  last().onReport({ type: "retiring" });
+  const [old, successor] = workers as [typeof workers[0], typeof workers[0]];
+  const name = { policy: "policy", id: "id" };
+  old.onReport({ type: "session-made", ...name, session: "session" });
+  old.onReport({ type: "session-wanted", ...name, number: 7 });
+  assert.deepEqual(old.orders, ["start", "session-found"]);
+  assert.deepEqual(successor.orders, ["start"]);
+  slot.kill();
 });
