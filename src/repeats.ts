@@ -26,8 +26,9 @@ interface Kind {
 
 /**
  * Keeps a flood of equal events out of a log. Events are equal when event, source, code and cause
- * (without one: the message) are. In each window the first ones are told one by one, as a rule ten in
- * 10 s, the others are counted and summed up in one line at its end: the lines and the counts together are all events.
+ * (without one: the message) are. In each window the first ones are told one by one, as a rule ten
+ * in 10 s, the others are counted and summed up in one line at its end: the lines and the counts
+ * together are all events.
  */
 export class Repeats {
   private readonly log: Log;

@@ -36,19 +36,20 @@ export type UdpPlan = Pick<PeersPlan, "listen" | "interface" | "ttl">;
 export function openUdp(libc: Libc, plan: UdpPlan, isOurs: boolean): number {
   const { listen, interface: index } = plan;
   const fd = libc.socket(familyOf(listen), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw refusal(libc, listen);
   try {
     // Several programs may be in a group.
     if (isGroup(listen) || isOurs) reuse(libc, fd);
     // The group of a link is another one at each interface.
     if (listen.family === 6 && isGroup(listen) && index > 0) tie(libc, fd, index);
     const address = sockaddr(listen);
-    if (fd < 0 || libc.bind(fd, address, address.length) !== 0) throw refusal(libc, listen);
+    if (libc.bind(fd, address, address.length) !== 0) throw refusal(libc, listen);
     // For the socket of another configuration, or of another version of this program.
     reuse(libc, fd);
     setMulticast(libc, fd, plan);
     return fd;
   } catch (error) {
-    if (fd >= 0) libc.close(fd);
+    libc.close(fd);
     throw error;
   }
 }
