@@ -6,6 +6,8 @@ import { OCSP_WORD } from "./ocsp/command_line.ts";
 import { type Command, parseCommandLine, type Surroundings } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/types.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
+import { PEERS_WORD } from "./sessions/command_line.ts";
+import { runPeers } from "./sessions/peers_process.ts";
 import { isDaemonChild, spawnDaemon } from "./system/daemon.ts";
 import { LogFileError } from "./system/log_file.ts";
 import { STORE_WORD } from "./tickets/command_line.ts";
@@ -19,12 +21,14 @@ import { runWorker } from "./worker/worker.ts";
 
 /**
  * The program: reads the command line and becomes the master, or, when the master started it, a
- * worker or a helper, for OCSP or for the ticket store. Exit codes: 0 after a stop that cut no connection, 3 after one that
+ * worker or one of its helpers: for OCSP, the ticket store, and the sessions of other machines.
+ * Exit codes: 0 after a stop that cut no connection, 3 after one that
  * did, 1 after any error, and hitch's 2 when the log file cannot be opened.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
   if (argv[0] === WORKER_WORD) return runWorker(runtime);
+  if (argv[0] === PEERS_WORD) return runPeers(runtime);
   if (argv[0] === OCSP_WORD) {
     // It brings an ASN.1 library along, which nobody else needs.
     const { runOcsp } = await import("./ocsp/ocsp_process.ts");

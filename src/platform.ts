@@ -3,7 +3,7 @@
  * one system to the next is in this file; today that is Linux (x64 and arm64 agree but where something is said of it).
  */
 import { endianness } from "node:os";
-import type { Endpoint, Libc, SocketOption } from "./runtime/types.ts";
+import type { Endpoint, IpEndpoint, Libc, SocketOption } from "./runtime/types.ts";
 import { ipBytes, ipText } from "./ip.ts";
 
 /** The address family constants, as in a `sockaddr` and in stud's write-ip prefix. */
@@ -32,6 +32,9 @@ export const SO_DETACH_REUSEPORT_BPF = 68;
 export const IPPROTO_IP = 0;
 /** The port is chosen at connect, so that two connections to different peers may share one. */
 export const IP_BIND_ADDRESS_NO_PORT = 24;
+export const IP_MULTICAST_IF = 32;
+export const IP_MULTICAST_TTL = 33;
+export const IP_ADD_MEMBERSHIP = 35;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
@@ -39,6 +42,9 @@ export const TCP_INFO = 11;
 export const TCP_QUICKACK = 12;
 export const TCP_FASTOPEN = 23;
 export const IPPROTO_IPV6 = 41;
+export const IPV6_MULTICAST_IF = 17;
+export const IPV6_MULTICAST_HOPS = 18;
+export const IPV6_ADD_MEMBERSHIP = 20;
 export const IPV6_V6ONLY = 26;
 export const SHUT_RDWR = 2;
 export const MSG_DONTWAIT = 0x40;
@@ -89,6 +95,17 @@ export function monotonicMicroseconds(libc: Libc): bigint {
   const view = new DataView(time.buffer);
   const [seconds, nanoseconds] = [0, 8].map((at) => view.getBigInt64(at, littleEndian));
   return seconds! * 1_000_000n + nanoseconds! / 1000n;
+}
+
+/**
+ * `struct ip_mreqn` (12 bytes) or `struct ipv6_mreq` (20 bytes): a group, and the number of an
+ * interface, which 0 leaves to the system.
+ */
+export function membership({ family, address }: IpEndpoint, index: number): Uint8Array {
+  const bytes = new Uint8Array(family === 4 ? 12 : 20);
+  bytes.set(ipBytes(address));
+  bytes.set(cInt(index), bytes.length - 4);
+  return bytes;
 }
 
 /** `struct timeval` of whole seconds. */

@@ -3,11 +3,16 @@ import { countText } from "./count_text.ts";
 import type { Log, LogEntry } from "./log.ts";
 import type { LogConfig } from "./options/config.ts";
 
-const WINDOW_MS = 10_000;
-/** So many equal events of a window are told one by one. */
-const TOLD = 10;
+/** Windows of 10 s, in which ten equal events are told one by one. */
+const USUAL: RepeatLimits = { windowMs: 10_000, told: 10 };
 /** So many kinds of events are counted apart; of more, the causes are no longer told apart. */
 const MAX_KINDS = 100;
+
+export interface RepeatLimits {
+  readonly windowMs: number;
+  /** So many equal events of a window are told one by one. */
+  readonly told: number;
+}
 
 /** Equal events of a window. */
 interface Kind {
@@ -21,21 +26,29 @@ interface Kind {
 
 /**
  * Keeps a flood of equal events out of a log. Events are equal when event, source, code and cause
- * (without one: the message) are. In each window of 10 s the first ten are told one by one, the others are counted and summed
- * up in one line at its end: the lines and the counts together are all events.
+ * (without one: the message) are. In each window the first ones are told one by one, as a rule ten
+ * in 10 s, the others are counted and summed up in one line at its end: the lines and the counts
+ * together are all events.
  */
 export class Repeats {
   private readonly log: Log;
   private readonly level: () => LogConfig["level"];
   private readonly clock: Clock;
+  private readonly limits: RepeatLimits;
   private readonly kinds = new Map<string, Kind>();
   private beganAt = 0;
   private isWaiting = false;
 
   /** `level` is that of `--log-level`: at 2 nothing is counted. */
-  constructor(log: Log, level: () => LogConfig["level"], clock: Clock = systemClock) {
+  constructor(
+    log: Log,
+    level: () => LogConfig["level"],
+    clock: Clock = systemClock,
+    limits: RepeatLimits = USUAL,
+  ) {
     this.log = log;
     this.level = level;
+    this.limits = limits;
     this.clock = clock;
   }
 
@@ -44,10 +57,10 @@ export class Repeats {
     if (this.level() === 2) return this.log(entry);
     const now = this.clock.now();
     // Nothing waits to be summed up, so the window is over whenever somebody looks.
-    if (!this.isWaiting && now - this.beganAt >= WINDOW_MS) this.kinds.clear();
+    if (!this.isWaiting && now - this.beganAt >= this.limits.windowMs) this.kinds.clear();
     if (this.kinds.size === 0) this.beganAt = now;
     const kind = this.kindOf(entry);
-    if (kind.told < TOLD) {
+    if (kind.told < this.limits.told) {
       kind.told++;
       return this.log(entry);
     }
@@ -55,7 +68,7 @@ export class Repeats {
     kind.last = entry;
     if (this.isWaiting) return;
     this.isWaiting = true;
-    this.clock.after(this.beganAt + WINDOW_MS - now, () => {
+    this.clock.after(this.beganAt + this.limits.windowMs - now, () => {
       this.isWaiting = false;
       this.flush();
     });

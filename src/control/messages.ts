@@ -1,6 +1,7 @@
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { Config, SessionConfig } from "../options/config.ts";
 import type { LogEntry } from "../log.ts";
+import { parseSessionReport, type SessionFound, type SessionReport } from "../sessions/messages.ts";
 import type { AffinityRule } from "../system/affinity.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import type { ClientTlsSettings, Endpoint, IpEndpoint, TlsParameters } from "../runtime/types.ts";
@@ -20,6 +21,7 @@ export type Order =
   | { readonly type: "tickets"; readonly ring: TicketRing }
   /** Another worker could not connect the backend: report when it answers. */
   | { readonly type: "backend-down" }
+  | SessionFound
   | LimitOrder
   /** Take the program of `StartOrder.affinity` away. */
   | { readonly type: "balance" }
@@ -180,6 +182,7 @@ export type Report =
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "log"; readonly entry: LogEntry }
   | BackendReport
+  | SessionReport
   /**
    * It wants a successor, since somebody asked it to end, or its TLS library remembers too many
    * names; it serves until then.
@@ -236,6 +239,9 @@ export function parseReport(value: unknown): Report | undefined {
       return isAge(value.age) ? { type: "backend-answers", age: value.age } : undefined;
     case "backend-failed":
       return parseBackendFailed(value);
+    case "session-made":
+    case "session-wanted":
+      return parseSessionReport(value);
     case "failed":
       return typeof value.message === "string"
         ? { type: "failed", message: value.message }

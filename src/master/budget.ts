@@ -180,6 +180,10 @@ class Member implements SlotWorker {
     if (order.type === "drain") this.drain();
   }
 
+  offer(order: Order): boolean {
+    return this.worker.offer(order);
+  }
+
   kill(signal: "SIGTERM" | "SIGKILL"): void {
     this.worker.kill(signal);
   }

@@ -21,6 +21,9 @@ const ENVIRONMENT = [
   "NODE_COMPILE_CACHE",
 ];
 
+/** Bytes that may wait for a process beside what it has to know. */
+const MAX_OFFERED = 1024 * 1024;
+
 /** A process of this same program with a control channel: `Down` are its orders, `Up` its reports. */
 export class ControlledProcess<Down, Up> {
   onReport: (report: Up) => void = () => {};
@@ -82,6 +85,16 @@ export class ControlledProcess<Down, Up> {
 
   send(order: Down): void {
     this.child.stdin!.write(frame(order));
+  }
+
+  /**
+   * As `send`; false when it is left out because the process does not keep up, which on Bun nobody
+   * can tell.
+   */
+  offer(order: Down): boolean {
+    if (this.child.stdin!.writableLength >= MAX_OFFERED) return false;
+    this.send(order);
+    return true;
   }
 
   kill(signal: "SIGTERM" | "SIGKILL"): void {

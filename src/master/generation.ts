@@ -7,6 +7,7 @@ import type {
 } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { Log, LogEntry } from "../log.ts";
+import type { SessionFound, SessionReport } from "../sessions/messages.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
 import { type Ending, Slot, type SlotWorker } from "./slot.ts";
 
@@ -24,6 +25,8 @@ export interface GenerationEvents {
   workerSays: Log;
   /** What workers learn of the backend. */
   backend(report: BackendReport): void;
+  /** What workers say of sessions, and what they are answered. */
+  sessions(report: SessionReport): SessionFound | undefined;
   /** What a worker staples from its first connection on. */
   staples(): readonly StapleOrder[];
   log: Log;
@@ -70,6 +73,7 @@ export class Generation {
         failed: (slot, message) => this.workerFailed(slot, message),
         log: (entry) => events.workerSays(entry),
         backend: (report) => events.backend(report),
+        sessions: (report) => events.sessions(report),
       }, { watchdog })
     );
     this.crashes = new Map(this.slots.map((slot) => [slot, new CrashReports(slot.number)]));

@@ -15,6 +15,7 @@ import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./slot.ts";
 import type { Estate, HeldAddress } from "../system/estate.ts";
+import { Sessions } from "./sessions.ts";
 import { Stapling } from "./stapling.ts";
 import { resumedText, Statistics } from "./statistics.ts";
 import type { TicketRing } from "../tickets/ring.ts";
@@ -54,6 +55,7 @@ export class Master {
   private readonly statistics: Statistics;
   /** Absent where TLS libraries have their own. */
   private readonly tickets: Tickets | undefined;
+  private readonly sessions: Sessions;
   private checks: ReturnType<typeof setInterval> | undefined;
   private stopped: (() => void) | undefined;
   private resolveCut: () => void = () => {};
@@ -79,6 +81,7 @@ export class Master {
       balance: () => this.current!.update({ affinity: undefined }, { type: "balance" }),
     });
     this.statistics = new Statistics(log, runtime.capabilities.tlsFacts);
+    this.sessions = new Sessions(runtime, this.log, { isSuccessor: inherited !== undefined });
     this.stapling = new Stapling(runtime, log, (order) => {
       for (const slot of this.current?.slots ?? []) slot.send(order);
     });
@@ -109,6 +112,7 @@ export class Master {
       this.tickets?.check();
       this.affinity.check(this.current!.slots);
       this.statistics.check(this.current!.slots);
+      this.sessions.check();
     }, CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
@@ -142,6 +146,7 @@ export class Master {
     const { swapCertificates } = this.runtime.capabilities;
     if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
       const { tls, backend } = prepared;
+      this.sessions.open(prepared);
       const next = this.stapling.of(prepared).map((staple) => ({ ...staple, next: true } as const));
       for (const slot of this.current!.slots) next.forEach((staple) => slot.send(staple));
       await this.current!.swap(tls);
@@ -198,12 +203,13 @@ export class Master {
    */
   async handOver(): Promise<void> {
     this.backendName.stop();
+    const hasLeft = this.sessions.stop();
     this.listeners.leave();
     const old = this.current!;
     const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
     this.retired.add(old);
     void this.retire(old, this.prepared.config.reloadDrainTimeout);
-    await Promise.all([hasEnded, this.stapling.stop(), this.tickets?.stop()]);
+    await Promise.all([hasEnded, this.stapling.stop(), this.tickets?.stop(), hasLeft]);
   }
 
   /**
@@ -227,7 +233,8 @@ export class Master {
     }
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
     for (const generation of serving) generation.end();
-    await Promise.all([hasEnded, this.stapling.stop(), this.tickets?.stop()]);
+    const helpers = [this.stapling.stop(), this.tickets?.stop(), this.sessions.stop()];
+    await Promise.all([hasEnded, ...helpers]);
     clearInterval(this.checks);
     this.listeners.close();
     this.repeats.flush();
@@ -268,6 +275,7 @@ export class Master {
             this.backendReported(report);
           }
         },
+        sessions: (report) => this.sessions.obey(report),
         staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generationEmpty(empty),
@@ -277,8 +285,10 @@ export class Master {
     // Until it is certain which of the two holds, the smaller one does.
     this.budget.total = Math.min(mostConnections(prepared), mostConnections(this.prepared));
     try {
+      this.sessions.open(prepared);
       await generation.start();
     } catch (error) {
+      this.sessions.drop();
       this.budget.total = mostConnections(this.prepared);
       claim.drop();
       throw error;
@@ -345,6 +355,7 @@ export class Master {
     this.tickets?.use(prepared);
     this.affinity.use(prepared.config);
     this.statistics.interval = prepared.config.statsInterval;
+    this.sessions.use(prepared);
     for (const slot of generation.slots) this.tell(slot);
   }
 

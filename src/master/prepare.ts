@@ -14,6 +14,7 @@ import { privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners.ts";
 import { resolve } from "./resolve.ts";
+import { type PeersPlan, planPeers } from "./session_peers_plan.ts";
 import { assertLocal, checkSource } from "./sockets.ts";
 import { planStapling, type StaplingPlan } from "./stapling.ts";
 import { tryTls } from "./trial.ts";
@@ -36,6 +37,7 @@ export interface Prepared {
   readonly ticketSecret?: Uint8Array;
   /** PEM: whom the ticket store is verified by, if not by the public CAs. */
   readonly ticketStoreCa?: string;
+  readonly cachePeers?: PeersPlan;
   /** Single lines for the operator. */
   readonly warnings: readonly string[];
 }
@@ -93,6 +95,10 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  const { cachePeers: named } = config.sessions;
+  const cachePeers = await attempt(() =>
+    named && ticketSecret && planPeers(runtime.libc, named, ticketSecret, identity.privileges)
+  );
   const stapling = await planStapling(runtime, config, loaded.sources, identity.privileges);
   problems.push(...stapling.problems);
   warnings.push(...stapling.warnings);
@@ -109,6 +115,7 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
     ...(ticketStoreCa ? { ticketStoreCa } : {}),
+    ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };
 }

@@ -7,6 +7,7 @@ import type {
   WorkerCounts,
 } from "../control/messages.ts";
 import type { Log } from "../log.ts";
+import type { SessionFound, SessionReport } from "../sessions/messages.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { Tally, type Told } from "./tally.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
@@ -14,7 +15,7 @@ import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
 /** What a slot needs of a worker's process. */
 export type SlotWorker = Pick<
   WorkerProcess,
-  "pid" | "onReport" | "onExit" | "askedAt" | "open" | "send" | "kill"
+  "pid" | "onReport" | "onExit" | "askedAt" | "open" | "send" | "offer" | "kill"
 >;
 
 /** How a worker's process ended, and why. */
@@ -42,6 +43,8 @@ export interface SlotEvents {
   log: Log;
   /** What they learn of the backend. */
   backend(report: BackendReport): void;
+  /** What they say of sessions, and what they are answered. */
+  sessions(report: SessionReport): SessionFound | undefined;
 }
 
 const FIRST_PAUSE_MS = 100;
@@ -160,6 +163,12 @@ export class Slot {
         case "backend-failed":
         case "backend-answers":
           return this.events.backend(report);
+        case "session-made":
+        case "session-wanted": {
+          const found = this.events.sessions(report);
+          if (found) worker.offer(found);
+          return;
+        }
         case "retiring":
           return worker === this.worker ? this.replace() : undefined;
         case "swapped":

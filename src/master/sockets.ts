@@ -166,7 +166,8 @@ function lastError(libc: Libc): string {
   return getSystemErrorName(-libc.errno());
 }
 
-function remedy(code: string): string {
+/** Why an address cannot be had, and what to do: for the errno's name. */
+export function remedy(code: string): string {
   switch (code) {
     case "EADDRINUSE":
       return "the port is in use by another program; stop that one or choose another port";

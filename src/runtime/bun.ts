@@ -87,6 +87,11 @@ export function loadEngine(id: string): never {
   throw new Error(`the engine ${id} cannot be loaded: BoringSSL has no engines`);
 }
 
+/** As in {@link Runtime}: the Bun build has no sessions to send. */
+export function openDatagrams(): never {
+  throw new Error("the Bun adapter opens no UDP sockets");
+}
+
 import type * as Self from "./bun.ts";
 type Fulfils<T extends Runtime> = T;
 /** Fails to compile when this module no longer fulfils the contract. */

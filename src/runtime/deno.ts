@@ -117,6 +117,11 @@ export function loadEngine(): never {
   throw new Error("Deno's TLS library is rustls, which loads no OpenSSL engines");
 }
 
+/** As in {@link Runtime}: the Deno build has no sessions to send. */
+export function openDatagrams(): never {
+  throw new Error("the Deno adapter opens no UDP sockets");
+}
+
 /** Binds with SO_REUSEPORT. Throws an Error whose `code` is the errno name. */
 export function listen(options: ListenOptions): Listener {
   const { on, backlog } = options;

@@ -32,6 +32,7 @@ export const signatures = {
   fcntl: ["i32", "i32", "buffer"],
   flock: ["i32", "i32"],
   ioctl: ["i32", "u64"],
+  if_nametoindex: ["buffer"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
   clock_gettime: ["i32", "buffer"],

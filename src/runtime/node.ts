@@ -8,6 +8,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { ClientTls } from "./node/client_tls.ts";
 import { connect } from "./node/connect.ts";
+import { openDatagrams } from "./node/datagrams.ts";
 import { handles } from "./node/handles.ts";
 import { libc } from "./node/libc.ts";
 import { listen } from "./node/listen.ts";
@@ -17,7 +18,7 @@ import { asksForTicketKeys, protocols } from "./openssl.ts";
 import { runningFile } from "../platform.ts";
 import type { Capabilities, ClientTlsSettings, Runtime, TlsSettings } from "./types.ts";
 
-export { connect, libc, listen, loadEngine };
+export { connect, libc, listen, loadEngine, openDatagrams };
 
 /** As in {@link Runtime}. */
 export const name = "node";

@@ -4,7 +4,6 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import { policyOf } from "../tickets/policy.ts";
 import type {
   Identity,
   Protocol,
@@ -50,14 +49,13 @@ export function asksForTicketKeys(): boolean {
   return "enableTicketKeyCallback" in createSecureContext({ ca: [] }).context;
 }
 
-/** Makes and reads the tickets of a context by the keys of its settings, where there are any. */
+/** Makes and reads the tickets of a context by the keys of its settings, where there are any; `policy` is theirs. */
 export function answerForTickets(
   context: TicketContext,
   { ticketKeys }: Pick<TlsSettings, "ticketKeys">,
-  { verify }: Identity,
+  policy: string,
 ): void {
   if (!ticketKeys) return;
-  const policy = policyOf(verify);
   context.onticketkeycallback = (name, iv, isNew) => ticketKeys.answer(policy, name, iv, isNew);
   context.enableTicketKeyCallback();
 }

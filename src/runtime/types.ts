@@ -138,6 +138,16 @@ export interface TlsSettings extends TlsParameters {
   readonly sessionTimeout: number;
   /** By which tickets are made and read, with `capabilities.ticketKeys`. */
   readonly ticketKeys?: TicketKeyring;
+  /** Keeps the sessions of clients without tickets; only with `capabilities.sessionCache`. */
+  readonly sessions?: SessionStore;
+}
+
+/** Sessions of TLS 1.2 and older, each of which comes back by its id under its own policy only. */
+export interface SessionStore {
+  /** `session` is in the TLS library's own form. */
+  store(policy: string, id: Uint8Array, session: Uint8Array): void;
+  /** Calls `answer` once, now or later, with such a session if one is there. */
+  find(policy: string, id: Uint8Array, answer: (session: Uint8Array | undefined) => void): void;
 }
 
 /** Keys of session tickets in the form in which OpenSSL asks for them (RFC 5077 section 4). */
@@ -378,6 +388,8 @@ export interface Libc {
   flock(fd: number, operation: number): number;
   /** For requests without an argument. */
   ioctl(fd: number, request: number): number;
+  /** 0 when there is no such interface. */
+  if_nametoindex(name: Uint8Array): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
@@ -388,6 +400,19 @@ export interface Libc {
    * refers to them.
    */
   addressOf(bytes: Uint8Array): bigint;
+}
+
+/** A UDP socket. */
+export interface Datagrams {
+  /** What cannot be sent soon is dropped: `failed` tells why. */
+  send(bytes: Uint8Array, to: IpEndpoint): void;
+}
+
+export interface DatagramEvents {
+  /** The bytes are the receiver's own. */
+  received(bytes: Uint8Array): void;
+  /** Once for each datagram that is not sent, and when none can be received. */
+  failed(failure: Failure): void;
 }
 
 export interface Runtime {
@@ -415,6 +440,11 @@ export interface Runtime {
    * when it is needed often: not for a process that serves connections.
    */
   collectGarbage(withCode: boolean): void;
+  /**
+   * Takes over an inherited UDP socket of this family, which is bound; only with
+   * `capabilities.sessionCache`. Throws.
+   */
+  openDatagrams(fd: number, family: 4 | 6, events: DatagramEvents): Datagrams;
   /** Makes an OpenSSL engine known in this process; only with `capabilities.engines`. Throws. */
   loadEngine(id: string): void;
   /**

@@ -3,7 +3,13 @@ import { readMaterial } from "../certificates/store.ts";
 import type { ClientTrust } from "../connection/client_trust.ts";
 import type { TlsOrder, WorkerSettings } from "../control/messages.ts";
 import type { Staples } from "../ocsp/staples.ts";
-import type { Identity, Runtime, TicketKeyring, TlsContext } from "../runtime/types.ts";
+import type {
+  Identity,
+  Runtime,
+  SessionStore,
+  TicketKeyring,
+  TlsContext,
+} from "../runtime/types.ts";
 import { STORE_FD } from "./command_line.ts";
 
 /** A frontend's TLS: the context for its listeners, and whom it asks for certificates, if anybody. */
@@ -18,6 +24,7 @@ export interface FrontendMeans {
   readonly sessions: WorkerSettings["sessions"];
   /** Absent where the TLS library has its own. */
   readonly ticketKeys: TicketKeyring | undefined;
+  readonly sharedSessions: SessionStore;
   /** A client has asked for a name. */
   readonly asked: () => void;
 }
@@ -29,7 +36,7 @@ export interface FrontendMeans {
 export function frontendContexts(
   runtime: Runtime,
   tls: TlsOrder,
-  { staples, sessions, ticketKeys, asked }: FrontendMeans,
+  { staples, sessions, ticketKeys, sharedSessions, asked }: FrontendMeans,
 ): FrontendContext[] {
   return tls.frontends.map((frontend, index) => {
     const selector = new CertificateSelector(tls, index, runtime.capabilities.dualCertificates);
@@ -42,6 +49,7 @@ export function frontendContexts(
       tickets: sessions.tickets && !isMixed,
       sessionTimeout: sessions.timeout,
       ...(ticketKeys ? { ticketKeys } : {}),
+      ...(sessions.cache > 0 && !isMixed ? { sessions: sharedSessions } : {}),
       select(serverName) {
         asked();
         return selector.select(serverName);

@@ -17,6 +17,7 @@ import { Staples } from "../ocsp/staples.ts";
 import { affinityRefused, attachAffinity, detachAffinity } from "../system/affinity.ts";
 import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
 import { Repeats } from "../repeats.ts";
+import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
 import { nobody } from "../runtime/nobody.ts";
 import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
@@ -69,6 +70,7 @@ class Worker {
   private readonly staples = new Staples();
   /** Absent where the TLS library has its own. */
   private ticketKeys: TicketKeys | undefined;
+  private readonly sharedSessions = new SharedSessions((report) => this.reports.send(report));
   private connections: Connections | undefined;
   /** By slot: its own, and those it serves for a worker that is away. */
   private readonly listeners = new Map<number, OpenListener[]>();
@@ -106,6 +108,8 @@ class Worker {
         return this.staples.set(order);
       case "tickets":
         return this.ticketKeys!.use(order.ring);
+      case "session-found":
+        return this.sharedSessions.found(order);
       case "limit":
         return void this.limit(order.connections);
       case "balance":
@@ -210,9 +214,10 @@ class Worker {
   }
 
   private contexts(tls: TlsOrder): FrontendContext[] {
-    const { staples, ticketKeys, nameAsked: asked } = this;
+    const { staples, ticketKeys, sharedSessions, nameAsked: asked } = this;
     const { sessions } = this.order!.settings;
-    return frontendContexts(this.runtime, tls, { staples, sessions, ticketKeys, asked });
+    const means = { staples, sessions, ticketKeys, sharedSessions, asked };
+    return frontendContexts(this.runtime, tls, means);
   }
 
   private listen(slot: number): void {

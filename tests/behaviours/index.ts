@@ -41,6 +41,8 @@ import { resumption } from "./resumption.ts";
 import { secrets } from "./secrets.ts";
 import { service } from "./service.ts";
 import { serviceManager } from "./service_manager.ts";
+import { sessionCache } from "./session_cache.ts";
+import { sessionPeers } from "./session_peers.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
@@ -68,6 +70,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "ticket store": ticketStore,
   affinity,
   statistics,
+  "session cache": sessionCache,
+  "session peers": sessionPeers,
   stapling,
   versions,
   config,

@@ -24,7 +24,7 @@ import {
   opensslRequest,
   serveHttp,
 } from "../support/ocsp.ts";
-import { isAlive, parentOf, userOf } from "../support/processes.ts";
+import { helperOf, isAlive, userOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
@@ -105,7 +105,7 @@ export const stapling: readonly Behaviour[] = [
       });
       await until(async () => STAPLED.test(await status(frontend)), "the staple");
       assert.equal(readdirSync(cache).length, 1);
-      const helper = helperOf(stud.pid);
+      const helper = helperOf(stud.pid, "@ocsp");
       assert.ok(helper, "a process of its own asks");
       if (isRoot) assert.equal(userOf(helper), NOBODY);
       await stud.stop();
@@ -255,11 +255,4 @@ function open(directory: string): string {
   chmodSync(join(directory, ".."), 0o755);
   chmodSync(directory, 0o777);
   return directory;
-}
-
-function helperOf(master: number): number | undefined {
-  return readdirSync("/proc").map(Number).find((pid) => {
-    if (!pid || parentOf(pid) !== master) return false;
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes("@ocsp");
-  });
 }

@@ -14,6 +14,14 @@ export function workersOf(master: number): number[] {
   return workers.sort((a, b) => a.slot - b.slot).map((worker) => worker.pid);
 }
 
+/** The process of that name which stud's master started beside its workers. */
+export function helperOf(master: number, word: "@ocsp" | "@peers"): number | undefined {
+  return readdirSync("/proc").map(Number).find((pid) => {
+    if (!pid || parentOf(pid) !== master) return false;
+    return read(`/proc/${pid}/cmdline`).split("\0").includes(word);
+  });
+}
+
 /** False once all threads have ended, though nobody may yet have collected the exit status. */
 export function isAlive(pid: number): boolean {
   if (/^[^ZX]$/.test(statOf(pid)[0] ?? "Z")) return true;

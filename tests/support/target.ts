@@ -31,9 +31,9 @@ const abilities = {
   sessionTimeout: ["bun", "node"],
   /** Workers share the keys of session tickets. */
   ticketKeys: ["node"],
-  /** Workers share TLS 1.2 sessions without tickets. */
-  sessionCache: ["node"],
   engines: ["node"],
+  /** TLS 1.2 sessions can be kept by the master. */
+  sessionCache: ["node"],
   /** In client mode, CAs can be given and verification left out. */
   backendTrust: ["bun", "node"],
 } as const;

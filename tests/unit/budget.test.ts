@@ -23,6 +23,11 @@ class FakeWorker implements SlotWorker {
     this.orders.push(order);
   }
 
+  offer(order: Order): boolean {
+    this.send(order);
+    return true;
+  }
+
   kill(): void {}
 
   /** Takes a connection, if it may. */

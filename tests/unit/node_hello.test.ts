@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { helloName, PartialHello } from "../../src/runtime/node/hello.ts";
+import { helloName, PartialHello, sessionOffer } from "../../src/runtime/node/hello.ts";
 
 test("the name of a whole ClientHello is found, whatever follows", () => {
   const bytes = records(hello("a.test"));
@@ -77,9 +77,68 @@ test("a ClientHello without end is given up", () => {
   assert.ok(taken <= 32_768, `${taken} bytes were held`);
 });
 
+test("how a client can come back is found", () => {
+  const tls13 = extension(43, vector(1, Buffer.of(3, 4, 3, 3)));
+  const tls12 = extension(43, vector(1, Buffer.of(3, 3)));
+  const ticket = extension(35, Buffer.alloc(0));
+  const cases: [Buffer[], boolean, boolean][] = [
+    [[], false, false],
+    [[tls12], false, false],
+    [[ticket], true, false],
+    [[tls13], false, true],
+    [[tls13, ticket], true, true],
+  ];
+  for (const [more, takesTickets, speaksTls13] of cases) {
+    const offer = sessionOffer(records(hello("a.test", 0, { more }), 50));
+    assert.deepEqual(offer && { ...offer, id: offer.id.length }, {
+      ...{ id: 32, takesTickets, speaksTls13 },
+    });
+  }
+});
+
+test("the session id is that of the ClientHello, and none is longer than 32 bytes", () => {
+  for (const length of [0, 1, 32]) {
+    const id = randomBytes(length);
+    assert.deepEqual(Buffer.from(sessionOffer(records(hello("a", 0, { id })))!.id), id);
+  }
+  assert.equal(sessionOffer(records(hello("a", 0, { id: randomBytes(33) }))), undefined);
+});
+
+test("a ClientHello that ends before its extensions offers a session too", () => {
+  const short = hello(undefined, 0, { isShort: true });
+  const offer = sessionOffer(records(short))!;
+  assert.equal(offer.id.length, 32);
+  assert.ok(!offer.takesTickets && !offer.speaksTls13);
+  assert.equal(helloName(records(short)), "");
+});
+
+test("what is broken, or not yet whole, offers no session", () => {
+  const whole = hello("a.test");
+  for (let length = 4; length < whole.length; length++) {
+    const cut = Buffer.from(whole.subarray(0, length));
+    assert.equal(sessionOffer(records(cut)), undefined, `${length} bytes`);
+  }
+  for (let i = 0; i < 2000; i++) {
+    const noise = Buffer.from(whole);
+    randomBytes(1 + i % 40).copy(noise, 4 + i % (noise.length - 4));
+    const offer = sessionOffer(records(noise));
+    assert.ok(offer === undefined || offer.id.length <= 32);
+  }
+});
+
 /** A handshake message with its header; `padding` bytes come before the name. */
-function hello(name: string | undefined, padding = 0): Buffer {
-  const extensions = [extension(21, Buffer.alloc(padding))];
+function hello(
+  name: string | undefined,
+  padding = 0,
+  { id = randomBytes(32), more = [], isShort = false }: {
+    readonly id?: Buffer;
+    /** Extensions. */
+    readonly more?: readonly Buffer[];
+    /** It has none, and no room for them. */
+    readonly isShort?: boolean;
+  } = {},
+): Buffer {
+  const extensions = [extension(21, Buffer.alloc(padding)), ...more];
   if (name !== undefined) {
     const entry = Buffer.concat([Buffer.of(0), vector(2, Buffer.from(name))]);
     extensions.push(extension(0, vector(2, entry)));
@@ -87,10 +146,10 @@ function hello(name: string | undefined, padding = 0): Buffer {
   const body = Buffer.concat([
     Buffer.of(3, 3),
     randomBytes(32),
-    vector(1, randomBytes(32)),
+    vector(1, id),
     vector(2, Buffer.of(0x13, 1, 0x13, 2)),
     vector(1, Buffer.of(0)),
-    vector(2, Buffer.concat(extensions)),
+    isShort ? Buffer.alloc(0) : vector(2, Buffer.concat(extensions)),
   ]);
   return Buffer.concat([Buffer.of(1), vector(3, body)]);
 }

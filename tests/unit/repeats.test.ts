@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LogEntry } from "../../src/log.ts";
-import { Repeats } from "../../src/repeats.ts";
+import { type RepeatLimits, Repeats } from "../../src/repeats.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
-function counting(level: 0 | 1 | 2 = 1) {
+function counting(level: 0 | 1 | 2 = 1, limits?: RepeatLimits) {
   const clock = new HandClock();
   const told: LogEntry[] = [];
-  const repeats = new Repeats((entry) => told.push(entry), () => level, clock);
+  const repeats = new Repeats((entry) => told.push(entry), () => level, clock, limits);
   let number = 0;
   const fail = (cause: string, code = "handshake-failed") => {
     const message = `connection ${++number} failed: ${cause}`;
@@ -133,4 +133,14 @@ test("at level 2 every event is told", () => {
   const { told, failOften } = counting(2);
   failOften(1_000, "no TLS");
   assert.equal(told.length, 1_000);
+});
+
+test("how many are told, and for how long the others are counted, can be chosen", () => {
+  const { clock, told, failOften, sums } = counting(1, { windowMs: 60_000, told: 1 });
+  failOften(100, "no TLS");
+  assert.equal(told.length, 1);
+  clock.advance(59_999);
+  assert.equal(told.length, 1);
+  clock.advance(1);
+  assert.match(sums()[0]!.message, /^99 more times in the last 60 s; /);
 });

@@ -25,6 +25,11 @@ class FakeWorker implements SlotWorker {
     this.orders.push(order.type);
   }
 
+  offer(order: Order): boolean {
+    this.send(order);
+    return true;
+  }
+
   kill(signal: string): void {
     this.signals.push(signal);
   }
@@ -59,6 +64,8 @@ function filledSlot() {
     failed: (_slot, message) => failures.push(message),
     log: () => {},
     backend: () => {},
+    sessions: (report) =>
+      "number" in report ? { type: "session-found", number: report.number } : undefined,
   }, { watchdog: 30, clock });
   slot.fill();
   const refuse = (refused: boolean) => isRefused = refused;
@@ -244,4 +251,17 @@ test("what the workers of a slot have counted adds up, and each is told by its o
   assert.deepEqual(slot.told, { pid: 1, open: 2, accepted: 2, full: 1, resumed: 1 });
   told(1, 0, 1);
   assert.deepEqual(slot.counts, { accepted: 11, full: 5, resumed: 5 }, "nothing is taken back");
+});
+
+test("a worker is answered to its question about a session, and to nothing else", () => {
+  const { slot, workers, last } = filledSlot();
+  last().ready();
+  last().onReport({ type: "retiring" });
+  const [old, successor] = workers as [typeof workers[0], typeof workers[0]];
+  const name = { policy: "policy", id: "id" };
+  old.onReport({ type: "session-made", ...name, session: "session" });
+  old.onReport({ type: "session-wanted", ...name, number: 7 });
+  assert.deepEqual(old.orders, ["start", "session-found"]);
+  assert.deepEqual(successor.orders, ["start"]);
+  slot.kill();
 });

@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
+import { policyOf } from "../../tickets/policy.ts";
 import {
   alpnWire,
   answerForTickets,
@@ -55,7 +56,7 @@ export class ServerContext implements TlsContext {
       ...this.ciphers,
       ...(verify ? { requestCert: true, rejectUnauthorized: verify.mode === "required" } : {}),
     });
-    answerForTickets(context, this.settings, identity);
+    answerForTickets(context, this.settings, policyOf(verify));
     const made = new ServerIdentity(context, identity);
     this.identities.set(number, made);
     return made;

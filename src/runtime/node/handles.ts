@@ -90,6 +90,17 @@ export interface TlsHandle extends StreamHandle {
   enableCertCb(): void;
   certCbDone(): void;
   setOCSPResponse(response: Uint8Array): void;
+  /**
+   * After `enableSessionCallbacks`: the handshake waits for `clientHelloDone`, before which
+   * `loadSession` gives it what the client may come back to.
+   */
+  onclienthello(this: this): void;
+  /** The handshake has made a session, also one of TLS 1.3; it waits for `newSessionDone`. */
+  onnewsession(this: this, id: Buffer, session: Buffer): void;
+  enableSessionCallbacks(): void;
+  clientHelloDone(): void;
+  loadSession(session: Uint8Array): void;
+  newSessionDone(): void;
   /** Of a server. A certificate that cannot be verified ends no handshake. */
   setVerifyMode(isAsked: boolean, isRequired: boolean): void;
   /** In the form of the wire. */

@@ -12,6 +12,10 @@ const MAX_RECORDS = 64;
 const HANDSHAKE_RECORD = 22;
 const CLIENT_HELLO = 1;
 const SERVER_NAME = 0;
+const SESSION_TICKET = 35;
+const SUPPORTED_VERSIONS = 43;
+const TLS_1_3 = 0x0304;
+const MAX_SESSION_ID = 32;
 const HOST_NAME = 0;
 
 /** A ClientHello that did not come at once. */
@@ -51,6 +55,37 @@ export function helloName(bytes: Uint8Array): string | number {
   }
 }
 
+/** How a client can come back. */
+export interface SessionOffer {
+  /** Of the session it wants to go on with; also a made-up one, or empty. */
+  readonly id: Uint8Array;
+  /** It takes session tickets (RFC 5077). */
+  readonly takesTickets: boolean;
+  readonly speaksTls13: boolean;
+}
+
+/** What a whole ClientHello says about sessions; undefined for everything that is none. */
+export function sessionOffer(bytes: Uint8Array): SessionOffer | undefined {
+  const message = handshakeMessage(bytes);
+  if (typeof message === "number") return undefined;
+  try {
+    const found = fields(new Reader(message));
+    if (!found || found.id.length > MAX_SESSION_ID) return undefined;
+    const { id, extensions } = found;
+    let [takesTickets, speaksTls13] = [false, false];
+    while (!extensions.isEmpty) {
+      const type = extensions.number(2);
+      const body = new Reader(extensions.take(extensions.number(2)));
+      if (type === SESSION_TICKET) takesTickets = true;
+      if (type === SUPPORTED_VERSIONS) speaksTls13 = hasTls13(body);
+    }
+    return { id, takesTickets, speaksTls13 };
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
 /** The first handshake message without the records around it; a number as of {@link helloName}. */
 function handshakeMessage(bytes: Uint8Array): Uint8Array | number {
   const parts: Uint8Array[] = [];
@@ -76,13 +111,8 @@ function messageLength(message: Uint8Array): number {
 }
 
 function serverName(hello: Reader): string | undefined {
-  if (hello.number(1) !== CLIENT_HELLO) return undefined;
-  // The message's length, legacy_version and random.
-  hello.take(3 + 2 + 32);
-  // legacy_session_id, cipher_suites and legacy_compression_methods.
-  for (const width of [1, 2, 1]) hello.take(hello.number(width));
-  const extensions = new Reader(hello.take(hello.number(2)));
-  while (!extensions.isEmpty) {
+  const extensions = fields(hello)?.extensions;
+  while (extensions && !extensions.isEmpty) {
     const type = extensions.number(2);
     const body = new Reader(extensions.take(extensions.number(2)));
     if (type !== SERVER_NAME) continue;
@@ -91,6 +121,24 @@ function serverName(hello: Reader): string | undefined {
     return Buffer.from(names.take(names.number(2))).toString("latin1");
   }
   return undefined;
+}
+
+function hasTls13(supportedVersions: Reader): boolean {
+  const versions = new Reader(supportedVersions.take(supportedVersions.number(1)));
+  while (!versions.isEmpty) if (versions.number(2) === TLS_1_3) return true;
+  return false;
+}
+
+/** What is read of a ClientHello; undefined for another message. */
+function fields(hello: Reader): { id: Uint8Array; extensions: Reader } | undefined {
+  if (hello.number(1) !== CLIENT_HELLO) return undefined;
+  // The message's length, legacy_version and random.
+  hello.take(3 + 2 + 32);
+  const id = hello.take(hello.number(1));
+  // cipher_suites and legacy_compression_methods.
+  for (const width of [2, 1]) hello.take(hello.number(width));
+  const extensions = hello.isEmpty ? NOTHING : hello.take(hello.number(2));
+  return { id, extensions: new Reader(extensions) };
 }
 
 /** Throws a RangeError beyond the end. */

@@ -1,14 +1,18 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
+import { policyOf } from "../../tickets/policy.ts";
 import { alpnWire, answerForTickets, serverOptions, tlsFacts } from "../openssl.ts";
 import type { Failure, Identity, TlsContext, TlsFacts, TlsSettings } from "../types.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
+import { sessionOffer } from "./hello.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
 
 /** An identity with its OpenSSL context. */
 export interface Served extends Identity {
   readonly context: NativeContext;
+  /** Its sessions and tickets mean nothing under another one. */
+  readonly policy: string;
   /** DER, where there is no choice of certificates. */
   readonly certificate: Uint8Array | undefined;
 }
@@ -39,14 +43,38 @@ export class ServerTls implements TlsContext {
     return number === undefined ? undefined : this.served.get(number) ?? this.make(number);
   }
 
-  /** TLS on an accepted socket; it waits for the ClientHello. */
-  wrap(socket: SocketHandle, { context, verify, staple }: Served): TlsHandle {
+  /**
+   * The id, which may be empty, of the session that a client with this ClientHello wants back.
+   * Undefined when its next session is not to be kept: it comes back by tickets, or not at all.
+   */
+  wantedSession(hello: Uint8Array): Uint8Array | undefined {
+    const { sessions, tickets, protocols } = this.settings;
+    const offer = sessions && sessionOffer(hello);
+    if (!offer || (offer.takesTickets && tickets)) return undefined;
+    return offer.speaksTls13 && protocols.includes("TLSv1.3") ? undefined : offer.id;
+  }
+
+  /**
+   * TLS on an accepted socket; it waits for the ClientHello. With `session`, the session that it
+   * makes is kept, and one that was found is gone on with.
+   */
+  wrap(
+    socket: SocketHandle,
+    { context, verify, staple }: Served,
+    session?: Uint8Array | "none",
+  ): TlsHandle {
     const secure = handles!.wrap(socket, context, true, false);
     if (this.alpn) secure.setALPNProtocols(this.alpn);
     if (verify) secure.setVerifyMode(true, verify.mode === "required");
     if (staple) {
       secure.oncertcb = onHello;
       secure.enableCertCb();
+    }
+    if (session !== undefined) {
+      secure.onclienthello = goOn;
+      secure.onnewsession = onNewSession;
+      secure.enableSessionCallbacks();
+      if (session !== "none") secure.loadSession(session);
     }
     return secure;
   }
@@ -92,12 +120,13 @@ export class ServerTls implements TlsContext {
       ciphers: this.ciphers,
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
-    answerForTickets(context, this.settings, identity);
+    const policy = policyOf(verify);
+    answerForTickets(context, this.settings, policy);
     if (!this.settings.tickets) sendNoTickets(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
       : undefined;
-    const served: Served = { ...identity, context, certificate };
+    const served: Served = { ...identity, context, policy, certificate };
     this.served.set(number, served);
     return served;
   }
@@ -113,4 +142,20 @@ function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest
     return stream.abandon(error);
   }
   this.certCbDone();
+}
+
+/** What the ClientHello says about sessions was read before. */
+function goOn(this: TlsHandle): void {
+  this.clientHelloDone();
+}
+
+function onNewSession(this: TlsHandle, id: Buffer, session: Buffer): void {
+  const { stream } = this;
+  if (stream.isClosing) return;
+  try {
+    stream.keepSession(id, session);
+  } catch (error) {
+    return stream.abandon(error);
+  }
+  this.newSessionDone();
 }

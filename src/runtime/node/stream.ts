@@ -244,26 +244,48 @@ export class NodeStream implements Stream {
     this.reset();
   }
 
+  /** The handshake has made a session that its client may come back to. */
+  keepSession(id: Uint8Array, session: Uint8Array): void {
+    this.serverTls!.settings.sessions!.store(this.served!.policy, id, session);
+  }
+
   /** Begins when the name is known that the certificate is chosen by, if there is a choice. */
   private shakeHands(bytes: Uint8Array): void {
     const tls = this.serverTls!;
     let first = bytes;
-    if (tls.settings.choice) {
+    if (tls.settings.choice || tls.settings.sessions) {
       const name = this.readName(bytes);
       if (name === undefined) return;
       this.serverName = name;
       first = this.hello?.bytes ?? bytes;
       this.hello = undefined;
     }
-    let handle: TlsHandle | undefined;
     try {
       this.served = tls.serve(this.serverName);
-      if (this.served) handle = tls.wrap(this.socket, this.served);
+      if (!this.served) return this.refuseName();
+      const id = tls.wantedSession(first);
+      if (!id) this.beginTls(first);
+      else if (id.length === 0) this.beginTls(first, "none");
+      else this.findSession(id, first);
     } catch (error) {
-      return this.abandon(error);
+      this.abandon(error);
     }
-    if (handle) this.beginTls(handle, first);
-    else this.refuseName();
+  }
+
+  /** Reads no more until it is known whether there is such a session. */
+  private findSession(id: Uint8Array, hello: Uint8Array): void {
+    const kept = new Uint8Array(hello);
+    const { socket, serverTls, served } = this;
+    socket.readStop();
+    serverTls!.settings.sessions!.find(served!.policy, id, (session) => {
+      if (this.isClosing) return;
+      try {
+        this.beginTls(kept, session ?? "none");
+      } catch (error) {
+        return this.abandon(error);
+      }
+      if (!this.isClosing) this.handle.readStart();
+    });
   }
 
   /** Undefined while more of the ClientHello has to come. */
@@ -281,7 +303,8 @@ export class NodeStream implements Stream {
    * buffer of what comes from the socket stays at its first size of 1 KiB until it is once full.
    * It would be 64 KiB if the socket were read into it from the beginning.
    */
-  private beginTls(handle: TlsHandle, bytes: Uint8Array): void {
+  private beginTls(bytes: Uint8Array, session?: Uint8Array | "none"): void {
+    const handle = this.serverTls!.wrap(this.socket, this.served!, session);
     this.putOn(handle);
     for (let i = 0; i < bytes.length && !this.isClosing; i += PIECE) {
       handle.receive(bytes.subarray(i, i + PIECE));

@@ -1,0 +1,30 @@
+import { createSocket } from "node:dgram";
+import type { DatagramEvents, Datagrams, Failure } from "../types.ts";
+
+/** Bytes that may wait for the kernel. */
+const MAX_WAITING = 1024 * 1024;
+
+/** As in {@link Runtime}. */
+export function openDatagrams(
+  fd: number,
+  family: 4 | 6,
+  { received, failed }: DatagramEvents,
+): Datagrams {
+  const socket = createSocket(family === 4 ? "udp4" : "udp6");
+  const tell = (error: Error | null) => error && failed(failureOf(error));
+  socket.on("message", received);
+  socket.on("error", tell);
+  socket.bind({ fd });
+  return {
+    send(bytes, { address, port }) {
+      if (socket.getSendQueueSize() + bytes.length > MAX_WAITING) {
+        return failed({ code: "ENOBUFS", message: "the network does not keep up" });
+      }
+      socket.send(bytes, port, address, tell);
+    },
+  };
+}
+
+function failureOf(error: Error & { readonly code?: string }): Failure {
+  return { code: error.code ?? error.name, message: error.message };
+}

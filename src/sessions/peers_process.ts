@@ -1,0 +1,144 @@
+import process from "node:process";
+import { systemClock } from "../clock.ts";
+import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
+import { reasonOf } from "../errors.ts";
+import type { LogEntry, LogLevel } from "../log.ts";
+import { Repeats } from "../repeats.ts";
+import type { Datagrams, IpEndpoint, Runtime } from "../runtime/types.ts";
+import { REPORTS_FD } from "../worker/command_line.ts";
+import { dropPrivileges } from "../worker/process.ts";
+import { PEERS_SOCKET_FD } from "./command_line.ts";
+import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";
+import type { PeerSession, PeersOrder, PeersReport, PeersStart } from "./peers_messages.ts";
+import { Rate } from "./rate.ts";
+
+/** Sessions sent, and packets opened, in a second: one of an unknown sender costs 30 µs. */
+const MOST_PER_SECOND = 10_000;
+/** What is dropped is told once, and then summed up for so long. */
+const WINDOW_MS = 60_000;
+
+/** Why a packet or a session is dropped, for people. */
+const REASONS: Record<Refusal | "rate", string> = {
+  size: "it is no packet of stud's",
+  version: "it is of another version, or none of stud's",
+  stale: "it is too old, or a clock is wrong; compare the clocks of both machines",
+  replayed: "it was here before",
+  unverified: "its sender has another --ticket-secret-file, or it was changed on its way",
+  malformed: "its sender knows the secret, but no session is in it; compare the versions",
+  rate: "there are too many",
+};
+
+/**
+ * Runs this process as the helper that exchanges sessions with other machines, without privileges,
+ * until its standard input ends, which means that the master is gone. It never returns by itself.
+ */
+export function runPeers(runtime: Runtime): void {
+  const helper = new Helper(runtime);
+  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => helper.obey(order as PeersOrder));
+  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
+  process.stdin.on("end", () => process.exit(0));
+  process.stdin.on("error", () => process.exit(1));
+  // Ctrl-C reaches the whole foreground group; the master decides what it means.
+  process.on("SIGINT", () => {});
+  process.on("uncaughtException", (error) => helper.internalError(error));
+  process.on("unhandledRejection", (error) => helper.internalError(error));
+}
+
+class Helper {
+  private readonly runtime: Runtime;
+  private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly repeats = new Repeats((entry) => this.tell(entry), () => 1, systemClock, {
+    windowMs: WINDOW_MS,
+    told: 1,
+  });
+  private readonly incoming = new Rate(MOST_PER_SECOND);
+  private readonly outgoing = new Rate(MOST_PER_SECOND);
+  private peers: readonly IpEndpoint[] = [];
+  /** All absent until it has started. */
+  private sealer: PacketSealer | undefined;
+  private opener: PacketOpener | undefined;
+  private datagrams: Datagrams | undefined;
+
+  constructor(runtime: Runtime) {
+    this.runtime = runtime;
+  }
+
+  obey(order: PeersOrder): void {
+    if (order.type === "start") this.start(order);
+    else this.send(order);
+  }
+
+  internalError(error: unknown): void {
+    const message = reasonOf(error);
+    this.log("error", "internal-error", `internal error: ${message}; please report it`, {
+      source: "internal",
+      code: "internal-error",
+      cause: (error instanceof Error && error.stack) || message,
+    });
+  }
+
+  private start({ key, family, peers, privileges }: PeersStart): void {
+    const { runtime } = this;
+    this.peers = peers;
+    try {
+      this.datagrams = runtime.openDatagrams(PEERS_SOCKET_FD, family, {
+        received: (bytes) => this.received(bytes),
+        failed: ({ code, message }) =>
+          this.log("warn", "session-peer-failed", `a packet was not sent: ${message}`, { code }),
+      });
+      dropPrivileges(runtime.libc, privileges);
+    } catch (error) {
+      this.log("error", "session-peer-failed", `the helper cannot begin: ${reasonOf(error)}`, {});
+      return this.reports.flush(() => process.exit(1));
+    }
+    const now = () => Date.now() / 1000;
+    this.sealer = new PacketSealer(Buffer.from(key, "base64"), now);
+    this.opener = new PacketOpener(Buffer.from(key, "base64"), now);
+  }
+
+  private send({ policy, id, session, seconds }: PeerSession): void {
+    if (!this.sealer || this.peers.length === 0) return;
+    if (!this.outgoing.take()) return this.drop("a session was not sent", "rate", REASONS.rate);
+    const bytes = (text: string) => Buffer.from(text, "base64");
+    const packet = this.sealer.seal({
+      ...{ policy: bytes(policy), id: bytes(id), session: bytes(session), seconds },
+    });
+    if (!packet) {
+      return this.drop("a session was not sent", "size", "it is too large for a packet");
+    }
+    for (const peer of this.peers) this.datagrams!.send(packet, peer);
+  }
+
+  private received(bytes: Uint8Array): void {
+    // A group brings our own packets back.
+    if (!this.opener || isFrom(this.sealer!.sender, bytes)) return;
+    const opened = this.incoming.take() ? this.opener.open(bytes) : "rate";
+    if (typeof opened === "string") {
+      return this.drop("a packet was dropped", opened, REASONS[opened]);
+    }
+    const text = (part: Uint8Array) => Buffer.from(part).toString("base64");
+    const { policy, id, session, seconds } = opened;
+    this.report({
+      type: "session",
+      ...{ policy: text(policy), id: text(id), session: text(session), seconds },
+    });
+  }
+
+  private drop(what: string, code: string, reason: string): void {
+    this.log("warn", "session-dropped", `${what}: ${reason}`, { code });
+  }
+
+  private log(level: LogLevel, event: string, message: string, facts: LogEntry["facts"]): void {
+    this.repeats.tell({ level, event, message: `session peers: ${message}`, facts });
+  }
+
+  private tell(entry: LogEntry): void {
+    const dropped = this.reports.takeDropped();
+    const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
+    this.report({ type: "log", entry: { ...entry, facts } });
+  }
+
+  private report(report: PeersReport): void {
+    this.reports.send(report);
+  }
+}

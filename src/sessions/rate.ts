@@ -1,0 +1,26 @@
+import { type Clock, systemClock } from "../clock.ts";
+
+/** So many a second and no more, in the mean of each second. */
+export class Rate {
+  private readonly most: number;
+  private readonly clock: Clock;
+  private left: number;
+  private at: number;
+
+  constructor(most: number, clock: Clock = systemClock) {
+    this.most = most;
+    this.clock = clock;
+    this.left = most;
+    this.at = clock.now();
+  }
+
+  /** False for one too many. */
+  take(): boolean {
+    const now = this.clock.now();
+    this.left = Math.min(this.most, this.left + (now - this.at) / 1000 * this.most);
+    this.at = now;
+    if (this.left < 1) return false;
+    this.left--;
+    return true;
+  }
+}

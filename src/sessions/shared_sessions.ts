@@ -1,0 +1,56 @@
+import { type Clock, systemClock } from "../clock.ts";
+import { Deadlines } from "../connection/deadlines.ts";
+import type { SessionStore } from "../runtime/types.ts";
+import { MAX_SESSION, type SessionFound, type SessionReport } from "./messages.ts";
+
+/** Seconds that the master has for an answer; then the client makes a full handshake. */
+const ANSWER_LIMIT = 1;
+/** Beyond so many questions without an answer no more are asked. */
+const MAX_QUESTIONS = 1024;
+
+type Answer = (session: Uint8Array | undefined) => void;
+
+/** The sessions of all workers, as one of them sees them: the master has them. */
+export class SharedSessions implements SessionStore {
+  private readonly report: (report: SessionReport) => boolean;
+  private readonly questions = new Map<number, Answer>();
+  private readonly deadlines: Deadlines<number>;
+  private asked = 0;
+
+  /** `report` tells the master, and answers false when it does not keep up. */
+  constructor(report: (report: SessionReport) => boolean, clock: Clock = systemClock) {
+    this.report = report;
+    this.deadlines = new Deadlines(ANSWER_LIMIT, (number) => this.answer(number), clock);
+  }
+
+  store(policy: string, id: Uint8Array, session: Uint8Array): void {
+    if (session.length > MAX_SESSION) return;
+    this.report({ type: "session-made", policy, id: base64(id), session: base64(session) });
+  }
+
+  find(policy: string, id: Uint8Array, answer: Answer): void {
+    if (this.questions.size >= MAX_QUESTIONS) return answer(undefined);
+    const number = this.asked++;
+    if (!this.report({ type: "session-wanted", policy, id: base64(id), number })) {
+      return answer(undefined);
+    }
+    this.questions.set(number, answer);
+    this.deadlines.start(number);
+  }
+
+  /** The master has answered, perhaps too late. */
+  found({ number, session }: SessionFound): void {
+    this.deadlines.stop(number);
+    this.answer(number, session === undefined ? undefined : Buffer.from(session, "base64"));
+  }
+
+  private answer(number: number, session?: Uint8Array): void {
+    const answer = this.questions.get(number);
+    this.questions.delete(number);
+    answer?.(session);
+  }
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64");
+}

@@ -1,0 +1,195 @@
+/** TLS 1.2 sessions of clients without tickets, which the master keeps for all workers. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { refuses } from "../support/capability.ts";
+import { run } from "../support/commands.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
+import type { Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+/** Without tickets. */
+export const BY_ID = ["-tls1_2", "-no_ticket"];
+const BY_TICKET = ["-tls1_2"];
+const TLS13 = ["-tls1_3"];
+
+const cached = (behaviour: Behaviour): Behaviour => ({
+  needs: ["openssl"],
+  appliesTo: ({ sessionCache }) => sessionCache,
+  ...behaviour,
+});
+
+export const sessionCache: readonly Behaviour[] = [
+  {
+    name: "--shared-cache is refused by builds whose TLS library keeps its sessions to itself",
+    appliesTo: ({ sessionCache }) => !sessionCache,
+    async run(context) {
+      await refuses(context, "sessionCache", ["--shared-cache=100"]);
+    },
+  },
+  cached({
+    name: "a session by id resumes at another worker",
+    async run(context) {
+      const stud = await sharing(context, ["-n", "2", "-L", "2"]);
+      const client = new Client(context, stud.frontend, BY_ID);
+      assert.equal(await client.resumes(), false);
+      const workers = () => new Set(established(stud).map(({ worker }) => worker));
+      await until(
+        async () => {
+          assert.equal(await client.resumes(), true);
+          return workers().size === 2;
+        },
+        "connections to both workers",
+        50_000,
+      );
+    },
+  }),
+  cached({
+    name: "a session by id outlives its worker, new certificates, and a new generation of workers",
+    async run(context) {
+      const { a, localhost } = context.certificates;
+      const file = join(mkdtempSync(join(context.certificates.directory, "cache-")), "conf");
+      writeFileSync(file, "keepalive = 100\n");
+      const stud = await sharing(context, [`--config=${file}`, a, localhost]);
+      const client = new Client(context, stud.frontend, BY_ID);
+      assert.equal(await client.resumes(), false);
+      const worker = stud.worker();
+      process.kill(worker, "SIGKILL");
+      await until(() => stud.workers().some((pid) => pid !== worker), "another worker");
+      assert.equal(await client.resumes(), true);
+      for (const what of [/certificates were loaded/, /generation 2/]) {
+        stud.signal("SIGHUP");
+        await stud.waitForLog(({ message }) => what.test(message), `${what}`);
+        assert.equal(await client.resumes(), true);
+        writeFileSync(file, "keepalive = 200\n");
+      }
+    },
+  }),
+  cached({
+    name: "without --shared-cache no session by id resumes",
+    async run(context) {
+      const stud = await context.stud([], { backend: await parting(context) });
+      const client = new Client(context, stud.frontend, BY_ID);
+      assert.equal(await client.resumes(), false);
+      assert.equal(await client.resumes(), false);
+    },
+  }),
+  cached({
+    name: "the cache holds so many sessions, and who was away longest goes",
+    async run(context) {
+      const stud = await sharing(context, ["--shared-cache=2"]);
+      const clients = Array.from(
+        { length: 3 },
+        () => new Client(context, stud.frontend, BY_ID),
+      );
+      for (const client of clients) assert.equal(await client.resumes(), false);
+      assert.equal(await clients[1]!.resumes(), true);
+      assert.equal(await clients[2]!.resumes(), true);
+      assert.equal(await clients[0]!.resumes(), false);
+    },
+  }),
+  cached({
+    name: "a session by id ends with --session-timeout",
+    async run(context) {
+      const stud = await sharing(context, ["--session-timeout=1"]);
+      const client = new Client(context, stud.frontend, BY_ID);
+      assert.equal(await client.resumes(), false);
+      await until(async () => !await client.resumes(), "a full handshake");
+    },
+  }),
+  cached({
+    name: "who takes tickets comes back by them, and TLS 1.3 without tickets does not at all",
+    async run(context) {
+      for (const [words, again] of [[[], true], [["--tickets=off"], false]] as const) {
+        const stud = await sharing(context, words);
+        const client = new Client(context, stud.frontend, TLS13);
+        assert.equal(await client.resumes(), false);
+        assert.equal(await client.resumes(), again);
+      }
+      const stud = await sharing(context, ["--tickets=off"]);
+      const client = new Client(context, stud.frontend, BY_TICKET);
+      assert.equal(await client.resumes(), false);
+      assert.equal(await client.resumes(), true, "a client with tickets, from the cache");
+    },
+  }),
+  cached({
+    name: "resume-across-trust-policy by id: no open session opens a frontend that asks",
+    async run(context) {
+      const { localhost, ca } = context.certificates;
+      const [open, closed] = [await freeEndpoint(), await freeEndpoint()];
+      const block = ({ host, port }: Endpoint) => `host = "${host}" port = "${port}"`;
+      const file = join(mkdtempSync(join(context.certificates.directory, "cache-")), "conf");
+      writeFileSync(
+        file,
+        `frontend = { ${block(open)} }
+         frontend = { ${block(closed)} client-verify = required client-verify-ca = "${ca}" }
+         pem-file = "${localhost}"
+         backend = "[127.0.0.1]:${await parting(context)}"
+         workers = 1
+         log-format = "json"
+         shared-cache = 100\n`,
+      );
+      await context.stud([`--config=${file}`], { backend: 1, frontend: open, exact: true });
+      const client = new Client(context, open, BY_ID);
+      assert.equal(await client.resumes(), false);
+      assert.equal(await client.resumes(), true);
+      assert.equal(await client.resumes(closed), undefined);
+      const known = new Client(context, closed, [...BY_ID, "-cert", localhost]);
+      assert.equal(await known.resumes(), false);
+      assert.equal(await known.resumes(), true);
+      assert.equal(await known.resumes(open), false, "nor the other way round");
+    },
+  }),
+  cached({
+    name: "a master that does not answer costs resumption, and no connection",
+    async run(context) {
+      const stud = await sharing(context, []);
+      const client = new Client(context, stud.frontend, BY_ID);
+      assert.equal(await client.resumes(), false);
+      stud.signal("SIGSTOP");
+      try {
+        assert.equal(await client.resumes(), false);
+      } finally {
+        stud.signal("SIGCONT");
+      }
+    },
+  }),
+];
+
+async function sharing(context: Context, words: readonly string[]): Promise<Stud> {
+  return await context.stud(["--shared-cache=100", ...words], { backend: await parting(context) });
+}
+
+/** The port of a backend that ends each connection: its clients have read all by then. */
+export async function parting(context: Context): Promise<number> {
+  const { port } = await context.backend((socket) => socket.end("bye"));
+  return port;
+}
+
+function established(stud: Stud) {
+  return stud.logs.filter(({ event }) => event === "connection-established");
+}
+
+/** `openssl s_client`, with the last session that it was given. */
+export class Client {
+  private readonly endpoint: Endpoint;
+  private readonly words: readonly string[];
+  private readonly file: string;
+
+  constructor({ certificates }: Context, endpoint: Endpoint, words: readonly string[]) {
+    this.endpoint = endpoint;
+    this.words = words;
+    this.file = join(mkdtempSync(join(certificates.directory, "session-")), "session");
+  }
+
+  /** Whether its session was gone on with; undefined: the handshake failed. */
+  async resumes(endpoint: Endpoint = this.endpoint): Promise<boolean | undefined> {
+    const address = ["-connect", endpointText(endpoint), "-servername", "localhost"];
+    const session = existsSync(this.file) ? ["-sess_in", this.file] : ["-sess_out", this.file];
+    const words = ["s_client", ...address, ...this.words, ...session, "-ign_eof"];
+    const { code, stdout } = await run("openssl", words);
+    if (code !== 0) return undefined;
+    return /^Reused, /m.test(stdout);
+  }
+}
