@@ -11,6 +11,7 @@ import * as net from "node:net";
 import type * as tls from "node:tls";
 import * as runtime from "#runtime";
 import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
+import { queueLength } from "../../src/system/listen_queue.ts";
 import {
   type ClientTlsSettings,
   EARLY_BYTES,
@@ -237,7 +238,7 @@ for (const giveUp of ["close", "reset"] as const) {
     assert.equal(libc.listen(silent, 8), 0);
     const backend = loopback(boundPort(silent));
     const owners = Array.from({ length: 4 }, () => dial(backend, { ca: authority.ca }));
-    await until(() => descriptors() >= before + 5, "connected");
+    await until(() => queueLength(libc, silent) === owners.length, "connected");
     await pause(100);
     for (const owner of owners) owner.stream[giveUp]();
     await until(() => owners.every((owner) => owner.closes === 1), "closed");
