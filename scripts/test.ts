@@ -33,16 +33,8 @@ const targets = globSync("tests/targets/*.test.ts", { cwd: root }).sort();
 const suites: Record<string, Suite> = {
   "check": () => command("check", process.execPath, ["scripts/check.ts"]),
   "unit (node)": () => nodeTests(unitTests, 2),
-  "unit (bun)": () => {
-    const report = join(reports, "bun.xml");
-    const words = ["test", "--reporter=junit", `--reporter-outfile=${report}`, ...here(unitTests)];
-    return command("unit (bun)", join(bin, "bun"), words, report);
-  },
-  "unit (deno)": () => {
-    const report = join(reports, "deno.xml");
-    const words = ["test", "-A", "--no-check", "--unstable-net", `--junit-path=${report}`];
-    return command("unit (deno)", join(bin, "deno"), [...words, ...here(unitTests)], report);
-  },
+  // Each keeps one core busy.
+  "unit (bun, deno)": async () => sum(await Promise.all([unitBun(), unitDeno()])),
   ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
   "faults": () => built(["tests/faults/short.test.ts"]),
 };
@@ -61,19 +53,35 @@ async function main(): Promise<number> {
     console.error(`no suite is called ${only}; there are ${Object.keys(suites).join(", ")}`);
     return 1;
   }
-  const total: Tally = { passed: 0, failed: 0, skipped: 0 };
+  const tallies: Tally[] = [];
   for (const [name, suite] of chosen) {
     const start = performance.now();
     const tally = await suite();
-    total.passed += tally.passed;
-    total.failed += tally.failed;
-    total.skipped += tally.skipped;
+    tallies.push(tally);
     const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
     console.log(`${name.padEnd(16)}${seconds} s  ${text(tally)}`);
   }
   rmSync(reports, { recursive: true, force: true });
+  const total = sum(tallies);
   console.log(text(total));
   return total.failed === 0 ? 0 : 1;
+}
+
+function sum(tallies: readonly Tally[]): Tally {
+  const all = (key: keyof Tally) => tallies.reduce((so, tally) => so + tally[key], 0);
+  return { passed: all("passed"), failed: all("failed"), skipped: all("skipped") };
+}
+
+function unitBun(): Promise<Tally> {
+  const report = join(reports, "bun.xml");
+  const words = ["test", "--reporter=junit", `--reporter-outfile=${report}`, ...here(unitTests)];
+  return command("unit (bun)", join(bin, "bun"), words, report);
+}
+
+function unitDeno(): Promise<Tally> {
+  const report = join(reports, "deno.xml");
+  const words = ["test", "-A", "--no-check", "--unstable-net", `--junit-path=${report}`];
+  return command("unit (deno)", join(bin, "deno"), [...words, ...here(unitTests)], report);
 }
 
 function text({ passed, failed, skipped }: Tally): string {
