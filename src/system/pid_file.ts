@@ -90,8 +90,12 @@ function pidFile(path: string, fd: number, close: () => void): PidFile {
   return {
     path,
     fd,
-    // Opened again: processes that share the lock share the position too.
-    write: () => writeFileSync(opened(fd), pid),
+    write() {
+      // For a moment the file is empty, which nobody is to see without need.
+      if (readFileSync(opened(fd)).equals(pid)) return;
+      // Opened again: processes that share the lock share the position too.
+      writeFileSync(opened(fd), pid);
+    },
     remove() {
       try {
         if (isSame(path, fd) && readFileSync(path).equals(pid)) unlinkSync(path);
