@@ -124,9 +124,9 @@ export function markdown(
 }
 
 const SESSIONS = [
-  "The share of handshakes that resume when 150 clients with an address each come back, and the CPU " +
+  "The share of handshakes that resume when 100 clients with an address each come back, and the CPU " +
   "time of their connections beside the same ones with full handshakes, with one request each. TLS " +
-  "1.3, all workers on one core, medians of five interleaved rounds. stud runs with its defaults: " +
+  "1.3, all workers on one core, medians of eleven interleaved rounds, the saved part round by round. stud runs with its defaults: " +
   "workers share their ticket keys on Node, on Bun and Deno the kernel brings a client to always " +
   "the same worker ([sessions.md](sessions.md)). `npm run bench:sessions` makes this table.",
 ];
