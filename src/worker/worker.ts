@@ -2,30 +2,22 @@ import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type {
-  ListenerOrder,
-  Order,
-  Report,
-  StartOrder,
-  TlsOrder,
-  WorkerCounts,
-} from "../control/messages.ts";
+import type { Order, Report, StartOrder, TlsOrder, WorkerCounts } from "../control/messages.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
-import { listenerOptions } from "../platform.ts";
 import { Staples } from "../ocsp/staples.ts";
-import { affinityRefused, attachAffinity, detachAffinity } from "../system/affinity.ts";
 import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
 import { Repeats } from "../repeats.ts";
 import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
 import { nobody } from "../runtime/nobody.ts";
-import type { Listener, ListenOn, Runtime, Stream, StreamOwner } from "../runtime/types.ts";
+import type { Runtime, Stream, StreamOwner } from "../runtime/types.ts";
 import { BackendWatch } from "./backend_watch.ts";
 import { REPORTS_FD } from "./command_line.ts";
 import { Ebb } from "./ebb.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { Gate } from "./gate.ts";
+import { type ListenerEvents, WorkerListeners } from "./listeners.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
 import { dropPrivileges, pinToCore } from "./process.ts";
 
@@ -53,12 +45,6 @@ export function runWorker(runtime: Runtime): void {
   process.on("unhandledRejection", (error) => worker.internalError(error));
 }
 
-/** A listener with the place of its frontend. */
-interface OpenListener {
-  readonly frontend: number;
-  readonly listener: Listener;
-}
-
 class Worker {
   private readonly runtime: Runtime;
   private readonly reports = new FrameWriter(REPORTS_FD);
@@ -72,10 +58,7 @@ class Worker {
   private ticketKeys: TicketKeys | undefined;
   private readonly sharedSessions = new SharedSessions((report) => this.reports.send(report));
   private connections: Connections | undefined;
-  /** By slot: its own, and those it serves for a worker that is away. */
-  private readonly listeners = new Map<number, OpenListener[]>();
-  /** Descriptors of the listeners that it has bound by itself. */
-  private readonly bound: number[] = [];
+  private listeners: WorkerListeners | undefined;
   private gate: Gate | undefined;
   private rememberedNames = 0;
   private readonly ebb = new Ebb();
@@ -94,9 +77,9 @@ class Worker {
       case "start":
         return this.start(order);
       case "adopt":
-        return order.slots.forEach((slot) => this.listen(slot));
+        return order.slots.forEach((slot) => this.listeners!.listen(slot));
       case "release":
-        return order.slots.forEach((slot) => void this.stopListening(slot));
+        return order.slots.forEach((slot) => void this.listeners!.release(slot));
       case "backend":
         this.connections!.backend = order.backend;
         return;
@@ -113,7 +96,7 @@ class Worker {
       case "limit":
         return void this.limit(order.connections);
       case "balance":
-        return this.balance();
+        return this.listeners!.balance();
       case "drain":
         return void this.drain();
       case "leave":
@@ -169,10 +152,11 @@ class Worker {
         backendSources,
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
-      this.gate = this.makeGate(limits, order.connections);
+      this.listeners = new WorkerListeners(runtime, order, this.listenerEvents());
+      this.gate = this.makeGate(limits, this.listeners, order.connections);
       if (order.tickets) this.ticketKeys = new TicketKeys(order.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
-      for (const slot of order.serves) this.listen(slot);
+      for (const slot of order.serves) this.listeners.listen(slot);
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -195,11 +179,10 @@ class Worker {
     return found;
   }
 
-  private makeGate(limits: WorkerLimits, quota = Infinity): Gate {
-    const listeners = () => [...this.listeners.values()].flat();
+  private makeGate(limits: WorkerLimits, listeners: WorkerListeners, quota = Infinity): Gate {
     return new Gate(limits, quota, {
-      pause: () => listeners().forEach(({ listener }) => listener.pause()),
-      resume: () => listeners().forEach(({ listener }) => listener.resume()),
+      pause: () => listeners.pause(),
+      resume: () => listeners.resume(),
       reached: (message, facts) => this.log("warn", "connection-limit", message, facts),
     });
   }
@@ -220,81 +203,11 @@ class Worker {
     return frontendContexts(this.runtime, tls, means);
   }
 
-  private listen(slot: number): void {
-    // The descriptors of one that drains may belong to connections by now.
-    if (this.draining || this.listeners.has(slot)) return;
-    const opened: OpenListener[] = [];
-    this.listeners.set(slot, opened);
-    for (const order of this.order!.listeners) {
-      // Of a slot beyond the workers only older addresses have a socket; one for all is served.
-      const isOwn = slot === this.order!.slot;
-      if (!isOwn && (isShared(order) || slot > order.fds.length)) continue;
-      const listener = this.listenAt(order, slot);
-      if (this.gate!.isPaused) listener.pause();
-      opened.push({ frontend: order.frontend, listener });
-    }
-  }
-
-  private listenAt(order: ListenerOrder, slot: number): Listener {
-    const { settings } = this.order!;
-    const frontend = this.frontends[order.frontend];
-    return this.runtime.listen({
-      on: this.listenOn(order, slot),
-      backlog: settings.backlog,
-      headerFirst: settings.acceptProxy.mode !== "none",
-      ...(frontend ? { tls: frontend.context } : {}),
-      accepted: (stream) => this.accept(stream, order.frontend),
-      failed: ({ code, message }) =>
-        this.log("error", "accept-failed", `accepting failed: ${message}`, {
-          source: "internal",
-          code,
-        }),
-    });
-  }
-
-  private listenOn({ endpoint, fds }: ListenerOrder, slot: number): ListenOn {
-    if (!this.runtime.capabilities.adoptSockets) {
-      if (endpoint.family === "unix") throw new Error("Unix sockets have to be adopted");
-      const socketOptions = listenerOptions(this.order!.settings);
-      return { endpoint, socketOptions, bound: (fd) => this.guide(fd) };
-    }
-    // A copy, since closing a listener closes its descriptor and the slot may be served again.
-    return { endpoint, fd: this.runtime.libc.dup(fds[slot - 1]!) };
-  }
-
-  /** Brings clients to always the same worker, or to any, on a socket that this one has bound. */
-  private guide(fd: number): void {
-    const { affinity, slot } = this.order!;
-    const { libc } = this.runtime;
-    this.bound.push(fd);
-    // The group may have the program of an older configuration.
-    if (!affinity) return detachAffinity(libc, fd);
-    if (attachAffinity(libc, fd, affinity) || slot !== 1) return;
-    const { level, event, message, facts } = affinityRefused(libc);
-    this.log(level, event, message, facts);
-  }
-
-  private balance(): void {
-    this.order = { ...this.order!, affinity: undefined };
-    // The descriptors of one that drains may be others' by now.
-    if (this.draining) return;
-    for (const fd of this.bound) detachAffinity(this.runtime.libc, fd);
-  }
-
-  private async stopListening(slot: number): Promise<void> {
-    const listeners = this.listeners.get(slot) ?? [];
-    this.listeners.delete(slot);
-    await Promise.all(listeners.map(({ listener }) => listener.close()));
-  }
-
   /** New certificates for new connections. Where that fails, a successor will have them. */
   private swap(tls: TlsOrder): void {
     try {
       const frontends = this.contexts(tls);
-      for (const { frontend, listener } of [...this.listeners.values()].flat()) {
-        listener.update(frontends[frontend]!.context);
-      }
-      this.order = { ...this.order!, tls };
+      this.listeners!.update(frontends.map(({ context }) => context));
       this.frontends = frontends;
       this.staples.exchange();
       this.runtime.collectGarbage(false);
@@ -325,17 +238,10 @@ class Worker {
   }
 
   private async stopAccepting(): Promise<void> {
-    await Promise.all([...this.listeners.keys()].map((slot) => this.stopListening(slot)));
-    this.giveUpSockets();
+    await this.listeners!.close();
     this.hasStopped = true;
     this.report({ type: "draining", ...this.counts() });
     this.leaveWhenEmpty();
-  }
-
-  /** As long as a process holds a socket, the kernel queues connections there. */
-  private giveUpSockets(): void {
-    const inherited = this.order!.listeners.flatMap(({ fds }) => fds);
-    for (const fd of new Set(inherited)) this.runtime.libc.close(fd);
   }
 
   private leaveWhenEmpty(): void {
@@ -359,6 +265,20 @@ class Worker {
     const owner = connections!.accept(stream, this.frontends[frontend]?.trust);
     gate!.opened(connections!.open);
     return owner;
+  }
+
+  private listenerEvents(): ListenerEvents {
+    return {
+      tls: (frontend) => this.frontends[frontend]?.context,
+      isPaused: () => this.gate!.isPaused,
+      accepted: (stream, frontend) => this.accept(stream, frontend),
+      failed: ({ code, message }) =>
+        this.log("error", "accept-failed", `accepting failed: ${message}`, {
+          source: "internal",
+          code,
+        }),
+      warning: ({ level, event, message, facts }) => this.log(level, event, message, facts),
+    };
   }
 
   private events(): ConnectionEvents {
@@ -443,9 +363,4 @@ class Worker {
   private report(report: Report): void {
     this.reports.send(report);
   }
-}
-
-/** One socket for all slots: of Unix, or opened by the service manager. */
-function isShared({ fds }: ListenerOrder): boolean {
-  return fds.length > 1 && fds[0] === fds[1];
 }

@@ -1,0 +1,149 @@
+import type { ListenerOrder, StartOrder } from "../control/messages.ts";
+import type { LogEntry } from "../log.ts";
+import { listenerOptions } from "../platform.ts";
+import type {
+  Failure,
+  Listener,
+  ListenOn,
+  Runtime,
+  Stream,
+  StreamOwner,
+  TlsContext,
+} from "../runtime/types.ts";
+import {
+  affinityRefused,
+  type AffinityRule,
+  attachAffinity,
+  detachAffinity,
+} from "../system/affinity.ts";
+
+/** What listeners need of their worker. */
+export interface ListenerEvents {
+  /** A frontend's TLS; undefined in client mode. */
+  tls(frontend: number): TlsContext | undefined;
+  /** One that is opened just now is to wait. */
+  isPaused(): boolean;
+  accepted(stream: Stream, frontend: number): StreamOwner;
+  failed(failure: Failure): void;
+  warning(entry: LogEntry): void;
+}
+
+/** A listener with the place of its frontend. */
+interface OpenListener {
+  readonly frontend: number;
+  readonly listener: Listener;
+}
+
+/** Where a worker accepts: the sockets of its slot, and of slots that it serves for others. */
+export class WorkerListeners {
+  private readonly runtime: Runtime;
+  private readonly order: StartOrder;
+  private readonly events: ListenerEvents;
+  private readonly bySlot = new Map<number, OpenListener[]>();
+  /** Descriptors of those that this worker has bound by itself. */
+  private readonly bound: number[] = [];
+  private affinity: AffinityRule | undefined;
+  private isClosing = false;
+
+  /** Listens nowhere yet. */
+  constructor(runtime: Runtime, order: StartOrder, events: ListenerEvents) {
+    this.runtime = runtime;
+    this.order = order;
+    this.events = events;
+    this.affinity = order.affinity;
+  }
+
+  /** Serves the queues of a slot. Throws an Error with an errno `code` when it cannot. */
+  listen(slot: number): void {
+    // The descriptors of one that closes may belong to connections by now.
+    if (this.isClosing || this.bySlot.has(slot)) return;
+    const opened: OpenListener[] = [];
+    this.bySlot.set(slot, opened);
+    for (const order of this.order.listeners) {
+      // Of a slot beyond the workers only older addresses have a socket; one for all is served.
+      const isOwn = slot === this.order.slot;
+      if (!isOwn && (isShared(order) || slot > order.fds.length)) continue;
+      const listener = this.listenAt(order, slot);
+      if (this.events.isPaused()) listener.pause();
+      opened.push({ frontend: order.frontend, listener });
+    }
+  }
+
+  /** Leaves a slot's queues to others. */
+  async release(slot: number): Promise<void> {
+    const listeners = this.bySlot.get(slot) ?? [];
+    this.bySlot.delete(slot);
+    await Promise.all(listeners.map(({ listener }) => listener.close()));
+  }
+
+  /** Accepts no more, for good; fulfilled when all is closed. */
+  async close(): Promise<void> {
+    this.isClosing = true;
+    await Promise.all([...this.bySlot.keys()].map((slot) => this.release(slot)));
+    // As long as a process holds a socket, the kernel queues connections there.
+    const inherited = this.order.listeners.flatMap(({ fds }) => fds);
+    for (const fd of new Set(inherited)) this.runtime.libc.close(fd);
+  }
+
+  pause(): void {
+    for (const { listener } of this.all) listener.pause();
+  }
+
+  resume(): void {
+    for (const { listener } of this.all) listener.resume();
+  }
+
+  /** New connections are served by these, each at the place of its frontend. */
+  update(contexts: readonly TlsContext[]): void {
+    for (const { frontend, listener } of this.all) listener.update(contexts[frontend]!);
+  }
+
+  /** Clients are no longer brought to always the same worker. */
+  balance(): void {
+    this.affinity = undefined;
+    if (this.isClosing) return;
+    for (const fd of this.bound) detachAffinity(this.runtime.libc, fd);
+  }
+
+  private get all(): OpenListener[] {
+    return [...this.bySlot.values()].flat();
+  }
+
+  private listenAt(order: ListenerOrder, slot: number): Listener {
+    const { settings } = this.order;
+    const tls = this.events.tls(order.frontend);
+    return this.runtime.listen({
+      on: this.listenOn(order, slot),
+      backlog: settings.backlog,
+      headerFirst: settings.acceptProxy.mode !== "none",
+      ...(tls ? { tls } : {}),
+      accepted: (stream) => this.events.accepted(stream, order.frontend),
+      failed: (failure) => this.events.failed(failure),
+    });
+  }
+
+  private listenOn({ endpoint, fds }: ListenerOrder, slot: number): ListenOn {
+    if (!this.runtime.capabilities.adoptSockets) {
+      if (endpoint.family === "unix") throw new Error("Unix sockets have to be adopted");
+      const socketOptions = listenerOptions(this.order.settings);
+      return { endpoint, socketOptions, bound: (fd) => this.guide(fd) };
+    }
+    // A copy, since closing a listener closes its descriptor and the slot may be served again.
+    return { endpoint, fd: this.runtime.libc.dup(fds[slot - 1]!) };
+  }
+
+  /** Brings clients to always the same worker, or to any, on a socket that this one has bound. */
+  private guide(fd: number): void {
+    const { affinity, runtime: { libc } } = this;
+    this.bound.push(fd);
+    // The group may have the program of an older configuration.
+    if (!affinity) return detachAffinity(libc, fd);
+    if (attachAffinity(libc, fd, affinity) || this.order.slot !== 1) return;
+    this.events.warning(affinityRefused(libc));
+  }
+}
+
+/** One socket for all slots: of Unix, or opened by the service manager. */
+function isShared({ fds }: ListenerOrder): boolean {
+  return fds.length > 1 && fds[0] === fds[1];
+}
