@@ -152,7 +152,7 @@ export class Master {
       await this.current!.swap(tls);
       this.current!.update({ backend }, { type: "backend", backend });
       this.use(prepared, this.current!);
-      this.note("info", "reloaded", "certificates were loaded anew", {});
+      this.note("info", "reloaded", "the running workers have loaded the configuration anew", {});
       return true;
     }
     const { config } = prepared;
