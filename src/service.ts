@@ -4,7 +4,7 @@ import { Passphrases } from "./certificates/passphrases.ts";
 import { controllingTerminal } from "./certificates/terminal.ts";
 import { Certificates } from "./certificates/tls_order.ts";
 import { CertificateWatch } from "./certificates/watch.ts";
-import { UsageError } from "./errors.ts";
+import { internalError, UsageError } from "./errors.ts";
 import { type LogEntry, type OpenLog, openLog } from "./log.ts";
 import { Master } from "./master/master.ts";
 import { type Means, prepare, type Prepared } from "./master/prepare.ts";
@@ -198,15 +198,7 @@ class Service {
     repeatEarlySignals();
     // No fault of ours may end the parent of all connections.
     const repeats = new Repeats(this.log, () => this.command.config.log.level);
-    process.on("uncaughtException", (error) => {
-      const message = `internal error: ${error.message}; please report it`;
-      repeats.tell({
-        level: "error",
-        event: "internal-error",
-        message,
-        facts: { cause: `${error.stack}` },
-      });
-    });
+    process.on("uncaughtException", (error) => repeats.tell(internalError(error)));
   }
 
   /** Ends when the connections have ended or their time is up; a second signal does not wait. */

@@ -1,7 +1,8 @@
-import { reasonOf } from "../errors.ts";
 import process from "node:process";
 import type { Clock } from "../clock.ts";
-import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
+import { FrameWriter } from "../control/channel.ts";
+import { type Helper, runHelper } from "../control/helper.ts";
+import { internalError, reasonOf } from "../errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { REPORTS_FD } from "../worker/command_line.ts";
@@ -32,18 +33,10 @@ const wallClock: Clock = {
  * gone. It never returns by itself, and SIGTERM ends it whatever it does.
  */
 export function runOcsp(runtime: Pick<Runtime, "libc">): void {
-  const helper = new Helper(runtime);
-  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => helper.obey(order as OcspOrder));
-  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
-  process.stdin.on("end", () => process.exit(0));
-  process.stdin.on("error", () => process.exit(1));
-  // Ctrl-C reaches the whole foreground group; the master decides what it means.
-  process.on("SIGINT", () => {});
-  process.on("uncaughtException", (error) => helper.internalError(error));
-  process.on("unhandledRejection", (error) => helper.internalError(error));
+  runHelper(new OcspHelper(runtime));
 }
 
-class Helper {
+class OcspHelper implements Helper<OcspOrder> {
   private readonly runtime: Pick<Runtime, "libc">;
   private readonly reports = new FrameWriter(REPORTS_FD);
   private readonly certificates = new Map<number, OcspCertificate>();
@@ -66,12 +59,8 @@ class Helper {
   }
 
   internalError(error: unknown): void {
-    const message = reasonOf(error);
-    this.log("error", "internal-error", `internal error: ${message}; please report it`, {
-      source: "internal",
-      code: "internal-error",
-      cause: (error instanceof Error && error.stack) || message,
-    });
+    const { level, event, message, facts } = internalError(error);
+    this.log(level, event, message, facts);
   }
 
   private start({ settings, ids }: OcspStart): void {

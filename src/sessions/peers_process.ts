@@ -1,7 +1,8 @@
 import process from "node:process";
 import { systemClock } from "../clock.ts";
-import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import { reasonOf } from "../errors.ts";
+import { FrameWriter } from "../control/channel.ts";
+import { type Helper, runHelper } from "../control/helper.ts";
+import { internalError, reasonOf } from "../errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import { Repeats } from "../repeats.ts";
 import type { Datagrams, IpEndpoint, Runtime } from "../runtime/types.ts";
@@ -33,18 +34,10 @@ const REASONS: Record<Refusal | "rate", string> = {
  * until its standard input ends, which means that the master is gone. It never returns by itself.
  */
 export function runPeers(runtime: Runtime): void {
-  const helper = new Helper(runtime);
-  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => helper.obey(order as PeersOrder));
-  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
-  process.stdin.on("end", () => process.exit(0));
-  process.stdin.on("error", () => process.exit(1));
-  // Ctrl-C reaches the whole foreground group; the master decides what it means.
-  process.on("SIGINT", () => {});
-  process.on("uncaughtException", (error) => helper.internalError(error));
-  process.on("unhandledRejection", (error) => helper.internalError(error));
+  runHelper(new PeersHelper(runtime));
 }
 
-class Helper {
+class PeersHelper implements Helper<PeersOrder> {
   private readonly runtime: Runtime;
   private readonly reports = new FrameWriter(REPORTS_FD);
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => 1, systemClock, {
@@ -69,12 +62,8 @@ class Helper {
   }
 
   internalError(error: unknown): void {
-    const message = reasonOf(error);
-    this.log("error", "internal-error", `internal error: ${message}; please report it`, {
-      source: "internal",
-      code: "internal-error",
-      cause: (error instanceof Error && error.stack) || message,
-    });
+    const { level, event, message, facts } = internalError(error);
+    this.log(level, event, message, facts);
   }
 
   private start({ key, family, peers, privileges }: PeersStart): void {

@@ -3,6 +3,7 @@ import { type ConnectionEvents, Connections } from "../connection/connections.ts
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
 import type { Order, Report, StartOrder, TlsOrder, WorkerCounts } from "../control/messages.ts";
+import { internalError } from "../errors.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
@@ -129,12 +130,8 @@ class Worker {
   }
 
   internalError(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
-    this.log("error", "internal-error", `internal error: ${message}; please report it`, {
-      source: "internal",
-      code: "internal-error",
-      cause: (error instanceof Error && error.stack) || message,
-    });
+    const { level, event, message, facts } = internalError(error);
+    this.log(level, event, message, facts);
   }
 
   private start(order: StartOrder): void {
