@@ -103,6 +103,11 @@ export class Generation {
     await inTime(this.slots.map((slot) => slot.swap(tls)));
   }
 
+  /** A worker that asks for a successor gets none any more. */
+  keepWorkers(): void {
+    for (const slot of this.slots) slot.keepWorker();
+  }
+
   /** Ends its workers with all their connections. */
   end(): void {
     if (this.isEnding) return;

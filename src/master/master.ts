@@ -220,6 +220,9 @@ export class Master {
   async stop(limitMs: number): Promise<number> {
     this.backendName.stop();
     this.next?.end();
+    // A service manager may have sent its signal to all processes.
+    const helpers = [this.stapling.stop(), this.tickets?.stop(), this.sessions.stop()];
+    for (const generation of this.serving) generation.keepWorkers();
     if (limitMs > 0) await this.emptyQueues(this.listeners.withdraw());
     const serving = this.serving;
     const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
@@ -233,7 +236,6 @@ export class Master {
     }
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
     for (const generation of serving) generation.end();
-    const helpers = [this.stapling.stop(), this.tickets?.stop(), this.sessions.stop()];
     await Promise.all([hasEnded, ...helpers]);
     clearInterval(this.checks);
     this.listeners.close();

@@ -78,6 +78,7 @@ export class Slot {
   private isReady = false;
   private isAnswering = true;
   private isClosed = false;
+  private isKept = false;
   private changedAt: number;
   private readonly clock: Clock;
 
@@ -184,6 +185,11 @@ export class Slot {
     worker.send(this.order);
   }
 
+  /** A worker that asks for a successor gets none any more; one that dies is followed by another. */
+  keepWorker(): void {
+    this.isKept = true;
+  }
+
   send(order: Order): void {
     this.worker?.send(order);
   }
@@ -280,7 +286,7 @@ export class Slot {
   }
 
   private replace(): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.isKept) return;
     this.predecessors.add(this.worker!);
     this.fill();
   }

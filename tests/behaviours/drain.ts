@@ -127,6 +127,20 @@ export const drain: readonly Behaviour[] = [
     },
   },
   {
+    name: "SIGTERM to the workers as well, as service managers send it, is one stop",
+    async run(context) {
+      const stud = await context.stud(["-n", "2"], { backend: (await context.echo()).port });
+      const workers = stud.workers();
+      stud.signal("SIGTERM");
+      await stud.waitForLog(({ event }) => event === "stopping", "the stop");
+      for (const pid of workers) process.kill(pid, "SIGTERM");
+      assert.equal((await stud.exited).code, 0);
+      const told = stud.logs.map(({ event }) => event);
+      assert.equal(told.filter((event) => event === "worker-started").length, 2);
+      assert.deepEqual(told.slice(-2), ["stopping", "stopped"]);
+    },
+  },
+  {
     name: "a stop during the start leaves nothing",
     async run(context) {
       const backend = (await context.echo()).port;

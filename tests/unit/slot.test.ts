@@ -227,6 +227,17 @@ test("an ended slot is not filled again", () => {
   assert.equal(slot.isEmpty, true);
 });
 
+test("at a stop a worker that asks for a successor gets none, and one that dies does", () => {
+  const { clock, slot, workers, last } = filledSlot();
+  last().ready();
+  slot.keepWorker();
+  last().onReport({ type: "retiring" });
+  assert.equal(workers.length, 1);
+  last().crash();
+  clock.advance(0);
+  assert.equal(workers.length, 2);
+});
+
 test("a successor has the staples before it accepts", () => {
   const { clock, last, staples } = filledSlot();
   staples.push({ type: "staple", certificate: 0, response: "AA==" });
