@@ -58,7 +58,7 @@ export const sessionCache: readonly Behaviour[] = [
       process.kill(worker, "SIGKILL");
       await until(() => stud.workers().some((pid) => pid !== worker), "another worker");
       assert.equal(await client.resumes(), true);
-      for (const what of [/certificates were loaded/, /generation 2/]) {
+      for (const what of [/running workers/, /generation 2/]) {
         stud.signal("SIGHUP");
         await stud.waitForLog(({ message }) => what.test(message), `${what}`);
         assert.equal(await client.resumes(), true);
