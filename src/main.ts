@@ -22,8 +22,8 @@ import { runWorker } from "./worker/worker.ts";
 /**
  * The program: reads the command line and becomes the master, or, when the master started it, a
  * worker or one of its helpers: for OCSP, the ticket store, and the sessions of other machines.
- * Exit codes: 0 after a stop that cut no connection, 3 after one that
- * did, 1 after any error, and hitch's 2 when the log file cannot be opened.
+ * Exit codes: 0 after a stop that cut no connection, 3 after one that did, 1 after any error, and
+ * hitch's 2 when the log file cannot be opened.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);

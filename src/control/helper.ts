@@ -14,12 +14,17 @@ export interface Helper<Order> {
  * does.
  */
 export function runHelper<Order>(helper: Helper<Order>): void {
-  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => helper.obey(order as Order));
-  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
-  process.stdin.on("end", () => process.exit(0));
-  process.stdin.on("error", () => process.exit(1));
+  obeyOrders<Order>((order) => helper.obey(order));
   // Ctrl-C reaches the whole foreground group; the master decides what it means.
   process.on("SIGINT", () => {});
   process.on("uncaughtException", (error) => helper.internalError(error));
   process.on("unhandledRejection", (error) => helper.internalError(error));
+}
+
+/** Takes orders from standard input; this process ends when that does. */
+export function obeyOrders<Order>(obey: (order: Order) => void): void {
+  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => obey(order as Order));
+  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
+  process.stdin.on("end", () => process.exit(0));
+  process.stdin.on("error", () => process.exit(1));
 }

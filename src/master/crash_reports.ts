@@ -1,3 +1,4 @@
+import { exitText } from "../system/exit_text.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { LogEntry } from "../log.ts";
 import type { Ending } from "./slot.ts";
@@ -78,7 +79,7 @@ export class CrashReports {
 }
 
 /** `status 1`, or `signal SIGKILL, since it did not answer any more`. */
-export function describe({ code, signal, isHung }: Ending): string {
-  if (isHung) return "ended by the watchdog, since it did not answer any more";
-  return signal ? `signal ${signal}` : `status ${code}`;
+export function describe(ending: Ending): string {
+  if (ending.isHung) return "ended by the watchdog, since it did not answer any more";
+  return exitText(ending);
 }

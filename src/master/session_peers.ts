@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { Libc, Runtime } from "../runtime/types.ts";
+import { exitText } from "../system/exit_text.ts";
 import { PEERS_WORD } from "../sessions/command_line.ts";
 import { parsePeersReport, type PeerSession } from "../sessions/peers_messages.ts";
 import type { PeersOrder, PeersReport } from "../sessions/peers_messages.ts";
@@ -123,9 +124,9 @@ export class SessionPeers {
       if (report.type === "log") this.events.log(report.entry);
       else this.events.session(report);
     };
-    process.onExit = ({ code, signal }: ProcessExit) => {
+    process.onExit = (exit: ProcessExit) => {
       this.process = undefined;
-      this.restart(opened, `ended (${signal ? `signal ${signal}` : `status ${code}`})`);
+      this.restart(opened, `ended (${exitText(exit)})`);
     };
     const { family } = listen;
     process.send({

@@ -3,6 +3,7 @@ import type { StapleOrder } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
 import type { Runtime } from "../runtime/types.ts";
+import { exitText } from "../system/exit_text.ts";
 import { OCSP_WORD } from "./command_line.ts";
 import {
   type OcspCertificate,
@@ -105,10 +106,10 @@ export class OcspHelper {
       this.staples.set(report.certificate, report);
       this.events.staple(report);
     };
-    process.onExit = ({ code, signal }: ProcessExit) => {
+    process.onExit = (exit: ProcessExit) => {
       this.process = undefined;
       if (this.stopped) return this.stopped();
-      this.restart(work, `ended (${signal ? `signal ${signal}` : `status ${code}`})`);
+      this.restart(work, `ended (${exitText(exit)})`);
     };
     process.send({ type: "start", ...start });
     for (const certificate of certificates) process.send({ type: "certificate", ...certificate });

@@ -2,6 +2,7 @@
  * How a process that this program started again tells the one which waits for it that it serves, or
  * why it cannot: one line of JSON on descriptor 3.
  */
+import { exitText } from "./exit_text.ts";
 import type { ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { Libc } from "../runtime/types.ts";
@@ -49,7 +50,7 @@ export function awaitVerdict(child: ChildProcess, waiting: Waiting): Promise<Ver
     }, limitMs);
     child.on("error", (error) => finish(failed(`cannot start ${name}: ${error.message}`, 1)));
     child.on("exit", (code, signal) => {
-      const status = signal ? `signal ${signal}` : `status ${code}`;
+      const status = exitText({ code, signal });
       const verdict = failed(`${name} ended (${status}) before it was ready`, code || 1);
       setTimeout(() => finish(verdict), LAST_WORDS_MS);
     });

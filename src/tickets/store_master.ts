@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../clock.ts";
 import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
 import type { Runtime } from "../runtime/types.ts";
+import { exitText } from "../system/exit_text.ts";
 import { STORE_WORD } from "./command_line.ts";
 import type { StoreEntry, TicketStore } from "./store_keys.ts";
 import {
@@ -99,9 +100,9 @@ export class StoreHelper implements TicketStore {
       if (report.type === "values") question?.resolve(report.values);
       else question?.reject(new Error(report.reason));
     };
-    process.onExit = ({ code, signal }: ProcessExit) => {
+    process.onExit = (exit: ProcessExit) => {
       this.process = undefined;
-      const end = `its helper ended (${signal ? `signal ${signal}` : `status ${code}`})`;
+      const end = `its helper ended (${exitText(exit)})`;
       if (this.questions.size === 0) this.end = end;
       this.fail(end);
       this.stopped?.();

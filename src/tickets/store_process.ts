@@ -1,6 +1,7 @@
 import { createClient, RESP_TYPES } from "@redis/client";
 import process from "node:process";
-import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
+import { FrameWriter } from "../control/channel.ts";
+import { obeyOrders } from "../control/helper.ts";
 import { reasonOf } from "../errors.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { REPORTS_FD } from "../worker/command_line.ts";
@@ -30,10 +31,7 @@ type Question = Exclude<StoreOrder, StoreStart>;
  */
 export function runStore(runtime: Pick<Runtime, "libc">): void {
   const helper = new Helper(runtime);
-  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => helper.obey(order as StoreOrder));
-  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
-  process.stdin.on("end", () => process.exit(0));
-  process.stdin.on("error", () => process.exit(1));
+  obeyOrders<StoreOrder>((order) => helper.obey(order));
   // Ctrl-C and a service manager reach all processes; the master decides what it means.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 }
