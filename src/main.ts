@@ -1,137 +1,27 @@
-import { readFileSync, statSync } from "node:fs";
-import { resolve } from "node:path";
 import process from "node:process";
-import { UsageError } from "./errors.ts";
 import { OCSP_WORD } from "./ocsp/command_line.ts";
-import { type Command, parseCommandLine, type Surroundings } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/types.ts";
-import { check, serve, type ServeOptions } from "./service.ts";
 import { PEERS_WORD } from "./sessions/command_line.ts";
-import { runPeers } from "./sessions/peers_process.ts";
-import { isDaemonChild, spawnDaemon } from "./system/daemon.ts";
-import { LogFileError } from "./system/log_file.ts";
 import { STORE_WORD } from "./tickets/command_line.ts";
-import { randomSecret } from "./tickets/ring.ts";
-import { ownProgram, type Program } from "./system/program.ts";
-import { isSuccessor, Predecessor } from "./system/upgrade.ts";
-import { giveVerdict } from "./system/verdict.ts";
-import { versionText } from "./version.ts";
 import { WORKER_WORD } from "./worker/command_line.ts";
-import { runWorker } from "./worker/worker.ts";
 
 /**
- * The program: reads the command line and becomes the master, or, when the master started it, a
- * worker or one of its helpers: for OCSP, the ticket store, and the sessions of other machines.
- * Exit codes: 0 after a stop that cut no connection, 3 after one that did, 1 after any error, and
- * hitch's 2 when the log file cannot be opened.
+ * The program: becomes what its first word asks for, which is the master, or, where the master
+ * started it, a worker or one of its helpers: for OCSP, the ticket store, and the sessions of other
+ * machines. Each loads only what it needs: a worker holds less memory, and is there sooner.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
-  if (argv[0] === WORKER_WORD) return runWorker(runtime);
-  if (argv[0] === PEERS_WORD) return runPeers(runtime);
-  if (argv[0] === OCSP_WORD) {
-    // It brings an ASN.1 library along, which nobody else needs.
-    const { runOcsp } = await import("./ocsp/ocsp_process.ts");
-    return runOcsp(runtime);
+  switch (argv[0]) {
+    case WORKER_WORD:
+      return (await import("./worker/worker.ts")).runWorker(runtime);
+    case PEERS_WORD:
+      return (await import("./sessions/peers_process.ts")).runPeers(runtime);
+    case OCSP_WORD:
+      return (await import("./ocsp/ocsp_process.ts")).runOcsp(runtime);
+    case STORE_WORD:
+      return (await import("./tickets/store_process.ts")).runStore(runtime);
+    default:
+      return (await import("./command.ts")).runCommand(runtime, argv);
   }
-  if (argv[0] === STORE_WORD) {
-    // It brings a client of Redis along.
-    const { runStore } = await import("./tickets/store_process.ts");
-    return runStore(runtime);
-  }
-  const isAwaited = { asDaemon: isDaemonChild(), asSuccessor: isSuccessor() };
-  const program = ownProgram(runtime.self, argv);
-  const surroundings = surroundingsOf(program);
-  const { input } = surroundings;
-  let { dialect } = program;
-  try {
-    const predecessor = isAwaited.asSuccessor ? new Predecessor(runtime.libc) : undefined;
-    const isDaemon = predecessor ? predecessor.estate.isDaemon : isAwaited.asDaemon;
-    const read = () => parseCommandLine(argv, runtime, surroundings);
-    const command = read();
-    if ("config" in command) dialect = command.config.dialect;
-    const options = { read, isDaemon, program, input, ...(predecessor ? { predecessor } : {}) };
-    await obey(runtime, command, options);
-  } catch (error) {
-    const code = error instanceof LogFileError && dialect === "hitch" ? 2 : 1;
-    const problems = problemsOf(error);
-    // hitch puts no name before its texts.
-    const lines = dialect === "stud" ? problems.map((problem) => `stud: ${problem}`) : problems;
-    const verdict = { code, output: [], problems: isAwaited.asSuccessor ? problems : lines };
-    const isTold = (isAwaited.asSuccessor || isAwaited.asDaemon) &&
-      giveVerdict(runtime.libc, verdict);
-    if (!isTold) { for (const line of lines) console.error(line); }
-    process.exit(code);
-  }
-}
-
-async function obey(
-  runtime: Runtime,
-  command: Command,
-  options: ServeOptions,
-): Promise<void> {
-  switch (command.kind) {
-    case "help":
-    case "default-config":
-      return console.log(command.text.trimEnd());
-    case "usage":
-      console.log(command.text.trimEnd());
-      console.error("");
-      return process.exit(1);
-    case "new-ticket-secret":
-      return console.log(randomSecret());
-    case "version":
-      return console.log(versionText(runtime));
-    case "test":
-      return await check(runtime, command);
-    case "demo": {
-      const { demo } = await import("./demo/demo.ts");
-      const { config, invitation } = await demo(command.config, runtime.libc);
-      await serve(runtime, { ...command, config }, options);
-      return console.log(invitation);
-    }
-    case "run":
-      if (command.config.daemon && !options.isDaemon && !options.predecessor) {
-        return await startDaemon(options);
-      }
-      return await serve(runtime, command, options);
-  }
-}
-
-async function startDaemon({ program, input }: ServeOptions): Promise<void> {
-  const text = input();
-  const { code, output, problems } = await spawnDaemon(
-    program.command,
-    program.argv,
-    text === undefined ? {} : { input: text },
-  );
-  for (const line of output) console.log(line);
-  for (const problem of problems) console.error(problem);
-  process.exit(code);
-}
-
-interface OwnSurroundings extends Surroundings {
-  /** What was read from standard input, if anything was. */
-  input(): string | undefined;
-}
-
-function surroundingsOf({ workingDirectory, dialect }: Program): OwnSurroundings {
-  let input: string | undefined;
-  return {
-    dialect,
-    workingDirectory,
-    readFile(path) {
-      if (path !== "-") return readFileSync(resolve(workingDirectory, path), "utf8");
-      input ??= readFileSync(0, "utf8");
-      return input;
-    },
-    isDirectory: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
-    input: () => input,
-  };
-}
-
-function problemsOf(error: unknown): readonly string[] {
-  if (error instanceof UsageError) return error.problems;
-  const message = error instanceof Error ? error.message : String(error);
-  return [`internal error: ${message}; please report it`];
 }

@@ -131,9 +131,12 @@ export const drain: readonly Behaviour[] = [
     async run(context) {
       const stud = await context.stud(["-n", "2"], { backend: (await context.echo()).port });
       const workers = stud.workers();
+      // Stopped, none of them can end before its own signal comes.
+      for (const pid of workers) process.kill(pid, "SIGSTOP");
       stud.signal("SIGTERM");
       await stud.waitForLog(({ event }) => event === "stopping", "the stop");
       for (const pid of workers) process.kill(pid, "SIGTERM");
+      for (const pid of workers) process.kill(pid, "SIGCONT");
       assert.equal((await stud.exited).code, 0);
       const told = stud.logs.map(({ event }) => event);
       assert.equal(told.filter((event) => event === "worker-started").length, 2);
