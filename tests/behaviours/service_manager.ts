@@ -62,6 +62,20 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
+    name:
+      "the status tells open connections, and the share of resumed handshakes where it is known",
+    async run(context) {
+      const { port } = await context.echo();
+      const { stud, datagrams } = await managed(context, {}, port);
+      const first = await context.tls(stud.frontend, { maxVersion: "TLSv1.2" });
+      const session = first.getSession();
+      await context.tls(stud.frontend, { maxVersion: "TLSv1.2", ...(session && { session }) });
+      const known = context.target.tlsFacts ? ", 50 % of 2 handshakes resumed" : "";
+      const wanted = new RegExp(`^STATUS=listening on .*, connections: 2${known}$`, "m");
+      await until(() => datagrams().some((each) => wanted.test(each)), "the share");
+    },
+  },
+  {
     name: "a watchdog that is meant for another process is left alone",
     async run(context) {
       const foreign = { WATCHDOG_USEC: "1000", WATCHDOG_PID: "1" };
@@ -160,7 +174,11 @@ STATUS=${served} 1, connections: 0`,
 ];
 
 /** A stud that was started as if by systemd. `states` leaves status lines and signs of life out. */
-async function managed(context: Context, environment: Readonly<Record<string, string>> = {}) {
+async function managed(
+  context: Context,
+  environment: Readonly<Record<string, string>> = {},
+  backend = 1,
+) {
   const directory = mkdtempSync(join(context.certificates.directory, "notify-"));
   const path = join(directory, "notify");
   const pem = join(directory, "site.pem");
@@ -168,7 +186,7 @@ async function managed(context: Context, environment: Readonly<Record<string, st
   const { datagrams, stop } = await receiveDatagrams(path);
   context.after(stop);
   const stud = await context.stud([pem], {
-    backend: 1,
+    backend,
     environment: { NOTIFY_SOCKET: path, ...environment },
   });
   const states = () => datagrams().filter((each) => /^(READY|RELOADING|STOPPING)=/.test(each));

@@ -176,10 +176,18 @@ export class Client {
   private readonly endpoint: Endpoint;
   private readonly words: readonly string[];
   private readonly file: string;
+  private readonly within: readonly string[];
 
-  constructor({ certificates }: Context, endpoint: Endpoint, words: readonly string[]) {
+  /** `within` is a command that runs another one, as `nsenter` does. */
+  constructor(
+    { certificates }: Context,
+    endpoint: Endpoint,
+    words: readonly string[],
+    within: readonly string[] = [],
+  ) {
     this.endpoint = endpoint;
     this.words = words;
+    this.within = within;
     this.file = join(mkdtempSync(join(certificates.directory, "session-")), "session");
   }
 
@@ -187,8 +195,9 @@ export class Client {
   async resumes(endpoint: Endpoint = this.endpoint): Promise<boolean | undefined> {
     const address = ["-connect", endpointText(endpoint), "-servername", "localhost"];
     const session = existsSync(this.file) ? ["-sess_in", this.file] : ["-sess_out", this.file];
-    const words = ["s_client", ...address, ...this.words, ...session, "-ign_eof"];
-    const { code, stdout } = await run("openssl", words);
+    const command = [...this.within, "openssl", "s_client", ...address, ...this.words];
+    const [program, ...words] = [...command, ...session, "-ign_eof"];
+    const { code, stdout } = await run(program!, words);
     if (code !== 0) return undefined;
     return /^Reused, /m.test(stdout);
   }

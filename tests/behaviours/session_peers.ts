@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -15,6 +15,10 @@ import { BY_ID, Client, parting } from "./session_cache.ts";
 /** Of `nobody`, which every system has. */
 const NOBODY = 65534;
 const GROUP = "239.77.1.2";
+/** Nobody has to be asked whether the link's address is taken. */
+const NETWORK = "ip link set lo up && ip link add v0 type veth peer name v1 && " +
+  "ip link set v0 addrgenmode none && ip link set v0 up && ip link set v1 up && " +
+  "ip -6 addr add fe80::1/64 dev v0 nodad";
 
 const shared = (behaviour: Behaviour): Behaviour => ({
   needs: ["openssl"],
@@ -29,13 +33,17 @@ export const sessionPeers: readonly Behaviour[] = [
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
       const file = secretFile(context);
       const isRoot = process.getuid!() === 0;
-      const words = isRoot ? ["--user=nobody"] : [];
+      const jail = mkdtempSync(join(context.certificates.directory, "jail-"));
+      const words = isRoot ? ["--user=nobody", `--chroot=${jail}`] : [];
       const one = await sharing(context, first, file, [peer(second), ...words]);
       const other = await sharing(context, second, file, [peer(first), ...words]);
       await resumesAt(context, one, other);
       await resumesAt(context, other, one);
       const helper = helperOf(one.pid, "@peers")!;
-      if (isRoot) assert.equal(userOf(helper), NOBODY);
+      if (isRoot) {
+        assert.equal(userOf(helper), NOBODY);
+        assert.equal(readlinkSync(`/proc/${helper}/root`), jail);
+      }
       await one.stop();
       assert.ok(!isAlive(helper));
     },
@@ -55,6 +63,26 @@ export const sessionPeers: readonly Behaviour[] = [
       for (const other of studs.slice(1)) await resumesAt(context, studs[0]!, other);
       const dropped = studs.flatMap(({ logs }) => logs).filter(isDropped);
       assert.deepEqual(dropped, [], "nobody minds their own packets");
+    },
+  }),
+  shared({
+    name: "a session goes to all members of an IPv6 group, on the interface that is named",
+    needs: ["openssl", "ss"],
+    // Only root can make a network in which an interface has such groups: lo has none.
+    appliesTo: ({ sessionCache }) => sessionCache && process.getuid!() === 0,
+    async run(context) {
+      const group = { host: "ff02::4d:1", port: 7999 };
+      const file = secretFile(context);
+      const words = [peer(group), "--shared-cache-if=v0"];
+      const start = (...within: string[]) => {
+        const target = { ...context.target, command: [...within, ...context.target.command] };
+        return sharing(context.like(target), group, file, words);
+      };
+      const one = await start("unshare", "--net", "sh", "-c", `${NETWORK} && exec "$0" "$@"`);
+      const inside = ["nsenter", `--net=/proc/${one.pid}/ns/net`];
+      const others = [await start(...inside), await start(...inside)];
+      for (const other of others) await resumesAt(context, one, other, inside);
+      assert.deepEqual([one, ...others].flatMap(({ logs }) => logs).filter(isDropped), []);
     },
   }),
   shared({
@@ -193,8 +221,13 @@ function secretFile({ certificates }: Context): string {
 }
 
 /** Packets take their time, and the helpers to start. */
-async function resumesAt(context: Context, from: Stud, to: Stud): Promise<void> {
-  const client = new Client(context, from.frontend, BY_ID);
+async function resumesAt(
+  context: Context,
+  from: Stud,
+  to: Stud,
+  within: readonly string[] = [],
+): Promise<void> {
+  const client = new Client(context, from.frontend, BY_ID, within);
   assert.equal(await client.resumes(), false);
   await until(() => client.resumes(to.frontend), "the session at the other stud");
 }

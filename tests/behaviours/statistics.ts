@@ -1,6 +1,8 @@
 /** What each worker has done, told every so often. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
@@ -43,6 +45,27 @@ export const statistics: readonly Behaviour[] = [
       const silent = await telling(context, []);
       await silent.stop();
       assert.deepEqual(lastOfEach(silent), []);
+    },
+  },
+  {
+    name: "--stats-interval comes and goes by a reload",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "statistics-")), "conf");
+      const reloads = (stud: Stud) => stud.logs.filter(({ event }) => event === "reloaded").length;
+      const set = async (stud: Stud, text: string) => {
+        const before = reloads(stud);
+        writeFileSync(file, text);
+        stud.signal("SIGHUP");
+        await until(() => reloads(stud) > before, "the reload");
+      };
+      writeFileSync(file, "");
+      const stud = await telling(context, [`--config=${file}`]);
+      await set(stud, "stats-interval = 1\n");
+      await until(() => lastOfEach(stud).length === 1, "the counts");
+      await set(stud, "");
+      const told = stud.logs.length;
+      await stud.stop();
+      assert.ok(!stud.logs.slice(told).some(({ event }) => event === "statistics"));
     },
   },
 ];
