@@ -1,5 +1,6 @@
 /** Clients that come back to the worker which knows their sessions, where workers share no keys. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,6 +17,10 @@ import { upgraded } from "./upgrade.ts";
 const WORKERS = 2;
 /** None of them is an address that another test listens on. */
 const CLIENTS = Array.from({ length: 40 }, (_, i) => `127.9.${i}.${i + 1}`);
+
+/** A network whose sockets have no memory for a program. */
+const NO_MEMORY = "/proc/sys/net/core/optmem_max";
+const REFUSING = `ip link set lo up && echo 0 >${NO_MEMORY} && exec "$0" "$@"`;
 
 export const affinity: readonly Behaviour[] = [
   {
@@ -167,6 +172,20 @@ export const affinity: readonly Behaviour[] = [
     },
   })),
   {
+    name: "where the kernel refuses it, one warning says so, and workers serve",
+    appliesTo: canRefuse,
+    async run(context) {
+      const command = ["unshare", "--net", "sh", "-c", REFUSING, ...context.target.command];
+      const other = context.like({ ...context.target, command });
+      const stud = await other.stud(["-n", `${WORKERS}`, "--affinity=on"], { backend: 1 });
+      const warnings = stud.logs.filter(({ message }) => message.includes("--affinity"));
+      assert.equal(warnings.length, 1);
+      assert.equal(warnings[0]!.level, "warn");
+      assert.match(warnings[0]!.message, /the kernel takes no program .*\(\S.*\)/);
+      assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+    },
+  },
+  {
     name: "auto ends where one worker has nearly all connections for ten seconds, and says so",
     appliesTo: ({ runtime }) => runtime !== "node",
     async run(context) {
@@ -185,6 +204,11 @@ export const affinity: readonly Behaviour[] = [
     },
   },
 ];
+
+/** Only root can make such a network, and older kernels have one limit for all of them. */
+function canRefuse(): boolean {
+  return spawnSync("unshare", ["--net", "test", "-w", NO_MEMORY]).status === 0;
+}
 
 /** Also on builds whose workers share ticket keys. */
 async function guiding(
