@@ -324,13 +324,14 @@ class Service {
 
   /** So many generations have connections that one more must wait until one has ended. */
   private waitForRoom(limit: number): void {
-    const { connections } = this.master!.census();
+    const { generations } = this.master!;
+    const { connections } = generations.census();
     const message = `the configuration waits until an older generation has ended, since ${limit} ` +
       `live (--max-generations); those before the current one have ${connections} connections, ` +
       "which --reload-drain-timeout would end";
     this.log({ level: "warn", event: "reload-waits", message, facts: { limit, connections } });
-    this.master!.onRoom = () => {
-      this.master!.onRoom = () => {};
+    generations.onRoom = () => {
+      generations.onRoom = () => {};
       void this.reload("an older generation has ended");
     };
   }

@@ -10,6 +10,7 @@ import { BackendName } from "./backend_name.ts";
 import { BackendState } from "./backend_state.ts";
 import { Budget } from "./budget.ts";
 import { Generation } from "./generation.ts";
+import { Generations } from "./generations.ts";
 import { type Claim, Listeners } from "./listeners.ts";
 import { differsInCertificatesOnly, startOrders } from "./orders.ts";
 import type { Prepared } from "./prepare.ts";
@@ -32,8 +33,7 @@ const QUEUE_LIMIT_MS = 1000;
  * log. It touches no connection.
  */
 export class Master {
-  /** Called when a generation has ended, so that another one may begin. */
-  onRoom: () => void = () => {};
+  readonly generations: Generations;
   private readonly runtime: Runtime;
   /** Troubles of the master's own are summed up when they repeat. */
   private readonly log: Log;
@@ -41,12 +41,6 @@ export class Master {
   private readonly repeats: Repeats;
   private readonly listeners: Listeners;
   private prepared: Prepared;
-  private current: Generation | undefined;
-  /** Not yet serving. */
-  private next: Generation | undefined;
-  /** Older ones, which serve the connections that they have. */
-  private readonly retired = new Set<Generation>();
-  private generations = 0;
   private readonly budget = new Budget();
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
@@ -57,7 +51,6 @@ export class Master {
   private readonly tickets: Tickets | undefined;
   private readonly sessions: Sessions;
   private checks: ReturnType<typeof setInterval> | undefined;
-  private stopped: (() => void) | undefined;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
@@ -73,6 +66,7 @@ export class Master {
     this.prepared = prepared;
     this.repeats = new Repeats(log, () => this.prepared.config.log.level);
     this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
+    this.generations = new Generations(this.log);
     this.listeners = new Listeners(runtime, inherited?.addresses);
     if (runtime.capabilities.ticketKeys) this.tickets = this.makeTickets(inherited?.tickets);
     this.affinity = new Affinity(runtime, {
@@ -107,7 +101,7 @@ export class Master {
     this.tickets?.check();
     (await this.begin(this.prepared)).keep();
     this.checks = setInterval(() => {
-      for (const generation of this.serving) generation.check();
+      for (const generation of this.generations.serving) generation.check();
       this.budget.check();
       this.tickets?.check();
       this.affinity.check(this.current!.slots);
@@ -130,7 +124,7 @@ export class Master {
   /** One line about what is served, for the service manager. */
   get summary(): string {
     const { workers } = this.prepared.config;
-    const { generation, older, connections } = this.census();
+    const { generation, older, connections } = this.generations.census();
     return `listening on ${this.frontends()}, workers: ${workers}, generation ${generation}, ` +
       `connections: ${this.current?.open ?? 0}${resumedText(this.current?.slots ?? [])}` +
       olderText(older, connections);
@@ -139,7 +133,7 @@ export class Master {
   /**
    * Serves another configuration from now on: in place when only certificates differ, else by new
    * workers, while the old ones keep the connections that they have. False when so many generations
-   * live already that another one has to wait until `onRoom`. Rejected with a UsageError when it
+   * live already that another one has to wait for room. Rejected with a UsageError when it
    * cannot be; then, as after false, nothing has changed.
    */
   async reload(prepared: Prepared): Promise<boolean> {
@@ -156,16 +150,15 @@ export class Master {
       return true;
     }
     const { config } = prepared;
-    if (this.retired.size + 2 > config.maxGenerations) return false;
+    if (!this.generations.hasRoom(config.maxGenerations)) return false;
     const old = this.current!;
     const claim = await this.begin(prepared);
-    this.retired.add(old);
     // The old workers alone serve what the new configuration does not.
     await this.emptyQueues(claim.withdrawOthers());
-    await this.retire(old, config.reloadDrainTimeout);
+    await this.generations.retire(old, config.reloadDrainTimeout);
     claim.keep();
     const frontends = this.frontends();
-    const { generation, older, connections } = this.census();
+    const { generation, older, connections } = this.generations.census();
     const message = `the configuration was loaded anew: listening on ${frontends}, workers: ` +
       `${config.workers}, generation ${generation}${olderText(older, connections)}`;
     // Halfway to where a reload has to wait.
@@ -173,12 +166,6 @@ export class Master {
     const facts = { frontends, workers: config.workers, generation, older, connections };
     this.note(level, "reloaded", message, facts);
     return true;
-  }
-
-  /** The current generation's number, how many older ones live, and their connections. */
-  census(): { readonly generation: number; readonly older: number; readonly connections: number } {
-    const connections = [...this.retired].reduce((sum, { open }) => sum + open, 0);
-    return { generation: this.generations, older: this.retired.size, connections };
   }
 
   /** What a successor has to inherit so that no connection is refused. */
@@ -205,10 +192,8 @@ export class Master {
     this.backendName.stop();
     const hasLeft = this.sessions.stop();
     this.listeners.leave();
-    const old = this.current!;
-    const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
-    this.retired.add(old);
-    void this.retire(old, this.prepared.config.reloadDrainTimeout);
+    const hasEnded = this.generations.end();
+    void this.generations.retire(this.current!, this.prepared.config.reloadDrainTimeout);
     await Promise.all([hasEnded, this.stapling.stop(), this.tickets?.stop(), hasLeft]);
   }
 
@@ -219,16 +204,15 @@ export class Master {
    */
   async stop(limitMs: number): Promise<number> {
     this.backendName.stop();
-    this.next?.end();
+    this.generations.next?.end();
     // A service manager may have sent its signal to all processes.
     const helpers = [this.stapling.stop(), this.tickets?.stop(), this.sessions.stop()];
-    for (const generation of this.serving) generation.keepWorkers();
+    for (const generation of this.generations.serving) generation.keepWorkers();
     if (limitMs > 0) await this.emptyQueues(this.listeners.withdraw());
-    const serving = this.serving;
-    const hasEnded = new Promise<void>((resolve) => this.stopped = resolve);
+    const { serving } = this.generations;
+    const hasEnded = this.generations.end();
     await Promise.all(serving.map((generation) => generation.retire()));
     if (this.current) this.statistics.tell(this.current.slots);
-    this.tellStopped();
     if (limitMs > 0) {
       const limit = setTimeout(() => this.cut(), limitMs);
       await Promise.race([hasEnded, this.isCut]);
@@ -259,7 +243,7 @@ export class Master {
     const claim = this.listeners.claim(listeners, config.workers, config);
     const sockets = [...new Set(claim.fds.flat())];
     const inherited = [prepared.storeFd, ...sockets];
-    const number = this.generations + 1;
+    const number = this.generations.nextNumber;
     const generation = new Generation(
       number,
       startOrders(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
@@ -280,10 +264,10 @@ export class Master {
         sessions: (report) => this.sessions.obey(report),
         staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         ready: (slot) => generation === this.current && this.tell(slot),
-        empty: (empty) => this.generationEmpty(empty),
+        empty: (empty) => this.generations.emptied(empty),
       },
     );
-    this.next = generation;
+    this.generations.next = generation;
     // Until it is certain which of the two holds, the smaller one does.
     this.budget.total = Math.min(mostConnections(prepared), mostConnections(this.prepared));
     try {
@@ -295,9 +279,9 @@ export class Master {
       claim.drop();
       throw error;
     } finally {
-      this.next = undefined;
+      this.generations.next = undefined;
     }
-    this.generations++;
+    this.generations.succeed(generation);
     this.use(prepared, generation);
     // Some may have come while the workers started.
     const staples = this.stapling.of(prepared);
@@ -305,10 +289,14 @@ export class Master {
     return claim;
   }
 
+  private get current(): Generation | undefined {
+    return this.generations.current;
+  }
+
   private makeTickets(inherited: TicketState | undefined): Tickets {
     const now = () => Number(monotonicMicroseconds(this.runtime.libc)) / 1e6;
     const changed = (ring: TicketRing) => {
-      for (const generation of [...this.serving, ...this.next ? [this.next] : []]) {
+      for (const generation of this.generations.living) {
         generation.update({ tickets: ring }, { type: "tickets", ring });
       }
     };
@@ -323,33 +311,13 @@ export class Master {
     });
   }
 
-  /** All generations that may have connections. */
-  private get serving(): Generation[] {
-    return [...new Set([...this.retired, ...this.current ? [this.current] : []])];
-  }
-
   private async emptyQueues(fds: readonly number[]): Promise<void> {
     if (fds.length > 0) await queuesEmptied(this.runtime.libc, fds, QUEUE_LIMIT_MS);
-  }
-
-  /** The generation's workers leave with their last connections, or after so many seconds. */
-  private async retire(generation: Generation, limit: number): Promise<void> {
-    await generation.retire();
-    if (limit === 0) return;
-    setTimeout(() => {
-      if (!this.retired.has(generation)) return;
-      const { number, open } = generation;
-      const message = `generation ${number} had ${limit} s to end; the ${open} connections that ` +
-        "it still has are cut (--reload-drain-timeout)";
-      this.note("warn", "generation-cut", message, { generation: number, connections: open });
-      generation.end();
-    }, limit * 1000).unref();
   }
 
   /** The generation serves this configuration: what goes with it begins. */
   private use(prepared: Prepared, generation: Generation): void {
     this.prepared = prepared;
-    this.current = generation;
     this.budget.total = mostConnections(prepared);
     this.backendName.watch(prepared.config, prepared.backend);
     this.backendState.backend = formatEndpoint(prepared.backend);
@@ -375,20 +343,6 @@ export class Master {
     if (report.type === "backend-answers") return this.backendState.answers(report.age);
     this.backendState.failed(report);
     this.backendName.failed();
-  }
-
-  private generationEmpty(generation: Generation): void {
-    if (this.retired.delete(generation) && !this.stopped) {
-      const message = `the last connection of generation ${generation.number} has ended`;
-      this.note("info", "generation-ended", message, { generation: generation.number });
-      this.onRoom();
-    }
-    this.tellStopped();
-  }
-
-  private tellStopped(): void {
-    const isOver = [this.current, this.next].every((each) => each?.isEmpty ?? true);
-    if (isOver && this.retired.size === 0) this.stopped?.();
   }
 
   private frontends(): string {

@@ -119,7 +119,12 @@ export class Predecessor {
 
   /** Makes it cut the connections that it still serves; for one that was asked to stop. */
   cut(): void {
-    if (this.hasHandedOver && this.lives) process.kill(this.pid, "SIGTERM");
+    if (!this.hasHandedOver || !this.lives) return;
+    try {
+      process.kill(this.pid, "SIGTERM");
+    } catch {
+      // It has just ended.
+    }
   }
 
   /** The way to it is closed when it is gone; that may take as long as its last connection. */
