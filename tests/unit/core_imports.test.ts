@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const source = fileURLToPath(new URL("../../src", import.meta.url));
@@ -29,6 +29,24 @@ test("the core imports no runtime", () => {
     if (mayUseRuntime.test(relative(source, join(source, file)))) continue;
     assert.deepEqual(violations(text), [], file);
   }
+});
+
+/** All files that are loaded with one, as paths below `source`. */
+function loadedWith(file: string, all = new Set<string>()): Set<string> {
+  if (all.has(file)) return all;
+  all.add(file);
+  const text = readFileSync(join(source, file), "utf8");
+  for (const [, name] of text.matchAll(/^(?:import|export) (?!type )[^"';]*?"(\.[^"]+)"/gms)) {
+    loadedWith(join(dirname(file), name!), all);
+  }
+  return all;
+}
+
+test("a worker loads no part of the master, nor the table of options", () => {
+  const foreign = /^(master|options\/rows)\//;
+  const ofWorker = [...loadedWith("worker/worker.ts"), ...loadedWith("main.ts")];
+  assert.deepEqual(ofWorker.filter((file) => foreign.test(file)), []);
+  assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");
 });
 
 test("the check finds what it looks for", () => {
