@@ -6,6 +6,7 @@ import { refuses } from "../support/capability.ts";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
+import { hold } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
@@ -41,7 +42,6 @@ export const sessionCache: readonly Behaviour[] = [
           return workers().size === 2;
         },
         "connections to both workers",
-        50_000,
       );
     },
   }),
@@ -147,7 +147,7 @@ export const sessionCache: readonly Behaviour[] = [
       const stud = await sharing(context, []);
       const client = new Client(context, stud.frontend, BY_ID);
       assert.equal(await client.resumes(), false);
-      stud.signal("SIGSTOP");
+      await hold(stud.pid);
       try {
         assert.equal(await client.resumes(), false);
       } finally {

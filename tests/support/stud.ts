@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type Endpoint, freeEndpoint } from "./endpoints.ts";
-import { isWorker, workersOf } from "./processes.ts";
+import { isWorker, killIfAlive, workersOf } from "./processes.ts";
 import { root, type Target } from "./target.ts";
 import { until, within } from "./until.ts";
 
@@ -96,11 +96,11 @@ export class Stud {
     ms?: number,
   ): Promise<LogLine> {
     const find = async () => {
+      const hasEnded = this.#ended();
+      // What it said last may come after the news of its end.
+      if (hasEnded) await this.exited;
       const line = this.logs.find(wanted);
-      if (!line && this.#ended()) {
-        await this.exited;
-        throw new Error(`stud ended before ${what}`);
-      }
+      if (!line && hasEnded) throw new Error(`stud ended before ${what}`);
       return line;
     };
     return until(find, what, ms) as Promise<LogLine>;
@@ -133,13 +133,7 @@ export class Stud {
   async destroy(): Promise<void> {
     this.workers();
     if (!this.#ended()) this.signal("SIGKILL");
-    for (const pid of this.survivors()) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        continue;
-      }
-    }
+    for (const pid of this.survivors()) killIfAlive(pid);
     await within(this.exited, "stud's end after SIGKILL");
   }
 

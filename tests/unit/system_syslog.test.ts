@@ -37,7 +37,8 @@ function startLog(path: string): Log {
     text: () => text,
     read() {
       reader = spawn("cat", { stdio: [fd, "pipe", "inherit"] });
-      reader.stdout!.on("data", (part: Uint8Array) => text += Buffer.from(part).toString());
+      // A part may end in the middle of a character.
+      reader.stdout!.setEncoding("utf8").on("data", (part: string) => text += part);
     },
     async stop() {
       if (!isOpen) return;
