@@ -1,3 +1,4 @@
+import { sharedClock } from "../clock.ts";
 import type { BackendReport } from "../control/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -93,6 +94,7 @@ export class Master {
     this.backendState = new BackendState(
       (entry) => this.repeats.tell(entry),
       () => this.current?.slots.forEach((slot) => slot.send({ type: "backend-down" })),
+      sharedClock(runtime.libc),
     );
   }
 
@@ -372,7 +374,7 @@ export class Master {
   }
 
   private backendReported(report: BackendReport): void {
-    if (report.type === "backend-answers") return this.backendState.answers(report.age);
+    if (report.type === "backend-answers") return this.backendState.answers(report.at);
     this.backendState.failed(report);
     this.backendName.failed();
   }
