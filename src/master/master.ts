@@ -25,8 +25,11 @@ import { Tickets, type TicketState } from "./tickets.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
-/** The longest that a queue which nobody empties is waited for, in milliseconds. */
-const QUEUE_LIMIT_MS = 1000;
+/**
+ * The longest that a queue which nobody empties is waited for, in milliseconds. Where a worker hangs,
+ * it takes two seconds until another one serves its queue.
+ */
+const QUEUE_LIMIT_MS = 5000;
 
 /**
  * The parent of all workers: owns the listening sockets, keeps every slot served and writes the
