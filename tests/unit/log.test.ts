@@ -130,7 +130,7 @@ test("reopens for rotation, and says in the old file when it cannot", () => {
 });
 
 test("the system's log gets the text without our time, at the same levels", {
-  timeout: 30_000,
+  timeout: 60_000,
 }, async () => {
   const syslogPath = newPath();
   const file = newPath();

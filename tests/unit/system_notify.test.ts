@@ -12,7 +12,7 @@ import { temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 const receivers: Receiver[] = [];
 after(() => Promise.all(receivers.map((receiver) => receiver.stop())));
 

@@ -23,7 +23,7 @@ import { runTask, temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 
 function newPath(): string {
   return join(temporaryDirectory(), "stud.pid");

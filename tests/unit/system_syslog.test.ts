@@ -14,7 +14,7 @@ import { temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 const DAEMON = 3;
 const logs: Log[] = [];
 after(() => Promise.all(logs.map((log) => log.stop())));
