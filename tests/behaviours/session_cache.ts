@@ -51,6 +51,8 @@ export const sessionCache: readonly Behaviour[] = [
       const stud = await sharing(context, [`--config=${file}`, a, localhost]);
       const client = new Client(context, stud.frontend, BY_ID);
       assert.equal(await client.resumes(), false);
+      // Now the master has it, which the worker's death might have kept from it.
+      await client.comesBack();
       const worker = stud.worker();
       process.kill(worker, "SIGKILL");
       await until(() => stud.workers().some((pid) => pid !== worker), "another worker");
