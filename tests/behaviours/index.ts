@@ -56,6 +56,9 @@ import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 import { watch } from "./watch.ts";
 
+/** Nothing takes so long unless it hangs; in milliseconds. */
+const LIMIT = 180_000;
+
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   backpressure,
   integrity,
@@ -105,9 +108,6 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   budgets,
 };
 
-/** Longer than the longest wait, in milliseconds. */
-const LIMIT_MS = 180_000;
-
 /** Asks all behaviours of one target. */
 export function behaviours(target: Target): void {
   let made: Certificates;
@@ -136,7 +136,7 @@ function register(behaviour: Behaviour, context: () => Context): void {
     it(behaviour.name, () => Promise.reject(new Error(skip)));
     return;
   }
-  it(behaviour.name, { skip, timeout: LIMIT_MS }, (test) => tryOut(behaviour, context(), test));
+  it(behaviour.name, { skip, timeout: LIMIT }, (test) => tryOut(behaviour, context(), test));
 }
 
 async function tryOut(behaviour: Behaviour, context: Context, test: TestContext): Promise<void> {

@@ -2,10 +2,10 @@
 import { setTimeout as pause } from "node:timers/promises";
 
 /**
- * What a wait allows for when nothing else is said, in milliseconds. A program that is right never
- * takes so long, however slow the machine.
+ * What a wait allows for when nothing else is said, in milliseconds. A right program is never waited
+ * for so long, even where a busy machine stops it for some seconds.
  */
-export const PATIENCE = 45_000;
+export const PATIENCE = 40_000;
 
 /**
  * Asks again and again until the condition holds and returns its value. After `ms` milliseconds
