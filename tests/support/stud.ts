@@ -44,6 +44,8 @@ export class Stud {
   /** Every worker that was ever seen. */
   readonly #known = new Set<number>();
   readonly #process: ChildProcess;
+  /** It has ended and all that it said was read; who took its place may go on to speak for it. */
+  #isSilent = false;
 
   constructor(
     command: readonly string[],
@@ -60,7 +62,10 @@ export class Stud {
     this.#process = child;
     this.frontend = frontend;
     this.pid = child.pid ?? 0;
-    this.exited = once(child, "close").then(([code, signal]) => ({ code, signal }));
+    this.exited = once(child, "close").then(([code, signal]) => {
+      this.#isSilent = true;
+      return { code, signal };
+    });
     child.stdout!.setEncoding("utf8").on("data", (text: string) => this.stdout += text);
     let partial = "";
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
@@ -95,12 +100,9 @@ export class Stud {
     what: string,
     ms?: number,
   ): Promise<LogLine> {
-    const find = async () => {
-      const hasEnded = this.#ended();
-      // What it said last may come after the news of its end.
-      if (hasEnded) await this.exited;
+    const find = () => {
       const line = this.logs.find(wanted);
-      if (!line && hasEnded) throw new Error(`stud ended before ${what}`);
+      if (!line && this.#isSilent) throw new Error(`stud ended before ${what}`);
       return line;
     };
     return until(find, what, ms) as Promise<LogLine>;
