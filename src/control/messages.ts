@@ -207,15 +207,15 @@ export interface WorkerCounts {
 /** What a worker learns of the backend, about once a second at most. */
 export type BackendReport =
   | BackendFailed
-  /** It can be connected, which it could not be before; so many milliseconds ago. */
-  | { readonly type: "backend-answers"; readonly age: number };
+  /** It can be connected, which it could not be before; `at` is a time of the shared clock. */
+  | { readonly type: "backend-answers"; readonly at: number };
 
 /** So many connects failed since the last report; the last one's reason. */
 export interface BackendFailed extends Pick<ConnectionFailure, "source" | "cause"> {
   readonly type: "backend-failed";
   readonly failures: number;
-  /** Milliseconds since the last one. */
-  readonly age: number;
+  /** When the last one did, by the shared clock. */
+  readonly at: number;
   readonly code: string;
 }
 
@@ -236,7 +236,7 @@ export function parseReport(value: unknown): Report | undefined {
     case "pong":
       return parseCounts(value.type, value);
     case "backend-answers":
-      return isAge(value.age) ? { type: "backend-answers", age: value.age } : undefined;
+      return isTime(value.at) ? { type: "backend-answers", at: value.at } : undefined;
     case "backend-failed":
       return parseBackendFailed(value);
     case "session-made":
@@ -266,14 +266,14 @@ function parseCounts(
 }
 
 function parseBackendFailed(value: Record<string, unknown>): BackendFailed | undefined {
-  const { failures, age, source, code, cause } = value;
-  if (!Number.isSafeInteger(failures) || (failures as number) < 1 || !isAge(age)) return undefined;
+  const { failures, at, source, code, cause } = value;
+  if (!Number.isSafeInteger(failures) || (failures as number) < 1 || !isTime(at)) return undefined;
   if (source !== "backend" && source !== "internal") return undefined;
   if (typeof code !== "string" || typeof cause !== "string") return undefined;
-  return { type: "backend-failed", failures: failures as number, age, source, code, cause };
+  return { type: "backend-failed", failures: failures as number, at, source, code, cause };
 }
 
-function isAge(value: unknown): value is number {
+function isTime(value: unknown): value is number {
   return typeof value === "number" && value >= 0;
 }
 

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { BackendFailed } from "../control/messages.ts";
 import { countText } from "../count_text.ts";
 import type { Log } from "../log.ts";
@@ -10,7 +10,8 @@ const MAX_REASONS = 20;
 
 /**
  * Whether the backend can be connected: what all workers report of it becomes one story. Reports
- * come up to a second late, so what they tell is put in the order in which it happened.
+ * come a second late, or later where the machine is busy, so what they tell is put in the order in
+ * which it happened.
  */
 export class BackendState {
   /** Where connections go, for the log. */
@@ -28,9 +29,9 @@ export class BackendState {
 
   /**
    * `expectAnswer` asks all workers to report the next connect that goes well: one that has seen no
-   * failure knows no recovery either.
+   * failure knows no recovery either. `clock` is the workers' own.
    */
-  constructor(log: Log, expectAnswer: () => void, clock: Clock = systemClock) {
+  constructor(log: Log, expectAnswer: () => void, clock: Clock) {
     this.log = log;
     this.expectAnswer = expectAnswer;
     this.clock = clock;
@@ -41,8 +42,8 @@ export class BackendState {
   }
 
   /** Connects failed, of which the last one tells why. Told when it is new. */
-  failed({ failures, age, source, code, cause }: BackendFailed): void {
-    const failedAt = this.clock.now() - age;
+  failed({ failures, at, source, code, cause }: BackendFailed): void {
+    const failedAt = this.past(at);
     const hasBegun = this.downSince === undefined;
     if (hasBegun && failedAt < this.answeredAt) return;
     if (hasBegun) this.begin(failedAt);
@@ -61,10 +62,10 @@ export class BackendState {
     if (hasBegun) this.expectAnswer();
   }
 
-  /** A connect went well, so many milliseconds ago. */
-  answers(age: number): void {
+  /** A connect went well at this time. */
+  answers(at: number): void {
     if (this.downSince === undefined) return;
-    this.answeredAt = this.clock.now() - age;
+    this.answeredAt = this.past(at);
     if (this.answeredAt < this.failedAt) return this.expectAnswer();
     const seconds = Math.round((this.answeredAt - this.downSince) / 1000);
     const { backend, failures } = this;
@@ -76,6 +77,11 @@ export class BackendState {
         `failed meanwhile: ${countText(failures)}`,
       facts: { backend, seconds, count: failures },
     });
+  }
+
+  /** No worker can tell of what is yet to come. */
+  private past(at: number): number {
+    return Math.min(at, this.clock.now());
   }
 
   private begin(at: number): void {

@@ -1,3 +1,4 @@
+import { sharedClock } from "../clock.ts";
 import type { BackendReport } from "../control/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -25,8 +26,11 @@ import { Tickets, type TicketState } from "./tickets.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
-/** The longest that a queue which nobody empties is waited for, in milliseconds. */
-const QUEUE_LIMIT_MS = 1000;
+/**
+ * The longest that a queue which nobody empties is waited for, in milliseconds. Where a worker hangs,
+ * it takes two seconds until another one serves its queue.
+ */
+const QUEUE_LIMIT_MS = 5000;
 
 /**
  * The parent of all workers: owns the listening sockets, keeps every slot served and writes the
@@ -87,6 +91,7 @@ export class Master {
     this.backendState = new BackendState(
       (entry) => this.repeats.tell(entry),
       () => this.current?.slots.forEach((slot) => slot.send({ type: "backend-down" })),
+      sharedClock(runtime.libc),
     );
   }
 
@@ -340,7 +345,7 @@ export class Master {
   }
 
   private backendReported(report: BackendReport): void {
-    if (report.type === "backend-answers") return this.backendState.answers(report.age);
+    if (report.type === "backend-answers") return this.backendState.answers(report.at);
     this.backendState.failed(report);
     this.backendName.failed();
   }

@@ -38,7 +38,8 @@ export function queueLength(libc: Libc, fd: number): number {
 
 /**
  * Fulfilled when nothing waits any more in sockets that somebody still accepts from, or after
- * `limitMs` milliseconds. Before `leastMs` clients that are on their way may still come.
+ * `limitMs` milliseconds, in which those do not count that this process itself was held up. Before
+ * `leastMs` clients that are on their way may still come.
  */
 export async function queuesEmptied(
   libc: Libc,
@@ -47,9 +48,8 @@ export async function queuesEmptied(
   leastMs = LATECOMERS_MS,
 ): Promise<void> {
   const start = performance.now();
-  for (;;) {
+  for (let looks = 0; looks * PAUSE_MS < limitMs; looks++) {
     const waited = performance.now() - start;
-    if (waited >= limitMs) return;
     if (waited >= leastMs && fds.every((fd) => queueLength(libc, fd) === 0)) return;
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }

@@ -91,10 +91,11 @@ function pidFile(path: string, fd: number, close: () => void): PidFile {
     path,
     fd,
     write() {
-      // For a moment the file is empty, which nobody is to see without need.
-      if (readFileSync(opened(fd)).equals(pid)) return;
-      // Opened again: processes that share the lock share the position too.
-      writeFileSync(opened(fd), pid);
+      const before = readFileSync(opened(fd));
+      if (before.equals(pid)) return;
+      // Opened again: processes that share the lock share the position too. Written over what was
+      // there, so that nobody sees an empty file; a longer number has to be cut off first.
+      writeFileSync(opened(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
     },
     remove() {
       try {

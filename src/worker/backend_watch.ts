@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { BackendReport } from "../control/messages.ts";
 
@@ -19,7 +19,7 @@ export class BackendWatch {
   private isWaiting = false;
 
   /** `report` answers false when a report could not be sent; it is tried again. */
-  constructor(report: (report: BackendReport) => boolean, clock: Clock = systemClock) {
+  constructor(report: (report: BackendReport) => boolean, clock: Clock) {
     this.report = report;
     this.clock = clock;
   }
@@ -50,15 +50,13 @@ export class BackendWatch {
   flush(): void {
     if (!this.isDue) return;
     this.isDue = false;
-    const now = this.clock.now();
     if (this.failure && this.failures > 0) {
-      const { failures, failure: { source, code, cause } } = this;
-      const age = now - this.failedAt;
-      const isTold = this.report({ type: "backend-failed", failures, age, source, code, cause });
+      const { failures, failedAt: at, failure: { source, code, cause } } = this;
+      const isTold = this.report({ type: "backend-failed", failures, at, source, code, cause });
       if (isTold) this.failures = 0;
       else this.isDue = true;
     }
-    if (this.isDown || this.report({ type: "backend-answers", age: now - this.answeredAt })) return;
+    if (this.isDown || this.report({ type: "backend-answers", at: this.answeredAt })) return;
     this.isDue = true;
   }
 

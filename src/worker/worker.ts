@@ -1,8 +1,16 @@
+import { sharedClock } from "../clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type { Order, Report, StartOrder, TlsOrder, WorkerCounts } from "../control/messages.ts";
+import type {
+  BackendReport,
+  Order,
+  Report,
+  StartOrder,
+  TlsOrder,
+  WorkerCounts,
+} from "../control/messages.ts";
 import { internalError } from "../errors.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
@@ -50,7 +58,7 @@ class Worker {
   private readonly runtime: Runtime;
   private readonly reports = new FrameWriter(REPORTS_FD);
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => this.logLevel);
-  private readonly backend = new BackendWatch((report) => this.reports.send(report));
+  private readonly backend: BackendWatch;
   private order: StartOrder | undefined;
   /** By frontend; empty in client mode. */
   private frontends: readonly FrontendContext[] = [];
@@ -71,6 +79,8 @@ class Worker {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
+    const report = (each: BackendReport) => this.reports.send(each);
+    this.backend = new BackendWatch(report, sharedClock(runtime.libc));
   }
 
   obey(order: Order): void {

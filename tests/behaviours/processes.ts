@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Load, type Span, startLoad } from "../support/load.ts";
-import { isAlive, socketCount } from "../support/processes.ts";
+import { hold, isAlive, socketCount } from "../support/processes.ts";
 import { launchStud, type LogLine, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
@@ -53,7 +53,7 @@ export const processes: readonly Behaviour[] = [
     async run(context) {
       const stud = await echoing(context, ["-n", "1"]);
       const worker = stud.worker();
-      process.kill(worker, "SIGSTOP");
+      await hold(worker);
       const waiting = await Promise.all(Array.from({ length: 8 }, () => openTcp(stud.frontend)));
       process.kill(worker, "SIGKILL");
       const served = await Promise.allSettled(waiting.map(async (socket) => {
@@ -73,7 +73,7 @@ export const processes: readonly Behaviour[] = [
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const hanging = stud.workers()[0]!;
-      process.kill(hanging, "SIGSTOP");
+      await hold(hanging);
       // Without shared sockets nobody else can reach a queue; its connections wait for their worker.
       if (!context.target.adoptSockets) process.kill(hanging, "SIGCONT");
       const all = Array.from({ length: 24 }, () => answers(stud));
@@ -86,7 +86,7 @@ export const processes: readonly Behaviour[] = [
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const [hanging, adopter] = stud.workers();
-      process.kill(hanging!, "SIGSTOP");
+      await hold(hanging!);
       await stud.waitForLog((line) => line.event === "slot-adopted", "the adoption");
       await kill(adopter!);
       const all = Array.from({ length: 24 }, () => answers(stud));

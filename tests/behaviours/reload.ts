@@ -5,9 +5,12 @@ import { join } from "node:path";
 import { exchange as exchangeOnce, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { isAlive } from "../support/processes.ts";
+import { hold, isAlive } from "../support/processes.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
+
+/** From one reload to the next at the least. */
+const RELOAD_INTERVAL_MS = 1000;
 
 export const reload: readonly Behaviour[] = [
   {
@@ -130,7 +133,7 @@ export const reload: readonly Behaviour[] = [
     },
   },
   {
-    name: "ten signals within a second make one or two reloads, and the last word counts",
+    name: "ten signals at once make few reloads, a second apart, and the last word counts",
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);
       for (const workers of [2, 1, 2, 1, 2, 1, 2, 1, 2, 3]) {
@@ -138,7 +141,13 @@ export const reload: readonly Behaviour[] = [
         stud.signal("SIGHUP");
       }
       await until(() => told(stud, "reloaded").at(-1)?.workers === 3, "the last configuration");
-      assert.ok(told(stud, "reloading").length <= 2, `${told(stud, "reloading").length} reloads`);
+      // As a rule they are two; a machine that stands still in between makes more of them.
+      const times = told(stud, "reloading").map(({ time }) => Date.parse(time));
+      assert.ok(times.length < 10, `${times.length} reloads`);
+      for (const [i, time] of times.slice(1).entries()) {
+        // A timer may come a little early.
+        assert.ok(time - times[i]! >= RELOAD_INTERVAL_MS - 20, `${times}`);
+      }
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
     },
   },
@@ -152,7 +161,7 @@ export const reload: readonly Behaviour[] = [
       await reloaded(stud);
       await until(() => stud.workers().length === 1, "the new worker alone");
       const worker = stud.worker();
-      process.kill(worker, "SIGSTOP");
+      await hold(worker);
       const waiting = await Promise.all(Array.from({ length: 4 }, () => openTcp(second)));
       write({});
       stud.signal("SIGHUP");

@@ -6,7 +6,7 @@ import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { isAlive, workersOf } from "../support/processes.ts";
+import { isAlive, killIfAlive, workersOf } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
@@ -171,7 +171,7 @@ async function background(context: Context) {
   context.after(async () => {
     if (!existsSync(pidFile)) return;
     const pid = Number(readFileSync(pidFile, "utf8"));
-    for (const each of [...workersOf(pid), pid]) process.kill(each, "SIGKILL");
+    for (const each of [...workersOf(pid), pid]) killIfAlive(each);
     await until(() => !isAlive(pid), "the end of the daemon");
   });
   const words = [

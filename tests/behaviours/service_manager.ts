@@ -6,6 +6,7 @@ import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
+import { hold } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
 import { allowedCalls, unitSetting } from "../support/unit_file.ts";
 import { until } from "../support/until.ts";
@@ -40,7 +41,7 @@ STATUS=${served} 1, connections: 0`,
       stud.signal("SIGHUP");
       await until(() => states().length === 3, "RELOADING and READY");
       assert.match(states()[2]!, /^READY=1\n/);
-      assert.ok(stud.logs.some(({ event }) => event === "reload-failed"));
+      await stud.waitForLog(({ event }) => event === "reload-failed", "the failure is told");
     },
   },
   {
@@ -50,7 +51,7 @@ STATUS=${served} 1, connections: 0`,
       const signs = () => datagrams().filter((datagram) => datagram === "WATCHDOG=1").length;
       await until(() => signs() >= 4, "four signs of life");
       const worker = stud.worker();
-      process.kill(worker, "SIGSTOP");
+      await hold(worker);
       // The master asks its workers every second.
       let [before, since] = [0, performance.now()];
       await until(() => {

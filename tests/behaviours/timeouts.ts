@@ -25,18 +25,18 @@ export const timeouts: readonly Behaviour[] = [
   {
     name: "a connection that is not silent outlives --idle-timeout",
     run: (context) =>
-      ends(context, { args: ["--idle-timeout=2"], expect: [] }, async ({ stud, backend }) => {
+      ends(context, { args: ["--idle-timeout=4"], expect: [] }, async ({ stud, backend }) => {
         const client = await context.tls(stud.frontend);
         const server = await backend.accept();
         server.pipe(server);
         const echo = readAll(client);
         let sent = 0;
-        // More than twice the limit, a word every tenth of it.
+        // For longer than the limit, a word every twentieth of it.
         await within(
           new Promise<void>((done) => {
             const timer = setInterval(() => {
               client.write(".");
-              if (++sent < 24) return;
+              if (++sent < 32) return;
               clearInterval(timer);
               done();
             }, 200);
@@ -50,7 +50,7 @@ export const timeouts: readonly Behaviour[] = [
   {
     name: "a busy connection is ended in order on both sides after --max-lifetime",
     run: (context) => {
-      const args = ["--max-lifetime=1.5"];
+      const args = ["--max-lifetime=3"];
       return ends(context, { args, expect: ["limit lifetime"] }, async ({ stud, backend }) => {
         const client = await context.tls(stud.frontend);
         const server = await backend.accept();

@@ -27,14 +27,12 @@ import { exchange as exchangeOnce, openTls, readAll } from "../support/client.ts
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import { startLoad } from "../support/load.ts";
-import { isAlive, parentOf, userOf, workersOf } from "../support/processes.ts";
+import { isAlive, killIfAlive, parentOf, userOf, workersOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { root, type Target } from "../support/target.ts";
 import { until } from "../support/until.ts";
 
 const LOAD = 8;
-/** A whole program starts, while other tests run. */
-const UPGRADE_PATIENCE = 30_000;
 /** Of `nobody`, which every system has. */
 const NOBODY = 65534;
 /** Signals that a service obeys. */
@@ -59,11 +57,7 @@ export const upgrade: readonly Behaviour[] = [
       renameSync(`${file}.new`, file);
       writeSync(config, text);
       closeSync(config);
-      const line = await stud.waitForLog(
-        ({ event }) => event === "upgraded",
-        "the upgrade",
-        UPGRADE_PATIENCE,
-      );
+      const line = await stud.waitForLog(({ event }) => event === "upgraded", "the upgrade");
       const pid = Number(line.pid);
       endWith(context, pid);
       assert.equal(String(await exchange(frontend, "hello")), "hello");
@@ -372,7 +366,8 @@ export const upgrade: readonly Behaviour[] = [
       }
       const [worker] = workersOf(pid);
       assert.ok(descriptors(worker!).every((file) => file !== pidFile));
-      assert.equal(sockets(descriptors(worker!)), sockets(before.worker));
+      const held = sockets(before.worker);
+      await until(() => sockets(descriptors(worker!)) === held, `${held} sockets in the worker`);
     },
   },
   {
@@ -476,19 +471,17 @@ export async function upgraded(
       return after.find(({ event }) => event === "upgraded");
     },
     "the upgrade",
-    UPGRADE_PATIENCE,
   );
   const pid = Number(line!.pid);
   endWith(context, pid);
   return pid;
 }
 
-/** A master that is no child of the test's. */
 /** Ends a successor and its workers when the behaviour has ended. */
 export function endWith(context: Context, pid: number): void {
   context.after(async () => {
     const workers = workersOf(pid);
-    for (const each of [pid, ...workers]) if (isAlive(each)) process.kill(each, "SIGKILL");
+    for (const each of [pid, ...workers]) killIfAlive(each);
     await until(() => ![pid, ...workers].some(isAlive), "the end of a successor");
   });
 }
@@ -503,7 +496,7 @@ async function startHanging(context: Context, stud: Stud, link: string): Promise
       pid > 0 && parentOf(pid) === stud.pid && !workers.includes(pid)
     );
   }, "the new program");
-  context.after(() => isAlive(pid!) && process.kill(pid!, "SIGKILL"));
+  context.after(() => killIfAlive(pid!));
   return pid!;
 }
 

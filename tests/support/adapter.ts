@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { readdirSync, readlinkSync } from "node:fs";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import { generate } from "selfsigned";
@@ -405,11 +406,38 @@ export function pause(milliseconds: number): Promise<void> {
 }
 
 export async function until(condition: () => unknown, what: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 45_000;
   while (!await condition()) {
     assert.ok(Date.now() < deadline, `waited in vain: ${what}`);
     await pause(5);
   }
+}
+
+/**
+ * The value when it has stayed the same for so many turns of the event loop, however long they take:
+ * each of them brings all events that are due.
+ */
+export async function settled(value: () => number): Promise<number> {
+  let last = value();
+  for (let turns = 0; turns < 40; turns++) {
+    await pause(5);
+    const now = value();
+    if (now !== last) [last, turns] = [now, 0];
+  }
+  return last;
+}
+
+/** The sockets that this process has open, but for those it had before. */
+export function ownSockets(before: ReadonlySet<string> = new Set()): ReadonlySet<string> {
+  const links = readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      // The one that was listing the directory.
+      return [];
+    }
+  });
+  return new Set(links.filter((link) => link.startsWith("socket:") && !before.has(link)));
 }
 
 /** An endpoint that is no Unix socket. */

@@ -92,5 +92,5 @@ default_crl_days = 2
 }
 
 function openssl(options: readonly string[]): void {
-  execFileSync("openssl", options, { stdio: "pipe", timeout: 20_000 });
+  execFileSync("openssl", options, { stdio: "pipe", timeout: 60_000 });
 }

@@ -26,7 +26,7 @@ export function makeDirectory(context: TestContext): string {
 
 /** Runs openssl and returns what it prints. */
 export function openssl(args: readonly string[], input = ""): string {
-  const settings = { input, encoding: "utf8", timeout: 20_000, stdio: "pipe" } as const;
+  const settings = { input, encoding: "utf8", timeout: 60_000, stdio: "pipe" } as const;
   return execFileSync("openssl", args, settings);
 }
 

@@ -74,6 +74,6 @@ function request(directory: string, name: string, extra: string[], key: readonly
   const subject = ["-subj", `/CN=${name}`, "-days", "2", "-config", join(directory, "openssl.cnf")];
   execFileSync("openssl", ["req", "-x509", "-nodes", ...key, ...output, ...subject, ...extra], {
     stdio: "pipe",
-    timeout: 20_000,
+    timeout: 60_000,
   });
 }

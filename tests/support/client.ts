@@ -34,13 +34,14 @@ export async function openTls(
     ...options,
   };
   const socket = connectTls(all);
+  // An alert may come in one packet with the end of the handshake.
+  socket.on("error", () => {});
   try {
     await within(once(socket, "secureConnect"), "a TLS handshake");
   } catch (error) {
     socket.destroy();
     throw error;
   }
-  socket.on("error", () => {});
   return socket;
 }
 
@@ -55,7 +56,7 @@ export async function readAll(stream: Readable): Promise<Buffer> {
   const reading = (async () => {
     for await (const chunk of stream.iterator({ destroyOnReturn: false })) chunks.push(chunk);
   })();
-  await within(reading, "the end of a stream", 50_000);
+  await within(reading, "the end of a stream", 120_000);
   return Buffer.concat(chunks);
 }
 
@@ -119,8 +120,8 @@ export async function openWire(endpoint: Endpoint): Promise<Wire> {
 /** A plain connection, half-open. */
 export async function openTcp(endpoint: Endpoint): Promise<Socket> {
   const socket = connectTcp({ ...endpoint, allowHalfOpen: true, noDelay: true });
-  await within(once(socket, "connect"), "a TCP connection");
   socket.on("error", () => {});
+  await within(once(socket, "connect"), "a TCP connection");
   return socket;
 }
 

@@ -16,7 +16,7 @@ export function curl(context: Context, args: readonly string[]): Promise<Finishe
     "-sS",
     "--http1.1",
     "--max-time",
-    "25",
+    "50",
     ...trust,
     "--connect-to",
     name,
@@ -37,9 +37,9 @@ export async function startHaproxy(
     config,
     `defaults
       mode http
-      timeout client 20s
-      timeout connect 5s
-      timeout server 20s
+      timeout client 100s
+      timeout connect 100s
+      timeout server 100s
     frontend stud
       bind ${endpointText(endpoint)} accept-proxy
       http-request return status 200 content-type text/plain lf-string "${format}"

@@ -119,7 +119,7 @@ export function openssl(...args: readonly string[]): string {
   return execFileSync("openssl", args, {
     cwd: directory,
     stdio: "pipe",
-    timeout: 20_000,
+    timeout: 60_000,
     encoding: "utf8",
   });
 }

@@ -1,5 +1,6 @@
 /** What Linux's /proc tells about processes. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { until } from "./until.ts";
 
 /** The processes which stud's master started to serve connections, in the order of their slots. */
 export function workersOf(master: number): number[] {
@@ -32,6 +33,21 @@ export function isAlive(pid: number): boolean {
 /** Whether a living process is one of stud's workers; guards against a number that was reused. */
 export function isWorker(pid: number): boolean {
   return isAlive(pid) && read(`/proc/${pid}/cmdline`).split("\0").includes("@worker");
+}
+
+/** Sends SIGKILL to a process that may end by itself at any moment. */
+export function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Stops a process by SIGSTOP. Fulfilled when it does nothing any more, which may be later. */
+export async function hold(pid: number): Promise<void> {
+  process.kill(pid, "SIGSTOP");
+  await until(() => statOf(pid)[0] === "T", `process ${pid} is stopped`);
 }
 
 /** How many descriptors of any kind a process has open. */

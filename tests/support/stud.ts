@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type Endpoint, freeEndpoint } from "./endpoints.ts";
-import { isWorker, workersOf } from "./processes.ts";
+import { isWorker, killIfAlive, workersOf } from "./processes.ts";
 import { root, type Target } from "./target.ts";
 import { until, within } from "./until.ts";
 
@@ -44,6 +44,8 @@ export class Stud {
   /** Every worker that was ever seen. */
   readonly #known = new Set<number>();
   readonly #process: ChildProcess;
+  /** It has ended and all that it said was read; who took its place may go on to speak for it. */
+  #isSilent = false;
 
   constructor(
     command: readonly string[],
@@ -60,7 +62,10 @@ export class Stud {
     this.#process = child;
     this.frontend = frontend;
     this.pid = child.pid ?? 0;
-    this.exited = once(child, "close").then(([code, signal]) => ({ code, signal }));
+    this.exited = once(child, "close").then(([code, signal]) => {
+      this.#isSilent = true;
+      return { code, signal };
+    });
     child.stdout!.setEncoding("utf8").on("data", (text: string) => this.stdout += text);
     let partial = "";
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
@@ -95,12 +100,9 @@ export class Stud {
     what: string,
     ms?: number,
   ): Promise<LogLine> {
-    const find = async () => {
+    const find = () => {
       const line = this.logs.find(wanted);
-      if (!line && this.#ended()) {
-        await this.exited;
-        throw new Error(`stud ended before ${what}`);
-      }
+      if (!line && this.#isSilent) throw new Error(`stud ended before ${what}`);
       return line;
     };
     return until(find, what, ms) as Promise<LogLine>;
@@ -133,13 +135,7 @@ export class Stud {
   async destroy(): Promise<void> {
     this.workers();
     if (!this.#ended()) this.signal("SIGKILL");
-    for (const pid of this.survivors()) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        continue;
-      }
-    }
+    for (const pid of this.survivors()) killIfAlive(pid);
     await within(this.exited, "stud's end after SIGKILL");
   }
 

@@ -11,26 +11,27 @@ function watched() {
   const asked = { times: 0 };
   const state = new BackendState((entry) => told.push(entry), () => asked.times++, clock);
   state.backend = "192.0.2.3:80";
-  const fail = (code = "backend-refused", { failures = 1, age = 0 } = {}) =>
+  const fail = (code = "backend-refused", { failures = 1, ago = 0 } = {}) =>
     state.failed({
       ...{ type: "backend-failed", source: "backend", cause: "the cause" },
-      ...{ code, failures, age },
+      ...{ code, failures, at: clock.now() - ago },
     });
+  const answer = (ago = 0) => state.answers(clock.now() - ago);
   const lines = () =>
     told.splice(0).map(({ event, facts: { code, count } }) => `${event} ${code ?? count}`);
-  return { clock, told, asked, state, fail, lines };
+  return { clock, told, asked, state, fail, answer, lines };
 }
 
 test("an outage is told once, and its end with how long it was and what it cost", () => {
-  const { clock, told, state, fail } = watched();
+  const { clock, told, fail, answer } = watched();
   fail();
   for (let second = 0; second < 4; second++) {
     clock.advance(1000);
     fail("backend-refused", { failures: 1000 });
   }
   clock.advance(8_000);
-  state.answers(0);
-  state.answers(0);
+  answer();
+  answer();
   assert.deepEqual(told, [
     {
       level: "warn",
@@ -53,11 +54,11 @@ test("an outage is told once, and its end with how long it was and what it cost"
 });
 
 test("each outage is told anew, with a count of its own", () => {
-  const { state, fail, lines } = watched();
+  const { fail, answer, lines } = watched();
   fail();
-  state.answers(0);
+  answer();
   fail("backend-refused", { failures: 3 });
-  state.answers(0);
+  answer();
   assert.deepEqual(lines(), [
     ...["backend-down backend-refused", "backend-recovered 1"],
     ...["backend-down backend-refused", "backend-recovered 3"],
@@ -97,28 +98,51 @@ test("reasons that never end are not all told", () => {
 });
 
 test("a failure before the recovery that is reported after it begins no outage", () => {
-  const { clock, state, fail, lines } = watched();
+  const { clock, state, fail, answer, lines } = watched();
   fail();
   clock.advance(1000);
-  state.answers(300);
+  answer(300);
   lines();
-  fail("backend-refused", { failures: 50, age: 400 });
+  fail("backend-refused", { failures: 50, ago: 400 });
   assert.deepEqual(lines(), []);
   assert.equal(state.isDown, false);
-  fail("backend-refused", { age: 200 });
+  fail("backend-refused", { ago: 200 });
   assert.deepEqual(lines(), ["backend-down backend-refused"]);
 });
 
+test("how late a report comes makes no difference", () => {
+  const { clock, state, fail, answer, lines } = watched();
+  fail();
+  clock.advance(1000);
+  answer(300);
+  lines();
+  clock.advance(5000);
+  fail("backend-refused", { ago: 5400 });
+  assert.deepEqual(lines(), []);
+  fail("backend-refused", { ago: 5200 });
+  assert.deepEqual(lines(), ["backend-down backend-refused"]);
+  answer(5100);
+  assert.equal(state.isDown, false);
+});
+
+test("a time that is yet to come is now", () => {
+  const { clock, fail, answer, lines } = watched();
+  fail("backend-refused", { ago: -1e9 });
+  clock.advance(1);
+  answer();
+  assert.deepEqual(lines(), ["backend-down backend-refused", "backend-recovered 1"]);
+});
+
 test("an answer before the last failure that is reported after it ends no outage", () => {
-  const { clock, asked, state, fail, lines } = watched();
+  const { clock, asked, state, fail, answer, lines } = watched();
   fail();
   assert.equal(asked.times, 1);
   clock.advance(1000);
-  fail("backend-refused", { age: 100 });
-  state.answers(500);
+  fail("backend-refused", { ago: 100 });
+  answer(500);
   assert.equal(state.isDown, true);
   assert.equal(asked.times, 2, "its sender would be silent about the next one");
-  state.answers(50);
+  answer(50);
   assert.deepEqual(lines(), ["backend-down backend-refused", "backend-recovered 2"]);
 });
 
@@ -126,7 +150,7 @@ test("our own fault is an error", () => {
   const { told, state } = watched();
   state.failed({
     ...{ type: "backend-failed", source: "internal", cause: "every port is in use" },
-    ...{ code: "backend-no-ports", failures: 1, age: 0 },
+    ...{ code: "backend-no-ports", failures: 1, at: 0 },
   });
   assert.equal(told[0]!.level, "error");
 });

@@ -16,8 +16,8 @@ function watching() {
   const told = () =>
     reports.splice(0).map((report) =>
       report.type === "backend-failed"
-        ? `${report.failures} ${report.code} ${report.age}`
-        : `answers ${report.age}`
+        ? `${report.failures} ${report.code} ${report.at}`
+        : `answers ${report.at}`
     );
   return { clock, channel, reports, watch, told };
 }
@@ -31,11 +31,11 @@ test("the first failure is reported at once, others once a second", () => {
   watch.failed(timeout);
   assert.deepEqual(told(), []);
   clock.advance(800);
-  assert.deepEqual(told(), ["501 backend-timeout 800"]);
+  assert.deepEqual(told(), ["501 backend-timeout 200"]);
   clock.advance(10_000);
   assert.deepEqual(told(), []);
   watch.failed(refused);
-  assert.deepEqual(told(), ["1 backend-refused 0"]);
+  assert.deepEqual(told(), ["1 backend-refused 11000"]);
 });
 
 test("an answer is reported once, after failures", () => {
@@ -48,7 +48,7 @@ test("an answer is reported once, after failures", () => {
   watch.answered();
   watch.answered();
   clock.advance(700);
-  assert.deepEqual(told(), ["1 backend-refused 0", "1 backend-refused 1000", "answers 700"]);
+  assert.deepEqual(told(), ["1 backend-refused 0", "1 backend-refused 0", "answers 300"]);
   watch.answered();
   clock.advance(1000);
   assert.deepEqual(told(), []);
@@ -60,7 +60,7 @@ test("an answer that a failure follows within a second is no news", () => {
   watch.answered();
   watch.failed(refused);
   clock.advance(1000);
-  assert.deepEqual(told(), ["1 backend-refused 0", "1 backend-refused 1000"]);
+  assert.deepEqual(told(), ["1 backend-refused 0", "1 backend-refused 0"]);
 });
 
 test("what the channel does not take is told later", () => {
@@ -73,7 +73,7 @@ test("what the channel does not take is told later", () => {
   channel.isFull = false;
   assert.deepEqual(told(), []);
   clock.advance(1000);
-  assert.deepEqual(told(), ["1 backend-refused 3000", "answers 2500"]);
+  assert.deepEqual(told(), ["1 backend-refused 0", "answers 500"]);
   clock.advance(10_000);
   assert.deepEqual(told(), []);
 });
@@ -102,13 +102,13 @@ test("the master takes over reports of this form only", () => {
   watch.failed(refused);
   watch.flush();
   const good = reports[0]!;
-  const answers = { type: "backend-answers", age: 1 };
+  const answers = { type: "backend-answers", at: 1 };
   assert.deepEqual([good, answers].map(parseReport), [good, answers]);
   const bad = [
-    ...[{ failures: 0 }, { failures: 1.5 }, { failures: "1" }, { age: -1 }, { age: null }],
+    ...[{ failures: 0 }, { failures: 1.5 }, { failures: "1" }, { at: -1 }, { at: null }],
     ...[{ source: "client" }, { code: 1 }, { cause: undefined }],
   ].map((change) => ({ ...good, ...change }));
-  for (const value of [...bad, { ...answers, age: "1" }, { type: "backend-answers" }]) {
+  for (const value of [...bad, { ...answers, at: "1" }, { type: "backend-answers" }]) {
     assert.equal(parseReport(value), undefined, JSON.stringify(value));
   }
 });

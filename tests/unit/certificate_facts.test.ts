@@ -24,7 +24,7 @@ function make(name: string, subject: string, key: readonly string[]) {
   execFileSync(
     "openssl",
     ["req", "-x509", "-nodes", "-utf8", "-subj", subject, ...key, ...output],
-    { stdio: "pipe", timeout: 20_000 },
+    { stdio: "pipe", timeout: 60_000 },
   );
   return { file, der: new X509Certificate(readFileSync(file)).raw };
 }
@@ -65,7 +65,7 @@ test("a certificate in hitch's form is OpenSSL's trusted certificate", () => {
   for (const { file, der } of [rsa, ec]) {
     const trusted = execFileSync("openssl", ["x509", "-in", file, "-trustout"], {
       encoding: "utf8",
-      timeout: 20_000,
+      timeout: 60_000,
     });
     assert.equal(trustedPem(der), trusted);
     assert.equal(trusted.length, readFileSync(file, "utf8").length + 16);

@@ -130,7 +130,7 @@ test("reopens for rotation, and says in the old file when it cannot", () => {
 });
 
 test("the system's log gets the text without our time, at the same levels", {
-  timeout: 30_000,
+  timeout: 60_000,
 }, async () => {
   const syslogPath = newPath();
   const file = newPath();
@@ -169,7 +169,7 @@ test("a system's log that is away is told once", () => {
 test("standard error is the log where there is no file, and silent where there is one", () => {
   const stderrFor = (file: string) => {
     const words = [...systemChild.slice(1), "log", JSON.stringify(config({ file }))];
-    return spawnSync(systemChild[0]!, words, { encoding: "utf8", timeout: 20_000 }).stderr;
+    return spawnSync(systemChild[0]!, words, { encoding: "utf8", timeout: 60_000 }).stderr;
   };
   assert.match(stderrFor(""), /^\S+Z warn {2}worker 1: a message\n$/);
   const file = newPath();

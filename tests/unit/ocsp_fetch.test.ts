@@ -96,7 +96,7 @@ test("a responder that says nothing, or never ends, is waited for up to the limi
       assert.match(error.message, /^no answer from http:.* within 0.3\d* s$/);
       return true;
     });
-    assert.ok(performance.now() - begun < 5000);
+    assert.ok(performance.now() - begun < 15_000);
   }
 });
 

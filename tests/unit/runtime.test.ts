@@ -33,6 +33,7 @@ import {
   ip,
   listen,
   loopback,
+  ownSockets,
   pause,
   Recorder,
   recorders,
@@ -40,6 +41,7 @@ import {
   sClient,
   server,
   settingsWith,
+  settled,
   subject,
   text,
   tlsClient,
@@ -377,7 +379,9 @@ test("reset reaches a client as RST without close_notify", limit, async () => {
 
 test("reset reaches a backend as RST", limit, async () => {
   let error: string | undefined;
+  let isAccepted = false;
   const backend = await server((peer) => {
+    isAccepted = true;
     peer.on("error", (reason: NodeJS.ErrnoException) => {
       error = reason.code;
     });
@@ -385,8 +389,7 @@ test("reset reaches a backend as RST", limit, async () => {
   });
   const owner = new Recorder();
   owner.take(connect(endpointOf(backend), owner));
-  await until(() => owner.opens === 1, "opened");
-  await pause(20);
+  await until(() => owner.opens === 1 && isAccepted, "opened");
   owner.stream.reset();
   await until(() => owner.closes === 1, "closed");
   assert.equal(owner.failure, undefined);
@@ -505,17 +508,17 @@ for (const giveUp of ["close", "reset"] as const) {
     assert.equal(libc.listen(full, 0), 0);
     const port = boundPort(full);
     const fillers = Array.from({ length: 3 }, () => bareClient(port));
-    await pause(20);
-    const before = descriptors();
+    const before = ownSockets();
     const owner = new Recorder();
     owner.take(connect(loopback(port), owner));
-    await pause(150);
+    await until(() => ownSockets(before).size === 1, "a pending connect");
+    await settled(() => owner.opens);
     assert.equal(owner.opens, 0);
-    assert.ok(descriptors() > before);
+    assert.equal(ownSockets(before).size, 1);
     owner.stream[giveUp]();
     await until(() => owner.closes === 1, "closed");
     assert.equal(owner.failure, undefined);
-    await until(() => descriptors() <= before, "descriptors freed");
+    await until(() => ownSockets(before).size === 0, "descriptor freed");
     for (const fd of [...fillers, full]) libc.close(fd);
   });
 }
@@ -696,11 +699,8 @@ async function pausesInMidStream(owner: Recorder, peer: net.Socket): Promise<voi
   });
   peer.write(randomBytes(total));
   await until(() => first, "the first chunk");
-  await pause(150);
-  const held = owner.bytes;
+  const held = await settled(() => owner.bytes);
   assert.ok(held <= MiB, `${held} bytes came through a pause`);
-  await pause(100);
-  assert.equal(owner.bytes, held);
   if (held === first!.length) assert.deepEqual(first, copy);
   owner.on({ received: () => {} });
   owner.stream.resume();

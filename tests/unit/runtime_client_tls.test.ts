@@ -27,11 +27,13 @@ import {
   freePort,
   listen,
   loopback,
+  ownSockets,
   pause,
   Recorder,
   recorders,
   relayTo,
   server,
+  settled,
   text,
   until,
 } from "../support/adapter.ts";
@@ -255,14 +257,13 @@ for (const giveUp of ["close", "reset"] as const) {
     assert.equal(libc.listen(full, 0), 0);
     const port = boundPort(full);
     const fillers = Array.from({ length: 3 }, () => bareClient(port));
-    await pause(20);
-    const before = descriptors();
+    const before = ownSockets();
     const owner = dial(loopback(port), { ca: authority.ca });
-    await until(() => descriptors() > before, "a pending connect");
+    await until(() => ownSockets(before).size === 1, "a pending connect");
     owner.stream[giveUp]();
     await until(() => owner.closes === 1, "closed");
     assert.equal(owner.failure, undefined);
-    await until(() => descriptors() <= before, "descriptors freed");
+    await until(() => ownSockets(before).size === 0, "descriptor freed");
     for (const fd of [...fillers, full]) libc.close(fd);
   });
 }
@@ -286,13 +287,7 @@ test("a backend that does not read stops the client", limit, async () => {
   process.kill(backend.pid!, "SIGSTOP");
   const payload = randomBytes(64 * MiB);
   client.write(payload);
-  let held = -1;
-  await until(async () => {
-    const before = held;
-    held = fromClient!.bytes;
-    await pause(200);
-    return held === before;
-  }, "a client that is stopped");
+  const held = await settled(() => fromClient!.bytes);
   assert.ok(held < payload.length / 2, `${held} bytes were taken for a backend that does not read`);
   process.kill(backend.pid!, "SIGCONT");
   await until(() => told === payload.length + 1, "the rest");

@@ -24,6 +24,7 @@ import {
   recorders,
   sClient,
   settingsWith,
+  settled,
   text,
   tlsClient,
   until,
@@ -222,11 +223,8 @@ test("a paused stream feels no more bytes", limit, async () => {
   client.resume();
   client.end(randomBytes(16 * MiB));
   await until(() => owners[0]!.bytes > 0, "the first chunk");
-  await pause(150);
-  const held = owners[0]!.bytes;
+  const held = await settled(() => owners[0]!.bytes);
   assert.ok(held <= MiB, `${held} bytes came through a pause`);
-  await pause(100);
-  assert.equal(owners[0]!.bytes, held);
   owners[0]!.on({ received: () => {} });
   owners[0]!.stream.resume();
   await until(() => owners[0]!.closes === 1, "closed");

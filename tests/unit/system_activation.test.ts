@@ -10,7 +10,7 @@ import { runTask } from "../support/system.ts";
 
 const { capabilities }: Runtime = runtime;
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 const opened: number[] = [];
 after(() => opened.forEach((fd) => libc.close(fd)));
 

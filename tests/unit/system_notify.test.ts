@@ -12,7 +12,7 @@ import { temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 const receivers: Receiver[] = [];
 after(() => Promise.all(receivers.map((receiver) => receiver.stop())));
 
@@ -83,11 +83,13 @@ test("an abstract name is an address too", limit, async () => {
 });
 
 test("the monotonic clock is the kernel's, in microseconds", () => {
-  const seconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
-  // Time in suspension counts for the one only.
-  assert.ok(Number(monotonicMicroseconds(libc)) / 1_000_000 <= seconds + 1);
+  const began = performance.now();
   const [a, b] = [monotonicMicroseconds(libc), monotonicMicroseconds(libc)];
-  assert.ok(b >= a && b - a < 1_000_000n);
+  const milliseconds = performance.now() - began;
+  const seconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+  assert.ok(b >= a && Number(b - a) / 1000 <= milliseconds + 1);
+  // Time in suspension counts for the one only.
+  assert.ok(Number(b) / 1_000_000 <= seconds + 1);
 });
 
 test("a status is told when it changes, once a second at most", limit, async () => {

@@ -1,15 +1,18 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
+  closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readFileSync,
   renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import * as runtime from "#runtime";
@@ -17,9 +20,10 @@ import { UsageError } from "../../src/errors.ts";
 import { createPidFile, inheritPidFile } from "../../src/system/pid_file.ts";
 import type { Libc } from "../../src/runtime/types.ts";
 import { runTask, temporaryDirectory } from "../support/system.ts";
+import { until } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 
 function newPath(): string {
   return join(temporaryDirectory(), "stud.pid");
@@ -112,6 +116,32 @@ test("a path that cannot be had is refused by one line", () => {
   symlinkSync(target, link);
   assert.match(refusal(link, "stud"), /symbolic link/);
   assert.equal(readFileSync(target, "utf8"), "precious");
+});
+
+/** Says when it has begun to read, and whenever it finds nothing. */
+const READER = `$| = 1; print "reading\\n";
+  while (open(my $file, "<", $ARGV[0])) { print "empty\\n" unless defined <$file> }`;
+
+test("nobody finds it empty while one pid takes the place of another", limit, async () => {
+  const path = newPath();
+  const file = createPidFile(libc, path, "stud");
+  const reader = spawn("perl", ["-e", READER, path], { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  reader.stdout.setEncoding("utf8").on("data", (text: string) => said += text);
+  const ended = once(reader, "close");
+  await until(() => said.includes("reading"), "a reader");
+  const other = openSync(path, "r+");
+  const zero = Buffer.from("0");
+  for (let i = 0; i < 3000; i++) {
+    writeSync(other, zero, 0, 1, 0);
+    file.write();
+  }
+  closeSync(other);
+  assert.equal(readFileSync(path, "utf8"), String(process.pid));
+  // It ends when there is no file any more.
+  file.remove();
+  await ended;
+  assert.doesNotMatch(said, /empty/);
 });
 
 test("an inherited file is ours from when it holds our pid, and as long as it does", () => {

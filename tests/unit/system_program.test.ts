@@ -8,7 +8,7 @@ import { calledFile, dialectOf, type Program } from "../../src/system/program.ts
 import { systemChild, temporaryDirectory } from "../support/system.ts";
 import { within } from "../support/until.ts";
 
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 const [program, ...script] = systemChild;
 
 /** What a process of this runtime finds out about itself. */

@@ -14,7 +14,7 @@ import { temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 const DAEMON = 3;
 const logs: Log[] = [];
 after(() => Promise.all(logs.map((log) => log.stop())));
@@ -37,7 +37,8 @@ function startLog(path: string): Log {
     text: () => text,
     read() {
       reader = spawn("cat", { stdio: [fd, "pipe", "inherit"] });
-      reader.stdout!.on("data", (part: Uint8Array) => text += Buffer.from(part).toString());
+      // A part may end in the middle of a character.
+      reader.stdout!.setEncoding("utf8").on("data", (part: string) => text += part);
     },
     async stop() {
       if (!isOpen) return;

@@ -14,7 +14,7 @@ import { temporaryDirectory } from "../support/system.ts";
 import { until, within } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 const successors: Successor[] = [];
 const opened: number[] = [];
 after(() => {

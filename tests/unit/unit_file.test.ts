@@ -19,7 +19,7 @@ const MOST_EXPOSED = 28;
 function analyze(...words: string[]) {
   const { status, stdout, stderr } = spawnSync("systemd-analyze", words, {
     encoding: "utf8",
-    timeout: 20_000,
+    timeout: 60_000,
   });
   return { status, output: `${stdout}${stderr}` };
 }
