@@ -56,6 +56,9 @@ import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 import { watch } from "./watch.ts";
 
+/** Nothing takes so long unless it hangs; in milliseconds. */
+const LIMIT = 180_000;
+
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   backpressure,
   integrity,
@@ -133,7 +136,7 @@ function register(behaviour: Behaviour, context: () => Context): void {
     it(behaviour.name, () => Promise.reject(new Error(skip)));
     return;
   }
-  it(behaviour.name, { skip, timeout: 60_000 }, (test) => tryOut(behaviour, context(), test));
+  it(behaviour.name, { skip, timeout: LIMIT }, (test) => tryOut(behaviour, context(), test));
 }
 
 async function tryOut(behaviour: Behaviour, context: Context, test: TestContext): Promise<void> {

@@ -63,7 +63,7 @@ export async function run(
   program: string,
   args: readonly string[],
   input: string | Buffer = "",
-  ms = 30_000,
+  ms = 60_000,
 ): Promise<Finished> {
   const child = spawn(program, args, { env: environment, stdio: "pipe" });
   let stdout = "";

@@ -16,7 +16,7 @@ export function curl(context: Context, args: readonly string[]): Promise<Finishe
     "-sS",
     "--http1.1",
     "--max-time",
-    "25",
+    "50",
     ...trust,
     "--connect-to",
     name,

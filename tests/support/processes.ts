@@ -15,7 +15,10 @@ export function workersOf(master: number): number[] {
 }
 
 /** The process of that name which stud's master started beside its workers. */
-export function helperOf(master: number, word: "@ocsp" | "@peers"): number | undefined {
+export function helperOf(
+  master: number,
+  word: "@ocsp" | "@peers" | "@ticket-store",
+): number | undefined {
   return readdirSync("/proc").map(Number).find((pid) => {
     if (!pid || parentOf(pid) !== master) return false;
     return read(`/proc/${pid}/cmdline`).split("\0").includes(word);
@@ -70,6 +73,12 @@ export function ofThreads<T>(pid: number, look: (directory: string) => T): T[] {
   });
 }
 
+/** Whether it has obeyed SIGSTOP with all its threads. */
+export function isStopped(pid: number): boolean {
+  const states = ofThreads(pid, (of) => fieldsOf(readFileSync(`${of}/stat`, "utf8"))[0]);
+  return states.every((state) => state === "T");
+}
+
 /** The effective user number of a process. */
 export function userOf(pid: number): number {
   return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);
@@ -88,8 +97,12 @@ export function parentOf(pid: number): number {
   return Number(statOf(pid)[1] ?? 0);
 }
 
+/** What follows the name of the program, which may be anything. */
 function statOf(pid: number): string[] {
-  const stat = read(`/proc/${pid}/stat`);
+  return fieldsOf(read(`/proc/${pid}/stat`));
+}
+
+function fieldsOf(stat: string): string[] {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 

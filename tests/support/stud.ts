@@ -141,6 +141,7 @@ export class Stud {
       }
     }
     await within(this.exited, "stud's end after SIGKILL");
+    await until(() => this.survivors().length === 0, "the end of its workers");
   }
 
   #ended(): boolean {

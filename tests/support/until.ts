@@ -1,8 +1,11 @@
 /** Waits for conditions: nothing in these tests sleeps and hopes. */
 import { setTimeout as pause } from "node:timers/promises";
 
-/** What a wait allows for when nothing else is said, in milliseconds. */
-export const PATIENCE = 15_000;
+/**
+ * What a wait allows for when nothing else is said, in milliseconds. A right program is never waited
+ * for so long, even where a busy machine stops it for some seconds.
+ */
+export const PATIENCE = 40_000;
 
 /**
  * Asks again and again until the condition holds and returns its value. After `ms` milliseconds
