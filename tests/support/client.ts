@@ -55,7 +55,7 @@ export async function readAll(stream: Readable): Promise<Buffer> {
   const reading = (async () => {
     for await (const chunk of stream.iterator({ destroyOnReturn: false })) chunks.push(chunk);
   })();
-  await within(reading, "the end of a stream", 50_000);
+  await within(reading, "the end of a stream", 120_000);
   return Buffer.concat(chunks);
 }
 

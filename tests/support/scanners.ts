@@ -25,7 +25,7 @@ export interface Finding {
 
 /** Asks for `localhost`. Throws an Error where sslscan did not come to its end. */
 export async function sslscan(endpoint: Endpoint): Promise<Scan> {
-  const words = ["--no-colour", "--xml=-", "--sni-name=localhost", "--timeout=30"];
+  const words = ["--no-colour", "--xml=-", "--sni-name=localhost", "--timeout=8"];
   const { stdout, stderr } = await run("sslscan", [...words, endpointText(endpoint)], "", 120_000);
   const elements = [...stdout.matchAll(/<(\w+) ([^>]*)\/>/g)].map(([, name, text]) => ({
     name,
