@@ -1,6 +1,9 @@
 /** What Linux's /proc tells about processes. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
+/** Of the times in /proc (USER_HZ is 100 on all machines that the runtimes know). */
+const TICK_MS = 10;
+
 /** The processes which stud's master started to serve connections, in the order of their slots. */
 export function workersOf(master: number): number[] {
   const workers: { slot: number; pid: number }[] = [];
@@ -77,6 +80,12 @@ export function ofThreads<T>(pid: number, look: (directory: string) => T): T[] {
 export function isStopped(pid: number): boolean {
   const states = ofThreads(pid, (of) => fieldsOf(readFileSync(`${of}/stat`, "utf8"))[0]);
   return states.every((state) => state === "T");
+}
+
+/** What all threads of a process have used of the processors, in milliseconds. */
+export function processorTime(pid: number): number {
+  const [user, system] = statOf(pid).slice(11, 13).map(Number);
+  return (user! + system!) * TICK_MS;
 }
 
 /** The effective user number of a process. */
