@@ -15,7 +15,10 @@ export class BackendName {
   private readonly log: Log;
   private readonly changed: (backend: Endpoint) => void;
   private readonly clock: Clock;
+  private readonly resolve: typeof resolve;
   private lookUp: (() => Promise<Endpoint>) | undefined;
+  /** One that has not been answered yet. */
+  private underWay: (() => Promise<Endpoint>) | undefined;
   private backend = "";
   private isFailing = false;
   private lookedUpAt = 0;
@@ -26,11 +29,13 @@ export class BackendName {
     log: Log,
     changed: (backend: Endpoint) => void,
     clock: Clock = systemClock,
+    resolver: typeof resolve = resolve,
   ) {
     this.libc = libc;
     this.log = log;
     this.changed = changed;
     this.clock = clock;
+    this.resolve = resolver;
   }
 
   /** Forgets what it watched before. */
@@ -40,7 +45,7 @@ export class BackendName {
     const address = config.backend;
     this.backend = formatEndpoint(backend);
     if ("path" in address || ipFamily(address.host) !== 0) return;
-    this.lookUp = async () => (await resolve(this.libc, address, "--backend"))[0]!;
+    this.lookUp = async () => (await this.resolve(this.libc, address, "--backend"))[0]!;
     this.lookedUpAt = this.clock.now();
     if (config.backendRefresh === 0) return;
     this.timer = setInterval(() => this.refresh(), config.backendRefresh * 1000);
@@ -59,7 +64,9 @@ export class BackendName {
   /** A name that cannot be resolved just now keeps its last address, which is told once. */
   private async refresh(): Promise<void> {
     const { lookUp } = this;
-    if (!lookUp) return;
+    // An answer that another one has overtaken would bring back what was true before.
+    if (!lookUp || lookUp === this.underWay) return;
+    this.underWay = lookUp;
     this.lookedUpAt = this.clock.now();
     let found: Endpoint;
     try {
@@ -72,6 +79,8 @@ export class BackendName {
       const facts = { source: "backend", code: "backend-unresolved", cause };
       this.log({ level: "warn", event: "backend-unresolved", message, facts });
       return;
+    } finally {
+      if (this.underWay === lookUp) this.underWay = undefined;
     }
     // Another configuration has come meanwhile.
     if (lookUp !== this.lookUp) return;

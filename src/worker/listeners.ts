@@ -16,6 +16,10 @@ import {
   attachAffinity,
   detachAffinity,
 } from "../system/affinity.ts";
+import { queuesEmptied } from "../system/listen_queue.ts";
+
+/** The longest that others may go on filling a queue, in milliseconds; the master waits for longer. */
+const QUEUE_LIMIT_MS = 1000;
 
 /** What listeners need of their worker. */
 export interface ListenerEvents {
@@ -76,13 +80,18 @@ export class WorkerListeners {
     await Promise.all(listeners.map(({ listener }) => listener.close()));
   }
 
-  /** Accepts no more, for good; fulfilled when all is closed. */
+  /**
+   * Accepts no more, for good; fulfilled when all is closed. What waits already is accepted first: at
+   * a stop nobody else does, and one that was held up finds it together with the order to close.
+   */
   async close(): Promise<void> {
     this.isClosing = true;
+    const { libc } = this.runtime;
+    if (!this.events.isPaused()) await queuesEmptied(libc, this.served, QUEUE_LIMIT_MS, 0);
     await Promise.all([...this.bySlot.keys()].map((slot) => this.release(slot)));
     // As long as a process holds a socket, the kernel queues connections there.
     const inherited = this.order.listeners.flatMap(({ fds }) => fds);
-    for (const fd of new Set(inherited)) this.runtime.libc.close(fd);
+    for (const fd of new Set(inherited)) libc.close(fd);
   }
 
   pause(): void {
@@ -103,6 +112,14 @@ export class WorkerListeners {
     this.affinity = undefined;
     if (this.isClosing) return;
     for (const fd of this.bound) detachAffinity(this.runtime.libc, fd);
+  }
+
+  /** The master's sockets that it accepts from, but for those whose queues outlive all of us. */
+  private get served(): number[] {
+    const own = this.order.listeners.filter(({ activated }) => !activated);
+    return [...this.bySlot.keys()].flatMap((slot) =>
+      own.flatMap(({ fds }) => fds.slice(slot - 1, slot))
+    );
   }
 
   private get all(): OpenListener[] {

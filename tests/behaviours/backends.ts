@@ -85,28 +85,28 @@ export const backends: readonly Behaviour[] = [
     name: "--backend-refresh: new connections go where the name points now",
     appliesTo: () => isRoot,
     async run(context) {
-      const { stud, hosts } = await named(context, ["--backend-refresh=1"]);
-      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.11");
-      hosts("127.0.0.12 backend.example");
+      const { stud, hosts, first, second } = await named(context, ["--backend-refresh=1"]);
+      assert.equal(String(await exchange(stud.frontend, "")), first);
+      hosts(`${second} backend.example`);
       await stud.waitForLog((line) => line.event === "backend-moved", "the move is told");
-      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.12");
+      assert.equal(String(await exchange(stud.frontend, "")), second);
     },
   },
   {
     name: "a name that can no longer be resolved keeps its address, and that is told once",
     appliesTo: () => isRoot,
     async run(context) {
-      const { stud, hosts } = await named(context, ["--backend-refresh=1"]);
+      const { stud, hosts, first, second } = await named(context, ["--backend-refresh=1"]);
       hosts("");
       const told = () => stud.logs.filter((line) => line.event === "backend-unresolved");
       await until(() => told().length === 1, "the trouble is told");
-      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.11");
-      hosts("127.0.0.12 backend.example");
+      assert.equal(String(await exchange(stud.frontend, "")), first);
+      hosts(`${second} backend.example`);
       await stud.waitForLog((line) => line.event === "backend-moved", "the move is told");
       assert.equal(told().length, 1);
       hosts("");
       await until(() => told().length === 2, "the next trouble is told");
-      hosts("127.0.0.12 backend.example");
+      hosts(`${second} backend.example`);
       await stud.waitForLog((line) => line.event === "backend-resolved", "its end is told");
     },
   },
@@ -114,13 +114,13 @@ export const backends: readonly Behaviour[] = [
     name: "after a failed connect the name is looked up again by itself",
     appliesTo: () => isRoot,
     async run(context) {
-      const { stud, hosts, closeFirst } = await named(context, []);
-      hosts("127.0.0.12 backend.example");
-      assert.equal(String(await exchange(stud.frontend, "")), "127.0.0.11");
+      const { stud, hosts, first, second, closeFirst } = await named(context, []);
+      hosts(`${second} backend.example`);
+      assert.equal(String(await exchange(stud.frontend, "")), first);
       // Failures are acted upon every 5 s.
       await closeFirst();
       const answer = async () => String(await exchange(stud.frontend, "").catch(() => ""));
-      await until(async () => await answer() === "127.0.0.12", "the new address is used");
+      await until(async () => await answer() === second, "the new address is used");
     },
   },
   {
@@ -174,16 +174,17 @@ async function start(
 }
 
 /**
- * A stud whose backend is a name in a hosts file of its own. Two servers, at 127.0.0.11 and
- * 127.0.0.12, answer with their address.
+ * A stud whose backend is a name in a hosts file of its own. Two servers, at `first` and `second`,
+ * answer with their address; the name is that of the first.
  */
 async function named(context: Context, words: readonly string[]) {
   const directory = made(context);
   const file = join(directory, "hosts");
   const hosts = (text: string) => writeFileSync(file, `127.0.0.1 localhost\n${text}\n`);
-  hosts("127.0.0.11 backend.example");
-  const { port } = await freeEndpoint("127.0.0.11");
-  const servers = await Promise.all(["127.0.0.11", "127.0.0.12"].map(async (address) => {
+  const { host: first, port } = await freeEndpoint();
+  const { host: second } = await freeEndpoint();
+  hosts(`${first} backend.example`);
+  const servers = await Promise.all([first, second].map(async (address) => {
     const server = createServer((socket) => socket.on("error", () => {}).end(address));
     server.listen(port, address);
     await once(server, "listening");
@@ -198,5 +199,5 @@ async function named(context: Context, words: readonly string[]) {
     words,
   );
   const closeFirst = () => new Promise((closed) => servers[0]!.close(closed));
-  return { stud, hosts, closeFirst };
+  return { stud, hosts, first, second, closeFirst };
 }

@@ -78,7 +78,7 @@ async function transfer(pair: Pair, stall: number, watch: () => void): Promise<v
     for (const end = performance.now() + stall; performance.now() < end; await pause(50)) watch();
     assert.ok(taken < TRANSFER, "the writer was not held back");
   }
-  const received = await within(readAll(reader), "the rest of the transfer", 40_000);
+  const received = await within(readAll(reader), "the rest of the transfer", 120_000);
   reader.end();
   await sending;
   assert.equal(received.length, TRANSFER);

@@ -14,11 +14,11 @@ export const demo: readonly Behaviour[] = [
     name: "the curl line that --demo prints works, and INT ends it all",
     needs: ["curl"],
     async run(context) {
-      const frontend = await freeEndpoint("127.0.0.1");
+      const frontend = await freeEndpoint();
       const words = ["--demo", "-f", `${frontend.host},${frontend.port}`];
       const stud = new Stud([...context.target.command, ...words], frontend);
       context.after(() => stud.destroy());
-      const curl = () => /^\s*(?:\$ )?(curl .*)$/m.exec(stud.stdout + stud.stderr)?.[1];
+      const curl = () => /^\s*(?:\$ )?(curl .*)\n/m.exec(stud.stdout + stud.stderr)?.[1];
       const command = await until(curl, `a line with curl; so far: ${stud.stdout}${stud.stderr}`);
       const answer = await run("sh", ["-c", `${command} -sS -w '\\n%{http_code}'`]);
       assert.equal(answer.stdout.split("\n").at(-1), "200", answer.stderr);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { TLSSocket } from "node:tls";
 import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
+import { isFree } from "../support/endpoints.ts";
 import { isAlive } from "../support/processes.ts";
 import { launchStud, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
@@ -93,7 +94,7 @@ export const drain: readonly Behaviour[] = [
       const workers = stud.workers();
       stud.signal("SIGKILL");
       await until(() => !isAlive(stud.pid), "the end of the master");
-      await until(() => isRefused(stud), "the port is free");
+      await until(() => isFree(stud.frontend), "the port is free");
       const backend = (await context.echo()).port;
       const second = await context.stud([], { backend, frontend: stud.frontend });
       assert.equal(String(await exchange(second.frontend, "hello")), "hello");
@@ -105,7 +106,7 @@ export const drain: readonly Behaviour[] = [
   {
     name: "--watchdog ends a worker that hangs, and another one serves",
     async run(context) {
-      const { stud } = await busy(context, ["--watchdog=1"], 0);
+      const { stud } = await busy(context, ["--watchdog=5"], 0);
       const worker = stud.worker();
       process.kill(worker, "SIGSTOP");
       const end = await stud.waitForLog((line) => line.event === "worker-exited", "its end");

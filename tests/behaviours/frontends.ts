@@ -1,5 +1,6 @@
 /** Where clients connect: many addresses, of all kinds, each with its own rules. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -98,14 +99,15 @@ export const frontends: readonly Behaviour[] = [
     name: "an IPv6 address takes IPv6 only, so that IPv4 may have the same port",
     // Deno cannot keep IPv4 away from an IPv6 wildcard.
     appliesTo: ({ adoptSockets }) => adoptSockets,
+    // Its addresses are everybody's, so that another test could take the port before it is used.
+    alone: true,
     async run(context) {
+      const backend = (await context.echo()).port;
       const { port } = await freeEndpoint("::");
       const server = createServer((socket) => socket.end("plain")).listen(port, "0.0.0.0");
       context.after(() => server.close());
-      const stud = await context.stud([], {
-        backend: (await context.echo()).port,
-        frontend: { host: "::", port },
-      });
+      await once(server, "listening");
+      const stud = await context.stud([], { backend, frontend: { host: "::", port } });
       assert.equal(String(await exchange({ host: "::1", port }, "hello")), "hello");
       const plain = await openTcp({ host: "127.0.0.1", port });
       context.after(() => plain.destroy());
@@ -120,9 +122,9 @@ export const frontends: readonly Behaviour[] = [
     // Its address is everybody's, so that another test could take the port before it is used.
     alone: true,
     async run(context) {
+      const backend = (await context.echo()).port;
       const { port } = await freeEndpoint("127.0.0.1");
       const frontend = { host: "localhost", port };
-      const backend = (await context.echo()).port;
       const stud = await context.stud([], { backend, frontend });
       const ready = stud.logs.find((line) => line.event === "ready")!;
       const addresses = String(ready.frontends).split(" ");

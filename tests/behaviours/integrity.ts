@@ -88,7 +88,7 @@ async function comesBack(context: Context, size: number): Promise<void> {
       count += chunk.length;
     }
   })();
-  await within(Promise.all([sending, receiving]), `${size} bytes there and back`, 45_000);
+  await within(Promise.all([sending, receiving]), `${size} bytes there and back`, 120_000);
   assert.equal(count, size);
   assert.equal(received.digest("hex"), sent.digest("hex"));
   assert.deepEqual(stud.failures(), []);

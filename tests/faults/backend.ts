@@ -26,9 +26,10 @@ export class FaultBackend {
     this.endpoint = endpoint;
   }
 
-  static async start(): Promise<FaultBackend> {
-    const { child, port } = await spawn("127.0.0.1", 0);
-    return new FaultBackend(child, { host: "127.0.0.1", port });
+  /** At a port of the address that the kernel chooses. */
+  static async start(host: string): Promise<FaultBackend> {
+    const { child, port } = await spawn(host, 0);
+    return new FaultBackend(child, { host, port });
   }
 
   /** SIGSTOP: the kernel still accepts, nobody answers. SIGCONT: goes on. */

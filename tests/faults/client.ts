@@ -70,10 +70,9 @@ export class Client {
     const socket = connect(tls);
     this.#socket = socket;
     socket
-      .on("connect", () => {
-        this.#moved("handshake");
-        this.#localPort = socket.localPort ?? 0;
-      })
+      // It has its port by now, and may be reset before it hears that it is connected.
+      .on("connectionAttempt", () => this.#localPort = socket.localPort ?? 0)
+      .on("connect", () => this.#moved("handshake"))
       .on("secureConnect", () => {
         this.#moved("exchange");
         options.measured.served(performance.now() - this.#begun);

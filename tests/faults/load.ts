@@ -11,7 +11,7 @@ export interface LoadOptions {
   readonly clients: number;
   /** Makes the bytes, the sizes and the pauses. */
   readonly seed: number;
-  /** Milliseconds without progress after which a connection is late; 20 s when absent. */
+  /** Milliseconds without progress after which a connection is late; 40 s when absent. */
   readonly patience?: number;
 }
 
@@ -108,7 +108,7 @@ export class Load {
 
 /** Fulfilled when all clients have been served once, or have failed. */
 export async function startLoad(options: LoadOptions): Promise<Load> {
-  const { patience = 20_000 } = options;
+  const { patience = 40_000 } = options;
   const child = fork(join(import.meta.dirname, "load_process.ts"), [
     JSON.stringify({ ...options, patience }),
   ], { execArgv: [] });

@@ -26,6 +26,9 @@ const START_LIMIT = 30_000;
 /** Bytes of the connection that must work after everything. */
 const ORDINARY_BYTES = 1024 * 1024;
 
+/** Milliseconds that connections live while old workers are waited for. */
+const RENEW_INTERVAL = 2000;
+
 /** What a configuration differs in. */
 export interface Variables {
   /** Beside the one that has the load. */
@@ -85,7 +88,9 @@ export class Stage {
     form: Form,
     certificates: Certificates,
   ): Promise<Stage> {
-    const backend = await FaultBackend.start();
+    // One that is killed and comes back needs a port that nobody else takes.
+    const { host } = await freeEndpoint(scenario.setup?.backendHost ? "127.0.0.1" : undefined);
+    const backend = await FaultBackend.start(host);
     const ends = { frontend: await freeEndpoint(), backend };
     const stage = new Stage(scenario, target, form, certificates, ends);
     try {
@@ -211,6 +216,20 @@ export class Stage {
     while (performance.now() < end) {
       await action();
       await this.goOn(intervalMs);
+    }
+  }
+
+  /**
+   * While something is waited for, connections that live as long as the load end, those too which
+   * came to an old worker that had not yet heard that it is to accept no more.
+   */
+  async renewing<T>(waiting: Promise<T>): Promise<T> {
+    this.load.renew();
+    const timer = setInterval(() => this.load.renew(), RENEW_INTERVAL);
+    try {
+      return await waiting;
+    } finally {
+      clearInterval(timer);
     }
   }
 

@@ -23,6 +23,18 @@ export async function freeEndpoint(host?: string): Promise<Endpoint> {
   return { host: address, port };
 }
 
+/** Whether somebody who asks for it alone could listen there. */
+export async function isFree({ host, port }: Endpoint): Promise<boolean> {
+  const probe = createServer();
+  try {
+    await once(probe.listen(port, host), "listening");
+  } catch {
+    return false;
+  }
+  await new Promise((closed) => probe.close(closed));
+  return true;
+}
+
 /** `127.0.0.1:80` or `[::1]:80`. */
 export function endpointText(endpoint: Endpoint): string {
   const { host, port } = endpoint;

@@ -2,6 +2,9 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { until } from "./until.ts";
 
+/** Of the times in /proc (USER_HZ is 100 on all machines that the runtimes know). */
+const TICK_MS = 10;
+
 /** The processes which stud's master started to serve connections, in the order of their slots. */
 export function workersOf(master: number): number[] {
   const workers: { slot: number; pid: number }[] = [];
@@ -16,7 +19,10 @@ export function workersOf(master: number): number[] {
 }
 
 /** The process of that name which stud's master started beside its workers. */
-export function helperOf(master: number, word: "@ocsp" | "@peers"): number | undefined {
+export function helperOf(
+  master: number,
+  word: "@ocsp" | "@peers" | "@ticket-store",
+): number | undefined {
   return readdirSync("/proc").map(Number).find((pid) => {
     if (!pid || parentOf(pid) !== master) return false;
     return read(`/proc/${pid}/cmdline`).split("\0").includes(word);
@@ -86,6 +92,18 @@ export function ofThreads<T>(pid: number, look: (directory: string) => T): T[] {
   });
 }
 
+/** Whether it has obeyed SIGSTOP with all its threads. */
+export function isStopped(pid: number): boolean {
+  const states = ofThreads(pid, (of) => fieldsOf(readFileSync(`${of}/stat`, "utf8"))[0]);
+  return states.every((state) => state === "T");
+}
+
+/** What all threads of a process have used of the processors, in milliseconds. */
+export function processorTime(pid: number): number {
+  const [user, system] = statOf(pid).slice(11, 13).map(Number);
+  return (user! + system!) * TICK_MS;
+}
+
 /** The effective user number of a process. */
 export function userOf(pid: number): number {
   return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);
@@ -104,8 +122,12 @@ export function parentOf(pid: number): number {
   return Number(statOf(pid)[1] ?? 0);
 }
 
+/** What follows the name of the program, which may be anything. */
 function statOf(pid: number): string[] {
-  const stat = read(`/proc/${pid}/stat`);
+  return fieldsOf(read(`/proc/${pid}/stat`));
+}
+
+function fieldsOf(stat: string): string[] {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 

@@ -25,8 +25,8 @@ export interface Finding {
 
 /** Asks for `localhost`. Throws an Error where sslscan did not come to its end. */
 export async function sslscan(endpoint: Endpoint): Promise<Scan> {
-  const words = ["--no-colour", "--xml=-", "--sni-name=localhost", endpointText(endpoint)];
-  const { stdout, stderr } = await run("sslscan", words, "", 60_000);
+  const words = ["--no-colour", "--xml=-", "--sni-name=localhost", "--timeout=8"];
+  const { stdout, stderr } = await run("sslscan", [...words, endpointText(endpoint)], "", 120_000);
   const elements = [...stdout.matchAll(/<(\w+) ([^>]*)\/>/g)].map(([, name, text]) => ({
     name,
     ...Object.fromEntries([...text!.matchAll(/(\w+)="([^"]*)"/g)].map(([, k, v]) => [k!, v!])),

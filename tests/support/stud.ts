@@ -137,6 +137,7 @@ export class Stud {
     if (!this.#ended()) this.signal("SIGKILL");
     for (const pid of this.survivors()) killIfAlive(pid);
     await within(this.exited, "stud's end after SIGKILL");
+    await until(() => this.survivors().length === 0, "the end of its workers");
   }
 
   #ended(): boolean {

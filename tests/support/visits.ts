@@ -1,5 +1,6 @@
 /** Clients that come back, and what a stranger could do to their tickets. */
 import { once } from "node:events";
+import type { TLSSocket } from "node:tls";
 import { type ClientOptions, openTls } from "./client.ts";
 import { run } from "./commands.ts";
 import type { Endpoint } from "./endpoints.ts";
@@ -25,11 +26,19 @@ export async function visit(
   const all = { ...versions, ...options, ...(session ? { session } : {}) };
   const socket = await openTls(endpoint, all);
   try {
-    await within(once(socket, "data"), "the backend's word");
+    await within(firstWord(socket), "the backend's word");
     return { isReused: socket.isSessionReused(), session: socket.getSession()! };
   } finally {
     socket.destroy();
   }
+}
+
+/** Rejects when the connection ends without one. */
+function firstWord(socket: TLSSocket): Promise<unknown> {
+  const ended = once(socket, "end").then(() =>
+    Promise.reject(new Error("it ended without a word"))
+  );
+  return Promise.race([once(socket, "data"), ended]);
 }
 
 /** As {@link visit}, by `openssl s_client`: whether its session is `New` or `Reused`, or all it said. */

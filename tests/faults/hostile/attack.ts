@@ -48,6 +48,8 @@ export interface Field {
 
 /** Latencies of the load since the last lap, in milliseconds. */
 export interface Lap {
+  /** Connections that ended well. */
+  readonly connections: number;
   readonly handshake: { readonly p50: number; readonly p99: number };
   readonly roundTrip: { readonly p50: number; readonly p99: number };
 }

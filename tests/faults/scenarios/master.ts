@@ -6,9 +6,9 @@ import type { Stage } from "../stage.ts";
 import { lostQueues } from "./limits_of_deno.ts";
 
 /** How long the addresses may stay taken after the master was killed, in milliseconds. */
-const OUTAGE_LIMIT = 10_000;
-/** Within `--drain-timeout`. */
-const DRAIN_LIMIT = 30_000;
+const OUTAGE_LIMIT = 30_000;
+/** Beyond `--drain-timeout`, whose end the exit code tells. */
+const DRAIN_LIMIT = 60_000;
 
 export const master: readonly Scenario[] = [
   {
@@ -23,8 +23,8 @@ export const master: readonly Scenario[] = [
       await startAgain(stage);
       allowOutage(stage, from);
       stage.notes.push(`${Date.now() - from} ms without a master`);
-      stage.load.renew();
-      await until(() => orphans.every((pid) => !isAlive(pid)), "the orphans end", DRAIN_LIMIT);
+      const haveEnded = () => orphans.every((pid) => !isAlive(pid));
+      await stage.renewing(until(haveEnded, "the orphans end", DRAIN_LIMIT));
     },
   },
   {
@@ -39,8 +39,7 @@ export const master: readonly Scenario[] = [
       stage.signal("SIGTERM");
       // Whoever is connected goes on for a while, and then ends by itself.
       await stage.goOn(stage.form.span / 10);
-      stage.load.renew();
-      const { code } = await within(stud.exited, "stud's end", DRAIN_LIMIT);
+      const { code } = await stage.renewing(within(stud.exited, "stud's end", DRAIN_LIMIT));
       if (code !== 0) throw new Error(`stud ended with ${code}: not drained`);
       if (workers.some(isAlive)) throw new Error("workers are left");
       await startAgain(stage);
@@ -62,8 +61,8 @@ export const master: readonly Scenario[] = [
         DRAIN_LIMIT,
       );
       stage.master = Number(line.pid);
-      stage.load.renew();
-      await until(() => !isAlive(old), "the end of the old master", DRAIN_LIMIT);
+      const end = until(() => !isAlive(old), "the end of the old master", DRAIN_LIMIT);
+      await stage.renewing(end);
     },
   },
 ];

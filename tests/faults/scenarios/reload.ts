@@ -9,8 +9,6 @@ import { lostQueues } from "./limits_of_deno.ts";
 
 /** Milliseconds between two SIGHUP. */
 const STORM_INTERVAL = 200;
-/** Milliseconds that connections live while old workers are waited for. */
-const RENEW_INTERVAL = 2000;
 
 export const reload: readonly Scenario[] = [
   {
@@ -95,15 +93,7 @@ export const reload: readonly Scenario[] = [
 
 /** Connections that live as long as the load end, and then the workers which kept them. */
 async function oldOnesLeave(stage: Stage): Promise<void> {
-  const renew = () => stage.load.renew();
-  renew();
-  // Some of their successors may still have come to an old worker, which had not yet read the order.
-  const timer = setInterval(renew, RENEW_INTERVAL);
-  try {
-    await stage.isComplete();
-  } finally {
-    clearInterval(timer);
-  }
+  await stage.renewing(stage.isComplete());
 }
 
 /** The common name of the certificate that a new connection gets; undefined if it failed. */

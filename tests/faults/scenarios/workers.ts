@@ -1,5 +1,5 @@
 /** Workers that die, and workers that hang. */
-import { isAlive } from "../../support/processes.ts";
+import { isAlive, isStopped } from "../../support/processes.ts";
 import { until } from "../../support/until.ts";
 import { clientsOf } from "../held.ts";
 import type { Scenario } from "../scenario.ts";
@@ -21,9 +21,9 @@ export const workers: readonly Scenario[] = [
     setup: { workers: 4 },
     allows: lostQueues,
     async run(stage) {
-      await stage.repeat(KILL_INTERVAL, () => {
+      await stage.repeat(KILL_INTERVAL, async () => {
         const serving = servingWorkers(stage);
-        if (serving.length > 1) killWorker(stage, serving[0]!);
+        if (serving.length > 1) await killWorker(stage, serving[0]!);
       });
       stage.notes.push(`${stage.expectedExits} workers killed`);
       await stage.isComplete(RETURN_LIMIT);
@@ -36,8 +36,8 @@ export const workers: readonly Scenario[] = [
     allows: lostQueues,
     async run(stage) {
       const [worker] = stage.workers();
-      kill(worker!, "SIGSTOP");
       stage.after(() => kill(worker!, "SIGKILL"));
+      await stop(worker!);
       allowHeld(stage, worker!);
       stage.expectedExits++;
       await until(() => !isAlive(worker!), "the watchdog ends it", (WATCHDOG + 8) * 1000);
@@ -54,12 +54,18 @@ function servingWorkers(stage: Stage): number[] {
     .filter((pid) => alive.has(pid));
 }
 
-function killWorker(stage: Stage, pid: number): void {
+async function killWorker(stage: Stage, pid: number): Promise<void> {
   // What it holds must not change between the look and the end.
-  kill(pid, "SIGSTOP");
+  await stop(pid);
   allowHeld(stage, pid);
   stage.expectedExits++;
   kill(pid, "SIGKILL");
+}
+
+/** A thread that is busy in the kernel goes on for a moment after the signal. */
+async function stop(pid: number): Promise<void> {
+  kill(pid, "SIGSTOP");
+  await until(() => isStopped(pid), "a worker stops");
 }
 
 /** Only what a worker held when it was stopped may break. */

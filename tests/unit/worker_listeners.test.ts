@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as runtime from "#runtime";
+import type { StartOrder } from "../../src/control/messages.ts";
+import type { Libc, Listener, Runtime } from "../../src/runtime/types.ts";
+import { type ListenerEvents, WorkerListeners } from "../../src/worker/listeners.ts";
+import { until } from "../support/until.ts";
+
+/** Of `struct tcp_info`, where a listening socket has the length of its queue (tcp(7)). */
+const UNACKED_OFFSET = 24;
+
+/** The listeners of a worker whose only socket, which a kernel of our own has, is queued at. */
+function queued({ isPaused = false, activated = false } = {}) {
+  const state = { waiting: 1, looks: 0, isClosed: false };
+  const libc = {
+    dup: (fd: number) => fd,
+    close: () => 0,
+    getsockopt(_fd: number, _level: number, _option: number, value: Uint8Array) {
+      state.looks++;
+      value[UNACKED_OFFSET] = state.waiting;
+      return 0;
+    },
+  } as unknown as Libc;
+  const listener = {
+    pause() {},
+    close() {
+      state.isClosed = true;
+      return Promise.resolve();
+    },
+  } as unknown as Listener;
+  const endpoint = { family: 4, address: "127.0.0.1", port: 443 } as const;
+  const order = {
+    slot: 1,
+    settings: { acceptProxy: { mode: "none", trusted: [] }, backlog: 1 },
+    listeners: [{ endpoint, fds: [9], activated, frontend: 0 }],
+  } as unknown as StartOrder;
+  const adopting = { ...runtime.capabilities, adoptSockets: true };
+  const events = { tls: () => undefined, isPaused: () => isPaused } as unknown as ListenerEvents;
+  const fake = { capabilities: adopting, libc, listen: () => listener } as unknown as Runtime;
+  const listeners = new WorkerListeners(fake, order, events);
+  listeners.listen(1);
+  return { state, listeners };
+}
+
+test("a worker that is to accept no more accepts what waits in its queue before", async () => {
+  const { state, listeners } = queued();
+  const closed = listeners.close();
+  await until(() => state.looks > 1, "another look at the queue");
+  assert.equal(state.isClosed, false);
+  state.waiting = 0;
+  await closed;
+  assert.equal(state.isClosed, true);
+});
+
+test("it waits for no queue that it may not accept from, nor for one that stays", async () => {
+  for (const how of [{ isPaused: true }, { activated: true }]) {
+    const { state, listeners } = queued(how);
+    await listeners.close();
+    assert.deepEqual(state, { waiting: 1, looks: 0, isClosed: true });
+  }
+});
