@@ -53,7 +53,7 @@ export function killIfAlive(pid: number): void {
 /** Stops a process by SIGSTOP. Fulfilled when it does nothing any more, which may be later. */
 export async function hold(pid: number): Promise<void> {
   process.kill(pid, "SIGSTOP");
-  await until(() => statOf(pid)[0] === "T", `process ${pid} is stopped`);
+  await until(() => isStopped(pid), `process ${pid} is stopped`);
 }
 
 /** How many descriptors of any kind a process has open. */
