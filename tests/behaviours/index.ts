@@ -59,7 +59,11 @@ import { watch } from "./watch.ts";
 /** Nothing takes so long unless it hangs; in milliseconds. */
 const LIMIT = 180_000;
 
+/** Those that take longest come first, so that nobody waits for them at the end. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
+  hygiene,
+  affinity,
+  watch,
   backpressure,
   integrity,
   close,
@@ -71,7 +75,6 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   resumption,
   tickets,
   "ticket store": ticketStore,
-  affinity,
   statistics,
   "session cache": sessionCache,
   "session peers": sessionPeers,
@@ -90,7 +93,6 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   frontends,
   sockets,
   reload,
-  watch,
   upgrade,
   privileges,
   service,
@@ -102,7 +104,6 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   demo,
   hardening,
   limits,
-  hygiene,
   secrets,
   memory,
   budgets,
@@ -121,7 +122,7 @@ export function behaviours(target: Target): void {
       .filter(({ appliesTo }) => !appliesTo || appliesTo(target))
       .map((behaviour) => ({ ...behaviour, name: `${theme}: ${behaviour.name}` }))
   );
-  describe(target.name, { concurrency: 4 }, () => {
+  describe(target.name, { concurrency: 5 }, () => {
     for (const behaviour of all) if (!behaviour.alone) register(behaviour, context);
   });
   describe(`${target.name}, one at a time`, { concurrency: 1 }, () => {
