@@ -1,6 +1,6 @@
-import { exitText } from "../system/exit_text.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { LogEntry } from "../log.ts";
+import { exitText } from "../system/exit_text.ts";
 import type { Ending } from "./slot.ts";
 
 /** So many crashes of a worker are told one by one; then they are a loop. */

@@ -13,8 +13,6 @@ export class Generations {
   next: Generation | undefined;
   private readonly log: Log;
   private readonly older = new Set<Generation>();
-  /** The current one's number. */
-  private number = 0;
   private allEnded: (() => void) | undefined;
 
   constructor(log: Log) {
@@ -51,7 +49,6 @@ export class Generations {
   succeed(generation: Generation): void {
     if (this.current) this.older.add(this.current);
     this.current = generation;
-    this.number = generation.number;
   }
 
   /**
@@ -90,6 +87,11 @@ export class Generations {
       this.onRoom();
     }
     this.look();
+  }
+
+  /** The current one's; 0 before the first. */
+  private get number(): number {
+    return this.current?.number ?? 0;
   }
 
   private look(): void {

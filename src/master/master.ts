@@ -2,7 +2,7 @@ import { sharedClock } from "../clock.ts";
 import type { BackendReport } from "../control/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
-import { monotonicMicroseconds, PR_SET_NO_NEW_PRIVS } from "../platform.ts";
+import { PR_SET_NO_NEW_PRIVS } from "../platform.ts";
 import { Repeats } from "../repeats.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { queuesEmptied } from "../system/listen_queue.ts";
@@ -299,7 +299,8 @@ export class Master {
   }
 
   private makeTickets(inherited: TicketState | undefined): Tickets {
-    const now = () => Number(monotonicMicroseconds(this.runtime.libc)) / 1e6;
+    const clock = sharedClock(this.runtime.libc);
+    const now = () => clock.now() / 1000;
     const changed = (ring: TicketRing) => {
       for (const generation of this.generations.living) {
         generation.update({ tickets: ring }, { type: "tickets", ring });

@@ -2,10 +2,10 @@
  * How a process that this program started again tells the one which waits for it that it serves, or
  * why it cannot: one line of JSON on descriptor 3.
  */
-import { exitText } from "./exit_text.ts";
 import type { ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { Libc } from "../runtime/types.ts";
+import { exitText } from "./exit_text.ts";
 
 /** Where the started process finds the way back. */
 export const VERDICT_FD = 3;

@@ -36,6 +36,8 @@ export interface ListenerEvents {
 interface OpenListener {
   readonly frontend: number;
   readonly listener: Listener;
+  /** The master's socket; undefined where its queue outlives all of us, or it has none. */
+  readonly queue: number | undefined;
 }
 
 /** Where a worker accepts: the sockets of its slot, and of slots that it serves for others. */
@@ -69,7 +71,8 @@ export class WorkerListeners {
       if (!isOwn && (isShared(order) || slot > order.fds.length)) continue;
       const listener = this.listenAt(order, slot);
       if (this.events.isPaused()) listener.pause();
-      opened.push({ frontend: order.frontend, listener });
+      const queue = order.activated ? undefined : order.fds[slot - 1];
+      opened.push({ frontend: order.frontend, listener, queue });
     }
   }
 
@@ -87,7 +90,7 @@ export class WorkerListeners {
   async close(): Promise<void> {
     this.isClosing = true;
     const { libc } = this.runtime;
-    if (!this.events.isPaused()) await queuesEmptied(libc, this.served, QUEUE_LIMIT_MS, 0);
+    if (!this.events.isPaused()) await queuesEmptied(libc, this.queues, QUEUE_LIMIT_MS, 0);
     await Promise.all([...this.bySlot.keys()].map((slot) => this.release(slot)));
     // As long as a process holds a socket, the kernel queues connections there.
     const inherited = this.order.listeners.flatMap(({ fds }) => fds);
@@ -115,11 +118,8 @@ export class WorkerListeners {
   }
 
   /** The master's sockets that it accepts from, but for those whose queues outlive all of us. */
-  private get served(): number[] {
-    const own = this.order.listeners.filter(({ activated }) => !activated);
-    return [...this.bySlot.keys()].flatMap((slot) =>
-      own.flatMap(({ fds }) => fds.slice(slot - 1, slot))
-    );
+  private get queues(): number[] {
+    return this.all.flatMap(({ queue }) => queue ?? []);
   }
 
   private get all(): OpenListener[] {

@@ -3,14 +3,7 @@ import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type {
-  BackendReport,
-  Order,
-  Report,
-  StartOrder,
-  TlsOrder,
-  WorkerCounts,
-} from "../control/messages.ts";
+import type { Order, Report, StartOrder, TlsOrder, WorkerCounts } from "../control/messages.ts";
 import { internalError } from "../errors.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
@@ -79,8 +72,8 @@ class Worker {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
-    const report = (each: BackendReport) => this.reports.send(each);
-    this.backend = new BackendWatch(report, sharedClock(runtime.libc));
+    const clock = sharedClock(runtime.libc);
+    this.backend = new BackendWatch((report) => this.reports.send(report), clock);
   }
 
   obey(order: Order): void {

@@ -64,7 +64,7 @@ export const affinity: readonly Behaviour[] = [
       const victim = stud.workers()[1]!;
       process.kill(victim, "SIGKILL");
       await until(
-        () => !isAlive(victim) && started(stud) === WORKERS + 1,
+        () => !isAlive(victim) && stud.told("worker-started").length === WORKERS + 1,
         "the successor of a killed worker serves",
       );
       // Who served the queue meanwhile leaves it a moment later.
@@ -316,8 +316,4 @@ async function isBalanced(context: Context, stud: Stud): Promise<boolean> {
     () => placeOf(context, stud, { localAddress: CLIENTS[0]! }, stud.frontend),
   );
   return new Set(await Promise.all(visits)).size > 1;
-}
-
-function started(stud: Stud): number {
-  return stud.logs.filter(({ event }) => event === "worker-started").length;
 }

@@ -4,7 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { isFree } from "../support/endpoints.ts";
-import { isAlive } from "../support/processes.ts";
+import { hold, isAlive } from "../support/processes.ts";
 import { launchStud, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
@@ -55,7 +55,7 @@ export const drain: readonly Behaviour[] = [
     name: "connections that wait in the queue at a stop are served",
     async run(context) {
       const { stud } = await busy(context, ["-n", "2"], 0);
-      for (const worker of stud.workers()) process.kill(worker, "SIGSTOP");
+      await Promise.all(stud.workers().map(hold));
       const waiting = await Promise.all(Array.from({ length: 8 }, () => openTcp(stud.frontend)));
       stud.signal("SIGTERM");
       await stud.waitForLog((line) => line.event === "stopping", "the stop is told");
@@ -133,7 +133,7 @@ export const drain: readonly Behaviour[] = [
       const stud = await context.stud(["-n", "2"], { backend: (await context.echo()).port });
       const workers = stud.workers();
       // Stopped, none of them can end before its own signal comes.
-      for (const pid of workers) process.kill(pid, "SIGSTOP");
+      await Promise.all(workers.map(hold));
       stud.signal("SIGTERM");
       await stud.waitForLog(({ event }) => event === "stopping", "the stop");
       for (const pid of workers) process.kill(pid, "SIGTERM");

@@ -4,7 +4,7 @@ import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Load, type Span, startLoad } from "../support/load.ts";
 import { hold, isAlive, socketCount } from "../support/processes.ts";
-import { launchStud, type LogLine, type Stud } from "../support/stud.ts";
+import { launchStud, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
 export const processes: readonly Behaviour[] = [
@@ -35,7 +35,7 @@ export const processes: readonly Behaviour[] = [
         const victim = stud.workers()[round]!;
         deaths.push(await kill(victim));
         await until(
-          () => started(stud).length === 2 + deaths.length,
+          () => stud.told("worker-started").length === 2 + deaths.length,
           "the successor of a killed worker serves",
         );
         await stud.waitForLog(
@@ -64,7 +64,7 @@ export const processes: readonly Behaviour[] = [
       if (context.target.adoptSockets) {
         assert.deepEqual(served.map((result) => result.status), new Array(8).fill("fulfilled"));
       }
-      await until(() => started(stud).length === 2, "the successor serves");
+      await until(() => stud.told("worker-started").length === 2, "the successor serves");
       await answers(stud);
     },
   },
@@ -156,10 +156,6 @@ export const processes: readonly Behaviour[] = [
     },
   },
 ];
-
-function started(stud: Stud): LogLine[] {
-  return stud.logs.filter((line) => line.event === "worker-started");
-}
 
 /** How many connections the load has open at a time. */
 const LOAD = 8;

@@ -6,7 +6,7 @@ import { exchange as exchangeOnce, openTcp, readAll } from "../support/client.ts
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import { hold, isAlive } from "../support/processes.ts";
-import type { LogLine, Stud } from "../support/stud.ts";
+import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 /** From one reload to the next at the least. */
@@ -140,9 +140,9 @@ export const reload: readonly Behaviour[] = [
         write({ workers });
         stud.signal("SIGHUP");
       }
-      await until(() => told(stud, "reloaded").at(-1)?.workers === 3, "the last configuration");
+      await until(() => stud.told("reloaded").at(-1)?.workers === 3, "the last configuration");
       // As a rule they are two; a machine that stands still in between makes more of them.
-      const times = told(stud, "reloading").map(({ time }) => Date.parse(time));
+      const times = stud.told("reloading").map(({ time }) => Date.parse(time));
       assert.ok(times.length < 10, `${times.length} reloads`);
       for (const [i, time] of times.slice(1).entries()) {
         // A timer may come a little early.
@@ -197,21 +197,17 @@ export const reload: readonly Behaviour[] = [
       const client = await context.tls(stud.frontend);
       write({ workers: 2, more: "max-generations = 2" });
       await reloaded(stud);
-      assert.equal(told(stud, "reloaded").at(-1)!.older, 1);
+      assert.equal(stud.told("reloaded").at(-1)!.older, 1);
       write({ workers: 3, more: "max-generations = 2" });
       stud.signal("SIGHUP");
       const waits = await stud.waitForLog((line) => line.event === "reload-waits", "it waits");
       assert.equal(waits.limit, 2);
-      assert.equal(told(stud, "reloaded").length, 1);
+      assert.equal(stud.told("reloaded").length, 1);
       client.end();
-      await until(() => told(stud, "reloaded").at(-1)!.workers === 3, "the reload");
+      await until(() => stud.told("reloaded").at(-1)!.workers === 3, "the reload");
     },
   },
 ];
-
-function told(stud: Stud, event: string): LogLine[] {
-  return stud.logs.filter((line) => line.event === event);
-}
 
 interface Variables {
   readonly backend?: number;
@@ -260,7 +256,7 @@ async function reloadable(context: Context) {
 
 /** Sends SIGHUP and waits until it has taken effect. */
 export async function reloaded(stud: Stud): Promise<void> {
-  const count = () => stud.logs.filter((line) => line.event === "reloaded").length;
+  const count = () => stud.told("reloaded").length;
   const before = count();
   stud.signal("SIGHUP");
   await until(() => {

@@ -11,7 +11,7 @@ import { helperOf, isAlive, userOf } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 import { BY_ID, Client, parting } from "./session_cache.ts";
-import { endWith } from "./upgrade.ts";
+import { upgraded } from "./upgrade.ts";
 
 /** Of `nobody`, which every system has. */
 const NOBODY = 65534;
@@ -145,10 +145,7 @@ export const sessionPeers: readonly Behaviour[] = [
       one.signal("SIGHUP");
       await one.waitForLog(({ event }) => event === "reloaded", "the reload");
       await resumesAt(context, one, other);
-      other.signal("SIGUSR2");
-      const line = await other.waitForLog(({ event }) => event === "upgraded", "the upgrade");
-      const successor = Number(line.pid);
-      endWith(context, successor);
+      await upgraded(context, other, other.pid);
       await until(() => !isAlive(other.pid), "the end of the first");
       await resumesAt(context, one, other);
     },

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
+import { reloaded } from "./reload.ts";
 
 /** Facts that are told of each worker. */
 const COUNTS = ["open", "accepted", "full", "resumed"] as const;
@@ -51,18 +52,13 @@ export const statistics: readonly Behaviour[] = [
     name: "--stats-interval comes and goes by a reload",
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "statistics-")), "conf");
-      const reloads = (stud: Stud) => stud.logs.filter(({ event }) => event === "reloaded").length;
-      const set = async (stud: Stud, text: string) => {
-        const before = reloads(stud);
-        writeFileSync(file, text);
-        stud.signal("SIGHUP");
-        await until(() => reloads(stud) > before, "the reload");
-      };
       writeFileSync(file, "");
       const stud = await telling(context, [`--config=${file}`]);
-      await set(stud, "stats-interval = 1\n");
+      writeFileSync(file, "stats-interval = 1\n");
+      await reloaded(stud);
       await until(() => lastOfEach(stud).length === 1, "the counts");
-      await set(stud, "");
+      writeFileSync(file, "");
+      await reloaded(stud);
       const told = stud.logs.length;
       await stud.stop();
       assert.ok(!stud.logs.slice(told).some(({ event }) => event === "statistics"));

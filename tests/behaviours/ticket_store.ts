@@ -11,7 +11,7 @@ import { helperOf, isAlive, userOf } from "../support/processes.ts";
 import { OTHER_ADDRESS, PASSWORD, Redis } from "../support/redis.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
-import { endWith } from "./upgrade.ts";
+import { upgraded } from "./upgrade.ts";
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 type Version = typeof VERSIONS[number];
@@ -243,15 +243,9 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const session = await firstVisit(context, one);
       const helper = storeHelperOf(one.pid)!;
       await redis.stop();
-      one.signal("SIGUSR2");
-      const { pid } = await one.waitForLog(
-        ({ event }) => event === "upgraded",
-        "the upgrade",
-        30_000,
-      );
-      endWith(context, Number(pid));
+      const pid = await upgraded(context, one, one.pid);
       await until(() => !isAlive(helper) && !isAlive(one.pid), "the end of the first");
-      await until(() => storeHelperOf(Number(pid)), "the second one's helper");
+      await until(() => storeHelperOf(pid), "the second one's helper");
       assert.ok(await isResumed(context, one, "TLSv1.3", session));
     },
   },

@@ -34,7 +34,7 @@ export const tickets: readonly Behaviour[] = [
         const [worker] = stud.workers();
         process.kill(worker!, "SIGKILL");
         // Its sockets are counted, and those of one that starts are not yet all there.
-        await until(() => started(stud) === 3, "the heir serves");
+        await until(() => stud.told("worker-started").length === 3, "the heir serves");
         await resumesAtAll(context, stud, version, session);
         await reload("keepalive = 77");
         await resumesAtAll(context, stud, version, session);
@@ -260,10 +260,6 @@ const NEW_SECRET = ["--new-ticket-secret"];
 
 function testing(context: Context, word: string): string[] {
   return ["--test", word, context.certificates.localhost];
-}
-
-function started(stud: Stud): number {
-  return stud.logs.filter(({ event }) => event === "worker-started").length;
 }
 
 /** A backend that says a word and leaves. */

@@ -459,7 +459,7 @@ export async function upgraded(
   stud: Stud,
   master: number,
 ): Promise<number> {
-  const begun = () => stud.logs.filter(({ event }) => event === "upgrading");
+  const begun = () => stud.told("upgrading");
   const before = begun().length;
   process.kill(master, "SIGUSR2");
   const line = await until(
@@ -478,7 +478,7 @@ export async function upgraded(
 }
 
 /** Ends a successor and its workers when the behaviour has ended. */
-export function endWith(context: Context, pid: number): void {
+function endWith(context: Context, pid: number): void {
   context.after(async () => {
     const workers = workersOf(pid);
     for (const each of [pid, ...workers]) killIfAlive(each);

@@ -93,7 +93,7 @@ export function ofThreads<T>(pid: number, look: (directory: string) => T): T[] {
 }
 
 /** Whether it has obeyed SIGSTOP with all its threads. */
-export function isStopped(pid: number): boolean {
+function isStopped(pid: number): boolean {
   const states = ofThreads(pid, (of) => fieldsOf(readFileSync(`${of}/stat`, "utf8"))[0]);
   return states.every((state) => state === "T");
 }

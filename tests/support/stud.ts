@@ -108,6 +108,11 @@ export class Stud {
     return until(find, what, ms) as Promise<LogLine>;
   }
 
+  /** The lines of one kind so far. */
+  told(event: string): LogLine[] {
+    return this.logs.filter((line) => line.event === event);
+  }
+
   /** The `connection-failed` and `backend-down` lines so far, as `source code`. */
   failures(): string[] {
     return this.logs

@@ -1,5 +1,5 @@
 /** Workers that die, and workers that hang. */
-import { isAlive, isStopped } from "../../support/processes.ts";
+import { hold, isAlive } from "../../support/processes.ts";
 import { until } from "../../support/until.ts";
 import { clientsOf } from "../held.ts";
 import type { Scenario } from "../scenario.ts";
@@ -37,7 +37,7 @@ export const workers: readonly Scenario[] = [
     async run(stage) {
       const [worker] = stage.workers();
       stage.after(() => kill(worker!, "SIGKILL"));
-      await stop(worker!);
+      await hold(worker!);
       allowHeld(stage, worker!);
       stage.expectedExits++;
       await until(() => !isAlive(worker!), "the watchdog ends it", (WATCHDOG + 8) * 1000);
@@ -56,16 +56,10 @@ function servingWorkers(stage: Stage): number[] {
 
 async function killWorker(stage: Stage, pid: number): Promise<void> {
   // What it holds must not change between the look and the end.
-  await stop(pid);
+  await hold(pid);
   allowHeld(stage, pid);
   stage.expectedExits++;
   kill(pid, "SIGKILL");
-}
-
-/** A thread that is busy in the kernel goes on for a moment after the signal. */
-async function stop(pid: number): Promise<void> {
-  kill(pid, "SIGSTOP");
-  await until(() => isStopped(pid), "a worker stops");
 }
 
 /** Only what a worker held when it was stopped may break. */
