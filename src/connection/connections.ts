@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Config, Limits, ProxyTlv } from "../options/config.ts";
 import type {
   ClientTlsContext,
@@ -10,10 +10,10 @@ import type {
 } from "../runtime/types.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection } from "./connection.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
-import { HeaderPhase } from "./header_phase.ts";
-import { Silences } from "./silences.ts";
+import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
+import { Silences } from "./idle_timeouts.ts";
 import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 

@@ -1,29 +1,29 @@
-import { sharedClock } from "../clock.ts";
-import type { BackendReport } from "../control/messages.ts";
+import { sharedClock } from "../base/clock.ts";
+import type { BackendReport } from "../worker_protocol/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../platform.ts";
 import { Repeats } from "../repeats.ts";
 import type { Runtime } from "../runtime/types.ts";
-import { queuesEmptied } from "../system/listen_queue.ts";
-import { Affinity } from "./affinity.ts";
-import { BackendName } from "./backend_name.ts";
-import { BackendState } from "./backend_state.ts";
-import { Budget } from "./budget.ts";
-import { Generation } from "./generation.ts";
-import { Generations } from "./generations.ts";
-import { type Claim, Listeners } from "./listeners.ts";
-import { differsInCertificatesOnly, startOrders } from "./orders.ts";
+import { queuesEmptied } from "../os/listen_queue.ts";
+import { Affinity } from "./listeners/affinity.ts";
+import { BackendName } from "./backend/backend_name.ts";
+import { BackendState } from "./backend/backend_state.ts";
+import { Budget } from "./workers/connection_quota.ts";
+import { Generation } from "./workers/generation.ts";
+import { Generations } from "./workers/generations.ts";
+import { type Claim, Listeners } from "./listeners/listeners.ts";
+import { differsInCertificatesOnly, startOrders } from "./workers/start_commands.ts";
 import type { Prepared } from "./prepare.ts";
-import type { Slot } from "./slot.ts";
-import type { Estate, HeldAddress } from "../system/estate.ts";
+import type { Slot } from "./workers/slot.ts";
+import type { HeldAddress } from "./listeners/held_address.ts";
 import { Sessions } from "./sessions.ts";
 import { Stapling } from "./stapling.ts";
-import { resumedText, Statistics } from "./statistics.ts";
+import { resumedText, Statistics } from "./workers/statistics.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "./tickets.ts";
-import { WorkerProcess } from "./worker_process.ts";
+import { WorkerProcess } from "./workers/worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
 /**
@@ -31,6 +31,13 @@ const CHECK_INTERVAL_MS = 1000;
  * it takes two seconds until another one serves its queue.
  */
 const QUEUE_LIMIT_MS = 5000;
+
+/** What a master whose place this one takes hands over. */
+export interface Inherited {
+  readonly addresses: readonly HeldAddress[];
+  /** Where ticket keys are ours. */
+  readonly tickets?: TicketState;
+}
 
 /**
  * The parent of all workers: owns the listening sockets, keeps every slot served and writes the
@@ -63,7 +70,7 @@ export class Master {
     runtime: Runtime,
     prepared: Prepared,
     log: Log,
-    inherited?: Pick<Estate, "addresses" | "tickets">,
+    inherited?: Inherited,
   ) {
     this.runtime = runtime;
     this.workersLog = log;

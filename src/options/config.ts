@@ -1,7 +1,6 @@
+import type { Dialect } from "../base/dialect.ts";
 import type { Protocol } from "../runtime/types.ts";
-
-/** Which program's command line and configuration file are spoken. */
-export type Dialect = "stud" | "hitch";
+import type { PrivilegeConfig } from "../system/privileges.ts";
 
 /** A host with a port as the user wrote it; names are not yet resolved. */
 export interface Address {
@@ -170,14 +169,6 @@ export interface LogConfig {
   readonly file: string;
   /** The facility for syslog (`daemon`, `local0` …), or "" for none. */
   readonly syslog: string;
-}
-
-/** Whom the workers become, by name; "" leaves it. */
-export interface PrivilegeConfig {
-  readonly user: string;
-  readonly group: string;
-  /** Absolute directory for the workers' root, or "". */
-  readonly chroot: string;
 }
 
 /** How much clients may take; 0 is no limit, `auto` derived from the descriptor limit. */

@@ -5,7 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { setOption, SHUT_RDWR } from "../platform.ts";
-import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
+import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
   type Conn,

@@ -13,7 +13,7 @@ import {
 } from "../platform.ts";
 import type { LogEntry } from "../log.ts";
 import type { Libc } from "../runtime/types.ts";
-import { errnoText } from "./error_text.ts";
+import { errnoText } from "../os/error_text.ts";
 
 /** By what a client's socket is found. */
 export interface AffinityRule {

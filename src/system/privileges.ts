@@ -1,9 +1,17 @@
 /** Decides, before anything is opened, whom the workers shall become. */
 import { statSync } from "node:fs";
-import type { Ids, Privileges } from "../control/messages.ts";
-import type { Dialect, PrivilegeConfig } from "../options/config.ts";
-import { errorText } from "./error_text.ts";
+import type { Ids, Privileges } from "../worker_protocol/messages.ts";
+import type { Dialect } from "../base/dialect.ts";
+import { errorText } from "../os/error_text.ts";
 import { lookUpGroup, lookUpUser } from "./users.ts";
+
+/** Whom the workers become, by name; "" leaves it. */
+export interface PrivilegeConfig {
+  readonly user: string;
+  readonly group: string;
+  /** Absolute directory for the workers' root, or "". */
+  readonly chroot: string;
+}
 
 export interface PrivilegePlan {
   /** Absent: the workers stay who we are. */

@@ -1,5 +1,5 @@
 /**
- * A process of its own for the tests of src/system and src/worker/process.ts, which change whom and
+ * A process of its own for the tests of src/system and src/system/drop_privileges.ts, which change whom and
  * what a process is. The first argument says what to do; a line of JSON tells what came of it, and
  * the process stays until its standard input ends.
  */
@@ -10,11 +10,11 @@ import { openLog } from "../../src/log.ts";
 import { cInt, PR_SET_NO_NEW_PRIVS, readSockaddr, SOCKADDR_SIZE } from "../../src/platform.ts";
 import type { Endpoint, Libc } from "../../src/runtime/types.ts";
 import { activatedSockets } from "../../src/system/activation.ts";
-import { isDaemonChild, reportReady, spawnDaemon } from "../../src/system/daemon.ts";
+import { isDaemonChild, reportReady, spawnDaemon } from "../../src/upgrade/daemon.ts";
 import { createPidFile } from "../../src/system/pid_file.ts";
-import { ownProgram } from "../../src/system/program.ts";
-import { giveVerdict } from "../../src/system/verdict.ts";
-import { dropPrivileges } from "../../src/worker/process.ts";
+import { ownProgram } from "../../src/upgrade/program.ts";
+import { giveVerdict } from "../../src/upgrade/startup_result.ts";
+import { dropPrivileges } from "../../src/system/drop_privileges.ts";
 
 const PR_GET_DUMPABLE = 3;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { prefixBytes } from "../../src/connection/prefix.ts";
-import type { Announcement } from "../../src/connection/proxy_v2.ts";
+import type { Announcement } from "../../src/connection/proxy_protocol/write_v2.ts";
 import type { PrefixKind, ProxyTlv } from "../../src/options/config.ts";
 import type { Endpoint, TlsFacts } from "../../src/runtime/types.ts";
 import { at } from "../support/fake_streams.ts";

@@ -11,7 +11,7 @@ import * as net from "node:net";
 import type * as tls from "node:tls";
 import * as runtime from "#runtime";
 import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
-import { queueLength } from "../../src/system/listen_queue.ts";
+import { queueLength } from "../../src/os/listen_queue.ts";
 import {
   type ClientTlsSettings,
   EARLY_BYTES,

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import * as runtime from "#runtime";
-import { UsageError } from "../../src/errors.ts";
-import type { ProcessExit } from "../../src/master/controlled_process.ts";
+import { UsageError } from "../../src/base/errors.ts";
+import type { ProcessExit } from "../../src/control/child_process.ts";
 import { type PeersProcess, SessionPeers } from "../../src/master/session_peers.ts";
 import { isGroup, type PeersPlan, planPeers } from "../../src/master/session_peers_plan.ts";
 import {

@@ -2,7 +2,7 @@ import { after, test } from "node:test";
 import assert from "node:assert/strict";
 import * as runtime from "#runtime";
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
-import { UsageError } from "../../src/errors.ts";
+import { UsageError } from "../../src/base/errors.ts";
 import type { Endpoint, Libc, Runtime } from "../../src/runtime/types.ts";
 import { activatedSockets, type PassedSocket } from "../../src/system/activation.ts";
 import { bareSocket, boundPort, loopback } from "../support/adapter.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as runtime from "#runtime";
-import type { StartOrder } from "../../src/control/messages.ts";
+import type { StartOrder } from "../../src/worker_protocol/messages.ts";
 import type { Libc, Listener, Runtime } from "../../src/runtime/types.ts";
 import { type ListenerEvents, WorkerListeners } from "../../src/worker/listeners.ts";
 import { until } from "../support/until.ts";

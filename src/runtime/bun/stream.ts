@@ -1,4 +1,4 @@
-import { nobody } from "../nobody.ts";
+import { nobody } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { EARLY_BYTES } from "../types.ts";
 import type { Endpoint, Failure, Stream, StreamOwner, TlsFacts } from "../types.ts";

@@ -1,4 +1,4 @@
-import { nobody } from "../nobody.ts";
+import { nobody } from "../ignoring_handler.ts";
 import type { Listener, ListenOptions, UnixEndpoint } from "../types.ts";
 import { errnoFailure, internalFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";

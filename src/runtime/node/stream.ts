@@ -1,5 +1,5 @@
 import { cInt, SO_LINGER, SOL_SOCKET } from "../../platform.ts";
-import { nobody } from "../nobody.ts";
+import { nobody } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { EARLY_BYTES } from "../types.ts";
 import type { Endpoint, Failure, Stream, StreamOwner, TlsFacts, UnixEndpoint } from "../types.ts";
