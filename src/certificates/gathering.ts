@@ -1,7 +1,7 @@
 import type { FrontendTls, StoredCertificate, TlsOrder, Trust } from "../control/messages.ts";
 import { UsageError } from "../errors.ts";
 import type { ClientVerify, Config, FrontendConfig, PemFile } from "../options/config.ts";
-import type { Capabilities } from "../runtime/types.ts";
+import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
 import { listDirectory } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";

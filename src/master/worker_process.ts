@@ -1,5 +1,5 @@
 import { type Order, parseReport, type Report } from "../control/messages.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { WORKER_WORD } from "../worker/command_line.ts";
 import { ControlledProcess, type ProcessExit } from "./controlled_process.ts";
 

@@ -2,7 +2,7 @@ import { type Clock, systemClock } from "../clock.ts";
 import type { StapleOrder } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { exitText } from "../system/exit_text.ts";
 import { OCSP_WORD } from "./command_line.ts";
 import {

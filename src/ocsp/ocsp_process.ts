@@ -4,7 +4,7 @@ import { FrameWriter } from "../control/channel.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { internalError, reasonOf } from "../errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { REPORTS_FD } from "../worker/command_line.ts";
 import { dropPrivileges } from "../worker/process.ts";
 import { ResponseCache } from "./cache.ts";

@@ -1,4 +1,4 @@
-import type { Capabilities } from "../runtime/types.ts";
+import type { Capabilities } from "../runtime/capabilities.ts";
 import { meets, type Need } from "./builds.ts";
 import type { Dialect, ProxyTlv } from "./config.ts";
 import type { Settings } from "./table.ts";

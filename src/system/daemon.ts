@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import type { Dialect } from "../options/config.ts";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import { closeInherited } from "./descriptors.ts";
 import { awaitVerdict, giveVerdict, letGo, takeMark, type Verdict, VERDICT_FD } from "./verdict.ts";
 

@@ -1,9 +1,11 @@
 /** What a master leaves to the program that takes its place, and how it gets there. */
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
-import { cString, MFD_CLOEXEC } from "../platform.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
+import { cString } from "../os/structures.ts";
 import type { TicketState } from "../master/tickets.ts";
-import type { Endpoint, Libc } from "../runtime/types.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "./activation.ts";
 import { closeInherited, keepFromChildren } from "./descriptors.ts";
 import { errnoText } from "./error_text.ts";

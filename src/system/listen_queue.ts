@@ -1,14 +1,8 @@
 /** What waits in a listening socket, and how it is emptied without losing a connection. */
-import {
-  cInt,
-  IPPROTO_TCP,
-  readCInt,
-  setOption,
-  SO_BINDTOIFINDEX,
-  SOL_SOCKET,
-  TCP_INFO,
-} from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { IPPROTO_TCP, SO_BINDTOIFINDEX, SOL_SOCKET, TCP_INFO } from "../os/constants.ts";
+import { setOption } from "../os/socket_options.ts";
+import { cInt, readCInt } from "../os/structures.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** No machine has an interface of this number. */
 const NOWHERE = 0x7fffffff;

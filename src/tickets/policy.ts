@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { VerifySettings } from "../runtime/types.ts";
+import type { VerifySettings } from "../runtime/tls.ts";
 
 /**
  * A name for the way in which clients are verified; undefined: they are not. A resumed session keeps

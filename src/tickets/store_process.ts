@@ -3,7 +3,7 @@ import process from "node:process";
 import { FrameWriter } from "../control/channel.ts";
 import { obeyOrders } from "../control/helper.ts";
 import { reasonOf } from "../errors.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { REPORTS_FD } from "../worker/command_line.ts";
 import { dropPrivileges } from "../worker/process.ts";
 import {

@@ -1,7 +1,8 @@
 import { availableParallelism } from "node:os";
 import type { Privileges } from "../control/messages.ts";
-import { cString, PR_SET_DUMPABLE } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { PR_SET_DUMPABLE } from "../os/constants.ts";
+import { cString } from "../os/structures.ts";
+import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../system/error_text.ts";
 
 /** What a worker creates, which is nothing, would be its own. */

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { UsageError } from "../../src/errors.ts";
 import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
 import type { Config, Dialect } from "../../src/options/config.ts";
-import type { Capabilities, Runtime } from "../../src/runtime/types.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 
 export type Build = Pick<Runtime, "name" | "capabilities">;
 

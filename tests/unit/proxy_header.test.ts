@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { crc32c } from "../../src/connection/crc32c.ts";
 import { type HeaderFault, readProxyHeader } from "../../src/connection/proxy_header.ts";
 import { prefixBytes } from "../../src/connection/prefix.ts";
-import type { Endpoint } from "../../src/runtime/types.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { at } from "../support/fake_streams.ts";
 
 type Mode = "pass" | "use";
