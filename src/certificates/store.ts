@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
-import type { Material, StoredCertificate } from "../control/messages.ts";
+import type { Material, StoredCertificate } from "../worker_protocol/messages.ts";
 import { MFD_CLOEXEC, O_CLOEXEC, O_RDONLY } from "../os/constants.ts";
 import { cString } from "../os/structures.ts";
 import type { Libc } from "../os/libc.ts";

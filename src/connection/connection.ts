@@ -16,10 +16,10 @@ import {
   handshakeFailed,
   isConnectFailure,
 } from "./failure.ts";
-import type { HeaderTaker } from "./header_phase.ts";
+import type { HeaderTaker } from "./proxy_protocol/header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
-import { addressesIn, type ProxyAddresses } from "./proxy_header.ts";
-import type { Speaker } from "./silences.ts";
+import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
+import type { Speaker } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */

@@ -1,6 +1,6 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { Order, Privileges, StapleOrder } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
+import type { Order, Privileges, StapleOrder } from "../worker_protocol/messages.ts";
+import { UsageError } from "../base/errors.ts";
 import type { Log } from "../log.ts";
 import { directoryProblem } from "../ocsp/cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";

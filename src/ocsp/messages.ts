@@ -1,4 +1,4 @@
-import { type Ids, parseReport, type StapleOrder } from "../control/messages.ts";
+import { type Ids, parseReport, type StapleOrder } from "../worker_protocol/messages.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig, OcspConfig } from "../options/config.ts";
 

@@ -1,4 +1,4 @@
-import type { StapleOrder } from "../control/messages.ts";
+import type { StapleOrder } from "../worker_protocol/messages.ts";
 
 /** By the place of their certificate; `until` is in milliseconds since 1970. */
 type Held = Map<number, { readonly response: Uint8Array; readonly until: number }>;

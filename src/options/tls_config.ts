@@ -2,9 +2,10 @@
 import type { Protocol } from "../runtime/tls.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
-import type { ClientVerify, Dialect, FrontendConfig, PemFile, TlsOptions } from "./config.ts";
-import type { Gathered } from "./gather.ts";
-import type { FrontendSettings, FrontendValue, PemValue } from "./pieces.ts";
+import type { ClientVerify, FrontendConfig, PemFile, TlsOptions } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
+import type { Gathered } from "./collect.ts";
+import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 
 export interface Surround {
   readonly dialect: Dialect;

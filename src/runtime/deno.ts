@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { SHUT_RDWR } from "../os/constants.ts";
 import { setOption } from "../os/socket_options.ts";
-import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
+import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
   type Conn,

@@ -3,7 +3,7 @@
  * that finds the manager's queue full is sent again, and nothing here ever waits.
  */
 import { getSystemErrorName } from "node:util";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../log.ts";
 import {
   AF_UNIX,

@@ -2,10 +2,10 @@ import { createClient, RESP_TYPES } from "@redis/client";
 import process from "node:process";
 import { FrameWriter } from "../control/channel.ts";
 import { obeyOrders } from "../control/helper.ts";
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { REPORTS_FD } from "../worker/command_line.ts";
-import { dropPrivileges } from "../worker/process.ts";
+import { REPORTS_FD } from "../control/channel.ts";
+import { dropPrivileges } from "../worker/pin_to_core.ts";
 import {
   MOST_BYTES,
   type SealedEntry,

@@ -1,4 +1,4 @@
-import type { ListenerOrder, StartOrder } from "../control/messages.ts";
+import type { ListenerOrder, StartOrder } from "../worker_protocol/messages.ts";
 import type { LogEntry } from "../log.ts";
 import { listenerOptions } from "../os/socket_options.ts";
 import type { Failure } from "../runtime/failure.ts";
@@ -12,7 +12,7 @@ import {
   attachAffinity,
   detachAffinity,
 } from "../system/affinity.ts";
-import { queuesEmptied } from "../system/listen_queue.ts";
+import { queuesEmptied } from "../os/listen_queue.ts";
 
 /** The longest that others may go on filling a queue, in milliseconds; the master waits for longer. */
 const QUEUE_LIMIT_MS = 1000;

@@ -13,11 +13,11 @@ import { cInt } from "../../src/os/structures.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import { activatedSockets } from "../../src/system/activation.ts";
-import { isDaemonChild, reportReady, spawnDaemon } from "../../src/system/daemon.ts";
+import { isDaemonChild, reportReady, spawnDaemon } from "../../src/upgrade/daemon.ts";
 import { createPidFile } from "../../src/system/pid_file.ts";
-import { ownProgram } from "../../src/system/program.ts";
-import { giveVerdict } from "../../src/system/verdict.ts";
-import { dropPrivileges } from "../../src/worker/process.ts";
+import { ownProgram } from "../../src/upgrade/program.ts";
+import { giveVerdict } from "../../src/upgrade/startup_result.ts";
+import { dropPrivileges } from "../../src/worker/pin_to_core.ts";
 
 const PR_GET_DUMPABLE = 3;
 

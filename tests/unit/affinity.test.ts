@@ -1,8 +1,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/log.ts";
-import { Affinity } from "../../src/master/affinity.ts";
-import { Imbalance } from "../../src/master/imbalance.ts";
+import { Affinity } from "../../src/master/listeners/affinity.ts";
+import { Imbalance } from "../../src/master/listeners/load_skew.ts";
 import type { BackendTls, Config } from "../../src/options/config.ts";
 import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as adapter from "#runtime";
-import { ControlledProcess } from "../../src/master/controlled_process.ts";
+import { ControlledProcess } from "../../src/control/child_process.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 
 /** Where anything is offered. */

@@ -12,7 +12,7 @@ import type * as tls from "node:tls";
 import * as runtime from "#runtime";
 import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
-import { queueLength } from "../../src/system/listen_queue.ts";
+import { queueLength } from "../../src/os/listen_queue.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { EARLY_BYTES } from "../../src/runtime/stream.ts";

@@ -6,9 +6,9 @@ import type {
   StapleOrder,
   StartOrder,
   TlsOrder,
-} from "../../src/control/messages.ts";
-import { type Ending, Slot, type SlotWorker } from "../../src/master/slot.ts";
-import type { WorkerExit } from "../../src/master/worker_process.ts";
+} from "../../src/worker_protocol/messages.ts";
+import { type Ending, Slot, type SlotWorker } from "../../src/master/workers/slot.ts";
+import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 /** A worker's process as the slot sees it, without a process. */

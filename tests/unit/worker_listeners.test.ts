@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as runtime from "#runtime";
-import type { StartOrder } from "../../src/control/messages.ts";
+import type { StartOrder } from "../../src/worker_protocol/messages.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Listener } from "../../src/runtime/listener.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
-import { policyOf } from "../../tickets/policy.ts";
+import { policyOf } from "../ticket_policy.ts";
 import {
   alpnWire,
   answerForTickets,

@@ -1,4 +1,4 @@
-import { nobody } from "../nobody.ts";
+import { nobody } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";

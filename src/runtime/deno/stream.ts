@@ -3,7 +3,7 @@
  * pushed: `Input` and `Output` turn one into the other, and here is what both live in.
  */
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { nobody } from "../nobody.ts";
+import { nobody } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import type { Failure } from "../failure.ts";
 import type { Stream, StreamOwner } from "../stream.ts";

@@ -1,4 +1,4 @@
-import { nobody } from "../nobody.ts";
+import { nobody } from "../ignoring_handler.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { Listener, ListenOptions } from "../listener.ts";
 import { errnoFailure, internalFailure } from "./failure.ts";

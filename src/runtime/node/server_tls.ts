@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { policyOf } from "../../tickets/policy.ts";
+import { policyOf } from "../ticket_policy.ts";
 import { alpnWire, answerForTickets, serverOptions, tlsFacts } from "../openssl.ts";
 import type { Failure } from "../failure.ts";
 import type { Identity, TlsContext, TlsFacts, TlsSettings } from "../tls.ts";

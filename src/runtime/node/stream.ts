@@ -1,6 +1,6 @@
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
-import { nobody } from "../nobody.ts";
+import { nobody } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
