@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
 import { type Command, parseCommandLine, type Surroundings } from "./options/command_line.ts";
-import type { Runtime } from "./runtime/types.ts";
+import type { Runtime } from "./runtime/runtime.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
 import { isDaemonChild, spawnDaemon } from "./upgrade/daemon.ts";
 import { LogFileError } from "./system/log_file.ts";

@@ -6,7 +6,7 @@ import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
 import { LineWriter } from "./line_writer.ts";
 import type { LogConfig } from "./options/config.ts";
 import type { Dialect } from "./base/dialect.ts";
-import type { Libc } from "./runtime/types.ts";
+import type { Libc } from "./os/libc.ts";
 import { LogFile } from "./system/log_file.ts";
 import { facilityNumber, Syslog } from "./system/syslog.ts";
 

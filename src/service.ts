@@ -10,7 +10,7 @@ import { Master } from "./master/master.ts";
 import { type Means, prepare, type Prepared } from "./master/prepare.ts";
 import type { Command } from "./options/command_line.ts";
 import { Repeats } from "./repeats.ts";
-import type { Runtime } from "./runtime/types.ts";
+import type { Runtime } from "./runtime/runtime.ts";
 import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./upgrade/daemon.ts";
 import { closeInherited } from "./os/descriptors.ts";

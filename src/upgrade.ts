@@ -1,6 +1,6 @@
 /** SIGUSR2, from the side of the program that is replaced. */
 import type { Log, LogEntry } from "./log.ts";
-import type { Libc } from "./runtime/types.ts";
+import type { Libc } from "./os/libc.ts";
 import type { Estate } from "./upgrade/handover.ts";
 import type { Program } from "./upgrade/program.ts";
 import { spawnSuccessor, type Successor } from "./upgrade/successor.ts";

@@ -1,5 +1,5 @@
-import { monotonicMicroseconds } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** What the program needs of time, so that a test can hold it. */
 export interface Clock {

@@ -6,7 +6,7 @@ import type {
 } from "../worker_protocol/messages.ts";
 import { UsageError } from "../base/errors.ts";
 import type { ClientVerify, Config, FrontendConfig, PemFile } from "../options/config.ts";
-import type { Capabilities } from "../runtime/types.ts";
+import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
 import { listDirectory } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
 import type { Material, StoredCertificate } from "../worker_protocol/messages.ts";
-import { cString, MFD_CLOEXEC, O_CLOEXEC, O_RDONLY } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { MFD_CLOEXEC, O_CLOEXEC, O_RDONLY } from "../os/constants.ts";
+import { cString } from "../os/structures.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** Where something is in the store, in bytes. */
 export type Location = Pick<StoredCertificate, "offset" | "length">;

@@ -1,6 +1,6 @@
 import type { TlsOrder } from "../worker_protocol/messages.ts";
 import type { Config, PemFile } from "../options/config.ts";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import { type Able, Gathering } from "./collect.ts";
 import { CertificateLoader } from "./loader.ts";
 import type { Passphrases } from "./passphrases.ts";

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { frame, FrameReader, MAX_FRAME_UP } from "./channel.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 
 export interface ProcessExit {
   readonly code: number | null;

@@ -2,11 +2,12 @@
 import { networkInterfaces } from "node:os";
 import type { Privileges } from "../worker_protocol/messages.ts";
 import { UsageError } from "../base/errors.ts";
-import { ipBytes, ipFamily } from "../ip.ts";
+import { ipBytes, ipFamily } from "../os/ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Address, CachePeers } from "../options/config.ts";
-import { cString } from "../platform.ts";
-import type { IpEndpoint, Libc } from "../runtime/types.ts";
+import { cString } from "../os/structures.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
+import type { Libc } from "../os/libc.ts";
 import { peersKey } from "../sessions/packet.ts";
 import { resolve } from "./backend/resolve.ts";
 

@@ -5,7 +5,7 @@ import type { Log } from "../log.ts";
 import { directoryProblem } from "../ocsp/cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
 import type { Config } from "../options/config.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 
 /** What is to be stapled: from files, and by the helper that asks the responders. */
 export interface StaplingPlan {

@@ -4,13 +4,8 @@ import type { LoadedTls } from "../certificates/tls_order.ts";
 import type { FrontendTls, Trust } from "../worker_protocol/messages.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Config } from "../options/config.ts";
-import type {
-  ClientTlsSettings,
-  Identity,
-  Runtime,
-  TlsParameters,
-  TlsSettings,
-} from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { ClientTlsSettings, Identity, TlsParameters, TlsSettings } from "../runtime/tls.ts";
 
 /**
  * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`

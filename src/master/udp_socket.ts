@@ -2,8 +2,6 @@ import { getSystemErrorName } from "node:util";
 import { UsageError } from "../base/errors.ts";
 import { formatEndpoint } from "../options/address.ts";
 import {
-  cInt,
-  familyOf,
   IP_ADD_MEMBERSHIP,
   IP_MULTICAST_IF,
   IP_MULTICAST_TTL,
@@ -12,16 +10,17 @@ import {
   IPV6_ADD_MEMBERSHIP,
   IPV6_MULTICAST_HOPS,
   IPV6_MULTICAST_IF,
-  membership,
-  setOption,
   SO_BINDTOIFINDEX,
   SO_REUSEADDR,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
-  sockaddr,
   SOL_SOCKET,
-} from "../platform.ts";
-import type { IpEndpoint, Libc } from "../runtime/types.ts";
+} from "../os/constants.ts";
+import { familyOf, sockaddr } from "../os/sockaddr.ts";
+import { setOption } from "../os/socket_options.ts";
+import { cInt, membership } from "../os/structures.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
+import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 import { isGroup, noInterface, type PeersPlan } from "./session_peers_plan.ts";
 import { remedy } from "./listeners/sockets.ts";

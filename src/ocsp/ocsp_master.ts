@@ -2,7 +2,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import type { StapleOrder } from "../worker_protocol/messages.ts";
 import type { Log } from "../log.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { exitText } from "../control/exit_text.ts";
 import { OCSP_WORD } from "./command_line.ts";
 import {

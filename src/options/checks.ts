@@ -1,5 +1,5 @@
 /** Mistakes that show only when all settings are known: contradictions, and what the build lacks. */
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Origin } from "./assignment.ts";
 import { meets, type Need, refusal } from "./builds.ts";

@@ -1,5 +1,5 @@
 import type { Dialect } from "../base/dialect.ts";
-import type { Protocol } from "../runtime/types.ts";
+import type { Protocol } from "../runtime/tls.ts";
 import type { PrivilegeConfig } from "../system/privileges.ts";
 
 /** A host with a port as the user wrote it; names are not yet resolved. */

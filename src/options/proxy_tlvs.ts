@@ -1,4 +1,4 @@
-import type { Capabilities } from "../runtime/types.ts";
+import type { Capabilities } from "../runtime/capabilities.ts";
 import { meets, type Need } from "./builds.ts";
 import type { ProxyTlv } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";

@@ -1,5 +1,5 @@
 /** The parts of the configuration about certificates and handshakes. */
-import type { Protocol } from "../runtime/types.ts";
+import type { Protocol } from "../runtime/tls.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
 import type { ClientVerify, FrontendConfig, PemFile, TlsOptions } from "./config.ts";

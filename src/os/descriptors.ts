@@ -1,7 +1,7 @@
 /** Descriptors on their way from one program to the next. */
 import { closeSync, existsSync } from "node:fs";
-import { FIOCLEX } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { FIOCLEX } from "./constants.ts";
+import type { Libc } from "./libc.ts";
 
 /**
  * Closes a descriptor that this process was started with. Deno has a copy of it, which `closeSync`

@@ -1,14 +1,8 @@
 /** What waits in a listening socket, and how it is emptied without losing a connection. */
-import {
-  cInt,
-  IPPROTO_TCP,
-  readCInt,
-  setOption,
-  SO_BINDTOIFINDEX,
-  SOL_SOCKET,
-  TCP_INFO,
-} from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { IPPROTO_TCP, SO_BINDTOIFINDEX, SOL_SOCKET, TCP_INFO } from "./constants.ts";
+import { setOption } from "./socket_options.ts";
+import { cInt, readCInt } from "./structures.ts";
+import type { Libc } from "./libc.ts";
 
 /** No machine has an interface of this number. */
 const NOWHERE = 0x7fffffff;

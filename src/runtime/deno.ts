@@ -4,7 +4,8 @@
  */
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
-import { setOption, SHUT_RDWR } from "../platform.ts";
+import { SHUT_RDWR } from "../os/constants.ts";
+import { setOption } from "../os/socket_options.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
@@ -20,20 +21,12 @@ import { descriptors } from "./deno/descriptors.ts";
 import { internalFailureOf } from "./deno/failures.ts";
 import { HOLD, releaseHello } from "./deno/hello.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
-import type {
-  Capabilities,
-  ClientTlsContext,
-  ClientTlsSettings,
-  Endpoint,
-  IpEndpoint,
-  Listener,
-  ListenOptions,
-  Runtime,
-  Stream,
-  StreamOwner,
-  TlsContext,
-  TlsSettings,
-} from "./types.ts";
+import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
+import type { Capabilities } from "./capabilities.ts";
+import type { Listener, ListenOptions } from "./listener.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Stream, StreamOwner } from "./stream.ts";
+import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
 
 export const name = "deno";
 

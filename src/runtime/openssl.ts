@@ -11,7 +11,7 @@ import type {
   TlsFacts,
   TlsParameters,
   TlsSettings,
-} from "./types.ts";
+} from "./tls.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];

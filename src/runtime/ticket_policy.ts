@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { VerifySettings } from "./types.ts";
+import type { VerifySettings } from "./tls.ts";
 
 /**
  * A name for the way in which clients are verified; undefined: they are not. A resumed session keeps

@@ -1,6 +1,6 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
-import type { Endpoint } from "../runtime/types.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { errorText } from "../os/error_text.ts";
 
 /**

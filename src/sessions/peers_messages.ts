@@ -1,7 +1,7 @@
 /** What the master and its helper for other machines tell each other. */
 import { parseReport, type Privileges } from "../worker_protocol/messages.ts";
 import type { LogEntry } from "../log.ts";
-import type { IpEndpoint } from "../runtime/types.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 import { isBase64, MAX_SESSION, parseSessionName, type SessionName } from "./messages.ts";
 
 /** What the master tells the helper: one start, then every new session. */

@@ -1,14 +1,10 @@
 /** Listening sockets that the service manager opened for us (sd_listen_fds(3)). */
 import { UsageError } from "../base/errors.ts";
-import {
-  cInt,
-  readCInt,
-  readSockaddr,
-  SO_ACCEPTCONN,
-  SOCKADDR_SIZE,
-  SOL_SOCKET,
-} from "../platform.ts";
-import type { Endpoint, Libc } from "../runtime/types.ts";
+import { SO_ACCEPTCONN, SOL_SOCKET } from "../os/constants.ts";
+import { readSockaddr, SOCKADDR_SIZE } from "../os/sockaddr.ts";
+import { cInt, readCInt } from "../os/structures.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** SD_LISTEN_FDS_START. */
 const FIRST_FD = 3;

@@ -3,16 +3,10 @@
  * one of the sockets that share an address by SO_REUSEPORT.
  */
 import { randomBytes } from "node:crypto";
-import {
-  type Instruction,
-  SO_ATTACH_REUSEPORT_CBPF,
-  SO_DETACH_REUSEPORT_BPF,
-  sockFilters,
-  sockFprog,
-  SOL_SOCKET,
-} from "../platform.ts";
+import { type Instruction, sockFilters, sockFprog } from "../os/bpf.ts";
+import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF, SOL_SOCKET } from "../os/constants.ts";
 import type { LogEntry } from "../log.ts";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 
 /** By what a client's socket is found. */

@@ -1,7 +1,8 @@
 import { availableParallelism } from "node:os";
 import type { Privileges } from "../worker_protocol/messages.ts";
-import { cString, PR_SET_DUMPABLE } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { PR_SET_DUMPABLE } from "../os/constants.ts";
+import { cString } from "../os/structures.ts";
+import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 
 /** What a worker creates, which is nothing, would be its own. */

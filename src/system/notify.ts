@@ -9,15 +9,14 @@ import {
   AF_UNIX,
   EAGAIN,
   EINVAL,
-  MAX_UNIX_PATH,
-  monotonicMicroseconds,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
-  sockaddr,
-} from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+} from "../os/constants.ts";
+import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
+import { MAX_UNIX_PATH, sockaddr } from "../os/sockaddr.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** Between two messages that tell a new status, in milliseconds. */
 const STATUS_PAUSE_MS = 1000;

@@ -1,10 +1,18 @@
 /** The file that tells the master's pid, and that there is only one of them. */
-import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { UsageError } from "../base/errors.ts";
 import type { Dialect } from "../base/dialect.ts";
-import { F_OFD_SETLK, wholeFileLock } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { F_OFD_SETLK } from "../os/constants.ts";
+import { wholeFileLock } from "../os/structures.ts";
+import type { Libc } from "../os/libc.ts";
 import { keepFromChildren } from "../os/descriptors.ts";
 import { errorText } from "../os/error_text.ts";
 

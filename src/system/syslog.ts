@@ -14,9 +14,9 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  sockaddr,
-} from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+} from "../os/constants.ts";
+import { sockaddr } from "../os/sockaddr.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** Numbers of RFC 3164 section 4.1.1, times 8 in a priority. */
 const facilities: Readonly<Record<string, number>> = {

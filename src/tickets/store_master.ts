@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { exitText } from "../control/exit_text.ts";
 import { STORE_WORD } from "./command_line.ts";
 import type { StoreEntry, TicketStore } from "./store_keys.ts";

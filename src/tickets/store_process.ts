@@ -3,7 +3,7 @@ import process from "node:process";
 import { FrameWriter } from "../control/channel.ts";
 import { obeyOrders } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { REPORTS_FD } from "../control/channel.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import {

@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import type { Dialect } from "../base/dialect.ts";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import { closeInherited } from "../os/descriptors.ts";
 import {
   awaitVerdict,

@@ -1,9 +1,10 @@
 /** What a master leaves to the program that takes its place, and how it gets there. */
 import { readFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
-import { cString, MFD_CLOEXEC } from "../platform.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
+import { cString } from "../os/structures.ts";
 import type { Inherited } from "../master/master.ts";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../os/error_text.ts";

@@ -2,7 +2,7 @@
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import type { Dialect } from "../base/dialect.ts";
-import { runningFile } from "../platform.ts";
+import { runningFile } from "../os/constants.ts";
 
 export interface Program {
   /**

@@ -4,7 +4,7 @@
  */
 import type { ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import { exitText } from "../control/exit_text.ts";
 
 /** Where the started process finds the way back. */

@@ -3,7 +3,7 @@
  * it the listening sockets, and learns by a verdict whether it serves.
  */
 import { spawn } from "node:child_process";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import { closeInherited, copyFrom } from "../os/descriptors.ts";
 import { type Estate, readEstate, renumbered, writeEstate } from "./handover.ts";
 import type { Program } from "./program.ts";

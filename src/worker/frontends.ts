@@ -3,13 +3,8 @@ import { readMaterial } from "../certificates/store.ts";
 import type { ClientTrust } from "../connection/client_trust.ts";
 import type { TlsOrder, WorkerSettings } from "../worker_protocol/messages.ts";
 import type { Staples } from "../ocsp/staples.ts";
-import type {
-  Identity,
-  Runtime,
-  SessionStore,
-  TicketKeyring,
-  TlsContext,
-} from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Identity, SessionStore, TicketKeyring, TlsContext } from "../runtime/tls.ts";
 import { STORE_FD } from "../worker_protocol/command_line.ts";
 
 /** A frontend's TLS: the context for its listeners, and whom it asks for certificates, if anybody. */

@@ -1,15 +1,11 @@
 import type { ListenerOrder, StartOrder } from "../worker_protocol/messages.ts";
 import type { LogEntry } from "../log.ts";
-import { listenerOptions } from "../platform.ts";
-import type {
-  Failure,
-  Listener,
-  ListenOn,
-  Runtime,
-  Stream,
-  StreamOwner,
-  TlsContext,
-} from "../runtime/types.ts";
+import { listenerOptions } from "../os/socket_options.ts";
+import type { Failure } from "../runtime/failure.ts";
+import type { Listener, ListenOn } from "../runtime/listener.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Stream, StreamOwner } from "../runtime/stream.ts";
+import type { TlsContext } from "../runtime/tls.ts";
 import {
   affinityRefused,
   type AffinityRule,

@@ -4,7 +4,8 @@ import type { LogEntry } from "../log.ts";
 import { parseSessionReport, type SessionFound, type SessionReport } from "../sessions/messages.ts";
 import type { AffinityRule } from "../system/affinity.ts";
 import type { TicketRing } from "../tickets/ring.ts";
-import type { ClientTlsSettings, Endpoint, IpEndpoint, TlsParameters } from "../runtime/types.ts";
+import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
+import type { ClientTlsSettings, TlsParameters } from "../runtime/tls.ts";
 
 /** What the master tells a worker. */
 export type Order =

@@ -14,32 +14,27 @@ import { generate } from "selfsigned";
 import * as runtime from "#runtime";
 import {
   AF_INET,
-  cInt,
-  readSockaddr,
-  setOption,
   SO_REUSEPORT,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  sockaddr,
-  SOCKADDR_SIZE,
   SOL_SOCKET,
-} from "../../src/platform.ts";
+} from "../../src/os/constants.ts";
+import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
+import { setOption } from "../../src/os/socket_options.ts";
+import { cInt } from "../../src/os/structures.ts";
+import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { Failure } from "../../src/runtime/failure.ts";
+import type { Listener, ListenOptions } from "../../src/runtime/listener.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
 import type {
   Certificate,
   ClientTlsContext,
-  Endpoint,
-  Failure,
-  IpEndpoint,
-  Libc,
-  Listener,
-  ListenOptions,
-  Runtime,
-  Stream,
-  StreamOwner,
   TlsFacts,
   TlsSettings,
-} from "../../src/runtime/types.ts";
+} from "../../src/runtime/tls.ts";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
 

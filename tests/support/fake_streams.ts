@@ -3,14 +3,9 @@ import { HandClock } from "./hand_clock.ts";
 import { Connections, type ConnectionSettings } from "../../src/connection/connections.ts";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
 import type { Connection } from "../../src/connection/connection.ts";
-import type {
-  ClientTlsContext,
-  Endpoint,
-  IpEndpoint,
-  Stream,
-  StreamOwner,
-  TlsFacts,
-} from "../../src/runtime/types.ts";
+import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
+import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
+import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
 
 /** Notes what is done with it. */
 export class FakeStream implements Stream {

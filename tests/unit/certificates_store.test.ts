@@ -68,7 +68,7 @@ async function seenByWorker(context: TestContext, isRoot: boolean, root = "") {
     `import process from "node:process";
 import { libc } from ${source(`runtime/${runtime.name}.ts`)};
 import { readMaterial } from ${source("certificates/store.ts")};
-import { cString } from ${source("platform.ts")};
+import { cString } from ${source("os/structures.ts")};
 if (${JSON.stringify(root)} !== "") {
   if (libc.chroot(cString(${JSON.stringify(root)})) !== 0) throw new Error("chroot");
   process.chdir("/");

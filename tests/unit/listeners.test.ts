@@ -5,8 +5,11 @@ import { join } from "node:path";
 import * as runtime from "#runtime";
 import { UsageError } from "../../src/base/errors.ts";
 import { Listeners, type Wanted } from "../../src/master/listeners/listeners.ts";
-import { cInt, readCInt, SO_ACCEPTCONN, SOL_SOCKET } from "../../src/platform.ts";
-import type { Endpoint, Libc, Runtime } from "../../src/runtime/types.ts";
+import { SO_ACCEPTCONN, SOL_SOCKET } from "../../src/os/constants.ts";
+import { cInt, readCInt } from "../../src/os/structures.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 import { freePort, loopback } from "../support/adapter.ts";
 import { temporaryDirectory } from "../support/system.ts";
 

@@ -6,7 +6,7 @@ import {
   readProxyHeader,
 } from "../../src/connection/proxy_protocol/read_header.ts";
 import { prefixBytes } from "../../src/connection/prefix.ts";
-import type { Endpoint } from "../../src/runtime/types.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { at } from "../support/fake_streams.ts";
 
 type Mode = "pass" | "use";

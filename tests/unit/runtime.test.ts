@@ -1,5 +1,5 @@
 /**
- * The contract of src/runtime/types.ts, run against the adapter of the runtime that executes this
+ * The contract of src/runtime/, run against the adapter of the runtime that executes this
  * file. Peers are node:net and node:tls in the same process, `openssl s_client`, and bare sockets
  * of the C library where a peer must do nothing at all.
  */
@@ -12,16 +12,19 @@ import * as net from "node:net";
 import * as runtime from "#runtime";
 import {
   AF_INET,
-  cInt,
   SO_LINGER,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  sockaddr,
   SOL_SOCKET,
-} from "../../src/platform.ts";
-import { EARLY_BYTES } from "../../src/runtime/types.ts";
-import type { Failure, IpEndpoint, Libc, Runtime } from "../../src/runtime/types.ts";
+} from "../../src/os/constants.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
+import { cInt } from "../../src/os/structures.ts";
+import { EARLY_BYTES } from "../../src/runtime/stream.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { Failure } from "../../src/runtime/failure.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 import {
   bareSocket,
   boundPort,

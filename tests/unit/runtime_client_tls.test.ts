@@ -1,5 +1,5 @@
 /**
- * The contract of src/runtime/types.ts for client mode: plain connections in, TLS to the backend.
+ * The contract of src/runtime/ for client mode: plain connections in, TLS to the backend.
  * Runs against the adapter of the runtime that executes this file.
  */
 import { test } from "node:test";
@@ -10,14 +10,13 @@ import { readdirSync } from "node:fs";
 import * as net from "node:net";
 import type * as tls from "node:tls";
 import * as runtime from "#runtime";
-import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
+import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
 import { queueLength } from "../../src/os/listen_queue.ts";
-import {
-  type ClientTlsSettings,
-  EARLY_BYTES,
-  type IpEndpoint,
-  type Runtime,
-} from "../../src/runtime/types.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import { EARLY_BYTES } from "../../src/runtime/stream.ts";
+import type { ClientTlsSettings } from "../../src/runtime/tls.ts";
 import {
   bareSocket,
   boundPort,

@@ -1,5 +1,5 @@
 /**
- * Listeners whose clients send plain bytes before TLS: the contract of src/runtime/types.ts, run
+ * Listeners whose clients send plain bytes before TLS: the contract of src/runtime/, run
  * against the runtime's adapter.
  */
 import { test } from "node:test";
@@ -8,12 +8,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import type {
-  Capabilities,
-  Runtime,
-  TlsSettings,
-  VerifySettings,
-} from "../../src/runtime/types.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { TlsSettings, VerifySettings } from "../../src/runtime/tls.ts";
 import {
   answering,
   certificates,

@@ -1,5 +1,5 @@
 /**
- * The contract of src/runtime/types.ts for pausing a listener. Runs against the adapter of the
+ * The contract of src/runtime/ for pausing a listener. Runs against the adapter of the
  * runtime that executes this file.
  */
 import { after, test } from "node:test";
@@ -10,7 +10,7 @@ import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import type { Stream } from "../../src/runtime/types.ts";
+import type { Stream } from "../../src/runtime/stream.ts";
 import {
   answering,
   listen,

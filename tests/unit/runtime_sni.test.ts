@@ -1,6 +1,6 @@
 /**
  * What a handshake is served with: names, certificates, ALPN, groups, sessions, and new settings
- * for a running listener. The contract of src/runtime/types.ts, run against the runtime's adapter.
+ * for a running listener. The contract of src/runtime/, run against the runtime's adapter.
  */
 import { test } from "node:test";
 import assert from "node:assert/strict";
@@ -8,7 +8,9 @@ import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import type { Capabilities, Certificate, Runtime, TlsSettings } from "../../src/runtime/types.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Certificate, TlsSettings } from "../../src/runtime/tls.ts";
 import {
   certificates,
   create,

@@ -1,5 +1,5 @@
 /**
- * The contract of src/runtime/types.ts for what a handshake is negotiated from: ALPN, groups,
+ * The contract of src/runtime/ for what a handshake is negotiated from: ALPN, groups,
  * ciphers, certificates, staples, sessions. Runs against the adapter of the runtime that executes
  * this file; what that runtime lacks is skipped. Peers are `openssl s_client` of OpenSSL 3.
  */
@@ -15,14 +15,9 @@ import { generate } from "selfsigned";
 import * as runtime from "#runtime";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
-import type {
-  Capabilities,
-  Certificate,
-  Identity,
-  Runtime,
-  TlsFacts,
-  TlsSettings,
-} from "../../src/runtime/types.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Certificate, Identity, TlsFacts, TlsSettings } from "../../src/runtime/tls.ts";
 import {
   certificates,
   create,

@@ -1,5 +1,5 @@
 /**
- * The contract of src/runtime/types.ts for Unix sockets, on either side. Runs against the adapter
+ * The contract of src/runtime/ for Unix sockets, on either side. Runs against the adapter
  * of the runtime that executes this file.
  */
 import { after, test } from "node:test";
@@ -12,13 +12,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as tls from "node:tls";
 import * as runtime from "#runtime";
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr } from "../../src/platform.ts";
-import {
-  EARLY_BYTES,
-  type Runtime,
-  type TlsContext,
-  type UnixEndpoint,
-} from "../../src/runtime/types.ts";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
+import type { UnixEndpoint } from "../../src/os/endpoint.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import { EARLY_BYTES } from "../../src/runtime/stream.ts";
+import type { TlsContext } from "../../src/runtime/tls.ts";
 import {
   collect,
   digest,

@@ -1,9 +1,10 @@
-/** Client certificates: the contract of src/runtime/types.ts, run against the runtime's adapter. */
+/** Client certificates: the contract of src/runtime/, run against the runtime's adapter. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import type { Identity, Runtime, TlsSettings, VerifySettings } from "../../src/runtime/types.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Identity, TlsSettings, VerifySettings } from "../../src/runtime/tls.ts";
 import {
   certificates,
   recorders,

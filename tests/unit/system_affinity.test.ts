@@ -3,17 +3,17 @@ import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { endianness } from "node:os";
 import * as runtime from "#runtime";
-import { ipBytes } from "../../src/ip.ts";
+import { ipBytes } from "../../src/os/ip.ts";
 import {
   AF_INET,
-  setOption,
   SO_REUSEPORT,
   SOCK_CLOEXEC,
   SOCK_STREAM,
-  sockaddr,
   SOL_SOCKET,
-} from "../../src/platform.ts";
-import type { Libc } from "../../src/runtime/types.ts";
+} from "../../src/os/constants.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
+import { setOption } from "../../src/os/socket_options.ts";
+import type { Libc } from "../../src/os/libc.ts";
 import {
   affinityProgram,
   type AffinityRule,

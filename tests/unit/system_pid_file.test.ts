@@ -18,7 +18,7 @@ import { join } from "node:path";
 import * as runtime from "#runtime";
 import { UsageError } from "../../src/base/errors.ts";
 import { createPidFile, inheritPidFile } from "../../src/system/pid_file.ts";
-import type { Libc } from "../../src/runtime/types.ts";
+import type { Libc } from "../../src/os/libc.ts";
 import { runTask, temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 

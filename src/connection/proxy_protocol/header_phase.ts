@@ -1,5 +1,6 @@
 import { GrowingBuffer } from "../../base/growing_buffer.ts";
-import type { Failure, Stream, StreamOwner } from "../../runtime/types.ts";
+import type { Failure } from "../../runtime/failure.ts";
+import type { Stream, StreamOwner } from "../../runtime/stream.ts";
 import type { ConnectionFailure } from "../failure.ts";
 import { type ProxyAddresses, readProxyHeader } from "./read_header.ts";
 

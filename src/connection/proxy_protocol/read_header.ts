@@ -1,6 +1,6 @@
 /** Reads headers of the PROXY protocol, versions 1 and 2, from clients. */
-import { ipBytes, ipFamily, ipText } from "../../ip.ts";
-import type { Endpoint } from "../../runtime/types.ts";
+import { ipBytes, ipFamily, ipText } from "../../os/ip.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 import { crc32c } from "./crc32c.ts";
 import {
   MAX_HEADER_SIZE,

@@ -1,7 +1,8 @@
 /** Writes headers of the PROXY protocol, version 2. */
-import { ipBytes, mapped, unmappedBytes } from "../../ip.ts";
+import { ipBytes, mapped, unmappedBytes } from "../../os/ip.ts";
 import type { ProxyTlv } from "../../options/config.ts";
-import type { Endpoint, PeerCertificate, TlsFacts } from "../../runtime/types.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { PeerCertificate, TlsFacts } from "../../runtime/tls.ts";
 import { certificateFacts, trustedPem } from "../certificate_facts.ts";
 import { crc32c } from "./crc32c.ts";
 import {

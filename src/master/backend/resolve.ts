@@ -1,9 +1,10 @@
 import { lookup } from "node:dns/promises";
 import { UsageError } from "../../base/errors.ts";
-import { ipFamily } from "../../ip.ts";
+import { ipFamily } from "../../os/ip.ts";
 import type { Address } from "../../options/config.ts";
-import { AF_INET6, SOCK_STREAM } from "../../platform.ts";
-import type { IpEndpoint, Libc } from "../../runtime/types.ts";
+import { AF_INET6, SOCK_STREAM } from "../../os/constants.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
+import type { Libc } from "../../os/libc.ts";
 
 /**
  * Every numeric address of the host, in the resolver's order; `*` is the dual-stack wildcard, or

@@ -1,6 +1,6 @@
 import type { Log } from "../../log.ts";
 import type { Config } from "../../options/config.ts";
-import type { Runtime } from "../../runtime/types.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
 import {
   affinityRefused,
   type AffinityRule,

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../../runtime/types.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 
 /** An address that is listened on. */
 export interface HeldAddress {

@@ -7,8 +7,10 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { UsageError } from "../../base/errors.ts";
 import { formatEndpoint } from "../../options/address.ts";
-import { listenerOptions, type ListenerSettings, setOption } from "../../platform.ts";
-import type { Endpoint, Libc, Runtime } from "../../runtime/types.ts";
+import { listenerOptions, type ListenerSettings, setOption } from "../../os/socket_options.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { Libc } from "../../os/libc.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
 import type { HeldAddress } from "./held_address.ts";
 import { refuseNew } from "../../os/listen_queue.ts";
 import { assertFree, isBeingLeft, listenAt, openBound, openUnix } from "./sockets.ts";

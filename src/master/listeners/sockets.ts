@@ -2,25 +2,24 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
 import { UsageError } from "../../base/errors.ts";
-import { ipFamily } from "../../ip.ts";
+import { ipFamily } from "../../os/ip.ts";
 import { formatEndpoint } from "../../options/address.ts";
 import {
   AF_UNIX,
-  cInt,
-  familyOf,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
-  seconds,
-  setOption,
   SO_REUSEADDR,
   SO_REUSEPORT,
   SO_SNDTIMEO,
   SOCK_CLOEXEC,
   SOCK_STREAM,
-  sockaddr,
   SOL_SOCKET,
-} from "../../platform.ts";
-import type { Endpoint, IpEndpoint, Libc, UnixEndpoint } from "../../runtime/types.ts";
+} from "../../os/constants.ts";
+import { familyOf, sockaddr } from "../../os/sockaddr.ts";
+import { setOption } from "../../os/socket_options.ts";
+import { cInt, seconds } from "../../os/structures.ts";
+import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import type { Libc } from "../../os/libc.ts";
 
 /** How an address is bound. */
 export interface BindOptions {

@@ -1,5 +1,5 @@
 import { type Order, parseReport, type Report } from "../../worker_protocol/messages.ts";
-import type { Runtime } from "../../runtime/types.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
 import { WORKER_WORD } from "../../worker_protocol/command_line.ts";
 import { ControlledProcess, type ProcessExit } from "../../control/child_process.ts";
 

@@ -1,15 +1,17 @@
 import { getSystemErrorName } from "node:util";
 import {
   EINPROGRESS,
-  familyOf,
   IP_BIND_ADDRESS_NO_PORT,
   IPPROTO_IP,
-  setOption,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-} from "../../platform.ts";
-import type { ClientTlsContext, Endpoint, IpEndpoint, Stream, StreamOwner } from "../types.ts";
+} from "../../os/constants.ts";
+import { familyOf } from "../../os/sockaddr.ts";
+import { setOption } from "../../os/socket_options.ts";
+import type { Endpoint, IpEndpoint } from "../../os/endpoint.ts";
+import type { Stream, StreamOwner } from "../stream.ts";
+import type { ClientTlsContext } from "../tls.ts";
 import { ClientContext, handshakeFailure } from "./contexts.ts";
 import { libc, sockaddrOf } from "./libc.ts";
 import { bun, type NativeError, type NativeHandlers, type NativeSocket } from "./native.ts";

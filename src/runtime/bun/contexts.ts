@@ -9,17 +9,17 @@ import {
   parameterOptions,
   serverOptions,
 } from "../openssl.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { Failure } from "../failure.ts";
 import type {
   ClientTlsContext,
   ClientTlsSettings,
-  Endpoint,
-  Failure,
   Identity,
   TlsContext,
   TlsParameters,
   TlsSettings,
   VerifySettings,
-} from "../types.ts";
+} from "../tls.ts";
 import type {
   NativeClientTls,
   NativeContext,

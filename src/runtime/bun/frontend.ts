@@ -2,14 +2,14 @@ import { getSystemErrorName } from "node:util";
 import {
   AF_UNIX,
   IPPROTO_TCP,
-  setOption,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   TCP_QUICKACK,
-} from "../../platform.ts";
+} from "../../os/constants.ts";
+import { setOption } from "../../os/socket_options.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import type { Failure } from "../types.ts";
+import type { Failure } from "../failure.ts";
 import {
   failureOf,
   handshakeFailure,

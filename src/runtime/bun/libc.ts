@@ -1,6 +1,6 @@
-import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../platform.ts";
-import { libcName, signatures } from "../libc.ts";
-import type { Endpoint, Libc } from "../types.ts";
+import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../os/sockaddr.ts";
+import { type Libc, libcName, signatures } from "../../os/libc.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 
 /** The C library through bun:ffi. */
 export const libc: Libc = openLibc();

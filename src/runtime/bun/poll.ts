@@ -5,7 +5,8 @@
  * until accept fails. tests/unit/runtime_pause.test.ts covers it.
  */
 import { readdirSync, readlinkSync } from "node:fs";
-import { cString, EPOLL_CTL_MOD, epollEvent, O_CLOEXEC, O_RDONLY } from "../../platform.ts";
+import { EPOLL_CTL_MOD, O_CLOEXEC, O_RDONLY } from "../../os/constants.ts";
+import { cString, epollEvent } from "../../os/structures.ts";
 import { libc } from "./libc.ts";
 
 /** One listening socket in Bun's event loop. */

@@ -1,6 +1,5 @@
 /** The parts of Deno's API that the adapter uses, and libc beside it. */
-import { type CType, libcName, signatures } from "../libc.ts";
-import type { Libc } from "../types.ts";
+import { type CType, type Libc, libcName, signatures } from "../../os/libc.ts";
 
 interface DenoApi {
   readonly internal: symbol;

@@ -2,9 +2,11 @@
  * Deno hides the descriptors of its sockets. Here they are found again, and used for what Deno has
  * no way to do.
  */
-import { ipBytes, ipText } from "../../ip.ts";
-import { readSockaddr, SHUT_RDWR, SOCKADDR_SIZE } from "../../platform.ts";
-import type { Endpoint, IpEndpoint, Libc } from "../types.ts";
+import { ipBytes, ipText } from "../../os/ip.ts";
+import { SHUT_RDWR } from "../../os/constants.ts";
+import { readSockaddr, SOCKADDR_SIZE } from "../../os/sockaddr.ts";
+import type { Endpoint, IpEndpoint } from "../../os/endpoint.ts";
+import type { Libc } from "../../os/libc.ts";
 import { libc } from "./api.ts";
 
 /** A connected socket whose descriptor may be asked for. */

@@ -2,18 +2,12 @@
  * One side of a connection. Deno is pulled (`read` and `write` return promises), the core is
  * pushed: `Input` and `Output` turn one into the other, and here is what both live in.
  */
-import { SHUT_RDWR } from "../../platform.ts";
+import { SHUT_RDWR } from "../../os/constants.ts";
 import { nobody } from "../ignoring_handler.ts";
-import type {
-  ClientTlsSettings,
-  Endpoint,
-  Failure,
-  IpEndpoint,
-  Stream,
-  StreamOwner,
-  TlsFacts,
-  UnixEndpoint,
-} from "../types.ts";
+import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import type { Failure } from "../failure.ts";
+import type { Stream, StreamOwner } from "../stream.ts";
+import type { ClientTlsSettings, TlsFacts } from "../tls.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
 import { failureOf, handshakeFailureOf, internalFailureOf } from "./failures.ts";

@@ -2,7 +2,9 @@ import { constants, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { alpnWire, parameterOptions, tlsFacts } from "../openssl.ts";
-import type { ClientTlsContext, ClientTlsSettings, Endpoint, Failure, TlsFacts } from "../types.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { Failure } from "../failure.ts";
+import type { ClientTlsContext, ClientTlsSettings, TlsFacts } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { checkedCas, checkedCiphers } from "./parameters.ts";
 

@@ -1,10 +1,6 @@
-import type {
-  ClientTlsContext,
-  Endpoint,
-  IpEndpoint,
-  StreamOwner,
-  UnixEndpoint,
-} from "../types.ts";
+import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import type { StreamOwner } from "../stream.ts";
+import type { ClientTlsContext } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import { errnoFailure } from "./failure.ts";
 import { handles, type Request, type TcpHandle } from "./handles.ts";

@@ -1,7 +1,6 @@
 /** The C library by `node:ffi`, which is on by default since Node 26. */
 import type * as Ffi from "node:ffi";
-import { libcName, signatures } from "../libc.ts";
-import type { Libc } from "../types.ts";
+import { type Libc, libcName, signatures } from "../../os/libc.ts";
 
 /** The module, loaded without the warning that it is experimental. */
 export const ffi: typeof Ffi = loadFfi();

@@ -1,0 +1,69 @@
+/**
+ * Numbers of the operating system's interface. What differs from one system to the next is in this
+ * directory; today that is Linux. x64 and arm64 agree, except where a comment says otherwise.
+ */
+
+/** The address family constants, as in a `sockaddr` and in stud's write-ip prefix. */
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_KEEPALIVE = 9;
+export const SO_LINGER = 13;
+export const SO_REUSEPORT = 15;
+/** The limit of a connect that blocks, too. */
+export const SO_SNDTIMEO = 21;
+export const SO_ACCEPTCONN = 30;
+export const SO_ATTACH_REUSEPORT_CBPF = 51;
+/** Takes the number of an interface. */
+export const SO_BINDTOIFINDEX = 62;
+export const SO_DETACH_REUSEPORT_BPF = 68;
+export const IPPROTO_IP = 0;
+/** The port is chosen at connect, so that two connections to different peers may share one. */
+export const IP_BIND_ADDRESS_NO_PORT = 24;
+export const IP_MULTICAST_IF = 32;
+export const IP_MULTICAST_TTL = 33;
+export const IP_ADD_MEMBERSHIP = 35;
+export const IPPROTO_TCP = 6;
+export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_INFO = 11;
+export const TCP_QUICKACK = 12;
+export const TCP_FASTOPEN = 23;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_MULTICAST_IF = 17;
+export const IPV6_MULTICAST_HOPS = 18;
+export const IPV6_ADD_MEMBERSHIP = 20;
+export const IPV6_V6ONLY = 26;
+export const SHUT_RDWR = 2;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const PR_SET_DUMPABLE = 4;
+export const PR_SET_NO_NEW_PRIVS = 38;
+export const O_RDONLY = 0;
+export const O_CLOEXEC = 0o2000000;
+export const MFD_CLOEXEC = 1;
+export const EPOLL_CTL_MOD = 3;
+export const CLOCK_MONOTONIC = 1;
+/** An ioctl: the descriptor is closed in programs that this process starts. */
+export const FIOCLEX = 0x5451;
+/** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
+export const F_OFD_SETLK = 37;
+
+export const EAGAIN = 11;
+export const EINVAL = 22;
+export const EMSGSIZE = 90;
+/** The socket at that address is of another type. */
+export const EPROTOTYPE = 91;
+export const EINPROGRESS = 115;
+
+/** The executable that runs, for its children to run as well, whatever lies at its path by now. */
+export const runningFile = "/proc/self/exe";

@@ -1,0 +1,89 @@
+/** Calls to the C library: their types, and their signatures for the FFI of all three runtimes. */
+
+/** Calls to the C library. All return what C returns; after a failure `errno()` tells the reason. */
+export interface Libc {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, length: number): number;
+  listen(fd: number, backlog: number): number;
+  connect(fd: number, address: Uint8Array, length: number): number;
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
+  getsockopt(
+    fd: number,
+    level: number,
+    option: number,
+    value: Uint8Array,
+    length: Uint8Array,
+  ): number;
+  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  getpeername(fd: number, address: Uint8Array, length: Uint8Array): number;
+  shutdown(fd: number, how: number): number;
+  dup(fd: number): number;
+  dup2(fd: number, onto: number): number;
+  epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
+  close(fd: number): number;
+  setgroups(count: number, groups: Uint8Array): number;
+  /** Paths are bytes that end in 0. */
+  chroot(path: Uint8Array): number;
+  memfd_create(name: Uint8Array, flags: number): number;
+  /** Gives free memory back to the system, but for so many bytes. */
+  malloc_trim(keep: number): number;
+  open(path: Uint8Array, flags: number, mode: number): number;
+  fchmod(fd: number, mode: number): number;
+  pread(fd: number, into: Uint8Array, length: number, offset: number): number;
+  write(fd: number, bytes: Uint8Array, length: number): number;
+  send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
+  fcntl(fd: number, command: number, argument: Uint8Array): number;
+  flock(fd: number, operation: number): number;
+  /** For requests without an argument. */
+  ioctl(fd: number, request: number): number;
+  /** 0 when there is no such interface. */
+  if_nametoindex(name: Uint8Array): number;
+  sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
+  prctl(option: number, value: number, a: number, b: number, c: number): number;
+  /** `time` is a `struct timespec`. */
+  clock_gettime(clock: number, time: Uint8Array): number;
+  errno(): number;
+  /**
+   * Where the bytes are in memory, for a structure that points to them. It holds while somebody still
+   * refers to them.
+   */
+  addressOf(bytes: Uint8Array): bigint;
+}
+
+export type CType = "i32" | "u32" | "u64" | "buffer";
+
+/** Linux with glibc. An absolute path would differ between distributions. */
+export const libcName = "libc.so.6";
+
+/** All of these return an int, or a count that fits in one. `prctl`'s and `fcntl`'s variadic arguments travel in registers on Linux. */
+export const signatures = {
+  socket: ["i32", "i32", "i32"],
+  bind: ["i32", "buffer", "u32"],
+  listen: ["i32", "i32"],
+  connect: ["i32", "buffer", "u32"],
+  setsockopt: ["i32", "i32", "i32", "buffer", "u32"],
+  getsockopt: ["i32", "i32", "i32", "buffer", "buffer"],
+  getsockname: ["i32", "buffer", "buffer"],
+  getpeername: ["i32", "buffer", "buffer"],
+  shutdown: ["i32", "i32"],
+  dup: ["i32"],
+  dup2: ["i32", "i32"],
+  epoll_ctl: ["i32", "i32", "i32", "buffer"],
+  close: ["i32"],
+  setgroups: ["u64", "buffer"],
+  chroot: ["buffer"],
+  memfd_create: ["buffer", "u32"],
+  malloc_trim: ["u64"],
+  open: ["buffer", "i32", "u32"],
+  fchmod: ["i32", "u32"],
+  pread: ["i32", "buffer", "u64", "u64"],
+  write: ["i32", "buffer", "u64"],
+  send: ["i32", "buffer", "u64", "i32"],
+  fcntl: ["i32", "i32", "buffer"],
+  flock: ["i32", "i32"],
+  ioctl: ["i32", "u64"],
+  if_nametoindex: ["buffer"],
+  sched_setaffinity: ["i32", "u64", "buffer"],
+  prctl: ["i32", "u64", "u64", "u64", "u64"],
+  clock_gettime: ["i32", "buffer"],
+} as const satisfies Record<string, readonly CType[]>;

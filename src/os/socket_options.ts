@@ -1,0 +1,63 @@
+/** Socket options, and those that listening sockets get. */
+import {
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SO_RCVBUF,
+  SO_SNDBUF,
+  SOL_SOCKET,
+  TCP_FASTOPEN,
+  TCP_KEEPIDLE,
+  TCP_NODELAY,
+} from "./constants.ts";
+import type { Libc } from "./libc.ts";
+import { cInt } from "./structures.ts";
+
+/** One `setsockopt` with an int value; accepted sockets inherit it from the listening one. */
+export interface SocketOption {
+  readonly name: string;
+  readonly level: number;
+  readonly option: number;
+  readonly value: number;
+}
+
+/** What is set on a listening socket. */
+export interface ListenerSettings {
+  /** Seconds of silence before TCP probes a client. */
+  readonly keepalive: number;
+  readonly tcpFastopen: boolean;
+  /** Bytes; 0 leaves the system's. */
+  readonly recvBufsize: number;
+  readonly sendBufsize: number;
+  readonly backlog: number;
+}
+
+/** What accepted sockets inherit from their listening socket, so that no call is spent on each. */
+export function listenerOptions(settings: ListenerSettings): SocketOption[] {
+  const { keepalive, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
+  const options: SocketOption[] = [
+    { name: "SO_KEEPALIVE", level: SOL_SOCKET, option: SO_KEEPALIVE, value: 1 },
+    { name: "TCP_KEEPIDLE", level: IPPROTO_TCP, option: TCP_KEEPIDLE, value: keepalive },
+    { name: "TCP_NODELAY", level: IPPROTO_TCP, option: TCP_NODELAY, value: 1 },
+  ];
+  if (tcpFastopen) {
+    // The value is the length of the queue of connections that have not finished TCP's handshake.
+    options.push({
+      name: "TCP_FASTOPEN",
+      level: IPPROTO_TCP,
+      option: TCP_FASTOPEN,
+      value: backlog,
+    });
+  }
+  if (recvBufsize > 0) {
+    options.push({ name: "SO_RCVBUF", level: SOL_SOCKET, option: SO_RCVBUF, value: recvBufsize });
+  }
+  if (sendBufsize > 0) {
+    options.push({ name: "SO_SNDBUF", level: SOL_SOCKET, option: SO_SNDBUF, value: sendBufsize });
+  }
+  return options;
+}
+
+/** Sets an int option; the result is true when the kernel took it. */
+export function setOption(libc: Libc, fd: number, option: Omit<SocketOption, "name">): boolean {
+  return libc.setsockopt(fd, option.level, option.option, cInt(option.value), 4) === 0;
+}
