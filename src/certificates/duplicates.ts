@@ -1,4 +1,4 @@
-import type { StoredCertificate } from "../control/messages.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 import type { Dialect } from "../options/config.ts";
 
 /** A certificate with the file that it comes from. */

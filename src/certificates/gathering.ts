@@ -1,4 +1,4 @@
-import type { FrontendTls, StoredCertificate, TlsOrder, Trust } from "../control/messages.ts";
+import type { FrontendTls, StoredCertificate, TlsOrder, Trust } from "./served_tls.ts";
 import { UsageError } from "../errors.ts";
 import type { ClientVerify, Config, FrontendConfig, PemFile } from "../options/config.ts";
 import type { Capabilities } from "../runtime/types.ts";

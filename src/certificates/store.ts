@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
-import type { Material, StoredCertificate } from "../control/messages.ts";
+import type { Material, StoredCertificate } from "./served_tls.ts";
 import { cString, MFD_CLOEXEC, O_CLOEXEC, O_RDONLY } from "../platform.ts";
 import type { Libc } from "../runtime/types.ts";
 

@@ -1,4 +1,4 @@
-import type { TlsOrder } from "../control/messages.ts";
+import type { TlsOrder } from "./served_tls.ts";
 import type { Config, PemFile } from "../options/config.ts";
 import type { Libc } from "../runtime/types.ts";
 import { type Able, Gathering } from "./gathering.ts";

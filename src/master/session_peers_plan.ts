@@ -1,6 +1,6 @@
 /** With whom sessions are shared, with all names looked up. */
 import { networkInterfaces } from "node:os";
-import type { Privileges } from "../control/messages.ts";
+import type { Privileges } from "../system/ids.ts";
 import { UsageError } from "../errors.ts";
 import { ipBytes, ipFamily } from "../ip.ts";
 import { formatEndpoint } from "../options/address.ts";

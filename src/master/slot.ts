@@ -1,11 +1,6 @@
-import type {
-  BackendReport,
-  Order,
-  StapleOrder,
-  StartOrder,
-  TlsOrder,
-  WorkerCounts,
-} from "../control/messages.ts";
+import type { BackendReport, Order, StartOrder, WorkerCounts } from "../control/messages.ts";
+import type { StapleOrder } from "../ocsp/staples.ts";
+import type { TlsOrder } from "../certificates/served_tls.ts";
 import type { Log } from "../log.ts";
 import type { SessionFound, SessionReport } from "../sessions/messages.ts";
 import { type Clock, systemClock } from "../clock.ts";

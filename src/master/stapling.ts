@@ -1,5 +1,7 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { Order, Privileges, StapleOrder } from "../control/messages.ts";
+import type { Order } from "../control/messages.ts";
+import type { Privileges } from "../system/ids.ts";
+import type { StapleOrder } from "../ocsp/staples.ts";
 import { UsageError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { directoryProblem } from "../ocsp/cache.ts";

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../clock.ts";
-import type { StapleOrder } from "../control/messages.ts";
+import type { StapleOrder } from "./staples.ts";
 import type { Log } from "../log.ts";
 import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
 import type { Runtime } from "../runtime/types.ts";

@@ -1,12 +1,11 @@
 import process from "node:process";
 import type { Clock } from "../clock.ts";
-import { FrameWriter } from "../control/channel.ts";
+import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { internalError, reasonOf } from "../errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
-import { REPORTS_FD } from "../worker/command_line.ts";
-import { dropPrivileges } from "../worker/process.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
 import { ResponseCache } from "./cache.ts";
 import { fetchResponse, SilentResponderError } from "./fetch.ts";
 import type {

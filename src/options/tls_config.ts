@@ -1,8 +1,8 @@
 /** The parts of the configuration about certificates and handshakes. */
-import type { Protocol } from "../runtime/types.ts";
+import type { Protocol, TlsParameters } from "../runtime/types.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
-import type { ClientVerify, Dialect, FrontendConfig, PemFile, TlsOptions } from "./config.ts";
+import type { ClientVerify, Dialect, FrontendConfig, PemFile } from "./config.ts";
 import type { Gathered } from "./gather.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./pieces.ts";
 
@@ -20,11 +20,11 @@ export interface Surround {
 }
 
 /** What handshakes are negotiated from: the frontend's own settings, and the global ones. */
-export function tlsOptions(
+export function tlsParameters(
   gathered: Gathered,
   own: FrontendSettings,
   surround: Surround,
-): TlsOptions {
+): TlsParameters {
   const { settings } = gathered;
   const curves = own["ecdh-curve"] ?? settings["ecdh-curve"];
   return {
@@ -89,7 +89,7 @@ export function frontendConfig(
     pemFiles: pems,
     matchGlobalCerts,
     sniNomatchAbort: own["sni-nomatch-abort"] ?? settings["sni-nomatch-abort"],
-    tls: tlsOptions(gathered, own, surround),
+    tls: tlsParameters(gathered, own, surround),
     clientVerify: frontendVerify(gathered, frontend, surround),
   };
 }

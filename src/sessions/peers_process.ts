@@ -1,13 +1,12 @@
 import process from "node:process";
 import { systemClock } from "../clock.ts";
-import { FrameWriter } from "../control/channel.ts";
+import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { internalError, reasonOf } from "../errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import { Repeats } from "../repeats.ts";
 import type { Datagrams, IpEndpoint, Runtime } from "../runtime/types.ts";
-import { REPORTS_FD } from "../worker/command_line.ts";
-import { dropPrivileges } from "../worker/process.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
 import { PEERS_SOCKET_FD } from "./command_line.ts";
 import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";
 import type { PeerSession, PeersOrder, PeersReport, PeersStart } from "./peers_messages.ts";

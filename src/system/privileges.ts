@@ -1,6 +1,6 @@
 /** Decides, before anything is opened, whom the workers shall become. */
 import { statSync } from "node:fs";
-import type { Ids, Privileges } from "../control/messages.ts";
+import type { Ids, Privileges } from "./ids.ts";
 import type { Dialect, PrivilegeConfig } from "../options/config.ts";
 import { errorText } from "./error_text.ts";
 import { lookUpGroup, lookUpUser } from "./users.ts";

@@ -1,11 +1,10 @@
 import { createClient, RESP_TYPES } from "@redis/client";
 import process from "node:process";
-import { FrameWriter } from "../control/channel.ts";
+import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
 import { obeyOrders } from "../control/helper.ts";
 import { reasonOf } from "../errors.ts";
 import type { Runtime } from "../runtime/types.ts";
-import { REPORTS_FD } from "../worker/command_line.ts";
-import { dropPrivileges } from "../worker/process.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
 import {
   MOST_BYTES,
   type SealedEntry,

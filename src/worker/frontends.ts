@@ -1,7 +1,8 @@
 import { CertificateSelector } from "../certificates/selector.ts";
 import { readMaterial } from "../certificates/store.ts";
 import type { ClientTrust } from "../connection/client_trust.ts";
-import type { TlsOrder, WorkerSettings } from "../control/messages.ts";
+import type { TlsOrder } from "../certificates/served_tls.ts";
+import type { WorkerSettings } from "../control/messages.ts";
 import type { Staples } from "../ocsp/staples.ts";
 import type {
   Identity,

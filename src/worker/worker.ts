@@ -2,8 +2,9 @@ import { sharedClock } from "../clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
-import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type { Order, Report, StartOrder, TlsOrder, WorkerCounts } from "../control/messages.ts";
+import { FrameReader, FrameWriter, MAX_FRAME_DOWN, REPORTS_FD } from "../control/channel.ts";
+import type { Order, Report, StartOrder, WorkerCounts } from "../control/messages.ts";
+import type { TlsOrder } from "../certificates/served_tls.ts";
 import { internalError } from "../errors.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
@@ -15,13 +16,13 @@ import { TicketKeys } from "../tickets/ticket_keys.ts";
 import { nobody } from "../runtime/nobody.ts";
 import type { Runtime, Stream, StreamOwner } from "../runtime/types.ts";
 import { BackendWatch } from "./backend_watch.ts";
-import { REPORTS_FD } from "./command_line.ts";
 import { Ebb } from "./ebb.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { Gate } from "./gate.ts";
 import { type ListenerEvents, WorkerListeners } from "./listeners.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
-import { dropPrivileges, pinToCore } from "./process.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
+import { pinToCore } from "./process.ts";
 
 /** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
 const MAX_REMEMBERED_NAMES = 10_000;

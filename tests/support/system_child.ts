@@ -14,7 +14,7 @@ import { isDaemonChild, reportReady, spawnDaemon } from "../../src/system/daemon
 import { createPidFile } from "../../src/system/pid_file.ts";
 import { ownProgram } from "../../src/system/program.ts";
 import { giveVerdict } from "../../src/system/verdict.ts";
-import { dropPrivileges } from "../../src/worker/process.ts";
+import { dropPrivileges } from "../../src/system/drop_privileges.ts";
 
 const PR_GET_DUMPABLE = 3;
 
