@@ -1,6 +1,6 @@
 /** How much processor time a program has used: all its processes together, to the nanosecond. */
 import { readdirSync } from "node:fs";
-import { libcName } from "../src/runtime/libc.ts";
+import { libcName } from "../src/os/libc.ts";
 import { ffi } from "../src/runtime/node/libc.ts";
 import { parentOf } from "../tests/support/processes.ts";
 

@@ -1,17 +1,17 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "./base/errors.ts";
 import { type Command, parseCommandLine, type Surroundings } from "./options/command_line.ts";
-import type { Runtime } from "./runtime/types.ts";
+import type { Runtime } from "./runtime/runtime.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
-import { isDaemonChild, spawnDaemon } from "./system/daemon.ts";
+import { isDaemonChild, spawnDaemon } from "./upgrade/daemon.ts";
 import { LogFileError } from "./system/log_file.ts";
 import { randomSecret } from "./tickets/ring.ts";
-import { ownProgram, type Program } from "./system/program.ts";
-import { isSuccessor, Predecessor } from "./system/upgrade.ts";
-import { giveVerdict } from "./system/verdict.ts";
-import { versionText } from "./version.ts";
+import { ownProgram, type Program } from "./upgrade/program.ts";
+import { isSuccessor, Predecessor } from "./upgrade/successor.ts";
+import { giveVerdict } from "./upgrade/startup_result.ts";
+import { versionText } from "./service/version.ts";
 
 /**
  * What a user started: reads the command line and obeys it, most often by becoming the master.

@@ -4,8 +4,9 @@
  */
 import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
 import { LineWriter } from "./line_writer.ts";
-import type { Dialect, LogConfig } from "./options/config.ts";
-import type { Libc } from "./runtime/types.ts";
+import type { LogConfig } from "./options/config.ts";
+import type { Dialect } from "./base/dialect.ts";
+import type { Libc } from "./os/libc.ts";
 import { LogFile } from "./system/log_file.ts";
 import { facilityNumber, Syslog } from "./system/syslog.ts";
 

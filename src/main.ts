@@ -1,9 +1,9 @@
 import process from "node:process";
 import { OCSP_WORD } from "./ocsp/command_line.ts";
-import type { Runtime } from "./runtime/types.ts";
+import type { Runtime } from "./runtime/runtime.ts";
 import { PEERS_WORD } from "./sessions/command_line.ts";
 import { STORE_WORD } from "./tickets/command_line.ts";
-import { WORKER_WORD } from "./worker/command_line.ts";
+import { WORKER_WORD } from "./worker_protocol/command_line.ts";
 
 /**
  * The program: becomes what its first word asks for, which is the master, or, where the master

@@ -3,8 +3,11 @@
  * one system to the next is in this file; today that is Linux (x64 and arm64 agree but where something is said of it).
  */
 import { endianness } from "node:os";
-import type { Endpoint, IpEndpoint, Libc, SocketOption } from "./runtime/types.ts";
-import { ipBytes, ipText } from "./ip.ts";
+import type { Libc } from "./os/libc.ts";
+import type { SocketOption } from "./os/socket_options.ts";
+import type { Endpoint } from "./os/endpoint.ts";
+import type { IpEndpoint } from "./os/endpoint.ts";
+import { ipBytes, ipText } from "./os/ip.ts";
 
 /** The address family constants, as in a `sockaddr` and in stud's write-ip prefix. */
 export const AF_UNIX = 1;

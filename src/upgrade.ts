@@ -1,9 +1,9 @@
 /** SIGUSR2, from the side of the program that is replaced. */
 import type { Log, LogEntry } from "./log.ts";
-import type { Libc } from "./runtime/types.ts";
-import type { Estate } from "./system/estate.ts";
-import type { Program } from "./system/program.ts";
-import { spawnSuccessor, type Successor } from "./system/upgrade.ts";
+import type { Libc } from "./os/libc.ts";
+import type { Estate } from "./upgrade/handover.ts";
+import type { Program } from "./upgrade/program.ts";
+import { spawnSuccessor, type Successor } from "./upgrade/successor.ts";
 
 export interface UpgradeMeans {
   readonly libc: Libc;

@@ -1,4 +1,4 @@
-import type { TlsParameters } from "../runtime/types.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
 
 /** All certificates of a configuration, and which frontend has which. */
 export interface TlsOrder {

@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
 import type { Material, StoredCertificate } from "./served_tls.ts";
-import { cString, MFD_CLOEXEC, O_CLOEXEC, O_RDONLY } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
+import { cString } from "../os/structures.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
+import { O_CLOEXEC } from "../os/constants.ts";
+import { O_RDONLY } from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** Where something is in the store, in bytes. */
 export type Location = Pick<StoredCertificate, "offset" | "length">;

@@ -1,7 +1,7 @@
 import type { TlsOrder } from "./served_tls.ts";
 import type { Config, PemFile } from "../options/config.ts";
-import type { Libc } from "../runtime/types.ts";
-import { type Able, Gathering } from "./gathering.ts";
+import type { Libc } from "../os/libc.ts";
+import { type Able, Gathering } from "./collect.ts";
 import { CertificateLoader } from "./loader.ts";
 import type { Passphrases } from "./passphrases.ts";
 import { CertificateStore, readMaterial } from "./store.ts";

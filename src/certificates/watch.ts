@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Config } from "../options/config.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 

@@ -1,4 +1,4 @@
-import type { TlsFacts } from "../runtime/types.ts";
+import type { TlsFacts } from "../runtime/tls.ts";
 
 /** Who must show a certificate at a frontend that asks some of its clients for one. */
 export interface ClientTrust {

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
-import type { Endpoint, Failure, Stream } from "../runtime/types.ts";
+import type { Stream } from "../runtime/stream.ts";
+import type { Failure } from "../runtime/failure.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, distrust } from "./client_trust.ts";
 import type { Connections } from "./connections.ts";
@@ -14,10 +16,10 @@ import {
   handshakeFailed,
   isConnectFailure,
 } from "./failure.ts";
-import type { HeaderTaker } from "./header_phase.ts";
+import type { HeaderTaker } from "./proxy_protocol/header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
-import { addressesIn, type ProxyAddresses } from "./proxy_header.ts";
-import type { Speaker } from "./silences.ts";
+import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
+import type { Speaker } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */

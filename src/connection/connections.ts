@@ -1,19 +1,17 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Config, Limits, ProxyTlv } from "../options/config.ts";
-import type {
-  ClientTlsContext,
-  Endpoint,
-  IpEndpoint,
-  Runtime,
-  Stream,
-  StreamOwner,
-} from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { ClientTlsContext } from "../runtime/tls.ts";
+import type { StreamOwner } from "../runtime/stream.ts";
+import type { Stream } from "../runtime/stream.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection } from "./connection.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
-import { HeaderPhase } from "./header_phase.ts";
-import { Silences } from "./silences.ts";
+import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
+import { Silences } from "./idle_timeouts.ts";
 import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 

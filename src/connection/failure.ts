@@ -1,4 +1,4 @@
-import type { Failure } from "../runtime/types.ts";
+import type { Failure } from "../runtime/failure.ts";
 
 /** Who caused a failed connection, a stable code for machines, and the cause for people. */
 export interface ConnectionFailure {

@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from "../clock.ts";
-import { ipBytes, unmappedBytes } from "../ip.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { ipBytes, unmappedBytes } from "../os/ip.ts";
 import type { Limits } from "../options/config.ts";
-import type { Endpoint } from "../runtime/types.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import type { ConnectionFailure } from "./failure.ts";
 
 /** What one source address has and may have. */

@@ -1,5 +1,5 @@
-import { ipBytes, unmappedBytes } from "../ip.ts";
-import type { Endpoint } from "../runtime/types.ts";
+import { ipBytes, unmappedBytes } from "../os/ip.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 
 /**
  * Tells whether a peer is in a list of numeric addresses and CIDR blocks (RFC 4632), in which the

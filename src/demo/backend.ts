@@ -3,7 +3,7 @@
  * plain sockets: it must read the prefix that stands before the HTTP request.
  */
 import { createServer, type Socket } from "node:net";
-import { ipText } from "../ip.ts";
+import { ipText } from "../os/ip.ts";
 
 const MAX_REQUEST = 64 * 1024;
 const REQUEST_LIMIT_MS = 10_000;

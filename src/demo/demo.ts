@@ -1,7 +1,8 @@
-import { cString, MFD_CLOEXEC } from "../platform.ts";
+import { cString } from "../os/structures.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
 import { formatAddress } from "../options/address.ts";
 import type { Config, ListenAddress, PemFile } from "../options/config.ts";
-import type { Libc } from "../runtime/types.ts";
+import type { Libc } from "../os/libc.ts";
 import { startBackend } from "./backend.ts";
 
 /** A complete service to try stud with. */

@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { SessionFound, SessionReport } from "../sessions/messages.ts";
 import { SessionCache } from "../sessions/session_cache.ts";
 import type { Prepared } from "./prepare.ts";

@@ -1,13 +1,13 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { Order } from "../control/messages.ts";
+import type { Order } from "../worker_protocol/messages.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { StapleOrder } from "../ocsp/staples.ts";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import type { Log } from "../log.ts";
 import { directoryProblem } from "../ocsp/cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
 import type { Config } from "../options/config.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 
 /** What is to be stapled: from files, and by the helper that asks the responders. */
 export interface StaplingPlan {

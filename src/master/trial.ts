@@ -2,15 +2,13 @@
 import { readMaterial } from "../certificates/store.ts";
 import type { LoadedTls } from "../certificates/tls_order.ts";
 import type { FrontendTls, Trust } from "../certificates/served_tls.ts";
-import { reasonOf, UsageError } from "../errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Config } from "../options/config.ts";
-import type {
-  ClientTlsSettings,
-  Identity,
-  Runtime,
-  TlsParameters,
-  TlsSettings,
-} from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { ClientTlsSettings } from "../runtime/tls.ts";
+import type { TlsSettings } from "../runtime/tls.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
+import type { Identity } from "../runtime/tls.ts";
 
 /**
  * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`

@@ -1,9 +1,9 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { StapleOrder } from "./staples.ts";
 import type { Log } from "../log.ts";
-import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
-import type { Runtime } from "../runtime/types.ts";
-import { exitText } from "../system/exit_text.ts";
+import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { exitText } from "../control/exit_text.ts";
 import { OCSP_WORD } from "./command_line.ts";
 import {
   type OcspCertificate,

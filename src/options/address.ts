@@ -1,8 +1,9 @@
 /** Addresses as users write them, and back. */
-import type { Endpoint } from "../runtime/types.ts";
-import { ipFamily, unmapped } from "../ip.ts";
-import { MAX_UNIX_PATH } from "../platform.ts";
-import type { Address, BackendAddress, Dialect, ListenAddress, UnixAddress } from "./config.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import { ipFamily, unmapped } from "../os/ip.ts";
+import { MAX_UNIX_PATH } from "../os/sockaddr.ts";
+import type { Address, BackendAddress, ListenAddress, UnixAddress } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { servicePort } from "./services.ts";
 import { ValueError } from "./values.ts";
 import { quote } from "./words.ts";

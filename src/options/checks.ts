@@ -1,11 +1,11 @@
 /** Mistakes that show only when all settings are known: contradictions, and what the build lacks. */
-import type { Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Origin } from "./assignment.ts";
 import { meets, type Need, refusal } from "./builds.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { formatValue } from "./format.ts";
-import { exclusive, type Gathered } from "./gather.ts";
+import { exclusive, type Gathered } from "./collect.ts";
 import { tlvLacks } from "./proxy_tlvs.ts";
 import { namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 

@@ -1,10 +1,11 @@
 import { resolve } from "node:path";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { type Assignment, lineOrigin } from "./assignment.ts";
 import { type Build, contradictions, unmetNeeds } from "./checks.ts";
-import type { Config, Dialect } from "./config.ts";
+import type { Config } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
-import { exclusive, gather, type Gathered } from "./gather.ts";
+import { exclusive, gather, type Gathered } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
 import { helpText } from "./help.ts";
 import { readConfigFile } from "./read_file.ts";

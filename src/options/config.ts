@@ -1,4 +1,4 @@
-import type { TlsParameters } from "../runtime/types.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
 
 /** Which program's command line and configuration file are spoken. */
 export type Dialect = "stud" | "hitch";

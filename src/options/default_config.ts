@@ -1,10 +1,10 @@
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { formatValue } from "./format.ts";
 import { helpOf, wrap } from "./help.ts";
 import type { Option } from "./option.ts";
-import type { FrontendValue, PemValue } from "./pieces.ts";
+import type { FrontendValue, PemValue } from "./blocks.ts";
 import { isIn, namesOf, type OptionName, optionOf, rows, type Settings } from "./table.ts";
 
 /**

@@ -1,10 +1,12 @@
 /** The parts of the configuration about certificates and handshakes. */
-import type { Protocol, TlsParameters } from "../runtime/types.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
+import type { Protocol } from "../runtime/tls.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
-import type { ClientVerify, Dialect, FrontendConfig, PemFile } from "./config.ts";
-import type { Gathered } from "./gather.ts";
-import type { FrontendSettings, FrontendValue, PemValue } from "./pieces.ts";
+import type { ClientVerify, FrontendConfig, PemFile } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
+import type { Gathered } from "./collect.ts";
+import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 
 export interface Surround {
   readonly dialect: Dialect;

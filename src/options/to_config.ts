@@ -15,8 +15,8 @@ import type {
   PrefixKind,
   SessionConfig,
 } from "./config.ts";
-import { type Gathered } from "./gather.ts";
-import { frontendText } from "./pieces.ts";
+import { type Gathered } from "./collect.ts";
+import { frontendText } from "./blocks.ts";
 import { chosenTlvs } from "./proxy_tlvs.ts";
 import type { Settings } from "./table.ts";
 import {

@@ -2,9 +2,10 @@
  * Readers of option values: each takes the text as the user wrote it and returns the value, or throws
  * a {@link ValueError} that names the text, the reason and the remedy.
  */
-import { ipFamily } from "../ip.ts";
-import type { Protocol } from "../runtime/types.ts";
-import type { Dialect, ProxyTlv } from "./config.ts";
+import { ipFamily } from "../os/ip.ts";
+import type { Protocol } from "../runtime/tls.ts";
+import type { ProxyTlv } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { quote } from "./words.ts";
 
 /** A value that does not fit its option; `original` is what hitch says of it, if it says anything. */

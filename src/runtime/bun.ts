@@ -8,15 +8,13 @@ import { libc } from "./bun/libc.ts";
 import { listen } from "./bun/listener.ts";
 import { bun } from "./bun/native.ts";
 import { asksForTicketKeys, protocols } from "./openssl.ts";
-import { runningFile } from "../platform.ts";
-import type {
-  Capabilities,
-  ClientTlsContext,
-  ClientTlsSettings,
-  Runtime,
-  TlsContext,
-  TlsSettings,
-} from "./types.ts";
+import { runningFile } from "../os/constants.ts";
+import type { Runtime } from "./runtime.ts";
+import type { ClientTlsContext } from "./tls.ts";
+import type { TlsContext } from "./tls.ts";
+import type { ClientTlsSettings } from "./tls.ts";
+import type { TlsSettings } from "./tls.ts";
+import type { Capabilities } from "./capabilities.ts";
 
 export { connect, libc, listen };
 

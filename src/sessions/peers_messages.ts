@@ -1,7 +1,7 @@
 /** What the master and its helper for other machines tell each other. */
 import type { Privileges } from "../system/ids.ts";
 import { type LogReport, parseLogReport } from "../log/log_report.ts";
-import type { IpEndpoint } from "../runtime/types.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 import { isBase64, MAX_SESSION, parseSessionName, type SessionName } from "./messages.ts";
 
 /** What the master tells the helper: one start, then every new session. */

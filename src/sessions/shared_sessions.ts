@@ -1,6 +1,6 @@
-import { type Clock, systemClock } from "../clock.ts";
-import { Deadlines } from "../connection/deadlines.ts";
-import type { SessionStore } from "../runtime/types.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { Deadlines } from "../base/timeout_queue.ts";
+import type { SessionStore } from "../runtime/tls.ts";
 import { MAX_SESSION, type SessionFound, type SessionReport } from "./messages.ts";
 
 /** Seconds that the master has for an answer; then the client makes a full handshake. */

@@ -1,8 +1,9 @@
 import process from "node:process";
 import type { Privileges } from "./ids.ts";
-import { cString, PR_SET_DUMPABLE } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
-import { errnoText } from "./error_text.ts";
+import { cString } from "../os/structures.ts";
+import { PR_SET_DUMPABLE } from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
+import { errnoText } from "../os/error_text.ts";
 
 /** What a worker creates, which is nothing, would be its own. */
 const UMASK = 0o077;

@@ -1,12 +1,13 @@
 /** The file that tells the master's pid, and that there is only one of them. */
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { statSync, unlinkSync, writeFileSync } from "node:fs";
-import { UsageError } from "../errors.ts";
-import type { Dialect } from "../options/config.ts";
-import { F_OFD_SETLK, wholeFileLock } from "../platform.ts";
-import type { Libc } from "../runtime/types.ts";
-import { keepFromChildren } from "./descriptors.ts";
-import { errorText } from "./error_text.ts";
+import { UsageError } from "../base/errors.ts";
+import type { Dialect } from "../base/dialect.ts";
+import { wholeFileLock } from "../os/structures.ts";
+import { F_OFD_SETLK } from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
+import { keepFromChildren } from "../os/descriptors.ts";
+import { errorText } from "../os/error_text.ts";
 
 const MODE = 0o644;
 /** A file that is replaced between open and lock again and again is somebody's game. */

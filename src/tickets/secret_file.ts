@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
-import { UsageError } from "../errors.ts";
-import { errorText } from "../system/error_text.ts";
+import { UsageError } from "../base/errors.ts";
+import { errorText } from "../os/error_text.ts";
 import { SECRET_LENGTH } from "./ring.ts";
 
 const MOST_BYTES = 4096;

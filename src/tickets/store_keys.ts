@@ -1,4 +1,4 @@
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../base/errors.ts";
 import type { Log } from "../log.ts";
 import { READ, slotAt } from "./fleet_keys.ts";
 import { LocalKeys, type LocalState } from "./local_keys.ts";

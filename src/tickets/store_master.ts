@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from "../clock.ts";
-import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
-import type { Runtime } from "../runtime/types.ts";
-import { exitText } from "../system/exit_text.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { exitText } from "../control/exit_text.ts";
 import { STORE_WORD } from "./command_line.ts";
 import type { StoreEntry, TicketStore } from "./store_keys.ts";
 import {

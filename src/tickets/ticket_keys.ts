@@ -1,5 +1,5 @@
 import { hkdfSync, randomFillSync } from "node:crypto";
-import type { TicketAnswer } from "../runtime/types.ts";
+import type { TicketAnswer } from "../runtime/tls.ts";
 import type { TicketRing } from "./ring.ts";
 
 /**

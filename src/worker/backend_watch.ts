@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../base/clock.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { BackendReport } from "../control/messages.ts";
+import type { BackendReport } from "../worker_protocol/messages.ts";
 
 /** However often connects fail, a worker speaks of it once in this time. */
 const PAUSE_MS = 1000;

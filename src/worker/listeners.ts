@@ -1,22 +1,20 @@
-import type { ListenerOrder, StartOrder } from "../control/messages.ts";
+import type { ListenerOrder, StartOrder } from "../worker_protocol/messages.ts";
 import type { LogEntry } from "../log.ts";
-import { listenerOptions } from "../platform.ts";
-import type {
-  Failure,
-  Listener,
-  ListenOn,
-  Runtime,
-  Stream,
-  StreamOwner,
-  TlsContext,
-} from "../runtime/types.ts";
+import { listenerOptions } from "../os/socket_options.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { TlsContext } from "../runtime/tls.ts";
+import type { Listener } from "../runtime/listener.ts";
+import type { ListenOn } from "../runtime/listener.ts";
+import type { StreamOwner } from "../runtime/stream.ts";
+import type { Stream } from "../runtime/stream.ts";
+import type { Failure } from "../runtime/failure.ts";
 import {
   affinityRefused,
   type AffinityRule,
   attachAffinity,
   detachAffinity,
 } from "../system/affinity.ts";
-import { queuesEmptied } from "../system/listen_queue.ts";
+import { queuesEmptied } from "../os/listen_queue.ts";
 
 /** The longest that others may go on filling a queue, in milliseconds; the master waits for longer. */
 const QUEUE_LIMIT_MS = 1000;

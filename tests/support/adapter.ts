@@ -12,34 +12,30 @@ import * as net from "node:net";
 import * as tls from "node:tls";
 import { generate } from "selfsigned";
 import * as runtime from "#runtime";
-import {
-  AF_INET,
-  cInt,
-  readSockaddr,
-  setOption,
-  SO_REUSEPORT,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  sockaddr,
-  SOCKADDR_SIZE,
-  SOL_SOCKET,
-} from "../../src/platform.ts";
-import type {
-  Certificate,
-  ClientTlsContext,
-  Endpoint,
-  Failure,
-  IpEndpoint,
-  Libc,
-  Listener,
-  ListenOptions,
-  Runtime,
-  Stream,
-  StreamOwner,
-  TlsFacts,
-  TlsSettings,
-} from "../../src/runtime/types.ts";
+import { setOption } from "../../src/os/socket_options.ts";
+import { readSockaddr } from "../../src/os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
+import { cInt } from "../../src/os/structures.ts";
+import { SO_REUSEPORT } from "../../src/os/constants.ts";
+import { SOL_SOCKET } from "../../src/os/constants.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_NONBLOCK } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { ClientTlsContext } from "../../src/runtime/tls.ts";
+import type { Listener } from "../../src/runtime/listener.ts";
+import type { ListenOptions } from "../../src/runtime/listener.ts";
+import type { StreamOwner } from "../../src/runtime/stream.ts";
+import type { Stream } from "../../src/runtime/stream.ts";
+import type { Failure } from "../../src/runtime/failure.ts";
+import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
+import type { Certificate } from "../../src/runtime/tls.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
 

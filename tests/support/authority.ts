@@ -5,7 +5,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Certificate } from "../../src/runtime/types.ts";
+import type { Certificate } from "../../src/runtime/tls.ts";
 
 /** A certificate with its key, in memory and as a file that holds both. */
 export interface Issued extends Certificate {

@@ -1,9 +1,11 @@
 /** Reading command lines and configuration files without a disk. */
 import assert from "node:assert/strict";
-import { UsageError } from "../../src/errors.ts";
+import { UsageError } from "../../src/base/errors.ts";
 import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
-import type { Config, Dialect } from "../../src/options/config.ts";
-import type { Capabilities, Runtime } from "../../src/runtime/types.ts";
+import type { Config } from "../../src/options/config.ts";
+import type { Dialect } from "../../src/base/dialect.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
 
 export type Build = Pick<Runtime, "name" | "capabilities">;
 

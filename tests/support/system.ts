@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
-import type { Runtime } from "../../src/runtime/types.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 import { within } from "./until.ts";
 
 const { self }: Runtime = runtime;

@@ -1,11 +1,13 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/log.ts";
-import { Affinity } from "../../src/master/affinity.ts";
-import { Imbalance } from "../../src/master/imbalance.ts";
+import { Affinity } from "../../src/master/listeners/affinity.ts";
+import { Imbalance } from "../../src/master/listeners/load_skew.ts";
 import type { BackendTls, Config } from "../../src/options/config.ts";
-import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF } from "../../src/platform.ts";
-import type { Capabilities, Libc } from "../../src/runtime/types.ts";
+import { SO_DETACH_REUSEPORT_BPF } from "../../src/os/constants.ts";
+import { SO_ATTACH_REUSEPORT_CBPF } from "../../src/os/constants.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const calls = { [SO_ATTACH_REUSEPORT_CBPF]: "attach", [SO_DETACH_REUSEPORT_BPF]: "detach" };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
-import { type BackendReport, parseReport } from "../../src/control/messages.ts";
+import { type BackendReport, parseReport } from "../../src/worker_protocol/messages.ts";
 import { BackendWatch } from "../../src/worker/backend_watch.ts";
 import { HandClock } from "../support/hand_clock.ts";
 

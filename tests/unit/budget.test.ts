@@ -1,9 +1,9 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { Order, Report, StartOrder } from "../../src/control/messages.ts";
-import { Budget } from "../../src/master/budget.ts";
-import type { SlotWorker } from "../../src/master/slot.ts";
-import type { WorkerExit } from "../../src/master/worker_process.ts";
+import type { Order, Report, StartOrder } from "../../src/worker_protocol/messages.ts";
+import { Budget } from "../../src/master/workers/connection_quota.ts";
+import type { SlotWorker } from "../../src/master/workers/slot.ts";
+import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 
 /** A worker that keeps to its quota, and hears and answers when the test lets it. */
 class FakeWorker implements SlotWorker {

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as runtime from "#runtime";
 import { buildsWith, buildTitle, meets, type Need } from "../../src/options/builds.ts";
-import type { Runtime } from "../../src/runtime/types.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 
 /** As members, so that none can be missing. */
 const needs: Record<Need, true> = {

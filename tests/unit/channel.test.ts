@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { frame, FrameReader, FrameWriter, MAX_FRAME_UP } from "../../src/control/channel.ts";
-import { parseReport } from "../../src/control/messages.ts";
+import { parseReport } from "../../src/worker_protocol/messages.ts";
 
 function decode(chunks: readonly Uint8Array[], limit = MAX_FRAME_UP): unknown[] {
   const messages: unknown[] = [];

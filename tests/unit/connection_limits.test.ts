@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { ConnectionSettings } from "../../src/connection/connections.ts";
-import type { Endpoint } from "../../src/runtime/types.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { at, clientAt, fakeConnections, FakeStream, frontendAt } from "../support/fake_streams.ts";
 
 const text = new TextEncoder();

@@ -1,8 +1,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as adapter from "#runtime";
-import { ControlledProcess } from "../../src/master/controlled_process.ts";
-import type { Runtime } from "../../src/runtime/types.ts";
+import { ControlledProcess } from "../../src/control/child_process.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 
 /** Where anything is offered. */
 const used = { skip: !(adapter as Runtime).capabilities.sessionCache };

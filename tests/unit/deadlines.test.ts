@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { Deadlines } from "../../src/connection/deadlines.ts";
+import { Deadlines } from "../../src/base/timeout_queue.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 test("each holder expires once, in its own time", () => {

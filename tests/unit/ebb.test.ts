@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { Ebb } from "../../src/worker/ebb.ts";
+import { Ebb } from "../../src/worker/memory_reclaim.ts";
 
 test("half of many connections have ended", () => {
   const ebb = new Ebb();

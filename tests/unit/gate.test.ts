@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/log.ts";
-import { Gate, LOG_PAUSE_MS } from "../../src/worker/gate.ts";
+import { Gate, LOG_PAUSE_MS } from "../../src/worker/connection_limiter.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 /** A gate with all that it did. */

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { Imbalance } from "../../src/master/imbalance.ts";
+import { Imbalance } from "../../src/master/listeners/load_skew.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 /** What is found when the workers get so many connections in each of so many seconds. */

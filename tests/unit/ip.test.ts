@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ipBytes, ipFamily, ipText, unmapped } from "../../src/ip.ts";
+import { ipBytes, ipFamily, ipText, unmapped } from "../../src/os/ip.ts";
 
 const hex = (text: string) => Buffer.from(ipBytes(text)).toString("hex");
 

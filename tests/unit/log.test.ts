@@ -8,7 +8,7 @@ import { join } from "node:path";
 import * as runtime from "#runtime";
 import { type LogEntry, LogFileError, type LogLevel, openLog } from "../../src/log.ts";
 import type { LogConfig } from "../../src/options/config.ts";
-import type { Libc } from "../../src/runtime/types.ts";
+import type { Libc } from "../../src/os/libc.ts";
 import { systemChild, temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { StapleOrder } from "../../src/ocsp/staples.ts";
-import type { ProcessExit } from "../../src/master/controlled_process.ts";
+import type { ProcessExit } from "../../src/control/child_process.ts";
 import type { OcspOrder, OcspReport } from "../../src/ocsp/messages.ts";
 import { OcspHelper, type OcspProcess, type OcspWork } from "../../src/ocsp/ocsp_master.ts";
 import { HandClock } from "../support/hand_clock.ts";

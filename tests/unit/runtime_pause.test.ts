@@ -10,7 +10,7 @@ import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import type { Stream } from "../../src/runtime/types.ts";
+import type { Stream } from "../../src/runtime/stream.ts";
 import {
   answering,
   listen,

@@ -9,7 +9,8 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import type { Runtime, SessionStore } from "../../src/runtime/types.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { SessionStore } from "../../src/runtime/tls.ts";
 import { certificates, recorders, sClient, serve, until, visit } from "../support/adapter.ts";
 
 const kept = { timeout: 60_000, skip: !(runtime as Runtime).capabilities.sessionCache };

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import type { Identity, Runtime, TlsSettings, VerifySettings } from "../../src/runtime/types.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
+import type { VerifySettings } from "../../src/runtime/tls.ts";
+import type { Identity } from "../../src/runtime/tls.ts";
 import {
   certificates,
   recorders,

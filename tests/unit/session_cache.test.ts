@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { parseReport } from "../../src/control/messages.ts";
+import { parseReport } from "../../src/worker_protocol/messages.ts";
 import type { SessionReport } from "../../src/sessions/messages.ts";
 import { SessionCache } from "../../src/sessions/session_cache.ts";
 import { SharedSessions } from "../../src/sessions/shared_sessions.ts";

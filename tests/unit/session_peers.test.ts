@@ -3,19 +3,19 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import * as runtime from "#runtime";
-import { UsageError } from "../../src/errors.ts";
-import type { ProcessExit } from "../../src/master/controlled_process.ts";
+import { UsageError } from "../../src/base/errors.ts";
+import type { ProcessExit } from "../../src/control/child_process.ts";
 import { type PeersProcess, SessionPeers } from "../../src/master/session_peers.ts";
 import { isGroup, type PeersPlan, planPeers } from "../../src/master/session_peers_plan.ts";
-import {
-  AF_INET,
-  cInt,
-  readSockaddr,
-  SOCK_DGRAM,
-  sockaddr,
-  SOCKADDR_SIZE,
-} from "../../src/platform.ts";
-import type { IpEndpoint, Libc, Runtime } from "../../src/runtime/types.ts";
+import { readSockaddr } from "../../src/os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
+import { cInt } from "../../src/os/structures.ts";
+import { SOCK_DGRAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import {
   parsePeersReport,
   type PeerSession,

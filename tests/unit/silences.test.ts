@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Silences, type Speaker } from "../../src/connection/silences.ts";
+import { Silences, type Speaker } from "../../src/connection/idle_timeouts.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 function listening(seconds: number) {

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { MAX_SOURCES, sourceKey, Sources } from "../../src/connection/sources.ts";
-import type { Endpoint } from "../../src/runtime/types.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { at } from "../support/fake_streams.ts";
 import { HandClock } from "../support/hand_clock.ts";
 

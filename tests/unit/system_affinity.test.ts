@@ -3,17 +3,15 @@ import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { endianness } from "node:os";
 import * as runtime from "#runtime";
-import { ipBytes } from "../../src/ip.ts";
-import {
-  AF_INET,
-  setOption,
-  SO_REUSEPORT,
-  SOCK_CLOEXEC,
-  SOCK_STREAM,
-  sockaddr,
-  SOL_SOCKET,
-} from "../../src/platform.ts";
-import type { Libc } from "../../src/runtime/types.ts";
+import { ipBytes } from "../../src/os/ip.ts";
+import { setOption } from "../../src/os/socket_options.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
+import { SO_REUSEPORT } from "../../src/os/constants.ts";
+import { SOL_SOCKET } from "../../src/os/constants.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
+import type { Libc } from "../../src/os/libc.ts";
 import {
   affinityProgram,
   type AffinityRule,
@@ -21,7 +19,7 @@ import {
   detachAffinity,
   randomMultiplier,
 } from "../../src/system/affinity.ts";
-import { queueLength } from "../../src/system/listen_queue.ts";
+import { queueLength } from "../../src/os/listen_queue.ts";
 import { bareSocket, boundPort, loopback, until } from "../support/adapter.ts";
 
 const libc: Libc = runtime.libc;

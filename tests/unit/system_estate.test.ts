@@ -2,10 +2,11 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readdirSync, readlinkSync } from "node:fs";
 import * as runtime from "#runtime";
-import { UsageError } from "../../src/errors.ts";
-import { cString, MFD_CLOEXEC } from "../../src/platform.ts";
-import type { Libc } from "../../src/runtime/types.ts";
-import { type Estate, readEstate, renumbered, writeEstate } from "../../src/system/estate.ts";
+import { UsageError } from "../../src/base/errors.ts";
+import { cString } from "../../src/os/structures.ts";
+import { MFD_CLOEXEC } from "../../src/os/constants.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import { type Estate, readEstate, renumbered, writeEstate } from "../../src/upgrade/handover.ts";
 import { loopback } from "../support/adapter.ts";
 
 const libc: Libc = runtime.libc;

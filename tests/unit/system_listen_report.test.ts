@@ -2,8 +2,8 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { UsageError } from "../../src/errors.ts";
-import { writeListenReport } from "../../src/system/listen_report.ts";
+import { UsageError } from "../../src/base/errors.ts";
+import { writeListenReport } from "../../src/service/listen_report.ts";
 import { temporaryDirectory } from "../support/system.ts";
 
 test("tells IPv4 addresses in order, and nothing else", () => {

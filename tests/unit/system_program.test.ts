@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { calledFile, dialectOf, type Program } from "../../src/system/program.ts";
+import { calledFile, dialectOf, type Program } from "../../src/upgrade/program.ts";
 import { systemChild, temporaryDirectory } from "../support/system.ts";
 import { within } from "../support/until.ts";
 

@@ -1,6 +1,10 @@
-import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../platform.ts";
-import { libcName, signatures } from "../libc.ts";
-import type { Endpoint, Libc } from "../types.ts";
+import { readSockaddr } from "../../os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../os/sockaddr.ts";
+import { sockaddr } from "../../os/sockaddr.ts";
+import { signatures } from "../../os/libc.ts";
+import { libcName } from "../../os/libc.ts";
+import type { Libc } from "../../os/libc.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 
 /** The C library through bun:ffi. */
 export const libc: Libc = openLibc();

@@ -1,6 +1,6 @@
 /** The accept loop, which goes on after a failure. */
-import { nobody } from "../nobody.ts";
-import type { ListenOptions } from "../types.ts";
+import { nobody } from "../ignoring_handler.ts";
+import type { ListenOptions } from "../listener.ts";
 import { type Conn, type DenoListener, descriptorOf } from "./api.ts";
 import { failureOf, internalFailureOf } from "./failures.ts";
 import { DenoStream, endpoint } from "./stream.ts";

@@ -1,6 +1,8 @@
 /** The parts of Deno's API that the adapter uses, and libc beside it. */
-import { type CType, libcName, signatures } from "../libc.ts";
-import type { Libc } from "../types.ts";
+import { signatures } from "../../os/libc.ts";
+import { libcName } from "../../os/libc.ts";
+import type { CType } from "../../os/libc.ts";
+import type { Libc } from "../../os/libc.ts";
 
 interface DenoApi {
   readonly internal: symbol;

@@ -2,9 +2,13 @@
  * Deno hides the descriptors of its sockets. Here they are found again, and used for what Deno has
  * no way to do.
  */
-import { ipBytes, ipText } from "../../ip.ts";
-import { readSockaddr, SHUT_RDWR, SOCKADDR_SIZE } from "../../platform.ts";
-import type { Endpoint, IpEndpoint, Libc } from "../types.ts";
+import { ipBytes, ipText } from "../../os/ip.ts";
+import { readSockaddr } from "../../os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../os/sockaddr.ts";
+import { SHUT_RDWR } from "../../os/constants.ts";
+import type { Libc } from "../../os/libc.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 import { libc } from "./api.ts";
 
 /** A connected socket whose descriptor may be asked for. */

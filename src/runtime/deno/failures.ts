@@ -1,5 +1,5 @@
 /** Deno's errors in the words of the contract. */
-import type { Failure } from "../types.ts";
+import type { Failure } from "../failure.ts";
 
 /** What Deno's error classes stand for where an error carries no `code`. */
 const errnoNames: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
 /** What a stream sends: all that is written is taken, and goes out as the kernel has room. */
-import { EARLY_BYTES } from "../types.ts";
+import { EARLY_BYTES } from "../stream.ts";
 import { type Conn, libc, writeFrom } from "./api.ts";
 import { Gatherer } from "./buffers.ts";
 import { descriptors, type Hidden } from "./descriptors.ts";

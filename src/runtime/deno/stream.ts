@@ -2,18 +2,16 @@
  * One side of a connection. Deno is pulled (`read` and `write` return promises), the core is
  * pushed: `Input` and `Output` turn one into the other, and here is what both live in.
  */
-import { SHUT_RDWR } from "../../platform.ts";
-import { nobody } from "../nobody.ts";
-import type {
-  ClientTlsSettings,
-  Endpoint,
-  Failure,
-  IpEndpoint,
-  Stream,
-  StreamOwner,
-  TlsFacts,
-  UnixEndpoint,
-} from "../types.ts";
+import { SHUT_RDWR } from "../../os/constants.ts";
+import { nobody } from "../ignoring_handler.ts";
+import type { StreamOwner } from "../stream.ts";
+import type { Stream } from "../stream.ts";
+import type { Failure } from "../failure.ts";
+import type { TlsFacts } from "../tls.ts";
+import type { ClientTlsSettings } from "../tls.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { UnixEndpoint } from "../../os/endpoint.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
 import { failureOf, handshakeFailureOf, internalFailureOf } from "./failures.ts";

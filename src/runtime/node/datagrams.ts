@@ -1,5 +1,7 @@
 import { createSocket } from "node:dgram";
-import type { DatagramEvents, Datagrams, Failure } from "../types.ts";
+import type { DatagramEvents } from "../datagrams.ts";
+import type { Datagrams } from "../datagrams.ts";
+import type { Failure } from "../failure.ts";
 
 /** Bytes that may wait for the kernel. */
 const MAX_WAITING = 1024 * 1024;

@@ -1,5 +1,5 @@
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
-import type { Failure } from "../types.ts";
+import type { Failure } from "../failure.ts";
 
 /** An owner threw, or what the core answered to a handshake cannot be used. */
 export function internalFailure(error: unknown): Failure {

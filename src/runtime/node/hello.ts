@@ -3,7 +3,7 @@
  * OpenSSL sees it. Node could switch certificates in mid-handshake only: one of several for a name,
  * and what a resumed session was made under, would be lost on the way.
  */
-import { GrowingBuffer } from "../../growing_buffer.ts";
+import { GrowingBuffer } from "../../base/growing_buffer.ts";
 
 /** Bytes that are held for a ClientHello which comes in pieces. */
 const MAX_HELLO = 32_768;

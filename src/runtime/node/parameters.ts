@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { DEFAULT_CIPHERS } from "node:tls";
 import { checkCurves, cipherItems, hasOldVersion, isKnown, items } from "../openssl.ts";
-import type { TlsParameters } from "../types.ts";
+import type { TlsParameters } from "../tls.ts";
 
 /**
  * The ciphers of all versions in one list, as node:tls wants them. Throws an Error that names the

@@ -1,8 +1,12 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { policyOf } from "../../tickets/policy.ts";
+import { policyOf } from "../ticket_policy.ts";
 import { alpnWire, answerForTickets, serverOptions, tlsFacts } from "../openssl.ts";
-import type { Failure, Identity, TlsContext, TlsFacts, TlsSettings } from "../types.ts";
+import type { TlsContext } from "../tls.ts";
+import type { Failure } from "../failure.ts";
+import type { TlsFacts } from "../tls.ts";
+import type { TlsSettings } from "../tls.ts";
+import type { Identity } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { sessionOffer } from "./hello.ts";
 import { sendNoTickets } from "./native_openssl.ts";
