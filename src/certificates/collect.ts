@@ -1,9 +1,4 @@
-import type {
-  FrontendTls,
-  StoredCertificate,
-  TlsOrder,
-  Trust,
-} from "../worker_protocol/messages.ts";
+import type { FrontendTls, StoredCertificate, TlsOrder, Trust } from "./served_tls.ts";
 import { UsageError } from "../base/errors.ts";
 import type { ClientVerify, Config, FrontendConfig, PemFile } from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";

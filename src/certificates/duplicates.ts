@@ -1,4 +1,4 @@
-import type { StoredCertificate } from "../worker_protocol/messages.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 import type { Dialect } from "../base/dialect.ts";
 
 /** A certificate with the file that it comes from. */

@@ -1,4 +1,4 @@
-import type { StoredCertificate } from "../worker_protocol/messages.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 
 /** Which certificates serve a name together: places in `TlsOrder.certificates`, favourite first. */
 export type CertificateGroup = readonly number[];

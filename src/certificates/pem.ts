@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
-import type { Material, StoredCertificate } from "../worker_protocol/messages.ts";
+import type { Material, StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { firstDer, fromBase64, inside, INTEGER, SEQUENCE } from "./der.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";

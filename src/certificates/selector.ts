@@ -1,4 +1,4 @@
-import type { FrontendTls, TlsOrder, Trust } from "../worker_protocol/messages.ts";
+import type { FrontendTls, TlsOrder, Trust } from "./served_tls.ts";
 import { type CertificateGroup, NameIndex } from "./name_index.ts";
 
 /** What one frontend presents for which server name. */

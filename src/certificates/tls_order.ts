@@ -1,4 +1,4 @@
-import type { TlsOrder } from "../worker_protocol/messages.ts";
+import type { TlsOrder } from "./served_tls.ts";
 import type { Config, PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
 import { type Able, Gathering } from "./collect.ts";

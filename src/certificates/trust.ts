@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import type { Trust } from "../worker_protocol/messages.ts";
+import type { Trust } from "./served_tls.ts";
 import { UsageError } from "../base/errors.ts";
 import type { ClientVerify } from "../options/config.ts";
 import {

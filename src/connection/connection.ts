@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
-import type { Endpoint } from "../os/endpoint.ts";
-import type { Failure } from "../runtime/failure.ts";
 import type { Stream } from "../runtime/stream.ts";
+import type { Failure } from "../runtime/failure.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, distrust } from "./client_trust.ts";
 import type { Connections } from "./connections.ts";

@@ -1,9 +1,11 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Config, Limits, ProxyTlv } from "../options/config.ts";
-import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Stream, StreamOwner } from "../runtime/stream.ts";
 import type { ClientTlsContext } from "../runtime/tls.ts";
+import type { StreamOwner } from "../runtime/stream.ts";
+import type { Stream } from "../runtime/stream.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection } from "./connection.ts";
 import { Deadlines } from "../base/timeout_queue.ts";

@@ -5,7 +5,7 @@
  */
 import { write } from "node:fs";
 
-/** The descriptor on which a process of ours reports; commands come on standard input. */
+/** The descriptor on which a child process writes to the master. */
 export const REPORTS_FD = 3;
 
 /** The largest frame to a worker: certificates travel in it. */

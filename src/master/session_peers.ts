@@ -1,15 +1,11 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../log.ts";
-import type { Libc } from "../os/libc.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Libc } from "../os/libc.ts";
 import { exitText } from "../control/exit_text.ts";
 import { PEERS_WORD } from "../sessions/command_line.ts";
-import {
-  parsePeersReport,
-  type PeerSession,
-  type PeersOrder,
-  type PeersReport,
-} from "../sessions/peers_messages.ts";
+import { parsePeersReport, type PeerSession } from "../sessions/peers_messages.ts";
+import type { PeersOrder, PeersReport } from "../sessions/peers_messages.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { PeersPlan } from "./session_peers_plan.ts";
 import { openUdp } from "./udp_socket.ts";

@@ -1,5 +1,7 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { Order, Privileges, StapleOrder } from "../worker_protocol/messages.ts";
+import type { Order } from "../worker_protocol/messages.ts";
+import type { Privileges } from "../system/ids.ts";
+import type { StapleOrder } from "../ocsp/staples.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../log.ts";
 import { directoryProblem } from "../ocsp/cache.ts";

@@ -1,11 +1,14 @@
 /** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
 import { readMaterial } from "../certificates/store.ts";
 import type { LoadedTls } from "../certificates/tls_order.ts";
-import type { FrontendTls, Trust } from "../worker_protocol/messages.ts";
+import type { FrontendTls, Trust } from "../certificates/served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Config } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { ClientTlsSettings, Identity, TlsParameters, TlsSettings } from "../runtime/tls.ts";
+import type { ClientTlsSettings } from "../runtime/tls.ts";
+import type { TlsSettings } from "../runtime/tls.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
+import type { Identity } from "../runtime/tls.ts";
 
 /**
  * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`

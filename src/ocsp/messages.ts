@@ -1,5 +1,6 @@
-import { type Ids, parseReport, type StapleOrder } from "../worker_protocol/messages.ts";
-import type { LogEntry } from "../log.ts";
+import type { Ids } from "../system/ids.ts";
+import type { StapleOrder } from "./staples.ts";
+import { type LogReport, parseLogReport } from "../log/log_report.ts";
 import type { LogConfig, OcspConfig } from "../options/config.ts";
 
 /**
@@ -38,15 +39,15 @@ export interface OcspCertificate {
 }
 
 /** What the OCSP helper tells the master. */
-export type OcspReport = StapleOrder | { readonly type: "log"; readonly entry: LogEntry };
+export type OcspReport = StapleOrder | LogReport;
 
 /**
  * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
  * send, so nothing it says is believed. `certificates` is how many there are.
  */
 export function parseOcspReport(value: unknown, certificates: number): OcspReport | undefined {
-  const report = parseReport(value);
-  if (report) return report.type === "log" ? report : undefined;
+  const log = parseLogReport(value);
+  if (log) return log;
   if (typeof value !== "object" || value === null) return undefined;
   const { type, certificate, response, until } = value as Record<string, unknown>;
   const isStaple = type === "staple" && isPlace(certificate, certificates) && isBase64(response) &&

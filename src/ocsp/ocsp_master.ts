@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { StapleOrder } from "../worker_protocol/messages.ts";
+import type { StapleOrder } from "./staples.ts";
 import type { Log } from "../log.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { Runtime } from "../runtime/runtime.ts";

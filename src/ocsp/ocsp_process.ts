@@ -1,11 +1,10 @@
 import process from "node:process";
 import type { Clock } from "../base/clock.ts";
-import { FrameWriter } from "../control/channel.ts";
+import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { internalError, reasonOf } from "../base/errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { REPORTS_FD } from "../control/channel.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { ResponseCache } from "./cache.ts";
 import { fetchResponse, SilentResponderError } from "./fetch.ts";

@@ -1,5 +1,5 @@
 import type { Dialect } from "../base/dialect.ts";
-import type { Protocol } from "../runtime/tls.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
 import type { PrivilegeConfig } from "../system/privileges.ts";
 
 /** A host with a port as the user wrote it; names are not yet resolved. */
@@ -67,19 +67,6 @@ export interface PemFile {
   readonly clientVerify?: ClientVerify;
 }
 
-/** What a TLS handshake is negotiated from. */
-export interface TlsOptions {
-  /** Oldest first, never empty. */
-  readonly protocols: readonly Protocol[];
-  /** OpenSSL cipher list for TLS 1.2 and older; "" is the adapter's default. */
-  readonly ciphers: string;
-  /** Colon list of TLS 1.3 cipher suites; "" leaves the TLS library's own. */
-  readonly ciphersuites: string;
-  /** Colon list of groups; "" leaves the TLS library's own. */
-  readonly curves: string;
-  readonly preferServerCiphers: boolean;
-}
-
 /** One address to listen on, with what holds for its connections. */
 export interface FrontendConfig {
   readonly listen: ListenAddress;
@@ -89,7 +76,7 @@ export interface FrontendConfig {
   readonly matchGlobalCerts: boolean;
   /** A name that no certificate has ends the handshake with the alert `unrecognized_name`. */
   readonly sniNomatchAbort: boolean;
-  readonly tls: TlsOptions;
+  readonly tls: TlsParameters;
   readonly clientVerify: ClientVerify;
 }
 
@@ -108,7 +95,7 @@ export interface BackendTls {
   readonly verify: boolean;
   /** PEM file with the CAs to trust; "" stands for the system's. */
   readonly ca: string;
-  readonly tls: TlsOptions;
+  readonly tls: TlsParameters;
 }
 
 /** Where the connections of the PROXY header that a client sends before TLS come from. */

@@ -1,8 +1,9 @@
 /** The parts of the configuration about certificates and handshakes. */
+import type { TlsParameters } from "../runtime/tls.ts";
 import type { Protocol } from "../runtime/tls.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
-import type { ClientVerify, FrontendConfig, PemFile, TlsOptions } from "./config.ts";
+import type { ClientVerify, FrontendConfig, PemFile } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Gathered } from "./collect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
@@ -21,11 +22,11 @@ export interface Surround {
 }
 
 /** What handshakes are negotiated from: the frontend's own settings, and the global ones. */
-export function tlsOptions(
+export function tlsParameters(
   gathered: Gathered,
   own: FrontendSettings,
   surround: Surround,
-): TlsOptions {
+): TlsParameters {
   const { settings } = gathered;
   const curves = own["ecdh-curve"] ?? settings["ecdh-curve"];
   return {
@@ -90,7 +91,7 @@ export function frontendConfig(
     pemFiles: pems,
     matchGlobalCerts,
     sniNomatchAbort: own["sni-nomatch-abort"] ?? settings["sni-nomatch-abort"],
-    tls: tlsOptions(gathered, own, surround),
+    tls: tlsParameters(gathered, own, surround),
     clientVerify: frontendVerify(gathered, frontend, surround),
   };
 }

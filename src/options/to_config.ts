@@ -24,7 +24,7 @@ import {
   frontendConfig,
   pemFile,
   type Surround,
-  tlsOptions,
+  tlsParameters,
 } from "./tls_config.ts";
 import { quote } from "./words.ts";
 
@@ -201,7 +201,7 @@ function backendTls(gathered: Gathered, ground: Ground): BackendTls {
     serverName: settings["backend-name"] || (isName ? host : ""),
     verify,
     ca: verify ? ca : "",
-    tls: tlsOptions(gathered, {}, ground),
+    tls: tlsParameters(gathered, {}, ground),
   };
 }
 

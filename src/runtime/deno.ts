@@ -4,8 +4,8 @@
  */
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
-import { SHUT_RDWR } from "../os/constants.ts";
 import { setOption } from "../os/socket_options.ts";
+import { SHUT_RDWR } from "../os/constants.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
@@ -21,12 +21,18 @@ import { descriptors } from "./deno/descriptors.ts";
 import { internalFailureOf } from "./deno/failures.ts";
 import { HOLD, releaseHello } from "./deno/hello.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
-import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
-import type { Capabilities } from "./capabilities.ts";
-import type { Listener, ListenOptions } from "./listener.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Stream, StreamOwner } from "./stream.ts";
-import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
+import type { ClientTlsContext } from "./tls.ts";
+import type { TlsContext } from "./tls.ts";
+import type { Listener } from "./listener.ts";
+import type { ListenOptions } from "./listener.ts";
+import type { StreamOwner } from "./stream.ts";
+import type { Stream } from "./stream.ts";
+import type { ClientTlsSettings } from "./tls.ts";
+import type { TlsSettings } from "./tls.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
+import type { Capabilities } from "./capabilities.ts";
 
 export const name = "deno";
 

@@ -4,14 +4,12 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type {
-  Identity,
-  Protocol,
-  TicketAnswer,
-  TlsFacts,
-  TlsParameters,
-  TlsSettings,
-} from "./tls.ts";
+import type { TlsFacts } from "./tls.ts";
+import type { TicketAnswer } from "./tls.ts";
+import type { TlsSettings } from "./tls.ts";
+import type { TlsParameters } from "./tls.ts";
+import type { Identity } from "./tls.ts";
+import type { Protocol } from "./tls.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];

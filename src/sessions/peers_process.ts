@@ -1,14 +1,13 @@
 import process from "node:process";
 import { systemClock } from "../base/clock.ts";
-import { FrameWriter } from "../control/channel.ts";
+import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { internalError, reasonOf } from "../base/errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import { Repeats } from "../repeats.ts";
-import type { IpEndpoint } from "../os/endpoint.ts";
-import type { Datagrams } from "../runtime/datagrams.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { REPORTS_FD } from "../control/channel.ts";
+import type { Datagrams } from "../runtime/datagrams.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { PEERS_SOCKET_FD } from "./command_line.ts";
 import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";

@@ -1,7 +1,7 @@
-import { availableParallelism } from "node:os";
-import type { Privileges } from "../worker_protocol/messages.ts";
-import { PR_SET_DUMPABLE } from "../os/constants.ts";
+import process from "node:process";
+import type { Privileges } from "./ids.ts";
 import { cString } from "../os/structures.ts";
+import { PR_SET_DUMPABLE } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 
@@ -23,17 +23,6 @@ export function dropPrivileges(libc: Libc, privileges: Privileges | undefined): 
   process.umask(UMASK);
   // The kernel clears it too when the user changes, unless fs.suid_dumpable says otherwise.
   attempt(libc, "prctl(PR_SET_DUMPABLE)", libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-}
-
-/**
- * Ties the calling thread, which runs the event loop, to one core: worker 1 to the first.
- * The result is the core's number, or undefined when the system refused.
- */
-export function pinToCore(libc: Libc, slot: number): number | undefined {
-  const core = (slot - 1) % availableParallelism();
-  const mask = new Uint8Array(128);
-  mask[core >> 3] = 1 << (core & 7);
-  return libc.sched_setaffinity(0, mask.length, mask) === 0 ? core : undefined;
 }
 
 function enterRoot(libc: Libc, directory: string): void {

@@ -1,6 +1,6 @@
 /** Decides, before anything is opened, whom the workers shall become. */
 import { statSync } from "node:fs";
-import type { Ids, Privileges } from "../worker_protocol/messages.ts";
+import type { Ids, Privileges } from "./ids.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { errorText } from "../os/error_text.ts";
 import { lookUpGroup, lookUpUser } from "./users.ts";

@@ -3,19 +3,17 @@
  * the C library writes it. Nothing here ever waits: what the socket does not take is counted.
  */
 import type { Dialect } from "../base/dialect.ts";
-import {
-  AF_UNIX,
-  EAGAIN,
-  EMSGSIZE,
-  EPROTOTYPE,
-  MSG_DONTWAIT,
-  MSG_NOSIGNAL,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-} from "../os/constants.ts";
 import { sockaddr } from "../os/sockaddr.ts";
+import { EPROTOTYPE } from "../os/constants.ts";
+import { EMSGSIZE } from "../os/constants.ts";
+import { EAGAIN } from "../os/constants.ts";
+import { MSG_NOSIGNAL } from "../os/constants.ts";
+import { MSG_DONTWAIT } from "../os/constants.ts";
+import { SOCK_CLOEXEC } from "../os/constants.ts";
+import { SOCK_NONBLOCK } from "../os/constants.ts";
+import { SOCK_DGRAM } from "../os/constants.ts";
+import { SOCK_STREAM } from "../os/constants.ts";
+import { AF_UNIX } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 
 /** Numbers of RFC 3164 section 4.1.1, times 8 in a priority. */

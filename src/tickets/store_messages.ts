@@ -1,4 +1,4 @@
-import type { Ids } from "../worker_protocol/messages.ts";
+import type { Ids } from "../system/ids.ts";
 import { VALUE_LENGTH } from "./store_entries.ts";
 
 /** What the master tells the process that speaks with the ticket store: one start, then questions. */

@@ -1,10 +1,9 @@
 import { createClient, RESP_TYPES } from "@redis/client";
 import process from "node:process";
-import { FrameWriter } from "../control/channel.ts";
+import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
 import { obeyOrders } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { REPORTS_FD } from "../control/channel.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import {
   MOST_BYTES,

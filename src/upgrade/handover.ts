@@ -1,8 +1,8 @@
 /** What a master leaves to the program that takes its place, and how it gets there. */
 import { readFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
-import { MFD_CLOEXEC } from "../os/constants.ts";
 import { cString } from "../os/structures.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
 import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";

@@ -1,10 +1,14 @@
 import { CertificateSelector } from "../certificates/selector.ts";
 import { readMaterial } from "../certificates/store.ts";
 import type { ClientTrust } from "../connection/client_trust.ts";
-import type { TlsOrder, WorkerSettings } from "../worker_protocol/messages.ts";
+import type { TlsOrder } from "../certificates/served_tls.ts";
+import type { WorkerSettings } from "../worker_protocol/messages.ts";
 import type { Staples } from "../ocsp/staples.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Identity, SessionStore, TicketKeyring, TlsContext } from "../runtime/tls.ts";
+import type { TlsContext } from "../runtime/tls.ts";
+import type { TicketKeyring } from "../runtime/tls.ts";
+import type { SessionStore } from "../runtime/tls.ts";
+import type { Identity } from "../runtime/tls.ts";
 import { STORE_FD } from "../worker_protocol/command_line.ts";
 
 /** A frontend's TLS: the context for its listeners, and whom it asks for certificates, if anybody. */

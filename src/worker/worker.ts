@@ -2,14 +2,9 @@ import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
-import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type {
-  Order,
-  Report,
-  StartOrder,
-  TlsOrder,
-  WorkerCounts,
-} from "../worker_protocol/messages.ts";
+import { FrameReader, FrameWriter, MAX_FRAME_DOWN, REPORTS_FD } from "../control/channel.ts";
+import type { Order, Report, StartOrder, WorkerCounts } from "../worker_protocol/messages.ts";
+import type { TlsOrder } from "../certificates/served_tls.ts";
 import { internalError } from "../base/errors.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
@@ -20,15 +15,16 @@ import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
 import { nobody } from "../runtime/ignoring_handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Stream, StreamOwner } from "../runtime/stream.ts";
+import type { StreamOwner } from "../runtime/stream.ts";
+import type { Stream } from "../runtime/stream.ts";
 import { BackendWatch } from "./backend_watch.ts";
-import { REPORTS_FD } from "../control/channel.ts";
 import { Ebb } from "./memory_reclaim.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { Gate } from "./connection_limiter.ts";
 import { type ListenerEvents, WorkerListeners } from "./listeners.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
-import { dropPrivileges, pinToCore } from "../system/drop_privileges.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
+import { pinToCore } from "./pin_to_core.ts";
 
 /** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
 const MAX_REMEMBERED_NAMES = 10_000;

@@ -1,11 +1,15 @@
+import type { TlsOrder } from "../certificates/served_tls.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { Config, SessionConfig } from "../options/config.ts";
-import type { LogEntry } from "../log.ts";
+import { type LogReport, parseLogReport } from "../log/log_report.ts";
+import type { StapleOrder } from "../ocsp/staples.ts";
 import { parseSessionReport, type SessionFound, type SessionReport } from "../sessions/messages.ts";
 import type { AffinityRule } from "../system/affinity.ts";
+import type { Privileges } from "../system/ids.ts";
 import type { TicketRing } from "../tickets/ring.ts";
-import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
-import type { ClientTlsSettings, TlsParameters } from "../runtime/tls.ts";
+import type { ClientTlsSettings } from "../runtime/tls.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 
 /** What the master tells a worker. */
 export type Order =
@@ -83,16 +87,6 @@ type WorkerConfig = Pick<
   | "tcpFastopen"
 >;
 
-/** Numeric ids, and a directory that becomes the root ("" leaves the root). */
-export interface Privileges extends Ids {
-  readonly chroot: string;
-}
-
-export interface Ids {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** One listening address. */
 export interface ListenerOrder {
   readonly endpoint: Endpoint;
@@ -102,70 +96,6 @@ export interface ListenerOrder {
   readonly activated: boolean;
   /** Its place in `TlsOrder.frontends`. */
   readonly frontend: number;
-}
-
-/** All certificates of a configuration, and which frontend has which. */
-export interface TlsOrder {
-  readonly certificates: readonly StoredCertificate[];
-  /** Who verifies clients how; certificates and frontends point here. */
-  readonly trusts: readonly Trust[];
-  /** In the order of the configuration's frontends. */
-  readonly frontends: readonly FrontendTls[];
-  /** Protocol names, the server's favourite first. */
-  readonly alpn: readonly string[];
-}
-
-/** A certificate in the store that master and workers share (`certificates/store.ts`). */
-export interface StoredCertificate {
-  /** For which it is chosen by SNI: lower case, `*.` before a wildcard's parent. */
-  readonly names: readonly string[];
-  /** Certificates of different types serve one name side by side. */
-  readonly keyType: "rsa" | "ec" | "ed25519";
-  /** Where its {@link Material} is, in bytes. */
-  readonly offset: number;
-  readonly length: number;
-  /** A place in `TlsOrder.trusts` that counts instead of the frontend's. */
-  readonly trust?: number;
-}
-
-/** What the store holds of a certificate, as JSON. */
-export interface Material {
-  /** PEM, the leaf first. */
-  readonly chain: string;
-  /** PEM, PKCS#8, not encrypted. */
-  readonly key: string;
-  /** PEM. */
-  readonly dhParameters?: string;
-}
-
-export interface Trust {
-  readonly mode: "none" | "optional" | "required";
-  /** PEM; "" where the mode is none. */
-  readonly ca: string;
-  /** PEM, or "". */
-  readonly crl: string;
-}
-
-export interface FrontendTls extends TlsParameters {
-  /** Places in `TlsOrder.certificates`; the last one is its default. */
-  readonly own: readonly number[];
-  /** Where a name is looked up that `own` lacks; its last one is the default if `own` is empty. */
-  readonly global: readonly number[];
-  readonly sniNomatchAbort: boolean;
-  /** A place in `TlsOrder.trusts`. */
-  readonly trust: number;
-}
-
-/** A new OCSP response for the certificate at this place. */
-export interface StapleOrder {
-  readonly type: "staple";
-  readonly certificate: number;
-  /** Base64 of the DER. */
-  readonly response: string;
-  /** Milliseconds since 1970 until which it may be served; Infinity does not survive JSON: absent. */
-  readonly until?: number;
-  /** Its place is one in the `tls` order that follows. */
-  readonly next?: true;
 }
 
 /** The worker's share of the connections of all workers; it answers with `limited`. */
@@ -181,7 +111,7 @@ export type Report =
   | { readonly type: "ready" }
   /** It cannot serve and leaves; `message` is one line for the operator. */
   | { readonly type: "failed"; readonly message: string }
-  | { readonly type: "log"; readonly entry: LogEntry }
+  | LogReport
   | BackendReport
   | SessionReport
   /**
@@ -220,8 +150,6 @@ export interface BackendFailed extends Pick<ConnectionFailure, "source" | "cause
   readonly code: string;
 }
 
-const levels = ["debug", "info", "warn", "error"];
-
 /**
  * The report in a decoded frame, or undefined when it is none: a worker that was taken over by an
  * attacker must not be able to confuse the master.
@@ -250,7 +178,7 @@ export function parseReport(value: unknown): Report | undefined {
     case "limited":
       return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
     case "log":
-      return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
+      return parseLogReport(value);
     default:
       return undefined;
   }
@@ -278,20 +206,10 @@ function isTime(value: unknown): value is number {
   return typeof value === "number" && value >= 0;
 }
 
-function isLogEntry(value: unknown): value is LogEntry {
-  return isObject(value) && levels.includes(value.level as string) &&
-    typeof value.event === "string" && typeof value.message === "string" &&
-    isObject(value.facts) && Object.values(value.facts).every(isScalar);
-}
-
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isScalar(value: unknown): boolean {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
 }

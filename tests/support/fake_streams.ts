@@ -3,9 +3,12 @@ import { HandClock } from "./hand_clock.ts";
 import { Connections, type ConnectionSettings } from "../../src/connection/connections.ts";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
 import type { Connection } from "../../src/connection/connection.ts";
-import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
-import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
-import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
+import type { ClientTlsContext } from "../../src/runtime/tls.ts";
+import type { StreamOwner } from "../../src/runtime/stream.ts";
+import type { Stream } from "../../src/runtime/stream.ts";
+import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
 
 /** Notes what is done with it. */
 export class FakeStream implements Stream {

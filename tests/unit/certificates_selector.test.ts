@@ -6,7 +6,7 @@ import type {
   StoredCertificate,
   TlsOrder,
   Trust,
-} from "../../src/worker_protocol/messages.ts";
+} from "../../src/certificates/served_tls.ts";
 import { frontend } from "../support/certificate_files.ts";
 
 const none: Trust = { mode: "none", ca: "", crl: "" };

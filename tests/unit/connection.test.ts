@@ -5,9 +5,10 @@ import { generate } from "selfsigned";
 import type { ClientTrust } from "../../src/connection/client_trust.ts";
 import type { Connection } from "../../src/connection/connection.ts";
 import type { ConnectionSettings } from "../../src/connection/connections.ts";
-import type { Endpoint } from "../../src/os/endpoint.ts";
+import type { ClientTlsContext } from "../../src/runtime/tls.ts";
 import type { Failure } from "../../src/runtime/failure.ts";
-import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
+import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import {
   at,
   backendAt,

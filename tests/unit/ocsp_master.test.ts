@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { StapleOrder } from "../../src/worker_protocol/messages.ts";
+import type { StapleOrder } from "../../src/ocsp/staples.ts";
 import type { ProcessExit } from "../../src/control/child_process.ts";
 import type { OcspOrder, OcspReport } from "../../src/ocsp/messages.ts";
 import { OcspHelper, type OcspProcess, type OcspWork } from "../../src/ocsp/ocsp_master.ts";

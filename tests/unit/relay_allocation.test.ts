@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import process from "node:process";
 import { Connections } from "../../src/connection/connections.ts";
+import type { StreamOwner } from "../../src/runtime/stream.ts";
+import type { Stream } from "../../src/runtime/stream.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
-import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const somewhere: IpEndpoint = { family: 4, address: "192.0.2.1", port: 1 };

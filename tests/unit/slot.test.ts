@@ -1,12 +1,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type {
-  Order,
-  Report,
-  StapleOrder,
-  StartOrder,
-  TlsOrder,
-} from "../../src/worker_protocol/messages.ts";
+import type { Order, Report, StartOrder } from "../../src/worker_protocol/messages.ts";
+import type { StapleOrder } from "../../src/ocsp/staples.ts";
+import type { TlsOrder } from "../../src/certificates/served_tls.ts";
 import { type Ending, Slot, type SlotWorker } from "../../src/master/workers/slot.ts";
 import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";

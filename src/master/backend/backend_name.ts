@@ -1,8 +1,8 @@
 import type { Log } from "../../log.ts";
 import { formatEndpoint } from "../../options/address.ts";
 import type { Config } from "../../options/config.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
 import type { Libc } from "../../os/libc.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 import { ipFamily } from "../../os/ip.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { resolve } from "./resolve.ts";

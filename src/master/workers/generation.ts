@@ -1,10 +1,6 @@
-import type {
-  BackendReport,
-  Order,
-  StapleOrder,
-  StartOrder,
-  TlsOrder,
-} from "../../worker_protocol/messages.ts";
+import type { BackendReport, Order, StartOrder } from "../../worker_protocol/messages.ts";
+import type { StapleOrder } from "../../ocsp/staples.ts";
+import type { TlsOrder } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
 import type { Log, LogEntry } from "../../log.ts";
 import type { SessionFound, SessionReport } from "../../sessions/messages.ts";

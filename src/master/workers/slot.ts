@@ -1,11 +1,11 @@
 import type {
   BackendReport,
   Order,
-  StapleOrder,
   StartOrder,
-  TlsOrder,
   WorkerCounts,
 } from "../../worker_protocol/messages.ts";
+import type { StapleOrder } from "../../ocsp/staples.ts";
+import type { TlsOrder } from "../../certificates/served_tls.ts";
 import type { Log } from "../../log.ts";
 import type { SessionFound, SessionReport } from "../../sessions/messages.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";

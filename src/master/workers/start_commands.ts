@@ -1,5 +1,6 @@
 /** What the workers of a configuration are told at their start. */
-import type { StartOrder, TlsOrder, WorkerSettings } from "../../worker_protocol/messages.ts";
+import type { StartOrder, WorkerSettings } from "../../worker_protocol/messages.ts";
+import type { TlsOrder } from "../../certificates/served_tls.ts";
 import type { Config } from "../../options/config.ts";
 import { FIRST_SOCKET_FD } from "../../worker_protocol/command_line.ts";
 import type { Claim } from "../listeners/listeners.ts";

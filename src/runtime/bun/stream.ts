@@ -1,9 +1,11 @@
 import { nobody } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
-import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
+import { EARLY_BYTES } from "../stream.ts";
+import type { StreamOwner } from "../stream.ts";
+import type { Stream } from "../stream.ts";
 import type { Failure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 import { failureOf, type ServerIdentity } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
 import type { NativeError, NativeSocket } from "./native.ts";

@@ -1,6 +1,6 @@
 /** Keeps a handshake waiting until its ClientHello is complete. */
-import { SOL_SOCKET } from "../../os/constants.ts";
 import { setOption } from "../../os/socket_options.ts";
+import { SOL_SOCKET } from "../../os/constants.ts";
 import { dlopen, libc } from "./api.ts";
 import { descriptors, type Hidden } from "./descriptors.ts";
 

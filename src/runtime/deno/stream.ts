@@ -4,10 +4,14 @@
  */
 import { SHUT_RDWR } from "../../os/constants.ts";
 import { nobody } from "../ignoring_handler.ts";
-import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import type { StreamOwner } from "../stream.ts";
+import type { Stream } from "../stream.ts";
 import type { Failure } from "../failure.ts";
-import type { Stream, StreamOwner } from "../stream.ts";
-import type { ClientTlsSettings, TlsFacts } from "../tls.ts";
+import type { TlsFacts } from "../tls.ts";
+import type { ClientTlsSettings } from "../tls.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { UnixEndpoint } from "../../os/endpoint.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
 import { failureOf, handshakeFailureOf, internalFailureOf } from "./failures.ts";

@@ -1,6 +1,7 @@
 import { nobody } from "../ignoring_handler.ts";
+import type { Listener } from "../listener.ts";
+import type { ListenOptions } from "../listener.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
-import type { Listener, ListenOptions } from "../listener.ts";
 import { errnoFailure, internalFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";
 import { libc } from "./libc.ts";

@@ -1,11 +1,15 @@
-import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
+import { SO_LINGER } from "../../os/constants.ts";
+import { SOL_SOCKET } from "../../os/constants.ts";
 import { nobody } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
-import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import { EARLY_BYTES } from "../stream.ts";
+import type { StreamOwner } from "../stream.ts";
+import type { Stream } from "../stream.ts";
 import type { Failure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
   chunk,

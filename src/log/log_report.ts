@@ -1,0 +1,29 @@
+import type { LogEntry } from "../log.ts";
+
+/** What a worker or a helper process wants in the log, which the master writes. */
+export interface LogReport {
+  readonly type: "log";
+  readonly entry: LogEntry;
+}
+
+const levels = ["debug", "info", "warn", "error"];
+
+/** The log report in a decoded frame, which is not to be trusted; undefined when it is none. */
+export function parseLogReport(value: unknown): LogReport | undefined {
+  if (!isObject(value) || value.type !== "log") return undefined;
+  return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
+}
+
+function isLogEntry(value: unknown): value is LogEntry {
+  return isObject(value) && levels.includes(value.level as string) &&
+    typeof value.event === "string" && typeof value.message === "string" &&
+    isObject(value.facts) && Object.values(value.facts).every(isScalar);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isScalar(value: unknown): boolean {
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+}
