@@ -2,6 +2,7 @@
  * Readers of option values: each takes the text as the user wrote it and returns the value, or throws
  * a {@link ValueError} that names the text, the reason and the remedy.
  */
+import { parseCidr } from "../base/cidr.ts";
 import { ipFamily } from "../os/ip.ts";
 import type { Protocol } from "../runtime/tls.ts";
 import type { ProxyTlv } from "./config.ts";
@@ -140,20 +141,21 @@ export function ipAddresses(text: string): readonly string[] {
   return addresses;
 }
 
-/** Numeric addresses and CIDR blocks (RFC 4632) between commas or spaces. */
+/**
+ * Numeric addresses and CIDR blocks (RFC 4632) between commas or spaces; `unix` stands for the peers
+ * of a Unix frontend.
+ */
 export function networks(text: string): readonly string[] {
   const blocks = listed(text);
   for (const block of blocks) {
-    // The peers of a Unix frontend.
-    if (block === "unix") continue;
-    const [, address, prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(block) ?? [];
-    const bits = { 0: -1, 4: 32, 6: 128 }[ipFamily(address ?? "")];
-    if (bits >= Number(prefix ?? 0)) continue;
-    throw new ValueError(
-      `${
-        quote(block)
-      } is no address and no CIDR block; write it as in 192.0.2.1,10.0.0.0/8,fd00::/8`,
-    );
+    try {
+      if (block !== "unix") parseCidr(block);
+    } catch (error) {
+      const { message } = error as RangeError;
+      throw new ValueError(
+        `${quote(block)} ${message}; write it as in 192.0.2.1,10.0.0.0/8,fd00::/8`,
+      );
+    }
   }
   return blocks;
 }
