@@ -3,6 +3,7 @@
  * a {@link ValueError} that names the text, the reason and the remedy.
  */
 import { parseCidr } from "../base/cidr.ts";
+import { syslogFacilities } from "../base/syslog_facilities.ts";
 import { ipFamily } from "../os/ip.ts";
 import type { Protocol } from "../runtime/tls.ts";
 import type { ProxyTlv } from "./config.ts";
@@ -113,20 +114,13 @@ export function logLevel(text: string, dialect: Dialect): 0 | 1 | 2 {
   throw new ValueError(`${quote(text)} is not a log level; give 0, 1 or 2`);
 }
 
-const facilities = [
-  ...["auth", "authpriv", "cron", "daemon", "ftp", "lpr", "mail", "news", "user", "uucp"],
-  ...Array.from({ length: 8 }, (_, n) => `local${n}`),
-];
-
-/** A syslog facility's name; stud means authpriv by auth. */
-export function facility(text: string, dialect: Dialect): string {
-  if (!facilities.includes(text)) {
-    throw new ValueError(
-      `Invalid facility ${quote(text)}; give one of ${facilities.join(", ")}`,
-      `Invalid facility '${text}'.`,
-    );
-  }
-  return dialect === "stud" && text === "auth" ? "authpriv" : text;
+/** A syslog facility's name. */
+export function facility(text: string): string {
+  if (Object.hasOwn(syslogFacilities, text)) return text;
+  throw new ValueError(
+    `Invalid facility ${quote(text)}; give one of ${Object.keys(syslogFacilities).join(", ")}`,
+    `Invalid facility '${text}'.`,
+  );
 }
 
 /** Numeric addresses between commas or spaces. */
