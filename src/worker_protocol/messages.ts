@@ -1,6 +1,6 @@
 import type { TlsOrder } from "../certificates/served_tls.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { Config, SessionConfig } from "../options/config.ts";
+import type { WorkerSettings } from "../options/config.ts";
 import { type LogReport, parseLogReport } from "../log/log_report.ts";
 import type { StapleOrder } from "../ocsp/staples.ts";
 import { parseSessionReport, type SessionFound, type SessionReport } from "../sessions/messages.ts";
@@ -60,32 +60,6 @@ export interface StartOrder {
   /** What to become once everything is open; absent: stay who we are. */
   readonly privileges?: Privileges;
 }
-
-/** What of the configuration a worker acts by. */
-export interface WorkerSettings extends WorkerConfig {
-  readonly sessions: Pick<SessionConfig, "cache" | "tickets" | "timeout">;
-}
-
-type WorkerConfig = Pick<
-  Config,
-  | "acceptProxy"
-  | "backendConnectTimeout"
-  | "backlog"
-  | "engine"
-  | "halfCloseTimeout"
-  | "handshakeTimeout"
-  | "idleTimeout"
-  | "keepalive"
-  | "limits"
-  | "log"
-  | "maxLifetime"
-  | "pinWorkers"
-  | "prefix"
-  | "proxyTlvs"
-  | "recvBufsize"
-  | "sendBufsize"
-  | "tcpFastopen"
->;
 
 /** One listening address. */
 export interface ListenerOrder {
