@@ -12,11 +12,15 @@ export function manPage(): string {
     ".B stud",
     ".RI [ OPTIONS ]",
     ".IR PEM ...",
+    ".br",
+    ".B stud help",
+    ".RI [ WORD ...]",
     ...section(
       "DESCRIPTION",
       "stud accepts TLS connections and passes the plain bytes of each one on to a backend, over one " +
         "connection of its own. Each PEM file holds a certificate, its chain and its private key. " +
         "The last one serves clients that ask for no name or for one that no file has.",
+      "stud help tells about all options, or about those with one of the words in a name or a heading.",
       "It takes the command lines and the configuration files of two older programs, stud and hitch. " +
         "Called as hitch, or with --compat=hitch, it speaks the dialect of the latter: --write-proxy " +
         "then means version 2, addresses are always written as [HOST]:PORT, and options count more " +
