@@ -37,6 +37,8 @@ export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
 export const TCP_INFO = 11;
 export const TCP_QUICKACK = 12;
+/** Milliseconds; 0 is the system's (tcp(7)). */
+export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_MULTICAST_IF = 17;

@@ -8,6 +8,7 @@ import {
   networks,
   onOff,
   proxyTlvs,
+  secondsOrNone,
   serverName,
 } from "../values.ts";
 
@@ -67,6 +68,17 @@ export const socketOptions = {
     default: "3600",
     help: "Silence before TCP probes a client.",
     parse: integer(1, 32767),
+  },
+  "tcp-user-timeout": {
+    config: { key: "tcpUserTimeout", readers: ["master", "worker"] },
+    group: "Sockets",
+    form: "number",
+    argument: "SECONDS",
+    default: "0",
+    help:
+      "End a client's connection when data has waited this long for the client to acknowledge " +
+      "it or to make room for it; 0 leaves that to the system.",
+    parse: secondsOrNone,
   },
   "tcp-fastopen": {
     config: { key: "tcpFastopen", readers: ["master", "worker"] },
