@@ -158,8 +158,9 @@ export type ConfigKey = keyof DottedConfig;
 export type KeyFor<R extends Reader> = keyof RowValues<R>;
 
 /**
- * Everything that is configured, validated, in plain data that survives JSON. Most of it are the
- * values of options, whose rows in the table tell what they mean; paths are absolute.
+ * Everything that is configured, validated, in plain data that survives JSON. It has the value of
+ * each option at the key in its row, `sessions.timeout` as `config.sessions.timeout`, where paths
+ * have become absolute, and what is combined from several. The rows say what the values mean.
  */
 export type Config = Nested<DottedConfig>;
 
@@ -182,7 +183,7 @@ export type KeysIn<Part> = {
   [K in keyof Part & string]-?: K extends GroupIn<ConfigKey> ? `${K}.${keyof Part[K] & string}` : K;
 }[keyof Part & string];
 
-/** The values of options by the keys in their rows; `R` leaves those that this reader reads. */
+/** The values of options by the keys in their rows: all, or those that reader `R` reads. */
 type RowValues<R extends Reader = Reader> = {
   readonly [Name in keyof Settings as KeyOfRow<typeof options[Name], R>]: Settings[Name];
 };
@@ -192,7 +193,7 @@ type KeyOfRow<Row, R extends Reader> = Row extends
   ? [By & R] extends [never] ? never : K
   : never;
 
-/** With `{ log: { level } }` for `"log.level"`. */
+/** Makes `{ backlog: number; log: { level: 0 } }` of `{ backlog: number; "log.level": 0 }`. */
 type Nested<Dotted> =
   & { readonly [K in keyof Dotted as K extends `${string}.${string}` ? never : K]: Dotted[K] }
   & {

@@ -84,7 +84,10 @@ type CombinedName =
 
 type Parts = Gathered<CombinedName>;
 
-/** The compiler names here an option that has no key and that is combined with nothing. */
+/**
+ * The compiler names here an option that has no key and that is combined with nothing. `quiet` is
+ * another way to write `log-level`.
+ */
 export type UnusedOption = Nothing<
   Exclude<keyof Settings, NameWithKey | CombinedName | BlockName | "quiet">
 >;

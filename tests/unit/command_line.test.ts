@@ -74,6 +74,8 @@ test("the value of every option that has a key arrives there", () => {
     "ticket-rotation": ["--session-timeout=1"],
     "ticket-store": ["--ticket-secret-file=s"],
   };
+  const keys = rows.flatMap(([, { config }]) => config?.key ?? []);
+  assert.equal(new Set(keys).size, keys.length, "no two options have one key");
   for (const [name, { config, default: usual, parse, path }] of rows) {
     if (!config) continue;
     const valueOf = (text: string) => {
