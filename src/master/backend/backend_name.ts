@@ -8,7 +8,7 @@ import { type Clock, systemClock } from "../../base/clock.ts";
 import { resolve } from "./resolve.ts";
 
 /** A backend that fails again and again has its name looked up this often, in milliseconds. */
-const LEAST_PAUSE_MS = 5000;
+const MIN_PAUSE_MS = 5000;
 
 /** Looks the backend's name up again, every so often and after failures. */
 export class BackendName {
@@ -59,7 +59,7 @@ export class BackendName {
 
   /** The backend could not be reached: perhaps it has moved. */
   failed(): void {
-    if (this.clock.now() - this.lookedUpAt >= LEAST_PAUSE_MS) this.refresh();
+    if (this.clock.now() - this.lookedUpAt >= MIN_PAUSE_MS) this.refresh();
   }
 
   /** A name that cannot be resolved just now keeps its last address, which is told once. */
