@@ -81,7 +81,7 @@ export class Stapling {
   private plan: StaplingPlan | undefined;
 
   constructor(runtime: Runtime, log: Log, send: (command: WorkerCommand) => void) {
-    this.helper = new OcspHelper((count) => spawnOcsp(runtime, count), { staple: send, log });
+    this.helper = new OcspHelper((count) => spawnOcsp(runtime, count, log), { staple: send, log });
   }
 
   /** Another configuration counts from now on. */

@@ -59,6 +59,14 @@ export class FakeStream implements Stream {
     return this.facts.resumed;
   }
 
+  get tlsVersion(): string | undefined {
+    return this.facts.version;
+  }
+
+  get alpn(): string | undefined {
+    return this.facts.alpn;
+  }
+
   tls(): TlsFacts {
     return this.facts;
   }
@@ -103,6 +111,7 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
     {
       backend: backendAt,
       backendSources: [],
+      alpn: [],
       prefix: "none",
       proxyTlvs: [],
       acceptProxy: { mode: "none", trusted: [] },

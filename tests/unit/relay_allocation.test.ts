@@ -24,7 +24,7 @@ function sink(): Stream {
 function established(): { connection: StreamHandler; client: Stream; backend: Stream } {
   const backend = sink();
   const settings = {
-    ...{ backend: somewhere, backendSources: [], prefix: "none" as const, proxyTlvs: [] },
+    ...{ backend: somewhere, backendSources: [], alpn: [], prefix: "none" as const, proxyTlvs: [] },
     acceptProxy: { mode: "none" as const, trusted: [] },
     ...{ handshakeTimeout: 1, backendConnectTimeout: 1, halfCloseTimeout: 1 },
     ...{ idleTimeout: 1, maxLifetime: 1 },

@@ -17,7 +17,8 @@ type AffinityPlan = Pick<Config, "backendTls" | "sessions" | "workers">;
 interface CountingSlot {
   readonly number: number;
   readonly isServing: boolean;
-  readonly counts: { readonly accepted: number };
+  /** Connections that its workers have accepted. */
+  readonly accepted: number;
 }
 
 /** What it needs of the master. */
@@ -79,7 +80,7 @@ export class Affinity {
     if (!this.isWatched) return;
     // Another worker has the connections of one that is away.
     if (!slots.every(({ isServing }) => isServing)) return this.loadSkew.restart();
-    const overload = this.loadSkew.look(slots.map(({ counts }) => counts.accepted));
+    const overload = this.loadSkew.look(slots.map(({ accepted }) => accepted));
     if (!overload) return;
     this.isWatched = false;
     this.detach();
