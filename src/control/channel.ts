@@ -6,7 +6,7 @@
 import { write } from "node:fs";
 
 /** The descriptor on which a child process writes to the master. */
-export const REPORTS_FD = 3;
+export const EVENTS_FD = 3;
 
 /** The largest frame to a worker: certificates travel in it. */
 export const MAX_FRAME_DOWN = 64 * 1024 * 1024;

@@ -26,7 +26,7 @@ const MAX_OFFERED = 1024 * 1024;
 
 /** A process of this same program with a control channel: `Down` are its orders, `Up` its reports. */
 export class ControlledProcess<Down, Up> {
-  onReport: (report: Up) => void = () => {};
+  onEvent: (report: Up) => void = () => {};
   onExit: (exit: ProcessExit) => void = () => {};
   private readonly child: ChildProcess;
   private readonly unfinished = new Set(["process", "reports"]);
@@ -55,7 +55,7 @@ export class ControlledProcess<Down, Up> {
     });
     const reports = new FrameReader(MAX_FRAME_UP, (value) => {
       const report = parse(value);
-      if (report) this.onReport(report);
+      if (report) this.onEvent(report);
     });
     // Out of descriptors or processes, there is an `error` to come and no channel.
     this.child.on("error", () => {});
@@ -83,17 +83,17 @@ export class ControlledProcess<Down, Up> {
     return this.child.pid;
   }
 
-  send(order: Down): void {
-    this.child.stdin!.write(frame(order));
+  send(command: Down): void {
+    this.child.stdin!.write(frame(command));
   }
 
   /**
    * As `send`; false when it is left out because the process does not keep up, which on Bun nobody
    * can tell.
    */
-  offer(order: Down): boolean {
+  offer(command: Down): boolean {
     if (this.child.stdin!.writableLength >= MAX_OFFERED) return false;
-    this.send(order);
+    this.send(command);
     return true;
   }
 

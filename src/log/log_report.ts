@@ -1,7 +1,7 @@
 import type { LogEntry } from "../log.ts";
 
 /** What a worker or a helper process wants in the log, which the master writes. */
-export interface LogReport {
+export interface LogEvent {
   readonly type: "log";
   readonly entry: LogEntry;
 }
@@ -9,7 +9,7 @@ export interface LogReport {
 const levels = ["debug", "info", "warn", "error"];
 
 /** The log report in a decoded frame, which is not to be trusted; undefined when it is none. */
-export function parseLogReport(value: unknown): LogReport | undefined {
+export function parseLogEvent(value: unknown): LogEvent | undefined {
   if (!isObject(value) || value.type !== "log") return undefined;
   return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
 }

@@ -1,9 +1,9 @@
-import type { TlsOrder } from "../certificates/served_tls.ts";
+import type { ServedTls } from "../certificates/served_tls.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { WorkerSettings } from "../options/config.ts";
-import { type LogReport, parseLogReport } from "../log/log_report.ts";
-import type { StapleOrder } from "../ocsp/staples.ts";
-import { parseSessionReport, type SessionFound, type SessionReport } from "../sessions/messages.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
+import type { StapleCommand } from "../ocsp/staples.ts";
+import { parseSessionEvent, type SessionEvent, type SessionFound } from "../sessions/messages.ts";
 import type { AffinityRule } from "../system/affinity.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { TicketRing } from "../tickets/ring.ts";
@@ -12,23 +12,23 @@ import type { Endpoint } from "../os/endpoint.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 
 /** What the master tells a worker. */
-export type Order =
-  | StartOrder
+export type WorkerCommand =
+  | StartCommand
   /** Serve the queues of these slots too, until their own worker is back. */
   | { readonly type: "adopt"; readonly slots: readonly number[] }
   | { readonly type: "release"; readonly slots: readonly number[] }
   /** From now on, new connections go here. */
   | { readonly type: "backend"; readonly backend: Endpoint }
   /** New certificates for new connections; only with `capabilities.swapCertificates`. */
-  | { readonly type: "tls"; readonly tls: TlsOrder }
-  | StapleOrder
+  | { readonly type: "tls"; readonly tls: ServedTls }
+  | StapleCommand
   /** Tickets are made and read by these from now on. */
   | { readonly type: "tickets"; readonly ring: TicketRing }
   /** Another worker could not connect the backend: report when it answers. */
   | { readonly type: "backend-down" }
   | SessionFound
-  | LimitOrder
-  /** Take the program of `StartOrder.affinity` away. */
+  | LimitCommand
+  /** Take the program of `StartCommand.affinity` away. */
   | { readonly type: "balance" }
   /** Accept no more and leave with the last connection. */
   | { readonly type: "drain" }
@@ -37,7 +37,7 @@ export type Order =
   | { readonly type: "ping" };
 
 /** Everything a worker needs; it reads no file and resolves no name. */
-export interface StartOrder {
+export interface StartCommand {
   readonly type: "start";
   /** 1 for the first worker. */
   readonly slot: number;
@@ -45,15 +45,15 @@ export interface StartOrder {
   readonly serves: readonly number[];
   readonly settings: WorkerSettings;
   /** Without certificates in client mode. */
-  readonly tls: TlsOrder;
+  readonly tls: ServedTls;
   /** Client mode. */
   readonly backendTls?: ClientTlsSettings;
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
-  readonly listeners: readonly ListenerOrder[];
+  readonly listeners: readonly ListenerSetup[];
   /** Only with `capabilities.ticketKeys`. */
   readonly tickets?: TicketRing;
-  /** As in {@link LimitOrder}. */
+  /** As in {@link LimitCommand}. */
   readonly connections?: number;
   /** Where workers bind by themselves: what to attach to their sockets; absent: nothing. */
   readonly affinity?: AffinityRule | undefined;
@@ -62,32 +62,32 @@ export interface StartOrder {
 }
 
 /** One listening address. */
-export interface ListenerOrder {
+export interface ListenerSetup {
   readonly endpoint: Endpoint;
   /** The inherited descriptor for slot 1, 2 …, which may be the same for all; empty where none. */
   readonly fds: readonly number[];
   /** The service manager's, which outlives us with its queue. */
   readonly activated: boolean;
-  /** Its place in `TlsOrder.frontends`. */
+  /** Its place in `ServedTls.frontends`. */
   readonly frontend: number;
 }
 
 /** The worker's share of the connections of all workers; it answers with `limited`. */
-export interface LimitOrder {
+export interface LimitCommand {
   readonly type: "limit";
   /** Absent: no limit. */
   readonly connections?: number;
 }
 
 /** What a worker tells the master. */
-export type Report =
+export type WorkerEvent =
   /** All sockets accept. */
   | { readonly type: "ready" }
   /** It cannot serve and leaves; `message` is one line for the operator. */
   | { readonly type: "failed"; readonly message: string }
-  | LogReport
-  | BackendReport
-  | SessionReport
+  | LogEvent
+  | BackendEvent
+  | SessionEvent
   /**
    * It wants a successor, since somebody asked it to end, or its TLS library remembers too many
    * names; it serves until then.
@@ -110,7 +110,7 @@ export interface WorkerCounts {
 }
 
 /** What a worker learns of the backend, about once a second at most. */
-export type BackendReport =
+export type BackendEvent =
   | BackendFailed
   /** It can be connected, which it could not be before; `at` is a time of the shared clock. */
   | { readonly type: "backend-answers"; readonly at: number };
@@ -128,7 +128,7 @@ export interface BackendFailed extends Pick<ConnectionFailure, "source" | "cause
  * The report in a decoded frame, or undefined when it is none: a worker that was taken over by an
  * attacker must not be able to confuse the master.
  */
-export function parseReport(value: unknown): Report | undefined {
+export function parseWorkerEvent(value: unknown): WorkerEvent | undefined {
   if (!isObject(value)) return undefined;
   switch (value.type) {
     case "ready":
@@ -144,7 +144,7 @@ export function parseReport(value: unknown): Report | undefined {
       return parseBackendFailed(value);
     case "session-made":
     case "session-wanted":
-      return parseSessionReport(value);
+      return parseSessionEvent(value);
     case "failed":
       return typeof value.message === "string"
         ? { type: "failed", message: value.message }
@@ -152,7 +152,7 @@ export function parseReport(value: unknown): Report | undefined {
     case "limited":
       return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
     case "log":
-      return parseLogReport(value);
+      return parseLogEvent(value);
     default:
       return undefined;
   }
@@ -161,7 +161,7 @@ export function parseReport(value: unknown): Report | undefined {
 function parseCounts(
   type: "draining" | "pong",
   { open, accepted, full, resumed }: Record<string, unknown>,
-): Report | undefined {
+): WorkerEvent | undefined {
   if (!isCount(open) || !isCount(accepted) || !isCount(full) || !isCount(resumed)) {
     return undefined;
   }

@@ -1,4 +1,4 @@
-import type { LimitOrder, Order, Report } from "../../worker_protocol/messages.ts";
+import type { LimitCommand, WorkerCommand, WorkerEvent } from "../../worker_protocol/messages.ts";
 import type { SlotWorker } from "./slot.ts";
 import type { WorkerExit } from "./worker_process.ts";
 
@@ -7,7 +7,7 @@ import type { WorkerExit } from "./worker_process.ts";
  * configurations included. At no moment does it allow more than the total: what one worker gives
  * up, another gets when the first has said that it keeps to it.
  */
-export class Budget {
+export class ConnectionQuotas {
   private all = Infinity;
   private readonly members = new Set<Member>();
   /** All were asked what they have, and not all have answered. */
@@ -136,7 +136,7 @@ interface MemberEvents {
 
 /** A worker's process, between itself and its slot. */
 class Member implements SlotWorker {
-  onReport: (report: Report) => void = () => {};
+  onEvent: (report: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
   askedAt: number | undefined;
   open = 0;
@@ -159,7 +159,7 @@ class Member implements SlotWorker {
     this.worker = worker;
     this.quota = this.ceiling = this.target = quota;
     this.events = events;
-    worker.onReport = (report) => this.reported(report);
+    worker.onEvent = (report) => this.reported(report);
     worker.onExit = (exit) => {
       events.exited();
       this.onExit(exit);
@@ -175,13 +175,15 @@ class Member implements SlotWorker {
     return this.isReady && !this.isDraining;
   }
 
-  send(order: Order): void {
-    this.worker.send(order.type === "start" ? { ...order, ...connections(this.quota) } : order);
-    if (order.type === "drain") this.drain();
+  send(command: WorkerCommand): void {
+    this.worker.send(
+      command.type === "start" ? { ...command, ...connections(this.quota) } : command,
+    );
+    if (command.type === "drain") this.drain();
   }
 
-  offer(order: Order): boolean {
-    return this.worker.offer(order);
+  offer(command: WorkerCommand): boolean {
+    return this.worker.offer(command);
   }
 
   kill(signal: "SIGTERM" | "SIGKILL"): void {
@@ -196,13 +198,13 @@ class Member implements SlotWorker {
     this.worker.send({ type: "limit", ...connections(quota) });
   }
 
-  private reported(report: Report): void {
+  private reported(report: WorkerEvent): void {
     if (report.type === "limited") return this.answered(report.open);
     if (report.type === "ready") {
       this.isReady = true;
       this.events.ready();
     }
-    this.onReport(report);
+    this.onEvent(report);
   }
 
   /** It cannot say that it has more than it may, and so cannot take what is others'. */
@@ -230,6 +232,6 @@ class Member implements SlotWorker {
   }
 }
 
-function connections(quota: number): Pick<LimitOrder, "connections"> {
+function connections(quota: number): Pick<LimitCommand, "connections"> {
   return quota === Infinity ? {} : { connections: quota };
 }

@@ -1,13 +1,13 @@
 import type {
-  BackendReport,
-  Order,
-  StartOrder,
+  BackendEvent,
+  StartCommand,
+  WorkerCommand,
   WorkerCounts,
 } from "../../worker_protocol/messages.ts";
-import type { StapleOrder } from "../../ocsp/staples.ts";
-import type { TlsOrder } from "../../certificates/served_tls.ts";
+import type { StapleCommand } from "../../ocsp/staples.ts";
+import type { ServedTls } from "../../certificates/served_tls.ts";
 import type { Log } from "../../log.ts";
-import type { SessionFound, SessionReport } from "../../sessions/messages.ts";
+import type { SessionEvent, SessionFound } from "../../sessions/messages.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { Tally, type Told } from "./tally.ts";
 import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
@@ -15,7 +15,7 @@ import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
 /** What a slot needs of a worker's process. */
 export type SlotWorker = Pick<
   WorkerProcess,
-  "pid" | "onReport" | "onExit" | "askedAt" | "open" | "send" | "offer" | "kill"
+  "pid" | "onEvent" | "onExit" | "askedAt" | "open" | "send" | "offer" | "kill"
 >;
 
 /** How a worker's process ended, and why. */
@@ -33,7 +33,7 @@ export interface Ending extends WorkerExit {
 export interface SlotEvents {
   spawn(): SlotWorker;
   /** The staples that its next worker has before it accepts. */
-  staples(): readonly StapleOrder[];
+  staples(): readonly StapleCommand[];
   /** The slot's worker accepts: the first one, or a successor. */
   ready(slot: Slot): void;
   exited(slot: Slot, ending: Ending): void;
@@ -42,13 +42,13 @@ export interface SlotEvents {
   /** What its workers have to say. */
   log: Log;
   /** What they learn of the backend. */
-  backend(report: BackendReport): void;
+  backend(report: BackendEvent): void;
   /** What they say of sessions, and what they are answered. */
-  sessions(report: SessionReport): SessionFound | undefined;
+  sessions(report: SessionEvent): SessionFound | undefined;
 }
 
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 10_000;
+const MAX_PAUSE_MS = 10_000;
 /** A worker that served this long was healthy: the next crash counts as the first. */
 const HEALTHY_AFTER_MS = 60_000;
 /** Thousands of certificates take their time. */
@@ -62,7 +62,7 @@ export class Slot {
   adopter: Slot | undefined;
   private readonly events: SlotEvents;
   private readonly watchdogMs: number;
-  private order: StartOrder;
+  private command: StartCommand;
   private worker: SlotWorker | undefined;
   /** The present one, or that which was there before. */
   private last: SlotWorker | undefined;
@@ -85,12 +85,12 @@ export class Slot {
   /** After `watchdog` seconds without an answer a worker is ended; 0 is never. */
   constructor(
     number: number,
-    order: StartOrder,
+    command: StartCommand,
     events: SlotEvents,
     { watchdog, clock = systemClock }: { watchdog: number; clock?: Clock },
   ) {
     this.number = number;
-    this.order = order;
+    this.command = command;
     this.events = events;
     this.watchdogMs = watchdog * 1000;
     this.clock = clock;
@@ -103,7 +103,7 @@ export class Slot {
 
   /** The slots whose queues its worker serves from the start. */
   get serves(): readonly number[] {
-    return this.order.serves;
+    return this.command.serves;
   }
 
   /** Its worker accepts connections and answers the master. */
@@ -148,7 +148,7 @@ export class Slot {
       return;
     }
     this.worker = this.last = worker;
-    worker.onReport = (report) => {
+    worker.onEvent = (report) => {
       switch (report.type) {
         case "ready":
           return worker === this.worker ? this.workerReady() : undefined;
@@ -182,7 +182,7 @@ export class Slot {
     };
     worker.onExit = (exit) => this.workerExited(worker, exit);
     for (const staple of this.events.staples()) worker.send(staple);
-    worker.send(this.order);
+    worker.send(this.command);
   }
 
   /** A worker that asks for a successor gets none any more; one that dies is followed by another. */
@@ -190,19 +190,19 @@ export class Slot {
     this.isKept = true;
   }
 
-  send(order: Order): void {
-    this.worker?.send(order);
+  send(command: WorkerCommand): void {
+    this.worker?.send(command);
   }
 
   /** What holds from now on, also for the workers to come. */
-  update(change: Partial<StartOrder>, order: Order): void {
-    this.order = { ...this.order, ...change };
-    for (const worker of this.all()) worker.send(order);
+  update(change: Partial<StartCommand>, command: WorkerCommand): void {
+    this.command = { ...this.command, ...change };
+    for (const worker of this.all()) worker.send(command);
   }
 
   /** New certificates, also for the workers to come. Fulfilled when those there are serve them. */
-  async swap(tls: TlsOrder): Promise<void> {
-    this.order = { ...this.order, tls };
+  async swap(tls: ServedTls): Promise<void> {
+    this.command = { ...this.command, tls };
     await Promise.all(
       this.all().map((worker) =>
         new Promise<void>((resolve) => {
@@ -314,7 +314,7 @@ export class Slot {
   private refill(): number {
     const pause = this.crashes === 0
       ? 0
-      : Math.min(FIRST_PAUSE_MS * 2 ** (this.crashes - 1), LONGEST_PAUSE_MS);
+      : Math.min(FIRST_PAUSE_MS * 2 ** (this.crashes - 1), MAX_PAUSE_MS);
     this.crashes++;
     this.clock.after(pause, () => this.fill());
     return pause;

@@ -1,12 +1,16 @@
-import { type Order, parseReport, type Report } from "../../worker_protocol/messages.ts";
+import {
+  parseWorkerEvent,
+  type WorkerCommand,
+  type WorkerEvent,
+} from "../../worker_protocol/messages.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
-import { WORKER_WORD } from "../../worker_protocol/command_line.ts";
+import { WORKER_ARGUMENT } from "../../worker_protocol/command_line.ts";
 import { ControlledProcess, type ProcessExit } from "../../control/child_process.ts";
 
 export type WorkerExit = ProcessExit;
 
 /** One worker as the master sees it: a process and its control channel. */
-export class WorkerProcess extends ControlledProcess<Order, Report> {
+export class WorkerProcess extends ControlledProcess<WorkerCommand, WorkerEvent> {
   /** When the ping was sent that it has not answered yet, in milliseconds that never jump. */
   askedAt: number | undefined;
   /** Connections that it had at its last answer. */
@@ -22,6 +26,11 @@ export class WorkerProcess extends ControlledProcess<Order, Report> {
     generation: number,
     inherited: readonly number[],
   ) {
-    super(runtime, [WORKER_WORD, String(slot), String(generation)], inherited, parseReport);
+    super(
+      runtime,
+      [WORKER_ARGUMENT, String(slot), String(generation)],
+      inherited,
+      parseWorkerEvent,
+    );
   }
 }

@@ -15,12 +15,12 @@ test(
     const child = new ControlledProcess(runtime, ["-c", "exec sleep 60"], [], () => undefined);
     const ended = new Promise((resolve) => child.onExit = resolve);
     try {
-      const order = "x".repeat(64 * 1024);
-      const taken = Array.from({ length: 100 }, () => child.offer(order)).filter(Boolean).length;
+      const command = "x".repeat(64 * 1024);
+      const taken = Array.from({ length: 100 }, () => child.offer(command)).filter(Boolean).length;
       // What the pipe holds comes on top.
       assert.ok(taken >= 16 && taken <= 32, `${taken} of 64 KiB were taken`);
-      child.send(order);
-      assert.equal(child.offer(order), false);
+      child.send(command);
+      assert.equal(child.offer(command), false);
     } finally {
       child.kill("SIGKILL");
       await ended;

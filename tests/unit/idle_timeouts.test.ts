@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Silences, type Speaker } from "../../src/connection/idle_timeouts.ts";
+import { type IdleHolder, IdleTimeouts } from "../../src/connection/idle_timeouts.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 function listening(seconds: number) {
   const clock = new HandClock();
   const expired: [name: string, at: number][] = [];
-  const silences = new Silences<Speaker & { name: string }>(
+  const silences = new IdleTimeouts<IdleHolder & { name: string }>(
     seconds,
     ({ name }) => expired.push([name, clock.now()]),
     clock,
   );
   const start = (name: string) => {
-    const speaker = { name, isActive: false, quietRounds: 0, isHeldUp: false };
-    silences.start(speaker);
-    return speaker;
+    const holder = { name, isActive: false, idleRounds: 0, isHeldUp: false };
+    silences.start(holder);
+    return holder;
   };
   return { clock, expired, silences, start };
 }
@@ -34,10 +34,10 @@ test("a silent speaker expires after its limit, once, at most a tenth too late",
 
 test("activity puts the end off", () => {
   const { clock, expired, start } = listening(10);
-  const speaker = start("a");
+  const holder = start("a");
   for (let i = 0; i < 10; i++) {
     clock.advance(9_000);
-    speaker.isActive = true;
+    holder.isActive = true;
   }
   assert.deepEqual(expired, []);
   clock.advance(10_000);
@@ -72,10 +72,10 @@ test("a stopped speaker does not expire, and without speakers there is no timer"
 test("a speaker may start and stop others when it expires", () => {
   const clock = new HandClock();
   let count = 0;
-  const other = { isActive: false, quietRounds: 0, isHeldUp: false };
-  const silences: Silences<Speaker> = new Silences(1, (speaker) => {
+  const other = { isActive: false, idleRounds: 0, isHeldUp: false };
+  const silences: IdleTimeouts<IdleHolder> = new IdleTimeouts(1, (holder) => {
     silences.stop(other);
-    if (++count < 3) silences.start(speaker);
+    if (++count < 3) silences.start(holder);
   }, clock);
   silences.start({ ...other });
   silences.start(other);
