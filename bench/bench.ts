@@ -125,7 +125,7 @@ function writeReport(directory: string, sections: readonly Section[], making: Ma
   };
   const plain = sections.find(({ prefix }) => !prefix);
   if (plain) {
-    plot("performance.svg", "CPU time for each operation, as a ratio to hitch", plotCpu(plain));
+    plot("performance.svg", "CPU time per operation, as a ratio to hitch", plotCpu(plain));
     plot("performance-latency.svg", "Latency of small requests", plotLatency(plain));
   }
   writeFileSync(join(directory, "performance.md"), markdown(sections, making, plots));

@@ -18,8 +18,8 @@ export function plotCpu({ rows, columns, results, base }: Section): string | und
     ...groups.flatMap(({ bars }) => bars.map((bar) => bar ? bar.max : 0)),
   );
   return barChart({
-    title: `CPU time for each operation, ratio to ${base} (less is better)`,
-    axis: axisTo(largest, `1 = ${base}; the thin lines are the spread of the rounds`),
+    title: `CPU time per operation, ratio to ${base} (lower is better)`,
+    axis: axisTo(largest, `1 = ${base}; thin lines are the range over all rounds`),
     mark: 1,
     series: series.map(({ title }) => title),
     groups,
@@ -39,7 +39,7 @@ export function plotLatency({ rows, columns, results, latencyRate }: Section): s
   const values = series.flatMap((each) => each.values).filter((value) => value !== undefined);
   if (values.length === 0) return undefined;
   return lineChart({
-    title: `Latency of small requests at ${latencyRate} a second (less is better)`,
+    title: `Latency of small requests at ${latencyRate} per second (lower is better)`,
     y: axisTo(Math.max(...values), "ms"),
     places: percentiles.map(({ title }) => title.replace("latency, ", "")),
     series,

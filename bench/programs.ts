@@ -46,7 +46,7 @@ export const programs: readonly Program[] = [
   ours("bun", "stud (Bun)", "dist-stud"),
   {
     ...ours("deno", "stud (Deno)", "dist-stud-deno"),
-    prefixNote: "version 2, but without the TLS session's facts, which rustls does not tell",
+    prefixNote: "version 2, but without the TLS session's facts, which rustls does not report",
   },
   ours("node", "stud (Node)", "dist-stud-node"),
   {
@@ -70,7 +70,7 @@ export const programs: readonly Program[] = [
     title: "nginx stream",
     ours: false,
     postQuantum: false,
-    prefixNote: "version 1: nginx writes no other",
+    prefixNote: "version 1: nginx writes only that",
     version: () => streamModule() && firstLine("nginx", ["-v"], /version: (\S+)/),
     command: (task) => ["nginx", "-c", nginxConfig(task), "-g", "daemon off;"],
   },

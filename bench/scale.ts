@@ -296,7 +296,7 @@ function report(lines: readonly string[], growths: readonly Growth[]): void {
     { title: "small request", values: all.map((point) => point.request / first.request) },
   ];
   const chart = lineChart({
-    title: "CPU time for each operation, as a ratio to one worker with nothing else to do",
+    title: "CPU time per operation, as a ratio to one otherwise idle worker",
     y: axisTo(Math.max(2, ...series.flatMap(({ values }) => values)), "ratio"),
     places: all.map(({ place }) => place),
     series,
