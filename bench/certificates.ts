@@ -174,10 +174,10 @@ function report(all: ReadonlyMap<string, readonly Figures[]>): string {
   return [
     "",
     `${COUNT} certificates (ECDSA P-256) in one directory, ${WORKERS} workers, medians of ` +
-    `${ROUNDS} rounds. Memory is that of all processes, what they share counted once; the last ` +
-    `column is after ${ASKED} clients with a name each.`,
+    `${ROUNDS} rounds. Memory is the total of all processes, with shared memory counted once; ` +
+    `the last column is after ${ASKED} clients, each with its own name.`,
     "",
-    "| | until it accepts | CPU time until then | memory | memory in use |",
+    "| | time until it accepts | CPU time until then | memory | memory in use |",
     "| --- | ---: | ---: | ---: | ---: |",
     ...rows,
     "",

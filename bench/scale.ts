@@ -202,10 +202,10 @@ async function carry(bench: Bench, { title, words, idle, beside }: Burden): Prom
     await holders.ask();
     await holders.close();
     return [
-      `${title}; every connection was found alive at the end:`,
+      `${title}; every connection was still alive at the end:`,
       "",
       ...figures,
-      `- a new handshake: ${micro(before.handshake)} with none, ` +
+      `- a new handshake: ${micro(before.handshake)} without, ` +
       `${micro(after.handshake)} with ${count(idle)} idle connections`,
       "",
     ];
@@ -268,7 +268,7 @@ function kernelMemory(): number {
 
 function held(bytes: number, kernel: number, share: number): string[] {
   return [
-    `- memory for each idle connection: ${(bytes / 1000).toFixed(1)} KB in the workers, ` +
+    `- memory per idle connection: ${(bytes / 1000).toFixed(1)} KB in the workers, ` +
     `about ${(kernel / 1000).toFixed(1)} KB in the kernel for its two sockets`,
     `- CPU while all are idle: ${(share * 100).toFixed(2)} % of one core`,
   ];
@@ -302,7 +302,7 @@ function report(lines: readonly string[], growths: readonly Growth[]): void {
     series,
   });
   writeFileSync(join(root, "docs", "scaling.svg"), chart);
-  const measured = ["", ...lines, "![how cost grows](scaling.svg)", ""].join("\n");
+  const measured = ["", ...lines, "![How cost grows](scaling.svg)", ""].join("\n");
   replaceMarked("docs/scaling.md", "measured", measured);
 }
 
