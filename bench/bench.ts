@@ -1,4 +1,4 @@
-/** Compares the builds with hitch, HAProxy and nginx; `--help` tells how. */
+/** Compares the builds with hitch, HAProxy and nginx; `--help` lists the options. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -31,11 +31,13 @@ async function main(): Promise<number> {
   if (options.list) return print(list());
   const tools = missingTools();
   if (tools.length > 0) {
-    throw new Error(`${tools.join(", ")} missing; scripts/install-peers installs what it needs`);
+    throw new Error(`${tools.join(", ")} missing; run scripts/install-peers`);
   }
   const { present, versions, missing } = choosePrograms(options);
   for (const line of missing) console.error(`left out: ${line}`);
-  if (present.length === 0) throw new Error("no program is there to be measured");
+  if (present.length === 0) {
+    throw new Error("no program to measure; run npm run build or scripts/install-peers");
+  }
   const cores = takeCores();
   const date = new Date().toISOString().slice(0, 10);
   const sections = await measureSections(options, present, cores);
@@ -139,7 +141,7 @@ function hasFailures(sections: readonly Section[]): boolean {
   );
 }
 
-/** One line that is overwritten; on no terminal one line for each. */
+/** Overwrites one line on a terminal; prints a line per message elsewhere. */
 function showProgress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
   else if (text) process.stderr.write(`${text}\n`);

@@ -1,8 +1,8 @@
-/** Which of the results are drawn, and how. Pure: it runs on every runtime. */
+/** The plots of the report. No I/O: it runs on every runtime. */
 import { axisTo, barChart, lineChart } from "./plot.ts";
 import type { Section } from "./report.ts";
 
-/** Ratios to the base of all rows that are CPU time; undefined where there are none. */
+/** Plots ratios to the base for all CPU time rows; undefined without any. */
 export function plotCpu({ rows, columns, results, base }: Section): string | undefined {
   const series = columns.filter(({ name }) => name !== base);
   const groups = rows.filter((row) => row.operation).map((row) => ({
@@ -26,7 +26,7 @@ export function plotCpu({ rows, columns, results, base }: Section): string | und
   });
 }
 
-/** Percentiles of the latency; undefined where it was not measured. */
+/** Plots latency percentiles; undefined if latency was not measured. */
 export function plotLatency({ rows, columns, results, latencyRate }: Section): string | undefined {
   const percentiles = rows.filter(({ name }) => name.startsWith("latency-"));
   const series = columns.map(({ name, title }) => ({

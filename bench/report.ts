@@ -1,40 +1,40 @@
-/** The results as text for people. Pure: it runs on every runtime. */
+/** Renders the results as text. No I/O: it runs on every runtime. */
 import { type Cell, judge, type Results, type Row, type Verdict } from "./rows.ts";
 import type { Target } from "./targets.ts";
 
-/** A program as the report names it. */
+/** A program in the report. */
 export interface Column {
   readonly name: string;
   readonly title: string;
-  /** What it writes to the backend instead of a PROXY v2 header with the session's facts. */
+  /** Describes its prefix if that is not a PROXY v2 header with the facts of the session. */
   readonly prefixNote?: string | undefined;
 }
 
-/** All of one run with one kind of prefix. */
+/** The results of one run with one kind of prefix. */
 export interface Section {
   readonly prefix: boolean;
   readonly rows: readonly Row[];
   readonly columns: readonly Column[];
   readonly results: Results;
   readonly verdicts: readonly Verdict[];
-  /** Requests for each second which the latency rows were measured at; 0 without them. */
+  /** Requests per second at which latency was measured; 0 without latency rows. */
   readonly latencyRate: number;
   readonly base: string;
 }
 
-/** What a report says about its making. */
+/** How the report was made. */
 export interface Making {
   readonly command: string;
   readonly date: string;
   readonly rounds: number;
   readonly machine: readonly string[];
-  /** Programs that were left out, with the reason. */
+  /** Omitted programs, each with the reason. */
   readonly missing: readonly string[];
-  /** What the page has of sessions, which `npm run bench:sessions` measures. */
+  /** The page's part about sessions, which `npm run bench:sessions` measures. */
   readonly sessions: string;
 }
 
-/** What all targets come to; they hold without a prefix only. */
+/** Judges all targets; they apply only without a prefix. */
 export function judgeAll(
   targets: readonly Target[],
   results: Results,
@@ -46,7 +46,7 @@ export function judgeAll(
   );
 }
 
-/** For the terminal: one block for each row, one line for each program. */
+/** Text for the terminal: one block per row, one line per program. */
 export function sectionText(section: Section): string {
   const { rows, columns, results, verdicts } = section;
   const lines = [`== ${prefixText(section.prefix)}`];
@@ -78,7 +78,7 @@ function figureText(cell: Cell, row: Row, results: Results, base: string): strin
   return parts.filter((part) => part !== "").join("   ");
 }
 
-/** The whole of performance.md; `plots` are lines of Markdown which show them. */
+/** Returns the text of performance.md; `plots` are the lines of Markdown that show them. */
 export function markdown(
   sections: readonly Section[],
   making: Making,
@@ -204,7 +204,7 @@ function sectionLines(section: Section): string[] {
   ];
 }
 
-/** Nothing where no row was measured. */
+/** A table in Markdown; no lines if no row was measured. */
 function table(
   heading: string,
   rows: readonly Row[],
