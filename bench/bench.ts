@@ -9,7 +9,7 @@ import { startNginx, startSink } from "./backend.ts";
 import { type Cores, describeMachine, describeTools, missingTools, takeCores } from "./machine.ts";
 import { HELP, type Options, readOptions } from "./options.ts";
 import { plotCpu, plotLatency } from "./plots.ts";
-import { BASE, type Program, programs } from "./programs.ts";
+import { BASE, earlierBuilds, type Program, programs } from "./programs.ts";
 import { judgeAll, type Making, markdown, type Section, sectionText } from "./report.ts";
 import { measureAll } from "./run.ts";
 import { targets } from "./targets.ts";
@@ -56,13 +56,14 @@ async function main(): Promise<number> {
 }
 
 function choosePrograms(options: Options) {
+  const earlier = options.before === undefined ? [] : earlierBuilds(resolve(root, options.before));
   const chosen = programs.filter(({ name }) =>
     options.programs.length === 0 || options.programs.includes(name)
   );
   const present: Program[] = [];
   const versions: string[] = [];
   const missing: string[] = [];
-  for (const program of chosen) {
+  for (const program of [...chosen, ...earlier]) {
     const version = program.version();
     if (version === undefined) {
       const remedy = program.ours ? "not built: npm run build" : "missing: scripts/install-peers";

@@ -8,6 +8,8 @@ export interface Options {
   /** Names of workloads and programs; all where empty. */
   readonly only: readonly string[];
   readonly programs: readonly string[];
+  /** A directory with builds of another version to compare with. */
+  readonly before: string | undefined;
   readonly rounds: number;
   /** One run per element: whether backend connections begin with a PROXY header. */
   readonly prefixes: readonly boolean[];
@@ -21,6 +23,7 @@ Compares stud's builds with hitch, HAProxy and nginx: CPU time per operation.
   --quick            2 short rounds, no prefix, without the slow workloads; writes nothing
   --only=NAME,...    these workloads
   --programs=NAME,.. these programs
+  --before=DIR       the builds in DIR too, such as a copy of another commit's dist/
   --rounds=N         rounds that count, after the warm-up rounds (default 5)
   --prefix=none|proxy|both
                      PROXY headers to the backend (default both)
@@ -35,6 +38,7 @@ const OPTIONS = {
   quick: { type: "boolean" },
   only: { type: "string" },
   programs: { type: "string" },
+  before: { type: "string" },
   rounds: { type: "string" },
   prefix: { type: "string" },
   output: { type: "string" },
@@ -63,13 +67,15 @@ export function readOptions(
   const only = names("only", values.only, known.workloads);
   const programs = names("programs", values.programs, known.programs);
   // A partial run must not overwrite the full report.
-  const whole = !quick && only.length + programs.length === 0 && prefix === "both";
+  const whole = !quick && only.length + programs.length === 0 && prefix === "both" &&
+    values.before === undefined;
   return {
     list: values.list ?? false,
     help: values.help ?? false,
     quick,
     only,
     programs,
+    before: values.before,
     rounds: Number(rounds),
     prefixes,
     output: values.output ?? (whole ? "docs" : undefined),

@@ -7,7 +7,9 @@ import { environment } from "../tests/support/commands.ts";
 import type { Endpoint } from "../tests/support/endpoints.ts";
 import { root, target } from "../tests/support/target.ts";
 
-export type ProgramName = "bun" | "deno" | "node" | "hitch" | "haproxy" | "nginx";
+type Runtime = "bun" | "deno" | "node";
+
+export type ProgramName = Runtime | `${Runtime}-before` | "hitch" | "haproxy" | "nginx";
 
 /** The task of a proxy: TLS 1.2 and 1.3, one certificate, one backend. */
 export interface Task {
@@ -38,6 +40,9 @@ export interface Program {
   /** The command that serves in the foreground. */
   command(task: Task): readonly string[];
 }
+
+/** The output directory of `npm run build`. */
+const DIST = join(root, "dist");
 
 /** The program that all others are compared with. */
 export const BASE: ProgramName = "hitch";
@@ -82,8 +87,17 @@ const BACKLOG = 4096;
 /** Slightly more connections than the largest workload opens. */
 const CONNECTIONS = 8000;
 
-function ours(name: "bun" | "deno" | "node", title: string, build: Build): Program {
-  const { command } = target(build);
+/** Builds of another version in `directory`, to compare with the present ones. */
+export function earlierBuilds(directory: string): Program[] {
+  return [
+    ours("bun-before", "before (Bun)", "dist-stud", directory),
+    ours("deno-before", "before (Deno)", "dist-stud-deno", directory),
+    ours("node-before", "before (Node)", "dist-stud-node", directory),
+  ];
+}
+
+function ours(name: ProgramName, title: string, build: Build, directory = DIST): Program {
+  const command = target(build).command.map((word) => word.replace(DIST, directory));
   return {
     name,
     title,
