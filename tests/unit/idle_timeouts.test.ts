@@ -16,7 +16,7 @@ function listening(seconds: number) {
     silences.start(holder);
     return holder;
   };
-  return { clock, expired, silences, start };
+  return { clock, expired, idleTimeouts, start };
 }
 
 test("a silent speaker expires after its limit, once, at most a tenth too late", () => {
@@ -56,8 +56,8 @@ test("one that waits for a slow reader is given ten times as long", () => {
 });
 
 test("a stopped speaker does not expire, and without speakers there is no timer", () => {
-  const { clock, expired, silences, start } = listening(10);
-  silences.stop(start("a"));
+  const { clock, expired, idleTimeouts, start } = listening(10);
+  idleTimeouts.stop(start("a"));
   clock.advance(1_000);
   const { after } = clock;
   clock.after = () => assert.fail("a timer");
@@ -77,8 +77,8 @@ test("a speaker may start and stop others when it expires", () => {
     silences.stop(other);
     if (++count < 3) silences.start(holder);
   }, clock);
-  silences.start({ ...other });
-  silences.start(other);
+  idleTimeouts.start({ ...other });
+  idleTimeouts.start(other);
   clock.advance(60_000);
   assert.equal(count, 3);
 });
