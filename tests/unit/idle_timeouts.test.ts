@@ -6,14 +6,14 @@ import { HandClock } from "../support/hand_clock.ts";
 function listening(seconds: number) {
   const clock = new HandClock();
   const expired: [name: string, at: number][] = [];
-  const silences = new IdleTimeouts<IdleHolder & { name: string }>(
+  const idleTimeouts = new IdleTimeouts<IdleHolder & { name: string }>(
     seconds,
     ({ name }) => expired.push([name, clock.now()]),
     clock,
   );
   const start = (name: string) => {
     const holder = { name, isActive: false, idleRounds: 0, isHeldUp: false };
-    silences.start(holder);
+    idleTimeouts.start(holder);
     return holder;
   };
   return { clock, expired, idleTimeouts, start };
@@ -73,9 +73,9 @@ test("a speaker may start and stop others when it expires", () => {
   const clock = new HandClock();
   let count = 0;
   const other = { isActive: false, idleRounds: 0, isHeldUp: false };
-  const silences: IdleTimeouts<IdleHolder> = new IdleTimeouts(1, (holder) => {
-    silences.stop(other);
-    if (++count < 3) silences.start(holder);
+  const idleTimeouts: IdleTimeouts<IdleHolder> = new IdleTimeouts(1, (holder) => {
+    idleTimeouts.stop(other);
+    if (++count < 3) idleTimeouts.start(holder);
   }, clock);
   idleTimeouts.start({ ...other });
   idleTimeouts.start(other);
