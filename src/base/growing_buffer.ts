@@ -14,14 +14,14 @@ export class GrowingBuffer {
   }
 
   /** Copies the piece and returns everything so far. */
-  add(piece: Uint8Array): Uint8Array {
-    const length = this.length + piece.length;
+  add(chunk: Uint8Array): Uint8Array {
+    const length = this.length + chunk.length;
     if (length > this.room.length) {
       const larger = new Uint8Array(Math.max(length, 2 * this.room.length));
       larger.set(this.bytes);
       this.room = larger;
     }
-    this.room.set(piece, this.length);
+    this.room.set(chunk, this.length);
     this.length = length;
     return this.bytes;
   }

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from "./clock.ts";
  * One time limit shared by many holders. All wait equally long, so they expire in the order in
  * which they came, and a single timer for the oldest serves them all.
  */
-export class Deadlines<T> {
+export class TimeoutQueue<T> {
   private readonly expiries = new Map<T, number>();
   private isWaiting = false;
   private readonly milliseconds: number;

@@ -1,4 +1,4 @@
-import type { FrontendTls, StoredCertificate, TlsOrder, Trust } from "./served_tls.ts";
+import type { FrontendTls, ServedTls, StoredCertificate, Trust } from "./served_tls.ts";
 import { UsageError } from "../base/errors.ts";
 import type { ClientVerify, FrontendConfig, PemFile, Reads } from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
@@ -23,7 +23,7 @@ export type CertificateSettings = Reads<
 export type Able = Pick<Capabilities, "dhParameters" | "dualCertificates">;
 
 /** Gathers one configuration's order, and everything that is wrong with it. */
-export class Gathering {
+export class CertificateCollection {
   readonly problems: string[] = [];
   readonly warnings: string[] = [];
   /** Where `certificates` come from. */
@@ -47,7 +47,7 @@ export class Gathering {
   }
 
   /** Once only. */
-  order(): TlsOrder {
+  command(): ServedTls {
     const isServer = this.config.backendTls === undefined;
     const global = isServer ? this.places(this.globalFiles()) : [];
     const frontends = this.config.frontends.map((frontend) =>

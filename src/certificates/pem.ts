@@ -32,7 +32,7 @@ const PRIVATE_KEY = /^(?:[A-Z0-9]+ )?PRIVATE KEY$/;
 const DH_PARAMETERS = /^(?:X9\.42 )?DH PARAMETERS$/;
 
 /** Below this, no current TLS library or client takes part in a DH key exchange. */
-const LEAST_DH_BYTES = 1024 / 8;
+const MIN_DH_BYTES = 1024 / 8;
 
 /**
  * Reads a PEM bundle with its sections in any order: the first certificate is the leaf, further
@@ -149,7 +149,7 @@ function isUsableDh({ label, body }: Section): boolean {
   try {
     const [prime, base] = inside(firstDer(fromBase64(body)), SEQUENCE);
     return prime?.tag === INTEGER && base?.tag === INTEGER &&
-      prime.content.length >= LEAST_DH_BYTES;
+      prime.content.length >= MIN_DH_BYTES;
   } catch {
     return false;
   }

@@ -1,7 +1,7 @@
 import type { TlsParameters } from "../runtime/tls.ts";
 
 /** All certificates of a configuration, and which frontend has which. */
-export interface TlsOrder {
+export interface ServedTls {
   readonly certificates: readonly StoredCertificate[];
   /** Who verifies clients how; certificates and frontends point here. */
   readonly trusts: readonly Trust[];
@@ -20,7 +20,7 @@ export interface StoredCertificate {
   /** Where its {@link Material} is, in bytes. */
   readonly offset: number;
   readonly length: number;
-  /** A place in `TlsOrder.trusts` that counts instead of the frontend's. */
+  /** A place in `ServedTls.trusts` that counts instead of the frontend's. */
   readonly trust?: number;
 }
 
@@ -43,11 +43,11 @@ export interface Trust {
 }
 
 export interface FrontendTls extends TlsParameters {
-  /** Places in `TlsOrder.certificates`; the last one is its default. */
+  /** Places in `ServedTls.certificates`; the last one is its default. */
   readonly own: readonly number[];
   /** Where a name is looked up that `own` lacks; its last one is the default if `own` is empty. */
   readonly global: readonly number[];
   readonly sniNomatchAbort: boolean;
-  /** A place in `TlsOrder.trusts`. */
+  /** A place in `ServedTls.trusts`. */
   readonly trust: number;
 }

@@ -9,7 +9,7 @@ const SHARE = 40;
 
 export type WatchSettings = NamedFiles & Reads<"watch">;
 
-export interface WatchMeans {
+export interface WatchDependencies {
   readonly look?: (config: WatchSettings) => Promise<string>;
   readonly clock?: Clock;
 }
@@ -32,7 +32,7 @@ export class CertificateWatch {
   /** `changed` is called once for each change that has come to rest. */
   constructor(
     changed: () => void,
-    { look = fingerprintOf, clock = systemClock }: WatchMeans = {},
+    { look = fingerprintOf, clock = systemClock }: WatchDependencies = {},
   ) {
     this.changed = changed;
     this.look = look;

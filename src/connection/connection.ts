@@ -5,8 +5,9 @@ import type { Stream } from "../runtime/stream.ts";
 import type { Failure } from "../runtime/failure.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import { certificateFacts } from "./certificate_facts.ts";
-import { type ClientTrust, distrust } from "./client_trust.ts";
+import { type ClientTrust, rejectReason } from "./client_trust.ts";
 import type { Connections } from "./connections.ts";
+import { BYTES_RECEIVED, BYTES_SENT } from "./counters.ts";
 import {
   backendHandshakeFailed,
   backendLost,
@@ -16,10 +17,10 @@ import {
   handshakeFailed,
   isConnectFailure,
 } from "./failure.ts";
-import type { HeaderTaker } from "./proxy_protocol/header_phase.ts";
+import type { HeaderReceiver } from "./proxy_protocol/header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
 import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
-import type { Speaker } from "./idle_timeouts.ts";
+import type { IdleHolder } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
@@ -30,7 +31,7 @@ const SLOW_READER_PATIENCE = 10;
  * keeps no bytes: a chunk goes to the other side at once, and when that side cannot take more, this
  * side is paused until it can.
  */
-export class Connection implements HeaderTaker, Speaker {
+export class Connection implements HeaderReceiver, IdleHolder {
   readonly id: number;
   readonly client: Stream;
   /** Where it is counted, if it is. */
@@ -53,9 +54,9 @@ export class Connection implements HeaderTaker, Speaker {
   /** The backend is gone and the client has its last byte: what it still sends is dropped. */
   private lingering = false;
   private hasFailed = false;
-  private silences = 0;
+  private idleTimeouts = 0;
   isActive = true;
-  quietRounds = 0;
+  idleRounds = 0;
 
   constructor(all: Connections, id: number, client: Stream, trust: ClientTrust | undefined) {
     this.all = all;
@@ -125,9 +126,13 @@ export class Connection implements HeaderTaker, Speaker {
     if (this.lingering) return;
     this.isActive = true;
     if (this.isHalfClosed) this.noteProgress();
+    const { values } = this.all.counters;
     if (from === this.client) {
+      values[BYTES_RECEIVED]! += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
-    } else if (!this.client.write(bytes)) {
+    } else {
+      values[BYTES_SENT]! += bytes.length;
+      if (this.client.write(bytes)) return;
       this.backendPaused = true;
       from.pause();
     }
@@ -181,7 +186,7 @@ export class Connection implements HeaderTaker, Speaker {
   }
 
   halfCloseTimedOut(): void {
-    if (this.isHeldUp && ++this.silences < SLOW_READER_PATIENCE) {
+    if (this.isHeldUp && ++this.idleTimeouts < SLOW_READER_PATIENCE) {
       this.all.halfClosed.start(this);
       return;
     }
@@ -215,7 +220,7 @@ export class Connection implements HeaderTaker, Speaker {
     if (this.hasFailed) return;
     this.all.handshakes.stop(this);
     this.all.handshakeDone(this.client);
-    const cause = this.trust && distrust(this.trust, this.client.tls());
+    const cause = this.trust && rejectReason(this.trust, this.client.tls());
     if (cause === undefined) return this.connectBackend();
     this.fail({ source: "client", code: "client-certificate", cause });
     this.endClient();
@@ -244,7 +249,7 @@ export class Connection implements HeaderTaker, Speaker {
   private backendConnected(): void {
     this.all.connects.stop(this);
     this.phase = "relaying";
-    this.all.silences?.start(this);
+    this.all.idleTimeouts?.start(this);
     this.all.events.established(this);
   }
 
@@ -322,7 +327,7 @@ export class Connection implements HeaderTaker, Speaker {
   }
 
   private noteProgress(): void {
-    this.silences = 0;
+    this.idleTimeouts = 0;
     this.all.halfClosed.start(this);
   }
 
@@ -338,6 +343,6 @@ export class Connection implements HeaderTaker, Speaker {
   private fail(failure: ConnectionFailure): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
-    this.all.events.failed(this, failure);
+    this.all.failed(this, failure);
   }
 }

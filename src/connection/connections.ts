@@ -2,16 +2,17 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import type { Limits, ProxyTlv, Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { ClientTlsContext } from "../runtime/tls.ts";
-import type { StreamOwner } from "../runtime/stream.ts";
+import type { StreamHandler } from "../runtime/stream.ts";
 import type { Stream } from "../runtime/stream.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection } from "./connection.ts";
-import { Deadlines } from "../base/timeout_queue.ts";
+import { ACCEPTED, ConnectionCounters } from "./counters.ts";
+import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
-import { Silences } from "./idle_timeouts.ts";
+import { IdleTimeouts } from "./idle_timeouts.ts";
 import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 
@@ -35,6 +36,8 @@ export interface ConnectionSettings extends
   readonly limits: Pick<Limits, "sourceConnections" | "sourceRate"> & {
     readonly handshakes: number;
   };
+  /** The protocols that are negotiated with clients. */
+  readonly alpn: readonly string[];
   /** Client mode: what a backend's TLS is checked by. */
   readonly backendTls?: ClientTlsContext | undefined;
 }
@@ -51,14 +54,15 @@ export interface ConnectionEvents {
 export class Connections {
   readonly settings: ConnectionSettings;
   readonly events: ConnectionEvents;
+  readonly counters: ConnectionCounters;
   /** What `settings.proxyTlvs` lists. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
-  readonly handshakes: Deadlines<Connection>;
-  readonly connects: Deadlines<Connection>;
-  readonly halfClosed: Deadlines<Connection>;
+  readonly handshakes: TimeoutQueue<Connection>;
+  readonly connects: TimeoutQueue<Connection>;
+  readonly halfClosed: TimeoutQueue<Connection>;
   /** Absent without a limit. */
-  readonly silences: Silences<Connection> | undefined;
-  private readonly lifetimes: Deadlines<Connection> | undefined;
+  readonly idleTimeouts: IdleTimeouts<Connection> | undefined;
+  private readonly lifetimes: TimeoutQueue<Connection> | undefined;
   /** Absent where no source has a limit. */
   readonly clientSources: Sources | undefined;
   private readonly runtime: Pick<Runtime, "connect">;
@@ -67,10 +71,7 @@ export class Connections {
   private sources: readonly IpEndpoint[];
   private lastId = 0;
   private openCount = 0;
-  private mostOpen = 0;
-  /** Handshakes with clients that are done; none where the adapter does not tell. */
-  fullHandshakes = 0;
-  resumedHandshakes = 0;
+  private maxOpen = 0;
 
   /** Throws a RangeError for a trusted proxy that is no address. */
   constructor(
@@ -82,18 +83,19 @@ export class Connections {
     this.runtime = runtime;
     this.settings = settings;
     this.events = events;
+    this.counters = new ConnectionCounters(settings.alpn);
     this.tlvs = new Set(settings.proxyTlvs);
     this.isTrusted = trustedPeers(settings.acceptProxy.trusted);
-    const deadlines = (seconds: number, expired: (connection: Connection) => void) =>
-      new Deadlines(seconds, expired, clock);
-    this.handshakes = deadlines(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
-    this.connects = deadlines(settings.backendConnectTimeout, (c) => c.connectTimedOut());
-    this.halfClosed = deadlines(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
+    const timeouts = (seconds: number, expired: (connection: Connection) => void) =>
+      new TimeoutQueue(seconds, expired, clock);
+    this.handshakes = timeouts(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
+    this.connects = timeouts(settings.backendConnectTimeout, (c) => c.connectTimedOut());
+    this.halfClosed = timeouts(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
     const { idleTimeout, maxLifetime } = settings;
-    this.silences = idleTimeout > 0
-      ? new Silences(idleTimeout, (c) => c.idleTimedOut(), clock)
+    this.idleTimeouts = idleTimeout > 0
+      ? new IdleTimeouts(idleTimeout, (c) => c.idleTimedOut(), clock)
       : undefined;
-    this.lifetimes = maxLifetime > 0 ? deadlines(maxLifetime, (c) => c.lifetimeOver()) : undefined;
+    this.lifetimes = maxLifetime > 0 ? timeouts(maxLifetime, (c) => c.lifetimeOver()) : undefined;
     const { sourceConnections, sourceRate } = settings.limits;
     if (sourceConnections || sourceRate) this.clientSources = new Sources(settings.limits, clock);
     this.target = settings.backend;
@@ -101,10 +103,10 @@ export class Connections {
   }
 
   /** The most connections that were open at a time since the last call. */
-  takeMost(): number {
-    const { mostOpen } = this;
-    this.mostOpen = this.openCount;
-    return mostOpen;
+  takeMaxOpen(): number {
+    const { maxOpen } = this;
+    this.maxOpen = this.openCount;
+    return maxOpen;
   }
 
   /** Connections that were ever accepted. */
@@ -128,9 +130,10 @@ export class Connections {
    * expected, and the TLS handshake. `trust` is there when its frontend asks clients for
    * certificates. Returns the owner of its stream.
    */
-  accept(client: Stream, trust?: ClientTrust): StreamOwner {
+  accept(client: Stream, trust?: ClientTrust): StreamHandler {
     const { mode } = this.settings.acceptProxy;
-    if (++this.openCount > this.mostOpen) this.mostOpen = this.openCount;
+    if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
+    this.counters.values[ACCEPTED]!++;
     const connection = new Connection(this, ++this.lastId, client, trust);
     if (this.clientSources && mode === "none") {
       const refusal = connection.enter(this.clientSources, client.remote);
@@ -148,9 +151,16 @@ export class Connections {
 
   /** The client's handshake is done, if it makes one. */
   handshakeDone(client: Stream): void {
-    const { isResumed } = client;
-    if (isResumed) this.resumedHandshakes++;
-    else if (isResumed === false) this.fullHandshakes++;
+    const { backendTls, alpn } = this.settings;
+    if (backendTls) return;
+    const protocol = alpn.length > 0 ? client.alpn : undefined;
+    this.counters.handshakeDone(client.tlsVersion, client.isResumed, protocol);
+  }
+
+  /** To be called once at most for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void {
+    this.counters.failed(failure);
+    this.events.failed(connection, failure);
   }
 
   /** Begins a connection to the backend. */
@@ -163,7 +173,7 @@ export class Connections {
   /** Called by a connection when its last descriptor is gone. */
   over(connection: Connection): void {
     this.openCount--;
-    this.silences?.stop(connection);
+    this.idleTimeouts?.stop(connection);
     this.lifetimes?.stop(connection);
     if (connection.source) this.clientSources!.leave(connection.source);
     this.events.over(connection);

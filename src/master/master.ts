@@ -1,5 +1,6 @@
 import { sharedClock } from "../base/clock.ts";
-import type { BackendReport } from "../worker_protocol/messages.ts";
+import { CounterTotals } from "../base/counters.ts";
+import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
@@ -9,11 +10,11 @@ import { queuesEmptied } from "../os/listen_queue.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import { BackendName } from "./backend/backend_name.ts";
 import { BackendState } from "./backend/backend_state.ts";
-import { Budget } from "./workers/connection_quota.ts";
+import { ConnectionQuotas } from "./workers/connection_quota.ts";
 import { Generation } from "./workers/generation.ts";
 import { Generations } from "./workers/generations.ts";
 import { type Claim, Listeners } from "./listeners/listeners.ts";
-import { differsInCertificatesOnly, startOrders } from "./workers/start_commands.ts";
+import { differsInCertificatesOnly, startCommands } from "./workers/start_commands.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./workers/slot.ts";
 import type { HeldAddress } from "./listeners/held_address.ts";
@@ -52,7 +53,9 @@ export class Master {
   private readonly repeats: Repeats;
   private readonly listeners: Listeners;
   private prepared: Prepared;
-  private readonly budget = new Budget();
+  /** What all workers since the start of this process have counted. */
+  private readonly counters = new CounterTotals();
+  private readonly budget = new ConnectionQuotas();
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
   private readonly stapling: Stapling;
@@ -87,8 +90,8 @@ export class Master {
     });
     this.statistics = new Statistics(log, runtime.capabilities.tlsFacts);
     this.sessions = new Sessions(runtime, this.log, { isSuccessor: inherited !== undefined });
-    this.stapling = new Stapling(runtime, log, (order) => {
-      for (const slot of this.current?.slots ?? []) slot.send(order);
+    this.stapling = new Stapling(runtime, log, (command) => {
+      for (const slot of this.current?.slots ?? []) slot.send(command);
     });
     this.backendName = new BackendName(runtime.libc, this.log, (backend) => {
       this.prepared = { ...this.prepared, backend };
@@ -138,7 +141,7 @@ export class Master {
     const { workers } = this.prepared.config;
     const { generation, older, connections } = this.generations.census();
     return `listening on ${this.frontends()}, workers: ${workers}, generation ${generation}, ` +
-      `connections: ${this.current?.open ?? 0}${resumedText(this.current?.slots ?? [])}` +
+      `connections: ${this.current?.open ?? 0}${resumedText(this.counters)}` +
       olderText(older, connections);
   }
 
@@ -258,22 +261,22 @@ export class Master {
     const number = this.generations.nextNumber;
     const generation = new Generation(
       number,
-      startOrders(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
-      { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
+      startCommands(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
+      {
+        adopt: this.runtime.capabilities.adoptSockets,
+        watchdog: config.watchdog,
+        totals: this.counters,
+      },
       {
         spawn: (slot) => {
-          const worker = new WorkerProcess(this.runtime, slot, number, inherited);
+          const worker = new WorkerProcess(this.runtime, slot, number, inherited, this.log);
           return this.budget.admit(worker, config.workers);
         },
         log: this.log,
-        workerSays: (entry) => this.workerSays(entry),
-        backend: (report) => {
-          // Where an older configuration sent its connections is no longer of interest.
-          if (generation === this.current || backend === this.backendState.backend) {
-            this.backendReported(report);
-          }
-        },
-        sessions: (report) => this.sessions.obey(report),
+        // Where an older configuration sent its connections is no longer of interest.
+        shared: this.eventHandlers(() =>
+          generation === this.current || backend === this.backendState.backend
+        ),
         staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generations.emptied(empty),
@@ -281,13 +284,13 @@ export class Master {
     );
     this.generations.next = generation;
     // Until it is certain which of the two holds, the smaller one does.
-    this.budget.total = Math.min(mostConnections(prepared), mostConnections(this.prepared));
+    this.budget.total = Math.min(maxConnections(prepared), maxConnections(this.prepared));
     try {
       this.sessions.open(prepared);
       await generation.start();
     } catch (error) {
       this.sessions.drop();
-      this.budget.total = mostConnections(this.prepared);
+      this.budget.total = maxConnections(this.prepared);
       claim.drop();
       throw error;
     } finally {
@@ -319,7 +322,7 @@ export class Master {
           url: config.sessions.ticketStore,
           ...(ca === undefined ? {} : { ca }),
           ...(privileges ? { ids: { uid: privileges.uid, gid: privileges.gid } } : {}),
-        }, () => spawnStore(this.runtime)),
+        }, () => spawnStore(this.runtime, this.log)),
       log: this.log,
     });
   }
@@ -331,7 +334,7 @@ export class Master {
   /** The generation serves this configuration: what goes with it begins. */
   private use(prepared: Prepared, generation: Generation): void {
     this.prepared = prepared;
-    this.budget.total = mostConnections(prepared);
+    this.budget.total = maxConnections(prepared);
     this.backendName.watch(prepared.config, prepared.backend);
     this.backendState.backend = formatEndpoint(prepared.backend);
     this.stapling.begin(prepared.stapling);
@@ -347,15 +350,29 @@ export class Master {
     if (this.backendState.isDown) slot.send({ type: "backend-down" });
   }
 
-  private workerSays(entry: LogEntry): void {
-    this.workersLog(entry);
-    if (entry.facts.source === "backend") this.backendName.failed();
-  }
-
-  private backendReported(report: BackendReport): void {
-    if (report.type === "backend-answers") return this.backendState.answers(report.at);
-    this.backendState.failed(report);
-    this.backendName.failed();
+  /** What is done with the events of a generation's workers; some count only for its backend. */
+  private eventHandlers(isBackendInUse: () => boolean): SharedEventHandlers {
+    const { sessions } = this;
+    return {
+      // Workers sum up by themselves what repeats.
+      "log": ({ entry }) => {
+        this.workersLog(entry);
+        if (entry.facts.source === "backend") this.backendName.failed();
+      },
+      "backend-answers": ({ at }) => {
+        if (isBackendInUse()) this.backendState.answers(at);
+      },
+      "backend-failed": (event) => {
+        if (!isBackendInUse()) return;
+        this.backendState.failed(event);
+        this.backendName.failed();
+      },
+      "session-made": (event) => void sessions.handle(event),
+      "session-wanted": (event, answer) => {
+        const found = sessions.handle(event);
+        if (found) answer(found);
+      },
+    };
   }
 
   private frontends(): string {
@@ -385,6 +402,6 @@ function isTrouble({ level }: LogEntry): boolean {
 }
 
 /** Of all workers together; Infinity is no limit. */
-function mostConnections({ config }: Prepared): number {
+function maxConnections({ config }: Prepared): number {
   return config.limits.connections || Infinity;
 }

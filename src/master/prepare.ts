@@ -4,7 +4,7 @@ import type { CertificateSettings } from "../certificates/collect.ts";
 import type { Certificates } from "../certificates/tls_order.ts";
 import { readAuthorities } from "../certificates/trust.ts";
 import type { Privileges } from "../system/ids.ts";
-import type { TlsOrder } from "../certificates/served_tls.ts";
+import type { ServedTls } from "../certificates/served_tls.ts";
 import { UsageError } from "../base/errors.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { ListenAddress, Reads, WorkerSettings } from "../options/config.ts";
@@ -62,7 +62,7 @@ export type PrepareSettings =
 /** A configuration with everything looked up that it names. */
 export interface Prepared {
   readonly config: MasterSettings & WorkerSettings;
-  readonly tls: TlsOrder;
+  readonly tls: ServedTls;
   /** The descriptor of the certificate store, for workers to inherit. */
   readonly storeFd: number;
   readonly stapling: StaplingPlan;
@@ -83,7 +83,7 @@ export interface Prepared {
 }
 
 /** What a configuration is looked up with; it lives as long as the master. */
-export interface Means {
+export interface PrepareContext {
   readonly runtime: Runtime;
   readonly certificates: Certificates;
   /** Sockets that the service manager opened. */
@@ -95,10 +95,10 @@ export interface Means {
  * Opens no socket for good. Throws a UsageError with all that is wrong.
  */
 export async function prepare(
-  means: Means,
+  dependencies: PrepareContext,
   config: PrepareSettings & WorkerSettings,
 ): Promise<Prepared> {
-  const { runtime, certificates } = means;
+  const { runtime, certificates } = dependencies;
   const problems: string[] = [];
   const attempt = async <T>(action: () => T | Promise<T>): Promise<T | undefined> => {
     try {
@@ -118,7 +118,7 @@ export async function prepare(
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
-        (await wantedAt(means, listen)).map((wanted) => ({ ...wanted, frontend }))
+        (await wantedAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
@@ -163,7 +163,10 @@ export async function prepare(
   };
 }
 
-async function wantedAt({ runtime, activated }: Means, listen: ListenAddress): Promise<Wanted[]> {
+async function wantedAt(
+  { runtime, activated }: PrepareContext,
+  listen: ListenAddress,
+): Promise<Wanted[]> {
   if ("path" in listen) {
     return [{ endpoint: { family: "unix", path: listen.path }, dualStack: false }];
   }

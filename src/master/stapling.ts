@@ -1,7 +1,7 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { Order } from "../worker_protocol/messages.ts";
+import type { WorkerCommand } from "../worker_protocol/messages.ts";
 import type { Privileges } from "../system/ids.ts";
-import type { StapleOrder } from "../ocsp/staples.ts";
+import type { StapleCommand } from "../ocsp/staples.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../log.ts";
 import { directoryProblem } from "../ocsp/cache.ts";
@@ -19,7 +19,7 @@ export type StaplingSettings = Reads<
 
 /** What is to be stapled: from files, and by the helper that asks the responders. */
 export interface StaplingPlan {
-  readonly staples: readonly StapleOrder[];
+  readonly staples: readonly StapleCommand[];
   readonly work: OcspWork;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
@@ -34,7 +34,7 @@ export async function planStapling(
 ): Promise<StaplingPlan> {
   const problems: string[] = [];
   const warnings: string[] = [];
-  const staples: StapleOrder[] = [];
+  const staples: StapleCommand[] = [];
   const isUsed = capabilities.staples && sources.length > 0;
   for (const [certificate, { file, chain }] of isUsed ? sources.entries() : []) {
     if (file.ocspResponse === "") continue;
@@ -91,8 +91,8 @@ export class Stapling {
   private readonly helper: OcspHelper;
   private plan: StaplingPlan | undefined;
 
-  constructor(runtime: Runtime, log: Log, send: (order: Order) => void) {
-    this.helper = new OcspHelper((count) => spawnOcsp(runtime, count), { staple: send, log });
+  constructor(runtime: Runtime, log: Log, send: (command: WorkerCommand) => void) {
+    this.helper = new OcspHelper((count) => spawnOcsp(runtime, count, log), { staple: send, log });
   }
 
   /** Another configuration counts from now on. */
@@ -103,7 +103,7 @@ export class Stapling {
   }
 
   /** All that is known for a configuration's certificates, the present one's or the next one's. */
-  of({ stapling }: { readonly stapling: StaplingPlan }): StapleOrder[] {
+  of({ stapling }: { readonly stapling: StaplingPlan }): StapleCommand[] {
     return [...stapling.staples, ...this.known(stapling)];
   }
 
@@ -112,7 +112,7 @@ export class Stapling {
     return this.helper.stop();
   }
 
-  private known(plan: StaplingPlan): StapleOrder[] {
+  private known(plan: StaplingPlan): StapleCommand[] {
     const { staples } = this.helper;
     return plan === this.plan ? [...staples.values()] : carriedOver(staples, this.plan, plan);
   }
@@ -120,10 +120,10 @@ export class Stapling {
 
 /** Staples of certificates that the other plan has too, under their places there. */
 function carriedOver(
-  staples: ReadonlyMap<number, StapleOrder>,
+  staples: ReadonlyMap<number, StapleCommand>,
   from: StaplingPlan | undefined,
   to: StaplingPlan,
-): StapleOrder[] {
+): StapleCommand[] {
   if (!from || staples.size === 0) return [];
   const sameAs = ({ chain, verify }: OcspWork["certificates"][number]) => `${verify} ${chain}`;
   const known = new Map(

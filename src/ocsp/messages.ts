@@ -1,6 +1,6 @@
 import type { Ids } from "../system/ids.ts";
-import type { StapleOrder } from "./staples.ts";
-import { type LogReport, parseLogReport } from "../log/log_report.ts";
+import type { StapleCommand } from "./staples.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
 import type { LogConfig } from "../options/config.ts";
 
 /**
@@ -10,7 +10,7 @@ import type { LogConfig } from "../options/config.ts";
 export const MAX_RESPONSE = 32 * 1024;
 
 /** What the master tells the OCSP helper: one start, then every certificate. */
-export type OcspOrder = OcspStart | OcspCertificate;
+export type OcspCommand = OcspStart | OcspCertificate;
 
 export interface OcspStart {
   readonly type: "start";
@@ -31,7 +31,7 @@ export interface OcspSettings {
 
 export interface OcspCertificate {
   readonly type: "certificate";
-  /** Its place in `TlsOrder.certificates`. */
+  /** Its place in `ServedTls.certificates`. */
   readonly certificate: number;
   /** Of its PEM file: names it in the log and in the cache. */
   readonly path: string;
@@ -44,14 +44,14 @@ export interface OcspCertificate {
 }
 
 /** What the OCSP helper tells the master. */
-export type OcspReport = StapleOrder | LogReport;
+export type OcspEvent = StapleCommand | LogEvent;
 
 /**
  * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
  * send, so nothing it says is believed. `certificates` is how many there are.
  */
-export function parseOcspReport(value: unknown, certificates: number): OcspReport | undefined {
-  const log = parseLogReport(value);
+export function parseOcspEvent(value: unknown, certificates: number): OcspEvent | undefined {
+  const log = parseLogEvent(value);
   if (log) return log;
   if (typeof value !== "object" || value === null) return undefined;
   const { type, certificate, response, until } = value as Record<string, unknown>;

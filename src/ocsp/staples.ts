@@ -1,5 +1,5 @@
 /** A new OCSP response for the certificate at this place. */
-export interface StapleOrder {
+export interface StapleCommand {
   readonly type: "staple";
   readonly certificate: number;
   /** Base64 of the DER. */
@@ -19,7 +19,7 @@ export class Staples {
   private next: Held = new Map();
 
   /** Without `until` the response has no end. With `next` it counts after {@link exchange}. */
-  set({ certificate, response, until = Infinity, next }: Omit<StapleOrder, "type">): void {
+  set({ certificate, response, until = Infinity, next }: Omit<StapleCommand, "type">): void {
     const held = next ? this.next : this.held;
     held.set(certificate, { response: Buffer.from(response, "base64"), until });
   }

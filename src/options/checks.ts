@@ -6,7 +6,7 @@ import { meets, type Need, refusal } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Config } from "./config.ts";
 import { formatValue } from "./format.ts";
-import { exclusive, type Gathered } from "./collect.ts";
+import { type Collected, exclusive } from "./collect.ts";
 import { tlvLacks } from "./proxy_tlvs.ts";
 import { namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 
@@ -20,7 +20,7 @@ interface Notes {
 const prefixes = ["write-ip", "write-proxy-v1", "write-proxy-v2"] as const;
 
 /** One line for each pair of options that contradict each other. */
-export function contradictions({ settings, origins }: Gathered, dialect: Dialect): string[] {
+export function contradictions({ settings, origins }: Collected, dialect: Dialect): string[] {
   const shown = (name: OptionName) => `--${namesOf(name, dialect)[0]}`;
   const on = ([...prefixes, "proxy-proxy"] as const).filter((name) => settings[name]);
   const found: string[] = [];
@@ -58,19 +58,19 @@ export function contradictions({ settings, origins }: Gathered, dialect: Dialect
 }
 
 /** One line for each thing that was asked for and that the running build cannot do. */
-export function unmetNeeds(gathered: Gathered, dialect: Dialect, build: Build): string[] {
-  const { settings, origins, pieces } = gathered;
+export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build): string[] {
+  const { settings, origins, blocks } = collected;
   const check = new NeedsCheck(dialect, build, settings);
   check.checkAll(settings, origins);
   for (const frontend of settings.frontend) {
-    const piece = pieces.get(frontend)!;
+    const block = blocks.get(frontend)!;
     if (!isIpAddress(frontend.listen)) {
-      check.refuse("frontend", piece.origin, formatAddress(frontend.listen), "adoptSockets");
+      check.refuse("frontend", block.origin, formatAddress(frontend.listen), "adoptSockets");
     }
-    check.checkAll(frontend.settings, piece.origins);
+    check.checkAll(frontend.settings, block.origins);
   }
   for (const pem of [...settings["pem-file"], ...settings.frontend.flatMap((f) => f.pemFiles)]) {
-    check.checkAll(pem, pieces.get(pem)!.origins);
+    check.checkAll(pem, blocks.get(pem)!.origins);
   }
   for (const tlv of settings["proxy-tlvs"] ?? []) {
     const need = tlvLacks(build.capabilities, tlv);
@@ -91,9 +91,9 @@ export function unmetNeeds(gathered: Gathered, dialect: Dialect, build: Build): 
 }
 
 /** Adds what contradicts each other in a configuration, and what may surprise. */
-export function checkConfig(config: Config, gathered: Gathered, notes: Notes): void {
+export function checkConfig(config: Config, collected: Collected, notes: Notes): void {
   checkLimits(config, notes);
-  checkSessions(config, gathered, notes);
+  checkSessions(config, collected, notes);
 }
 
 /** In client mode stud's dialect verifies unless told not to, hitch's only when told to. */
@@ -115,7 +115,7 @@ function checkLimits({ limits, workers }: Config, { problems }: Notes): void {
 
 function checkSessions(
   { sessions }: Config,
-  { origins }: Gathered,
+  { origins }: Collected,
   { problems, warnings }: Notes,
 ): void {
   const { tickets, timeout, ticketRotation, ticketSecretFile, ticketStore, cachePeers } = sessions;

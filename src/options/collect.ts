@@ -9,12 +9,12 @@ import { ValueError } from "./values.ts";
 import { quote } from "./words.ts";
 
 /** The settings, of which a function that names some reads only these. */
-export interface Gathered<Name extends keyof Settings = keyof Settings> {
+export interface Collected<Name extends keyof Settings = keyof Settings> {
   readonly settings: Pick<Settings, Name>;
   /** Where each setting was given last. */
   readonly origins: ReadonlyMap<OptionName, Origin>;
   /** Where each frontend and each piece in it was given. */
-  readonly pieces: ReadonlyMap<object, Piece>;
+  readonly blocks: ReadonlyMap<object, Piece>;
 }
 
 /** The origin of a frontend or a certificate, and of the keys in its block. */
@@ -24,19 +24,19 @@ export interface Piece {
 }
 
 /** Reads the values in order. What is wrong is added to `problems`, and leaves the setting as it is. */
-export function gather(
+export function collect(
   assignments: readonly Assignment[],
   dialect: Dialect,
   problems: string[],
-): Gathered {
-  return new Gatherer(dialect, problems).gather(assignments);
+): Collected {
+  return new Collector(dialect, problems).collect(assignments);
 }
 
 const protocolOptions = ["tls", "ssl", "tls-protos"] as const;
 
 type Values = Record<string, unknown>;
 
-class Gatherer {
+class Collector {
   readonly #dialect: Dialect;
   readonly #problems: string[];
   readonly #pieces = new Map<object, Piece>();
@@ -46,10 +46,10 @@ class Gatherer {
     this.#problems = problems;
   }
 
-  gather(assignments: readonly Assignment[]): Gathered {
+  collect(assignments: readonly Assignment[]): Collected {
     const settings = defaultSettings(this.#dialect);
     const origins = this.#assign(assignments, settings);
-    return { settings, origins, pieces: this.#pieces };
+    return { settings, origins, blocks: this.#pieces };
   }
 
   /** Puts the values of one scope into `into`; the result tells where each came from. */
@@ -94,9 +94,9 @@ class Gatherer {
     }
   }
 
-  #keepPiece(piece: FrontendValue | PemValue, origin: Origin): void {
-    this.#pieces.set(piece, { origin, origins: new Map() });
-    if ("pemFiles" in piece) piece.pemFiles.forEach((pem) => this.#keepPiece(pem, origin));
+  #keepPiece(block: FrontendValue | PemValue, origin: Origin): void {
+    this.#pieces.set(block, { origin, origins: new Map() });
+    if ("pemFiles" in block) block.pemFiles.forEach((pem) => this.#keepPiece(pem, origin));
   }
 
   /** hitch's command line takes only these two words where its files take more. */

@@ -10,14 +10,14 @@ import type { Dialect } from "../base/dialect.ts";
 import { groups, type Option, type Place, type SettingsOf } from "./option.ts";
 import { blockOptions, certificateOptions } from "./rows/certificates.ts";
 import { limitOptions } from "./rows/limits.ts";
-import { pieceOptions } from "./rows/blocks.ts";
+import { compositeOptions } from "./rows/blocks.ts";
 import { processOptions } from "./rows/process.ts";
 import { sessionOptions } from "./rows/sessions.ts";
 import { socketOptions } from "./rows/sockets.ts";
 import { tlsOptions } from "./rows/tls.ts";
 
 export const options = {
-  ...pieceOptions,
+  ...compositeOptions,
   ...socketOptions,
   ...certificateOptions,
   ...tlsOptions,

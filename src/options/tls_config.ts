@@ -5,7 +5,7 @@ import { formatAddress, isIpAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
 import type { ClientVerify, FrontendConfig, PemFile } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
-import type { Gathered } from "./collect.ts";
+import type { Collected } from "./collect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 
 /** Settings that certificates and handshakes are made from; frontends have most of them too. */
@@ -27,7 +27,7 @@ export type TlsName =
   | "tls"
   | "tls-protos";
 
-type Parts = Gathered<TlsName>;
+type Parts = Collected<TlsName>;
 
 export interface Surround {
   readonly dialect: Dialect;
@@ -149,11 +149,11 @@ function frontendVerify(
 
 /** A certificate's files. */
 export function pemFile(
-  { settings, pieces }: Parts,
+  { settings, blocks }: Parts,
   pem: PemValue,
   { absolute, dialect, problems, warnings }: Surround,
 ): PemFile {
-  const { origin } = pieces.get(pem)!;
+  const { origin } = blocks.get(pem)!;
   const mode = pem["client-verify"];
   const ca = absolute(pem["client-verify-ca"]);
   if (mode !== undefined && mode !== "none" && ca === "") {

@@ -14,7 +14,7 @@ import type {
   PrefixKind,
 } from "./config.ts";
 import { type BlockName, DEFAULT_FRONTEND, frontendText } from "./blocks.ts";
-import type { Gathered } from "./collect.ts";
+import type { Collected } from "./collect.ts";
 import { nested } from "./dotted.ts";
 import type { Nothing } from "./option.ts";
 import { chosenTlvs } from "./proxy_tlvs.ts";
@@ -40,19 +40,19 @@ const HITCH_OCSP_DIRECTORY = "/var/lib/hitch";
  * Makes the configuration. What cannot be adds to `ground.problems`, what may surprise to its
  * `warnings`; with problems the result is of no use.
  */
-export function toConfig(gathered: Gathered, ground: Ground): Config {
-  const { settings } = gathered;
-  checkLeftovers(gathered, ground);
-  if (!settings.client) checkGlobalVerify(gathered, ground);
-  checkDirectory(gathered, "pem-dir", ground);
-  checkDirectory(gathered, "chroot", ground);
+export function toConfig(collected: Collected, ground: Ground): Config {
+  const { settings } = collected;
+  checkLeftovers(collected, ground);
+  if (!settings.client) checkGlobalVerify(collected, ground);
+  checkDirectory(collected, "pem-dir", ground);
+  checkDirectory(collected, "chroot", ground);
   const values = rows.flatMap(([name, { config, path }]) => {
     const value = settings[name as keyof Settings];
     return config ? [[config.key, path ? ground.absolute(value as string) : value] as const] : [];
   });
-  const combined = Object.entries(combinedConfig(gathered, ground));
+  const combined = Object.entries(combinedConfig(collected, ground));
   const config = nested([...values, ...combined]) as unknown as Config;
-  checkConfig(config, gathered, ground);
+  checkConfig(config, collected, ground);
   return config;
 }
 
@@ -82,7 +82,7 @@ type CombinedName =
   | "write-proxy-v1"
   | "write-proxy-v2";
 
-type Parts = Gathered<CombinedName>;
+type Parts = Collected<CombinedName>;
 
 /**
  * The compiler names here an option that has no key and that is combined with nothing. `quiet` is
@@ -117,7 +117,7 @@ function combinedConfig(parts: Parts, ground: Ground): CombinedConfig {
 }
 
 function frontendsOf(parts: Parts, ground: Ground): readonly FrontendConfig[] {
-  const { settings, pieces } = parts;
+  const { settings, blocks } = parts;
   if (settings.frontend.length === 0) {
     const usual = frontendText(DEFAULT_FRONTEND, ground.dialect);
     return [frontendConfig(parts, usual, true, ground)];
@@ -129,7 +129,7 @@ function frontendsOf(parts: Parts, ground: Ground): readonly FrontendConfig[] {
       const { listen } = frontend;
       const shown = isIpAddress(listen) ? `${listen.host}:${listen.port}` : text;
       ground.problems.push(
-        pieces.get(frontend)!.origin.tell(
+        blocks.get(frontend)!.origin.tell(
           `${text} is given twice; remove one`,
           `Redundant frontend (matching IP and port) definition: '${shown}'.`,
         ),
@@ -212,7 +212,7 @@ function syslogOf({ settings, origins }: Parts, { dialect, warnings }: Ground): 
 }
 
 function checkDirectory(
-  { settings, origins }: Gathered,
+  { settings, origins }: Collected,
   name: "pem-dir" | "chroot",
   { absolute, isDirectory, problems }: Ground,
 ): void {
@@ -222,7 +222,7 @@ function checkDirectory(
 }
 
 /** What leaves nothing to serve with, and what was given but has no effect. */
-function checkLeftovers({ settings, origins }: Gathered, ground: Ground): void {
+function checkLeftovers({ settings, origins }: Collected, ground: Ground): void {
   const { build: { capabilities, name: build }, dialect, problems, warnings } = ground;
   const all = capabilities.protocols.join(", ");
   if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {

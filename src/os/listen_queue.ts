@@ -37,18 +37,18 @@ export function queueLength(libc: Libc, fd: number): number {
 /**
  * Fulfilled when nothing waits any more in sockets that somebody still accepts from, or after
  * `limitMs` milliseconds, in which those do not count that this process itself was held up. Before
- * `leastMs` clients that are on their way may still come.
+ * `minMs` clients that are on their way may still come.
  */
 export async function queuesEmptied(
   libc: Libc,
   fds: readonly number[],
   limitMs: number,
-  leastMs = LATECOMERS_MS,
+  minMs = LATECOMERS_MS,
 ): Promise<void> {
   const start = performance.now();
   for (let looks = 0; looks * PAUSE_MS < limitMs; looks++) {
     const waited = performance.now() - start;
-    if (waited >= leastMs && fds.every((fd) => queueLength(libc, fd) === 0)) return;
+    if (waited >= minMs && fds.every((fd) => queueLength(libc, fd) === 0)) return;
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }

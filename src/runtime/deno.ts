@@ -26,7 +26,7 @@ import type { ClientTlsContext } from "./tls.ts";
 import type { TlsContext } from "./tls.ts";
 import type { Listener } from "./listener.ts";
 import type { ListenOptions } from "./listener.ts";
-import type { StreamOwner } from "./stream.ts";
+import type { StreamHandler } from "./stream.ts";
 import type { Stream } from "./stream.ts";
 import type { ClientTlsSettings } from "./tls.ts";
 import type { TlsSettings } from "./tls.ts";
@@ -170,12 +170,12 @@ export function listen(options: ListenOptions): Listener {
 /** TLS runs over TCP only: over a Unix socket Deno has none, and the stream closes as ENOTSUP. */
 export function connect(
   backend: Endpoint,
-  owner: StreamOwner,
+  handler: StreamHandler,
   _source?: IpEndpoint,
   tls?: ClientTlsContext,
 ): Stream {
   const stream = new DenoStream(backend, ownEnd(backend), tls === undefined);
-  stream.owner = owner;
+  stream.handler = handler;
   if (backend.family !== "unix") void stream.dial(backend, tls?.settings);
   else void stream.dialUnix(backend, tls !== undefined);
   return stream;

@@ -1,7 +1,7 @@
-import type { StreamOwner } from "./stream.ts";
+import type { StreamHandler } from "./stream.ts";
 
 /** Owns a stream that has no connection behind it: not yet, or because it was turned away. */
-export const nobody: StreamOwner = {
+export const ignoringHandler: StreamHandler = {
   opened() {},
   received() {},
   writable() {},

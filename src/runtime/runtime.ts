@@ -8,7 +8,7 @@ import type { Libc } from "../os/libc.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { DatagramEvents, Datagrams } from "./datagrams.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
-import type { Stream, StreamOwner } from "./stream.ts";
+import type { Stream, StreamHandler } from "./stream.ts";
 import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
 
 export interface Runtime {
@@ -44,14 +44,14 @@ export interface Runtime {
   /** Makes an OpenSSL engine known in this process; only with `capabilities.engines`. Throws. */
   loadEngine(id: string): void;
   /**
-   * Begins a connection and returns at once; `owner.opened` or `owner.closed` follows. `reset`
+   * Begins a connection and returns at once; `handler.opened` or `owner.closed` follows. `reset`
    * while it is pending gives it up, with its descriptor. `source` is a local address of the same
    * family, with port 0; only where there is `capabilities.backendSource`. With `tls` a handshake
    * follows the connect, and `opened` follows both.
    */
   connect(
     backend: Endpoint,
-    owner: StreamOwner,
+    handler: StreamHandler,
     source?: IpEndpoint,
     tls?: ClientTlsContext,
   ): Stream;

@@ -9,7 +9,7 @@ import type { PrepareSettings } from "../master/prepare.ts";
 import type { KeyFor, KeysIn, LogConfig, Reads } from "../options/config.ts";
 import type { Nothing } from "../options/option.ts";
 import type { ListenerSettings } from "../os/socket_options.ts";
-import type { FrontendMeans } from "../worker/frontends.ts";
+import type { FrontendDependencies } from "../worker/frontends.ts";
 import type { LimitSettings } from "../worker/limits.ts";
 
 type ReadByMaster =
@@ -22,7 +22,7 @@ type ReadByMaster =
 type ReadByWorker =
   & ConnectionSettings
   & ListenerSettings
-  & { readonly limits: LimitSettings; readonly sessions: FrontendMeans["sessions"] }
+  & { readonly limits: LimitSettings; readonly sessions: FrontendDependencies["sessions"] }
   // Its own.
   & Reads<"engine" | "log.level" | "pinWorkers">;
 

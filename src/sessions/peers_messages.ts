@@ -1,11 +1,11 @@
 /** What the master and its helper for other machines tell each other. */
 import type { Privileges } from "../system/ids.ts";
-import { type LogReport, parseLogReport } from "../log/log_report.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { isBase64, MAX_SESSION, parseSessionName, type SessionName } from "./messages.ts";
 
 /** What the master tells the helper: one start, then every new session. */
-export type PeersOrder = PeersStart | PeerSession;
+export type PeersCommand = PeersStart | PeerSession;
 
 export interface PeersStart {
   readonly type: "start";
@@ -28,17 +28,17 @@ export interface PeerSession extends SessionName {
 }
 
 /** What the helper tells the master. */
-export type PeersReport = PeerSession | LogReport;
+export type PeersEvent = PeerSession | LogEvent;
 
 /**
  * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
  * send, so nothing it says is believed.
  */
-export function parsePeersReport(value: unknown): PeersReport | undefined {
+export function parsePeersEvent(value: unknown): PeersEvent | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const fields = value as Record<string, unknown>;
   const { type, session, seconds } = fields;
-  if (type !== "session") return parseLogReport(value);
+  if (type !== "session") return parseLogEvent(value);
   const name = parseSessionName(fields);
   const isSession = isBase64(session, 1, MAX_SESSION) && isLifetime(seconds);
   return name && isSession ? { type, ...name, session, seconds } : undefined;

@@ -1,6 +1,6 @@
 import process from "node:process";
 import { systemClock } from "../base/clock.ts";
-import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { internalError, reasonOf } from "../base/errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
@@ -11,11 +11,11 @@ import type { IpEndpoint } from "../os/endpoint.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { PEERS_SOCKET_FD } from "./command_line.ts";
 import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";
-import type { PeerSession, PeersOrder, PeersReport, PeersStart } from "./peers_messages.ts";
+import type { PeersCommand, PeerSession, PeersEvent, PeersStart } from "./peers_messages.ts";
 import { Rate } from "./rate.ts";
 
 /** Sessions sent, and packets opened, in a second: one of an unknown sender costs 30 µs. */
-const MOST_PER_SECOND = 10_000;
+const MAX_PER_SECOND = 10_000;
 /** What is dropped is told once, and then summed up for so long. */
 const WINDOW_MS = 60_000;
 
@@ -38,15 +38,15 @@ export function runPeers(runtime: Runtime): void {
   runHelper(new PeersHelper(runtime));
 }
 
-class PeersHelper implements Helper<PeersOrder> {
+class PeersHelper implements Helper<PeersCommand> {
   private readonly runtime: Runtime;
-  private readonly reports = new FrameWriter(REPORTS_FD);
+  readonly events: FrameWriter;
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => 1, systemClock, {
     windowMs: WINDOW_MS,
     told: 1,
   });
-  private readonly incoming = new Rate(MOST_PER_SECOND);
-  private readonly outgoing = new Rate(MOST_PER_SECOND);
+  private readonly incoming = new Rate(MAX_PER_SECOND);
+  private readonly outgoing = new Rate(MAX_PER_SECOND);
   private peers: readonly IpEndpoint[] = [];
   /** All absent until it has started. */
   private sealer: PacketSealer | undefined;
@@ -55,11 +55,12 @@ class PeersHelper implements Helper<PeersOrder> {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
+    this.events = eventWriter(runtime.libc);
   }
 
-  obey(order: PeersOrder): void {
-    if (order.type === "start") this.start(order);
-    else this.send(order);
+  handle(command: PeersCommand): void {
+    if (command.type === "start") this.start(command);
+    else this.send(command);
   }
 
   internalError(error: unknown): void {
@@ -79,7 +80,7 @@ class PeersHelper implements Helper<PeersOrder> {
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       this.log("error", "session-peer-failed", `the helper cannot begin: ${reasonOf(error)}`, {});
-      return this.reports.flush(() => process.exit(1));
+      return this.events.flush(() => process.exit(1));
     }
     const now = () => Date.now() / 1000;
     this.sealer = new PacketSealer(Buffer.from(key, "base64"), now);
@@ -108,10 +109,11 @@ class PeersHelper implements Helper<PeersOrder> {
     }
     const text = (part: Uint8Array) => Buffer.from(part).toString("base64");
     const { policy, id, session, seconds } = opened;
-    this.report({
+    const event: PeersEvent = {
       type: "session",
       ...{ policy: text(policy), id: text(id), session: text(session), seconds },
-    });
+    };
+    this.events.offer(event);
   }
 
   private drop(what: string, code: string, reason: string): void {
@@ -123,12 +125,9 @@ class PeersHelper implements Helper<PeersOrder> {
   }
 
   private tell(entry: LogEntry): void {
-    const dropped = this.reports.takeDropped();
-    const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
-    this.report({ type: "log", entry: { ...entry, facts } });
-  }
-
-  private report(report: PeersReport): void {
-    this.reports.send(report);
+    this.events.sendLog((dropped): PeersEvent => {
+      const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
+      return { type: "log", entry: { ...entry, facts } };
+    });
   }
 }

@@ -22,7 +22,7 @@ const STATUS_PAUSE_MS = 1000;
 /** Before a message is sent again that was not taken, in milliseconds. */
 const RETRY_MS = 100;
 /** Messages that wait; then the oldest are given up. */
-const MOST_WAITING = 16;
+const MAX_WAITING = 16;
 
 /** What the service manager set in our environment. */
 export interface NotifySettings {
@@ -32,7 +32,7 @@ export interface NotifySettings {
   readonly watchdog?: number;
 }
 
-export interface NotifySurroundings {
+export interface NotifyContext {
   readonly libc: Libc;
   readonly log: Log;
   readonly clock?: Clock;
@@ -67,7 +67,7 @@ export class Notifier {
   private isStatusHeld = false;
   private isFailing = false;
 
-  constructor(settings: NotifySettings, { libc, log, clock = systemClock }: NotifySurroundings) {
+  constructor(settings: NotifySettings, { libc, log, clock = systemClock }: NotifyContext) {
     this.settings = settings;
     this.libc = libc;
     this.log = log;
@@ -146,7 +146,7 @@ export class Notifier {
   private send(message: string): void {
     if (!this.isWanted) return;
     this.waiting.push(message);
-    if (this.waiting.length > MOST_WAITING) this.waiting.shift();
+    if (this.waiting.length > MAX_WAITING) this.waiting.shift();
     if (this.waiting.length === 1) this.sendWaiting();
   }
 

@@ -1,15 +1,15 @@
 import { createClient, RESP_TYPES } from "@redis/client";
 import process from "node:process";
-import { FrameWriter, REPORTS_FD } from "../control/channel.ts";
-import { obeyOrders } from "../control/helper.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
+import { type Helper, readHelperCommands } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import {
-  MOST_BYTES,
+  MAX_BYTES,
   type SealedEntry,
-  type StoreOrder,
-  type StoreReport,
+  type StoreCommand,
+  type StoreEvent,
   type StoreStart,
 } from "./store_messages.ts";
 
@@ -20,7 +20,7 @@ const ANSWER_LIMIT_MS = 3000;
 const MEMORY_LIMIT = 256 * 1024 * 1024;
 const MEMORY_LOOK_MS = 20;
 
-type Question = Exclude<StoreOrder, StoreStart>;
+type Question = Exclude<StoreCommand, StoreStart>;
 
 /**
  * Runs this process as the one that speaks with the ticket store (Redis or Valkey), without
@@ -29,15 +29,14 @@ type Question = Exclude<StoreOrder, StoreStart>;
  * connected until one fails. It never returns by itself.
  */
 export function runStore(runtime: Pick<Runtime, "libc">): void {
-  const helper = new Helper(runtime);
-  obeyOrders<StoreOrder>((order) => helper.obey(order));
+  readHelperCommands(new StoreProcess(runtime));
   // Ctrl-C and a service manager reach all processes; the master decides what it means.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 }
 
-class Helper {
+class StoreProcess implements Helper<StoreCommand> {
   private readonly runtime: Pick<Runtime, "libc">;
-  private readonly reports = new FrameWriter(REPORTS_FD);
+  readonly events: FrameWriter;
   private settings: StoreStart | undefined;
   private client: Client | undefined;
   /** Why it may not serve. */
@@ -45,11 +44,16 @@ class Helper {
 
   constructor(runtime: Pick<Runtime, "libc">) {
     this.runtime = runtime;
+    this.events = eventWriter(runtime.libc);
   }
 
-  obey(order: StoreOrder): void {
-    if (order.type === "start") this.start(order);
-    else void this.answer(order);
+  handle(command: StoreCommand): void {
+    if (command.type === "start") this.start(command);
+    else void this.answer(command);
+  }
+
+  internalError(error: unknown): void {
+    this.trouble = `internal error: ${reasonOf(error)}`;
   }
 
   private start(settings: StoreStart): void {
@@ -88,7 +92,7 @@ class Helper {
   private giveUp(number: number): void {
     this.disconnect();
     this.send({ type: "failed", number, reason: "it sends far more than it was asked for" });
-    this.reports.flush(() => process.exit(1));
+    this.events.flush(() => process.exit(1));
   }
 
   private async connected(): Promise<Client> {
@@ -106,8 +110,8 @@ class Helper {
     this.client = undefined;
   }
 
-  private send(report: StoreReport): void {
-    this.reports.send(report);
+  private send(report: StoreEvent): void {
+    this.events.send(report);
   }
 }
 
@@ -133,11 +137,13 @@ function clientFor({ url, ca }: StoreStart) {
 /** Base64, or null where there is none. What is too long is cut, and what is no text is empty. */
 async function get(client: Client, name: string): Promise<string | null> {
   try {
-    const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MOST_BYTES - 1}`], {
+    const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MAX_BYTES - 1}`], {
       typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
     });
     if (!Buffer.isBuffer(value)) throw new Error("it answers what nobody asked");
-    return value.length === 0 ? null : value.toString("base64");
+    // A store that ignores the range must not make this process break the protocol.
+    const bytes = value.subarray(0, MAX_BYTES);
+    return bytes.length === 0 ? null : bytes.toString("base64");
   } catch (error) {
     if (reasonOf(error).startsWith("WRONGTYPE")) return "";
     throw error;

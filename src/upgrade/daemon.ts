@@ -7,12 +7,12 @@ import type { Dialect } from "../base/dialect.ts";
 import type { Libc } from "../os/libc.ts";
 import { closeInherited } from "../os/descriptors.ts";
 import {
-  awaitVerdict,
-  giveVerdict,
+  awaitStartupResult,
   letGo,
+  reportStartupResult,
+  STARTUP_RESULT_FD,
+  type StartupResult,
   takeMark,
-  type Verdict,
-  VERDICT_FD,
 } from "./startup_result.ts";
 
 /** The variable that tells the daemon who its parent is; no worker ever sees it. */
@@ -37,16 +37,16 @@ export async function spawnDaemon(
   self: readonly string[],
   argv: readonly string[],
   { input, limitMs = START_LIMIT_MS }: { input?: string; limitMs?: number } = {},
-): Promise<Verdict> {
+): Promise<StartupResult> {
   const child = spawn(self[0]!, [...self.slice(1), ...argv], {
     detached: true,
     stdio: [input === undefined ? "ignore" : "pipe", "ignore", "ignore", "pipe"],
     env: { ...process.env, [MARKER]: String(process.pid) },
   });
   child.stdin?.on("error", () => {}).end(input);
-  const verdict = await awaitVerdict(child, { name: "the daemon", limitMs, failed });
+  const result = await awaitStartupResult(child, { name: "the daemon", limitMs, failed });
   letGo(child);
-  return verdict;
+  return result;
 }
 
 /**
@@ -55,14 +55,14 @@ export async function spawnDaemon(
  */
 export function reportReady(libc: Libc, dialect: Dialect): boolean {
   const output = dialect === "stud" ? [`{core} Daemonized as pid ${process.pid}.`] : [];
-  const isTaken = giveVerdict(libc, { code: 0, output, problems: [] });
-  closeInherited(libc, VERDICT_FD);
+  const isTaken = reportStartupResult(libc, { code: 0, output, problems: [] });
+  closeInherited(libc, STARTUP_RESULT_FD);
   // No file system is held busy by us.
   if (isTaken) process.chdir("/");
   return isTaken;
 }
 
-function failed(problem: string, code: number): Verdict {
+function failed(problem: string, code: number): StartupResult {
   return {
     code,
     output: [],

@@ -9,7 +9,7 @@ import type { PassedSocket } from "../system/activation.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../os/error_text.ts";
 
-export interface Estate extends Inherited {
+export interface Handover extends Inherited {
   /** It serves in the background, in a session of its own. */
   readonly isDaemon: boolean;
   /** The service manager's sockets, also those which no frontend uses. */
@@ -18,7 +18,7 @@ export interface Estate extends Inherited {
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }
 
-/** Another form of {@link Estate} gets another number, so that versions do not misunderstand it. */
+/** Another form of {@link Handover} gets another number, so that versions do not misunderstand it. */
 const FORM = 1;
 
 /**
@@ -26,9 +26,9 @@ const FORM = 1;
  * once, become `first` and those after it.
  */
 export function renumbered(
-  { addresses, activated, pidFile, ...rest }: Estate,
+  { addresses, activated, pidFile, ...rest }: Handover,
   first: number,
-): { readonly estate: Estate; readonly fds: readonly number[] } {
+): { readonly handover: Handover; readonly fds: readonly number[] } {
   const all = [
     ...addresses.flatMap((address) => address.fds),
     ...activated.map(({ fd }) => fd),
@@ -36,22 +36,22 @@ export function renumbered(
   ];
   const fds = [...new Set(all)];
   const heirs = (fd: number) => first + fds.indexOf(fd);
-  const estate = {
+  const handover = {
     ...rest,
     addresses: addresses.map((address) => ({ ...address, fds: address.fds.map(heirs) })),
     activated: activated.map((socket) => ({ ...socket, fd: heirs(socket.fd) })),
     ...(pidFile ? { pidFile: { ...pidFile, fd: heirs(pidFile.fd) } } : {}),
   };
-  return { estate, fds };
+  return { handover, fds };
 }
 
 /**
  * A descriptor of a file in memory that holds the estate, for the heir to inherit; there is no limit
  * to its length as there is for a variable. Throws an Error when the system refuses.
  */
-export function writeEstate(libc: Libc, estate: Estate): number {
+export function writeHandover(libc: Libc, handover: Handover): number {
   const fd = libc.memfd_create(cString("estate"), MFD_CLOEXEC);
-  const text = JSON.stringify({ form: FORM, ...estate });
+  const text = JSON.stringify({ form: FORM, ...handover });
   for (let rest = new TextEncoder().encode(text); fd >= 0 && rest.length > 0;) {
     const written = libc.write(fd, rest, rest.length);
     if (written <= 0) break;
@@ -67,14 +67,14 @@ export function writeEstate(libc: Libc, estate: Estate): number {
  * Reads the estate from an inherited descriptor and closes that. No process that this one starts
  * inherits what it names by mistake. Throws a UsageError when another version wrote it.
  */
-export function readEstate(libc: Libc, fd: number): Estate {
-  const { form, ...estate } = JSON.parse(readFileSync(`/proc/self/fd/${fd}`, "utf8"));
+export function readHandover(libc: Libc, fd: number): Handover {
+  const { form, ...handover } = JSON.parse(readFileSync(`/proc/self/fd/${fd}`, "utf8"));
   closeInherited(libc, fd);
   if (form !== FORM) {
     throw new UsageError(
       "what the running program passes on is of another version; stop it and start this one",
     );
   }
-  for (const held of renumbered(estate, 0).fds) keepFromChildren(libc, held);
-  return estate;
+  for (const held of renumbered(handover, 0).fds) keepFromChildren(libc, held);
+  return handover;
 }

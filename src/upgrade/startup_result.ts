@@ -8,13 +8,13 @@ import type { Libc } from "../os/libc.ts";
 import { exitText } from "../control/exit_text.ts";
 
 /** Where the started process finds the way back. */
-export const VERDICT_FD = 3;
+export const STARTUP_RESULT_FD = 3;
 /** How long a verdict may be under way after the one who gave it has ended. */
 const LAST_WORDS_MS = 500;
 const MAX_LINE = 256 * 1024;
 
 /** What there is to say before the waiting process goes on. */
-export interface Verdict {
+export interface StartupResult {
   /** 0: it serves. */
   readonly code: number;
   /** Lines for standard output. */
@@ -28,7 +28,7 @@ export interface Waiting {
   readonly name: string;
   readonly limitMs: number;
   /** Makes a verdict of a problem that the process did not tell itself. */
-  failed(problem: string, code: number): Verdict;
+  failed(problem: string, code: number): StartupResult;
   /** Takes the lines after the verdict. */
   later?(line: string): void;
 }
@@ -37,12 +37,12 @@ export interface Waiting {
  * Fulfilled when the child has given its verdict, has ended without one, or has been silent for
  * `limitMs` milliseconds, which ends it.
  */
-export function awaitVerdict(child: ChildProcess, waiting: Waiting): Promise<Verdict> {
+export function awaitStartupResult(child: ChildProcess, waiting: Waiting): Promise<StartupResult> {
   const { name, limitMs, failed, later = () => {} } = waiting;
   return new Promise((resolve) => {
-    const finish = (verdict: Verdict) => {
+    const finish = (result: StartupResult) => {
       clearTimeout(limit);
-      resolve(verdict);
+      resolve(result);
     };
     const limit = setTimeout(() => {
       child.kill("SIGKILL");
@@ -51,8 +51,8 @@ export function awaitVerdict(child: ChildProcess, waiting: Waiting): Promise<Ver
     child.on("error", (error) => finish(failed(`cannot start ${name}: ${error.message}`, 1)));
     child.on("exit", (code, signal) => {
       const status = exitText({ code, signal });
-      const verdict = failed(`${name} ended (${status}) before it was ready`, code || 1);
-      setTimeout(() => finish(verdict), LAST_WORDS_MS);
+      const result = failed(`${name} ended (${status}) before it was ready`, code || 1);
+      setTimeout(() => finish(result), LAST_WORDS_MS);
     });
     let isGiven = false;
     readLines(child, (line) => {
@@ -65,21 +65,21 @@ export function awaitVerdict(child: ChildProcess, waiting: Waiting): Promise<Ver
 
 /** No more is read from the child, and it does not keep this process from ending. */
 export function letGo(child: ChildProcess): void {
-  (child.stdio?.[VERDICT_FD] as Readable | undefined)?.destroy();
+  (child.stdio?.[STARTUP_RESULT_FD] as Readable | undefined)?.destroy();
   // Deno's has nothing to let go when no process could be had.
   if (child.pid !== undefined) child.unref();
 }
 
 /** False when nobody waits any more. */
-export function giveVerdict(libc: Libc, verdict: Verdict): boolean {
-  return tell(libc, JSON.stringify(verdict));
+export function reportStartupResult(libc: Libc, result: StartupResult): boolean {
+  return tell(libc, JSON.stringify(result));
 }
 
 /** Writes one line to the process that waits; by the C library, which every runtime has. */
 export function tell(libc: Libc, line: string): boolean {
   let rest = new TextEncoder().encode(`${line}\n`);
   while (rest.length > 0) {
-    const written = libc.write(VERDICT_FD, rest, rest.length);
+    const written = libc.write(STARTUP_RESULT_FD, rest, rest.length);
     if (written <= 0) break;
     rest = rest.subarray(written);
   }
@@ -101,7 +101,7 @@ export function takeMark(
 }
 
 function readLines(child: ChildProcess, take: (line: string) => void): void {
-  const pipe = child.stdio?.[VERDICT_FD] as Readable | undefined;
+  const pipe = child.stdio?.[STARTUP_RESULT_FD] as Readable | undefined;
   let text = "";
   pipe?.setEncoding("utf8").on("error", () => {}).on("data", (part: string) => {
     const lines = (text + part).split("\n");
@@ -112,11 +112,11 @@ function readLines(child: ChildProcess, take: (line: string) => void): void {
 }
 
 /** Undefined for what no version of this program says. */
-function parse(line: string): Verdict | undefined {
+function parse(line: string): StartupResult | undefined {
   try {
     const { code, output, problems } = JSON.parse(line);
-    const isVerdict = Number.isInteger(code) && areLines(output) && areLines(problems);
-    return isVerdict ? { code, output, problems } : undefined;
+    const isStartupResult = Number.isInteger(code) && areLines(output) && areLines(problems);
+    return isStartupResult ? { code, output, problems } : undefined;
   } catch {
     return undefined;
   }

@@ -5,13 +5,20 @@
 import { spawn } from "node:child_process";
 import type { Libc } from "../os/libc.ts";
 import { closeInherited, copyFrom } from "../os/descriptors.ts";
-import { type Estate, readEstate, renumbered, writeEstate } from "./handover.ts";
+import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
 import type { Program } from "./program.ts";
-import { awaitVerdict, giveVerdict, letGo, takeMark, tell, VERDICT_FD } from "./startup_result.ts";
+import {
+  awaitStartupResult,
+  letGo,
+  reportStartupResult,
+  STARTUP_RESULT_FD,
+  takeMark,
+  tell,
+} from "./startup_result.ts";
 
 /** The variable that tells a successor who its predecessor is; no worker ever sees it. */
 const MARKER = "STUD_UPGRADE";
-const ESTATE_FD = VERDICT_FD + 1;
+const HANDOVER_FD = STARTUP_RESULT_FD + 1;
 /** Many certificates and workers take their time; a hang must not. */
 const START_LIMIT_MS = 120_000;
 /** What a successor says, after its verdict, when it is stopped. */
@@ -31,7 +38,7 @@ export interface Successor {
 }
 
 export interface SuccessorOptions {
-  readonly estate: Estate;
+  readonly handover: Handover;
   /** What was read from standard input, to be read again. */
   readonly input?: string;
   /** It was told to stop, and who still serves connections here should end as well. */
@@ -46,35 +53,35 @@ export interface SuccessorOptions {
 export function spawnSuccessor(
   libc: Libc,
   { command, argv, workingDirectory, environment }: Program,
-  { estate, input, onStop, limitMs = START_LIMIT_MS }: SuccessorOptions,
+  { handover, input, onStop, limitMs = START_LIMIT_MS }: SuccessorOptions,
 ): Successor {
-  const heirs = renumbered(estate, ESTATE_FD + 1);
-  const will = writeEstate(libc, heirs.estate);
-  const least = ESTATE_FD + 1 + heirs.fds.length;
-  const passed = [will, ...heirs.fds].map((fd) => copyFrom(libc, fd, least));
+  const heirs = renumbered(handover, HANDOVER_FD + 1);
+  const handoverFd = writeHandover(libc, heirs.handover);
+  const least = HANDOVER_FD + 1 + heirs.fds.length;
+  const passed = [handoverFd, ...heirs.fds].map((fd) => copyFrom(libc, fd, least));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
     const child = spawn(command[0]!, [...command.slice(1), ...argv], {
       cwd: workingDirectory,
-      detached: estate.isDaemon,
+      detached: handover.isDaemon,
       stdio: [stdin, "inherit", "inherit", "pipe", ...passed],
       env: { ...environment, [MARKER]: String(process.pid) },
     });
     child.stdin?.on("error", () => {}).end(input);
-    const verdict = awaitVerdict(child, {
+    const result = awaitStartupResult(child, {
       name: "the new program",
       limitMs,
       failed: (problem, code) => ({ code, output: [], problems: [problem] }),
       later: (line) => line === STOP && onStop(),
     });
-    const problems = verdict.then(({ code, problems }) => {
+    const problems = result.then(({ code, problems }) => {
       if (code === 0) return [];
       letGo(child);
       return problems.length > 0 ? problems : [`the new program ended (status ${code})`];
     });
     return { pid: child.pid ?? 0, problems, stop: () => child.kill("SIGTERM") };
   } finally {
-    for (const fd of [will, ...passed]) libc.close(fd);
+    for (const fd of [handoverFd, ...passed]) libc.close(fd);
   }
 }
 
@@ -88,7 +95,7 @@ export function isSuccessor(
 
 /** The program whose place this one takes. */
 export class Predecessor {
-  readonly estate: Estate;
+  readonly handover: Handover;
   private readonly libc: Libc;
   private readonly pid = process.ppid;
   private hasHandedOver = false;
@@ -96,12 +103,12 @@ export class Predecessor {
   /** For a process that is a successor. Throws a UsageError when it cannot take over. */
   constructor(libc: Libc) {
     this.libc = libc;
-    this.estate = readEstate(libc, ESTATE_FD);
+    this.handover = readHandover(libc, HANDOVER_FD);
   }
 
   /** Tells it that this process serves. False when it waits no more: this one should end. */
   handOver(): boolean {
-    this.hasHandedOver = giveVerdict(this.libc, { code: 0, output: [], problems: [] });
+    this.hasHandedOver = reportStartupResult(this.libc, { code: 0, output: [], problems: [] });
     if (this.hasHandedOver) this.forgetLater();
     return this.hasHandedOver;
   }
@@ -132,7 +139,7 @@ export class Predecessor {
     const timer = setInterval(() => {
       if (this.lives) return;
       clearInterval(timer);
-      closeInherited(this.libc, VERDICT_FD);
+      closeInherited(this.libc, STARTUP_RESULT_FD);
     }, FORGET_LOOK_MS);
   }
 

@@ -3,7 +3,7 @@ import type { LogEntry } from "../log.ts";
 import type { WorkerLimits } from "./limits.ts";
 
 /** What a gate does. */
-export interface GateEvents {
+export interface ConnectionLimiterEvents {
   /** Accept no more; new connections wait in the queue. */
   pause(): void;
   resume(): void;
@@ -15,9 +15,9 @@ export interface GateEvents {
 export const LOG_PAUSE_MS = 10_000;
 
 /** Keeps the number of a worker's connections within its limits. */
-export class Gate {
+export class ConnectionLimiter {
   private readonly own: Pick<WorkerLimits, "connections" | "reason">;
-  private readonly events: GateEvents;
+  private readonly events: ConnectionLimiterEvents;
   private readonly clock: Clock;
   private quota: number;
   private isShut = false;
@@ -30,7 +30,7 @@ export class Gate {
   constructor(
     own: Pick<WorkerLimits, "connections" | "reason">,
     quota: number,
-    events: GateEvents,
+    events: ConnectionLimiterEvents,
     clock: Clock = systemClock,
   ) {
     this.own = own;

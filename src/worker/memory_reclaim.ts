@@ -6,7 +6,7 @@ const MANY_IN_ALL = 5000;
 const QUIET = 50;
 
 /** Notices when a flood of connections is over, so that its memory can be given back. */
-export class Ebb {
+export class MemoryReclaim {
   /** Since memory was last given back. */
   private most = 0;
   private last = 0;

@@ -2,9 +2,17 @@ import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
-import { FrameReader, FrameWriter, MAX_FRAME_DOWN, REPORTS_FD } from "../control/channel.ts";
-import type { Order, Report, StartOrder, WorkerCounts } from "../worker_protocol/messages.ts";
-import type { TlsOrder } from "../certificates/served_tls.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
+import { type CommandHandler, readCommands } from "../control/helper.ts";
+import type {
+  LimitCommand,
+  StartCommand,
+  SwapCommand,
+  WorkerCommand,
+  WorkerEvent,
+  WorkerState,
+} from "../worker_protocol/messages.ts";
+import type { ServedTls } from "../certificates/served_tls.ts";
 import { internalError } from "../base/errors.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
@@ -13,14 +21,14 @@ import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { Repeats } from "../repeats.ts";
 import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
-import { nobody } from "../runtime/ignoring_handler.ts";
+import { ignoringHandler } from "../runtime/ignoring_handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { StreamOwner } from "../runtime/stream.ts";
+import type { StreamHandler } from "../runtime/stream.ts";
 import type { Stream } from "../runtime/stream.ts";
 import { BackendWatch } from "./backend_watch.ts";
-import { Ebb } from "./memory_reclaim.ts";
+import { MemoryReclaim } from "./memory_reclaim.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
-import { Gate } from "./connection_limiter.ts";
+import { ConnectionLimiter } from "./connection_limiter.ts";
 import { type ListenerEvents, WorkerListeners } from "./listeners.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
@@ -38,10 +46,7 @@ const ORPHAN_LIMIT_MS = 1000;
  */
 export function runWorker(runtime: Runtime): void {
   const worker = new Worker(runtime);
-  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => worker.obey(order as Order));
-  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
-  process.stdin.on("end", () => worker.orphaned());
-  process.stdin.on("error", () => worker.orphaned());
+  readCommands(worker);
   process.on("SIGTERM", () => worker.askForSuccessor());
   // They reach the whole foreground group; the master decides what they mean.
   for (const signal of ["SIGINT", "SIGQUIT"]) process.on(signal, () => {});
@@ -50,62 +55,66 @@ export function runWorker(runtime: Runtime): void {
   process.on("unhandledRejection", (error) => worker.internalError(error));
 }
 
-class Worker {
+class Worker implements CommandHandler<WorkerCommand> {
   private readonly runtime: Runtime;
-  private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly channel: FrameWriter;
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => this.logLevel);
   private readonly backend: BackendWatch;
-  private order: StartOrder | undefined;
+  private command: StartCommand | undefined;
   /** By frontend; empty in client mode. */
   private frontends: readonly FrontendContext[] = [];
   private readonly staples = new Staples();
   /** Absent where the TLS library has its own. */
   private ticketKeys: TicketKeys | undefined;
-  private readonly sharedSessions = new SharedSessions((report) => this.reports.send(report));
+  private readonly sharedSessions = new SharedSessions((event) => this.channel.offer(event));
   private connections: Connections | undefined;
   private listeners: WorkerListeners | undefined;
-  private gate: Gate | undefined;
+  private limiter: ConnectionLimiter | undefined;
   private rememberedNames = 0;
-  private readonly ebb = new Ebb();
+  private readonly memoryReclaim = new MemoryReclaim();
   /** It has been told to accept no more; fulfilled when it does not. */
   private draining: Promise<void> | undefined;
   /** It accepts no more. */
   private hasStopped = false;
   private isOrphan = false;
+  private wantsSuccessor = false;
+  /** Of the last `tls` command. */
+  private lastSwap = 0;
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
+    this.channel = eventWriter(runtime.libc);
     const clock = sharedClock(runtime.libc);
-    this.backend = new BackendWatch((report) => this.reports.send(report), clock);
+    this.backend = new BackendWatch((event) => this.channel.send(event), clock);
   }
 
-  obey(order: Order): void {
-    switch (order.type) {
+  handle(command: WorkerCommand): void {
+    switch (command.type) {
       case "start":
-        return this.start(order);
+        return this.start(command);
       case "adopt":
-        return order.slots.forEach((slot) => this.listeners!.listen(slot));
+        return command.slots.forEach((slot) => this.listeners!.listen(slot));
       case "release":
-        return order.slots.forEach((slot) => void this.listeners!.release(slot));
+        return command.slots.forEach((slot) => void this.listeners!.release(slot));
       case "backend":
-        this.connections!.backend = order.backend;
+        this.connections!.backend = command.backend;
         return;
       case "backend-down":
         return this.backend.expectAnswer();
       case "tls":
-        return this.swap(order.tls);
+        return this.swap(command);
       case "staple":
-        return this.staples.set(order);
+        return this.staples.set(command);
       case "tickets":
-        return this.ticketKeys!.use(order.ring);
+        return this.ticketKeys!.use(command.ring);
       case "session-found":
-        return this.sharedSessions.found(order);
+        return this.sharedSessions.found(command);
       case "limit":
-        return void this.limit(order.connections);
+        return void this.limit(command);
       case "balance":
         return this.listeners!.balance();
       case "drain":
-        return void this.drain();
+        return void this.drainForMaster();
       case "leave":
         return this.leave();
       case "ping":
@@ -116,19 +125,30 @@ class Worker {
   /** Somebody wants this process to end: it does when another one serves in its place. */
   askForSuccessor(): void {
     if (this.isOrphan) process.exit(1);
-    this.report({ type: "retiring" });
+    this.wantSuccessor();
+  }
+
+  /** No command of the master can be read any more: a successor takes over. */
+  unreadable(error: unknown): void {
+    this.internalError(error);
+    this.wantSuccessor();
+    void this.drain();
+  }
+
+  ended(): void {
+    void this.orphaned();
   }
 
   /**
    * The master is gone without a word. Its place is free for another one when nobody listens here
    * any more; what waits in the queues is served first, and connections are until they end.
    */
-  async orphaned(): Promise<void> {
-    if (!this.order) process.exit(1);
+  private async orphaned(): Promise<void> {
+    if (!this.command) process.exit(1);
     if (this.isOrphan) return;
     this.isOrphan = true;
     const { libc } = this.runtime;
-    const own = this.order.listeners.filter(({ activated }) => !activated);
+    const own = this.command.listeners.filter(({ activated }) => !activated);
     const fds = own.flatMap(({ fds }) => fds);
     for (const fd of fds) refuseNew(libc, fd);
     await queuesEmptied(libc, fds, ORPHAN_LIMIT_MS);
@@ -140,12 +160,17 @@ class Worker {
     this.log(level, event, message, facts);
   }
 
-  private start(order: StartOrder): void {
-    this.order = order;
-    const { settings, tls, backendTls, backend, backendSources, privileges } = order;
+  private wantSuccessor(): void {
+    this.wantsSuccessor = true;
+    this.report({ type: "retiring" });
+  }
+
+  private start(command: StartCommand): void {
+    this.command = command;
+    const { settings, tls, backendTls, backend, backendSources, privileges } = command;
     const { runtime } = this;
     try {
-      if (settings.pinWorkers) this.pin(order.slot);
+      if (settings.pinWorkers) this.pin(command.slot);
       const limits = this.limits();
       if (settings.engine !== "") runtime.loadEngine(settings.engine);
       this.connections = new Connections(runtime, {
@@ -153,13 +178,14 @@ class Worker {
         limits: { ...settings.limits, handshakes: limits.handshakes },
         backend,
         backendSources,
+        alpn: tls.alpn,
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
-      this.listeners = new WorkerListeners(runtime, order, this.listenerEvents());
-      this.gate = this.makeGate(limits, this.listeners, order.connections);
-      if (order.tickets) this.ticketKeys = new TicketKeys(order.tickets);
+      this.listeners = new WorkerListeners(runtime, command, this.listenerEvents());
+      this.limiter = this.makeLimiter(limits, this.listeners, command.connections);
+      if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
-      for (const slot of order.serves) this.listeners.listen(slot);
+      for (const slot of command.serves) this.listeners.listen(slot);
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -170,7 +196,7 @@ class Worker {
   }
 
   private limits(): WorkerLimits {
-    const { settings, listeners } = this.order!;
+    const { settings, listeners } = this.command!;
     const sockets = listeners.reduce((sum, { fds }) => sum + Math.max(1, fds.length), 0);
     const found = workerLimits(settings.limits, descriptorLimit(), sockets);
     const { tooMany, connections } = found;
@@ -182,8 +208,12 @@ class Worker {
     return found;
   }
 
-  private makeGate(limits: WorkerLimits, listeners: WorkerListeners, quota = Infinity): Gate {
-    return new Gate(limits, quota, {
+  private makeLimiter(
+    limits: WorkerLimits,
+    listeners: WorkerListeners,
+    quota = Infinity,
+  ): ConnectionLimiter {
+    return new ConnectionLimiter(limits, quota, {
       pause: () => listeners.pause(),
       resume: () => listeners.resume(),
       reached: (message, facts) => this.log("warn", "connection-limit", message, facts),
@@ -191,23 +221,29 @@ class Worker {
   }
 
   /** The share of the connections of all workers. */
-  private async limit(quota = Infinity): Promise<void> {
+  private async limit({ number, connections: quota = Infinity }: LimitCommand): Promise<void> {
     // One that drains takes nothing but what waits in its queue.
     if (this.draining) await this.draining;
     const { open } = this.connections!;
-    this.gate!.allot(quota, open);
-    this.report({ type: "limited", open });
+    this.limiter!.allot(quota, open);
+    this.report({ type: "limited", number, open });
   }
 
-  private contexts(tls: TlsOrder): FrontendContext[] {
+  private contexts(tls: ServedTls): FrontendContext[] {
     const { staples, ticketKeys, sharedSessions, nameAsked: asked } = this;
-    const { sessions } = this.order!.settings;
-    const means = { staples, sessions, ticketKeys, sharedSessions, asked };
-    return frontendContexts(this.runtime, tls, means);
+    const { sessions } = this.command!.settings;
+    const dependencies = { staples, sessions, ticketKeys, sharedSessions, asked };
+    return frontendContexts(this.runtime, tls, dependencies);
   }
 
   /** New certificates for new connections. Where that fails, a successor will have them. */
-  private swap(tls: TlsOrder): void {
+  private swap({ number, tls }: SwapCommand): void {
+    if (number !== this.lastSwap) this.useCertificates(tls);
+    this.lastSwap = number;
+    this.report({ type: "swapped", number });
+  }
+
+  private useCertificates(tls: ServedTls): void {
     try {
       const frontends = this.contexts(tls);
       this.listeners!.update(frontends.map(({ context }) => context));
@@ -217,22 +253,30 @@ class Worker {
     } catch (error) {
       this.staples.forgetNext();
       this.internalError(error);
-      this.report({ type: "retiring" });
+      this.wantSuccessor();
     }
-    this.report({ type: "swapped" });
   }
 
   /** The master asks every second. */
   private answer(): void {
     const connections = this.connections!;
     const { open, total } = connections;
-    this.report({ type: "pong", ...this.counts() });
-    if (this.ebb.isDue(open, connections.takeMost(), total)) this.runtime.collectGarbage(false);
+    this.report({ type: "pong", ...this.state() });
+    // The master may not have been able to start one, or not have heard of it.
+    if (this.wantsSuccessor && !this.draining) this.wantSuccessor();
+    if (this.memoryReclaim.isDue(open, connections.takeMaxOpen(), total)) {
+      this.runtime.collectGarbage(false);
+    }
   }
 
-  private counts(): { readonly open: number } & WorkerCounts {
-    const { open, total, fullHandshakes, resumedHandshakes } = this.connections!;
-    return { open, accepted: total, full: fullHandshakes, resumed: resumedHandshakes };
+  private state(): WorkerState {
+    const { open, counters } = this.connections!;
+    return { open, counters: counters.report() };
+  }
+
+  private async drainForMaster(): Promise<void> {
+    await this.drain();
+    this.report({ type: "draining", ...this.state() });
   }
 
   /** Accepts no more and leaves with the last connection. */
@@ -243,7 +287,6 @@ class Worker {
   private async stopAccepting(): Promise<void> {
     await this.listeners!.close();
     this.hasStopped = true;
-    this.report({ type: "draining", ...this.counts() });
     this.leaveWhenEmpty();
   }
 
@@ -256,24 +299,26 @@ class Worker {
     if (this.isOrphan) process.exit(0);
     this.repeats.flush();
     this.backend.flush();
-    this.reports.flush(() => process.exit(0));
+    // What was counted since the last ping.
+    if (this.connections) this.report({ type: "draining", ...this.state() });
+    this.channel.flush(() => process.exit(0));
   }
 
-  private accept(stream: Stream, frontend: number): StreamOwner {
-    const { connections, gate } = this;
-    if (!gate!.admits(connections!.open)) {
+  private accept(stream: Stream, frontend: number): StreamHandler {
+    const { connections, limiter } = this;
+    if (!limiter!.admits(connections!.open)) {
       queueMicrotask(() => stream.reset());
-      return nobody;
+      return ignoringHandler;
     }
-    const owner = connections!.accept(stream, this.frontends[frontend]?.trust);
-    gate!.opened(connections!.open);
-    return owner;
+    const handler = connections!.accept(stream, this.frontends[frontend]?.trust);
+    limiter!.opened(connections!.open);
+    return handler;
   }
 
   private listenerEvents(): ListenerEvents {
     return {
       tls: (frontend) => this.frontends[frontend]?.context,
-      isPaused: () => this.gate!.isPaused,
+      isPaused: () => this.limiter!.isPaused,
       accepted: (stream, frontend) => this.accept(stream, frontend),
       failed: ({ code, message }) =>
         this.log("error", "accept-failed", `accepting failed: ${message}`, {
@@ -301,7 +346,7 @@ class Worker {
       },
       over: (connection) => {
         if (isVerbose) this.logConnection("connection-closed", connection, "closed");
-        this.gate!.closed(this.connections!.open);
+        this.limiter!.closed(this.connections!.open);
         this.leaveWhenEmpty();
       },
     };
@@ -333,7 +378,7 @@ class Worker {
   /** Where the TLS library keeps every name, that of a name which a client made up as well. */
   private readonly nameAsked = (): void => {
     if (!this.runtime.capabilities.remembersNames) return;
-    if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.report({ type: "retiring" });
+    if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.wantSuccessor();
   };
 
   private pin(slot: number): void {
@@ -353,17 +398,18 @@ class Worker {
   }
 
   private tell(entry: LogEntry): void {
-    const worker = this.order?.slot ?? 0;
-    const dropped = this.reports.takeDropped();
-    const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
-    this.report({ type: "log", entry: { ...entry, facts } });
+    const worker = this.command?.slot ?? 0;
+    this.channel.sendLog((dropped): WorkerEvent => {
+      const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
+      return { type: "log", entry: { ...entry, facts } };
+    });
   }
 
   private get logLevel(): LogConfig["level"] {
-    return this.order?.settings.log.level ?? 1;
+    return this.command?.settings.log.level ?? 1;
   }
 
-  private report(report: Report): void {
-    this.reports.send(report);
+  private report(event: WorkerEvent): void {
+    this.channel.send(event);
   }
 }

@@ -1,5 +1,5 @@
 /** The first argument of a worker's command line, followed by its slot and generation: no user types it. */
-export const WORKER_WORD = "@worker";
+export const WORKER_ARGUMENT = "@worker";
 
 /** The descriptor of the certificate store, for reading. */
 export const STORE_FD = 4;

@@ -6,7 +6,7 @@ import { Connections, type ConnectionSettings } from "../../src/connection/conne
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
 import type { Connection } from "../../src/connection/connection.ts";
 import type { ClientTlsContext } from "../../src/runtime/tls.ts";
-import type { StreamOwner } from "../../src/runtime/stream.ts";
+import type { StreamHandler } from "../../src/runtime/stream.ts";
 import type { Stream } from "../../src/runtime/stream.ts";
 import type { TlsFacts } from "../../src/runtime/tls.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
@@ -14,18 +14,18 @@ import type { IpEndpoint } from "../../src/os/endpoint.ts";
 
 /** Notes what is done with it. */
 export class FakeStream implements Stream {
-  owner: StreamOwner;
+  handler: StreamHandler;
   readonly remote: Endpoint;
   readonly local: Endpoint;
   readonly facts: TlsFacts;
   /** `write`, `finish`, `reset` … in their order. */
   readonly calls: string[] = [];
   readonly written: Uint8Array[] = [];
-  /** What `secure` was given. */
+  /** What `startTls` was given. */
   early: Uint8Array | undefined;
 
-  constructor(owner: StreamOwner, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
-    this.owner = owner;
+  constructor(handler: StreamHandler, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
+    this.handler = handler;
     this.remote = remote;
     this.local = local;
     this.facts = facts;
@@ -61,12 +61,20 @@ export class FakeStream implements Stream {
     return this.facts.resumed;
   }
 
+  get tlsVersion(): string | undefined {
+    return this.facts.version;
+  }
+
+  get alpn(): string | undefined {
+    return this.facts.alpn;
+  }
+
   tls(): TlsFacts {
     return this.facts;
   }
 
-  secure(early: Uint8Array): void {
-    this.calls.push("secure");
+  startTls(early: Uint8Array): void {
+    this.calls.push("startTls");
     this.early = new Uint8Array(early);
   }
 }
@@ -91,7 +99,7 @@ export const backendAt = at("192.0.2.3", 80);
 export function connectionSettings(more: Partial<ConnectionSettings>): ConnectionSettings {
   const settings = workerSettings(start([]).config);
   const limits = { ...settings.limits, handshakes: 1000 };
-  return { ...settings, backend: backendAt, backendSources: [], limits, ...more };
+  return { ...settings, backend: backendAt, backendSources: [], alpn: [], limits, ...more };
 }
 
 /** Connections with time limits of 10 seconds by a clock that waits, and all that was made and told. */
@@ -103,8 +111,8 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
   const over: Connection[] = [];
   const connections = new Connections(
     {
-      connect(backend, owner, source, tls) {
-        const stream = new FakeStream(owner, backend, at("192.0.2.2", 50000));
+      connect(backend, handler, source, tls) {
+        const stream = new FakeStream(handler, backend, at("192.0.2.2", 50000));
         connects.push({ stream, source, tls });
         return stream;
       },

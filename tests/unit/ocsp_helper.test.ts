@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, readdirSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
-import type { StapleOrder } from "../../src/ocsp/staples.ts";
+import type { StapleCommand } from "../../src/ocsp/staples.ts";
 import type { LogEntry } from "../../src/log.ts";
 import { ResponseCache } from "../../src/ocsp/cache.ts";
 import type { OcspCertificate } from "../../src/ocsp/messages.ts";
@@ -77,12 +77,13 @@ function workIn(directory: string, change: Partial<OcspCertificate> = {}): OcspW
 }
 
 function started(work: OcspWork) {
-  const staples: StapleOrder[] = [];
+  const staples: StapleCommand[] = [];
   const entries: LogEntry[] = [];
+  const log = (entry: LogEntry) => void entries.push(entry);
   const helper = new OcspHelper(
     (certificates) =>
-      spawnOcsp({ self, workerEnvironment: runtime.workerEnvironment }, certificates),
-    { staple: (staple) => staples.push(staple), log: (entry) => entries.push(entry) },
+      spawnOcsp({ self, workerEnvironment: runtime.workerEnvironment }, certificates, log),
+    { staple: (staple) => staples.push(staple), log },
   );
   helpers.push(helper);
   helper.replace(work, []);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import process from "node:process";
 import { Connections } from "../../src/connection/connections.ts";
-import type { StreamOwner } from "../../src/runtime/stream.ts";
+import type { StreamHandler } from "../../src/runtime/stream.ts";
 import type { Stream } from "../../src/runtime/stream.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import { connectionSettings } from "../support/fake_streams.ts";
@@ -22,7 +22,7 @@ function sink(): Stream {
   return stream as Stream;
 }
 
-function established(): { connection: StreamOwner; client: Stream; backend: Stream } {
+function established(): { connection: StreamHandler; client: Stream; backend: Stream } {
   const backend = sink();
   const settings = connectionSettings({ backend: somewhere, idleTimeout: 1, maxLifetime: 1 });
   const events = { established() {}, failed() {}, over() {} };

@@ -60,8 +60,8 @@ export function readProxyHeader(
 
 /** The addresses in a whole header that was judged in mode `pass`, where it has any that count. */
 export function addressesIn(header: Uint8Array): ProxyAddresses | undefined {
-  const verdict = readProxyHeader(header, "use");
-  return typeof verdict === "object" && "length" in verdict ? verdict.addresses : undefined;
+  const result = readProxyHeader(header, "use");
+  return typeof result === "object" && "length" in result ? result.addresses : undefined;
 }
 
 const V1_START = new TextEncoder().encode("PROXY ");

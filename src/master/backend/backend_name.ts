@@ -10,7 +10,7 @@ import { resolve } from "./resolve.ts";
 export type BackendNameSettings = Reads<"backend" | "backendRefresh">;
 
 /** A backend that fails again and again has its name looked up this often, in milliseconds. */
-const LEAST_PAUSE_MS = 5000;
+const MIN_PAUSE_MS = 5000;
 
 /** Looks the backend's name up again, every so often and after failures. */
 export class BackendName {
@@ -61,7 +61,7 @@ export class BackendName {
 
   /** The backend could not be reached: perhaps it has moved. */
   failed(): void {
-    if (this.clock.now() - this.lookedUpAt >= LEAST_PAUSE_MS) this.refresh();
+    if (this.clock.now() - this.lookedUpAt >= MIN_PAUSE_MS) this.refresh();
   }
 
   /** A name that cannot be resolved just now keeps its last address, which is told once. */

@@ -8,7 +8,7 @@ import {
   detachAffinity,
   randomMultiplier,
 } from "../../system/affinity.ts";
-import { Imbalance, type Overload } from "./load_skew.ts";
+import { LoadSkew, type Overload } from "./load_skew.ts";
 
 /** What decides whether clients are brought to always the same worker. */
 export type AffinityPlan = Reads<
@@ -19,11 +19,12 @@ export type AffinityPlan = Reads<
 interface CountingSlot {
   readonly number: number;
   readonly isServing: boolean;
-  readonly counts: { readonly accepted: number };
+  /** Connections that its workers have accepted. */
+  readonly accepted: number;
 }
 
 /** What it needs of the master. */
-export interface AffinityMeans {
+export interface AffinityDependencies {
   readonly log: Log;
   /** The sockets of each address that has several of the master's. */
   groups(): readonly (readonly number[])[];
@@ -37,20 +38,20 @@ export interface AffinityMeans {
  */
 export class Affinity {
   private readonly runtime: Pick<Runtime, "capabilities" | "libc">;
-  private readonly means: AffinityMeans;
-  private readonly imbalance: Imbalance;
+  private readonly dependencies: AffinityDependencies;
+  private readonly loadSkew: LoadSkew;
   private readonly multiplier = randomMultiplier();
   /** It is in use, and may end by itself. */
   private isWatched = false;
 
   constructor(
     runtime: Pick<Runtime, "capabilities" | "libc">,
-    means: AffinityMeans,
-    imbalance: Imbalance = new Imbalance(),
+    dependencies: AffinityDependencies,
+    loadSkew: LoadSkew = new LoadSkew(),
   ) {
     this.runtime = runtime;
-    this.means = means;
-    this.imbalance = imbalance;
+    this.dependencies = dependencies;
+    this.loadSkew = loadSkew;
   }
 
   /** What workers that bind by themselves attach to their sockets. */
@@ -62,16 +63,16 @@ export class Affinity {
   /** A configuration is in use whose workers listen: it begins anew, or ends. */
   use(plan: AffinityPlan): void {
     const { libc } = this.runtime;
-    this.imbalance.restart();
+    this.loadSkew.restart();
     const isWanted = this.isWanted(plan);
     this.isWatched = isWanted && plan.sessions.affinity === "auto";
     if (!isWanted) return this.detach();
     const { multiplier } = this;
-    const isTaken = this.means.groups().every((fds) =>
+    const isTaken = this.dependencies.groups().every((fds) =>
       attachAffinity(libc, fds[0]!, { multiplier, sockets: fds.length })
     );
     if (isTaken) return;
-    this.means.log(affinityRefused(libc));
+    this.dependencies.log(affinityRefused(libc));
     this.isWatched = false;
     this.detach();
   }
@@ -80,12 +81,12 @@ export class Affinity {
   check(slots: readonly CountingSlot[]): void {
     if (!this.isWatched) return;
     // Another worker has the connections of one that is away.
-    if (!slots.every(({ isServing }) => isServing)) return this.imbalance.restart();
-    const overload = this.imbalance.look(slots.map(({ counts }) => counts.accepted));
+    if (!slots.every(({ isServing }) => isServing)) return this.loadSkew.restart();
+    const overload = this.loadSkew.look(slots.map(({ accepted }) => accepted));
     if (!overload) return;
     this.isWatched = false;
     this.detach();
-    this.means.balance();
+    this.dependencies.balance();
     this.tell(overload, slots[overload.place]!.number);
   }
 
@@ -97,7 +98,7 @@ export class Affinity {
   }
 
   private detach(): void {
-    for (const [first] of this.means.groups()) detachAffinity(this.runtime.libc, first!);
+    for (const [first] of this.dependencies.groups()) detachAffinity(this.runtime.libc, first!);
   }
 
   private tell({ share, connections, seconds }: Overload, worker: number): void {
@@ -107,6 +108,6 @@ export class Affinity {
       "longer brought to the worker that knows their sessions; --affinity=on keeps to it, " +
       "--affinity=off never begins";
     const facts = { worker, percent, connections };
-    this.means.log({ level: "warn", event: "affinity-ended", message, facts });
+    this.dependencies.log({ level: "warn", event: "affinity-ended", message, facts });
   }
 }

@@ -3,9 +3,9 @@ import { type Clock, systemClock } from "../../base/clock.ts";
 /** How long one worker has to have more than its part, in milliseconds. */
 const WINDOW_MS = 10_000;
 /** Fewer connections in that time are no burden, wherever they come. */
-const LEAST_CONNECTIONS = 100;
+const MIN_CONNECTIONS = 100;
 /** Of two workers none can have more than twice the mean, which is all. */
-const GREATEST_SHARE = 0.9;
+const MAX_SHARE = 0.9;
 
 /** A worker which had too great a share of the new connections for the whole time. */
 export interface Overload {
@@ -19,7 +19,7 @@ export interface Overload {
 }
 
 /** Watches how new connections are shared out among workers. */
-export class Imbalance {
+export class LoadSkew {
   private readonly clock: Clock;
   private began = 0;
   private before: readonly number[] | undefined;
@@ -49,8 +49,8 @@ export class Imbalance {
     const connections = fresh.reduce((sum, count) => sum + count, 0);
     const most = Math.max(...fresh);
     const share = most / connections;
-    const limit = Math.min(2 / accepted.length, GREATEST_SHARE);
-    if (connections < LEAST_CONNECTIONS || share <= limit) return undefined;
+    const limit = Math.min(2 / accepted.length, MAX_SHARE);
+    if (connections < MIN_CONNECTIONS || share <= limit) return undefined;
     const seconds = Math.round((now - began) / 1000);
     return { place: fresh.indexOf(most), share, connections, seconds };
   }

@@ -1,30 +1,31 @@
-import type { BackendReport, Order, StartOrder } from "../../worker_protocol/messages.ts";
-import type { StapleOrder } from "../../ocsp/staples.ts";
-import type { TlsOrder } from "../../certificates/served_tls.ts";
+import type { CounterTotals } from "../../base/counters.ts";
+import type {
+  SharedEventHandlers,
+  StartCommand,
+  WorkerCommand,
+} from "../../worker_protocol/messages.ts";
+import type { StapleCommand } from "../../ocsp/staples.ts";
+import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
 import type { Log, LogEntry } from "../../log.ts";
-import type { SessionFound, SessionReport } from "../../sessions/messages.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
-import { type Ending, Slot, type SlotWorker } from "./slot.ts";
+import { type Ending, Slot } from "./slot.ts";
+import type { SlotWorker } from "./watched_worker.ts";
 
 /** A slot that nobody serves for this long has its queue served by another worker as well. */
 const ADOPT_AFTER_MS = 1000;
 /** How long workers may take to say that they have obeyed. */
-const OBEY_LIMIT_MS = 2000;
+const ACKNOWLEDGE_LIMIT_MS = 2000;
 /** How long workers may take to end at once. */
 const END_LIMIT_MS = 2000;
 
 /** What a generation needs of the master. */
 export interface GenerationEvents {
   spawn(slot: number): SlotWorker;
-  /** What workers have to say, who sum up by themselves what repeats. */
-  workerSays: Log;
-  /** What workers learn of the backend. */
-  backend(report: BackendReport): void;
-  /** What workers say of sessions, and what they are answered. */
-  sessions(report: SessionReport): SessionFound | undefined;
+  /** What workers report that does not concern their slots. */
+  readonly shared: SharedEventHandlers;
   /** What a worker staples from its first connection on. */
-  staples(): readonly StapleOrder[];
+  staples(): readonly StapleCommand[];
   log: Log;
   /** A worker has begun to serve. */
   ready(slot: Slot): void;
@@ -37,6 +38,8 @@ export interface GenerationOptions {
   readonly adopt: boolean;
   /** Seconds without an answer after which a worker is ended; 0 is never. */
   readonly watchdog: number;
+  /** Where everything that workers count is added up. */
+  readonly totals: CounterTotals;
 }
 
 /** The workers of one configuration, and who serves whose queue while one is away. */
@@ -53,24 +56,22 @@ export class Generation {
 
   constructor(
     number: number,
-    orders: readonly StartOrder[],
-    { adopt, watchdog }: GenerationOptions,
+    commands: readonly StartCommand[],
+    { adopt, watchdog, totals }: GenerationOptions,
     events: GenerationEvents,
   ) {
     this.number = number;
     this.adopt = adopt;
     this.events = events;
-    this.slots = orders.map((order) =>
-      new Slot(order.slot, order, {
-        spawn: () => events.spawn(order.slot),
+    this.slots = commands.map((command) =>
+      new Slot(command.slot, command, {
+        spawn: () => events.spawn(command.slot),
         staples: () => events.staples(),
         ready: (slot) => this.slotReady(slot),
         exited: (slot, ending) => this.workerExited(slot, ending),
         failed: (slot, message) => this.workerFailed(slot, message),
-        log: (entry) => events.workerSays(entry),
-        backend: (report) => events.backend(report),
-        sessions: (report) => events.sessions(report),
-      }, { watchdog })
+        shared: events.shared,
+      }, { watchdog, totals })
     );
     this.crashes = new Map(this.slots.map((slot) => [slot, new CrashReports(slot.number)]));
   }
@@ -89,13 +90,13 @@ export class Generation {
    */
   async retire(): Promise<void> {
     this.isRetired = true;
-    const obeyed = this.slots.map((slot) => slot.retire());
+    const acknowledged = this.slots.map((slot) => slot.retire());
     this.tellEmpty();
-    await inTime(obeyed);
+    await inTime(acknowledged);
   }
 
   /** New certificates for new connections. Fulfilled as `retire` when its workers serve them. */
-  async swap(tls: TlsOrder): Promise<void> {
+  async swap(tls: ServedTls): Promise<void> {
     await inTime(this.slots.map((slot) => slot.swap(tls)));
   }
 
@@ -123,8 +124,8 @@ export class Generation {
   }
 
   /** What holds from now on for all its workers, also those to come. */
-  update(change: Partial<StartOrder>, order: Order): void {
-    for (const slot of this.slots) slot.update(change, order);
+  update(change: Partial<StartCommand>, command: WorkerCommand): void {
+    for (const slot of this.slots) slot.update(change, command);
   }
 
   /** Every second: are all workers alive, and is every queue served? */
@@ -209,9 +210,9 @@ export class Generation {
 }
 
 /** Fulfilled with the last of them, or when the time for it is over. */
-async function inTime(obeyed: readonly Promise<void>[]): Promise<void> {
+async function inTime(acknowledged: readonly Promise<void>[]): Promise<void> {
   let limit: ReturnType<typeof setTimeout>;
-  const tooLong = new Promise<void>((resolve) => limit = setTimeout(resolve, OBEY_LIMIT_MS));
-  await Promise.race([Promise.all(obeyed), tooLong]);
+  const tooLong = new Promise<void>((resolve) => limit = setTimeout(resolve, ACKNOWLEDGE_LIMIT_MS));
+  await Promise.race([Promise.all(acknowledged), tooLong]);
   clearTimeout(limit!);
 }

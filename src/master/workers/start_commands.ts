@@ -1,6 +1,6 @@
 /** What the workers of a configuration are told at their start. */
-import type { StartOrder } from "../../worker_protocol/messages.ts";
-import type { TlsOrder } from "../../certificates/served_tls.ts";
+import type { StartCommand } from "../../worker_protocol/messages.ts";
+import type { ServedTls } from "../../certificates/served_tls.ts";
 import { workerSettings } from "../../options/worker_settings.ts";
 import { FIRST_SOCKET_FD } from "../../worker_protocol/command_line.ts";
 import type { Claim } from "../listeners/listeners.ts";
@@ -9,13 +9,13 @@ import type { AffinityRule } from "../../system/affinity.ts";
 import type { TicketRing } from "../../tickets/ring.ts";
 
 /** One for each worker; it finds `sockets` inherited in this order. */
-export function startOrders(
+export function startCommands(
   prepared: Prepared,
   { fds }: Claim,
   sockets: readonly number[],
   tickets: TicketRing | undefined,
   affinity: AffinityRule | undefined,
-): StartOrder[] {
+): StartCommand[] {
   const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
   const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
     endpoint,
@@ -60,7 +60,7 @@ function withoutCertificates(prepared: Prepared) {
   };
 }
 
-function parameters({ certificates, trusts, frontends, alpn }: TlsOrder) {
+function parameters({ certificates, trusts, frontends, alpn }: ServedTls) {
   return {
     trusts,
     // By certificate, they would have to be compared name by name.

@@ -2,7 +2,7 @@
 import type { Option } from "../option.ts";
 import { DEFAULT_FRONTEND, frontendText, pemText } from "../blocks.ts";
 
-export const pieceOptions = {
+export const compositeOptions = {
   "frontend": {
     group: "Sockets",
     short: "f",

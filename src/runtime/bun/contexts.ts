@@ -116,7 +116,7 @@ export class ClientContext implements ClientTlsContext {
   }
 
   /** Why this backend is not the one that was meant, after its handshake; undefined: it is. */
-  distrust(
+  rejectReason(
     native: NativeSocket,
     error: NativeError | undefined,
     backend: Endpoint,

@@ -1,7 +1,7 @@
-import { nobody } from "../ignoring_handler.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
-import { EARLY_BYTES } from "../stream.ts";
-import type { StreamOwner } from "../stream.ts";
+import { MAX_EARLY_BYTES } from "../stream.ts";
+import type { StreamHandler } from "../stream.ts";
 import type { Stream } from "../stream.ts";
 import type { Failure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
@@ -12,7 +12,7 @@ import type { NativeError, NativeSocket } from "./native.ts";
 
 /** What puts TLS on a stream that began without. */
 export interface Encrypter {
-  secure(stream: BunStream, early: Uint8Array): void;
+  startTls(stream: BunStream, early: Uint8Array): void;
 }
 
 /** The queue of all streams that hold no byte, which is most of them. */
@@ -20,7 +20,7 @@ const NOTHING: Uint8Array[] = [];
 Object.freeze(NOTHING);
 
 export class BunStream implements Stream {
-  owner: StreamOwner = nobody;
+  handler: StreamHandler = ignoringHandler;
   native: NativeSocket | undefined;
   /** A `sockaddr`, kept because Bun forgets the peer when the socket closes. */
   readonly peer: Uint8Array;
@@ -64,7 +64,7 @@ export class BunStream implements Stream {
     }
     if (this.queue === NOTHING) this.queue = [];
     this.queue.push(bytes);
-    if (!this.isOpen && (this.earlyBytes += bytes.length) <= EARLY_BYTES) return true;
+    if (!this.isOpen && (this.earlyBytes += bytes.length) <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
   }
@@ -93,8 +93,8 @@ export class BunStream implements Stream {
     this.native?.terminate();
   }
 
-  secure(early: Uint8Array): void {
-    if (this.native && !this.isTls) this.encrypter?.secure(this, early);
+  startTls(early: Uint8Array): void {
+    if (this.native && !this.isTls) this.encrypter?.startTls(this, early);
   }
 
   tls(): TlsFacts {
@@ -124,10 +124,18 @@ export class BunStream implements Stream {
     return this.isTls ? this.native?.isSessionReused() : undefined;
   }
 
-  /** The connection stands: `owner` may use it. */
+  get tlsVersion(): string | undefined {
+    return this.isTls ? this.native?.getTLSVersion() : undefined;
+  }
+
+  get alpn(): string | undefined {
+    return this.isTls ? this.native?.alpnProtocol || undefined : undefined;
+  }
+
+  /** The connection stands: `handler` may use it. */
   opened(): void {
     this.isOpen = true;
-    this.owner.opened(this);
+    this.handler.opened(this);
   }
 
   /** As `opened`, for a stream that may hold bytes by now. */
@@ -156,7 +164,7 @@ export class BunStream implements Stream {
     if (this.isFinishing) this.end();
     if (this.isBlocked) {
       this.isBlocked = false;
-      this.owner.writable(this);
+      this.handler.writable(this);
     }
   }
 
@@ -173,11 +181,11 @@ export class BunStream implements Stream {
     const saidAll = this.isOpen && this.isFinishing && this.queue.length === 0;
     if (saidAll && !error && !this.failure && !this.hasEnded && !this.isGivenUp) {
       this.hasEnded = true;
-      this.owner.ended(this);
+      this.handler.ended(this);
     }
     this.queue = NOTHING;
-    if (this.isHeld) queueMicrotask(() => this.owner.closed(this, this.closeReason(error)));
-    else this.owner.closed(this, this.closeReason(error));
+    if (this.isHeld) queueMicrotask(() => this.handler.closed(this, this.closeReason(error)));
+    else this.handler.closed(this, this.closeReason(error));
   }
 
   private closeReason(error: NativeError | undefined): Failure | undefined {
@@ -192,7 +200,7 @@ export class BunStream implements Stream {
 /** What happens to every open stream. */
 export const streamHandlers = {
   data(native: NativeSocket, bytes: Uint8Array) {
-    native.data.owner.received(native.data, bytes);
+    native.data.handler.received(native.data, bytes);
   },
   drain(native: NativeSocket) {
     // Bun also reports room around the handshake and the end, when nothing waits here.
@@ -201,7 +209,7 @@ export const streamHandlers = {
   end(native: NativeSocket) {
     native.data.hasEnded = true;
     // The FIN of a failed handshake is told by `handshake` and `close`.
-    if (native.data.isOpen) native.data.owner.ended(native.data);
+    if (native.data.isOpen) native.data.handler.ended(native.data);
   },
   close(native: NativeSocket, error: NativeError | undefined) {
     native.data.gone(error);

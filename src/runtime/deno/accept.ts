@@ -1,5 +1,5 @@
 /** The accept loop, which goes on after a failure. */
-import { nobody } from "../ignoring_handler.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import type { ListenOptions } from "../listener.ts";
 import { type Conn, type DenoListener, descriptorOf } from "./api.ts";
 import { failureOf, internalFailureOf } from "./failures.ts";
@@ -68,9 +68,9 @@ export async function acceptAll<T extends Conn>(
 /** Names the owner of an accepted stream; false when that failed, or ended the stream. */
 function own(stream: DenoStream, { accepted, failed }: ListenOptions): boolean {
   try {
-    stream.owner = accepted(stream);
+    stream.handler = accepted(stream);
   } catch (error) {
-    stream.owner = nobody;
+    stream.handler = ignoringHandler;
     stream.reset();
     failed(internalFailureOf(error));
   }

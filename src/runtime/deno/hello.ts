@@ -14,7 +14,7 @@ export const HOLD = { name: "SO_RCVLOWAT", level: SOL_SOCKET, option: 18, value:
 const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 /** Milliseconds between two looks; the first is 1. */
-const LONGEST_LOOK_INTERVAL = 64;
+const MAX_LOOK_INTERVAL = 64;
 
 const { recv } = dlopen({ recv: ["i32", "buffer", "u64", "i32"] }, "i32");
 const helloBuffer = new Uint8Array(HOLD.value);
@@ -33,7 +33,7 @@ export async function releaseHello(
   for (
     let interval = 1;
     stream.isOpening;
-    interval = Math.min(interval * 2, LONGEST_LOOK_INTERVAL)
+    interval = Math.min(interval * 2, MAX_LOOK_INTERVAL)
   ) {
     if (descriptors.with(stream, release) ?? true) return;
     await new Promise((resolve) => setTimeout(resolve, interval));

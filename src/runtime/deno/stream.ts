@@ -3,8 +3,8 @@
  * pushed: `Input` and `Output` turn one into the other, and here is what both live in.
  */
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { nobody } from "../ignoring_handler.ts";
-import type { StreamOwner } from "../stream.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
+import type { StreamHandler } from "../stream.ts";
 import type { Stream } from "../stream.ts";
 import type { Failure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
@@ -19,7 +19,7 @@ import { Input, type Receiver } from "./input.ts";
 import { Output, type Sender } from "./output.ts";
 
 export class DenoStream implements Stream, Receiver, Sender {
-  owner: StreamOwner = nobody;
+  handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   local: Endpoint;
   /** Where {@link descriptors} found this stream, or -1. */
@@ -154,15 +154,24 @@ export class DenoStream implements Stream, Receiver, Sender {
     return undefined;
   }
 
+  /** Deno does not tell. */
+  get tlsVersion(): undefined {
+    return undefined;
+  }
+
+  get alpn(): string | undefined {
+    return this.#facts.alpn;
+  }
+
   /** No listener of Deno reads a header before TLS, so there is nothing to begin. */
-  secure(): void {
+  startTls(): void {
     throw new Error("Deno cannot begin TLS on an accepted connection");
   }
 
   /** Called by the two halves only, as are the next four. */
   onReceived(bytes: Uint8Array): void {
     try {
-      this.owner.received(this, bytes);
+      this.handler.received(this, bytes);
     } catch (error) {
       this.#threw(error);
     }
@@ -218,7 +227,7 @@ export class DenoStream implements Stream, Receiver, Sender {
 
   #tell(event: "opened" | "writable" | "ended"): void {
     try {
-      this.owner[event](this);
+      this.handler[event](this);
     } catch (error) {
       this.#threw(error);
     }
@@ -242,7 +251,7 @@ export class DenoStream implements Stream, Receiver, Sender {
     }
     queueMicrotask(() => {
       try {
-        this.owner.closed(this, this.#failure);
+        this.handler.closed(this, this.#failure);
       } catch (error) {
         console.error(error);
       }

@@ -1,4 +1,4 @@
-import { nobody } from "../ignoring_handler.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Listener } from "../listener.ts";
 import type { ListenOptions } from "../listener.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
@@ -24,9 +24,9 @@ export function listen(
     if (status < 0) return failed(errnoFailure(status));
     const stream = acceptedStream(socket, unix, security);
     try {
-      stream.owner = accepted(stream);
+      stream.handler = accepted(stream);
     } catch (error) {
-      stream.owner = nobody;
+      stream.handler = ignoringHandler;
       stream.reset();
       failed(internalFailure(error));
     }

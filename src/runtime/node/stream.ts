@@ -1,10 +1,10 @@
 import { cInt } from "../../os/structures.ts";
 import { SO_LINGER } from "../../os/constants.ts";
 import { SOL_SOCKET } from "../../os/constants.ts";
-import { nobody } from "../ignoring_handler.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { EARLY_BYTES } from "../stream.ts";
-import type { StreamOwner } from "../stream.ts";
+import { MAX_EARLY_BYTES } from "../stream.ts";
+import type { StreamHandler } from "../stream.ts";
 import type { Stream } from "../stream.ts";
 import type { Failure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
@@ -45,7 +45,7 @@ export interface Security {
 }
 
 export class NodeStream implements Stream {
-  owner: StreamOwner = nobody;
+  handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   private readonly socket: SocketHandle;
   /** Our own end of a Unix socket. */
@@ -105,7 +105,7 @@ export class NodeStream implements Stream {
     if (this.queuedBytes === 0) this.queue = [];
     this.queue.push(new Uint8Array(bytes));
     this.queuedBytes += bytes.length;
-    if (!this.isOpen && this.queuedBytes <= EARLY_BYTES) return true;
+    if (!this.isOpen && this.queuedBytes <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
   }
@@ -152,7 +152,15 @@ export class NodeStream implements Stream {
     return this.isClosing ? undefined : this.tlsHandle?.isSessionReused();
   }
 
-  secure(early: Uint8Array): void {
+  get tlsVersion(): string | undefined {
+    return this.isClosing ? undefined : this.tlsHandle?.getProtocol() ?? undefined;
+  }
+
+  get alpn(): string | undefined {
+    return this.isClosing ? undefined : this.tlsHandle?.getALPNNegotiatedProtocol() || undefined;
+  }
+
+  startTls(early: Uint8Array): void {
     if (!this.isBeforeTls || this.isClosing) return;
     this.isBeforeTls = false;
     if (this.isPaused) this.socket.readStart();
@@ -197,7 +205,7 @@ export class NodeStream implements Stream {
   received(bytes: Uint8Array): void {
     if (this.serverTls && !this.tlsHandle && !this.isBeforeTls) return this.shakeHands(bytes);
     try {
-      this.owner.received(this, bytes);
+      this.handler.received(this, bytes);
     } catch (error) {
       this.abandon(error);
     }
@@ -230,7 +238,7 @@ export class NodeStream implements Stream {
   closed(): void {
     this.tlsHandle?.destroySSL();
     try {
-      this.owner.closed(this, this.failure);
+      this.handler.closed(this, this.failure);
     } catch {
       // There is nothing left to end, and nobody to tell.
     }
@@ -339,7 +347,7 @@ export class NodeStream implements Stream {
 
   private tell(event: "opened" | "writable" | "ended"): void {
     try {
-      this.owner[event](this);
+      this.handler[event](this);
     } catch (error) {
       this.abandon(error);
     }

@@ -1,16 +1,16 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { Imbalance } from "../../src/master/listeners/load_skew.ts";
+import { LoadSkew } from "../../src/master/listeners/load_skew.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 /** What is found when the workers get so many connections in each of so many seconds. */
 function found(perSecond: readonly number[], seconds: number) {
   const clock = new HandClock();
-  const imbalance = new Imbalance(clock);
+  const loadSkew = new LoadSkew(clock);
   // They have served for long, and not evenly.
   let accepted = perSecond.map((_, i) => 1000 * i);
   for (let second = 0; second <= seconds; second++) {
-    const overload = imbalance.look(accepted);
+    const overload = loadSkew.look(accepted);
     if (overload) return { ...overload, second };
     clock.advance(1000);
     accepted = accepted.map((count, i) => count + perSecond[i]!);
@@ -39,13 +39,13 @@ test("of few connections all may be one worker's", () => {
 
 test("what was seen before a restart does not count", () => {
   const clock = new HandClock();
-  const imbalance = new Imbalance(clock);
-  imbalance.look([0, 0]);
+  const loadSkew = new LoadSkew(clock);
+  loadSkew.look([0, 0]);
   clock.advance(9000);
-  imbalance.restart();
-  assert.equal(imbalance.look([900, 0]), undefined);
+  loadSkew.restart();
+  assert.equal(loadSkew.look([900, 0]), undefined);
   clock.advance(9999);
-  assert.equal(imbalance.look([1900, 0]), undefined);
+  assert.equal(loadSkew.look([1900, 0]), undefined);
   clock.advance(1);
-  assert.equal(imbalance.look([1900, 0])?.connections, 1000);
+  assert.equal(loadSkew.look([1900, 0])?.connections, 1000);
 });

@@ -6,7 +6,7 @@ import * as runtime from "#runtime";
 import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
 import { SOCK_STREAM } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
-import type { Estate } from "../../src/upgrade/handover.ts";
+import type { Handover } from "../../src/upgrade/handover.ts";
 import type { Program } from "../../src/upgrade/program.ts";
 import { isSuccessor, spawnSuccessor, type Successor } from "../../src/upgrade/successor.ts";
 import { bareSocket, loopback } from "../support/adapter.ts";
@@ -23,11 +23,11 @@ after(() => {
   for (const fd of opened) libc.close(fd);
 });
 
-const nothing: Estate = { isDaemon: false, addresses: [], activated: [] };
+const nothing: Handover = { isDaemon: false, addresses: [], activated: [] };
 const READY = `echo '{"code":0,"output":[],"problems":[]}' >&3`;
 
 interface Trial {
-  readonly estate?: Estate;
+  readonly handover?: Handover;
   readonly input?: string;
   readonly limitMs?: number;
   readonly program?: Partial<Program>;
@@ -36,7 +36,7 @@ interface Trial {
 
 /** A shell in the new program's place: what it writes to descriptor 3 is its verdict. */
 function shell(commands: string, trial: Trial = {}): Successor {
-  const { program = {}, estate = nothing, onStop = () => {}, ...options } = trial;
+  const { program = {}, handover = nothing, onStop = () => {}, ...options } = trial;
   const successor = spawnSuccessor(libc, {
     command: ["/bin/sh", "-c"],
     argv: [commands],
@@ -44,7 +44,7 @@ function shell(commands: string, trial: Trial = {}): Successor {
     workingDirectory: "/",
     environment: { PATH: process.env.PATH },
     ...program,
-  }, { estate, onStop, ...options });
+  }, { handover, onStop, ...options });
   successors.push(successor);
   return successor;
 }
@@ -99,12 +99,12 @@ test("it finds the descriptors from 5 on, whatever numbers they had", limit, asy
   const fds = Array.from({ length: 4 }, () => bareSocket(SOCK_STREAM | SOCK_CLOEXEC));
   opened.push(...fds);
   const inodes = telling("for fd in 5 6 7; do readlink /proc/self/fd/$fd; done | tr '\\n' ' '");
-  const held = (numbers: readonly number[]): Estate => ({
+  const held = (numbers: readonly number[]): Handover => ({
     ...nothing,
     addresses: [{ endpoint: loopback(443), fds: numbers, isActivated: false }],
   });
-  const forward = await problems(shell(inodes, { estate: held(fds.slice(0, 3)) }));
-  const backward = await problems(shell(inodes, { estate: held(fds.slice(0, 3).reverse()) }));
+  const forward = await problems(shell(inodes, { handover: held(fds.slice(0, 3)) }));
+  const backward = await problems(shell(inodes, { handover: held(fds.slice(0, 3).reverse()) }));
   const words = forward[0]!.trim().split(" ");
   assert.equal(new Set(words).size, 3);
   assert.ok(words.every((word) => /^socket:\[\d+\]$/.test(word)), String(words));

@@ -1,30 +1,33 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { Order, Report, StartOrder } from "../../src/worker_protocol/messages.ts";
-import { Budget } from "../../src/master/workers/connection_quota.ts";
-import type { SlotWorker } from "../../src/master/workers/slot.ts";
+import type {
+  StartCommand,
+  WorkerCommand,
+  WorkerEvent,
+} from "../../src/worker_protocol/messages.ts";
+import { ConnectionQuotas } from "../../src/master/workers/connection_quota.ts";
+import type { SlotWorker } from "../../src/master/workers/watched_worker.ts";
 import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 
 /** A worker that keeps to its quota, and hears and answers when the test lets it. */
 class FakeWorker implements SlotWorker {
-  onReport: (report: Report) => void = () => {};
+  onEvent: (report: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
-  askedAt: number | undefined;
   readonly pid = 1;
   /** Not yet heard. */
-  readonly orders: Order[] = [];
+  readonly commands: WorkerCommand[] = [];
   /** Not yet told. */
-  readonly reports: Report[] = [];
+  readonly reports: WorkerEvent[] = [];
   quota = 0;
   open = 0;
   isDraining = false;
 
-  send(order: Order): void {
-    this.orders.push(order);
+  send(command: WorkerCommand): void {
+    this.commands.push(command);
   }
 
-  offer(order: Order): boolean {
-    this.send(order);
+  offer(command: WorkerCommand): boolean {
+    this.send(command);
     return true;
   }
 
@@ -38,33 +41,34 @@ class FakeWorker implements SlotWorker {
   }
 
   hear(): void {
-    const order = this.orders.shift();
-    if (order?.type === "drain") this.isDraining = true;
-    if (order?.type === "start") this.reports.push({ type: "ready" });
-    if (order?.type !== "start" && order?.type !== "limit") return;
-    this.quota = order.connections ?? Infinity;
-    if (order.type === "limit") this.reports.push({ type: "limited", open: this.open });
+    const command = this.commands.shift();
+    if (command?.type === "drain") this.isDraining = true;
+    if (command?.type === "start") this.reports.push({ type: "ready" });
+    if (command?.type !== "start" && command?.type !== "limit") return;
+    this.quota = command.connections ?? Infinity;
+    if (command.type !== "limit") return;
+    this.reports.push({ type: "limited", number: command.number, open: this.open });
   }
 
   tell(): void {
     const report = this.reports.shift();
-    if (report) this.onReport(report);
+    if (report) this.onEvent(report);
   }
 
   /** All that is under way. */
   settle(): void {
-    while (this.orders.length + this.reports.length > 0) {
+    while (this.commands.length + this.reports.length > 0) {
       this.hear();
       this.tell();
     }
   }
 }
 
-const start = { type: "start" } as StartOrder;
+const start = { type: "start" } as StartCommand;
 
 /** Workers that serve. */
 function serving(total: number, count: number) {
-  const budget = new Budget();
+  const budget = new ConnectionQuotas();
   budget.total = total;
   const workers: FakeWorker[] = [];
   const slots: SlotWorker[] = [];
@@ -77,7 +81,7 @@ function serving(total: number, count: number) {
     return worker;
   };
   const settle = () => {
-    while (workers.some(({ orders, reports }) => orders.length + reports.length > 0)) {
+    while (workers.some(({ commands, reports }) => commands.length + reports.length > 0)) {
       for (const worker of workers) worker.settle();
     }
   };
@@ -103,7 +107,7 @@ test("without a total nobody is limited, and nobody asked", () => {
   const { budget, workers } = serving(Infinity, 2);
   assert.deepEqual(quotas(workers), [Infinity, Infinity]);
   budget.check();
-  assert.deepEqual(workers.map(({ orders }) => orders), [[], []]);
+  assert.deepEqual(workers.map(({ commands }) => commands), [[], []]);
 });
 
 test("a busy worker gets what an idle one has no use for, but not the last of it", () => {
@@ -156,7 +160,46 @@ test("a worker that says nothing keeps what it may have", () => {
     busy!.settle();
   }
   assert.equal(busy!.quota, 5);
-  assert.equal(hung!.orders.length, 1, "orders do not pile up");
+  assert.equal(hung!.commands.length, 1, "orders do not pile up");
+});
+
+test("a limit whose answer is lost is sent again after a ping was answered, and freezes nothing", () => {
+  const { budget, workers: [busy, idle], slots } = serving(10, 2);
+  while (busy!.accept());
+  budget.check();
+  idle!.hear();
+  idle!.reports.length = 0;
+  busy!.settle();
+  const ping = () => slots[1]!.send({ type: "ping" });
+  ping();
+  assert.deepEqual(idle!.commands.map(({ type }) => type), ["ping"], "it may be on its way");
+  ping();
+  assert.deepEqual(idle!.commands.map(({ type }) => type), ["ping", "limit", "ping"]);
+  idle!.settle();
+  busy!.settle();
+  idle!.settle();
+  busy!.settle();
+  assert.deepEqual([busy!.quota, idle!.quota], [9, 1]);
+});
+
+test("a second answer to a limit is not taken for the answer to the next one", () => {
+  const { budget, workers: [busy, idle], slots } = serving(10, 2);
+  while (busy!.accept());
+  while (idle!.open < 3) idle!.accept();
+  budget.check();
+  for (let i = 0; i < 2; i++) slots[1]!.send({ type: "ping" });
+  // It hears the limit twice, and both answers are under way.
+  while (idle!.commands.length > 0) idle!.hear();
+  busy!.settle();
+  idle!.tell();
+  busy!.settle();
+  assert.equal(idle!.commands.at(-1)!.type, "limit", "it is to give up some");
+  // Before it hears of that it takes what it still may.
+  while (idle!.accept());
+  idle!.tell();
+  busy!.settle();
+  while (busy!.accept());
+  assert.ok(busy!.open + idle!.open <= 10, `${busy!.open} and ${idle!.open}`);
 });
 
 test("a worker that ends leaves its share to the others at once", () => {
@@ -255,7 +298,7 @@ test("no order of events ever allows more than the total, and all of it can be u
         if (random(200) > 0) return;
         worker.open =
           worker.quota =
-          worker.orders.length =
+          worker.commands.length =
           worker.reports.length =
             0;
         worker.isDraining = true;

@@ -1,15 +1,15 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { Deadlines } from "../../src/base/timeout_queue.ts";
+import { TimeoutQueue } from "../../src/base/timeout_queue.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 test("each holder expires once, in its own time", () => {
   const clock = new HandClock();
   const expired: string[] = [];
-  const deadlines = new Deadlines<string>(2, (holder) => expired.push(holder), clock);
-  deadlines.start("a");
+  const timeouts = new TimeoutQueue<string>(2, (holder) => expired.push(holder), clock);
+  timeouts.start("a");
   clock.advance(500);
-  deadlines.start("b");
+  timeouts.start("b");
   clock.advance(1499);
   assert.deepEqual(expired, []);
   clock.advance(1);
@@ -23,12 +23,12 @@ test("each holder expires once, in its own time", () => {
 test("a stopped holder does not expire, a started one waits anew", () => {
   const clock = new HandClock();
   const expired: string[] = [];
-  const deadlines = new Deadlines<string>(1, (holder) => expired.push(holder), clock);
-  deadlines.start("stopped");
-  deadlines.start("renewed");
+  const timeouts = new TimeoutQueue<string>(1, (holder) => expired.push(holder), clock);
+  timeouts.start("stopped");
+  timeouts.start("renewed");
   clock.advance(900);
-  deadlines.stop("stopped");
-  deadlines.start("renewed");
+  timeouts.stop("stopped");
+  timeouts.start("renewed");
   clock.advance(900);
   assert.deepEqual(expired, []);
   clock.advance(100);
@@ -38,22 +38,22 @@ test("a stopped holder does not expire, a started one waits anew", () => {
 test("a holder may start again from within its expiry", () => {
   const clock = new HandClock();
   let count = 0;
-  const deadlines: Deadlines<string> = new Deadlines(1, (holder) => {
-    if (++count < 3) deadlines.start(holder);
+  const timeouts: TimeoutQueue<string> = new TimeoutQueue(1, (holder) => {
+    if (++count < 3) timeouts.start(holder);
   }, clock);
-  deadlines.start("again");
+  timeouts.start("again");
   clock.advance(10_000);
   assert.equal(count, 3);
 });
 
 test("the oldest holder is told, and how many there are", () => {
-  const deadlines = new Deadlines<string>(1, () => {}, new HandClock());
-  assert.equal(deadlines.oldest, undefined);
-  deadlines.start("a");
-  deadlines.start("b");
-  assert.deepEqual([deadlines.size, deadlines.oldest], [2, "a"]);
-  deadlines.start("a");
-  assert.deepEqual([deadlines.size, deadlines.oldest], [2, "b"]);
-  deadlines.stop("b");
-  assert.deepEqual([deadlines.size, deadlines.oldest], [1, "a"]);
+  const timeouts = new TimeoutQueue<string>(1, () => {}, new HandClock());
+  assert.equal(timeouts.oldest, undefined);
+  timeouts.start("a");
+  timeouts.start("b");
+  assert.deepEqual([timeouts.size, timeouts.oldest], [2, "a"]);
+  timeouts.start("a");
+  assert.deepEqual([timeouts.size, timeouts.oldest], [2, "b"]);
+  timeouts.stop("b");
+  assert.deepEqual([timeouts.size, timeouts.oldest], [1, "a"]);
 });

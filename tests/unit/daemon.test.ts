@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { isDaemonChild, spawnDaemon } from "../../src/upgrade/daemon.ts";
-import type { Verdict } from "../../src/upgrade/startup_result.ts";
+import type { StartupResult } from "../../src/upgrade/startup_result.ts";
 import { run } from "../support/commands.ts";
 import { isAlive, parentOf } from "../support/processes.ts";
 import { systemChild } from "../support/system.ts";
@@ -25,7 +25,7 @@ function pidIn(output: string): number {
 
 /** A shell in the daemon's place: what it writes to descriptor 3 is its verdict. */
 function shell(commands: string, options: { input?: string; limitMs?: number } = {}): Promise<
-  Verdict
+  StartupResult
 > {
   return spawnDaemon(["sh", "-c", commands], [], options);
 }

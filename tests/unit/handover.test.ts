@@ -6,12 +6,17 @@ import { UsageError } from "../../src/base/errors.ts";
 import { cString } from "../../src/os/structures.ts";
 import { MFD_CLOEXEC } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
-import { type Estate, readEstate, renumbered, writeEstate } from "../../src/upgrade/handover.ts";
+import {
+  type Handover,
+  readHandover,
+  renumbered,
+  writeHandover,
+} from "../../src/upgrade/handover.ts";
 import { loopback } from "../support/adapter.ts";
 
 const libc: Libc = runtime.libc;
 
-const full: Estate = {
+const full: Handover = {
   isDaemon: true,
   addresses: [
     { endpoint: loopback(443), fds: [21, 30], isActivated: false },
@@ -33,9 +38,9 @@ function memory(text: string): number {
 }
 
 test("every descriptor is passed on once, and found again by its new number", () => {
-  const { estate, fds } = renumbered(full, 5);
+  const { handover, fds } = renumbered(full, 5);
   assert.deepEqual(fds, [21, 30, 12, 7, 8, 5]);
-  assert.deepEqual(estate, {
+  assert.deepEqual(handover, {
     isDaemon: true,
     addresses: [
       { endpoint: loopback(443), fds: [5, 6], isActivated: false },
@@ -52,8 +57,8 @@ test("every descriptor is passed on once, and found again by its new number", ()
 
 test("addresses without descriptors are passed on as well", () => {
   const bare = { endpoint: loopback(443), fds: [], isActivated: false };
-  const estate = { isDaemon: false, addresses: [bare], activated: [] };
-  assert.deepEqual(renumbered(estate, 5), { estate, fds: [] });
+  const handover = { isDaemon: false, addresses: [bare], activated: [] };
+  assert.deepEqual(renumbered(handover, 5), { handover, fds: [] });
 });
 
 test("what is written is read again, and its descriptor is closed", () => {
@@ -62,8 +67,8 @@ test("what is written is read again, and its descriptor is closed", () => {
     fds: [],
     isActivated: false,
   }));
-  const estate = { isDaemon: false, addresses: many, activated: [] };
-  assert.deepEqual(readEstate(libc, writeEstate(libc, estate)), estate);
+  const handover = { isDaemon: false, addresses: many, activated: [] };
+  assert.deepEqual(readHandover(libc, writeHandover(libc, handover)), handover);
   const open = readdirSync("/proc/self/fd").map((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
@@ -78,7 +83,7 @@ test("what is written is read again, and its descriptor is closed", () => {
 test("an estate in another form is refused in words", () => {
   const fd = memory(JSON.stringify({ form: 2, sockets: [] }));
   assert.throws(
-    () => readEstate(libc, fd),
+    () => readHandover(libc, fd),
     (error) => error instanceof UsageError && /another version; stop it/.test(error.message),
   );
 });

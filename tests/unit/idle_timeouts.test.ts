@@ -1,22 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Silences, type Speaker } from "../../src/connection/idle_timeouts.ts";
+import { type IdleHolder, IdleTimeouts } from "../../src/connection/idle_timeouts.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 function listening(seconds: number) {
   const clock = new HandClock();
   const expired: [name: string, at: number][] = [];
-  const silences = new Silences<Speaker & { name: string }>(
+  const idleTimeouts = new IdleTimeouts<IdleHolder & { name: string }>(
     seconds,
     ({ name }) => expired.push([name, clock.now()]),
     clock,
   );
   const start = (name: string) => {
-    const speaker = { name, isActive: false, quietRounds: 0, isHeldUp: false };
-    silences.start(speaker);
-    return speaker;
+    const holder = { name, isActive: false, idleRounds: 0, isHeldUp: false };
+    idleTimeouts.start(holder);
+    return holder;
   };
-  return { clock, expired, silences, start };
+  return { clock, expired, idleTimeouts, start };
 }
 
 test("a silent speaker expires after its limit, once, at most a tenth too late", () => {
@@ -34,10 +34,10 @@ test("a silent speaker expires after its limit, once, at most a tenth too late",
 
 test("activity puts the end off", () => {
   const { clock, expired, start } = listening(10);
-  const speaker = start("a");
+  const holder = start("a");
   for (let i = 0; i < 10; i++) {
     clock.advance(9_000);
-    speaker.isActive = true;
+    holder.isActive = true;
   }
   assert.deepEqual(expired, []);
   clock.advance(10_000);
@@ -56,8 +56,8 @@ test("one that waits for a slow reader is given ten times as long", () => {
 });
 
 test("a stopped speaker does not expire, and without speakers there is no timer", () => {
-  const { clock, expired, silences, start } = listening(10);
-  silences.stop(start("a"));
+  const { clock, expired, idleTimeouts, start } = listening(10);
+  idleTimeouts.stop(start("a"));
   clock.advance(1_000);
   const { after } = clock;
   clock.after = () => assert.fail("a timer");
@@ -72,13 +72,13 @@ test("a stopped speaker does not expire, and without speakers there is no timer"
 test("a speaker may start and stop others when it expires", () => {
   const clock = new HandClock();
   let count = 0;
-  const other = { isActive: false, quietRounds: 0, isHeldUp: false };
-  const silences: Silences<Speaker> = new Silences(1, (speaker) => {
-    silences.stop(other);
-    if (++count < 3) silences.start(speaker);
+  const other = { isActive: false, idleRounds: 0, isHeldUp: false };
+  const idleTimeouts: IdleTimeouts<IdleHolder> = new IdleTimeouts(1, (holder) => {
+    idleTimeouts.stop(other);
+    if (++count < 3) idleTimeouts.start(holder);
   }, clock);
-  silences.start({ ...other });
-  silences.start(other);
+  idleTimeouts.start({ ...other });
+  idleTimeouts.start(other);
   clock.advance(60_000);
   assert.equal(count, 3);
 });
