@@ -164,7 +164,7 @@ export type KeyFor<R extends Reader> = keyof RowValues<R>;
  */
 export type Config = Nested<DottedConfig>;
 
-/** The part of the configuration with these keys: what somebody reads of it. */
+/** The part of the configuration with these keys, for the parameter types of those who read it. */
 export type Reads<K extends ConfigKey> = Nested<Pick<DottedConfig, K>>;
 
 /** What is sent to workers, which is what the rows say that they read. */
@@ -193,7 +193,7 @@ type KeyOfRow<Row, R extends Reader> = Row extends
   ? [By & R] extends [never] ? never : K
   : never;
 
-/** Makes `{ backlog: number; log: { level: 0 } }` of `{ backlog: number; "log.level": 0 }`. */
+/** Turns `{ backlog: number; "log.level": 0 }` into `{ backlog: number; log: { level: 0 } }`. */
 type Nested<Dotted> =
   & { readonly [K in keyof Dotted as K extends `${string}.${string}` ? never : K]: Dotted[K] }
   & {

@@ -1,6 +1,6 @@
 /**
- * Commands that stand before everything else, as in `stud help tls`. No older program has them, so
- * that their words need none of getopt's rules: `parseArgs` reads them.
+ * Commands, which are the first word, as in `stud help tls`. No older program has them, so their
+ * arguments need not follow getopt_long's rules: `parseArgs` reads them.
  */
 import { parseArgs } from "@std/cli/cli/parse_args.js";
 import { namedDialect } from "../base/dialect.ts";
@@ -20,7 +20,7 @@ function help(argv: readonly string[]): Command {
     unknown(word, name) {
       if (name === undefined) return true;
       problems.push(
-        `help: ${word} is not one of its options; give --compat, or words without dashes`,
+        `help: ${word} is not an option of this command; it takes --compat, and words without dashes`,
       );
       return false;
     },

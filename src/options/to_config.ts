@@ -202,7 +202,7 @@ function cachePeersOf({ settings }: Parts): CachePeers | undefined {
   return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
 }
 
-/** In stud's dialect a daemon without a log file logs there unless it is told otherwise. */
+/** In stud's dialect a daemon without a log file logs to syslog, unless --syslog=off says not to. */
 function syslogOf({ settings, origins }: Parts, { dialect, warnings }: Ground): string {
   const isAway = settings.daemon && settings["log-filename"] === "";
   const isImplied = dialect === "stud" && isAway && !origins.has("syslog");

@@ -25,7 +25,7 @@ export interface SocketOption {
 export interface ListenerSettings {
   /** Seconds of silence before TCP probes a client. */
   readonly keepalive: number;
-  /** Seconds that data may wait for a client's acknowledgement or window; 0 leaves the system's. */
+  /** Seconds that data may stay unacknowledged or blocked by the window; 0 is the system's limit. */
   readonly tcpUserTimeout: number;
   readonly tcpFastopen: boolean;
   /** Bytes; 0 leaves the system's. */

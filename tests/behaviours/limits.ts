@@ -87,7 +87,8 @@ export const limits: readonly Behaviour[] = [
     },
   },
   {
-    name: "a reload that changes --max-connections alone keeps the workers, which take more then",
+    name:
+      "a reload that raises --max-connections alone keeps the workers, and more clients are served",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "limits-")), "stud.conf");

@@ -38,7 +38,8 @@ export const sockets: readonly Behaviour[] = [
     },
   },
   {
-    name: "--tcp-user-timeout is in force on client connections, and ends one that takes nothing",
+    name:
+      "--tcp-user-timeout is set on client connections, and closes one whose client reads nothing",
     async run(context) {
       const backend = await context.backend();
       const stud = await context.stud(["--tcp-user-timeout=1.5"], { backend: backend.port });

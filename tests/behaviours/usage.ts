@@ -49,7 +49,7 @@ export const usage: readonly Behaviour[] = [
     },
   },
   {
-    name: "stud help tells about the options with a word in their names",
+    name: "stud help shows the options with a given word in their names",
     async run(context) {
       const output = await prints(context, "help", "keepalive");
       assert.match(output, /^ {2}-k, --keepalive SECONDS /m);

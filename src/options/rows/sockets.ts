@@ -76,8 +76,8 @@ export const socketOptions = {
     argument: "SECONDS",
     default: "0",
     help:
-      "End a client's connection when data has waited this long for the client to acknowledge " +
-      "it or to make room for it; 0 leaves that to the system.",
+      "How long data may stay unacknowledged, or wait for the client to read, before the client's " +
+      "connection is closed; 0 uses the system's limits.",
     parse: secondsOrNone,
   },
   "tcp-fastopen": {
