@@ -4,9 +4,9 @@ import { formatEndpoint } from "../options/address.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import type { Failure } from "../runtime/failure.ts";
 import type { Stream } from "../runtime/stream.ts";
+import type { ProxyTlv } from "../options/config.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, distrust } from "./client_trust.ts";
-import type { Connections } from "./connections.ts";
 import {
   backendHandshakeFailed,
   backendLost,
@@ -16,14 +16,48 @@ import {
   handshakeFailed,
   isConnectFailure,
 } from "./failure.ts";
+import type { Deadlines } from "./deadlines.ts";
 import type { HeaderTaker } from "./header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
 import { addressesIn, type ProxyAddresses } from "./proxy_header.ts";
-import type { Speaker } from "./silences.ts";
+import type { ConnectionSettings } from "./settings.ts";
+import type { Silences, Speaker } from "./silences.ts";
 import type { Source, Sources } from "./sources.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
 const SLOW_READER_PATIENCE = 10;
+
+type Limit = Pick<Deadlines<Connection>, "start" | "stop">;
+
+/** What a connection needs of those that all of a worker have in common. */
+export interface ConnectionContext {
+  readonly settings: ConnectionSettings;
+  /** What `settings.proxyTlvs` lists. */
+  readonly tlvs: ReadonlySet<ProxyTlv>;
+  readonly handshakes: Limit;
+  readonly connects: Limit;
+  readonly halfClosed: Limit;
+  /** Absent without a limit. */
+  readonly silences: Pick<Silences<Connection>, "start"> | undefined;
+  /** Absent where no source has a limit. */
+  readonly clientSources: Sources | undefined;
+  readonly events: ConnectionEvents;
+  /** The client's handshake is done, if it makes one. */
+  handshakeDone(client: Stream): void;
+  /** Begins a connection to the backend. */
+  connect(connection: Connection): Stream;
+  /** The last descriptor is gone. */
+  over(connection: Connection): void;
+}
+
+/** What the worker hears of its connections. */
+export interface ConnectionEvents {
+  /** The handshake is done and the backend is connected. */
+  established(connection: Connection): void;
+  /** At most once for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void;
+  over(connection: Connection): void;
+}
 
 /**
  * One client with its backend, from accept to close: handshake, connect, prefix, relay. The relay
@@ -35,7 +69,7 @@ export class Connection implements HeaderTaker, Speaker {
   readonly client: Stream;
   /** Where it is counted, if it is. */
   source: Source | undefined;
-  private readonly all: Connections;
+  private readonly all: ConnectionContext;
   private readonly trust: ClientTrust | undefined;
   private backend: Stream | undefined;
   private phase: "handshake" | "connecting" | "relaying" = "handshake";
@@ -57,7 +91,7 @@ export class Connection implements HeaderTaker, Speaker {
   isActive = true;
   quietRounds = 0;
 
-  constructor(all: Connections, id: number, client: Stream, trust: ClientTrust | undefined) {
+  constructor(all: ConnectionContext, id: number, client: Stream, trust: ClientTrust | undefined) {
     this.all = all;
     this.id = id;
     this.client = client;
@@ -152,11 +186,18 @@ export class Connection implements HeaderTaker, Speaker {
   closed(stream: Stream, failure: Failure | undefined): void {
     // Asked first: a stream may close within the call that ends it for the other's sake.
     const isLast = stream === this.client ? this.backendClosed || !this.backend : this.clientClosed;
-    if (stream === this.client) this.clientGone(failure);
-    else this.backendGone(failure);
-    if (!isLast) return;
-    this.all.halfClosed.stop(this);
-    this.all.over(this);
+    try {
+      if (stream === this.client) this.clientGone(failure);
+      else this.backendGone(failure);
+    } catch (error) {
+      this.otherSide(stream)?.reset();
+      throw error;
+    } finally {
+      if (isLast) {
+        this.all.halfClosed.stop(this);
+        this.all.over(this);
+      }
+    }
   }
 
   handshakeTimedOut(): void {
@@ -256,10 +297,10 @@ export class Connection implements HeaderTaker, Speaker {
     } else if (failure && !this.backendEnded) {
       this.all.connects.stop(this);
       this.fail(clientLost(failure));
-      this.backend!.reset();
+      this.backend?.reset();
     } else {
       // Both directions ended in order, or the client left with the backend's last byte in hand.
-      this.backend!.close();
+      this.backend?.close();
     }
   }
 

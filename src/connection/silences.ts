@@ -1,3 +1,4 @@
+import { raise } from "../base/raise.ts";
 import { type Clock, systemClock } from "../clock.ts";
 
 /** Silence is measured in rounds, and so a tenth of the limit too long at most. */
@@ -60,6 +61,10 @@ export class Silences<T extends Speaker> {
     const patience = speaker.isHeldUp ? SLOW_READER_PATIENCE : 1;
     if (++speaker.quietRounds < this.rounds * patience) return;
     this.speakers.delete(speaker);
-    this.expired(speaker);
+    try {
+      this.expired(speaker);
+    } catch (error) {
+      raise(error);
+    }
   }
 }

@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
+import { raise } from "../base/raise.ts";
 import { SHUT_RDWR } from "../os/constants.ts";
 import { setOption } from "../os/socket_options.ts";
 import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
@@ -18,7 +19,6 @@ import {
   type TlsIdentity,
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
-import { internalFailureOf } from "./deno/failures.ts";
 import { HOLD, releaseHello } from "./deno/hello.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
@@ -206,7 +206,7 @@ function listenTls(
   state: AcceptState,
 ): Accepting {
   const { settings: { alpn }, hasResolver, fallback } = context;
-  const identity = hasResolver ? resolver(context, options.failed) : fallback;
+  const identity = hasResolver ? resolver(context) : fallback;
   const listener = Deno.listenTls({ ...at, alpnProtocols: alpn, ...identity });
   const accepting = acceptAll(listener, options, state, (stream, conn) => {
     void stream.handshake(conn);
@@ -217,12 +217,9 @@ function listenTls(
 
 /**
  * Deno asks once for each name and keeps the answer, also a rejection, for the life of the
- * listener. Its clients' failures do not carry the reason, so `failed` tells it.
+ * listener.
  */
-function resolver(
-  { settings, pairs }: DenoTlsContext,
-  failed: ListenOptions["failed"],
-): TlsIdentity {
+function resolver({ settings, pairs }: DenoTlsContext): TlsIdentity {
   const answer = (serverName: string): KeyPair => {
     try {
       const number = settings.select(serverName)!;
@@ -230,7 +227,7 @@ function resolver(
       pairs.set(number, pair);
       return pair;
     } catch (error) {
-      failed(internalFailureOf(error));
+      raise(error);
       throw error;
     }
   };

@@ -4,6 +4,7 @@
  */
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
+import { raise } from "../base/raise.ts";
 import type {
   Identity,
   Protocol,
@@ -56,9 +57,19 @@ export function answerForTickets(
   policy: string,
 ): void {
   if (!ticketKeys) return;
-  context.onticketkeycallback = (name, iv, isNew) => ticketKeys.answer(policy, name, iv, isNew);
+  context.onticketkeycallback = (name, iv, isNew) => {
+    try {
+      return ticketKeys.answer(policy, name, iv, isNew);
+    } catch (error) {
+      raise(error);
+      // No ticket, neither read nor made.
+      return [0, NO_KEY, NO_KEY, name, iv];
+    }
+  };
   context.enableTicketKeyCallback();
 }
+
+const NO_KEY = Buffer.alloc(16);
 
 /** Versions, groups and whose order counts, in the words of node:tls. */
 export function parameterOptions(settings: TlsParameters): SecureContextOptions {

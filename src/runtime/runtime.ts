@@ -2,6 +2,17 @@
  * The contract between the core and a runtime. Each of `bun.ts`, `deno.ts` and `node.ts` exports
  * the members of {@link Runtime} under the same names. An adapter moves bytes and reports facts;
  * every decision (which certificate, when to give up, whom to blame) is the core's.
+ *
+ * A fault of the core's own never ends the process, and costs one connection at most. What a handler
+ * throws reaches the process's `uncaughtException` (`raise`), once, and everything else goes on:
+ *
+ * - from an event of a {@link StreamOwner}, or while the core answers for a handshake (`select`,
+ *   `identity`, `staple`, a {@link SessionStore}): the stream is reset, its descriptor released, and
+ *   `closed` follows with the code `ERR_INTERNAL`. Deno remembers what `select` and `identity` threw
+ *   for a name, reports it once, and ends the handshakes of that name by an alert;
+ * - from `accepted`: the stream is reset, and no event of it follows;
+ * - from `closed`, or from `ListenOptions.failed`: nothing is left to be reset;
+ * - from a {@link TicketKeyring}: that ticket is not read, or not made.
  */
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Libc } from "../os/libc.ts";

@@ -58,7 +58,8 @@ export interface Stream {
 /**
  * Events of a stream, in this order: opened, then received, writable, ended as they come, closed.
  * On a listener with `headerFirst`, `received` also comes before `opened`, with plain bytes, until
- * `secure` is called; nothing may be written then, and an early end is a failure.
+ * `secure` is called; nothing may be written then, and an early end is a failure. Where a handler
+ * throws, the stream is reset (see {@link Runtime}).
  */
 export interface StreamOwner {
   /**

@@ -1,6 +1,6 @@
 import { sharedClock } from "../clock.ts";
-import type { Connection } from "../connection/connection.ts";
-import { type ConnectionEvents, Connections } from "../connection/connections.ts";
+import type { Connection, ConnectionEvents } from "../connection/connection.ts";
+import { Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
 import type { Order, Report, StartOrder, TlsOrder, WorkerCounts } from "../control/messages.ts";

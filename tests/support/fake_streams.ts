@@ -1,6 +1,7 @@
 /** Streams without sockets, for tests of connections. */
 import { HandClock } from "./hand_clock.ts";
-import { Connections, type ConnectionSettings } from "../../src/connection/connections.ts";
+import { Connections } from "../../src/connection/connections.ts";
+import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
 import type { Connection } from "../../src/connection/connection.ts";
 import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";

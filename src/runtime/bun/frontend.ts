@@ -9,7 +9,7 @@ import {
 } from "../../os/constants.ts";
 import { setOption } from "../../os/socket_options.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, internalFailure } from "../failure.ts";
 import {
   failureOf,
   handshakeFailure,
@@ -111,9 +111,10 @@ export class Frontend implements Encrypter {
       if (number === undefined) return refuseName(stream, native);
       chosen = this.current.identity(number);
     } catch (error) {
-      const { message } = error as Error;
-      stream.failure = { code: "ERR_INTERNAL", message };
-      return new Error(message);
+      stream.failure = internalFailure(error);
+      // Not from within its own handshake.
+      queueMicrotask(() => stream.native?.terminate());
+      return new Error(stream.failure.message);
     }
     chosen.verifyInsteadOf(stream.identity!, native);
     stream.identity = chosen;

@@ -89,7 +89,11 @@ function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): Native
 
 function introduce(stream: BunStream, accepted: ListenOptions["accepted"]): void {
   stream.isHeld = true;
-  stream.owner = accepted(stream);
+  try {
+    stream.owner = accepted(stream);
+  } catch (error) {
+    stream.abandon(error);
+  }
   stream.isHeld = false;
 }
 

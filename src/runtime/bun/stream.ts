@@ -1,8 +1,9 @@
+import { raise } from "../../base/raise.ts";
 import { nobody } from "../nobody.ts";
 import { tlsFacts } from "../openssl.ts";
 import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
@@ -125,7 +126,7 @@ export class BunStream implements Stream {
   /** The connection stands: `owner` may use it. */
   opened(): void {
     this.isOpen = true;
-    this.owner.opened(this);
+    this.tell("opened");
   }
 
   /** As `opened`, for a stream that may hold bytes by now. */
@@ -135,7 +136,7 @@ export class BunStream implements Stream {
     // The prefix and the client's first bytes leave in one segment.
     if (this.queue.length > 1) this.queue = [Buffer.concat(this.queue)];
     this.opened();
-    if (this.queue.length > 0 || isFinishing) this.flush();
+    if (this.native && (this.queue.length > 0 || isFinishing)) this.flush();
   }
 
   /** The kernel has room again. */
@@ -154,8 +155,29 @@ export class BunStream implements Stream {
     if (this.isFinishing) this.end();
     if (this.isBlocked) {
       this.isBlocked = false;
-      this.owner.writable(this);
+      this.tell("writable");
     }
+  }
+
+  received(bytes: Uint8Array): void {
+    try {
+      this.owner.received(this, bytes);
+    } catch (error) {
+      this.abandon(error);
+    }
+  }
+
+  /** The peer's end. */
+  ended(): void {
+    this.hasEnded = true;
+    // Before that, `handshake` and `close` tell it.
+    if (this.isOpen) this.tell("ended");
+  }
+
+  /** The core threw. */
+  abandon(error: unknown): void {
+    this.failure = internalFailure(error);
+    this.native?.terminate();
   }
 
   /** Everything is out. After the peer's end, Bun alone would wait for one more event. */
@@ -170,12 +192,27 @@ export class BunStream implements Stream {
     // After our own FIN, Bun tells the peer's by `close` alone.
     const saidAll = this.isOpen && this.isFinishing && this.queue.length === 0;
     if (saidAll && !error && !this.failure && !this.hasEnded && !this.isGivenUp) {
-      this.hasEnded = true;
-      this.owner.ended(this);
+      this.ended();
     }
     this.queue = NOTHING;
-    if (this.isHeld) queueMicrotask(() => this.owner.closed(this, this.closeReason(error)));
-    else this.owner.closed(this, this.closeReason(error));
+    if (this.isHeld) queueMicrotask(() => this.tellClosed(error));
+    else this.tellClosed(error);
+  }
+
+  private tell(event: "opened" | "writable" | "ended"): void {
+    try {
+      this.owner[event](this);
+    } catch (error) {
+      this.abandon(error);
+    }
+  }
+
+  private tellClosed(error: NativeError | undefined): void {
+    try {
+      this.owner.closed(this, this.closeReason(error));
+    } catch (fault) {
+      raise(fault);
+    }
   }
 
   private closeReason(error: NativeError | undefined): Failure | undefined {
@@ -190,23 +227,19 @@ export class BunStream implements Stream {
 /** What happens to every open stream. */
 export const streamHandlers = {
   data(native: NativeSocket, bytes: Uint8Array) {
-    native.data.owner.received(native.data, bytes);
+    native.data.received(bytes);
   },
   drain(native: NativeSocket) {
     // Bun also reports room around the handshake and the end, when nothing waits here.
     if (native.data.isOpen && native.data.queue.length > 0) native.data.flush();
   },
   end(native: NativeSocket) {
-    native.data.hasEnded = true;
-    // The FIN of a failed handshake is told by `handshake` and `close`.
-    if (native.data.isOpen) native.data.owner.ended(native.data);
+    native.data.ended();
   },
   close(native: NativeSocket, error: NativeError | undefined) {
     native.data.gone(error);
   },
-  /** A handler threw: only this stream is ended for it. */
-  error({ data: stream }: NativeSocket, error: Error) {
-    stream.failure = { code: "ERR_INTERNAL", message: error.message };
-    stream.native?.terminate();
+  error(native: NativeSocket, error: Error) {
+    native.data.abandon(error);
   },
 };

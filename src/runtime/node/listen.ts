@@ -1,7 +1,8 @@
+import { raise } from "../../base/raise.ts";
 import { nobody } from "../nobody.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { Listener, ListenOptions } from "../listener.ts";
-import { errnoFailure, internalFailure } from "./failure.ts";
+import { errnoFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";
 import { libc } from "./libc.ts";
 import type { ServerTls } from "./server_tls.ts";
@@ -27,7 +28,7 @@ export function listen(
     } catch (error) {
       stream.owner = nobody;
       stream.reset();
-      failed(internalFailure(error));
+      raise(error);
     }
     if (!security.server && !stream.isClosing) stream.opened();
   };

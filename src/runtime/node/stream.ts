@@ -1,10 +1,11 @@
+import { raise } from "../../base/raise.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
 import { nobody } from "../nobody.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
@@ -17,7 +18,7 @@ import {
   onTlsError,
   onWritten,
 } from "./callbacks.ts";
-import { errnoFailure, internalFailure } from "./failure.ts";
+import { errnoFailure } from "./failure.ts";
 import {
   type HandleAddress,
   handles,
@@ -227,8 +228,8 @@ export class NodeStream implements Stream {
     this.tlsHandle?.destroySSL();
     try {
       this.owner.closed(this, this.failure);
-    } catch {
-      // There is nothing left to end, and nobody to tell.
+    } catch (error) {
+      raise(error);
     }
   }
 
@@ -240,10 +241,11 @@ export class NodeStream implements Stream {
     else this.close();
   }
 
-  /** Ends a stream whose owner threw. */
+  /** The core threw. */
   abandon(error: unknown): void {
+    const failure = internalFailure(error);
     if (this.isClosing) return;
-    this.failure = internalFailure(error);
+    this.failure = failure;
     this.reset();
   }
 
