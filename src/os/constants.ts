@@ -19,6 +19,8 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+/** So many bytes must wait before a socket counts as readable. */
+export const SO_RCVLOWAT = 18;
 /** The limit of a connect that blocks, too. */
 export const SO_SNDTIMEO = 21;
 export const SO_ACCEPTCONN = 30;
@@ -44,6 +46,7 @@ export const IPV6_MULTICAST_HOPS = 18;
 export const IPV6_ADD_MEMBERSHIP = 20;
 export const IPV6_V6ONLY = 26;
 export const SHUT_RDWR = 2;
+export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const PR_SET_DUMPABLE = 4;

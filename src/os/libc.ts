@@ -32,8 +32,8 @@ export interface Libc {
   pread(fd: number, into: Uint8Array, length: number, offset: number): number;
   write(fd: number, bytes: Uint8Array, length: number): number;
   send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
+  recv(fd: number, into: Uint8Array, length: number, flags: number): number;
   fcntl(fd: number, command: number, argument: Uint8Array): number;
-  flock(fd: number, operation: number): number;
   /** For requests without an argument. */
   ioctl(fd: number, request: number): number;
   /** 0 when there is no such interface. */
@@ -79,8 +79,8 @@ export const signatures = {
   pread: ["i32", "buffer", "u64", "u64"],
   write: ["i32", "buffer", "u64"],
   send: ["i32", "buffer", "u64", "i32"],
+  recv: ["i32", "buffer", "u64", "i32"],
   fcntl: ["i32", "i32", "buffer"],
-  flock: ["i32", "i32"],
   ioctl: ["i32", "u64"],
   if_nametoindex: ["buffer"],
   sched_setaffinity: ["i32", "u64", "buffer"],

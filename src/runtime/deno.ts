@@ -210,7 +210,7 @@ function listenTls(
   const listener = Deno.listenTls({ ...at, alpnProtocols: alpn, ...identity });
   const accepting = acceptAll(listener, options, state, (stream, conn) => {
     void stream.handshake(conn);
-    if (hasResolver) void releaseHello(stream);
+    if (hasResolver) releaseHello(stream);
   });
   return { listener, accepting };
 }

@@ -63,6 +63,14 @@ for (const question of ["select", "identity"]) {
   });
 }
 
+test("a certificate that the TLS library refuses costs the handshake", limit, () => {
+  const { closes, failure, left, serves, reported } = outcome("tls certificate");
+  assert.deepEqual({ closes, left, serves }, { closes: 1, left: 0, serves: true });
+  assert.equal(failure?.code, "ERR_INTERNAL");
+  // Deno does not tell why it refuses one.
+  if (!/^deno$/.test(adapter)) assert.deepEqual(reported, [failure.message]);
+});
+
 test("a fault before TLS, or in its beginning, costs its own stream", limit, (context) => {
   if (!capabilities.headerFirst) return context.skip("no header before TLS");
   costsItsStream("header header");

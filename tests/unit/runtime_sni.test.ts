@@ -55,34 +55,6 @@ test("makes the default at once and the others when they are needed, once", limi
   await stop();
 });
 
-test("an identity that breaks later costs its own handshakes only", limit, async () => {
-  const { port, visits, stop } = serve({
-    ...byName,
-    identity(number) {
-      if (number === 1) throw new Error("the file is gone");
-      return { certificates: [certificates[number]!] };
-    },
-  });
-  assert.doesNotMatch(await visit(port, "-servername", "b.test"), /GOT/);
-  await until(() => visits[0]!.owner.closes === 1, "closed");
-  assert.equal(visits[0]!.facts, undefined);
-  assert.ok(visits[0]!.owner.failure);
-  assert.match(await visit(port, "-servername", "a.test"), /GOT/);
-  await stop();
-});
-
-test("a certificate that the TLS library refuses later does so too", limit, async () => {
-  const { port, visits, stop } = serve({
-    ...byName,
-    identity: (number) => ({ certificates: [number === 1 ? BROKEN : certificates[0]!] }),
-  });
-  assert.doesNotMatch(await visit(port, "-servername", "b.test"), /GOT/);
-  await until(() => visits[0]!.owner.closes === 1, "closed");
-  assert.ok(visits[0]!.owner.failure);
-  assert.match(await visit(port, "-servername", "a.test"), /GOT/);
-  await stop();
-});
-
 test("a default that is broken shows at once", limit, () => {
   const identity = () => ({ certificates: [BROKEN] });
   assert.throws(() => createTlsContext(settingsWith({ identity })), Error);

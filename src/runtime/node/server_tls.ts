@@ -5,7 +5,7 @@ import { alpnWire, answerForTickets, serverOptions, tlsFacts } from "../openssl.
 import type { Failure } from "../failure.ts";
 import type { Identity, TlsContext, TlsFacts, TlsSettings } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
-import { sessionOffer } from "./hello.ts";
+import { sessionOffer } from "../client_hello.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
 

@@ -27,7 +27,7 @@ import {
   type TlsHandle,
   type WriteRequest,
 } from "./handles.ts";
-import { helloName, PartialHello } from "./hello.ts";
+import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
 import type { Served, ServerTls } from "./server_tls.ts";
 
@@ -293,7 +293,11 @@ export class NodeStream implements Stream {
     });
   }
 
-  /** Undefined while more of the ClientHello has to come. */
+  /**
+   * Undefined while more of the ClientHello has to come. Node could switch certificates in
+   * mid-handshake only: one of several for a name, and what a resumed session was made under, would
+   * be lost on the way.
+   */
   private readName(bytes: Uint8Array): string | undefined {
     if (!this.hello) {
       const found = helloName(bytes);
