@@ -2,6 +2,7 @@
  * The adapter for Deno 2.9: `Deno.listenTls` and `Deno.startTls` (rustls), and libc through FFI for
  * what Deno leaves out.
  */
+import "./deno/needs.ts";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { raise } from "../base/raise.ts";

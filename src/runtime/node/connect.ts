@@ -25,7 +25,7 @@ function connectTcp(
   source: IpEndpoint | undefined,
   tls: ClientTls | undefined,
 ): NodeStream {
-  const { TCP, TCPConnectWrap, SOCKET } = handles!;
+  const { TCP, TCPConnectWrap, SOCKET } = handles;
   const tcp = new TCP(SOCKET);
   const stream = new NodeStream(tcp, backend, undefined, tls ? { client: tls } : PLAIN);
   stream.owner = owner;
@@ -45,7 +45,7 @@ function connectUnix(
   owner: StreamOwner,
   tls: ClientTls | undefined,
 ): NodeStream {
-  const { Pipe, PipeConnectWrap, SOCKET } = handles!;
+  const { Pipe, PipeConnectWrap, SOCKET } = handles;
   const pipe = new Pipe(SOCKET);
   const stream = new NodeStream(pipe, backend, NAMELESS, tls ? { client: tls } : PLAIN);
   stream.owner = owner;

@@ -6,8 +6,8 @@
 import type { NodeStream } from "./stream.ts";
 import type { TicketContext } from "../openssl.ts";
 
-/** Absent in a Node that no longer has these, or has them in another form. */
-export const handles: Handles | undefined = findHandles();
+/** `needs.ts` has made sure that they are there. */
+export const handles: Handles = findHandles();
 
 interface Handles {
   readonly TCP: new (type: number) => TcpHandle;
@@ -154,17 +154,11 @@ export interface NativeContext extends TicketContext {
   readonly _external: object;
 }
 
-function findHandles(): Handles | undefined {
-  try {
-    const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
-    const { TCP, TCPConnectWrap, constants } = binding("tcp_wrap");
-    const { Pipe, PipeConnectWrap } = binding("pipe_wrap");
-    const sockets = { TCP, TCPConnectWrap, Pipe, PipeConnectWrap, ...constants as object };
-    const all = { ...sockets, ...binding("tls_wrap"), ...binding("stream_wrap") };
-    const found = all as unknown as Handles;
-    // Before this came, writes had another form.
-    return found.kLastWriteErr === undefined ? undefined : found;
-  } catch {
-    return undefined;
-  }
+function findHandles(): Handles {
+  const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
+  const { TCP, TCPConnectWrap, constants } = binding("tcp_wrap");
+  const { Pipe, PipeConnectWrap } = binding("pipe_wrap");
+  const sockets = { TCP, TCPConnectWrap, Pipe, PipeConnectWrap, ...constants as object };
+  const all = { ...sockets, ...binding("tls_wrap"), ...binding("stream_wrap") };
+  return all as unknown as Handles;
 }

@@ -18,7 +18,7 @@ export function listen(
 ): Listener {
   if (!("fd" in on)) throw new Error("the Node.js adapter listens on inherited descriptors");
   const unix = on.endpoint.family === "unix" ? on.endpoint : undefined;
-  const { Pipe, TCP, SERVER } = handles!;
+  const { Pipe, TCP, SERVER } = handles;
   let security: Security = { server: tls as ServerTls | undefined, headerFirst };
   const onconnection: SocketHandle["onconnection"] = (status, socket) => {
     if (status < 0) return failed(errnoFailure(status));

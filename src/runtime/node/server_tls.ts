@@ -64,7 +64,7 @@ export class ServerTls implements TlsContext {
     { context, verify, staple }: Served,
     session?: Uint8Array | "none",
   ): TlsHandle {
-    const secure = handles!.wrap(socket, context, true, false);
+    const secure = handles.wrap(socket, context, true, false);
     if (this.alpn) secure.setALPNProtocols(this.alpn);
     if (verify) secure.setVerifyMode(true, verify.mode === "required");
     if (staple) {

@@ -408,7 +408,7 @@ export class NodeStream implements Stream {
   private shutdown(): void {
     if (this.isShuttingDown) return;
     this.isShuttingDown = true;
-    const request = new handles!.ShutdownWrap();
+    const request = new handles.ShutdownWrap();
     request.stream = this;
     request.oncomplete = onShutdown;
     // Anything but 0 means that there is nothing to wait for.
