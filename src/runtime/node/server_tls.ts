@@ -137,7 +137,7 @@ function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest
   const { stream } = this;
   if (stream.isClosing) return;
   try {
-    const response = isStapleWanted ? stream.served!.staple!() : undefined;
+    const response = isStapleWanted ? stream.staple() : undefined;
     if (response) this.setOCSPResponse(response);
   } catch (error) {
     return stream.abandon(error);

@@ -21,6 +21,7 @@ import {
 import { errnoFailure } from "./failure.ts";
 import {
   type HandleAddress,
+  type HandleEvents,
   handles,
   type SocketHandle,
   type TcpHandle,
@@ -41,7 +42,7 @@ export interface Security {
   readonly client?: ClientTls | undefined;
 }
 
-export class NodeStream implements Stream {
+export class NodeStream implements Stream, HandleEvents {
   owner: StreamOwner = nobody;
   readonly remote: Endpoint;
   private readonly socket: SocketHandle;
@@ -58,7 +59,7 @@ export class NodeStream implements Stream {
   private hello: PartialHello | undefined;
   /** As the client sent it, where there is a choice by it. */
   private serverName = "";
-  served: Served | undefined;
+  private served: Served | undefined;
   private failure: Failure | undefined;
   /** Copies of what waits here for the connect, or for the write before it. */
   private queue: Uint8Array[] = NOTHING;
@@ -247,6 +248,10 @@ export class NodeStream implements Stream {
     if (this.isClosing) return;
     this.failure = failure;
     this.reset();
+  }
+
+  staple(): Uint8Array | undefined {
+    return this.served!.staple!();
   }
 
   /** The handshake has made a session that its client may come back to. */
