@@ -30,7 +30,7 @@ export async function planStapling(
     if (file.ocspResponse === "") continue;
     try {
       // It brings an ASN.1 library along, which nobody else needs.
-      const { readResponseFile } = await import("../ocsp/response_file.ts");
+      const { readResponseFile } = await import("#ocsp");
       const { response, until, warning } = await readResponseFile(
         file.ocspResponse,
         chain(),
