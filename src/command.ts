@@ -1,17 +1,17 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
-import { UsageError } from "./errors.ts";
-import { type Command, parseCommandLine, type Surroundings } from "./options/command_line.ts";
+import { UsageError } from "./base/errors.ts";
+import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
-import { isDaemonChild, spawnDaemon } from "./system/daemon.ts";
+import { isDaemonChild, spawnDaemon } from "./upgrade/daemon.ts";
 import { LogFileError } from "./system/log_file.ts";
 import { randomSecret } from "./tickets/ring.ts";
-import { ownProgram, type Program } from "./system/program.ts";
-import { isSuccessor, Predecessor } from "./system/upgrade.ts";
-import { giveVerdict } from "./system/verdict.ts";
-import { versionText } from "./version.ts";
+import { ownProgram, type Program } from "./upgrade/program.ts";
+import { isSuccessor, Predecessor } from "./upgrade/successor.ts";
+import { reportStartupResult } from "./upgrade/startup_result.ts";
+import { versionText } from "./service/version.ts";
 
 /**
  * What a user started: reads the command line and obeys it, most often by becoming the master.
@@ -21,17 +21,17 @@ import { versionText } from "./version.ts";
 export async function runCommand(runtime: Runtime, argv: readonly string[]): Promise<void> {
   const isAwaited = { asDaemon: isDaemonChild(), asSuccessor: isSuccessor() };
   const program = ownProgram(runtime.self, argv);
-  const surroundings = surroundingsOf(program);
-  const { input } = surroundings;
+  const context = contextOf(program);
+  const { input } = context;
   let { dialect } = program;
   try {
     const predecessor = isAwaited.asSuccessor ? new Predecessor(runtime.libc) : undefined;
-    const isDaemon = predecessor ? predecessor.estate.isDaemon : isAwaited.asDaemon;
-    const read = () => parseCommandLine(argv, runtime, surroundings);
+    const isDaemon = predecessor ? predecessor.handover.isDaemon : isAwaited.asDaemon;
+    const read = () => parseCommandLine(argv, runtime, context);
     const command = read();
     if ("config" in command) dialect = command.config.dialect;
     const options = { read, isDaemon, program, input, ...(predecessor ? { predecessor } : {}) };
-    await obey(runtime, command, options);
+    await handle(runtime, command, options);
   } catch (error) {
     const code = error instanceof LogFileError && dialect === "hitch" ? 2 : 1;
     const problems = problemsOf(error);
@@ -39,13 +39,13 @@ export async function runCommand(runtime: Runtime, argv: readonly string[]): Pro
     const lines = dialect === "stud" ? problems.map((problem) => `stud: ${problem}`) : problems;
     const verdict = { code, output: [], problems: isAwaited.asSuccessor ? problems : lines };
     const isTold = (isAwaited.asSuccessor || isAwaited.asDaemon) &&
-      giveVerdict(runtime.libc, verdict);
+      reportStartupResult(runtime.libc, verdict);
     if (!isTold) { for (const line of lines) console.error(line); }
     process.exit(code);
   }
 }
 
-async function obey(
+async function handle(
   runtime: Runtime,
   command: Command,
   options: ServeOptions,
@@ -90,12 +90,12 @@ async function startDaemon({ program, input }: ServeOptions): Promise<void> {
   process.exit(code);
 }
 
-interface OwnSurroundings extends Surroundings {
+interface OwnContext extends CommandLineContext {
   /** What was read from standard input, if anything was. */
   input(): string | undefined;
 }
 
-function surroundingsOf({ workingDirectory, dialect }: Program): OwnSurroundings {
+function contextOf({ workingDirectory, dialect }: Program): OwnContext {
   let input: string | undefined;
   return {
     dialect,

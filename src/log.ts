@@ -4,7 +4,8 @@
  */
 import { configureSync, getLogger, type LogRecord } from "@logtape/logtape";
 import { LineWriter } from "./line_writer.ts";
-import type { Dialect, LogConfig } from "./options/config.ts";
+import type { LogConfig } from "./options/config.ts";
+import type { Dialect } from "./base/dialect.ts";
 import type { Libc } from "./os/libc.ts";
 import { LogFile } from "./system/log_file.ts";
 import { facilityNumber, Syslog } from "./system/syslog.ts";
@@ -34,7 +35,7 @@ export interface OpenLog extends Log {
   flush(): Promise<void>;
 }
 
-export interface LogSurroundings {
+export interface LogContext {
   readonly libc: Libc;
   /** Its name is what syslog shows. */
   readonly dialect: Dialect;
@@ -49,13 +50,13 @@ const lowestLevel = ["error", "info", "debug"] as const;
  * Opens the log file, or standard error where there is none, and the system's log where it is
  * asked for. There is one log in a process. Throws a LogFileError.
  */
-export function openLog(config: LogConfig, surroundings: LogSurroundings): OpenLog {
+export function openLog(config: LogConfig, context: LogContext): OpenLog {
   const logger = getLogger("stud");
   const log: Log = ({ level, event, message, facts }) => {
     // The template is ours and the message a value in it: a brace sent by a client stays a brace.
     logger[level]("{message}", { ...facts, event, message });
   };
-  const destinations = new Destinations(surroundings, log);
+  const destinations = new Destinations(context, log);
   const configure = (wanted: LogConfig) => {
     destinations.configure(wanted);
     const lowest = levelName(lowestLevel[wanted.level]);
@@ -79,7 +80,7 @@ export function openLog(config: LogConfig, surroundings: LogSurroundings): OpenL
 
 /** Where lines go: standard error or a file, and the system's log beside it. */
 class Destinations {
-  private readonly surroundings: LogSurroundings;
+  private readonly context: LogContext;
   private readonly log: Log;
   private readonly stderr = new LineWriter(2);
   private file: LogFile | undefined;
@@ -87,8 +88,8 @@ class Destinations {
   private syslog: Syslog | undefined;
   private render = textLine;
 
-  constructor(surroundings: LogSurroundings, log: Log) {
-    this.surroundings = surroundings;
+  constructor(context: LogContext, log: Log) {
+    this.context = context;
     this.log = log;
     this.stderr.onDropped = (lines) => this.tellDropped(lines);
   }
@@ -101,7 +102,7 @@ class Destinations {
       this.file = opened;
     }
     this.render = format === "json" ? jsonLine : textLine;
-    const facility = facilityNumber(syslog, this.surroundings.dialect);
+    const facility = facilityNumber(syslog, this.context.dialect);
     if (facility !== this.facility) this.openSyslog(facility);
   }
 
@@ -142,7 +143,7 @@ class Destinations {
   }
 
   private openSyslog(facility: number | undefined): void {
-    const { libc, dialect, syslogPath } = this.surroundings;
+    const { libc, dialect, syslogPath } = this.context;
     this.syslog?.close();
     this.facility = facility;
     this.syslog = facility === undefined

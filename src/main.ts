@@ -1,9 +1,9 @@
 import process from "node:process";
-import { OCSP_WORD } from "./ocsp/command_line.ts";
+import { OCSP_ARGUMENT } from "./ocsp/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
-import { PEERS_WORD } from "./sessions/command_line.ts";
-import { STORE_WORD } from "./tickets/command_line.ts";
-import { WORKER_WORD } from "./worker/command_line.ts";
+import { PEERS_ARGUMENT } from "./sessions/command_line.ts";
+import { STORE_ARGUMENT } from "./tickets/command_line.ts";
+import { WORKER_ARGUMENT } from "./worker_protocol/command_line.ts";
 
 /**
  * The program: becomes what its first word asks for, which is the master, or, where the master
@@ -13,13 +13,13 @@ import { WORKER_WORD } from "./worker/command_line.ts";
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
   switch (argv[0]) {
-    case WORKER_WORD:
+    case WORKER_ARGUMENT:
       return (await import("./worker/worker.ts")).runWorker(runtime);
-    case PEERS_WORD:
+    case PEERS_ARGUMENT:
       return (await import("./sessions/peers_process.ts")).runPeers(runtime);
-    case OCSP_WORD:
+    case OCSP_ARGUMENT:
       return (await import("#ocsp")).runOcsp(runtime);
-    case STORE_WORD:
+    case STORE_ARGUMENT:
       return (await import("#ticket_store")).runStore(runtime);
     default:
       return (await import("./command.ts")).runCommand(runtime, argv);

@@ -1,5 +1,5 @@
-import { type Clock, systemClock } from "./clock.ts";
-import { countText } from "./count_text.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
+import { countText } from "./base/count_text.ts";
 import type { Log, LogEntry } from "./log.ts";
 import type { LogConfig } from "./options/config.ts";
 

@@ -4,23 +4,23 @@ import { Passphrases } from "./certificates/passphrases.ts";
 import { controllingTerminal } from "./certificates/terminal.ts";
 import { Certificates } from "./certificates/tls_order.ts";
 import { CertificateWatch } from "./certificates/watch.ts";
-import { internalError, UsageError } from "./errors.ts";
+import { internalError, UsageError } from "./base/errors.ts";
 import { type LogEntry, type OpenLog, openLog } from "./log.ts";
 import { Master } from "./master/master.ts";
-import { type Means, prepare, type Prepared } from "./master/prepare.ts";
+import { prepare, type PrepareContext, type Prepared } from "./master/prepare.ts";
 import type { Command } from "./options/command_line.ts";
 import { Repeats } from "./repeats.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { activatedSockets } from "./system/activation.ts";
-import { reportReady } from "./system/daemon.ts";
-import { closeInherited } from "./system/descriptors.ts";
-import { repeatEarlySignals } from "./system/early_signals.ts";
-import type { Estate } from "./system/estate.ts";
-import { writeListenReport } from "./system/listen_report.ts";
+import { reportReady } from "./upgrade/daemon.ts";
+import { closeInherited } from "./os/descriptors.ts";
+import { repeatEarlySignals } from "./service/early_signals.ts";
+import type { Handover } from "./upgrade/handover.ts";
+import { writeListenReport } from "./service/listen_report.ts";
 import { Notifier, notifySettings } from "./system/notify.ts";
 import { createPidFile, inheritPidFile, type PidFile } from "./system/pid_file.ts";
-import type { Program } from "./system/program.ts";
-import type { Predecessor } from "./system/upgrade.ts";
+import type { Program } from "./upgrade/program.ts";
+import type { Predecessor } from "./upgrade/successor.ts";
 import { Upgrade } from "./upgrade.ts";
 
 /** The exit code when connections were cut to end in time. */
@@ -57,7 +57,7 @@ export async function check(runtime: Runtime, { config, warnings }: Serving): Pr
   if (dialect === "hitch") {
     console.error("Trying to initialize SSL contexts with your certificates");
   }
-  const prepared = await prepare(meansOf(runtime), config);
+  const prepared = await prepare(prepareContext(runtime), config);
   for (const warning of [...warnings, ...prepared.warnings]) {
     console.error(`${dialect}: ${warning}`);
   }
@@ -75,18 +75,18 @@ export async function serve(
   await service.start();
 }
 
-function meansOf(runtime: Runtime, predecessor?: Predecessor): Means {
+function prepareContext(runtime: Runtime, predecessor?: Predecessor): PrepareContext {
   return {
     runtime,
     certificates: new Certificates(runtime.libc, new Passphrases(controllingTerminal)),
-    activated: predecessor?.estate.activated ?? activatedSockets(runtime.libc),
+    activated: predecessor?.handover.activated ?? activatedSockets(runtime.libc),
   };
 }
 
 class Service {
   private readonly runtime: Runtime;
   private readonly options: ServeOptions;
-  private readonly means: Means;
+  private readonly dependencies: PrepareContext;
   private command: Serving;
   private readonly log: OpenLog;
   private readonly notifier: Notifier;
@@ -109,7 +109,7 @@ class Service {
     this.runtime = runtime;
     this.command = command;
     this.options = options;
-    this.means = meansOf(runtime, options.predecessor);
+    this.dependencies = prepareContext(runtime, options.predecessor);
     this.log = openLog(command.config.log, { libc: runtime.libc, dialect: command.config.dialect });
     this.notifier = new Notifier(notifySettings(), { libc: runtime.libc, log: this.log });
     this.upgrade = new Upgrade({
@@ -132,9 +132,9 @@ class Service {
       );
     }
     await this.watch.begin(config);
-    const prepared = await prepare(this.means, config);
+    const prepared = await prepare(this.dependencies, config);
     this.pidFile = this.openPidFile();
-    this.master = new Master(this.runtime, prepared, this.log, predecessor?.estate);
+    this.master = new Master(this.runtime, prepared, this.log, predecessor?.handover);
     this.handleSignals();
     try {
       await this.master.start();
@@ -153,7 +153,7 @@ class Service {
 
   private openPidFile(): PidFile | undefined {
     const { pidFile: path, dialect } = this.command.config;
-    const inherited = this.options.predecessor?.estate.pidFile;
+    const inherited = this.options.predecessor?.handover.pidFile;
     const { libc } = this.runtime;
     const kept = inherited?.path === path ? inheritPidFile(libc, inherited) : undefined;
     // Else the lock lasts until the predecessor ends too.
@@ -237,7 +237,7 @@ class Service {
   private async beginUpgrade(): Promise<void> {
     if (this.isReloading || this.isStopping) return;
     this.isReloading = true;
-    const pid = await this.upgrade.begin(this.estate());
+    const pid = await this.upgrade.begin(this.handover());
     if (this.isStopping) return;
     if (pid !== undefined) return await this.retire(pid);
     // The new one may have written its pid there before it failed.
@@ -246,13 +246,13 @@ class Service {
   }
 
   /** What a successor takes over. */
-  private estate(): Estate {
+  private handover(): Handover {
     const { pidFile } = this;
     const tickets = this.master!.ticketState;
     return {
       isDaemon: this.options.isDaemon,
       addresses: this.master!.addresses,
-      activated: this.means.activated,
+      activated: this.dependencies.activated,
       ...(tickets ? { tickets } : {}),
       ...(pidFile ? { pidFile: { path: pidFile.path, fd: pidFile.fd } } : {}),
     };
@@ -307,7 +307,7 @@ class Service {
     const command = this.options.read();
     if (command.kind !== "run") throw new UsageError("there is no configuration to load anew");
     await this.watch.begin(command.config);
-    const prepared = await prepare(this.means, command.config);
+    const prepared = await prepare(this.dependencies, command.config);
     this.log.configure(command.config.log);
     try {
       if (!await this.master!.reload(prepared)) {

@@ -1,11 +1,11 @@
 /** SIGUSR2, from the side of the program that is replaced. */
 import type { Log, LogEntry } from "./log.ts";
 import type { Libc } from "./os/libc.ts";
-import type { Estate } from "./system/estate.ts";
-import type { Program } from "./system/program.ts";
-import { spawnSuccessor, type Successor } from "./system/upgrade.ts";
+import type { Handover } from "./upgrade/handover.ts";
+import type { Program } from "./upgrade/program.ts";
+import { spawnSuccessor, type Successor } from "./upgrade/successor.ts";
 
-export interface UpgradeMeans {
+export interface UpgradeDependencies {
   readonly libc: Libc;
   readonly log: Log;
   readonly program: Program;
@@ -17,13 +17,13 @@ export interface UpgradeMeans {
 
 /** Starts another version of the program in the place of this one. One at a time, and one at most. */
 export class Upgrade {
-  private readonly means: UpgradeMeans;
+  private readonly dependencies: UpgradeDependencies;
   private successor: Successor | undefined;
   private isWanted = false;
   private isOver = false;
 
-  constructor(means: UpgradeMeans) {
-    this.means = means;
+  constructor(dependencies: UpgradeDependencies) {
+    this.dependencies = dependencies;
   }
 
   /** Notes that one is asked for. False, with a line for the operator, while that has no use. */
@@ -46,9 +46,9 @@ export class Upgrade {
    * The pid of the program that serves now. Undefined when it does not, for reasons which are
    * logged; it has then ended, and nothing has changed.
    */
-  async begin(estate: Estate): Promise<number | undefined> {
+  async begin(handover: Handover): Promise<number | undefined> {
     this.isWanted = false;
-    const problems = await this.attempt(estate);
+    const problems = await this.attempt(handover);
     const pid = this.successor?.pid;
     if (problems.length === 0) {
       this.isOver = true;
@@ -69,13 +69,13 @@ export class Upgrade {
     if (!this.isOver) this.successor?.stop();
   }
 
-  private async attempt(estate: Estate): Promise<readonly string[]> {
-    const { libc, program, input, onStop } = this.means;
+  private async attempt(handover: Handover): Promise<readonly string[]> {
+    const { libc, program, input, onStop } = this.dependencies;
     const text = input();
     this.note("info", "upgrading", `starting ${program.command.join(" ")} in place of this one`);
     try {
       this.successor = spawnSuccessor(libc, program, {
-        estate,
+        handover,
         onStop,
         ...(text === undefined ? {} : { input: text }),
       });
@@ -91,6 +91,6 @@ export class Upgrade {
     message: string,
     facts: LogEntry["facts"] = {},
   ): void {
-    this.means.log({ level, event, message, facts });
+    this.dependencies.log({ level, event, message, facts });
   }
 }

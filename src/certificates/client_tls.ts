@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import type { BackendTls, Config } from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import type { ClientTlsSettings } from "../runtime/tls.ts";

@@ -1,5 +1,5 @@
-import type { StoredCertificate } from "../control/messages.ts";
-import type { Dialect } from "../options/config.ts";
+import type { StoredCertificate } from "./served_tls.ts";
+import type { Dialect } from "../base/dialect.ts";
 
 /** A certificate with the file that it comes from. */
 export interface FiledCertificate extends Pick<StoredCertificate, "names" | "keyType"> {

@@ -1,4 +1,4 @@
-import type { StoredCertificate } from "../control/messages.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 import { allDer, type Der, firstDer, inside, OBJECT_IDENTIFIER, SEQUENCE } from "./der.ts";
 
 /** What an end entity's certificate says of itself. */

@@ -1,4 +1,4 @@
-import type { StoredCertificate } from "../control/messages.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 import type { PemFile } from "../options/config.ts";
 import { readText, stampOf } from "./files.ts";
 import type { Passphrases } from "./passphrases.ts";

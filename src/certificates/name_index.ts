@@ -1,13 +1,13 @@
-import type { StoredCertificate } from "../control/messages.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 
-/** Which certificates serve a name together: places in `TlsOrder.certificates`, favourite first. */
+/** Which certificates serve a name together: places in `ServedTls.certificates`, favourite first. */
 export type CertificateGroup = readonly number[];
 
 /** Smaller signatures first; clients that know only RSA take the last one. */
 const PREFERENCE: readonly StoredCertificate["keyType"][] = ["ec", "ed25519", "rsa"];
 
 /** RFC 6066 section 3 has names in ASCII; none is longer (RFC 1035 section 2.3.4). */
-const MOST_CHARACTERS = 255;
+const MAX_CHARACTERS = 255;
 
 /**
  * The names of a list of certificates. The first one listed has a name; with `dualCertificates`,
@@ -62,7 +62,7 @@ export class NameIndex {
    * first label. Safe for any text.
    */
   lookup(serverName: string): number | undefined {
-    if (serverName.length > MOST_CHARACTERS || !/^[!-~]+$/.test(serverName)) return undefined;
+    if (serverName.length > MAX_CHARACTERS || !/^[!-~]+$/.test(serverName)) return undefined;
     const name = serverName.toLowerCase();
     const exact = this.byName.get(name);
     if (exact !== undefined) return exact;

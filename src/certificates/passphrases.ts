@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { reasonOf, UsageError } from "../errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { readText } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
 

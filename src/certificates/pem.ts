@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
-import type { Material, StoredCertificate } from "../control/messages.ts";
-import { reasonOf, UsageError } from "../errors.ts";
+import type { Material } from "./served_tls.ts";
+import type { StoredCertificate } from "./served_tls.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { firstDer, fromBase64, inside, INTEGER, SEQUENCE } from "./der.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
 import { certificatesIn, pemText, readCertificate, type Section, sectionsOf } from "./sections.ts";
@@ -32,7 +33,7 @@ const PRIVATE_KEY = /^(?:[A-Z0-9]+ )?PRIVATE KEY$/;
 const DH_PARAMETERS = /^(?:X9\.42 )?DH PARAMETERS$/;
 
 /** Below this, no current TLS library or client takes part in a DH key exchange. */
-const LEAST_DH_BYTES = 1024 / 8;
+const MIN_DH_BYTES = 1024 / 8;
 
 /**
  * Reads a PEM bundle with its sections in any order: the first certificate is the leaf, further
@@ -149,7 +150,7 @@ function isUsableDh({ label, body }: Section): boolean {
   try {
     const [prime, base] = inside(firstDer(fromBase64(body)), SEQUENCE);
     return prime?.tag === INTEGER && base?.tag === INTEGER &&
-      prime.content.length >= LEAST_DH_BYTES;
+      prime.content.length >= MIN_DH_BYTES;
   } catch {
     return false;
   }

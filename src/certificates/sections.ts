@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { reasonOf, UsageError } from "../errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import { firstDer, fromBase64 } from "./der.ts";
 
 /** One section of a PEM file (RFC 7468). */

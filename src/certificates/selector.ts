@@ -1,4 +1,6 @@
-import type { FrontendTls, TlsOrder, Trust } from "../control/messages.ts";
+import type { FrontendTls } from "./served_tls.ts";
+import type { Trust } from "./served_tls.ts";
+import type { ServedTls } from "./served_tls.ts";
 import { type CertificateGroup, NameIndex } from "./name_index.ts";
 
 /** What one frontend presents for which server name. */
@@ -7,7 +9,7 @@ export class CertificateSelector {
   readonly choice: boolean;
   /** Not all identities trust the same clients. */
   readonly isMixed: boolean;
-  private readonly tls: TlsOrder;
+  private readonly tls: ServedTls;
   private readonly frontend: FrontendTls;
   private readonly own: NameIndex | undefined;
   private readonly global: NameIndex | undefined;
@@ -16,7 +18,7 @@ export class CertificateSelector {
    * For the frontend at this place of `tls.frontends`. `dualCertificates` is the capability of that
    * name. Throws an Error when the frontend has no certificates.
    */
-  constructor(tls: TlsOrder, frontend: number, dualCertificates: boolean) {
+  constructor(tls: ServedTls, frontend: number, dualCertificates: boolean) {
     this.tls = tls;
     this.frontend = tls.frontends[frontend]!;
     this.own = indexOf(tls, this.frontend.own, dualCertificates);
@@ -24,7 +26,7 @@ export class CertificateSelector {
     const groups = [...this.own?.groups ?? [], ...this.global?.groups ?? []];
     if (groups.length === 0) throw new Error(`frontend ${frontend} has no certificates`);
     this.choice = groups.length > 1 || this.frontend.sniNomatchAbort;
-    this.isMixed = new Set(groups.map((group) => this.trustOf(group))).size > 1;
+    this.isMixed = new Set(groups.map((group) => this.verifyMode(group))).size > 1;
   }
 
   /**
@@ -49,7 +51,7 @@ export class CertificateSelector {
     const certificates = this.own?.groups[identity] ??
       this.global?.groups[identity - this.ownCount()];
     if (!certificates) throw new Error(`there is no identity ${identity}`);
-    return { certificates, trust: this.tls.trusts[this.trustOf(certificates)]! };
+    return { certificates, trust: this.tls.trusts[this.verifyMode(certificates)]! };
   }
 
   /** The identities of the global certificates are numbered after those of its own. */
@@ -58,7 +60,7 @@ export class CertificateSelector {
   }
 
   /** The place in `tls.trusts`. */
-  private trustOf(group: CertificateGroup): number {
+  private verifyMode(group: CertificateGroup): number {
     const { certificates } = this.tls;
     const particular = group.find((place) => certificates[place]!.trust !== undefined);
     return particular === undefined ? this.frontend.trust : certificates[particular]!.trust!;
@@ -66,10 +68,10 @@ export class CertificateSelector {
 }
 
 /** Frontends with the same list of certificates share one index. */
-const indexes = new WeakMap<TlsOrder, Map<string, NameIndex>>();
+const indexes = new WeakMap<ServedTls, Map<string, NameIndex>>();
 
 function indexOf(
-  tls: TlsOrder,
+  tls: ServedTls,
   places: readonly number[],
   dualCertificates: boolean,
 ): NameIndex | undefined {

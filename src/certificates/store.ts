@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
-import type { Material, StoredCertificate } from "../control/messages.ts";
+import type { Material } from "./served_tls.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 import { MFD_CLOEXEC, O_CLOEXEC, O_RDONLY } from "../os/constants.ts";
 import { cString } from "../os/structures.ts";
 import type { Libc } from "../os/libc.ts";
@@ -9,7 +10,7 @@ import type { Libc } from "../os/libc.ts";
 export type Location = Pick<StoredCertificate, "offset" | "length">;
 
 /** A chain of hundreds of certificates has not as much; a length beyond it is a fault. */
-const MOST_BYTES = 16 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
  * Certificates and keys in memory that master and workers share: a file without a name which the
@@ -60,7 +61,7 @@ export class CertificateStore {
 
 /** What is at a place of the store behind `fd`. Throws an Error when it is not whole. */
 export function readMaterial(libc: Libc, fd: number, { offset, length }: Location): Material {
-  if (!isSize(offset) || !isSize(length) || length > MOST_BYTES) {
+  if (!isSize(offset) || !isSize(length) || length > MAX_BYTES) {
     throw new Error(`no place in the certificate store: ${offset}, ${length}`);
   }
   const bytes = Buffer.alloc(length);

@@ -1,7 +1,7 @@
-import type { TlsOrder } from "../control/messages.ts";
+import type { ServedTls } from "./served_tls.ts";
 import type { Config, PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
-import { type Able, Gathering } from "./gathering.ts";
+import { type Able, CertificateCollection } from "./collect.ts";
 import { CertificateLoader } from "./loader.ts";
 import type { Passphrases } from "./passphrases.ts";
 import { CertificateStore, readMaterial } from "./store.ts";
@@ -9,7 +9,7 @@ import { CertificateStore, readMaterial } from "./store.ts";
 /** What a configuration's certificates have become. */
 export interface LoadedTls {
   /** Incomplete when there are problems. */
-  readonly tls: TlsOrder;
+  readonly tls: ServedTls;
   /**
    * The store for the workers that get `tls`. If it is another one than before, running workers
    * cannot take over `tls`: they have to be replaced.
@@ -33,22 +33,22 @@ export interface CertificateSource {
 }
 
 /** So much of the store may be out of use before there is a new one, in bytes. */
-const MOST_WASTE = 64 * 1024 * 1024;
+const MAX_WASTE = 64 * 1024 * 1024;
 
 /** The certificates of the running configuration and, on reload, of the next. */
 export class Certificates {
   private readonly libc: Libc;
   private readonly passphrases: Passphrases;
-  private readonly mostWaste: number;
+  private readonly maxWaste: number;
   private loader: CertificateLoader;
   /** Has the running configuration's certificates until the next one is in use. */
   private retired: CertificateStore | undefined;
 
   /** Throws an Error when the system gives no memory. */
-  constructor(libc: Libc, passphrases: Passphrases, mostWaste: number = MOST_WASTE) {
+  constructor(libc: Libc, passphrases: Passphrases, maxWaste: number = MAX_WASTE) {
     this.libc = libc;
     this.passphrases = passphrases;
-    this.mostWaste = mostWaste;
+    this.maxWaste = maxWaste;
     this.loader = new CertificateLoader(new CertificateStore(libc), passphrases);
   }
 
@@ -58,14 +58,14 @@ export class Certificates {
    * the first call the terminal may be used for passphrases.
    */
   load(config: Config, able: Able, now: number = Date.now()): LoadedTls {
-    if (this.loader.store.size - this.loader.usedBytes() > this.mostWaste) this.renewStore();
+    if (this.loader.store.size - this.loader.usedBytes() > this.maxWaste) this.renewStore();
     this.loader.forgetUnused();
     const { store, tried } = this.loader;
-    const gathering = new Gathering(config, this.loader, able, now);
-    gathering.attempt(() => this.passphrases.useFile(config.passphraseFile));
-    const tls = gathering.order();
+    const collection = new CertificateCollection(config, this.loader, able, now);
+    collection.attempt(() => this.passphrases.useFile(config.passphraseFile));
+    const tls = collection.command();
     this.passphrases.stopAsking();
-    const { problems, warnings, files } = gathering;
+    const { problems, warnings, files } = collection;
     const sources = tls.certificates.map((certificate, place) => ({
       file: files[place]!,
       chain: () => readMaterial(this.libc, store.readFd, certificate).chain,

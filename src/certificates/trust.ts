@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
-import type { Trust } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
+import type { Trust } from "./served_tls.ts";
+import { UsageError } from "../base/errors.ts";
 import type { ClientVerify } from "../options/config.ts";
 import {
   BIT_STRING,

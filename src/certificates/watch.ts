@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Config } from "../options/config.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 
@@ -7,7 +7,7 @@ const INTERVAL_MS = 2000;
 /** Of the time, one part in so many at most is spent on looking: thousands of files are many. */
 const SHARE = 40;
 
-export interface WatchMeans {
+export interface WatchDependencies {
   readonly look?: (config: Config) => Promise<string>;
   readonly clock?: Clock;
 }
@@ -30,7 +30,7 @@ export class CertificateWatch {
   /** `changed` is called once for each change that has come to rest. */
   constructor(
     changed: () => void,
-    { look = fingerprintOf, clock = systemClock }: WatchMeans = {},
+    { look = fingerprintOf, clock = systemClock }: WatchDependencies = {},
   ) {
     this.changed = changed;
     this.look = look;

@@ -6,7 +6,7 @@ import type { Failure } from "../runtime/failure.ts";
 import type { Stream } from "../runtime/stream.ts";
 import type { ProxyTlv } from "../options/config.ts";
 import { certificateFacts } from "./certificate_facts.ts";
-import { type ClientTrust, distrust } from "./client_trust.ts";
+import { type ClientTrust, rejectReason } from "./client_trust.ts";
 import {
   backendHandshakeFailed,
   backendLost,
@@ -16,18 +16,18 @@ import {
   handshakeFailed,
   isConnectFailure,
 } from "./failure.ts";
-import type { Deadlines } from "./deadlines.ts";
-import type { HeaderTaker } from "./header_phase.ts";
+import type { TimeoutQueue } from "../base/timeout_queue.ts";
+import type { HeaderReceiver } from "./proxy_protocol/header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
-import { addressesIn, type ProxyAddresses } from "./proxy_header.ts";
+import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
 import type { ConnectionSettings } from "./settings.ts";
-import type { Silences, Speaker } from "./silences.ts";
+import type { IdleHolder, IdleTimeouts } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
 const SLOW_READER_PATIENCE = 10;
 
-type Limit = Pick<Deadlines<Connection>, "start" | "stop">;
+type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
 
 /** What a connection needs of those that all of a worker have in common. */
 export interface ConnectionContext {
@@ -38,7 +38,7 @@ export interface ConnectionContext {
   readonly connects: Limit;
   readonly halfClosed: Limit;
   /** Absent without a limit. */
-  readonly silences: Pick<Silences<Connection>, "start"> | undefined;
+  readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start"> | undefined;
   /** Absent where no source has a limit. */
   readonly clientSources: Sources | undefined;
   readonly events: ConnectionEvents;
@@ -64,7 +64,7 @@ export interface ConnectionEvents {
  * keeps no bytes: a chunk goes to the other side at once, and when that side cannot take more, this
  * side is paused until it can.
  */
-export class Connection implements HeaderTaker, Speaker {
+export class Connection implements HeaderReceiver, IdleHolder {
   readonly id: number;
   readonly client: Stream;
   /** Where it is counted, if it is. */
@@ -87,9 +87,9 @@ export class Connection implements HeaderTaker, Speaker {
   /** The backend is gone and the client has its last byte: what it still sends is dropped. */
   private lingering = false;
   private hasFailed = false;
-  private silences = 0;
+  private idleTimeouts = 0;
   isActive = true;
-  quietRounds = 0;
+  idleRounds = 0;
 
   constructor(all: ConnectionContext, id: number, client: Stream, trust: ClientTrust | undefined) {
     this.all = all;
@@ -222,7 +222,7 @@ export class Connection implements HeaderTaker, Speaker {
   }
 
   halfCloseTimedOut(): void {
-    if (this.isHeldUp && ++this.silences < SLOW_READER_PATIENCE) {
+    if (this.isHeldUp && ++this.idleTimeouts < SLOW_READER_PATIENCE) {
       this.all.halfClosed.start(this);
       return;
     }
@@ -256,7 +256,7 @@ export class Connection implements HeaderTaker, Speaker {
     if (this.hasFailed) return;
     this.all.handshakes.stop(this);
     this.all.handshakeDone(this.client);
-    const cause = this.trust && distrust(this.trust, this.client.tls());
+    const cause = this.trust && rejectReason(this.trust, this.client.tls());
     if (cause === undefined) return this.connectBackend();
     this.fail({ source: "client", code: "client-certificate", cause });
     this.endClient();
@@ -285,7 +285,7 @@ export class Connection implements HeaderTaker, Speaker {
   private backendConnected(): void {
     this.all.connects.stop(this);
     this.phase = "relaying";
-    this.all.silences?.start(this);
+    this.all.idleTimeouts?.start(this);
     this.all.events.established(this);
   }
 
@@ -363,7 +363,7 @@ export class Connection implements HeaderTaker, Speaker {
   }
 
   private noteProgress(): void {
-    this.silences = 0;
+    this.idleTimeouts = 0;
     this.all.halfClosed.start(this);
   }
 

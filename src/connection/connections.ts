@@ -1,14 +1,14 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { ProxyTlv } from "../options/config.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Stream, StreamOwner } from "../runtime/stream.ts";
+import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection, type ConnectionContext, type ConnectionEvents } from "./connection.ts";
-import { Deadlines } from "./deadlines.ts";
-import { HeaderPhase } from "./header_phase.ts";
+import { TimeoutQueue } from "../base/timeout_queue.ts";
+import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
 import type { ConnectionSettings } from "./settings.ts";
-import { Silences } from "./silences.ts";
+import { IdleTimeouts } from "./idle_timeouts.ts";
 import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 
@@ -18,12 +18,12 @@ export class Connections implements ConnectionContext {
   readonly events: ConnectionEvents;
   /** What `settings.proxyTlvs` lists. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
-  readonly handshakes: Deadlines<Connection>;
-  readonly connects: Deadlines<Connection>;
-  readonly halfClosed: Deadlines<Connection>;
+  readonly handshakes: TimeoutQueue<Connection>;
+  readonly connects: TimeoutQueue<Connection>;
+  readonly halfClosed: TimeoutQueue<Connection>;
   /** Absent without a limit. */
-  readonly silences: Silences<Connection> | undefined;
-  private readonly lifetimes: Deadlines<Connection> | undefined;
+  readonly idleTimeouts: IdleTimeouts<Connection> | undefined;
+  private readonly lifetimes: TimeoutQueue<Connection> | undefined;
   /** Absent where no source has a limit. */
   readonly clientSources: Sources | undefined;
   private readonly runtime: Pick<Runtime, "connect">;
@@ -32,7 +32,7 @@ export class Connections implements ConnectionContext {
   private sources: readonly IpEndpoint[];
   private lastId = 0;
   private openCount = 0;
-  private mostOpen = 0;
+  private maxOpen = 0;
   /** Handshakes with clients that are done; none where the adapter does not tell. */
   fullHandshakes = 0;
   resumedHandshakes = 0;
@@ -49,16 +49,16 @@ export class Connections implements ConnectionContext {
     this.events = events;
     this.tlvs = new Set(settings.proxyTlvs);
     this.isTrusted = trustedPeers(settings.acceptProxy.trusted);
-    const deadlines = (seconds: number, expired: (connection: Connection) => void) =>
-      new Deadlines(seconds, expired, clock);
-    this.handshakes = deadlines(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
-    this.connects = deadlines(settings.backendConnectTimeout, (c) => c.connectTimedOut());
-    this.halfClosed = deadlines(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
+    const timeouts = (seconds: number, expired: (connection: Connection) => void) =>
+      new TimeoutQueue(seconds, expired, clock);
+    this.handshakes = timeouts(settings.handshakeTimeout, (c) => c.handshakeTimedOut());
+    this.connects = timeouts(settings.backendConnectTimeout, (c) => c.connectTimedOut());
+    this.halfClosed = timeouts(settings.halfCloseTimeout, (c) => c.halfCloseTimedOut());
     const { idleTimeout, maxLifetime } = settings;
-    this.silences = idleTimeout > 0
-      ? new Silences(idleTimeout, (c) => c.idleTimedOut(), clock)
+    this.idleTimeouts = idleTimeout > 0
+      ? new IdleTimeouts(idleTimeout, (c) => c.idleTimedOut(), clock)
       : undefined;
-    this.lifetimes = maxLifetime > 0 ? deadlines(maxLifetime, (c) => c.lifetimeOver()) : undefined;
+    this.lifetimes = maxLifetime > 0 ? timeouts(maxLifetime, (c) => c.lifetimeOver()) : undefined;
     const { sourceConnections, sourceRate } = settings.limits;
     if (sourceConnections || sourceRate) this.clientSources = new Sources(settings.limits, clock);
     this.target = settings.backend;
@@ -66,10 +66,10 @@ export class Connections implements ConnectionContext {
   }
 
   /** The most connections that were open at a time since the last call. */
-  takeMost(): number {
-    const { mostOpen } = this;
-    this.mostOpen = this.openCount;
-    return mostOpen;
+  takeMaxOpen(): number {
+    const { maxOpen } = this;
+    this.maxOpen = this.openCount;
+    return maxOpen;
   }
 
   /** Connections that were ever accepted. */
@@ -93,8 +93,8 @@ export class Connections implements ConnectionContext {
    * expected, and the TLS handshake. `trust` is there when its frontend asks clients for
    * certificates. Returns the owner of its stream.
    */
-  accept(client: Stream, trust?: ClientTrust): StreamOwner {
-    if (++this.openCount > this.mostOpen) this.mostOpen = this.openCount;
+  accept(client: Stream, trust?: ClientTrust): StreamHandler {
+    if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
     const connection = new Connection(this, ++this.lastId, client, trust);
     try {
       return this.begin(connection, client);
@@ -122,13 +122,13 @@ export class Connections implements ConnectionContext {
   /** Called by a connection when its last descriptor is gone. */
   over(connection: Connection): void {
     this.openCount--;
-    this.silences?.stop(connection);
+    this.idleTimeouts?.stop(connection);
     this.lifetimes?.stop(connection);
     if (connection.source) this.clientSources!.leave(connection.source);
     this.events.over(connection);
   }
 
-  private begin(connection: Connection, client: Stream): StreamOwner {
+  private begin(connection: Connection, client: Stream): StreamHandler {
     const { mode } = this.settings.acceptProxy;
     if (this.clientSources && mode === "none") {
       const refusal = connection.enter(this.clientSources, client.remote);

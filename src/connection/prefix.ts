@@ -3,7 +3,7 @@ import { ipBytes, ipText, unmappedBytes } from "../os/ip.ts";
 import type { PrefixKind, ProxyTlv } from "../options/config.ts";
 import { AF_INET, AF_INET6 } from "../os/constants.ts";
 import type { Endpoint } from "../os/endpoint.ts";
-import { type Announcement, commonAddresses, proxyV2 } from "./proxy_v2.ts";
+import { type Announcement, commonAddresses, proxyV2 } from "./proxy_protocol/write_v2.ts";
 
 /**
  * The bytes of a prefix: empty for `none`; for `write-ip` the family as Linux numbers it, then the

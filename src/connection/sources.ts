@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { ipBytes, unmappedBytes } from "../os/ip.ts";
 import type { Limits } from "../options/config.ts";
 import type { Endpoint } from "../os/endpoint.ts";

@@ -2,8 +2,8 @@ import process from "node:process";
 import { FrameReader, MAX_FRAME_DOWN } from "./channel.ts";
 
 /** What a helper process is made of. */
-export interface Helper<Order> {
-  obey(order: Order): void;
+export interface Helper<WorkerCommand> {
+  handle(command: WorkerCommand): void;
   /** A fault of ours, which must not end it. */
   internalError(error: unknown): void;
 }
@@ -13,8 +13,8 @@ export interface Helper<Order> {
  * which means that the master is gone. It never returns by itself, and SIGTERM ends it whatever it
  * does.
  */
-export function runHelper<Order>(helper: Helper<Order>): void {
-  obeyOrders<Order>((order) => helper.obey(order));
+export function runHelper<WorkerCommand>(helper: Helper<WorkerCommand>): void {
+  readCommands<WorkerCommand>((command) => helper.handle(command));
   // Ctrl-C reaches the whole foreground group; the master decides what it means.
   process.on("SIGINT", () => {});
   process.on("uncaughtException", (error) => helper.internalError(error));
@@ -22,9 +22,9 @@ export function runHelper<Order>(helper: Helper<Order>): void {
 }
 
 /** Takes orders from standard input; this process ends when that does. */
-export function obeyOrders<Order>(obey: (order: Order) => void): void {
-  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => obey(order as Order));
-  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
+export function readCommands<WorkerCommand>(handle: (command: WorkerCommand) => void): void {
+  const commands = new FrameReader(MAX_FRAME_DOWN, (command) => handle(command as WorkerCommand));
+  process.stdin.on("data", (bytes: Uint8Array) => commands.push(bytes));
   process.stdin.on("end", () => process.exit(0));
   process.stdin.on("error", () => process.exit(1));
 }

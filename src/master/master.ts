@@ -1,29 +1,30 @@
-import { sharedClock } from "../clock.ts";
-import type { BackendReport } from "../control/messages.ts";
+import { sharedClock } from "../base/clock.ts";
+import type { BackendEvent } from "../worker_protocol/messages.ts";
 import type { Log, LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
 import { Repeats } from "../repeats.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { queuesEmptied } from "../system/listen_queue.ts";
-import { Affinity } from "./affinity.ts";
-import { BackendName } from "./backend_name.ts";
-import { BackendState } from "./backend_state.ts";
-import { Budget } from "./budget.ts";
-import { Generation } from "./generation.ts";
-import { Generations } from "./generations.ts";
-import { type Claim, Listeners } from "./listeners.ts";
-import { differsInCertificatesOnly, startOrders } from "./orders.ts";
+import { queuesEmptied } from "../os/listen_queue.ts";
+import { Affinity } from "./listeners/affinity.ts";
+import { BackendName } from "./backend/backend_name.ts";
+import { BackendState } from "./backend/backend_state.ts";
+import { ConnectionQuotas } from "./workers/connection_quota.ts";
+import { Generation } from "./workers/generation.ts";
+import { Generations } from "./workers/generations.ts";
+import { type Claim, Listeners } from "./listeners/listeners.ts";
+import { differsInCertificatesOnly, startCommands } from "./workers/start_commands.ts";
 import type { Prepared } from "./prepare.ts";
-import type { Slot } from "./slot.ts";
-import type { Estate, HeldAddress } from "../system/estate.ts";
+import type { Slot } from "./workers/slot.ts";
+import type { Handover } from "../upgrade/handover.ts";
+import type { HeldAddress } from "./listeners/held_address.ts";
 import { Sessions } from "./sessions.ts";
 import { Stapling } from "./stapling.ts";
-import { resumedText, Statistics } from "./statistics.ts";
+import { resumedText, Statistics } from "./workers/statistics.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "./tickets.ts";
-import { WorkerProcess } from "./worker_process.ts";
+import { WorkerProcess } from "./workers/worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
 /**
@@ -45,7 +46,7 @@ export class Master {
   private readonly repeats: Repeats;
   private readonly listeners: Listeners;
   private prepared: Prepared;
-  private readonly budget = new Budget();
+  private readonly budget = new ConnectionQuotas();
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
   private readonly stapling: Stapling;
@@ -63,7 +64,7 @@ export class Master {
     runtime: Runtime,
     prepared: Prepared,
     log: Log,
-    inherited?: Pick<Estate, "addresses" | "tickets">,
+    inherited?: Pick<Handover, "addresses" | "tickets">,
   ) {
     this.runtime = runtime;
     this.workersLog = log;
@@ -80,8 +81,8 @@ export class Master {
     });
     this.statistics = new Statistics(log, runtime.capabilities.tlsFacts);
     this.sessions = new Sessions(runtime, this.log, { isSuccessor: inherited !== undefined });
-    this.stapling = new Stapling(runtime, log, (order) => {
-      for (const slot of this.current?.slots ?? []) slot.send(order);
+    this.stapling = new Stapling(runtime, log, (command) => {
+      for (const slot of this.current?.slots ?? []) slot.send(command);
     });
     this.backendName = new BackendName(runtime.libc, this.log, (backend) => {
       this.prepared = { ...this.prepared, backend };
@@ -251,7 +252,7 @@ export class Master {
     const number = this.generations.nextNumber;
     const generation = new Generation(
       number,
-      startOrders(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
+      startCommands(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
       { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
       {
         spawn: (slot) => {
@@ -259,14 +260,14 @@ export class Master {
           return this.budget.admit(worker, config.workers);
         },
         log: this.log,
-        workerSays: (entry) => this.workerSays(entry),
+        workerLog: (entry) => this.workerLog(entry),
         backend: (report) => {
           // Where an older configuration sent its connections is no longer of interest.
           if (generation === this.current || backend === this.backendState.backend) {
             this.backendReported(report);
           }
         },
-        sessions: (report) => this.sessions.obey(report),
+        sessions: (report) => this.sessions.handle(report),
         staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generations.emptied(empty),
@@ -274,13 +275,13 @@ export class Master {
     );
     this.generations.next = generation;
     // Until it is certain which of the two holds, the smaller one does.
-    this.budget.total = Math.min(mostConnections(prepared), mostConnections(this.prepared));
+    this.budget.total = Math.min(maxConnections(prepared), maxConnections(this.prepared));
     try {
       this.sessions.open(prepared);
       await generation.start();
     } catch (error) {
       this.sessions.drop();
-      this.budget.total = mostConnections(this.prepared);
+      this.budget.total = maxConnections(this.prepared);
       claim.drop();
       throw error;
     } finally {
@@ -324,7 +325,7 @@ export class Master {
   /** The generation serves this configuration: what goes with it begins. */
   private use(prepared: Prepared, generation: Generation): void {
     this.prepared = prepared;
-    this.budget.total = mostConnections(prepared);
+    this.budget.total = maxConnections(prepared);
     this.backendName.watch(prepared.config, prepared.backend);
     this.backendState.backend = formatEndpoint(prepared.backend);
     this.stapling.begin(prepared.stapling);
@@ -340,12 +341,12 @@ export class Master {
     if (this.backendState.isDown) slot.send({ type: "backend-down" });
   }
 
-  private workerSays(entry: LogEntry): void {
+  private workerLog(entry: LogEntry): void {
     this.workersLog(entry);
     if (entry.facts.source === "backend") this.backendName.failed();
   }
 
-  private backendReported(report: BackendReport): void {
+  private backendReported(report: BackendEvent): void {
     if (report.type === "backend-answers") return this.backendState.answers(report.at);
     this.backendState.failed(report);
     this.backendName.failed();
@@ -378,6 +379,6 @@ function isTrouble({ level }: LogEntry): boolean {
 }
 
 /** Of all workers together; Infinity is no limit. */
-function mostConnections({ config }: Prepared): number {
+function maxConnections({ config }: Prepared): number {
   return config.limits.connections || Infinity;
 }

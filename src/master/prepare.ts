@@ -2,29 +2,30 @@ import { statSync } from "node:fs";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { Certificates } from "../certificates/tls_order.ts";
 import { readAuthorities } from "../certificates/trust.ts";
-import type { Privileges, TlsOrder } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
+import type { ServedTls } from "../certificates/served_tls.ts";
+import type { Privileges } from "../system/ids.ts";
+import { UsageError } from "../base/errors.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Config, ListenAddress } from "../options/config.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { ClientTlsSettings } from "../runtime/tls.ts";
-import { activatedListeners } from "./activated.ts";
+import { activatedListeners } from "./listeners/activated.ts";
 import type { PassedSocket } from "../system/activation.ts";
-import { errorText } from "../system/error_text.ts";
+import { errorText } from "../os/error_text.ts";
 import { privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
-import type { Wanted } from "./listeners.ts";
-import { resolve } from "./resolve.ts";
+import type { Wanted } from "./listeners/listeners.ts";
+import { resolve } from "./backend/resolve.ts";
 import { type PeersPlan, planPeers } from "./session_peers_plan.ts";
-import { assertLocal, checkSource } from "./sockets.ts";
+import { assertLocal, checkSource } from "./listeners/sockets.ts";
 import { planStapling, type StaplingPlan } from "./stapling.ts";
 import { tryTls } from "./trial.ts";
 
 /** A configuration with everything looked up that it names. */
 export interface Prepared {
   readonly config: Config;
-  readonly tls: TlsOrder;
+  readonly tls: ServedTls;
   /** The descriptor of the certificate store, for workers to inherit. */
   readonly storeFd: number;
   readonly stapling: StaplingPlan;
@@ -45,7 +46,7 @@ export interface Prepared {
 }
 
 /** What a configuration is looked up with; it lives as long as the master. */
-export interface Means {
+export interface PrepareContext {
   readonly runtime: Runtime;
   readonly certificates: Certificates;
   /** Sockets that the service manager opened. */
@@ -56,8 +57,8 @@ export interface Means {
  * Reads the certificates, resolves the names and tries the TLS settings on the TLS library itself.
  * Opens no socket for good. Throws a UsageError with all that is wrong.
  */
-export async function prepare(means: Means, config: Config): Promise<Prepared> {
-  const { runtime, certificates } = means;
+export async function prepare(dependencies: PrepareContext, config: Config): Promise<Prepared> {
+  const { runtime, certificates } = dependencies;
   const problems: string[] = [];
   const attempt = async <T>(action: () => T | Promise<T>): Promise<T | undefined> => {
     try {
@@ -77,7 +78,7 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
-        (await wantedAt(means, listen)).map((wanted) => ({ ...wanted, frontend }))
+        (await wantedAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
@@ -122,7 +123,10 @@ export async function prepare(means: Means, config: Config): Promise<Prepared> {
   };
 }
 
-async function wantedAt({ runtime, activated }: Means, listen: ListenAddress): Promise<Wanted[]> {
+async function wantedAt(
+  { runtime, activated }: PrepareContext,
+  listen: ListenAddress,
+): Promise<Wanted[]> {
   if ("path" in listen) {
     return [{ endpoint: { family: "unix", path: listen.path }, dualStack: false }];
   }

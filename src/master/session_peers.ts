@@ -1,23 +1,23 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../log.ts";
 import type { Libc } from "../os/libc.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { exitText } from "../system/exit_text.ts";
-import { PEERS_WORD } from "../sessions/command_line.ts";
+import { exitText } from "../control/exit_text.ts";
+import { PEERS_ARGUMENT } from "../sessions/command_line.ts";
 import {
-  parsePeersReport,
+  parsePeersEvent,
+  type PeersCommand,
   type PeerSession,
-  type PeersOrder,
-  type PeersReport,
+  type PeersEvent,
 } from "../sessions/peers_messages.ts";
-import { ControlledProcess, type ProcessExit } from "./controlled_process.ts";
+import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { PeersPlan } from "./session_peers_plan.ts";
 import { openUdp } from "./udp_socket.ts";
 
 /** The helper's process as the master sees it. */
 export type PeersProcess = Pick<
-  ControlledProcess<PeersOrder, PeersReport>,
-  "onReport" | "onExit" | "send" | "offer" | "kill"
+  ControlledProcess<PeersCommand, PeersEvent>,
+  "onEvent" | "onExit" | "send" | "offer" | "kill"
 >;
 
 export interface PeersEvents {
@@ -109,7 +109,7 @@ export class SessionPeers {
     const { process } = this;
     this.process = undefined;
     if (!process) return;
-    process.onReport = () => {};
+    process.onEvent = () => {};
     const gone = new Promise<void>((resolve) => process.onExit = () => resolve());
     process.kill("SIGTERM");
     await gone;
@@ -125,7 +125,7 @@ export class SessionPeers {
       return this.restart(opened, `cannot be started (${(error as Error).message})`);
     }
     this.process = process;
-    process.onReport = (report) => {
+    process.onEvent = (report) => {
       if (report.type === "log") this.events.log(report.entry);
       else this.events.session(report);
     };
@@ -157,7 +157,7 @@ export function spawnPeers(
   runtime: Pick<Runtime, "self" | "workerEnvironment">,
   fd: number,
 ): PeersProcess {
-  return new ControlledProcess(runtime, [PEERS_WORD], [fd], parsePeersReport);
+  return new ControlledProcess(runtime, [PEERS_ARGUMENT], [fd], parsePeersEvent);
 }
 
 /** By which plans with equal sockets are known. */

@@ -1,7 +1,7 @@
 /** With whom sessions are shared, with all names looked up. */
 import { networkInterfaces } from "node:os";
-import type { Privileges } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
+import type { Privileges } from "../system/ids.ts";
+import { UsageError } from "../base/errors.ts";
 import { ipBytes, ipFamily } from "../os/ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Address, CachePeers } from "../options/config.ts";
@@ -9,7 +9,7 @@ import { cString } from "../os/structures.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import type { Libc } from "../os/libc.ts";
 import { peersKey } from "../sessions/packet.ts";
-import { resolve } from "./resolve.ts";
+import { resolve } from "./backend/resolve.ts";
 
 export interface PeersPlan {
   readonly listen: IpEndpoint;

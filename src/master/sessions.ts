@@ -1,6 +1,6 @@
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { SessionFound, SessionReport } from "../sessions/messages.ts";
+import type { SessionEvent, SessionFound } from "../sessions/messages.ts";
 import { SessionCache } from "../sessions/session_cache.ts";
 import type { Prepared } from "./prepare.ts";
 import { SessionPeers, spawnPeers } from "./session_peers.ts";
@@ -38,7 +38,7 @@ export class Sessions {
   }
 
   /** What a worker says, and what it is answered. */
-  obey(report: SessionReport): SessionFound | undefined {
+  handle(report: SessionEvent): SessionFound | undefined {
     // No worker of ours would, and answers to one that does not read them could pile up.
     if (!this.isAsked) return undefined;
     if (report.type === "session-made") {

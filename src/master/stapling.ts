@@ -1,6 +1,8 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { Order, Privileges, StapleOrder } from "../control/messages.ts";
-import { UsageError } from "../errors.ts";
+import type { WorkerCommand } from "../worker_protocol/messages.ts";
+import type { StapleCommand } from "../ocsp/staples.ts";
+import type { Privileges } from "../system/ids.ts";
+import { UsageError } from "../base/errors.ts";
 import type { Log } from "../log.ts";
 import { directoryProblem } from "../ocsp/cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
@@ -9,7 +11,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 
 /** What is to be stapled: from files, and by the helper that asks the responders. */
 export interface StaplingPlan {
-  readonly staples: readonly StapleOrder[];
+  readonly staples: readonly StapleCommand[];
   readonly work: OcspWork;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
@@ -24,7 +26,7 @@ export async function planStapling(
 ): Promise<StaplingPlan> {
   const problems: string[] = [];
   const warnings: string[] = [];
-  const staples: StapleOrder[] = [];
+  const staples: StapleCommand[] = [];
   const isUsed = capabilities.staples && sources.length > 0;
   for (const [certificate, { file, chain }] of isUsed ? sources.entries() : []) {
     if (file.ocspResponse === "") continue;
@@ -78,7 +80,7 @@ export class Stapling {
   private readonly helper: OcspHelper;
   private plan: StaplingPlan | undefined;
 
-  constructor(runtime: Runtime, log: Log, send: (order: Order) => void) {
+  constructor(runtime: Runtime, log: Log, send: (command: WorkerCommand) => void) {
     this.helper = new OcspHelper((count) => spawnOcsp(runtime, count), { staple: send, log });
   }
 
@@ -90,7 +92,7 @@ export class Stapling {
   }
 
   /** All that is known for a configuration's certificates, the present one's or the next one's. */
-  of({ stapling }: { readonly stapling: StaplingPlan }): StapleOrder[] {
+  of({ stapling }: { readonly stapling: StaplingPlan }): StapleCommand[] {
     return [...stapling.staples, ...this.known(stapling)];
   }
 
@@ -99,7 +101,7 @@ export class Stapling {
     return this.helper.stop();
   }
 
-  private known(plan: StaplingPlan): StapleOrder[] {
+  private known(plan: StaplingPlan): StapleCommand[] {
     const { staples } = this.helper;
     return plan === this.plan ? [...staples.values()] : carriedOver(staples, this.plan, plan);
   }
@@ -107,10 +109,10 @@ export class Stapling {
 
 /** Staples of certificates that the other plan has too, under their places there. */
 function carriedOver(
-  staples: ReadonlyMap<number, StapleOrder>,
+  staples: ReadonlyMap<number, StapleCommand>,
   from: StaplingPlan | undefined,
   to: StaplingPlan,
-): StapleOrder[] {
+): StapleCommand[] {
   if (!from || staples.size === 0) return [];
   const sameAs = ({ chain, verify }: OcspWork["certificates"][number]) => `${verify} ${chain}`;
   const known = new Map(

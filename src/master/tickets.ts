@@ -1,4 +1,4 @@
-import type { Privileges } from "../control/messages.ts";
+import type { Privileges } from "../system/ids.ts";
 import type { Log } from "../log.ts";
 import type { Config } from "../options/config.ts";
 import { FleetKeys } from "../tickets/fleet_keys.ts";

@@ -1,8 +1,9 @@
 /** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
 import { readMaterial } from "../certificates/store.ts";
 import type { LoadedTls } from "../certificates/tls_order.ts";
-import type { FrontendTls, Trust } from "../control/messages.ts";
-import { reasonOf, UsageError } from "../errors.ts";
+import type { FrontendTls } from "../certificates/served_tls.ts";
+import type { Trust } from "../certificates/served_tls.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Config } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { ClientTlsSettings, Identity, TlsParameters, TlsSettings } from "../runtime/tls.ts";

@@ -1,5 +1,5 @@
 import { getSystemErrorName } from "node:util";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { formatEndpoint } from "../options/address.ts";
 import {
   IP_ADD_MEMBERSHIP,
@@ -21,9 +21,9 @@ import { setOption } from "../os/socket_options.ts";
 import { cInt, membership } from "../os/structures.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import type { Libc } from "../os/libc.ts";
-import { errnoText } from "../system/error_text.ts";
+import { errnoText } from "../os/error_text.ts";
 import { isGroup, noInterface, type PeersPlan } from "./session_peers_plan.ts";
-import { remedy } from "./sockets.ts";
+import { remedy } from "./listeners/sockets.ts";
 
 /** What of a plan its socket is made from. */
 export type UdpPlan = Pick<PeersPlan, "listen" | "interface" | "ttl">;

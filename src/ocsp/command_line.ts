@@ -1,2 +1,2 @@
 /** The first argument of the OCSP helper's command line: no user types it. */
-export const OCSP_WORD = "@ocsp";
+export const OCSP_ARGUMENT = "@ocsp";

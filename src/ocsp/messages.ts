@@ -1,4 +1,6 @@
-import { type Ids, parseReport, type StapleOrder } from "../control/messages.ts";
+import { parseWorkerEvent } from "../worker_protocol/messages.ts";
+import type { StapleCommand } from "./staples.ts";
+import type { Ids } from "../system/ids.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig, OcspConfig } from "../options/config.ts";
 
@@ -9,7 +11,7 @@ import type { LogConfig, OcspConfig } from "../options/config.ts";
 export const MAX_RESPONSE = 32 * 1024;
 
 /** What the master tells the OCSP helper: one start, then every certificate. */
-export type OcspOrder = OcspStart | OcspCertificate;
+export type OcspCommand = OcspStart | OcspCertificate;
 
 export interface OcspStart {
   readonly type: "start";
@@ -25,7 +27,7 @@ export interface OcspSettings extends Omit<OcspConfig, "verify"> {
 
 export interface OcspCertificate {
   readonly type: "certificate";
-  /** Its place in `TlsOrder.certificates`. */
+  /** Its place in `ServedTls.certificates`. */
   readonly certificate: number;
   /** Of its PEM file: names it in the log and in the cache. */
   readonly path: string;
@@ -38,14 +40,14 @@ export interface OcspCertificate {
 }
 
 /** What the OCSP helper tells the master. */
-export type OcspReport = StapleOrder | { readonly type: "log"; readonly entry: LogEntry };
+export type OcspEvent = StapleCommand | { readonly type: "log"; readonly entry: LogEntry };
 
 /**
  * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
  * send, so nothing it says is believed. `certificates` is how many there are.
  */
-export function parseOcspReport(value: unknown, certificates: number): OcspReport | undefined {
-  const report = parseReport(value);
+export function parseOcspEvent(value: unknown, certificates: number): OcspEvent | undefined {
+  const report = parseWorkerEvent(value);
   if (report) return report.type === "log" ? report : undefined;
   if (typeof value !== "object" || value === null) return undefined;
   const { type, certificate, response, until } = value as Record<string, unknown>;

@@ -1,16 +1,16 @@
-import { type Clock, systemClock } from "../clock.ts";
-import type { StapleOrder } from "../control/messages.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import type { StapleCommand } from "./staples.ts";
 import type { Log } from "../log.ts";
-import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
+import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { exitText } from "../system/exit_text.ts";
-import { OCSP_WORD } from "./command_line.ts";
+import { exitText } from "../control/exit_text.ts";
+import { OCSP_ARGUMENT } from "./command_line.ts";
 import {
   type OcspCertificate,
-  type OcspOrder,
-  type OcspReport,
+  type OcspCommand,
+  type OcspEvent,
   type OcspStart,
-  parseOcspReport,
+  parseOcspEvent,
 } from "./messages.ts";
 
 /** Everything the helper works on. */
@@ -20,14 +20,14 @@ export interface OcspWork extends Omit<OcspStart, "type"> {
 
 export interface OcspEvents {
   /** For all workers; those that start later find it in {@link OcspHelper.staples}. */
-  staple(staple: StapleOrder): void;
+  staple(staple: StapleCommand): void;
   log: Log;
 }
 
 /** The helper's process as the master sees it. */
 export type OcspProcess = Pick<
-  ControlledProcess<OcspOrder, OcspReport>,
-  "onReport" | "onExit" | "send" | "kill" | "pid"
+  ControlledProcess<OcspCommand, OcspEvent>,
+  "onEvent" | "onExit" | "send" | "kill" | "pid"
 >;
 
 /** A helper that ends is not missed at once, and responders are not to be asked in a hurry. */
@@ -36,7 +36,7 @@ const RESTART_MS = 60_000;
 /** The master's end of the OCSP helper, which it keeps running. */
 export class OcspHelper {
   /** The last staple of each certificate that has one. */
-  readonly staples = new Map<number, StapleOrder>();
+  readonly staples = new Map<number, StapleCommand>();
   private readonly spawn: (certificates: number) => OcspProcess;
   private readonly events: OcspEvents;
   private readonly clock: Clock;
@@ -63,7 +63,7 @@ export class OcspHelper {
    * Starts a helper for these certificates, in place of the one that runs. `known` are staples that
    * are good for them already.
    */
-  replace(work: OcspWork, known: readonly StapleOrder[]): void {
+  replace(work: OcspWork, known: readonly StapleCommand[]): void {
     this.retire();
     this.staples.clear();
     for (const staple of known) this.staples.set(staple.certificate, staple);
@@ -86,7 +86,7 @@ export class OcspHelper {
     const { process } = this;
     this.process = undefined;
     if (!process) return;
-    process.onReport = () => {};
+    process.onEvent = () => {};
     process.onExit = () => {};
     process.kill("SIGTERM");
   }
@@ -101,7 +101,7 @@ export class OcspHelper {
       return this.restart(work, `cannot be started (${(error as Error).message})`);
     }
     this.process = process;
-    process.onReport = (report) => {
+    process.onEvent = (report) => {
       if (report.type === "log") return this.events.log(report.entry);
       this.staples.set(report.certificate, report);
       this.events.staple(report);
@@ -133,8 +133,8 @@ export function spawnOcsp(
 ): OcspProcess {
   return new ControlledProcess(
     runtime,
-    [OCSP_WORD],
+    [OCSP_ARGUMENT],
     [],
-    (value) => parseOcspReport(value, certificates),
+    (value) => parseOcspEvent(value, certificates),
   );
 }

@@ -1,18 +1,18 @@
 import process from "node:process";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { FrameWriter } from "../control/channel.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
-import { internalError, reasonOf } from "../errors.ts";
+import { internalError, reasonOf } from "../base/errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { REPORTS_FD } from "../worker/command_line.ts";
-import { dropPrivileges } from "../worker/process.ts";
+import { EVENTS_FD } from "../control/channel.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
 import { ResponseCache } from "./cache.ts";
 import { fetchResponse, SilentResponderError } from "./fetch.ts";
 import type {
   OcspCertificate,
-  OcspOrder,
-  OcspReport,
+  OcspCommand,
+  OcspEvent,
   OcspSettings,
   OcspStart,
 } from "./messages.ts";
@@ -36,9 +36,9 @@ export function runOcsp(runtime: Pick<Runtime, "libc">): void {
   runHelper(new OcspHelper(runtime));
 }
 
-class OcspHelper implements Helper<OcspOrder> {
+class OcspHelper implements Helper<OcspCommand> {
   private readonly runtime: Pick<Runtime, "libc">;
-  private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly reports = new FrameWriter(EVENTS_FD);
   private readonly certificates = new Map<number, OcspCertificate>();
   /** What was last said of a certificate, so that a lasting trouble is told once. */
   private readonly told = new Map<number, string>();
@@ -52,10 +52,10 @@ class OcspHelper implements Helper<OcspOrder> {
     this.runtime = runtime;
   }
 
-  obey(order: OcspOrder): void {
-    if (order.type === "start") return this.start(order);
+  handle(command: OcspCommand): void {
+    if (command.type === "start") return this.start(command);
     // Without it the start has failed, and this process is about to end.
-    if (this.schedule) this.intake = this.intake.then(() => this.takeIn(order));
+    if (this.schedule) this.intake = this.intake.then(() => this.takeIn(command));
   }
 
   internalError(error: unknown): void {
@@ -84,47 +84,47 @@ class OcspHelper implements Helper<OcspOrder> {
     this.schedule = new Schedule((number) => this.refresh(number), refreshInterval, wallClock);
   }
 
-  private async takeIn(order: OcspCertificate): Promise<void> {
-    const { certificate, chain } = order;
+  private async takeIn(command: OcspCertificate): Promise<void> {
+    const { certificate, chain } = command;
     try {
-      const staple = this.loadCached(order) ?? order.staple;
+      const staple = this.loadCached(command) ?? command.staple;
       if (responderOf(chain) === undefined) {
-        return this.tell(order, "debug", "no OCSP responder URI found");
+        return this.tell(command, "debug", "no OCSP responder URI found");
       }
       readSubject(chain);
-      this.certificates.set(certificate, order);
+      this.certificates.set(certificate, command);
       const isCurrent = staple && (staple.until === undefined || staple.until > Date.now());
       this.schedule!.add(certificate, isCurrent ? staple : undefined);
     } catch (error) {
-      this.tell(order, "warn", reasonOf(error));
+      this.tell(command, "warn", reasonOf(error));
     } finally {
       await new Promise<void>((emptied) => this.reports.flush(emptied));
     }
   }
 
   /** Reports the response in the cache, if it is there and can be served. */
-  private loadCached(order: OcspCertificate): Validity | undefined {
-    const response = this.cache!.load(order.path);
+  private loadCached(command: OcspCertificate): Validity | undefined {
+    const response = this.cache!.load(command.path);
     if (!response) return undefined;
     let validity: Validity;
     try {
-      validity = checkResponse(response, readSubject(order.chain), { verify: order.verify });
+      validity = checkResponse(response, readSubject(command.chain), { verify: command.verify });
     } catch (error) {
-      this.tell(order, "warn", `the cached response is not used: ${reasonOf(error)}`);
+      this.tell(command, "warn", `the cached response is not used: ${reasonOf(error)}`);
       return undefined;
     }
     if (validityProblem(validity, Date.now())) return undefined;
-    this.report(order.certificate, response, validity);
-    this.tell(order, "debug", "loaded cached OCSP staple");
+    this.report(command.certificate, response, validity);
+    this.tell(command, "debug", "loaded cached OCSP staple");
     return validity;
   }
 
   private async refresh(number: number): Promise<Outcome> {
-    const order = this.certificates.get(number)!;
+    const command = this.certificates.get(number)!;
     try {
-      const subject = readSubject(order.chain);
+      const subject = readSubject(command.chain);
       if (subject.expires <= Date.now()) {
-        this.tell(order, "debug", "it has expired, so no responder is asked");
+        this.tell(command, "debug", "it has expired, so no responder is asked");
         return { type: "over" };
       }
       const request = createRequest(subject);
@@ -134,22 +134,22 @@ class OcspHelper implements Helper<OcspOrder> {
       if (problem) throw new Error(problem);
       this.report(number, response, validity);
       const seconds = Math.round((this.schedule!.renewal(validity) - Date.now()) / 1000);
-      this.tell(order, "debug", `retrieved new staple; refresh scheduled in ${seconds} seconds`);
-      this.save(order, response);
+      this.tell(command, "debug", `retrieved new staple; refresh scheduled in ${seconds} seconds`);
+      this.save(command, response);
       return { type: "fresh", ...untilOf(validity) };
     } catch (error) {
-      this.tell(order, "warn", `no new staple: ${reasonOf(error)}`);
+      this.tell(command, "warn", `no new staple: ${reasonOf(error)}`);
       return { type: error instanceof SilentResponderError ? "silent" : "failed" };
     }
   }
 
   /** A staple that cannot be kept serves all the same. */
-  private save(order: OcspCertificate, response: Uint8Array): void {
+  private save(command: OcspCertificate, response: Uint8Array): void {
     if (!this.cache!.isWritable) return;
     try {
-      this.cache!.save(order.path, response);
+      this.cache!.save(command.path, response);
     } catch (error) {
-      this.tell(order, "warn", `the staple cannot be saved: ${reasonOf(error)}`);
+      this.tell(command, "warn", `the staple cannot be saved: ${reasonOf(error)}`);
     }
   }
 
@@ -164,8 +164,8 @@ class OcspHelper implements Helper<OcspOrder> {
     if (!isTaken) throw new Error("the master does not keep up with the reports");
   }
 
-  private tell(order: OcspCertificate, level: LogLevel, text: string): void {
-    const { certificate, path } = order;
+  private tell(command: OcspCertificate, level: LogLevel, text: string): void {
+    const { certificate, path } = command;
     if (level !== "debug" && this.told.get(certificate) === text) return;
     this.told.set(certificate, text);
     this.log(level, level === "debug" ? "ocsp-staple" : "ocsp-failed", `cert ${path}: ${text}`, {
@@ -188,7 +188,7 @@ class OcspHelper implements Helper<OcspOrder> {
     });
   }
 
-  private send(report: OcspReport): boolean {
+  private send(report: OcspEvent): boolean {
     return this.reports.send(report);
   }
 }

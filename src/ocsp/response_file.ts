@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { checkResponse, validityProblem } from "./response.ts";
 import { readSubject } from "./subject.ts";
 

@@ -1,4 +1,4 @@
-import type { StapleOrder } from "../control/messages.ts";
+import type { StapleCommand } from "../worker_protocol/messages.ts";
 
 /** By the place of their certificate; `until` is in milliseconds since 1970. */
 type Held = Map<number, { readonly response: Uint8Array; readonly until: number }>;
@@ -9,7 +9,7 @@ export class Staples {
   private next: Held = new Map();
 
   /** Without `until` the response has no end. With `next` it counts after {@link exchange}. */
-  set({ certificate, response, until = Infinity, next }: Omit<StapleOrder, "type">): void {
+  set({ certificate, response, until = Infinity, next }: Omit<StapleCommand, "type">): void {
     const held = next ? this.next : this.held;
     held.set(certificate, { response: Buffer.from(response, "base64"), until });
   }

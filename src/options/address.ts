@@ -2,7 +2,8 @@
 import type { Endpoint } from "../os/endpoint.ts";
 import { ipFamily, unmapped } from "../os/ip.ts";
 import { MAX_UNIX_PATH } from "../os/sockaddr.ts";
-import type { Address, BackendAddress, Dialect, ListenAddress, UnixAddress } from "./config.ts";
+import type { Address, BackendAddress, ListenAddress, UnixAddress } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { servicePort } from "./services.ts";
 import { ValueError } from "./values.ts";
 import { quote } from "./words.ts";

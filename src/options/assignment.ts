@@ -1,5 +1,5 @@
 /** What the command line and the files have in common once they are read. */
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { namesOf, type OptionName } from "./table.ts";
 
 /** One option as it was given; in a file the value may be a block of others. */

@@ -7,7 +7,7 @@ import {
   syntaxError,
 } from "./assignment.ts";
 import { type Token, tokens } from "./block_lexer.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import type { FileReading } from "./line_file.ts";
 import type { Form } from "./option.ts";
 import { namesIn, type OptionName, optionOf } from "./table.ts";

@@ -3,9 +3,9 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Origin } from "./assignment.ts";
 import { meets, type Need, refusal } from "./builds.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { formatValue } from "./format.ts";
-import { exclusive, type Gathered } from "./gather.ts";
+import { type Collected, exclusive } from "./collect.ts";
 import { tlvLacks } from "./proxy_tlvs.ts";
 import { namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 
@@ -14,7 +14,7 @@ export type Build = Pick<Runtime, "name" | "capabilities">;
 const prefixes = ["write-ip", "write-proxy-v1", "write-proxy-v2"] as const;
 
 /** One line for each pair of options that contradict each other. */
-export function contradictions({ settings, origins }: Gathered, dialect: Dialect): string[] {
+export function contradictions({ settings, origins }: Collected, dialect: Dialect): string[] {
   const shown = (name: OptionName) => `--${namesOf(name, dialect)[0]}`;
   const on = ([...prefixes, "proxy-proxy"] as const).filter((name) => settings[name]);
   const found: string[] = [];
@@ -52,19 +52,19 @@ export function contradictions({ settings, origins }: Gathered, dialect: Dialect
 }
 
 /** One line for each thing that was asked for and that the running build cannot do. */
-export function unmetNeeds(gathered: Gathered, dialect: Dialect, build: Build): string[] {
-  const { settings, origins, pieces } = gathered;
+export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build): string[] {
+  const { settings, origins, blocks } = collected;
   const check = new NeedsCheck(dialect, build, settings);
   check.checkAll(settings, origins);
   for (const frontend of settings.frontend) {
-    const piece = pieces.get(frontend)!;
+    const block = blocks.get(frontend)!;
     if (!isIpAddress(frontend.listen)) {
-      check.refuse("frontend", piece.origin, formatAddress(frontend.listen), "adoptSockets");
+      check.refuse("frontend", block.origin, formatAddress(frontend.listen), "adoptSockets");
     }
-    check.checkAll(frontend.settings, piece.origins);
+    check.checkAll(frontend.settings, block.origins);
   }
   for (const pem of [...settings["pem-file"], ...settings.frontend.flatMap((f) => f.pemFiles)]) {
-    check.checkAll(pem, pieces.get(pem)!.origins);
+    check.checkAll(pem, blocks.get(pem)!.origins);
   }
   for (const tlv of settings["proxy-tlvs"] ?? []) {
     const need = tlvLacks(build.capabilities, tlv);

@@ -1,10 +1,11 @@
 import { resolve } from "node:path";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { type Assignment, lineOrigin } from "./assignment.ts";
 import { type Build, contradictions, unmetNeeds } from "./checks.ts";
-import type { Config, Dialect } from "./config.ts";
+import type { Config } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
-import { exclusive, gather, type Gathered } from "./gather.ts";
+import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
 import { helpText } from "./help.ts";
 import { readConfigFile } from "./read_file.ts";
@@ -23,7 +24,7 @@ export type Command =
   | { readonly kind: "version" | "new-ticket-secret" };
 
 /** What a command line is read in. */
-export interface Surroundings {
+export interface CommandLineContext {
   /** By the name under which the program was started; `--compat` counts more. */
   readonly dialect: Dialect;
   /** The text of a configuration file; `-` is standard input. Throws errno errors. */
@@ -41,9 +42,9 @@ export interface Surroundings {
 export function parseCommandLine(
   argv: readonly string[],
   build: Build,
-  surroundings: Surroundings,
+  context: CommandLineContext,
 ): Command {
-  const dialect = dialectOf(argv, surroundings);
+  const dialect = dialectOf(argv, context);
   if (dialect === "hitch" && argv.length === 0) return { kind: "usage", text: helpText(dialect) };
   const line = getopt(argv, dialect);
   const first = line.given.findIndex(({ name }) =>
@@ -58,19 +59,19 @@ export function parseCommandLine(
     return { kind: action, text: helpText(dialect) };
   }
   const end = action ? first : line.given.length;
-  const reader = new Reader(dialect, build, surroundings, line.problems);
-  const gathered = reader.read({ ...line, given: line.given.slice(0, end) });
+  const reader = new Reader(dialect, build, context, line.problems);
+  const collected = reader.read({ ...line, given: line.given.slice(0, end) });
   if (action === "default-config") {
     reader.refuse();
-    return { kind: action, text: defaultConfig(gathered.settings, dialect) };
+    return { kind: action, text: defaultConfig(collected.settings, dialect) };
   }
   const kind = reader.kind(line);
-  const config = reader.config(gathered, kind === "demo");
+  const config = reader.config(collected, kind === "demo");
   reader.refuse();
   return { kind, config, warnings: reader.warnings };
 }
 
-function dialectOf(argv: readonly string[], { dialect }: Surroundings): Dialect {
+function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Dialect {
   const { value } = getopt(argv, dialect).given.findLast(({ name }) => name === "compat") ?? {};
   if (value === undefined || value === "stud" || value === "hitch") return value ?? dialect;
   throw new UsageError(`--compat: ${JSON.stringify(value)} is no dialect; give stud or hitch`);
@@ -81,24 +82,24 @@ class Reader {
   readonly #problems: string[];
   readonly #dialect: Dialect;
   readonly #build: Build;
-  readonly #surroundings: Surroundings;
+  readonly #surroundings: CommandLineContext;
   #isComplete = true;
   #isInputRead = false;
 
   constructor(
     dialect: Dialect,
     build: Build,
-    surroundings: Surroundings,
+    context: CommandLineContext,
     problems: readonly string[],
   ) {
     this.#dialect = dialect;
     this.#build = build;
-    this.#surroundings = surroundings;
+    this.#surroundings = context;
     this.#problems = [...problems];
   }
 
   /** In argv's order for stud; for hitch all files first. PEM arguments come last for both. */
-  read({ given, positionals }: CommandLine): Gathered {
+  read({ given, positionals }: CommandLine): Collected {
     const parts = given.map(({ name, value }) => ({
       isFile: name === "config",
       read: (): readonly Assignment[] => {
@@ -116,9 +117,9 @@ class Reader {
       origin: lineOrigin("pem-file", this.#dialect),
     }));
     const assignments = [...inOrder.flatMap(({ read }) => read()), ...pems];
-    const gathered = gather(assignments, this.#dialect, this.#problems);
-    this.#problems.push(...contradictions(gathered, this.#dialect));
-    return gathered;
+    const collected = collect(assignments, this.#dialect, this.#problems);
+    this.#problems.push(...contradictions(collected, this.#dialect));
+    return collected;
   }
 
   kind({ given }: CommandLine): "run" | "test" | "demo" {
@@ -130,10 +131,10 @@ class Reader {
     return names.includes("test") ? "test" : "run";
   }
 
-  config(gathered: Gathered, isDemo: boolean): Config {
-    this.#problems.push(...unmetNeeds(gathered, this.#dialect, this.#build));
+  config(collected: Collected, isDemo: boolean): Config {
+    this.#problems.push(...unmetNeeds(collected, this.#dialect, this.#build));
     const { workingDirectory, isDirectory } = this.#surroundings;
-    return toConfig(gathered, {
+    return toConfig(collected, {
       dialect: this.#dialect,
       build: this.#build,
       absolute: (path = "") => path === "" ? "" : resolve(workingDirectory, path),

@@ -1,10 +1,10 @@
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { formatValue } from "./format.ts";
 import { helpOf, wrap } from "./help.ts";
 import type { Option } from "./option.ts";
-import type { FrontendValue, PemValue } from "./pieces.ts";
+import type { FrontendValue, PemValue } from "./blocks.ts";
 import { isIn, namesOf, type OptionName, optionOf, rows, type Settings } from "./table.ts";
 
 /**
@@ -31,10 +31,10 @@ function setting(
   dialect: Dialect,
 ): string {
   const [key] = namesOf(name, dialect);
-  if (name === "frontend") return pieces(key, settings.frontend.map(frontendText), '"[*]:8443"');
-  if (name === "pem-file") return pieces(key, settings["pem-file"].map(pemText), "");
+  if (name === "frontend") return blocks(key, settings.frontend.map(frontendText), '"[*]:8443"');
+  if (name === "pem-file") return blocks(key, settings["pem-file"].map(pemText), "");
   if (name === "shared-cache-peer") {
-    return pieces(key, settings[name].map((peer) => quoted(formatAddress(peer))), "");
+    return blocks(key, settings[name].map((peer) => quoted(formatAddress(peer))), "");
   }
   const value = settings[name as keyof Settings];
   // hitch's grammar wants one of these three at most, and warns of the first two.
@@ -52,7 +52,7 @@ function example(option: Option): string {
   return `"${option.argument}"`;
 }
 
-function pieces(key: string, values: readonly string[], usual: string): string {
+function blocks(key: string, values: readonly string[], usual: string): string {
   if (values.length > 0) return values.map((value) => `${key} = ${value}\n`).join("");
   return usual === "" ? `# ${key} = "FILE"\n` : `${key} = ${usual}\n`;
 }

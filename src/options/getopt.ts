@@ -4,7 +4,7 @@
  * these, so it is handed only what both read alike: `--name=value` words.
  */
 import { parseArgs } from "@std/cli/cli/parse_args.js";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
 import { isIn, namesIn, namesOf, type OptionName, optionOf, rows } from "./table.ts";
 import { nearest } from "./words.ts";

@@ -1,6 +1,6 @@
 /** Texts made from the table of options. */
 import { buildsWith, everywhere } from "./builds.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
 import { isIn, namesOf, type OptionName, rows } from "./table.ts";
 

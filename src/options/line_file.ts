@@ -3,7 +3,7 @@
  * the next space, so that a remark may follow, or what stands between quotes; a list may have spaces.
  */
 import { type Assignment, fileOrigin, type FilePlace, syntaxError } from "./assignment.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { namesIn, optionOf } from "./table.ts";
 import { unknownKey } from "./unknown_key.ts";
 

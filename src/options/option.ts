@@ -1,5 +1,5 @@
 import type { Need } from "./builds.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import type { Parse } from "./values.ts";
 
 /** The headings of help, in its order. */

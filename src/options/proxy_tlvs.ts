@@ -1,6 +1,7 @@
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { meets, type Need } from "./builds.ts";
-import type { Dialect, ProxyTlv } from "./config.ts";
+import type { ProxyTlv } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import type { Settings } from "./table.ts";
 
 /** What a build must have to know each TLV; the others are known everywhere. */

@@ -1,6 +1,6 @@
 import { hasBlocks } from "./block_lexer.ts";
 import { readBlocks } from "./block_file.ts";
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { type FileReading, readLines } from "./line_file.ts";
 
 /** Reads a file's text; throws an errno error. `-` is standard input. */

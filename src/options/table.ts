@@ -3,18 +3,18 @@
  * `--default-config`, the man page and the README's table are made from it; the types of the settings
  * are inferred from it. Its rows are in `rows/`, by theme.
  */
-import type { Dialect } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { groups, type Option, type Place, type SettingsOf } from "./option.ts";
 import { blockOptions, certificateOptions } from "./rows/certificates.ts";
 import { limitOptions } from "./rows/limits.ts";
-import { pieceOptions } from "./rows/pieces.ts";
+import { compositeOptions } from "./rows/blocks.ts";
 import { processOptions } from "./rows/process.ts";
 import { sessionOptions } from "./rows/sessions.ts";
 import { socketOptions } from "./rows/sockets.ts";
 import { tlsOptions } from "./rows/tls.ts";
 
 export const options = {
-  ...pieceOptions,
+  ...compositeOptions,
   ...socketOptions,
   ...certificateOptions,
   ...tlsOptions,

@@ -2,9 +2,10 @@
 import type { Protocol } from "../runtime/tls.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
-import type { ClientVerify, Dialect, FrontendConfig, PemFile, TlsOptions } from "./config.ts";
-import type { Gathered } from "./gather.ts";
-import type { FrontendSettings, FrontendValue, PemValue } from "./pieces.ts";
+import type { ClientVerify, FrontendConfig, PemFile, TlsOptions } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
+import type { Collected } from "./collect.ts";
+import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 
 export interface Surround {
   readonly dialect: Dialect;
@@ -21,14 +22,14 @@ export interface Surround {
 
 /** What handshakes are negotiated from: the frontend's own settings, and the global ones. */
 export function tlsOptions(
-  gathered: Gathered,
+  collected: Collected,
   own: FrontendSettings,
   surround: Surround,
 ): TlsOptions {
-  const { settings } = gathered;
+  const { settings } = collected;
   const curves = own["ecdh-curve"] ?? settings["ecdh-curve"];
   return {
-    protocols: protocolsOf(gathered, own, surround),
+    protocols: protocolsOf(collected, own, surround),
     ciphers: own.ciphers ?? settings.ciphers,
     ciphersuites: own.ciphersuites ?? settings.ciphersuites,
     curves: curves === "auto" ? "" : curves,
@@ -38,7 +39,7 @@ export function tlsOptions(
 }
 
 function protocolsOf(
-  { settings, origins }: Gathered,
+  { settings, origins }: Collected,
   own: FrontendSettings,
   { dialect, build }: Surround,
 ): readonly Protocol[] {
@@ -56,7 +57,7 @@ function protocolsOf(
 const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
 
 /** Reports a global mode of verification without CAs. */
-export function checkGlobalVerify({ settings }: Gathered, surround: Surround): void {
+export function checkGlobalVerify({ settings }: Collected, surround: Surround): void {
   const mode = settings["client-verify"] ?? "none";
   if (mode === "none" || settings["client-verify-ca"] || !surround.isComplete) return;
   surround.problems.push(`${NO_CA}; name the file`);
@@ -64,12 +65,12 @@ export function checkGlobalVerify({ settings }: Gathered, surround: Surround): v
 
 /** One frontend with all its settings. A frontend that nothing can serve is a mistake. */
 export function frontendConfig(
-  gathered: Gathered,
+  collected: Collected,
   frontend: FrontendValue,
   isDefault: boolean,
   surround: Surround,
 ): FrontendConfig {
-  const { settings } = gathered;
+  const { settings } = collected;
   const { settings: own, pemFiles, listen } = frontend;
   const matchGlobalCerts = own["match-global-certs"] ?? pemFiles.length === 0;
   if (pemFiles.length === 0 && !matchGlobalCerts) {
@@ -79,26 +80,26 @@ export function frontendConfig(
     );
   } else if (
     pemFiles.length === 0 && !surround.bringsCertificate && surround.isComplete &&
-    lacksGlobal(gathered)
+    lacksGlobal(collected)
   ) {
-    surround.problems.push(noPem(gathered, isDefault ? "default" : hitchName(frontend), surround));
+    surround.problems.push(noPem(collected, isDefault ? "default" : hitchName(frontend), surround));
   }
-  const pems = pemFiles.map((pem) => pemFile(gathered, pem, surround));
+  const pems = pemFiles.map((pem) => pemFile(collected, pem, surround));
   return {
     listen,
     pemFiles: pems,
     matchGlobalCerts,
     sniNomatchAbort: own["sni-nomatch-abort"] ?? settings["sni-nomatch-abort"],
-    tls: tlsOptions(gathered, own, surround),
-    clientVerify: frontendVerify(gathered, frontend, surround),
+    tls: tlsOptions(collected, own, surround),
+    clientVerify: frontendVerify(collected, frontend, surround),
   };
 }
 
-function lacksGlobal({ settings }: Gathered): boolean {
+function lacksGlobal({ settings }: Collected): boolean {
   return !settings.client && settings["pem-file"].length === 0 && settings["pem-dir"] === "";
 }
 
-function noPem({ settings }: Gathered, name: string, { dialect }: Surround): string {
+function noPem({ settings }: Collected, name: string, { dialect }: Surround): string {
   const original = "No x509 certificate PEM file specified";
   const remedy = "Name at least one, or try stud --demo";
   if (dialect === "hitch") return `${original} for frontend '${name}'! ${remedy}`;
@@ -109,7 +110,7 @@ function noPem({ settings }: Gathered, name: string, { dialect }: Surround): str
 }
 
 function frontendVerify(
-  { settings }: Gathered,
+  { settings }: Collected,
   frontend: FrontendValue,
   { absolute, problems, isComplete }: Surround,
 ): ClientVerify {
@@ -126,11 +127,11 @@ function frontendVerify(
 
 /** A certificate's files. */
 export function pemFile(
-  { settings, pieces }: Gathered,
+  { settings, blocks }: Collected,
   pem: PemValue,
   { absolute, dialect, problems, warnings }: Surround,
 ): PemFile {
-  const { origin } = pieces.get(pem)!;
+  const { origin } = blocks.get(pem)!;
   const mode = pem["client-verify"];
   const ca = absolute(pem["client-verify-ca"]);
   if (mode !== undefined && mode !== "none" && ca === "") {

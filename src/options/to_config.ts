@@ -15,8 +15,8 @@ import type {
   PrefixKind,
   SessionConfig,
 } from "./config.ts";
-import { type Gathered } from "./gather.ts";
-import { frontendText } from "./pieces.ts";
+import { type Collected } from "./collect.ts";
+import { frontendText } from "./blocks.ts";
 import { chosenTlvs } from "./proxy_tlvs.ts";
 import type { Settings } from "./table.ts";
 import {
@@ -40,32 +40,32 @@ const HITCH_OCSP_DIRECTORY = "/var/lib/hitch/";
  * Makes the configuration. What cannot be adds to `ground.problems`, what may surprise to its
  * `warnings`; with problems the result is of no use.
  */
-export function toConfig(gathered: Gathered, ground: Ground): Config {
-  const { settings } = gathered;
+export function toConfig(collected: Collected, ground: Ground): Config {
+  const { settings } = collected;
   const { absolute, build, dialect } = ground;
-  checkLeftovers(gathered, ground);
-  if (!settings.client) checkGlobalVerify(gathered, ground);
+  checkLeftovers(collected, ground);
+  if (!settings.client) checkGlobalVerify(collected, ground);
   const directory = absolute(settings["pem-dir"]);
-  checkDirectory(gathered, "pem-dir", directory, ground);
+  checkDirectory(collected, "pem-dir", directory, ground);
   const chroot = absolute(settings.chroot);
-  checkDirectory(gathered, "chroot", chroot, ground);
-  const prefix = prefixOf(gathered);
+  checkDirectory(collected, "chroot", chroot, ground);
+  const prefix = prefixOf(collected);
   const workers = settings.workers === "auto"
     ? Math.min(availableParallelism(), 1024)
     : settings.workers;
   return {
     dialect,
-    frontends: frontendsOf(gathered, ground),
+    frontends: frontendsOf(collected, ground),
     backend: settings.backend,
     backendRefresh: settings["backend-refresh"],
     backendSources: settings["backend-source"],
-    ...(settings.client && { backendTls: backendTls(gathered, ground) }),
-    pemFiles: settings["pem-file"].map((pem) => pemFile(gathered, pem, ground)),
+    ...(settings.client && { backendTls: backendTls(collected, ground) }),
+    pemFiles: settings["pem-file"].map((pem) => pemFile(collected, pem, ground)),
     ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
     passphraseFile: absolute(settings["passphrase-file"]),
     alpn: settings["alpn-protos"],
     engine: settings["ssl-engine"],
-    ocsp: ocspOf(gathered, ground),
+    ocsp: ocspOf(collected, ground),
     workers,
     pinWorkers: settings["pin-workers"],
     backlog: settings.backlog,
@@ -75,7 +75,7 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
     sendBufsize: settings["send-bufsize"],
     prefix,
     proxyTlvs: prefix === "proxy-v2" ? chosenTlvs(settings, dialect, build.capabilities) : [],
-    acceptProxy: acceptProxyOf(gathered, ground),
+    acceptProxy: acceptProxyOf(collected, ground),
     handshakeTimeout: settings["ssl-handshake-timeout"],
     backendConnectTimeout: settings["backend-connect-timeout"],
     halfCloseTimeout: settings["half-close-timeout"],
@@ -83,12 +83,12 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
     maxLifetime: settings["max-lifetime"],
     drainTimeout: settings["drain-timeout"],
     reloadDrainTimeout: settings["reload-drain-timeout"],
-    limits: limitsOf(gathered, workers, ground),
-    sessions: sessionsOf(gathered, ground),
+    limits: limitsOf(collected, workers, ground),
+    sessions: sessionsOf(collected, ground),
     maxGenerations: settings["max-generations"],
     watchdog: settings.watchdog,
     watch: settings.watch,
-    log: logOf(gathered, ground),
+    log: logOf(collected, ground),
     statsInterval: settings["stats-interval"],
     privileges: { user: settings.user, group: settings.group, chroot },
     daemon: settings.daemon,
@@ -97,7 +97,7 @@ export function toConfig(gathered: Gathered, ground: Ground): Config {
   };
 }
 
-function limitsOf({ settings }: Gathered, workers: number, { problems }: Ground): Limits {
+function limitsOf({ settings }: Collected, workers: number, { problems }: Ground): Limits {
   const connections = settings["max-connections"];
   if (connections > 0 && connections < workers) {
     problems.push(
@@ -114,8 +114,8 @@ function limitsOf({ settings }: Gathered, workers: number, { problems }: Ground)
   };
 }
 
-function sessionsOf(gathered: Gathered, ground: Ground): SessionConfig {
-  const { settings, origins } = gathered;
+function sessionsOf(collected: Collected, ground: Ground): SessionConfig {
+  const { settings, origins } = collected;
   const { absolute, problems, warnings } = ground;
   const { tickets, "session-timeout": timeout, "ticket-rotation": ticketRotation } = settings;
   const secret = settings["ticket-secret-file"];
@@ -166,11 +166,11 @@ function cachePeersOf(settings: Settings, problems: string[]): CachePeers | unde
   return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
 }
 
-function frontendsOf(gathered: Gathered, ground: Ground): readonly FrontendConfig[] {
-  const { settings, pieces } = gathered;
+function frontendsOf(collected: Collected, ground: Ground): readonly FrontendConfig[] {
+  const { settings, blocks } = collected;
   if (settings.frontend.length === 0) {
     const usual = frontendText(DEFAULT_FRONTEND, ground.dialect);
-    return [frontendConfig(gathered, usual, true, ground)];
+    return [frontendConfig(collected, usual, true, ground)];
   }
   const seen = new Set<string>();
   return settings.frontend.map((frontend) => {
@@ -179,39 +179,39 @@ function frontendsOf(gathered: Gathered, ground: Ground): readonly FrontendConfi
       const { listen } = frontend;
       const shown = isIpAddress(listen) ? `${listen.host}:${listen.port}` : text;
       ground.problems.push(
-        pieces.get(frontend)!.origin.tell(
+        blocks.get(frontend)!.origin.tell(
           `${text} is given twice; remove one`,
           `Redundant frontend (matching IP and port) definition: '${shown}'.`,
         ),
       );
     }
     seen.add(text);
-    return frontendConfig(gathered, frontend, false, ground);
+    return frontendConfig(collected, frontend, false, ground);
   });
 }
 
-function backendTls(gathered: Gathered, ground: Ground): BackendTls {
-  const { settings } = gathered;
+function backendTls(collected: Collected, ground: Ground): BackendTls {
+  const { settings } = collected;
   const verify = verifiesBackend(settings, ground.dialect);
   const ca = ground.absolute(settings["client-verify-ca"]);
-  if (verify && ground.dialect === "hitch") checkGlobalVerify(gathered, ground);
+  if (verify && ground.dialect === "hitch") checkGlobalVerify(collected, ground);
   const host = isIpAddress(settings.backend) ? settings.backend.host : "";
   const isName = /[^\d.]/.test(host) && !host.includes(":");
   return {
     serverName: settings["backend-name"] || (isName ? host : ""),
     verify,
     ca: verify ? ca : "",
-    tls: tlsOptions(gathered, {}, ground),
+    tls: tlsOptions(collected, {}, ground),
   };
 }
 
-function prefixOf({ settings }: Gathered): PrefixKind {
+function prefixOf({ settings }: Collected): PrefixKind {
   if (settings["write-ip"]) return "write-ip";
   if (settings["write-proxy-v1"]) return "proxy-v1";
   return settings["write-proxy-v2"] ? "proxy-v2" : "none";
 }
 
-function acceptProxyOf({ settings }: Gathered, { problems, isComplete }: Ground): AcceptProxy {
+function acceptProxyOf({ settings }: Collected, { problems, isComplete }: Ground): AcceptProxy {
   const trusted = settings["trusted-proxies"];
   if (settings["proxy-proxy"]) return { mode: "pass", trusted: [] };
   if (!settings["accept-proxy"]) return { mode: "none", trusted: [] };
@@ -223,7 +223,7 @@ function acceptProxyOf({ settings }: Gathered, { problems, isComplete }: Ground)
   return { mode: "use", trusted };
 }
 
-function ocspOf({ settings, origins }: Gathered, ground: Ground): OcspConfig {
+function ocspOf({ settings, origins }: Collected, ground: Ground): OcspConfig {
   const { absolute, build, dialect, isDirectory } = ground;
   const given = settings["ocsp-dir"];
   let directory = absolute(given);
@@ -252,7 +252,7 @@ function ocspOf({ settings, origins }: Gathered, ground: Ground): OcspConfig {
 }
 
 function logOf(
-  { settings, origins }: Gathered,
+  { settings, origins }: Collected,
   { absolute, dialect, warnings }: Ground,
 ): LogConfig {
   const file = absolute(settings["log-filename"]);
@@ -270,7 +270,7 @@ function logOf(
 }
 
 function checkDirectory(
-  { origins }: Gathered,
+  { origins }: Collected,
   name: "pem-dir" | "chroot",
   path: string,
   { isDirectory, problems }: Ground,
@@ -280,7 +280,7 @@ function checkDirectory(
 }
 
 /** What leaves nothing to serve with, and what was given but has no effect. */
-function checkLeftovers({ settings, origins }: Gathered, ground: Ground): void {
+function checkLeftovers({ settings, origins }: Collected, ground: Ground): void {
   const { build: { capabilities, name: build }, dialect, problems, warnings } = ground;
   const all = capabilities.protocols.join(", ");
   if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {

@@ -4,7 +4,8 @@
  */
 import { ipFamily } from "../os/ip.ts";
 import type { Protocol } from "../runtime/tls.ts";
-import type { Dialect, ProxyTlv } from "./config.ts";
+import type { ProxyTlv } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { quote } from "./words.ts";
 
 /** A value that does not fit its option; `original` is what hitch says of it, if it says anything. */

@@ -1,5 +1,5 @@
 /** Reads a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before the TLS library does. */
-import { GrowingBuffer } from "../growing_buffer.ts";
+import { GrowingBuffer } from "../base/growing_buffer.ts";
 
 /** Bytes that are held for a ClientHello which comes in pieces. */
 const MAX_HELLO = 32_768;

@@ -2,9 +2,9 @@ import { writeSync } from "node:fs";
 import process from "node:process";
 
 /** Those of `names` that the object, called `owner`, does not have; all, where it is none. */
-export function absent(owner: string, object: unknown, names: readonly string[]): string[] {
+export function absent(handler: string, object: unknown, names: readonly string[]): string[] {
   const isObject = typeof object === "function" || (typeof object === "object" && object !== null);
-  return names.filter((name) => !isObject || !(name in object)).map((name) => `${owner}.${name}`);
+  return names.filter((name) => !isObject || !(name in object)).map((name) => `${handler}.${name}`);
 }
 
 /**

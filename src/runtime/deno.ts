@@ -8,7 +8,7 @@ import { getSystemErrorName } from "node:util";
 import { raise } from "../base/raise.ts";
 import { SHUT_RDWR } from "../os/constants.ts";
 import { setOption } from "../os/socket_options.ts";
-import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
+import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
   type Conn,
@@ -26,7 +26,7 @@ import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Stream, StreamOwner } from "./stream.ts";
+import type { Stream, StreamHandler } from "./stream.ts";
 import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
 
 export const name = "deno";
@@ -165,12 +165,12 @@ export function listen(options: ListenOptions): Listener {
 /** TLS runs over TCP only: over a Unix socket Deno has none, and the stream closes as ENOTSUP. */
 export function connect(
   backend: Endpoint,
-  owner: StreamOwner,
+  handler: StreamHandler,
   _source?: IpEndpoint,
   tls?: ClientTlsContext,
 ): Stream {
   const stream = new DenoStream(backend, ownEnd(backend), tls === undefined);
-  stream.owner = owner;
+  stream.handler = handler;
   if (backend.family !== "unix") void stream.dial(backend, tls?.settings);
   else void stream.dialUnix(backend, tls !== undefined);
   return stream;

@@ -2,7 +2,7 @@
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { SocketOption } from "../os/socket_options.ts";
 import type { Failure } from "./failure.ts";
-import type { Stream, StreamOwner } from "./stream.ts";
+import type { Stream, StreamHandler } from "./stream.ts";
 import type { TlsContext } from "./tls.ts";
 
 /** Where a worker accepts: a descriptor it inherited, or (no `adoptSockets`) an address to bind. */
@@ -21,10 +21,10 @@ export interface ListenOptions {
   readonly backlog: number;
   /** Absent: plain connections are accepted, whose `opened` follows at once (client mode). */
   readonly tls?: TlsContext;
-  /** TLS begins when `Stream.secure` is called; only with `capabilities.headerFirst`. */
+  /** TLS begins when `Stream.startTls` is called; only with `capabilities.headerFirst`. */
   readonly headerFirst: boolean;
   /** A connection was accepted; the handshake begins. Returns the stream's owner; it may throw. */
-  readonly accepted: (stream: Stream) => StreamOwner;
+  readonly accepted: (stream: Stream) => StreamHandler;
   /** Accepting itself failed (descriptors exhausted …); the adapter goes on by itself. */
   readonly failed: (failure: Failure) => void;
 }

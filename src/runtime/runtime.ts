@@ -6,7 +6,7 @@
  * A fault of the core's own never ends the process, and costs one connection at most. What a handler
  * throws reaches the process's `uncaughtException` (`raise`), once, and everything else goes on:
  *
- * - from an event of a {@link StreamOwner}, or while the core answers for a handshake (`select`,
+ * - from an event of a {@link StreamHandler}, or while the core answers for a handshake (`select`,
  *   `identity`, `staple`, a {@link SessionStore}): the stream is reset, its descriptor released, and
  *   `closed` follows with the code `ERR_INTERNAL`. Deno remembers what `select` and `identity` threw
  *   for a name, reports it once, and ends the handshakes of that name by an alert;
@@ -19,7 +19,7 @@ import type { Libc } from "../os/libc.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { DatagramEvents, Datagrams } from "./datagrams.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
-import type { Stream, StreamOwner } from "./stream.ts";
+import type { Stream, StreamHandler } from "./stream.ts";
 import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
 
 export interface Runtime {
@@ -55,14 +55,14 @@ export interface Runtime {
   /** Makes an OpenSSL engine known in this process; only with `capabilities.engines`. Throws. */
   loadEngine(id: string): void;
   /**
-   * Begins a connection and returns at once; `owner.opened` or `owner.closed` follows. `reset`
+   * Begins a connection and returns at once; `handler.opened` or `owner.closed` follows. `reset`
    * while it is pending gives it up, with its descriptor. `source` is a local address of the same
    * family, with port 0; only where there is `capabilities.backendSource`. With `tls` a handshake
    * follows the connect, and `opened` follows both.
    */
   connect(
     backend: Endpoint,
-    owner: StreamOwner,
+    handler: StreamHandler,
     source?: IpEndpoint,
     tls?: ClientTlsContext,
   ): Stream;

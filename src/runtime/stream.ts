@@ -4,12 +4,12 @@ import type { Failure } from "./failure.ts";
 import type { TlsFacts } from "./tls.ts";
 
 /** So many bytes may wait in a stream that is not open yet without stopping their source. */
-export const EARLY_BYTES = 65_536;
+export const MAX_EARLY_BYTES = 65_536;
 
 /** One side of a connection. All calls are safe at any time, also after the stream has closed. */
 export interface Stream {
   /** Receives this stream's events; the core sets it before any event can come. */
-  owner: StreamOwner;
+  handler: StreamHandler;
   /** The peer's end; the values stay readable after close. */
   readonly remote: Endpoint;
   /** Our own end, while the stream is open: for an accepted one the address the client reached. */
@@ -17,7 +17,7 @@ export interface Stream {
   /**
    * Takes all of `bytes`. False means that they are not yet with the kernel: stop the source until
    * `writable`, and leave `bytes` unchanged until then. Before `opened` the bytes wait here, and up to
-   * {@link EARLY_BYTES} of them answer true: to stop a source for the moment of a connect costs more
+   * {@link MAX_EARLY_BYTES} of them answer true: to stop a source for the moment of a connect costs more
    * than to hold its first chunk. An adapter whose own chunks do not last copies those.
    * Bytes written after the stream closed or after `finish` are dropped.
    */
@@ -52,16 +52,16 @@ export interface Stream {
    * Begins TLS on an accepted stream of a listener with `headerFirst`; `early` are bytes that were
    * received after the header. Once at most; not from within `accepted`.
    */
-  secure(early: Uint8Array): void;
+  startTls(early: Uint8Array): void;
 }
 
 /**
  * Events of a stream, in this order: opened, then received, writable, ended as they come, closed.
  * On a listener with `headerFirst`, `received` also comes before `opened`, with plain bytes, until
- * `secure` is called; nothing may be written then, and an early end is a failure. Where a handler
+ * `startTls` is called; nothing may be written then, and an early end is a failure. Where a handler
  * throws, the stream is reset (see {@link Runtime}).
  */
-export interface StreamOwner {
+export interface StreamHandler {
   /**
    * An accepted stream has finished its TLS handshake, or was accepted without TLS; a backend
    * stream is connected, with its own TLS handshake done.

@@ -8,7 +8,7 @@ export interface SessionName {
 }
 
 /** What a worker tells the master. */
-export type SessionReport = SessionMade | SessionWanted;
+export type SessionEvent = SessionMade | SessionWanted;
 
 export interface SessionMade extends SessionName {
   readonly type: "session-made";
@@ -38,7 +38,7 @@ export const MAX_ID = 32;
 export const MAX_SESSION = 4096;
 
 /** The report in a decoded frame of that type, or undefined when it is none. */
-export function parseSessionReport(value: Record<string, unknown>): SessionReport | undefined {
+export function parseSessionEvent(value: Record<string, unknown>): SessionEvent | undefined {
   const { type, number, session } = value;
   const name = parseSessionName(value);
   if (!name) return undefined;

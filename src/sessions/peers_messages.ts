@@ -1,11 +1,12 @@
 /** What the master and its helper for other machines tell each other. */
-import { parseReport, type Privileges } from "../control/messages.ts";
+import { parseWorkerEvent } from "../worker_protocol/messages.ts";
+import type { Privileges } from "../system/ids.ts";
 import type { LogEntry } from "../log.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { isBase64, MAX_SESSION, parseSessionName, type SessionName } from "./messages.ts";
 
 /** What the master tells the helper: one start, then every new session. */
-export type PeersOrder = PeersStart | PeerSession;
+export type PeersCommand = PeersStart | PeerSession;
 
 export interface PeersStart {
   readonly type: "start";
@@ -28,18 +29,18 @@ export interface PeerSession extends SessionName {
 }
 
 /** What the helper tells the master. */
-export type PeersReport = PeerSession | { readonly type: "log"; readonly entry: LogEntry };
+export type PeersEvent = PeerSession | { readonly type: "log"; readonly entry: LogEntry };
 
 /**
  * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
  * send, so nothing it says is believed.
  */
-export function parsePeersReport(value: unknown): PeersReport | undefined {
+export function parsePeersEvent(value: unknown): PeersEvent | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const fields = value as Record<string, unknown>;
   const { type, session, seconds } = fields;
   if (type !== "session") {
-    const report = parseReport(value);
+    const report = parseWorkerEvent(value);
     return report?.type === "log" ? report : undefined;
   }
   const name = parseSessionName(fields);

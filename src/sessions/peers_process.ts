@@ -1,22 +1,22 @@
 import process from "node:process";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../base/clock.ts";
 import { FrameWriter } from "../control/channel.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
-import { internalError, reasonOf } from "../errors.ts";
+import { internalError, reasonOf } from "../base/errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
 import { Repeats } from "../repeats.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import type { Datagrams } from "../runtime/datagrams.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { REPORTS_FD } from "../worker/command_line.ts";
-import { dropPrivileges } from "../worker/process.ts";
+import { EVENTS_FD } from "../control/channel.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
 import { PEERS_SOCKET_FD } from "./command_line.ts";
 import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";
-import type { PeerSession, PeersOrder, PeersReport, PeersStart } from "./peers_messages.ts";
+import type { PeersCommand, PeerSession, PeersEvent, PeersStart } from "./peers_messages.ts";
 import { Rate } from "./rate.ts";
 
 /** Sessions sent, and packets opened, in a second: one of an unknown sender costs 30 µs. */
-const MOST_PER_SECOND = 10_000;
+const MAX_PER_SECOND = 10_000;
 /** What is dropped is told once, and then summed up for so long. */
 const WINDOW_MS = 60_000;
 
@@ -39,15 +39,15 @@ export function runPeers(runtime: Runtime): void {
   runHelper(new PeersHelper(runtime));
 }
 
-class PeersHelper implements Helper<PeersOrder> {
+class PeersHelper implements Helper<PeersCommand> {
   private readonly runtime: Runtime;
-  private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly reports = new FrameWriter(EVENTS_FD);
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => 1, systemClock, {
     windowMs: WINDOW_MS,
     told: 1,
   });
-  private readonly incoming = new Rate(MOST_PER_SECOND);
-  private readonly outgoing = new Rate(MOST_PER_SECOND);
+  private readonly incoming = new Rate(MAX_PER_SECOND);
+  private readonly outgoing = new Rate(MAX_PER_SECOND);
   private peers: readonly IpEndpoint[] = [];
   /** All absent until it has started. */
   private sealer: PacketSealer | undefined;
@@ -58,9 +58,9 @@ class PeersHelper implements Helper<PeersOrder> {
     this.runtime = runtime;
   }
 
-  obey(order: PeersOrder): void {
-    if (order.type === "start") this.start(order);
-    else this.send(order);
+  handle(command: PeersCommand): void {
+    if (command.type === "start") this.start(command);
+    else this.send(command);
   }
 
   internalError(error: unknown): void {
@@ -129,7 +129,7 @@ class PeersHelper implements Helper<PeersOrder> {
     this.report({ type: "log", entry: { ...entry, facts } });
   }
 
-  private report(report: PeersReport): void {
+  private report(report: PeersEvent): void {
     this.reports.send(report);
   }
 }

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { SessionName } from "./messages.ts";
 
 /** Characters for a session in the mean: one has 200, with a client certificate a thousand or two. */

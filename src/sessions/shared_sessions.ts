@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from "../clock.ts";
-import { Deadlines } from "../connection/deadlines.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { SessionStore } from "../runtime/tls.ts";
-import { MAX_SESSION, type SessionFound, type SessionReport } from "./messages.ts";
+import { MAX_SESSION, type SessionEvent, type SessionFound } from "./messages.ts";
 
 /** Seconds that the master has for an answer; then the client makes a full handshake. */
 const ANSWER_LIMIT = 1;
@@ -12,15 +12,15 @@ type Answer = (session: Uint8Array | undefined) => void;
 
 /** The sessions of all workers, as one of them sees them: the master has them. */
 export class SharedSessions implements SessionStore {
-  private readonly report: (report: SessionReport) => boolean;
+  private readonly report: (report: SessionEvent) => boolean;
   private readonly questions = new Map<number, Answer>();
-  private readonly deadlines: Deadlines<number>;
+  private readonly timeouts: TimeoutQueue<number>;
   private asked = 0;
 
   /** `report` tells the master, and answers false when it does not keep up. */
-  constructor(report: (report: SessionReport) => boolean, clock: Clock = systemClock) {
+  constructor(report: (report: SessionEvent) => boolean, clock: Clock = systemClock) {
     this.report = report;
-    this.deadlines = new Deadlines(ANSWER_LIMIT, (number) => this.answer(number), clock);
+    this.timeouts = new TimeoutQueue(ANSWER_LIMIT, (number) => this.answer(number), clock);
   }
 
   store(policy: string, id: Uint8Array, session: Uint8Array): void {
@@ -35,12 +35,12 @@ export class SharedSessions implements SessionStore {
       return answer(undefined);
     }
     this.questions.set(number, answer);
-    this.deadlines.start(number);
+    this.timeouts.start(number);
   }
 
   /** The master has answered, perhaps too late. */
   found({ number, session }: SessionFound): void {
-    this.deadlines.stop(number);
+    this.timeouts.stop(number);
     this.answer(number, session === undefined ? undefined : Buffer.from(session, "base64"));
   }
 

@@ -1,5 +1,5 @@
 /** Listening sockets that the service manager opened for us (sd_listen_fds(3)). */
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { SO_ACCEPTCONN, SOL_SOCKET } from "../os/constants.ts";
 import { readSockaddr, SOCKADDR_SIZE } from "../os/sockaddr.ts";
 import { cInt, readCInt } from "../os/structures.ts";

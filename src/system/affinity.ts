@@ -7,7 +7,7 @@ import { type Instruction, sockFilters, sockFprog } from "../os/bpf.ts";
 import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF, SOL_SOCKET } from "../os/constants.ts";
 import type { LogEntry } from "../log.ts";
 import type { Libc } from "../os/libc.ts";
-import { errnoText } from "./error_text.ts";
+import { errnoText } from "../os/error_text.ts";
 
 /** By what a client's socket is found. */
 export interface AffinityRule {

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../base/errors.ts";
 import { LineWriter } from "../line_writer.ts";
-import { errorText } from "./error_text.ts";
+import { errorText } from "../os/error_text.ts";
 
 /** Names of servers and addresses of clients are nothing for everybody. */
 const MODE = 0o640;

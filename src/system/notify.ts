@@ -3,7 +3,7 @@
  * that finds the manager's queue full is sent again, and nothing here ever waits.
  */
 import { getSystemErrorName } from "node:util";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../log.ts";
 import {
   AF_UNIX,
@@ -23,7 +23,7 @@ const STATUS_PAUSE_MS = 1000;
 /** Before a message is sent again that was not taken, in milliseconds. */
 const RETRY_MS = 100;
 /** Messages that wait; then the oldest are given up. */
-const MOST_WAITING = 16;
+const MAX_WAITING = 16;
 
 /** What the service manager set in our environment. */
 export interface NotifySettings {
@@ -33,7 +33,7 @@ export interface NotifySettings {
   readonly watchdog?: number;
 }
 
-export interface NotifySurroundings {
+export interface NotifyContext {
   readonly libc: Libc;
   readonly log: Log;
   readonly clock?: Clock;
@@ -68,7 +68,7 @@ export class Notifier {
   private isStatusHeld = false;
   private isFailing = false;
 
-  constructor(settings: NotifySettings, { libc, log, clock = systemClock }: NotifySurroundings) {
+  constructor(settings: NotifySettings, { libc, log, clock = systemClock }: NotifyContext) {
     this.settings = settings;
     this.libc = libc;
     this.log = log;
@@ -147,7 +147,7 @@ export class Notifier {
   private send(message: string): void {
     if (!this.isWanted) return;
     this.waiting.push(message);
-    if (this.waiting.length > MOST_WAITING) this.waiting.shift();
+    if (this.waiting.length > MAX_WAITING) this.waiting.shift();
     if (this.waiting.length === 1) this.sendWaiting();
   }
 

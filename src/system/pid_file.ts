@@ -8,13 +8,13 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { UsageError } from "../errors.ts";
-import type { Dialect } from "../options/config.ts";
+import { UsageError } from "../base/errors.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { F_OFD_SETLK } from "../os/constants.ts";
 import { wholeFileLock } from "../os/structures.ts";
 import type { Libc } from "../os/libc.ts";
-import { keepFromChildren } from "./descriptors.ts";
-import { errorText } from "./error_text.ts";
+import { keepFromChildren } from "../os/descriptors.ts";
+import { errorText } from "../os/error_text.ts";
 
 const MODE = 0o644;
 /** A file that is replaced between open and lock again and again is somebody's game. */

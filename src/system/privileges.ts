@@ -1,8 +1,10 @@
 /** Decides, before anything is opened, whom the workers shall become. */
 import { statSync } from "node:fs";
-import type { Ids, Privileges } from "../control/messages.ts";
-import type { Dialect, PrivilegeConfig } from "../options/config.ts";
-import { errorText } from "./error_text.ts";
+import type { Ids } from "./ids.ts";
+import type { Privileges } from "./ids.ts";
+import type { PrivilegeConfig } from "../options/config.ts";
+import type { Dialect } from "../base/dialect.ts";
+import { errorText } from "../os/error_text.ts";
 import { lookUpGroup, lookUpUser } from "./users.ts";
 
 export interface PrivilegePlan {

@@ -2,7 +2,7 @@
  * The system's log by its local socket, in the form of RFC 3164 section 4.1 without a host name, as
  * the C library writes it. Nothing here ever waits: what the socket does not take is counted.
  */
-import type { Dialect } from "../options/config.ts";
+import type { Dialect } from "../base/dialect.ts";
 import {
   AF_UNIX,
   EAGAIN,

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { Ids } from "../control/messages.ts";
+import type { Ids } from "./ids.ts";
 
 /** A directory service that does not answer must not hold the start for ever. */
 const LOOK_UP_LIMIT_MS = 5000;

@@ -1,2 +1,2 @@
 /** The first argument of the ticket store helper's command line: no user types it. */
-export const STORE_WORD = "@ticket-store";
+export const STORE_ARGUMENT = "@ticket-store";

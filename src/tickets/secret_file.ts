@@ -1,11 +1,11 @@
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
-import { UsageError } from "../errors.ts";
-import { errorText } from "../system/error_text.ts";
+import { UsageError } from "../base/errors.ts";
+import { errorText } from "../os/error_text.ts";
 import { SECRET_LENGTH } from "./ring.ts";
 
-const MOST_BYTES = 4096;
+const MAX_BYTES = 4096;
 /** Random bytes, or base64 of them, have more different ones than that. */
-const LEAST_VARIETY = 12;
+const MIN_VARIETY = 12;
 const REMEDY = "make one with: stud --new-ticket-secret";
 
 /**
@@ -24,7 +24,7 @@ export function readTicketSecret(path: string): Uint8Array {
     try {
       const { mode, size } = fstatSync(fd);
       if (mode & 0o077) fail(`others can read it; restrict it with: chmod 600 ${path}`);
-      if (size > MOST_BYTES) fail(`${size} bytes are no secret; give at most ${MOST_BYTES}`);
+      if (size > MAX_BYTES) fail(`${size} bytes are no secret; give at most ${MAX_BYTES}`);
       bytes = readFileSync(fd);
     } finally {
       closeSync(fd);
@@ -37,7 +37,7 @@ export function readTicketSecret(path: string): Uint8Array {
   if (secret.length < SECRET_LENGTH) {
     fail(`${secret.length} bytes are too few, ${SECRET_LENGTH} are needed; ${REMEDY}`);
   }
-  if (new Set(secret).size < LEAST_VARIETY) fail(`it can be guessed; ${REMEDY}`);
+  if (new Set(secret).size < MIN_VARIETY) fail(`it can be guessed; ${REMEDY}`);
   return secret;
 }
 

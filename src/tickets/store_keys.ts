@@ -1,4 +1,4 @@
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../base/errors.ts";
 import type { Log } from "../log.ts";
 import { READ, slotAt } from "./fleet_keys.ts";
 import { LocalKeys, type LocalState } from "./local_keys.ts";
@@ -24,7 +24,7 @@ export interface StoreEntry {
   readonly onlyNew: boolean;
 }
 
-export interface StoreMeans {
+export interface StoreDependencies {
   readonly store: TicketStore;
   /** The store's name in the log. */
   readonly place: string;
@@ -63,7 +63,7 @@ const LOOKS = 10;
 /** Seconds from one line about a store that fails to the next at the least. */
 const QUIET = 60;
 /** A store that changes its entries all the time fills no memory. */
-const MOST_RETIRED = 16;
+const MAX_RETIRED = 16;
 /** To write what is missing, and to replace what was there and yet is no entry. */
 const ATTEMPTS = 2;
 
@@ -73,7 +73,7 @@ const ATTEMPTS = 2;
  * key goes on making tickets; a machine that never had one makes its own.
  */
 export class StoreKeys {
-  private readonly means: StoreMeans;
+  private readonly dependencies: StoreDependencies;
   private readonly entries: StoreEntries;
   /** By slot: those of {@link READ} that are known, and the one that makes tickets. */
   private readonly keys: Map<number, string>;
@@ -92,9 +92,9 @@ export class StoreKeys {
   private garbage = new Set<number>();
 
   /** Keys from `inherited` are taken over if they are the same fleet's. */
-  constructor(means: StoreMeans, inherited?: StoreState) {
-    this.means = means;
-    this.entries = new StoreEntries(means.secret, means.period);
+  constructor(dependencies: StoreDependencies, inherited?: StoreState) {
+    this.dependencies = dependencies;
+    this.entries = new StoreEntries(dependencies.secret, dependencies.period);
     const state = inherited?.prefix === this.entries.prefix ? inherited : undefined;
     this.keys = new Map(state?.keys);
     this.retired = state?.retired ?? [];
@@ -117,7 +117,7 @@ export class StoreKeys {
 
   /** To be called about once a second. True when the ring has changed. */
   check(): boolean {
-    const { now, period } = this.means;
+    const { now, period } = this.dependencies;
     const isDue = now() - this.lookedAt >= Math.min(LOOK, period / LOOKS);
     if (isDue && !this.isLooking && !this.isStopped) void this.look();
     return this.refresh();
@@ -126,12 +126,12 @@ export class StoreKeys {
   /** Asks the store nothing more. Fulfilled when nothing of it is left. */
   stop(): Promise<void> {
     this.isStopped = true;
-    return this.means.store.stop();
+    return this.dependencies.store.stop();
   }
 
   private async look(): Promise<void> {
     this.isLooking = true;
-    this.lookedAt = this.means.now();
+    this.lookedAt = this.dependencies.now();
     let failure: string | undefined;
     try {
       await this.converge();
@@ -141,7 +141,7 @@ export class StoreKeys {
     this.isLooking = false;
     if (this.isStopped) return;
     // Who reads that the store answers may count on its keys.
-    if (this.refresh()) this.means.changed();
+    if (this.refresh()) this.dependencies.changed();
     if (failure === undefined) this.tellAnswer();
     else this.tellFailure(failure);
   }
@@ -153,7 +153,7 @@ export class StoreKeys {
     for (const slot of this.garbage) if (!slots.includes(slot)) this.garbage.delete(slot);
     let faults = await this.read(slots);
     for (let attempt = 1; attempt <= ATTEMPTS && faults.length > 0; attempt++) {
-      await this.means.store.set(faults.map(({ slot, isMissing }) => ({
+      await this.dependencies.store.set(faults.map(({ slot, isMissing }) => ({
         name: this.entries.nameOf(slot),
         value: this.entries.seal(slot, this.keys.get(slot) ?? randomSecret()),
         ttl: this.lifeOf(slot),
@@ -167,7 +167,9 @@ export class StoreKeys {
 
   /** The slots whose entry is to be written: nobody needs a new key for one that is over. */
   private async read(slots: readonly number[]): Promise<{ slot: number; isMissing: boolean }[]> {
-    const values = await this.means.store.get(slots.map((slot) => this.entries.nameOf(slot)));
+    const values = await this.dependencies.store.get(
+      slots.map((slot) => this.entries.nameOf(slot)),
+    );
     return slots.flatMap((slot, i) => {
       const value = values[i];
       const secret = value && this.entries.open(slot, value);
@@ -183,12 +185,12 @@ export class StoreKeys {
 
   /** In milliseconds; until no ticket of the slot is read any more. */
   private lifeOf(slot: number): number {
-    const { period, date } = this.means;
+    const { period, date } = this.dependencies;
     return Math.max(1, Math.ceil(((slot + 1 - READ[0]!) * period - date()) * 1000));
   }
 
   private present(): number {
-    return slotAt(this.means.date(), this.means.period);
+    return slotAt(this.dependencies.date(), this.dependencies.period);
   }
 
   /** Makes the ring from what is known now. True when it is another one. */
@@ -211,7 +213,7 @@ export class StoreKeys {
       this.retire(this.local.ring.secrets);
       this.local = undefined;
     }
-    this.retired = this.retired.filter(({ until }) => until > this.means.now());
+    this.retired = this.retired.filter(({ until }) => until > this.dependencies.now());
     const local = this.local?.ring ?? { secrets: [], current: 0 };
     const secrets = [
       ...new Set([
@@ -237,20 +239,20 @@ export class StoreKeys {
 
   /** They make no more tickets, and read them for as long as those live. */
   private retire(secrets: readonly string[]): void {
-    const until = this.means.now() + this.means.period;
+    const until = this.dependencies.now() + this.dependencies.period;
     const others = this.retired.filter(({ secret }) => !secrets.includes(secret));
     this.retired = [...others, ...secrets.map((secret) => ({ secret, until }))].slice(
-      -MOST_RETIRED,
+      -MAX_RETIRED,
     );
   }
 
   private localKeys(state?: LocalState): LocalKeys {
-    return new LocalKeys(this.means.period, this.means.now, state);
+    return new LocalKeys(this.dependencies.period, this.dependencies.now, state);
   }
 
   private tellAnswer(): void {
     if (this.told === "answers") return;
-    const { place, log } = this.means;
+    const { place, log } = this.dependencies;
     const message = this.told
       ? `the ticket store ${place} answers again`
       : `ticket keys are shared through the ticket store ${place}`;
@@ -260,7 +262,7 @@ export class StoreKeys {
 
   /** A store that comes and goes is told of once in a while. */
   private tellFailure(cause: string): void {
-    const { now, place, log } = this.means;
+    const { now, place, log } = this.dependencies;
     if (this.told === "fails" || now() - this.failureToldAt < QUIET) return;
     this.told = "fails";
     this.failureToldAt = now();
@@ -274,7 +276,7 @@ export class StoreKeys {
   private tellGarbage(slot: number): void {
     if (this.garbage.has(slot)) return;
     this.garbage.add(slot);
-    const { place, log } = this.means;
+    const { place, log } = this.dependencies;
     const entry = this.entries.nameOf(slot);
     const message = `the entry ${entry} of the ticket store ${place} is no key that was sealed ` +
       "with our --ticket-secret-file; it is not used, and replaced where it is needed: find out " +

@@ -1,20 +1,20 @@
-import { type Clock, systemClock } from "../clock.ts";
-import { ControlledProcess, type ProcessExit } from "../master/controlled_process.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { exitText } from "../system/exit_text.ts";
-import { STORE_WORD } from "./command_line.ts";
+import { exitText } from "../control/exit_text.ts";
+import { STORE_ARGUMENT } from "./command_line.ts";
 import type { StoreEntry, TicketStore } from "./store_keys.ts";
 import {
-  parseStoreReport,
-  type StoreOrder,
-  type StoreReport,
+  parseStoreEvent,
+  type StoreCommand,
+  type StoreEvent,
   type StoreStart,
 } from "./store_messages.ts";
 
 /** The helper's process as the master sees it. */
 export type StoreProcess = Pick<
-  ControlledProcess<StoreOrder, StoreReport>,
-  "onReport" | "onExit" | "send" | "kill"
+  ControlledProcess<StoreCommand, StoreEvent>,
+  "onEvent" | "onExit" | "send" | "kill"
 >;
 
 /** The helper answers after its own time limits at the latest, which are shorter. */
@@ -73,7 +73,7 @@ export class StoreHelper implements TicketStore {
     });
   }
 
-  private ask(order: (number: number) => StoreOrder): Promise<readonly (string | null)[]> {
+  private ask(command: (number: number) => StoreCommand): Promise<readonly (string | null)[]> {
     return new Promise((resolve, reject) => {
       const number = ++this.asked;
       const { end } = this;
@@ -81,7 +81,7 @@ export class StoreHelper implements TicketStore {
       if (end !== undefined) throw new Error(end);
       this.process ??= this.start();
       this.questions.set(number, { resolve, reject });
-      this.process.send(order(number));
+      this.process.send(command(number));
       this.clock.after(ANSWER_LIMIT_MS, () => {
         if (!this.questions.has(number)) return;
         this.fail("its helper did not answer");
@@ -94,7 +94,7 @@ export class StoreHelper implements TicketStore {
   private start(): StoreProcess {
     if (this.stopped) throw new Error("it was given up");
     const process = this.spawn();
-    process.onReport = (report) => {
+    process.onEvent = (report) => {
       const question = this.questions.get(report.number);
       this.questions.delete(report.number);
       if (report.type === "values") question?.resolve(report.values);
@@ -120,7 +120,7 @@ export class StoreHelper implements TicketStore {
 
 /** Starts the helper's process. */
 export function spawnStore(runtime: Pick<Runtime, "self" | "workerEnvironment">): StoreProcess {
-  return new ControlledProcess(runtime, [STORE_WORD], [], parseStoreReport);
+  return new ControlledProcess(runtime, [STORE_ARGUMENT], [], parseStoreEvent);
 }
 
 /** A store's URL as it may be shown: without user and password. */

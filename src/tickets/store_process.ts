@@ -1,16 +1,16 @@
 import { createClient, RESP_TYPES } from "@redis/client";
 import process from "node:process";
 import { FrameWriter } from "../control/channel.ts";
-import { obeyOrders } from "../control/helper.ts";
-import { reasonOf } from "../errors.ts";
+import { readCommands } from "../control/helper.ts";
+import { reasonOf } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { REPORTS_FD } from "../worker/command_line.ts";
-import { dropPrivileges } from "../worker/process.ts";
+import { EVENTS_FD } from "../control/channel.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
 import {
-  MOST_BYTES,
+  MAX_BYTES,
   type SealedEntry,
-  type StoreOrder,
-  type StoreReport,
+  type StoreCommand,
+  type StoreEvent,
   type StoreStart,
 } from "./store_messages.ts";
 
@@ -21,7 +21,7 @@ const ANSWER_LIMIT_MS = 3000;
 const MEMORY_LIMIT = 256 * 1024 * 1024;
 const MEMORY_LOOK_MS = 20;
 
-type Question = Exclude<StoreOrder, StoreStart>;
+type Question = Exclude<StoreCommand, StoreStart>;
 
 /**
  * Runs this process as the one that speaks with the ticket store (Redis or Valkey), without
@@ -31,14 +31,14 @@ type Question = Exclude<StoreOrder, StoreStart>;
  */
 export function runStore(runtime: Pick<Runtime, "libc">): void {
   const helper = new Helper(runtime);
-  obeyOrders<StoreOrder>((order) => helper.obey(order));
+  readCommands<StoreCommand>((command) => helper.handle(command));
   // Ctrl-C and a service manager reach all processes; the master decides what it means.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 }
 
 class Helper {
   private readonly runtime: Pick<Runtime, "libc">;
-  private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly reports = new FrameWriter(EVENTS_FD);
   private settings: StoreStart | undefined;
   private client: Client | undefined;
   /** Why it may not serve. */
@@ -48,9 +48,9 @@ class Helper {
     this.runtime = runtime;
   }
 
-  obey(order: StoreOrder): void {
-    if (order.type === "start") this.start(order);
-    else void this.answer(order);
+  handle(command: StoreCommand): void {
+    if (command.type === "start") this.start(command);
+    else void this.answer(command);
   }
 
   private start(settings: StoreStart): void {
@@ -107,7 +107,7 @@ class Helper {
     this.client = undefined;
   }
 
-  private send(report: StoreReport): void {
+  private send(report: StoreEvent): void {
     this.reports.send(report);
   }
 }
@@ -134,7 +134,7 @@ function clientFor({ url, ca }: StoreStart) {
 /** Base64, or null where there is none. What is too long is cut, and what is no text is empty. */
 async function get(client: Client, name: string): Promise<string | null> {
   try {
-    const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MOST_BYTES - 1}`], {
+    const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MAX_BYTES - 1}`], {
       typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
     });
     if (!Buffer.isBuffer(value)) throw new Error("it answers what nobody asked");

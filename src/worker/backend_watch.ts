@@ -1,13 +1,13 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../base/clock.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { BackendReport } from "../control/messages.ts";
+import type { BackendEvent } from "../worker_protocol/messages.ts";
 
 /** However often connects fail, a worker speaks of it once in this time. */
 const PAUSE_MS = 1000;
 
 /** Tells the master of connects that fail, and of the first one that does not. */
 export class BackendWatch {
-  private readonly report: (report: BackendReport) => boolean;
+  private readonly report: (report: BackendEvent) => boolean;
   private readonly clock: Clock;
   private isDown = false;
   private failure: ConnectionFailure | undefined;
@@ -19,7 +19,7 @@ export class BackendWatch {
   private isWaiting = false;
 
   /** `report` answers false when a report could not be sent; it is tried again. */
-  constructor(report: (report: BackendReport) => boolean, clock: Clock) {
+  constructor(report: (report: BackendEvent) => boolean, clock: Clock) {
     this.report = report;
     this.clock = clock;
   }

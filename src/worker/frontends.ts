@@ -1,11 +1,12 @@
 import { CertificateSelector } from "../certificates/selector.ts";
 import { readMaterial } from "../certificates/store.ts";
 import type { ClientTrust } from "../connection/client_trust.ts";
-import type { TlsOrder, WorkerSettings } from "../control/messages.ts";
+import type { WorkerSettings } from "../worker_protocol/messages.ts";
+import type { ServedTls } from "../certificates/served_tls.ts";
 import type { Staples } from "../ocsp/staples.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Identity, SessionStore, TicketKeyring, TlsContext } from "../runtime/tls.ts";
-import { STORE_FD } from "./command_line.ts";
+import { STORE_FD } from "../worker_protocol/command_line.ts";
 
 /** A frontend's TLS: the context for its listeners, and whom it asks for certificates, if anybody. */
 export interface FrontendContext {
@@ -14,7 +15,7 @@ export interface FrontendContext {
 }
 
 /** What the frontends of a worker have in common, beside certificates. */
-export interface FrontendMeans {
+export interface FrontendDependencies {
   readonly staples: Staples;
   readonly sessions: WorkerSettings["sessions"];
   /** Absent where the TLS library has its own. */
@@ -30,8 +31,8 @@ export interface FrontendMeans {
  */
 export function frontendContexts(
   runtime: Runtime,
-  tls: TlsOrder,
-  { staples, sessions, ticketKeys, sharedSessions, asked }: FrontendMeans,
+  tls: ServedTls,
+  { staples, sessions, ticketKeys, sharedSessions, asked }: FrontendDependencies,
 ): FrontendContext[] {
   return tls.frontends.map((frontend, index) => {
     const selector = new CertificateSelector(tls, index, runtime.capabilities.dualCertificates);
@@ -52,17 +53,17 @@ export function frontendContexts(
       identity: (number) => identity(runtime, tls, staples, selector.material(number)),
     });
     if (tls.trusts.every(({ mode }) => mode === "none")) return { context };
-    const trustOf = (serverName: string) => {
+    const verifyMode = (serverName: string) => {
       const number = selector.select(serverName) ?? selector.select("")!;
       return selector.material(number).trust.mode;
     };
-    return { context, trust: { trustOf, isMixed } };
+    return { context, trust: { verifyMode, isMixed } };
   });
 }
 
 function identity(
   { libc, capabilities }: Runtime,
-  tls: TlsOrder,
+  tls: ServedTls,
   staples: Staples,
   { certificates, trust }: ReturnType<CertificateSelector["material"]>,
 ): Identity {

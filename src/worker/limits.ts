@@ -11,7 +11,7 @@ const DESCRIPTORS_EACH_SOCKET = 3;
 /** A client and its backend. */
 const DESCRIPTORS_EACH = 2;
 /** So many clients may come out of a full queue in one turn, and each of them is in mid-handshake. */
-const LEAST_AUTO_HANDSHAKES = 1024;
+const MIN_AUTO_HANDSHAKES = 1024;
 
 export interface WorkerLimits {
   readonly connections: number;
@@ -32,7 +32,7 @@ export function workerLimits(limits: Limits, descriptors: number, sockets: numbe
   const affordable = Math.floor((descriptors - reserved) / DESCRIPTORS_EACH);
   const asked = limits.workerConnections === "auto" ? Infinity : limits.workerConnections;
   const connections = Math.max(1, Math.min(asked, affordable));
-  const auto = Math.max(Math.floor(connections / 4), LEAST_AUTO_HANDSHAKES);
+  const auto = Math.max(Math.floor(connections / 4), MIN_AUTO_HANDSHAKES);
   return {
     connections,
     reason: asked <= affordable

@@ -1,10 +1,10 @@
-import type { ListenerOrder, StartOrder } from "../control/messages.ts";
+import type { ListenerSetup, StartCommand } from "../worker_protocol/messages.ts";
 import type { LogEntry } from "../log.ts";
 import { listenerOptions } from "../os/socket_options.ts";
 import type { Failure } from "../runtime/failure.ts";
 import type { Listener, ListenOn } from "../runtime/listener.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Stream, StreamOwner } from "../runtime/stream.ts";
+import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { TlsContext } from "../runtime/tls.ts";
 import {
   affinityRefused,
@@ -12,7 +12,7 @@ import {
   attachAffinity,
   detachAffinity,
 } from "../system/affinity.ts";
-import { queuesEmptied } from "../system/listen_queue.ts";
+import { queuesEmptied } from "../os/listen_queue.ts";
 
 /** The longest that others may go on filling a queue, in milliseconds; the master waits for longer. */
 const QUEUE_LIMIT_MS = 1000;
@@ -23,7 +23,7 @@ export interface ListenerEvents {
   tls(frontend: number): TlsContext | undefined;
   /** One that is opened just now is to wait. */
   isPaused(): boolean;
-  accepted(stream: Stream, frontend: number): StreamOwner;
+  accepted(stream: Stream, frontend: number): StreamHandler;
   failed(failure: Failure): void;
   warning(entry: LogEntry): void;
 }
@@ -39,7 +39,7 @@ interface OpenListener {
 /** Where a worker accepts: the sockets of its slot, and of slots that it serves for others. */
 export class WorkerListeners {
   private readonly runtime: Runtime;
-  private readonly order: StartOrder;
+  private readonly command: StartCommand;
   private readonly events: ListenerEvents;
   private readonly bySlot = new Map<number, OpenListener[]>();
   /** Descriptors of those that this worker has bound by itself. */
@@ -48,11 +48,11 @@ export class WorkerListeners {
   private isClosing = false;
 
   /** Listens nowhere yet. */
-  constructor(runtime: Runtime, order: StartOrder, events: ListenerEvents) {
+  constructor(runtime: Runtime, command: StartCommand, events: ListenerEvents) {
     this.runtime = runtime;
-    this.order = order;
+    this.command = command;
     this.events = events;
-    this.affinity = order.affinity;
+    this.affinity = command.affinity;
   }
 
   /** Serves the queues of a slot. Throws an Error with an errno `code` when it cannot. */
@@ -61,14 +61,14 @@ export class WorkerListeners {
     if (this.isClosing || this.bySlot.has(slot)) return;
     const opened: OpenListener[] = [];
     this.bySlot.set(slot, opened);
-    for (const order of this.order.listeners) {
+    for (const command of this.command.listeners) {
       // Of a slot beyond the workers only older addresses have a socket; one for all is served.
-      const isOwn = slot === this.order.slot;
-      if (!isOwn && (isShared(order) || slot > order.fds.length)) continue;
-      const listener = this.listenAt(order, slot);
+      const isOwn = slot === this.command.slot;
+      if (!isOwn && (isShared(command) || slot > command.fds.length)) continue;
+      const listener = this.listenAt(command, slot);
       if (this.events.isPaused()) listener.pause();
-      const queue = order.activated ? undefined : order.fds[slot - 1];
-      opened.push({ frontend: order.frontend, listener, queue });
+      const queue = command.activated ? undefined : command.fds[slot - 1];
+      opened.push({ frontend: command.frontend, listener, queue });
     }
   }
 
@@ -89,7 +89,7 @@ export class WorkerListeners {
     if (!this.events.isPaused()) await queuesEmptied(libc, this.queues, QUEUE_LIMIT_MS, 0);
     await Promise.all([...this.bySlot.keys()].map((slot) => this.release(slot)));
     // As long as a process holds a socket, the kernel queues connections there.
-    const inherited = this.order.listeners.flatMap(({ fds }) => fds);
+    const inherited = this.command.listeners.flatMap(({ fds }) => fds);
     for (const fd of new Set(inherited)) libc.close(fd);
   }
 
@@ -122,23 +122,23 @@ export class WorkerListeners {
     return [...this.bySlot.values()].flat();
   }
 
-  private listenAt(order: ListenerOrder, slot: number): Listener {
-    const { settings } = this.order;
-    const tls = this.events.tls(order.frontend);
+  private listenAt(command: ListenerSetup, slot: number): Listener {
+    const { settings } = this.command;
+    const tls = this.events.tls(command.frontend);
     return this.runtime.listen({
-      on: this.listenOn(order, slot),
+      on: this.listenOn(command, slot),
       backlog: settings.backlog,
       headerFirst: settings.acceptProxy.mode !== "none",
       ...(tls ? { tls } : {}),
-      accepted: (stream) => this.events.accepted(stream, order.frontend),
+      accepted: (stream) => this.events.accepted(stream, command.frontend),
       failed: (failure) => this.events.failed(failure),
     });
   }
 
-  private listenOn({ endpoint, fds }: ListenerOrder, slot: number): ListenOn {
+  private listenOn({ endpoint, fds }: ListenerSetup, slot: number): ListenOn {
     if (!this.runtime.capabilities.adoptSockets) {
       if (endpoint.family === "unix") throw new Error("Unix sockets have to be adopted");
-      const socketOptions = listenerOptions(this.order.settings);
+      const socketOptions = listenerOptions(this.command.settings);
       return { endpoint, socketOptions, bound: (fd) => this.guide(fd) };
     }
     // A copy, since closing a listener closes its descriptor and the slot may be served again.
@@ -151,12 +151,12 @@ export class WorkerListeners {
     this.bound.push(fd);
     // The group may have the program of an older configuration.
     if (!affinity) return detachAffinity(libc, fd);
-    if (attachAffinity(libc, fd, affinity) || this.order.slot !== 1) return;
+    if (attachAffinity(libc, fd, affinity) || this.command.slot !== 1) return;
     this.events.warning(affinityRefused(libc));
   }
 }
 
 /** One socket for all slots: of Unix, or opened by the service manager. */
-function isShared({ fds }: ListenerOrder): boolean {
+function isShared({ fds }: ListenerSetup): boolean {
   return fds.length > 1 && fds[0] === fds[1];
 }

@@ -1,28 +1,35 @@
-import { sharedClock } from "../clock.ts";
+import { sharedClock } from "../base/clock.ts";
 import type { Connection, ConnectionEvents } from "../connection/connection.ts";
 import { Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
-import type { Order, Report, StartOrder, TlsOrder, WorkerCounts } from "../control/messages.ts";
-import { internalError } from "../errors.ts";
+import type {
+  StartCommand,
+  WorkerCommand,
+  WorkerCounts,
+  WorkerEvent,
+} from "../worker_protocol/messages.ts";
+import type { ServedTls } from "../certificates/served_tls.ts";
+import { internalError } from "../base/errors.ts";
 import type { LogEntry } from "../log.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
-import { queuesEmptied, refuseNew } from "../system/listen_queue.ts";
+import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { Repeats } from "../repeats.ts";
 import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
-import { nobody } from "../runtime/nobody.ts";
+import { ignoringHandler } from "../runtime/ignoring_handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Stream, StreamOwner } from "../runtime/stream.ts";
+import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import { BackendWatch } from "./backend_watch.ts";
-import { REPORTS_FD } from "./command_line.ts";
-import { Ebb } from "./ebb.ts";
+import { EVENTS_FD } from "../control/channel.ts";
+import { MemoryReclaim } from "./memory_reclaim.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
-import { Gate } from "./gate.ts";
+import { ConnectionLimiter } from "./connection_limiter.ts";
 import { type ListenerEvents, WorkerListeners } from "./listeners.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
-import { dropPrivileges, pinToCore } from "./process.ts";
+import { pinToCore } from "./pin_to_core.ts";
+import { dropPrivileges } from "../system/drop_privileges.ts";
 
 /** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
 const MAX_REMEMBERED_NAMES = 10_000;
@@ -36,8 +43,11 @@ const ORPHAN_LIMIT_MS = 1000;
  */
 export function runWorker(runtime: Runtime): void {
   const worker = new Worker(runtime);
-  const orders = new FrameReader(MAX_FRAME_DOWN, (order) => worker.obey(order as Order));
-  process.stdin.on("data", (bytes: Uint8Array) => orders.push(bytes));
+  const commands = new FrameReader(
+    MAX_FRAME_DOWN,
+    (command) => worker.handle(command as WorkerCommand),
+  );
+  process.stdin.on("data", (bytes: Uint8Array) => commands.push(bytes));
   process.stdin.on("end", () => worker.orphaned());
   process.stdin.on("error", () => worker.orphaned());
   process.on("SIGTERM", () => worker.askForSuccessor());
@@ -50,10 +60,10 @@ export function runWorker(runtime: Runtime): void {
 
 class Worker {
   private readonly runtime: Runtime;
-  private readonly reports = new FrameWriter(REPORTS_FD);
+  private readonly reports = new FrameWriter(EVENTS_FD);
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => this.logLevel);
   private readonly backend: BackendWatch;
-  private order: StartOrder | undefined;
+  private command: StartCommand | undefined;
   /** By frontend; empty in client mode. */
   private frontends: readonly FrontendContext[] = [];
   private readonly staples = new Staples();
@@ -62,9 +72,9 @@ class Worker {
   private readonly sharedSessions = new SharedSessions((report) => this.reports.send(report));
   private connections: Connections | undefined;
   private listeners: WorkerListeners | undefined;
-  private gate: Gate | undefined;
+  private limiter: ConnectionLimiter | undefined;
   private rememberedNames = 0;
-  private readonly ebb = new Ebb();
+  private readonly memoryReclaim = new MemoryReclaim();
   /** It has been told to accept no more; fulfilled when it does not. */
   private draining: Promise<void> | undefined;
   /** It accepts no more. */
@@ -77,29 +87,29 @@ class Worker {
     this.backend = new BackendWatch((report) => this.reports.send(report), clock);
   }
 
-  obey(order: Order): void {
-    switch (order.type) {
+  handle(command: WorkerCommand): void {
+    switch (command.type) {
       case "start":
-        return this.start(order);
+        return this.start(command);
       case "adopt":
-        return order.slots.forEach((slot) => this.listeners!.listen(slot));
+        return command.slots.forEach((slot) => this.listeners!.listen(slot));
       case "release":
-        return order.slots.forEach((slot) => void this.listeners!.release(slot));
+        return command.slots.forEach((slot) => void this.listeners!.release(slot));
       case "backend":
-        this.connections!.backend = order.backend;
+        this.connections!.backend = command.backend;
         return;
       case "backend-down":
         return this.backend.expectAnswer();
       case "tls":
-        return this.swap(order.tls);
+        return this.swap(command.tls);
       case "staple":
-        return this.staples.set(order);
+        return this.staples.set(command);
       case "tickets":
-        return this.ticketKeys!.use(order.ring);
+        return this.ticketKeys!.use(command.ring);
       case "session-found":
-        return this.sharedSessions.found(order);
+        return this.sharedSessions.found(command);
       case "limit":
-        return void this.limit(order.connections);
+        return void this.limit(command.connections);
       case "balance":
         return this.listeners!.balance();
       case "drain":
@@ -122,11 +132,11 @@ class Worker {
    * any more; what waits in the queues is served first, and connections are until they end.
    */
   async orphaned(): Promise<void> {
-    if (!this.order) process.exit(1);
+    if (!this.command) process.exit(1);
     if (this.isOrphan) return;
     this.isOrphan = true;
     const { libc } = this.runtime;
-    const own = this.order.listeners.filter(({ activated }) => !activated);
+    const own = this.command.listeners.filter(({ activated }) => !activated);
     const fds = own.flatMap(({ fds }) => fds);
     for (const fd of fds) refuseNew(libc, fd);
     await queuesEmptied(libc, fds, ORPHAN_LIMIT_MS);
@@ -138,12 +148,12 @@ class Worker {
     this.log(level, event, message, facts);
   }
 
-  private start(order: StartOrder): void {
-    this.order = order;
-    const { settings, tls, backendTls, backend, backendSources, privileges } = order;
+  private start(command: StartCommand): void {
+    this.command = command;
+    const { settings, tls, backendTls, backend, backendSources, privileges } = command;
     const { runtime } = this;
     try {
-      if (settings.pinWorkers) this.pin(order.slot);
+      if (settings.pinWorkers) this.pin(command.slot);
       const limits = this.limits();
       if (settings.engine !== "") runtime.loadEngine(settings.engine);
       this.connections = new Connections(runtime, {
@@ -153,11 +163,11 @@ class Worker {
         backendSources,
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
-      this.listeners = new WorkerListeners(runtime, order, this.listenerEvents());
-      this.gate = this.makeGate(limits, this.listeners, order.connections);
-      if (order.tickets) this.ticketKeys = new TicketKeys(order.tickets);
+      this.listeners = new WorkerListeners(runtime, command, this.listenerEvents());
+      this.limiter = this.makeLimiter(limits, this.listeners, command.connections);
+      if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
-      for (const slot of order.serves) this.listeners.listen(slot);
+      for (const slot of command.serves) this.listeners.listen(slot);
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -168,7 +178,7 @@ class Worker {
   }
 
   private limits(): WorkerLimits {
-    const { settings, listeners } = this.order!;
+    const { settings, listeners } = this.command!;
     const sockets = listeners.reduce((sum, { fds }) => sum + Math.max(1, fds.length), 0);
     const found = workerLimits(settings.limits, descriptorLimit(), sockets);
     const { tooMany, connections } = found;
@@ -180,8 +190,12 @@ class Worker {
     return found;
   }
 
-  private makeGate(limits: WorkerLimits, listeners: WorkerListeners, quota = Infinity): Gate {
-    return new Gate(limits, quota, {
+  private makeLimiter(
+    limits: WorkerLimits,
+    listeners: WorkerListeners,
+    quota = Infinity,
+  ): ConnectionLimiter {
+    return new ConnectionLimiter(limits, quota, {
       pause: () => listeners.pause(),
       resume: () => listeners.resume(),
       reached: (message, facts) => this.log("warn", "connection-limit", message, facts),
@@ -193,19 +207,19 @@ class Worker {
     // One that drains takes nothing but what waits in its queue.
     if (this.draining) await this.draining;
     const { open } = this.connections!;
-    this.gate!.allot(quota, open);
+    this.limiter!.allot(quota, open);
     this.report({ type: "limited", open });
   }
 
-  private contexts(tls: TlsOrder): FrontendContext[] {
+  private contexts(tls: ServedTls): FrontendContext[] {
     const { staples, ticketKeys, sharedSessions, nameAsked: asked } = this;
-    const { sessions } = this.order!.settings;
-    const means = { staples, sessions, ticketKeys, sharedSessions, asked };
-    return frontendContexts(this.runtime, tls, means);
+    const { sessions } = this.command!.settings;
+    const dependencies = { staples, sessions, ticketKeys, sharedSessions, asked };
+    return frontendContexts(this.runtime, tls, dependencies);
   }
 
   /** New certificates for new connections. Where that fails, a successor will have them. */
-  private swap(tls: TlsOrder): void {
+  private swap(tls: ServedTls): void {
     try {
       const frontends = this.contexts(tls);
       this.listeners!.update(frontends.map(({ context }) => context));
@@ -225,7 +239,9 @@ class Worker {
     const connections = this.connections!;
     const { open, total } = connections;
     this.report({ type: "pong", ...this.counts() });
-    if (this.ebb.isDue(open, connections.takeMost(), total)) this.runtime.collectGarbage(false);
+    if (this.memoryReclaim.isDue(open, connections.takeMaxOpen(), total)) {
+      this.runtime.collectGarbage(false);
+    }
   }
 
   private counts(): { readonly open: number } & WorkerCounts {
@@ -257,21 +273,21 @@ class Worker {
     this.reports.flush(() => process.exit(0));
   }
 
-  private accept(stream: Stream, frontend: number): StreamOwner {
-    const { connections, gate } = this;
-    if (!gate!.admits(connections!.open)) {
+  private accept(stream: Stream, frontend: number): StreamHandler {
+    const { connections, limiter } = this;
+    if (!limiter!.admits(connections!.open)) {
       queueMicrotask(() => stream.reset());
-      return nobody;
+      return ignoringHandler;
     }
-    const owner = connections!.accept(stream, this.frontends[frontend]?.trust);
-    gate!.opened(connections!.open);
-    return owner;
+    const handler = connections!.accept(stream, this.frontends[frontend]?.trust);
+    limiter!.opened(connections!.open);
+    return handler;
   }
 
   private listenerEvents(): ListenerEvents {
     return {
       tls: (frontend) => this.frontends[frontend]?.context,
-      isPaused: () => this.gate!.isPaused,
+      isPaused: () => this.limiter!.isPaused,
       accepted: (stream, frontend) => this.accept(stream, frontend),
       failed: ({ code, message }) =>
         this.log("error", "accept-failed", `accepting failed: ${message}`, {
@@ -299,7 +315,7 @@ class Worker {
       },
       over: (connection) => {
         if (isVerbose) this.logConnection("connection-closed", connection, "closed");
-        this.gate!.closed(this.connections!.open);
+        this.limiter!.closed(this.connections!.open);
         this.leaveWhenEmpty();
       },
     };
@@ -351,17 +367,17 @@ class Worker {
   }
 
   private tell(entry: LogEntry): void {
-    const worker = this.order?.slot ?? 0;
+    const worker = this.command?.slot ?? 0;
     const dropped = this.reports.takeDropped();
     const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
     this.report({ type: "log", entry: { ...entry, facts } });
   }
 
   private get logLevel(): LogConfig["level"] {
-    return this.order?.settings.log.level ?? 1;
+    return this.command?.settings.log.level ?? 1;
   }
 
-  private report(report: Report): void {
+  private report(report: WorkerEvent): void {
     this.reports.send(report);
   }
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import { LOG_PAUSE_MS } from "../../src/worker/gate.ts";
+import { LOG_PAUSE_MS } from "../../src/worker/connection_limiter.ts";
 import { ending, exchange, openTcp, PARTIAL_HELLO } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { anonymousMemory, descriptorCount } from "../support/processes.ts";

@@ -28,7 +28,7 @@ import type { Libc } from "../../src/os/libc.ts";
 import type { Failure } from "../../src/runtime/failure.ts";
 import type { Listener, ListenOptions } from "../../src/runtime/listener.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
+import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type {
   Certificate,
   ClientTlsContext,
@@ -58,13 +58,13 @@ after(() => {
 });
 
 /** What a test wants to do at an event. */
-export interface RecorderHooks extends Partial<StreamOwner> {
+export interface RecorderHooks extends Partial<StreamHandler> {
   /** Plain bytes on a listener with `headerFirst`. */
   header?(stream: Stream, bytes: Uint8Array): void;
 }
 
 /** An owner that keeps count, and notes events which come out of order. */
-export class Recorder implements StreamOwner {
+export class Recorder implements StreamHandler {
   readonly violations: string[] = [];
   opens = 0;
   bytes = 0;
@@ -141,7 +141,7 @@ export class Recorder implements StreamOwner {
 }
 
 /** Ends a stream when its peer did. */
-export const answering: Partial<StreamOwner> = { ended: (stream) => stream.finish() };
+export const answering: Partial<StreamHandler> = { ended: (stream) => stream.finish() };
 
 /** Moves bytes between an accepted stream and a backend, as the core does. */
 export function relayTo(backend: Endpoint, tls?: ClientTlsContext): (client: Stream) => Recorder {
@@ -212,14 +212,14 @@ export function listen(
     owners,
     async stop() {
       listener.close();
-      await until(() => taken.every((owner) => owner.closes === 1), "all streams closed");
+      await until(() => taken.every((handler) => handler.closes === 1), "all streams closed");
     },
   };
 }
 
 /** A connection of {@link serve}. */
 export interface Visit {
-  readonly owner: Recorder;
+  readonly handler: Recorder;
   /** Present when the handshake was done. */
   facts?: TlsFacts;
   isResumed?: boolean | undefined;
@@ -231,7 +231,7 @@ export function serve(settings: Partial<TlsSettings>): Listening & { readonly vi
   const listening = listen({
     settings,
     accepted(stream) {
-      const owner = new Recorder({
+      const handler = new Recorder({
         opened() {
           made.facts = stream.tls();
           made.isResumed = stream.isResumed;
@@ -239,9 +239,9 @@ export function serve(settings: Partial<TlsSettings>): Listening & { readonly vi
           stream.finish();
         },
       });
-      const made: Visit = { owner: owner.take(stream) };
+      const made: Visit = { handler: handler.take(stream) };
       visits.push(made);
-      return owner;
+      return handler;
     },
   });
   return { ...listening, visits };

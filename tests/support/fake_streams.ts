@@ -5,23 +5,23 @@ import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
 import type { Connection } from "../../src/connection/connection.ts";
 import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
-import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
+import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
 
 /** Notes what is done with it. */
 export class FakeStream implements Stream {
-  owner: StreamOwner;
+  handler: StreamHandler;
   readonly remote: Endpoint;
   readonly local: Endpoint;
   readonly facts: TlsFacts;
   /** `write`, `finish`, `reset` … in their order. */
   readonly calls: string[] = [];
   readonly written: Uint8Array[] = [];
-  /** What `secure` was given. */
+  /** What `startTls` was given. */
   early: Uint8Array | undefined;
 
-  constructor(owner: StreamOwner, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
-    this.owner = owner;
+  constructor(handler: StreamHandler, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
+    this.handler = handler;
     this.remote = remote;
     this.local = local;
     this.facts = facts;
@@ -61,8 +61,8 @@ export class FakeStream implements Stream {
     return this.facts;
   }
 
-  secure(early: Uint8Array): void {
-    this.calls.push("secure");
+  startTls(early: Uint8Array): void {
+    this.calls.push("startTls");
     this.early = new Uint8Array(early);
   }
 }
@@ -92,8 +92,8 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
   const over: Connection[] = [];
   const connections = new Connections(
     {
-      connect(backend, owner, source, tls) {
-        const stream = new FakeStream(owner, backend, at("192.0.2.2", 50000));
+      connect(backend, handler, source, tls) {
+        const stream = new FakeStream(handler, backend, at("192.0.2.2", 50000));
         connects.push({ stream, source, tls });
         return stream;
       },

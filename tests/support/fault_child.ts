@@ -8,8 +8,8 @@ import { once } from "node:events";
 import { readdirSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import * as runtime from "#runtime";
-import { Deadlines } from "../../src/connection/deadlines.ts";
-import { Silences, type Speaker } from "../../src/connection/silences.ts";
+import { TimeoutQueue } from "../../src/base/timeout_queue.ts";
+import { type IdleHolder, IdleTimeouts } from "../../src/connection/idle_timeouts.ts";
 import { localhostCertificate } from "../../src/demo/certificate.ts";
 import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
@@ -17,7 +17,7 @@ import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../src/os/sockaddr.ts"
 import { cInt } from "../../src/os/structures.ts";
 import type { Failure } from "../../src/runtime/failure.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
+import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { TlsSettings } from "../../src/runtime/tls.ts";
 import { until, within } from "./until.ts";
 
@@ -172,12 +172,12 @@ async function backendFault(event: Event): Promise<void> {
 async function timerFault(): Promise<void> {
   const name = "timer";
   const expired: string[] = [];
-  const deadlines = new Deadlines<string>(0.01, (holder) => {
+  const timeouts = new TimeoutQueue<string>(0.01, (holder) => {
     expired.push(holder);
     if (holder === "faulty") throw new Error(name);
   });
-  deadlines.start("faulty");
-  deadlines.start("other");
+  timeouts.start("faulty");
+  timeouts.start("other");
   await until(() => expired.length === 2, "the other limit");
   await until(() => reported.includes(name), "a report");
   tell({ name, peer: "", left: 0, serves: true, owner: undefined });
@@ -187,10 +187,10 @@ async function timerFault(): Promise<void> {
 async function silenceFault(): Promise<void> {
   const name = "silence";
   const expired: object[] = [];
-  const [faulty, other] = [0, 1].map(() => ({ isActive: true, quietRounds: 0, isHeldUp: false }));
-  const silences = new Silences<Speaker>(0.01, (speaker) => {
-    expired.push(speaker);
-    if (speaker === faulty) throw new Error(name);
+  const [faulty, other] = [0, 1].map(() => ({ isActive: true, idleRounds: 0, isHeldUp: false }));
+  const silences = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
+    expired.push(holder);
+    if (holder === faulty) throw new Error(name);
   });
   silences.start(faulty!);
   silences.start(other!);
@@ -207,7 +207,7 @@ async function promiseFault(): Promise<void> {
 }
 
 /** Answers with what it gets, and ends when its peer does. */
-class Owner implements StreamOwner {
+class Owner implements StreamHandler {
   closes = 0;
   failure: Failure | undefined;
   private isBeforeTls: boolean;
@@ -313,7 +313,7 @@ function codeOf(error: Error): string {
 function listenOn(
   kind: Kind,
   settings: Partial<TlsSettings>,
-  accepted: (stream: Stream) => StreamOwner,
+  accepted: (stream: Stream) => StreamHandler,
 ): { port: number; close: () => void } {
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const any = sockaddr(loopback(0));

@@ -28,7 +28,7 @@ export class HeaderOwner extends Recorder {
         const received = Buffer.from(bytes);
         const end = received.indexOf("\n") + 1;
         this.header += received.toString("latin1", 0, end || received.length);
-        if (end > 0) stream.secure(Uint8Array.from(received.subarray(end)));
+        if (end > 0) stream.startTls(Uint8Array.from(received.subarray(end)));
       },
       opened: (stream) => {
         this.facts = stream.tls();
@@ -51,9 +51,9 @@ export function serve(
     settings,
     headerFirst: true,
     accepted(stream) {
-      const owner = new HeaderOwner({ ...hooks });
-      owners.push(owner);
-      return owner.take(stream);
+      const handler = new HeaderOwner({ ...hooks });
+      owners.push(handler);
+      return handler.take(stream);
     },
   });
   return { ...listening, owners };

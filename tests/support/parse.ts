@@ -1,8 +1,9 @@
 /** Reading command lines and configuration files without a disk. */
 import assert from "node:assert/strict";
-import { UsageError } from "../../src/errors.ts";
+import { UsageError } from "../../src/base/errors.ts";
 import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
-import type { Config, Dialect } from "../../src/options/config.ts";
+import type { Config } from "../../src/options/config.ts";
+import type { Dialect } from "../../src/base/dialect.ts";
 import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 

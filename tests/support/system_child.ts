@@ -13,11 +13,11 @@ import { cInt } from "../../src/os/structures.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import { activatedSockets } from "../../src/system/activation.ts";
-import { isDaemonChild, reportReady, spawnDaemon } from "../../src/system/daemon.ts";
+import { isDaemonChild, reportReady, spawnDaemon } from "../../src/upgrade/daemon.ts";
 import { createPidFile } from "../../src/system/pid_file.ts";
-import { ownProgram } from "../../src/system/program.ts";
-import { giveVerdict } from "../../src/system/verdict.ts";
-import { dropPrivileges } from "../../src/worker/process.ts";
+import { ownProgram } from "../../src/upgrade/program.ts";
+import { reportStartupResult } from "../../src/upgrade/startup_result.ts";
+import { dropPrivileges } from "../../src/system/drop_privileges.ts";
 
 const PR_GET_DUMPABLE = 3;
 
@@ -91,7 +91,11 @@ async function daemonize(): Promise<void> {
     process.exit(code);
   }
   if (word === "fail") {
-    giveVerdict(libc, { code: 2, output: [], problems: ["first problem", "second problem"] });
+    reportStartupResult(libc, {
+      code: 2,
+      output: [],
+      problems: ["first problem", "second problem"],
+    });
     process.exit(2);
   }
   // The test ends it.

@@ -1,8 +1,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/log.ts";
-import { Affinity } from "../../src/master/affinity.ts";
-import { Imbalance } from "../../src/master/imbalance.ts";
+import { Affinity } from "../../src/master/listeners/affinity.ts";
+import { LoadSkew } from "../../src/master/listeners/load_skew.ts";
 import type { BackendTls, Config } from "../../src/options/config.ts";
 import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
@@ -28,7 +28,7 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
     log: (entry) => entries.push(entry),
     groups: () => adoptSockets ? [[10, 11], [20, 21]] : [],
     balance: () => done.push("balance"),
-  }, new Imbalance(clock));
+  }, new LoadSkew(clock));
   /** Ten seconds in which the second of two workers gets all. */
   const burden = (isServing = true) => {
     for (let second = 0; second <= 10; second++) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as runtime from "#runtime";
-import { BackendName } from "../../src/master/backend_name.ts";
+import { BackendName } from "../../src/master/backend/backend_name.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import { configuration } from "../support/certificate_files.ts";
 import { HandClock } from "../support/hand_clock.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LogEntry } from "../../src/log.ts";
-import { BackendState } from "../../src/master/backend_state.ts";
+import { BackendState } from "../../src/master/backend/backend_state.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 function watched() {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
-import { type BackendReport, parseReport } from "../../src/control/messages.ts";
+import { type BackendEvent, parseWorkerEvent } from "../../src/worker_protocol/messages.ts";
 import { BackendWatch } from "../../src/worker/backend_watch.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
@@ -10,7 +10,7 @@ const timeout: ConnectionFailure = { source: "backend", code: "backend-timeout",
 
 function watching() {
   const clock = new HandClock();
-  const reports: BackendReport[] = [];
+  const reports: BackendEvent[] = [];
   const channel = { isFull: false };
   const watch = new BackendWatch((report) => !channel.isFull && reports.push(report) > 0, clock);
   const told = () =>
@@ -103,12 +103,12 @@ test("the master takes over reports of this form only", () => {
   watch.flush();
   const good = reports[0]!;
   const answers = { type: "backend-answers", at: 1 };
-  assert.deepEqual([good, answers].map(parseReport), [good, answers]);
+  assert.deepEqual([good, answers].map(parseWorkerEvent), [good, answers]);
   const bad = [
     ...[{ failures: 0 }, { failures: 1.5 }, { failures: "1" }, { at: -1 }, { at: null }],
     ...[{ source: "client" }, { code: 1 }, { cause: undefined }],
   ].map((change) => ({ ...good, ...change }));
   for (const value of [...bad, { ...answers, at: "1" }, { type: "backend-answers" }]) {
-    assert.equal(parseReport(value), undefined, JSON.stringify(value));
+    assert.equal(parseWorkerEvent(value), undefined, JSON.stringify(value));
   }
 });

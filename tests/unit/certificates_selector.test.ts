@@ -1,12 +1,10 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { CertificateSelector } from "../../src/certificates/selector.ts";
-import type {
-  FrontendTls,
-  StoredCertificate,
-  TlsOrder,
-  Trust,
-} from "../../src/control/messages.ts";
+import type { FrontendTls } from "../../src/certificates/served_tls.ts";
+import type { Trust } from "../../src/certificates/served_tls.ts";
+import type { StoredCertificate } from "../../src/certificates/served_tls.ts";
+import type { ServedTls } from "../../src/certificates/served_tls.ts";
 import { frontend } from "../support/certificate_files.ts";
 
 const none: Trust = { mode: "none", ca: "", crl: "" };
@@ -19,10 +17,10 @@ function certificate(names: string, keyType: Kind = "ec", trust?: number): Store
   return { names: list, keyType, offset: 0, length: 0, ...(trust === undefined ? {} : { trust }) };
 }
 
-function order(
+function command(
   certificates: readonly StoredCertificate[],
   ...frontends: readonly Partial<FrontendTls>[]
-): TlsOrder {
+): ServedTls {
   const global = certificates.map((_, place) => place);
   const usual = { ...frontend(1).tls, own: [], global, sniNomatchAbort: false, trust: 0 };
   return {
@@ -34,7 +32,7 @@ function order(
 }
 
 /** The places of the certificates that serve a name, by the first frontend. */
-function serving(tls: TlsOrder, dualCertificates = true, place = 0) {
+function serving(tls: ServedTls, dualCertificates = true, place = 0) {
   const selector = new CertificateSelector(tls, place, dualCertificates);
   return (name: string) => {
     const identity = selector.select(name);
@@ -43,7 +41,7 @@ function serving(tls: TlsOrder, dualCertificates = true, place = 0) {
 }
 
 test("a name is matched exactly and without case, by the first certificate that has it", () => {
-  const select = serving(order([
+  const select = serving(command([
     certificate("a.example shared.example"),
     certificate("b.example shared.example"),
     certificate("a.example c.example"),
@@ -55,14 +53,14 @@ test("a name is matched exactly and without case, by the first certificate that 
 });
 
 test("without SNI and for an unknown name the last certificate serves", () => {
-  const select = serving(order([certificate("a.example"), certificate("")], {}));
+  const select = serving(command([certificate("a.example"), certificate("")], {}));
   assert.deepEqual(select(""), [1]);
   assert.deepEqual(select("unknown.example"), [1]);
   assert.deepEqual(select("a.example"), [0]);
 });
 
 test("a wildcard stands for one label, and an exact name goes before it", () => {
-  const select = serving(order([
+  const select = serving(command([
     certificate("*.x.example f*.x.example *"),
     certificate("exact.x.example"),
     certificate("other.example"),
@@ -83,19 +81,19 @@ test("a frontend's own certificates go before the global ones, wildcards include
     certificate("h.example"),
   ];
   const own = { own: [0, 1], global: [2, 3] };
-  const select = serving(order(certificates, own));
+  const select = serving(command(certificates, own));
   assert.deepEqual(select("exact.own.example"), [0]);
   assert.deepEqual(select("g.example"), [2]);
   assert.deepEqual(select("x.global.example"), [2]);
   assert.deepEqual(select("h.example"), [3]);
   assert.deepEqual(select("unknown.example"), [1]);
   assert.deepEqual(select(""), [1]);
-  const alone = serving(order(certificates, { own: [0, 1], global: [] }));
+  const alone = serving(command(certificates, { own: [0, 1], global: [] }));
   assert.deepEqual(alone("g.example"), [1]);
 });
 
 test("a frontend may refuse names that no certificate has, but never a client without SNI", () => {
-  const tls = order([certificate("a.example")], { sniNomatchAbort: true });
+  const tls = command([certificate("a.example")], { sniNomatchAbort: true });
   const select = serving(tls);
   assert.deepEqual(select("a.example"), [0]);
   assert.deepEqual(select(""), [0]);
@@ -113,13 +111,13 @@ test("certificates for keys of several types serve a name side by side, the smal
     certificate("last.example www.last.example", "ec"),
     certificate("last.example", "rsa"),
   ];
-  const select = serving(order(certificates, {}));
+  const select = serving(command(certificates, {}));
   assert.deepEqual(select("a.example"), [1, 3, 0]);
   assert.deepEqual(select("b.example"), [0]);
   assert.deepEqual(select("last.example"), [5, 4]);
   // The default brings its partners, but stays itself.
   assert.deepEqual(select("unknown.example"), [5, 6]);
-  const single = serving(order(certificates, {}), false);
+  const single = serving(command(certificates, {}), false);
   assert.deepEqual(single("a.example"), [0]);
   assert.deepEqual(single("last.example"), [4]);
   assert.deepEqual(single(""), [6]);
@@ -132,7 +130,7 @@ test("names that no client should send are safe and match nothing", () => {
     certificate(long),
     certificate("default.example"),
   ];
-  const select = serving(order(certificates, {}));
+  const select = serving(command(certificates, {}));
   const names = [
     "a.example.",
     ".a.example",
@@ -155,7 +153,7 @@ test("names that no client should send are safe and match nothing", () => {
 });
 
 test("who verifies clients follows the certificate, and else the frontend", () => {
-  const tls = order(
+  const tls = command(
     [
       certificate("plain.example", "ec"),
       certificate("strict.example", "ec", 1),
@@ -180,7 +178,7 @@ test("who verifies clients follows the certificate, and else the frontend", () =
 
 test("there is a choice where there is more than one identity", () => {
   const choice = (...certificates: StoredCertificate[]) =>
-    new CertificateSelector(order(certificates, {}), 0, true).choice;
+    new CertificateSelector(command(certificates, {}), 0, true).choice;
   assert.equal(choice(certificate("a.example b.example *.c.example")), false);
   assert.equal(choice(certificate("a.example", "rsa"), certificate("a.example", "ec")), false);
   assert.equal(choice(certificate("a.example"), certificate("b.example")), true);
@@ -188,7 +186,7 @@ test("there is a choice where there is more than one identity", () => {
 });
 
 test("a frontend without certificates and an identity that is none are errors", () => {
-  const tls = order([certificate("a.example")], { global: [] }, {});
+  const tls = command([certificate("a.example")], { global: [] }, {});
   assert.throws(() => new CertificateSelector(tls, 0, true), /frontend 0 has no certificates/);
   const selector = new CertificateSelector(tls, 1, true);
   for (const number of [-1, 1, 0.5, NaN]) {
@@ -203,7 +201,7 @@ test("among hundreds of certificates each name finds its own, in every frontend"
     (_, i) =>
       certificate(`n${i}.example *.n${i}.example shared${i % 7}.example`, i % 2 ? "rsa" : "ec"),
   );
-  const tls: TlsOrder = JSON.parse(JSON.stringify(order(
+  const tls: ServedTls = JSON.parse(JSON.stringify(command(
     certificates,
     {},
     { own: [5], global: certificates.map((_, i) => i) },

@@ -7,8 +7,8 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
 import { CertificateStore, readMaterial } from "../../src/certificates/store.ts";
-import type { Material } from "../../src/control/messages.ts";
-import { STORE_FD } from "../../src/worker/command_line.ts";
+import type { Material } from "../../src/certificates/served_tls.ts";
+import { STORE_FD } from "../../src/worker_protocol/command_line.ts";
 import { makeDirectory, programCommand } from "../support/certificate_files.ts";
 import { within } from "../support/until.ts";
 

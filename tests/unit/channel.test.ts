@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { frame, FrameReader, FrameWriter, MAX_FRAME_UP } from "../../src/control/channel.ts";
-import { parseReport } from "../../src/control/messages.ts";
+import { parseWorkerEvent } from "../../src/worker_protocol/messages.ts";
 
 function decode(chunks: readonly Uint8Array[], limit = MAX_FRAME_UP): unknown[] {
   const messages: unknown[] = [];
@@ -55,13 +55,13 @@ test("the writer keeps order, and counts what its bounded queue cannot hold", as
 
 test("only well-formed reports reach the master", () => {
   const entry = { level: "warn", event: "e", message: "m", facts: { n: 1, s: "", b: true } };
-  assert.deepEqual(parseReport({ type: "log", entry, more: 1 }), { type: "log", entry });
-  assert.deepEqual(parseReport({ type: "ready", more: 1 }), { type: "ready" });
+  assert.deepEqual(parseWorkerEvent({ type: "log", entry, more: 1 }), { type: "log", entry });
+  assert.deepEqual(parseWorkerEvent({ type: "ready", more: 1 }), { type: "ready" });
   const limited = { type: "limited", open: 7 } as const;
-  assert.deepEqual(parseReport({ ...limited, more: 1 }), limited);
+  assert.deepEqual(parseWorkerEvent({ ...limited, more: 1 }), limited);
   const counts = { accepted: 3, full: 1, resumed: 2 };
   const pong = { type: "pong", open: 7, ...counts } as const;
-  assert.deepEqual(parseReport({ ...pong, more: 1 }), pong);
+  assert.deepEqual(parseWorkerEvent({ ...pong, more: 1 }), pong);
   const wrong: unknown[] = [
     null,
     [],
@@ -83,5 +83,7 @@ test("only well-formed reports reach the master", () => {
     ...Object.keys(counts).map((count) => ({ ...pong, [count]: -1 })),
     { ...pong, type: "draining", resumed: NaN },
   ];
-  for (const value of wrong) assert.equal(parseReport(value), undefined, JSON.stringify(value));
+  for (const value of wrong) {
+    assert.equal(parseWorkerEvent(value), undefined, JSON.stringify(value));
+  }
 });

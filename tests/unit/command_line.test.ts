@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { availableParallelism } from "node:os";
 import { test } from "node:test";
-import type { Config, Dialect } from "../../src/options/config.ts";
+import type { Config } from "../../src/options/config.ts";
+import type { Dialect } from "../../src/base/dialect.ts";
 import { deno, everything, parse, problemsOf, type Setting, start } from "../support/parse.ts";
 
 function config(...argv: string[]): Config {

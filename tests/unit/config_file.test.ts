@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import type { Dialect } from "../../src/options/config.ts";
+import type { Dialect } from "../../src/base/dialect.ts";
 import { configOf, faultsOf, problemsOf, start } from "../support/parse.ts";
 
 const dialects = ["stud", "hitch"] as const;

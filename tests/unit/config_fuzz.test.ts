@@ -87,9 +87,9 @@ function mutated(text: string, random: Random): string {
 test("any mixture of keys, values and marks is a configuration or mistakes of a line each", () => {
   const random = new Random(1);
   assertBoth(Array.from({ length: 1500 }, () => {
-    const piece = () => random.pick([random.pick(names), random.pick(values), random.pick(marks)]);
+    const block = () => random.pick([random.pick(names), random.pick(values), random.pick(marks)]);
     const line = () => `${random.pick(names)} = ${random.pick(['"', ""])}${random.pick(values)}`;
-    const text = random.many(8, () => random.pick([piece(), `${line()}"\n`, `${line()}\n`]));
+    const text = random.many(8, () => random.pick([block(), `${line()}"\n`, `${line()}\n`]));
     return read(["--config=F", "a.pem"], text.join(random.pick(["", " "])), random);
   }));
 });

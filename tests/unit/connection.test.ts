@@ -33,8 +33,8 @@ function accept(
 ) {
   const all = fakeConnections(settings);
   const client: FakeStream = new FakeStream(undefined!, remote, frontendAt, facts);
-  client.owner = all.connections.accept(client, trust);
-  const send = (bytes: string) => client.owner.received(client, text.encode(bytes));
+  client.handler = all.connections.accept(client, trust);
+  const send = (bytes: string) => client.handler.received(client, text.encode(bytes));
   const codes = () => all.failures.map(({ source, code }) => `${source} ${code}`);
   const backend = () => all.connects[0]!.stream;
   return { ...all, client, send, codes, backend };
@@ -43,7 +43,7 @@ function accept(
 /** One whose handshake is done. */
 function open(...args: Parameters<typeof accept>) {
   const accepted = accept(...args);
-  accepted.client.owner.opened(accepted.client);
+  accepted.client.handler.opened(accepted.client);
   return accepted;
 }
 
@@ -57,10 +57,10 @@ const uses = { acceptProxy: { mode: "use", trusted: ["192.0.2.0/24"] } } as cons
 test("a stream that closes within the call that resets it does not end its connection twice", () => {
   for (const first of ["client", "backend"] as const) {
     const { client, backend, connections, over } = open();
-    client.owner.opened(backend());
+    client.handler.opened(backend());
     const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
-    other.reset = () => client.owner.closed(other, undefined);
-    client.owner.closed(failed, reset);
+    other.reset = () => client.handler.closed(other, undefined);
+    client.handler.closed(failed, reset);
     assert.equal(over.length, 1);
     assert.equal(connections.open, 0);
   }
@@ -80,8 +80,8 @@ test("a fault at the connect to the backend leaves nothing behind", () => {
   connections.connect = () => {
     throw new Error("a fault");
   };
-  assert.throws(() => client.owner.opened(client), /a fault/);
-  client.owner.closed(client, { code: "ERR_INTERNAL", message: "a fault" });
+  assert.throws(() => client.handler.opened(client), /a fault/);
+  client.handler.closed(client, { code: "ERR_INTERNAL", message: "a fault" });
   assert.deepEqual([over.length, connections.open], [1, 0]);
   assert.deepEqual(codes(), ["internal internal-error"]);
 });
@@ -89,13 +89,13 @@ test("a fault at the connect to the backend leaves nothing behind", () => {
 test("a fault at the end of one side ends the other, and the connection is over once", () => {
   for (const first of ["client", "backend"] as const) {
     const { client, backend, connections, over } = open();
-    client.owner.opened(backend());
+    client.handler.opened(backend());
     breakEvents(connections);
     const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
-    assert.throws(() => client.owner.closed(failed, reset), /a fault/);
+    assert.throws(() => client.handler.closed(failed, reset), /a fault/);
     assert.deepEqual(other.calls.at(-1), "reset");
     assert.equal(connections.open, 1);
-    client.owner.closed(other, undefined);
+    client.handler.closed(other, undefined);
     assert.deepEqual([over.length, connections.open], [1, 0]);
   }
 });
@@ -112,20 +112,20 @@ test("a client that cannot be accepted is not counted", () => {
 test("a connection that needs no facts of its TLS session asks for none", () => {
   const { client, connects, established } = accept();
   client.tls = () => assert.fail("asked");
-  client.owner.opened(client);
-  client.owner.opened(connects[0]!.stream);
+  client.handler.opened(client);
+  client.handler.opened(connects[0]!.stream);
   assert.equal(established.length, 1);
 });
 
 test("a header that is passed on is the backend's first bytes", () => {
   const { client, send, backend } = accept({ ...passes, prefix: "none" });
   send(header);
-  assert.deepEqual(client.calls, ["secure"]);
+  assert.deepEqual(client.calls, ["startTls"]);
   assert.equal(client.early?.length, 0);
-  client.owner.opened(client);
+  client.handler.opened(client);
   send("hello");
   assert.deepEqual(strings(backend()), [header, "hello"]);
-  assert.equal((client.owner as Connection).clientName, "192.0.2.1:40000");
+  assert.equal((client.handler as Connection).clientName, "192.0.2.1:40000");
 });
 
 test("a header may come byte by byte", () => {
@@ -134,8 +134,8 @@ test("a header may come byte by byte", () => {
     assert.deepEqual(client.calls, []);
     send(byte);
   }
-  assert.deepEqual(client.calls, ["secure"]);
-  client.owner.opened(client);
+  assert.deepEqual(client.calls, ["startTls"]);
+  client.handler.opened(client);
   assert.deepEqual(strings(backend()), [header]);
 });
 
@@ -145,7 +145,7 @@ test("what comes with the header's end belongs to TLS", () => {
     if (split > 0) send(header.slice(0, split));
     const rest = header.slice(split) + "ClientHello";
     if (split < header.length) send(rest);
-    assert.deepEqual(client.calls, ["secure"]);
+    assert.deepEqual(client.calls, ["startTls"]);
     const expected = split < header.length ? "ClientHello" : "";
     assert.equal(new TextDecoder().decode(client.early), expected);
   }
@@ -156,19 +156,19 @@ test("a chunk that is used again does no harm", () => {
   const chunk = new Uint8Array(header.length);
   for (const part of [header.slice(0, 10), header.slice(10)]) {
     text.encodeInto(part, chunk);
-    client.owner.received(client, chunk.subarray(0, part.length));
+    client.handler.received(client, chunk.subarray(0, part.length));
     chunk.fill(0);
   }
-  client.owner.opened(client);
+  client.handler.opened(client);
   assert.deepEqual(strings(backend()), [header]);
 });
 
 test("addresses from a header that is used are the client's, in log and prefix", () => {
   const { client, send, backend } = accept({ ...uses, prefix: "proxy-v1" });
   send(header);
-  client.owner.opened(client);
+  client.handler.opened(client);
   assert.deepEqual(strings(backend()), [header]);
-  const connection = client.owner as Connection;
+  const connection = client.handler as Connection;
   assert.equal(connection.clientName, "203.0.113.9:1111");
   assert.deepEqual(connection.facts, { connection: 1, client: "203.0.113.9:1111" });
 });
@@ -176,7 +176,7 @@ test("addresses from a header that is used are the client's, in log and prefix",
 test("a header without addresses leaves the real ones", () => {
   const { client, send, backend } = accept({ ...uses, prefix: "proxy-v1" });
   send("PROXY UNKNOWN\r\n");
-  client.owner.opened(client);
+  client.handler.opened(client);
   assert.deepEqual(strings(backend()), ["PROXY TCP4 192.0.2.1 192.0.2.2 40000 443\r\n"]);
 });
 
@@ -189,7 +189,7 @@ test("a peer that is not trusted is reset and not read", async () => {
     assert.deepEqual(client.calls, ["reset"]);
     assert.deepEqual(codes(), ["client untrusted-proxy"]);
     assert.match(failures[0]!.cause, /--trusted-proxies/);
-    client.owner.closed(client, undefined);
+    client.handler.closed(client, undefined);
     assert.equal(over.length, 1);
   }
 });
@@ -198,7 +198,7 @@ test("a Unix socket's peer is trusted by the word for it", () => {
   const settings = { acceptProxy: { mode: "use", trusted: ["unix"] } } as const;
   const { client, send } = accept(settings, {}, undefined, unix);
   send(header);
-  assert.deepEqual(client.calls, ["secure"]);
+  assert.deepEqual(client.calls, ["startTls"]);
 });
 
 test("what is no header resets the client, and nothing reaches the backend", () => {
@@ -209,7 +209,7 @@ test("what is no header resets the client, and nothing reaches the backend", () 
     assert.deepEqual(client.calls, ["reset"]);
     assert.deepEqual(codes(), ["client proxy-header"]);
     assert.equal(failures[0]!.cause, "the PROXY header is missing");
-    client.owner.closed(client, undefined);
+    client.handler.closed(client, undefined);
     assert.equal(connects.length, 0);
   }
 });
@@ -217,7 +217,7 @@ test("what is no header resets the client, and nothing reaches the backend", () 
 test("a client that leaves within the header is over", () => {
   const { client, send, codes, over } = accept(passes);
   send("PROXY");
-  client.owner.closed(client, reset);
+  client.handler.closed(client, reset);
   assert.deepEqual(codes(), ["client handshake-failed"]);
   assert.equal(over.length, 1);
 });
@@ -229,11 +229,11 @@ test("the time for the handshake runs from accept, and covers the header", () =>
   clock.advance(3_000);
   send(header.slice(5));
   clock.advance(999);
-  assert.deepEqual(client.calls, ["secure"]);
+  assert.deepEqual(client.calls, ["startTls"]);
   clock.advance(1);
-  assert.deepEqual(client.calls, ["secure", "reset"]);
+  assert.deepEqual(client.calls, ["startTls", "reset"]);
   assert.deepEqual(codes(), ["client handshake-timeout"]);
-  client.owner.closed(client, undefined);
+  client.handler.closed(client, undefined);
   assert.equal(connections.open, 0);
 });
 
@@ -246,7 +246,7 @@ test("a client that sends no header is reset in time", () => {
 
 test("a name without a certificate is told as the cause", () => {
   const { client, failures } = accept();
-  client.owner.closed(client, { code: "", message: "unrecognized server name" });
+  client.handler.closed(client, { code: "", message: "unrecognized server name" });
   const cause = "unrecognized server name";
   assert.deepEqual(failures, [{ source: "client", code: "handshake-failed", cause }]);
 });
@@ -254,7 +254,7 @@ test("a name without a certificate is told as the cause", () => {
 const peer = { der: Uint8Array.of(1) };
 const bad = { ...peer, verifyError: "CERT_REVOKED" };
 const trusting = (mode: "none" | "optional" | "required", isMixed = false): ClientTrust => ({
-  trustOf: () => mode,
+  verifyMode: () => mode,
   isMixed,
 });
 
@@ -275,8 +275,8 @@ test("a client that is not trusted never reaches the backend", () => {
     assert.deepEqual(failures, [{ source: "client", code: "client-certificate", cause }]);
     send("hello");
     assert.deepEqual(client.calls, ["finish"]);
-    client.owner.ended(client);
-    client.owner.closed(client, undefined);
+    client.handler.ended(client);
+    client.handler.closed(client, undefined);
     assert.equal(connects.length, 0);
     assert.equal(over.length, 1);
     assert.equal(connections.open, 0);
@@ -303,7 +303,7 @@ test("a client that is trusted reaches the backend", () => {
 test("trust is looked up by the name that the client asked for", () => {
   const names: string[] = [];
   const trust: ClientTrust = {
-    trustOf: (name) => names.push(name) === 1 ? "required" : "none",
+    verifyMode: (name) => names.push(name) === 1 ? "required" : "none",
     isMixed: true,
   };
   assert.deepEqual(open({}, { serverName: "Admin.example" }, trust).codes(), [
@@ -324,7 +324,7 @@ test("a client that is not trusted and stays is closed after the half-close time
 
 test("a client that is not trusted and breaks off gives no second failure", () => {
   const { client, codes, over } = open({}, {}, trusting("required"));
-  client.owner.closed(client, reset);
+  client.handler.closed(client, reset);
   assert.deepEqual(codes(), ["client client-certificate"]);
   assert.equal(over.length, 1);
 });
@@ -333,7 +333,7 @@ test("the common name of a verified certificate is known, of another it is not",
   const { cert } = await generate([{ name: "commonName", value: "alice" }], { keyType: "ec" });
   const der = new X509Certificate(cert).raw;
   const name = (facts: TlsFacts, trust?: ClientTrust) =>
-    (open({}, facts, trust).client.owner as Connection).clientCommonName;
+    (open({}, facts, trust).client.handler as Connection).clientCommonName;
   assert.equal(name({ peer: { der } }, trusting("optional")), "alice");
   assert.equal(name({ peer: { der, verifyError: "CERT_REVOKED" } }, trusting("none")), undefined);
   assert.equal(name({}, trusting("optional")), undefined);
@@ -346,7 +346,7 @@ test("client mode connects with TLS and blames the backend for its handshake", (
   const { client, connects, failures } = open({ backendTls });
   assert.equal(connects[0]!.tls, backendTls);
   const failure = { code: "CERT_HAS_EXPIRED", message: "certificate has expired" };
-  client.owner.closed(connects[0]!.stream, failure);
+  client.handler.closed(connects[0]!.stream, failure);
   const cause = "certificate has expired";
   assert.deepEqual(failures, [{ source: "backend", code: "backend-handshake", cause }]);
   assert.deepEqual(client.calls, ["finish"]);
@@ -355,7 +355,7 @@ test("client mode connects with TLS and blames the backend for its handshake", (
 test("client mode tells a connect that fails from a handshake that fails", () => {
   const code = (settings: Partial<ConnectionSettings>, failure: Failure) => {
     const { client, backend, codes } = open(settings);
-    client.owner.closed(backend(), failure);
+    client.handler.closed(backend(), failure);
     return codes()[0];
   };
   const refused = { code: "ECONNREFUSED", message: "" };
@@ -375,7 +375,7 @@ test("a backend that cannot be connected ends the client at once and in order", 
   ];
   for (const [errno, told] of failures) {
     const { client, backend, codes } = open();
-    client.owner.closed(backend(), { code: errno, message: errno });
+    client.handler.closed(backend(), { code: errno, message: errno });
     assert.deepEqual(client.calls, ["finish"], errno);
     assert.deepEqual(codes(), [told]);
   }
@@ -394,8 +394,8 @@ test("a new backend serves new connections, from sources of its family", () => {
   const { connections, connects } = fakeConnections({ backendSources: sources });
   const connect = () => {
     const client: FakeStream = new FakeStream(undefined!, clientAt, frontendAt);
-    client.owner = connections.accept(client);
-    client.owner.opened(client);
+    client.handler = connections.accept(client);
+    client.handler.opened(client);
     const { stream, source } = connects.at(-1)!;
     return [stream.remote, source?.address];
   };
@@ -415,7 +415,7 @@ test("a new backend serves new connections, from sources of its family", () => {
 
 test("a client at a Unix socket has a name and no address", () => {
   const { client, backend } = open({ prefix: "proxy-v1" }, {}, undefined, unix);
-  assert.equal((client.owner as Connection).clientName, "unix:");
+  assert.equal((client.handler as Connection).clientName, "unix:");
   assert.deepEqual(strings(backend()), ["PROXY UNKNOWN\r\n"]);
 });
 
@@ -425,7 +425,7 @@ test("each connection has a unique identifier of its own, in log and prefix", ()
     const { client, backend } = open(settings);
     const { uniqueId } = decodeProxyV2(Buffer.from(backend().written[0]!));
     assert.match(uniqueId!, /^[0-9a-f]{32}$/);
-    assert.equal((client.owner as Connection).facts.uniqueId, uniqueId);
+    assert.equal((client.handler as Connection).facts.uniqueId, uniqueId);
     return uniqueId;
   });
   assert.notEqual(ids[0], ids[1]);

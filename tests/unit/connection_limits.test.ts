@@ -12,15 +12,15 @@ function accepting(settings: Partial<ConnectionSettings> = {}) {
   const codes = () => all.failures.map(({ source, code }) => `${source} ${code}`);
   const accept = (remote: Endpoint = clientAt) => {
     const client: FakeStream = new FakeStream(undefined!, remote, frontendAt);
-    client.owner = all.connections.accept(client);
+    client.handler = all.connections.accept(client);
     return client;
   };
   const open = (remote?: Endpoint) => {
     const client = accept(remote);
-    client.owner.opened(client);
+    client.handler.opened(client);
     return client;
   };
-  const close = (client: FakeStream) => client.owner.closed(client, undefined);
+  const close = (client: FakeStream) => client.handler.closed(client, undefined);
   return { ...all, accept, open, close, codes };
 }
 
@@ -35,9 +35,9 @@ test("handshakes of clients are counted by their kind, where that is known", () 
   const { connections } = accepting();
   for (const facts of [{ resumed: false }, { resumed: true }, { resumed: true }, {}]) {
     const client: FakeStream = new FakeStream(undefined!, clientAt, frontendAt, facts);
-    client.owner = connections.accept(client);
+    client.handler = connections.accept(client);
     assert.ok(connections.fullHandshakes + connections.resumedHandshakes < connections.total);
-    client.owner.opened(client);
+    client.handler.opened(client);
   }
   assert.equal(connections.fullHandshakes, 1);
   assert.equal(connections.resumedHandshakes, 2);
@@ -91,7 +91,7 @@ test("when a connection is over its source may have another", () => {
   const client = open();
   close(client);
   const { stream } = connects[0]!;
-  stream.owner.closed(stream, undefined);
+  stream.handler.closed(stream, undefined);
   open();
   assert.deepEqual(codes(), []);
 });
@@ -117,15 +117,15 @@ for (const mode of ["use", "pass"] as const) {
     const { accept, codes } = accepting({ ...onePerSource, acceptProxy });
     const come = (header: string) => {
       const client = accept();
-      client.owner.received(client, text.encode(header));
+      client.handler.received(client, text.encode(header));
       return client.calls;
     };
     const from = (source: string) => come(`PROXY TCP4 ${source} 203.0.113.10 1111 2222\r\n`);
-    assert.deepEqual(from("203.0.113.1"), ["secure"]);
-    assert.deepEqual(from("203.0.113.2"), ["secure"]);
+    assert.deepEqual(from("203.0.113.1"), ["startTls"]);
+    assert.deepEqual(from("203.0.113.2"), ["startTls"]);
     assert.deepEqual(from("203.0.113.1"), ["reset"]);
     assert.deepEqual(codes(), ["client source-limit"]);
-    assert.deepEqual(come("PROXY UNKNOWN\r\n"), ["secure"], "the proxy itself");
+    assert.deepEqual(come("PROXY UNKNOWN\r\n"), ["startTls"], "the proxy itself");
     assert.deepEqual(come("PROXY UNKNOWN\r\n"), ["reset"]);
   });
 }

@@ -12,7 +12,7 @@ function reach(
 ) {
   const all = fakeConnections(settings);
   const client: FakeStream = new FakeStream(undefined!, clientAt, frontendAt);
-  const connection = client.owner = all.connections.accept(client);
+  const connection = client.handler = all.connections.accept(client);
   if (phase !== "handshake") connection.opened(client);
   const backend = all.connects[0]?.stream as FakeStream;
   if (phase === "relaying") connection.opened(backend);

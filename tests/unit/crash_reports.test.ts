@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { CrashReports } from "../../src/master/crash_reports.ts";
-import type { Ending } from "../../src/master/slot.ts";
+import { CrashReports } from "../../src/master/workers/crash_reports.ts";
+import type { Ending } from "../../src/master/workers/slot.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const ending: Ending = {

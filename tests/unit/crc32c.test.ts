@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32c } from "../../src/connection/crc32c.ts";
+import { crc32c } from "../../src/connection/proxy_protocol/crc32c.ts";
 
 test("the examples of RFC 3720 appendix B.4", () => {
   const ascending = Uint8Array.from({ length: 32 }, (_, i) => i);

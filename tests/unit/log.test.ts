@@ -12,7 +12,7 @@ import type { Libc } from "../../src/os/libc.ts";
 import { systemChild, temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
-const surroundings = { libc: runtime.libc as Libc, dialect: "hitch" } as const;
+const context = { libc: runtime.libc as Libc, dialect: "hitch" } as const;
 
 function newPath(): string {
   return join(temporaryDirectory(), "stud.log");
@@ -37,7 +37,7 @@ function said(path: string): string[] {
 
 test("text lines have time, level, subject and a message that cannot play tricks", () => {
   const file = newPath();
-  const log = openLog(config({ file }), surroundings);
+  const log = openLog(config({ file }), context);
   log(entry("info", "plain"));
   log(entry("error", "serves", { worker: 3 }));
   log(entry("warn", "\x1b[2J\nforged {message} {event}"));
@@ -50,7 +50,7 @@ test("text lines have time, level, subject and a message that cannot play tricks
 
 test("JSON lines have every fact", () => {
   const file = newPath();
-  const log = openLog(config({ file, format: "json" }), surroundings);
+  const log = openLog(config({ file, format: "json" }), context);
   log(entry("warn", "a\nb", { worker: 1, client: "192.0.2.1:7", ok: true }));
   const { time, ...rest } = JSON.parse(lines(file)[0]!);
   assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -66,7 +66,7 @@ test("JSON lines have every fact", () => {
 
 test("the level chooses, and can be changed", () => {
   const file = newPath();
-  const log = openLog(config({ file, level: 0 }), surroundings);
+  const log = openLog(config({ file, level: 0 }), context);
   const say = () => {
     for (const level of ["debug", "info", "warn", "error"] as const) log(entry(level, level));
   };
@@ -83,7 +83,7 @@ test("the level chooses, and can be changed", () => {
 test("new settings apply together: file and format", () => {
   const first = newPath();
   const second = newPath();
-  const log = openLog(config({ file: first }), surroundings);
+  const log = openLog(config({ file: first }), context);
   log(entry("info", "one"));
   log.configure(config({ file: second, format: "json" }));
   log(entry("info", "two"));
@@ -93,7 +93,7 @@ test("new settings apply together: file and format", () => {
 
 test("settings that cannot be had change nothing", () => {
   const file = newPath();
-  const log = openLog(config({ file, level: 1 }), surroundings);
+  const log = openLog(config({ file, level: 1 }), context);
   const wrong = join(temporaryDirectory(), "missing", "stud.log");
   assert.throws(
     () => log.configure({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
@@ -106,12 +106,12 @@ test("settings that cannot be had change nothing", () => {
 
 test("a file that cannot be opened at start is refused", () => {
   const file = join(temporaryDirectory(), "missing", "stud.log");
-  assert.throws(() => openLog(config({ file }), surroundings), LogFileError);
+  assert.throws(() => openLog(config({ file }), context), LogFileError);
 });
 
 test("reopens for rotation, and says in the old file when it cannot", () => {
   const file = newPath();
-  const log = openLog(config({ file }), surroundings);
+  const log = openLog(config({ file }), context);
   log(entry("info", "one"));
   renameSync(file, `${file}.1`);
   log.reopen();
@@ -141,7 +141,7 @@ test("the system's log gets the text without our time, at the same levels", {
   server.listen(syslogPath);
   await once(server, "listening");
   const wanted = config({ file, level: 1, format: "json", syslog: "local0" });
-  const log = openLog(wanted, { ...surroundings, syslogPath });
+  const log = openLog(wanted, { ...context, syslogPath });
   log(entry("debug", "too much"));
   log(entry("warn", "a\nb", { worker: 2 }));
   await until(() => text.endsWith("\0"), "a record");
@@ -158,7 +158,7 @@ test("the system's log gets the text without our time, at the same levels", {
 test("a system's log that is away is told once", () => {
   const file = newPath();
   const wanted = config({ file, syslog: "daemon" });
-  const log = openLog(wanted, { ...surroundings, syslogPath: newPath() });
+  const log = openLog(wanted, { ...context, syslogPath: newPath() });
   log(entry("info", "one"));
   assert.deepEqual(said(file), [
     "warn  the system's log cannot be reached; lines for it are lost until it can",

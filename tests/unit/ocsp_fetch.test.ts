@@ -73,9 +73,9 @@ test("an answer without end is given up at the size limit", async () => {
   let sent = 0;
   const url = await serveHttp((incoming, outgoing) => {
     incoming.resume();
-    const piece = new Uint8Array(8192);
+    const block = new Uint8Array(8192);
     const more = () => {
-      while (!outgoing.destroyed && outgoing.write(piece)) sent += piece.length;
+      while (!outgoing.destroyed && outgoing.write(block)) sent += block.length;
     };
     outgoing.on("drain", more);
     more();

@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, readdirSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
-import type { StapleOrder } from "../../src/control/messages.ts";
+import type { StapleCommand } from "../../src/ocsp/staples.ts";
 import type { LogEntry } from "../../src/log.ts";
 import { ResponseCache } from "../../src/ocsp/cache.ts";
 import type { OcspCertificate } from "../../src/ocsp/messages.ts";
@@ -77,7 +77,7 @@ function workIn(directory: string, change: Partial<OcspCertificate> = {}): OcspW
 }
 
 function started(work: OcspWork) {
-  const staples: StapleOrder[] = [];
+  const staples: StapleCommand[] = [];
   const entries: LogEntry[] = [];
   const helper = new OcspHelper(
     (certificates) =>

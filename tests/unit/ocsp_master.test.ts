@@ -1,20 +1,20 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { StapleOrder } from "../../src/control/messages.ts";
-import type { ProcessExit } from "../../src/master/controlled_process.ts";
-import type { OcspOrder, OcspReport } from "../../src/ocsp/messages.ts";
+import type { StapleCommand } from "../../src/ocsp/staples.ts";
+import type { ProcessExit } from "../../src/control/child_process.ts";
+import type { OcspCommand, OcspEvent } from "../../src/ocsp/messages.ts";
 import { OcspHelper, type OcspProcess, type OcspWork } from "../../src/ocsp/ocsp_master.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 class FakeProcess implements OcspProcess {
-  onReport: (report: OcspReport) => void = () => {};
+  onEvent: (report: OcspEvent) => void = () => {};
   onExit: (exit: ProcessExit) => void = () => {};
   readonly pid = 1;
-  readonly orders: OcspOrder["type"][] = [];
+  readonly commands: OcspCommand["type"][] = [];
   readonly signals: string[] = [];
 
-  send(order: OcspOrder): void {
-    this.orders.push(order.type);
+  send(command: OcspCommand): void {
+    this.commands.push(command.type);
   }
 
   kill(signal: string): void {
@@ -33,13 +33,13 @@ const work: OcspWork = {
   },
   certificates: [certificate, { ...certificate, certificate: 1 }],
 };
-const staple: StapleOrder = { type: "staple", certificate: 1, response: "AAAA" };
+const staple: StapleCommand = { type: "staple", certificate: 1, response: "AAAA" };
 const crash: ProcessExit = { code: null, signal: "SIGKILL" };
 
 function helped() {
   const clock = new HandClock();
   const processes: FakeProcess[] = [];
-  const staples: StapleOrder[] = [];
+  const staples: StapleCommand[] = [];
   const lines: string[] = [];
   let isRefused = false;
   const helper = new OcspHelper(
@@ -58,15 +58,15 @@ function helped() {
 test("the helper gets its settings and then every certificate", () => {
   const { helper, processes } = helped();
   helper.replace(work, []);
-  assert.deepEqual(processes[0]!.orders, ["start", "certificate", "certificate"]);
+  assert.deepEqual(processes[0]!.commands, ["start", "certificate", "certificate"]);
 });
 
 test("staples and log entries are passed on, and staples kept for workers to come", () => {
   const { helper, processes, staples, lines } = helped();
   helper.replace(work, []);
-  processes[0]!.onReport(staple);
+  processes[0]!.onEvent(staple);
   const entry = { level: "warn", event: "ocsp-failed", message: "no answer", facts: {} } as const;
-  processes[0]!.onReport({ type: "log", entry });
+  processes[0]!.onEvent({ type: "log", entry });
   assert.deepEqual(staples, [staple]);
   assert.deepEqual([...helper.staples.values()], [staple]);
   assert.deepEqual(lines, ["no answer"]);
@@ -84,17 +84,17 @@ test("a helper that ends is started again after a minute, with the same work", (
   assert.match(lines[1]!, /cannot be started \(fork failed\); it is started again in 60 s/);
   refuse(false);
   clock.advance(60_000);
-  assert.deepEqual(processes[1]!.orders, ["start", "certificate", "certificate"]);
+  assert.deepEqual(processes[1]!.commands, ["start", "certificate", "certificate"]);
 });
 
 test("a reload puts a new helper in place of the old, which is heard no more", () => {
   const { clock, helper, processes, staples, lines } = helped();
   helper.replace(work, []);
-  processes[0]!.onReport(staple);
+  processes[0]!.onEvent(staple);
   helper.replace({ ...work }, []);
   assert.deepEqual(processes[0]!.signals, ["SIGTERM"]);
   assert.equal(helper.staples.size, 0, "the places may be others now");
-  processes[0]!.onReport(staple);
+  processes[0]!.onEvent(staple);
   processes[0]!.onExit(crash);
   clock.advance(60_000);
   assert.equal(processes.length, 2);

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { MAX_FRAME_UP } from "../../src/control/channel.ts";
-import { MAX_RESPONSE, parseOcspReport } from "../../src/ocsp/messages.ts";
+import { MAX_RESPONSE, parseOcspEvent } from "../../src/ocsp/messages.ts";
 
 const entry = { level: "warn", event: "ocsp-failed", message: "no", facts: { certificate: "a" } };
 const largest = Buffer.alloc(MAX_RESPONSE, 1).toString("base64");
@@ -12,7 +12,7 @@ test("the helper's reports are understood", () => {
     { type: "staple", certificate: 0, response: largest },
     { type: "log", entry },
   ];
-  for (const report of reports) assert.deepEqual(parseOcspReport(report, 3), report);
+  for (const report of reports) assert.deepEqual(parseOcspEvent(report, 3), report);
 });
 
 test("the largest response fits into a frame", () => {
@@ -22,7 +22,7 @@ test("the largest response fits into a frame", () => {
 
 test("what the master passes on has nothing in it that it did not check", () => {
   const report = { type: "staple", certificate: 0, response: "AAAA", certificates: [], x: 1 };
-  assert.deepEqual(parseOcspReport(report, 1), {
+  assert.deepEqual(parseOcspEvent(report, 1), {
     type: "staple",
     certificate: 0,
     response: "AAAA",
@@ -56,6 +56,6 @@ test("anything else is not believed", () => {
     { ...staple, until: Infinity },
   ];
   for (const value of forged) {
-    assert.equal(parseOcspReport(value, 3), undefined, JSON.stringify(value));
+    assert.equal(parseOcspEvent(value, 3), undefined, JSON.stringify(value));
   }
 });

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { BasicOCSPResponse, OCSPResponse } from "pkijs";
-import { UsageError } from "../../src/errors.ts";
+import { UsageError } from "../../src/base/errors.ts";
 import { MAX_RESPONSE } from "../../src/ocsp/messages.ts";
 import { createRequest } from "../../src/ocsp/request.ts";
 import { checkResponse, validityProblem } from "../../src/ocsp/response.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { prefixBytes } from "../../src/connection/prefix.ts";
-import type { Announcement } from "../../src/connection/proxy_v2.ts";
+import type { Announcement } from "../../src/connection/proxy_protocol/write_v2.ts";
 import type { PrefixKind, ProxyTlv } from "../../src/options/config.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
 import type { TlsFacts } from "../../src/runtime/tls.ts";

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32c } from "../../src/connection/crc32c.ts";
-import { type HeaderFault, readProxyHeader } from "../../src/connection/proxy_header.ts";
+import { crc32c } from "../../src/connection/proxy_protocol/crc32c.ts";
+import {
+  type HeaderFault,
+  readProxyHeader,
+} from "../../src/connection/proxy_protocol/read_header.ts";
 import { prefixBytes } from "../../src/connection/prefix.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
 import { at } from "../support/fake_streams.ts";

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import process from "node:process";
 import { Connections } from "../../src/connection/connections.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
-import type { Stream, StreamOwner } from "../../src/runtime/stream.ts";
+import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const somewhere: IpEndpoint = { family: 4, address: "192.0.2.1", port: 1 };
@@ -20,7 +20,7 @@ function sink(): Stream {
   return stream as Stream;
 }
 
-function established(): { connection: StreamOwner; client: Stream; backend: Stream } {
+function established(): { connection: StreamHandler; client: Stream; backend: Stream } {
   const backend = sink();
   const settings = {
     ...{ backend: somewhere, backendSources: [], prefix: "none" as const, proxyTlvs: [] },

@@ -20,7 +20,7 @@ import {
 } from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
 import { cInt } from "../../src/os/structures.ts";
-import { EARLY_BYTES } from "../../src/runtime/stream.ts";
+import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Failure } from "../../src/runtime/failure.ts";
@@ -106,80 +106,80 @@ test("relays many connections at once", limit, async () => {
 });
 
 test("tells both ends of an accepted stream, the peer also after it closed", limit, async () => {
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
-  await until(() => owner.opens === 1, "opened");
+  await until(() => handler.opens === 1, "opened");
   const clientPort = client.localPort;
-  assert.deepEqual(owner.stream.local, loopback(port));
+  assert.deepEqual(handler.stream.local, loopback(port));
   client.destroy();
-  owner.stream.finish();
-  await until(() => owner.closes === 1, "closed");
-  assert.deepEqual(owner.stream.remote, loopback(clientPort!));
+  handler.stream.finish();
+  await until(() => handler.closes === 1, "closed");
+  assert.deepEqual(handler.stream.remote, loopback(clientPort!));
   await stop();
 });
 
 test("tells both ends of a backend stream", limit, async () => {
   const backend = await echoServer();
-  const owner = new Recorder();
-  owner.take(connect(endpointOf(backend), owner));
-  await until(() => owner.opens === 1, "opened");
-  assert.deepEqual(owner.stream.remote, endpointOf(backend));
-  const local = ip(owner.stream.local);
+  const handler = new Recorder();
+  handler.take(connect(endpointOf(backend), handler));
+  await until(() => handler.opens === 1, "opened");
+  assert.deepEqual(handler.stream.remote, endpointOf(backend));
+  const local = ip(handler.stream.local);
   assert.equal(local.address, "127.0.0.1");
   assert.notEqual(local.port, 0);
-  assert.deepEqual(owner.stream.tls(), {});
-  assert.equal(owner.stream.isResumed, undefined);
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  assert.deepEqual(handler.stream.tls(), {});
+  assert.equal(handler.stream.isResumed, undefined);
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
 });
 
 test("connects from the source it is given", limit, async () => {
   if (!capabilities.backendSource) return;
   const backend = await echoServer();
-  const owner = new Recorder();
+  const handler = new Recorder();
   const source: IpEndpoint = { family: 4, address: "127.0.0.9", port: 0 };
-  owner.take(connect(endpointOf(backend), owner, source));
-  await until(() => owner.opens === 1, "opened");
-  assert.equal(ip(owner.stream.local).address, "127.0.0.9");
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  handler.take(connect(endpointOf(backend), handler, source));
+  await until(() => handler.opens === 1, "opened");
+  assert.equal(ip(handler.stream.local).address, "127.0.0.9");
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
 });
 
 test("holds a client's first bytes without stopping it, and no more", limit, async () => {
   const backend = await echoServer();
-  const owner = new Recorder();
-  owner.take(connect(endpointOf(backend), owner));
-  assert.equal(owner.stream.write(new Uint8Array(EARLY_BYTES - 1)), true);
-  assert.equal(owner.stream.write(new Uint8Array(1)), true);
-  assert.equal(owner.stream.write(new Uint8Array(1)), false);
-  await until(() => owner.bytes === EARLY_BYTES + 1, "all came back");
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  const handler = new Recorder();
+  handler.take(connect(endpointOf(backend), handler));
+  assert.equal(handler.stream.write(new Uint8Array(MAX_EARLY_BYTES - 1)), true);
+  assert.equal(handler.stream.write(new Uint8Array(1)), true);
+  assert.equal(handler.stream.write(new Uint8Array(1)), false);
+  await until(() => handler.bytes === MAX_EARLY_BYTES + 1, "all came back");
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
 });
 
 test("calls after the close do nothing", limit, async () => {
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
-  await until(() => owner.opens === 1, "opened");
-  owner.stream.reset();
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.failure, undefined);
-  owner.stream.write(new Uint8Array(10));
-  owner.stream.pause();
-  owner.stream.resume();
-  owner.stream.finish();
-  owner.stream.close();
-  owner.stream.reset();
-  owner.stream.tls();
+  await until(() => handler.opens === 1, "opened");
+  handler.stream.reset();
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.failure, undefined);
+  handler.stream.write(new Uint8Array(10));
+  handler.stream.pause();
+  handler.stream.resume();
+  handler.stream.finish();
+  handler.stream.close();
+  handler.stream.reset();
+  handler.stream.tls();
   client.destroy();
   await stop();
 });
 
 test("a client that ends first still gets its answer", limit, async () => {
-  const owner = new Recorder({
+  const handler = new Recorder({
     ended(stream) {
       stream.write(text("goodbye"));
       stream.finish();
@@ -187,31 +187,31 @@ test("a client that ends first still gets its answer", limit, async () => {
       stream.write(text("too late"));
     },
   });
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
   const answer = collect(client);
   client.end("hello");
   assert.equal(await answer, "goodbye");
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.bytes, 5);
-  assert.equal(owner.failure, undefined);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.bytes, 5);
+  assert.equal(handler.failure, undefined);
   await stop();
 });
 
 test("a client can go on after our end", limit, async () => {
-  const owner = new Recorder({
+  const handler = new Recorder({
     opened(stream) {
       stream.write(text("first"));
       stream.finish();
     },
   });
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
   assert.equal(await collect(client), "first");
   client.end("second");
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.bytes, 6);
-  assert.equal(owner.failure, undefined);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.bytes, 6);
+  assert.equal(handler.failure, undefined);
   await stop();
 });
 
@@ -221,16 +221,16 @@ test("a backend that ends first still gets the rest", limit, async () => {
     rest = collect(peer);
     peer.end("answer");
   });
-  const owner = new Recorder({
+  const handler = new Recorder({
     ended(stream) {
       stream.write(text("rest"));
       stream.finish();
     },
   });
-  owner.take(connect(endpointOf(backend), owner));
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.bytes, 6);
-  assert.equal(owner.failure, undefined);
+  handler.take(connect(endpointOf(backend), handler));
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.bytes, 6);
+  assert.equal(handler.failure, undefined);
   assert.equal(await rest, "rest");
 });
 
@@ -241,13 +241,13 @@ test(
     const backend = await server((peer) => {
       collect(peer).then((question) => peer.end(`${question}?`));
     });
-    const owner = new Recorder();
-    owner.take(connect(endpointOf(backend), owner));
-    assert.equal(owner.stream.write(text("early")), true);
-    owner.stream.finish();
-    await until(() => owner.closes === 1, "closed");
-    assert.equal(owner.bytes, 6);
-    assert.equal(owner.failure, undefined);
+    const handler = new Recorder();
+    handler.take(connect(endpointOf(backend), handler));
+    assert.equal(handler.stream.write(text("early")), true);
+    handler.stream.finish();
+    await until(() => handler.closes === 1, "closed");
+    assert.equal(handler.bytes, 6);
+    assert.equal(handler.failure, undefined);
   },
 );
 
@@ -257,36 +257,36 @@ test("write to a slow backend says stop, then writable once", limit, async () =>
     socket.pause();
     peer = socket;
   });
-  const owner = new Recorder();
-  owner.take(connect(endpointOf(backend), owner));
-  await until(() => owner.opens === 1 && peer, "opened");
-  const sent = await fill(owner);
-  const before = owner.writables;
+  const handler = new Recorder();
+  handler.take(connect(endpointOf(backend), handler));
+  await until(() => handler.opens === 1 && peer, "opened");
+  const sent = await fill(handler);
+  const before = handler.writables;
   const answer = digest(peer!);
   peer!.resume();
-  await until(() => owner.writables === before + 1, "writable");
-  owner.stream.finish();
+  await until(() => handler.writables === before + 1, "writable");
+  handler.stream.finish();
   peer!.on("end", () => peer!.end());
   assert.equal(await answer, sent.digest);
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.writables, before + 1);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.writables, before + 1);
 });
 
 test("write to a slow client says stop, then writable once", limit, async () => {
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = sClient(port);
   const answer = digest(client.stdout!);
-  await until(() => owner.opens === 1, "opened");
+  await until(() => handler.opens === 1, "opened");
   // Deno's `kill` of a child signals once only.
   process.kill(client.pid!, "SIGSTOP");
-  const sent = await fill(owner);
-  const before = owner.writables;
+  const sent = await fill(handler);
+  const before = handler.writables;
   process.kill(client.pid!, "SIGCONT");
-  await until(() => owner.writables === before + 1, "writable");
-  owner.stream.finish();
+  await until(() => handler.writables === before + 1, "writable");
+  handler.stream.finish();
   assert.equal(await answer, sent.digest);
-  await until(() => owner.closes === 1, "closed");
+  await until(() => handler.closes === 1, "closed");
   await stop();
 });
 
@@ -294,25 +294,25 @@ test("reset drops what a peer that does not read left waiting", limit, async () 
   const before = descriptors();
   const silent = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
   assert.equal(libc.listen(silent, 5), 0);
-  const owner = new Recorder();
-  owner.take(connect(loopback(boundPort(silent)), owner));
-  await until(() => owner.opens === 1, "opened");
-  await fill(owner);
-  owner.stream.finish();
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.failure, undefined);
+  const handler = new Recorder();
+  handler.take(connect(loopback(boundPort(silent)), handler));
+  await until(() => handler.opens === 1, "opened");
+  await fill(handler);
+  handler.stream.finish();
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.failure, undefined);
   libc.close(silent);
   await until(() => descriptors() <= before, "descriptors freed");
 });
 
 test("a paused client stream feels no more bytes and keeps the last chunk", limit, async () => {
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
-  await pausesInMidStream(owner, client);
+  await pausesInMidStream(handler, client);
   client.destroy();
-  owner.stream.reset();
+  handler.stream.reset();
   await stop();
 });
 
@@ -321,28 +321,28 @@ test("a paused backend stream feels no more bytes and keeps the last chunk", lim
   const backend = await server((socket) => {
     peer = socket;
   });
-  const owner = new Recorder();
-  owner.take(connect(endpointOf(backend), owner));
-  await until(() => peer && owner.opens === 1, "opened");
-  await pausesInMidStream(owner, peer!);
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  const handler = new Recorder();
+  handler.take(connect(endpointOf(backend), handler));
+  await until(() => peer && handler.opens === 1, "opened");
+  await pausesInMidStream(handler, peer!);
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
   peer!.destroy();
 });
 
 test("a stream paused when it opened delivers everything after resume", limit, async () => {
-  const owner = new Recorder({ opened: (stream) => stream.pause() });
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder({ opened: (stream) => stream.pause() });
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
   client.end(randomBytes(100 * KiB));
-  await until(() => owner.opens === 1, "opened");
+  await until(() => handler.opens === 1, "opened");
   await pause(50);
-  owner.stream.resume();
-  await until(() => owner.ends === 1, "ended");
-  assert.equal(owner.bytes, 100 * KiB);
-  owner.stream.finish();
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.failure, undefined);
+  handler.stream.resume();
+  await until(() => handler.ends === 1, "ended");
+  assert.equal(handler.bytes, 100 * KiB);
+  handler.stream.finish();
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.failure, undefined);
   await stop();
 });
 
@@ -350,33 +350,33 @@ test(
   "close ends a client's connection without close_notify, after what was written",
   limit,
   async () => {
-    const owner = new Recorder({
+    const handler = new Recorder({
       opened(stream) {
         stream.write(text("last words"));
         setTimeout(() => stream.close(), 50);
       },
     });
-    const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+    const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
     const client = sClient(port);
     const said = collect(client.stderr!);
     assert.equal(await collect(client.stdout!), "last words");
     assert.match(await said, /unexpected eof/);
-    await until(() => owner.closes === 1, "closed");
-    assert.equal(owner.failure, undefined);
+    await until(() => handler.closes === 1, "closed");
+    assert.equal(handler.failure, undefined);
     await stop();
   },
 );
 
 test("reset reaches a client as RST without close_notify", limit, async () => {
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = sClient(port);
   const said = collect(client.stderr!);
-  await until(() => owner.opens === 1, "opened");
-  owner.stream.reset();
+  await until(() => handler.opens === 1, "opened");
+  handler.stream.reset();
   assert.match(await said, /errno=104/);
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.failure, undefined);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.failure, undefined);
   await stop();
 });
 
@@ -390,12 +390,12 @@ test("reset reaches a backend as RST", limit, async () => {
     });
     peer.resume();
   });
-  const owner = new Recorder();
-  owner.take(connect(endpointOf(backend), owner));
-  await until(() => owner.opens === 1 && isAccepted, "opened");
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.failure, undefined);
+  const handler = new Recorder();
+  handler.take(connect(endpointOf(backend), handler));
+  await until(() => handler.opens === 1 && isAccepted, "opened");
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.failure, undefined);
   await until(() => error, "the peer's error");
   assert.equal(error, "ECONNRESET");
 });
@@ -406,30 +406,30 @@ test("a backend's RST is a failure", limit, async () => {
     peer.pause();
     setTimeout(() => peer.destroy(), 100);
   });
-  const owner = new Recorder({ opened: (stream) => void stream.write(randomBytes(200 * KiB)) });
-  owner.take(connect(endpointOf(backend), owner));
-  await until(() => owner.closes === 1, "closed");
-  assert.match(owner.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
+  const handler = new Recorder({ opened: (stream) => void stream.write(randomBytes(200 * KiB)) });
+  handler.take(connect(endpointOf(backend), handler));
+  await until(() => handler.closes === 1, "closed");
+  assert.match(handler.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
 });
 
 test(
   "a client that ends, leaves its answer unread and then resets is a failure",
   limit,
   async () => {
-    const owner = new Recorder();
-    const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+    const handler = new Recorder();
+    const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
     const wire = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
     const relay = await server((peer) => void wire.on("error", () => {}).pipe(peer).pipe(wire));
     const client = sClient(endpointOf(relay).port);
-    await until(() => owner.opens === 1, "opened");
+    await until(() => handler.opens === 1, "opened");
     wire.unpipe().pause();
-    await fill(owner);
+    await fill(handler);
     wire.end();
-    await until(() => owner.ends === 1, "ended");
+    await until(() => handler.ends === 1, "ended");
     // Closing a socket with unread bytes sends RST.
     wire.destroy();
-    await until(() => owner.closes === 1, "closed");
-    assert.match(owner.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
+    await until(() => handler.closes === 1, "closed");
+    assert.match(handler.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
     client.kill();
     await stop();
   },
@@ -449,30 +449,30 @@ test("FIN in mid-handshake is ECONNRESET", limit, async () => {
 });
 
 test("RST in mid-handshake is a failure", limit, async () => {
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = bareClient(port);
-  await until(() => owner.isTaken, "accepted");
+  await until(() => handler.isTaken, "accepted");
   libc.setsockopt(client, SOL_SOCKET, SO_LINGER, new Uint8Array([...cInt(1), ...cInt(0)]), 8);
   libc.close(client);
-  await until(() => owner.closes === 1, "closed");
-  assert.ok(owner.failure);
-  assert.equal(owner.opens, 0);
+  await until(() => handler.closes === 1, "closed");
+  assert.ok(handler.failure);
+  assert.equal(handler.opens, 0);
   await stop();
 });
 
 test("a client without a common TLS version is a failure", limit, async () => {
   if (!capabilities.chooseProtocols) return;
-  const owner = new Recorder();
+  const handler = new Recorder();
   const { port, stop } = listen({
-    accepted: (stream) => owner.take(stream),
+    accepted: (stream) => handler.take(stream),
     settings: { protocols: ["TLSv1.3"] },
   });
   sClient(port, "-tls1_2");
-  await until(() => owner.closes === 1, "closed");
-  assert.ok(owner.failure);
-  assert.doesNotMatch(owner.failure.message, /\n/);
-  assert.equal(owner.opens, 0);
+  await until(() => handler.closes === 1, "closed");
+  assert.ok(handler.failure);
+  assert.doesNotMatch(handler.failure.message, /\n/);
+  assert.equal(handler.opens, 0);
   await stop();
 });
 
@@ -482,27 +482,27 @@ for (const giveUp of ["close", "reset"] as const) {
     const before = descriptors();
     const clients = Array.from({ length: 8 }, () => bareClient(port));
     await until(() => owners.length === 8, "accepted");
-    for (const owner of owners) owner.stream[giveUp]();
-    await until(() => owners.every((owner) => owner.closes === 1), "closed");
+    for (const handler of owners) handler.stream[giveUp]();
+    await until(() => owners.every((handler) => handler.closes === 1), "closed");
     for (const client of clients) libc.close(client);
     await until(() => descriptors() <= before, "descriptors freed");
-    for (const owner of owners) {
-      assert.equal(owner.opens, 0);
-      assert.equal(owner.failure, undefined);
+    for (const handler of owners) {
+      assert.equal(handler.opens, 0);
+      assert.equal(handler.failure, undefined);
     }
     await stop();
   });
 }
 
 test("a refused connect is ECONNREFUSED", limit, async () => {
-  const owner = new Recorder();
-  const stream = connect(loopback(freePort()), owner);
-  owner.take(stream);
-  assert.equal(owner.closes, 0);
+  const handler = new Recorder();
+  const stream = connect(loopback(freePort()), handler);
+  handler.take(stream);
+  assert.equal(handler.closes, 0);
   stream.write(text("never sent"));
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.failure?.code, "ECONNREFUSED");
-  assert.equal(owner.opens, 0);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.failure?.code, "ECONNREFUSED");
+  assert.equal(handler.opens, 0);
 });
 
 for (const giveUp of ["close", "reset"] as const) {
@@ -512,15 +512,15 @@ for (const giveUp of ["close", "reset"] as const) {
     const port = boundPort(full);
     const fillers = Array.from({ length: 3 }, () => bareClient(port));
     const before = ownSockets();
-    const owner = new Recorder();
-    owner.take(connect(loopback(port), owner));
+    const handler = new Recorder();
+    handler.take(connect(loopback(port), handler));
     await until(() => ownSockets(before).size === 1, "a pending connect");
-    await settled(() => owner.opens);
-    assert.equal(owner.opens, 0);
+    await settled(() => handler.opens);
+    assert.equal(handler.opens, 0);
     assert.equal(ownSockets(before).size, 1);
-    owner.stream[giveUp]();
-    await until(() => owner.closes === 1, "closed");
-    assert.equal(owner.failure, undefined);
+    handler.stream[giveUp]();
+    await until(() => handler.closes === 1, "closed");
+    assert.equal(handler.failure, undefined);
     await until(() => ownSockets(before).size === 0, "descriptor freed");
     for (const fd of [...fillers, full]) libc.close(fd);
   });
@@ -548,48 +548,48 @@ test("the certificate follows SNI", limit, async () => {
 
 test("tells SNI, version and cipher of a session", limit, async () => {
   if (!capabilities.tlsFacts) return;
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
-  await until(() => owner.opens === 1, "opened");
-  const { serverName, version, cipher } = owner.stream.tls();
+  await until(() => handler.opens === 1, "opened");
+  const { serverName, version, cipher } = handler.stream.tls();
   assert.equal(serverName, "a.test");
   assert.equal(version, "TLSv1.3");
   assert.match(cipher ?? "", /^TLS_(AES|CHACHA20)_[A-Z0-9_]+$/);
   client.destroy();
-  owner.stream.reset();
+  handler.stream.reset();
   await stop();
 });
 
 test("offers only the chosen versions and ciphers", limit, async () => {
   if (!capabilities.chooseProtocols || !capabilities.ciphers || !capabilities.tlsFacts) return;
   const cipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
-  const owner = new Recorder();
+  const handler = new Recorder();
   const { port, stop } = listen({
-    accepted: (stream) => owner.take(stream),
+    accepted: (stream) => handler.take(stream),
     settings: { protocols: ["TLSv1.2"], ciphers: cipher },
   });
   sClient(port, "-noservername");
-  await until(() => owner.opens === 1, "opened");
-  const facts = owner.stream.tls();
+  await until(() => handler.opens === 1, "opened");
+  const facts = handler.stream.tls();
   assert.equal(facts.serverName, undefined);
   assert.equal(facts.version, "TLSv1.2");
   assert.equal(facts.cipher, cipher);
-  owner.stream.reset();
+  handler.stream.reset();
   await stop();
 });
 
 test("offers TLS 1.0 when it is chosen", limit, async () => {
   if (!capabilities.chooseProtocols) return;
-  const owner = new Recorder();
+  const handler = new Recorder();
   const { port, stop } = listen({
-    accepted: (stream) => owner.take(stream),
+    accepted: (stream) => handler.take(stream),
     settings: { protocols: ["TLSv1.0", "TLSv1.2"] },
   });
   const client = sClient(port, "-tls1", "-cipher", "ALL:@SECLEVEL=0");
-  await until(() => owner.opens === 1, "opened");
+  await until(() => handler.opens === 1, "opened");
   client.kill();
-  owner.stream.reset();
+  handler.stream.reset();
   await stop();
 });
 
@@ -604,8 +604,8 @@ test("a cipher list that leaves nothing, or a name nobody knows, is refused", ()
 });
 
 test("a closed listener refuses, and its streams live on", limit, async () => {
-  const owner = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
-  const { port, listener, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
+  const { port, listener, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
   listener.close();
   const refused = new Recorder();
@@ -624,7 +624,7 @@ test("a closed listener refuses, and its streams live on", limit, async () => {
   const [bytes] = await once(client, "data") as [Uint8Array];
   assert.equal(new TextDecoder().decode(bytes), "still here");
   client.destroy();
-  owner.stream.finish();
+  handler.stream.finish();
   await stop();
 });
 
@@ -645,16 +645,19 @@ test("listening on what is not a socket throws an errno", () => {
 });
 
 test("every stream closed once and kept the order of events", limit, async () => {
-  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  await until(
+    () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
+    "closed",
+  );
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
 /** A peer sends 16 MiB, the owner pauses at the first chunk and resumes when the test has looked. */
-async function pausesInMidStream(owner: Recorder, peer: net.Socket): Promise<void> {
+async function pausesInMidStream(handler: Recorder, peer: net.Socket): Promise<void> {
   const total = 16 * MiB;
   let first: Uint8Array | undefined;
   let copy: Uint8Array | undefined;
-  owner.on({
+  handler.on({
     received(stream, bytes) {
       first ??= bytes;
       copy ??= bytes.slice();
@@ -663,41 +666,41 @@ async function pausesInMidStream(owner: Recorder, peer: net.Socket): Promise<voi
   });
   peer.write(randomBytes(total));
   await until(() => first, "the first chunk");
-  const held = await settled(() => owner.bytes);
+  const held = await settled(() => handler.bytes);
   assert.ok(held <= MiB, `${held} bytes came through a pause`);
   if (held === first!.length) assert.deepEqual(first, copy);
-  owner.on({ received: () => {} });
-  owner.stream.resume();
-  await until(() => owner.bytes === total, "the rest");
+  handler.on({ received: () => {} });
+  handler.stream.resume();
+  await until(() => handler.bytes === total, "the rest");
 }
 
 async function failsHandshake(talk: (socket: net.Socket) => void): Promise<Failure> {
-  const owner = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const socket = net.connect(port, "127.0.0.1");
   socket.on("error", () => {});
   await once(socket, "connect");
   talk(socket);
-  await until(() => owner.closes === 1, "closed");
+  await until(() => handler.closes === 1, "closed");
   socket.destroy();
   await stop();
-  assert.equal(owner.opens, 0);
-  assert.ok(owner.failure);
-  assert.ok(owner.failure.code.length > 0 && owner.failure.message.length > 0);
-  assert.doesNotMatch(owner.failure.message, /\n/);
-  return owner.failure;
+  assert.equal(handler.opens, 0);
+  assert.ok(handler.failure);
+  assert.ok(handler.failure.code.length > 0 && handler.failure.message.length > 0);
+  assert.doesNotMatch(handler.failure.message, /\n/);
+  return handler.failure;
 }
 
 /** Writes until no room comes any more. A peer that does not read must bring that soon. */
-async function fill(owner: Recorder): Promise<{ digest: string }> {
+async function fill(handler: Recorder): Promise<{ digest: string }> {
   const hash = createHash("sha256");
   for (let i = 0; i < 1024; i++) {
     const chunk = randomBytes(64 * KiB);
     hash.update(chunk);
-    const before = owner.writables;
-    if (owner.stream.write(chunk)) continue;
+    const before = handler.writables;
+    if (handler.stream.write(chunk)) continue;
     const deadline = Date.now() + 100;
-    while (owner.writables === before) {
+    while (handler.writables === before) {
       if (Date.now() > deadline) return { digest: hash.digest("hex") };
       await pause(1);
     }

@@ -12,10 +12,10 @@ import type * as tls from "node:tls";
 import * as runtime from "#runtime";
 import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
-import { queueLength } from "../../src/system/listen_queue.ts";
+import { queueLength } from "../../src/os/listen_queue.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { EARLY_BYTES } from "../../src/runtime/stream.ts";
+import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
 import type { ClientTlsSettings } from "../../src/runtime/tls.ts";
 import {
   bareSocket,
@@ -49,15 +49,15 @@ const stranger = new Authority("stranger");
 const certificate = authority.issue("backend.test");
 
 test("a plain connection is open at once and has no session", limit, async () => {
-  const owner = new Recorder();
-  const { port, stop } = listen({ settings: null, accepted: (stream) => owner.take(stream) });
+  const handler = new Recorder();
+  const { port, stop } = listen({ settings: null, accepted: (stream) => handler.take(stream) });
   const client = await plainClient(port);
-  await until(() => owner.opens === 1, "opened before the client's first byte");
-  assert.deepEqual(owner.stream.local, loopback(port));
-  assert.deepEqual(owner.stream.remote, loopback(client.localPort!));
-  assert.deepEqual(owner.stream.tls(), {});
+  await until(() => handler.opens === 1, "opened before the client's first byte");
+  assert.deepEqual(handler.stream.local, loopback(port));
+  assert.deepEqual(handler.stream.remote, loopback(client.localPort!));
+  assert.deepEqual(handler.stream.tls(), {});
   client.destroy();
-  owner.stream.reset();
+  handler.stream.reset();
   await stop();
 });
 
@@ -66,12 +66,12 @@ test("a plain client's bytes, end and cut arrive as they are", limit, async () =
   const { port, stop } = listen({
     settings: null,
     accepted(stream) {
-      const owner = new Recorder({
+      const handler = new Recorder({
         received: (_, bytes) => void stream.write(bytes.slice()),
         ended: () => stream.finish(),
       });
-      owners.push(owner);
-      return owner.take(stream);
+      owners.push(handler);
+      return handler.take(stream);
     },
   });
   const ending = await plainClient(port);
@@ -95,9 +95,9 @@ test("a plain client feels a reset, also one from within accepted", limit, async
   const { port, stop } = listen({
     settings: null,
     accepted(stream) {
-      const owner = new Recorder().take(stream);
+      const handler = new Recorder().take(stream);
       stream.reset();
-      return owner;
+      return handler;
     },
   });
   const client = net.connect(port, "127.0.0.1");
@@ -134,15 +134,15 @@ test("a backend that ends first still gets the rest", limit, async () => {
     rest = collect(peer);
     peer.end("answer");
   });
-  const owner = dial(backend.endpoint, { ca: authority.ca }, {
+  const handler = dial(backend.endpoint, { ca: authority.ca }, {
     ended(stream) {
       stream.write(text("rest"));
       stream.finish();
     },
   });
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.bytes, 6);
-  assert.equal(owner.failure, undefined);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.bytes, 6);
+  assert.equal(handler.failure, undefined);
   assert.equal(await rest, "rest");
 });
 
@@ -150,14 +150,14 @@ test("what is written before the handshake goes out after it", limit, async () =
   const backend = await startTlsBackend(certificate, (peer) => {
     peer.on("end", () => peer.end("thanks"));
   });
-  const owner = dial(backend.endpoint, { ca: authority.ca });
-  assert.equal(owner.stream.write(new Uint8Array(EARLY_BYTES)), true);
-  assert.equal(owner.stream.write(new Uint8Array(1)), false);
-  owner.stream.finish();
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(backend.received, EARLY_BYTES + 1);
-  assert.equal(owner.bytes, 6);
-  assert.equal(owner.failure, undefined);
+  const handler = dial(backend.endpoint, { ca: authority.ca });
+  assert.equal(handler.stream.write(new Uint8Array(MAX_EARLY_BYTES)), true);
+  assert.equal(handler.stream.write(new Uint8Array(1)), false);
+  handler.stream.finish();
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(backend.received, MAX_EARLY_BYTES + 1);
+  assert.equal(handler.bytes, 6);
+  assert.equal(handler.failure, undefined);
 });
 
 test("the backend sees the name it is called by", limit, async () => {
@@ -176,21 +176,21 @@ test("an address is verified where there is no name", limit, async () => {
 
 test("the protocol that both know is told to both", limit, async () => {
   const backend = await startTlsBackend(certificate, undefined, ["h2", "http/1.1"]);
-  const owner = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
-  await until(() => owner.opens === 1 && backend.peers.length === 1, "opened");
-  assert.equal(owner.stream.tls().alpn, "http/1.1");
+  const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
+  await until(() => handler.opens === 1 && backend.peers.length === 1, "opened");
+  assert.equal(handler.stream.tls().alpn, "http/1.1");
   assert.equal(backend.peers[0]!.alpnProtocol, "http/1.1");
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
 });
 
 test("a backend that knows no protocols is told none", limit, async () => {
   const backend = await startTlsBackend(certificate);
-  const owner = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
-  await until(() => owner.opens === 1, "opened");
-  assert.equal(owner.stream.tls().alpn, undefined);
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
+  await until(() => handler.opens === 1, "opened");
+  assert.equal(handler.stream.tls().alpn, undefined);
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
 });
 
 test("a backend of a stranger, or of another name, gets no byte", limit, async () => {
@@ -205,11 +205,11 @@ test("a backend is taken as it is where nothing is verified", limit, async () =>
 });
 
 test("a refused connect is ECONNREFUSED", limit, async () => {
-  const owner = dial(loopback(freePort()), { ca: authority.ca });
-  owner.stream.write(text("never sent"));
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.failure?.code, "ECONNREFUSED");
-  assert.equal(owner.opens, 0);
+  const handler = dial(loopback(freePort()), { ca: authority.ca });
+  handler.stream.write(text("never sent"));
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.failure?.code, "ECONNREFUSED");
+  assert.equal(handler.opens, 0);
 });
 
 const leavings: Record<string, (peer: net.Socket) => void> = {
@@ -221,12 +221,12 @@ for (const [leaves, leave] of Object.entries(leavings)) {
   test(`a backend that ${leaves} in the handshake is a failure`, limit, async () => {
     const before = descriptors();
     const backend = await server(leave);
-    const owner = dial(endpointOf(backend), { ca: authority.ca });
-    owner.stream.write(text("never sent"));
-    await until(() => owner.closes === 1, "closed");
-    assert.equal(owner.opens, 0);
-    assert.ok(owner.failure?.code);
-    assert.doesNotMatch(owner.failure.message, /\n/);
+    const handler = dial(endpointOf(backend), { ca: authority.ca });
+    handler.stream.write(text("never sent"));
+    await until(() => handler.closes === 1, "closed");
+    assert.equal(handler.opens, 0);
+    assert.ok(handler.failure?.code);
+    assert.doesNotMatch(handler.failure.message, /\n/);
     backend.close();
     await until(() => descriptors() <= before, "descriptors freed");
   });
@@ -241,12 +241,12 @@ for (const giveUp of ["close", "reset"] as const) {
     const owners = Array.from({ length: 4 }, () => dial(backend, { ca: authority.ca }));
     await until(() => queueLength(libc, silent) === owners.length, "connected");
     await pause(100);
-    for (const owner of owners) owner.stream[giveUp]();
-    await until(() => owners.every((owner) => owner.closes === 1), "closed");
+    for (const handler of owners) handler.stream[giveUp]();
+    await until(() => owners.every((handler) => handler.closes === 1), "closed");
     await until(() => descriptors() <= before + 1, "descriptors freed");
-    for (const owner of owners) {
-      assert.equal(owner.opens, 0);
-      assert.equal(owner.failure, undefined);
+    for (const handler of owners) {
+      assert.equal(handler.opens, 0);
+      assert.equal(handler.failure, undefined);
     }
     libc.close(silent);
   });
@@ -257,11 +257,11 @@ for (const giveUp of ["close", "reset"] as const) {
     const port = boundPort(full);
     const fillers = Array.from({ length: 3 }, () => bareClient(port));
     const before = ownSockets();
-    const owner = dial(loopback(port), { ca: authority.ca });
+    const handler = dial(loopback(port), { ca: authority.ca });
     await until(() => ownSockets(before).size === 1, "a pending connect");
-    owner.stream[giveUp]();
-    await until(() => owner.closes === 1, "closed");
-    assert.equal(owner.failure, undefined);
+    handler.stream[giveUp]();
+    await until(() => handler.closes === 1, "closed");
+    assert.equal(handler.failure, undefined);
     await until(() => ownSockets(before).size === 0, "descriptor freed");
     for (const fd of [...fillers, full]) libc.close(fd);
   });
@@ -297,8 +297,11 @@ test("a backend that does not read stops the client", limit, async () => {
 });
 
 test("every stream closed once and kept the order of events", limit, async () => {
-  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  await until(
+    () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
+    "closed",
+  );
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
 function dial(
@@ -306,9 +309,9 @@ function dial(
   settings: Partial<ClientTlsSettings>,
   hooks: ConstructorParameters<typeof Recorder>[0] = {},
 ): Recorder {
-  const owner = new Recorder({ ended: (stream) => stream.finish(), ...hooks });
+  const handler = new Recorder({ ended: (stream) => stream.finish(), ...hooks });
   const context = createClientTls(clientSettings(settings));
-  return owner.take(connect(backend, owner, undefined, context));
+  return handler.take(connect(backend, handler, undefined, context));
 }
 
 /** Connects, and resolves with the backend's side of it. */
@@ -317,10 +320,10 @@ async function opened(
   settings: Partial<ClientTlsSettings>,
   peers: readonly tls.TLSSocket[],
 ): Promise<tls.TLSSocket> {
-  const owner = dial(backend, settings);
-  await until(() => owner.opens === 1 && peers.length === 1, "opened");
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  const handler = dial(backend, settings);
+  await until(() => handler.opens === 1 && peers.length === 1, "opened");
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
   return peers[0]!;
 }
 
@@ -331,12 +334,12 @@ async function isRefused(
 ): Promise<void> {
   const backend = await startTlsBackend(shown);
   const before = descriptors();
-  const owner = dial(backend.endpoint, settings);
-  owner.stream.write(text("a secret"));
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.opens, 0);
-  assert.match(owner.failure?.code ?? "", /[A-Za-z]/);
-  assert.doesNotMatch(owner.failure!.message, /\n/);
+  const handler = dial(backend.endpoint, settings);
+  handler.stream.write(text("a secret"));
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.opens, 0);
+  assert.match(handler.failure?.code ?? "", /[A-Za-z]/);
+  assert.doesNotMatch(handler.failure!.message, /\n/);
   await until(() => {
     // The backend may take the handshake for done, and then waits for us.
     for (const peer of backend.peers) peer.destroy();

@@ -160,13 +160,13 @@ test("secure after the end does nothing", limit, async () => {
   const { port, owners, stop } = serve({}, {
     header(stream) {
       stream.reset();
-      stream.secure(text("early"));
+      stream.startTls(text("early"));
     },
   });
   const client = await plainClient(port);
   client.write("!");
   await until(() => owners[0]?.closes === 1, "closed");
-  owners[0]!.stream.secure(new Uint8Array(0));
+  owners[0]!.stream.startTls(new Uint8Array(0));
   assert.equal(owners[0]!.failure, undefined);
   client.destroy();
   await stop();
@@ -219,7 +219,7 @@ test("a stream that was paused at its header goes on after resume", limit, async
   const { port, owners, stop } = serve({}, {
     header(stream, bytes) {
       stream.pause();
-      stream.secure(Uint8Array.from(bytes.subarray(HEADER.length)));
+      stream.startTls(Uint8Array.from(bytes.subarray(HEADER.length)));
       setTimeout(() => stream.resume(), 50);
     },
   });
@@ -287,7 +287,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
 }
 
 test("every stream closed once and kept the order of events", limit, () => {
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
 /** `b.test` has a certificate of its own, and may ask clients for theirs. */

@@ -29,11 +29,11 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Sends back what it gets. */
 function echo(stream: Stream): Recorder {
-  const owner = new Recorder({
+  const handler = new Recorder({
     ...answering,
     received: (from, bytes) => void from.write(new Uint8Array(bytes)),
   });
-  return owner.take(stream);
+  return handler.take(stream);
 }
 
 /** An echo server that pauses itself at so many connections. */
@@ -131,7 +131,7 @@ test("many pauses leave no descriptor behind", limit, async () => {
   const visitOnce = async () => {
     const client = await tlsClient(port);
     client.end();
-    await until(() => accepted.every((owner) => owner.closes === 1), "it has ended");
+    await until(() => accepted.every((handler) => handler.closes === 1), "it has ended");
     client.destroy();
     listener.resume();
   };
@@ -149,12 +149,12 @@ test("clients without TLS wait as well", limit, async () => {
     settings: null,
     accepted(stream) {
       listener.pause();
-      const owner = new Recorder({
+      const handler = new Recorder({
         ...answering,
         opened: () => void (stream.write(text("GOT")), stream.finish()),
       });
-      accepted.push(owner.take(stream));
-      return owner;
+      accepted.push(handler.take(stream));
+      return handler;
     },
   });
   const visitors = Array.from({ length: 3 }, async () => {

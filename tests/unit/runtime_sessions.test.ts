@@ -61,7 +61,7 @@ test("a session is stored once, found by its id, and resumes", kept, async () =>
     assert.equal(sessions.stored.length, 1);
     const [policy, id] = sessions.stored[0]!;
     assert.deepEqual(sessions.questions.map((each) => [each.policy, each.id]), [[policy, id]]);
-    await until(() => frontend.visits.every(({ owner }) => owner.closes === 1), "closed");
+    await until(() => frontend.visits.every(({ handler }) => handler.closes === 1), "closed");
     assert.deepEqual(frontend.visits.map(({ facts }) => facts?.resumed), [false, true]);
     await frontend.stop();
   }
@@ -128,19 +128,23 @@ test("a stream that ends while it waits for an answer ends once", kept, async ()
   const asked = async () => {
     const client = sClient(frontend.port, ...BY_ID, "-sess_in", file);
     await until(() => sessions.questions.length === 1, "the question");
-    return { client, question: sessions.questions.pop()!, owner: frontend.visits.at(-1)!.owner };
+    return {
+      client,
+      question: sessions.questions.pop()!,
+      handler: frontend.visits.at(-1)!.handler,
+    };
   };
   const cut = await asked();
-  cut.owner.stream.reset();
-  await until(() => cut.owner.closes === 1, "closed");
+  cut.handler.stream.reset();
+  await until(() => cut.handler.closes === 1, "closed");
   cut.question.answer(session);
   const left = await asked();
   left.client.kill("SIGKILL");
   await until(() => left.client.signalCode !== null, "the client's end");
   left.question.answer(session);
-  await until(() => left.owner.closes === 1, "closed");
-  assert.equal(left.owner.opens, 0);
-  assert.ok(left.owner.failure);
+  await until(() => left.handler.closes === 1, "closed");
+  assert.equal(left.handler.opens, 0);
+  assert.ok(left.handler.failure);
   await frontend.stop();
 });
 
@@ -150,14 +154,14 @@ test("what is no ClientHello is OpenSSL's to refuse", kept, async () => {
   connect(frontend.port, "127.0.0.1", function (this: Socket) {
     this.on("error", () => {}).end("GET / HTTP/1.0\r\n\r\n");
   });
-  await until(() => frontend.visits[0]?.owner.closes === 1, "closed");
-  assert.ok(frontend.visits[0]!.owner.failure);
+  await until(() => frontend.visits[0]?.handler.closes === 1, "closed");
+  assert.ok(frontend.visits[0]!.handler.failure);
   assert.deepEqual(sessions.questions, []);
   await frontend.stop();
 });
 
 test("all events came in order", () => {
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
 function hex(bytes: Uint8Array): string {

@@ -68,9 +68,9 @@ for (const version of versions) {
     });
     const said = await visit(port, version, "-servername", "other.test");
     assert.match(said, /alert (unrecognized name|number 112)|unrecognized name/);
-    await until(() => visits[0]!.owner.closes === 1, "closed");
+    await until(() => visits[0]!.handler.closes === 1, "closed");
     assert.equal(visits[0]!.facts, undefined);
-    assert.match(visits[0]!.owner.failure!.message, /unrecognized server name/);
+    assert.match(visits[0]!.handler.failure!.message, /unrecognized server name/);
     assert.match(await visit(port, version, "-servername", "a.test"), /GOT/);
     assert.match(await visit(port, version, "-noservername"), /GOT/);
     await stop();
@@ -122,12 +122,12 @@ test(
   needs("swapCertificates"),
   async () => {
     const renewed = await Promise.all(["new-a.test", "new-b.test"].map(create));
-    const owner = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
+    const handler = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
     const { port, listener, stop } = listen({
       settings: byName,
       accepted(stream) {
-        if (owner.isTaken) return new Recorder({ opened: (it) => it.finish() }).take(stream);
-        return owner.take(stream);
+        if (handler.isTaken) return new Recorder({ opened: (it) => it.finish() }).take(stream);
+        return handler.take(stream);
       },
     });
     const client = await tlsClient(port);
@@ -143,7 +143,7 @@ test(
     const [bytes] = await once(client, "data") as [Uint8Array];
     assert.equal(new TextDecoder().decode(bytes), "still here");
     client.destroy();
-    owner.stream.finish();
+    handler.stream.finish();
     await stop();
   },
 );
@@ -175,8 +175,8 @@ test("tells which certificate was presented", needs("tlsFacts"), async () => {
 
 test("serves RSA and ECDSA side by side", needs("dualCertificates"), async () => {
   const pair = [authority.issue("ecdsa"), authority.issue("rsa", { rsa: true })] as const;
-  for (const order of [pair, pair.toReversed()]) {
-    const { port, visits, stop } = serve({ identity: () => ({ certificates: order }) });
+  for (const command of [pair, pair.toReversed()]) {
+    const { port, visits, stop } = serve({ identity: () => ({ certificates: command }) });
     const signatures: [string[], string][] = [
       [["-tls1_3", "-sigalgs", "RSA-PSS+SHA256"], "rsa"],
       [["-tls1_3", "-sigalgs", "ECDSA+SHA256"], "ecdsa"],
@@ -205,8 +205,8 @@ test("negotiates the server's favourite protocol by ALPN", limit, async () => {
   }
   const said = await visit(port, "-alpn", "other");
   assert.match(said, /alert (no application protocol|number 120)/);
-  await until(() => visits.at(-1)!.owner.closes === 1, "closed");
-  assert.ok(visits.at(-1)!.owner.failure);
+  await until(() => visits.at(-1)!.handler.closes === 1, "closed");
+  assert.ok(visits.at(-1)!.handler.failure);
   await stop();
 });
 
@@ -215,15 +215,15 @@ test("offers only the chosen groups", needs("curves"), async () => {
   assert.match(await visit(port, "-groups", "P-384"), /GOT/);
   assert.match(await visit(port, "-groups", "X25519"), /GOT/);
   assert.doesNotMatch(await visit(port, "-groups", "P-256"), /GOT/);
-  await until(() => visits.at(-1)!.owner.closes === 1, "closed");
-  assert.ok(visits.at(-1)!.owner.failure);
+  await until(() => visits.at(-1)!.handler.closes === 1, "closed");
+  assert.ok(visits.at(-1)!.handler.failure);
   await stop();
   const unknown = settingsWith({ curves: "P-256:NO-SUCH-CURVE" });
   assert.throws(() => createTlsContext(unknown), /NO-SUCH-CURVE/);
 });
 
 test("every stream closed once and kept the order of events", limit, () => {
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
 function descriptors(): number {

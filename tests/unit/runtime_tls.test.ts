@@ -353,8 +353,11 @@ test("all engines can be registered, and TLS goes on", needing("engines"), async
 });
 
 test("every stream closed once and kept the order of events", limit, async () => {
-  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  await until(
+    () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
+    "closed",
+  );
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
 interface Greeting extends Listening {
@@ -369,15 +372,15 @@ function greeting(settings: Partial<TlsSettings>): Greeting {
   const listening = listen({
     settings,
     accepted(stream) {
-      const owner = new Recorder({
+      const handler = new Recorder({
         opened() {
           facts.push(stream.tls());
           stream.write(text(GREETING));
         },
         ended: () => stream.finish(),
       });
-      owners.push(owner);
-      return owner.take(stream);
+      owners.push(handler);
+      return handler.take(stream);
     },
   });
   return { ...listening, owners, facts };

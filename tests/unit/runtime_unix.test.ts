@@ -16,7 +16,7 @@ import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/
 import { sockaddr } from "../../src/os/sockaddr.ts";
 import type { UnixEndpoint } from "../../src/os/endpoint.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { EARLY_BYTES } from "../../src/runtime/stream.ts";
+import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
 import type { TlsContext } from "../../src/runtime/tls.ts";
 import {
   collect,
@@ -68,15 +68,15 @@ for (const [kind, unix] of Object.entries(names)) {
   test(`tells both ends of a backend stream to ${kind}`, limit, async () => {
     const backend = unix("ends");
     await startServer(backend, echo);
-    const owner = dial(backend);
-    await until(() => owner.opens === 1, "opened");
-    assert.deepEqual(owner.stream.remote, backend);
-    assert.deepEqual(owner.stream.local, { family: "unix", path: "" });
-    assert.deepEqual(owner.stream.tls(), {});
-    owner.stream.reset();
-    await until(() => owner.closes === 1, "closed");
-    assert.deepEqual(owner.stream.remote, backend);
-    assert.equal(owner.failure, undefined);
+    const handler = dial(backend);
+    await until(() => handler.opens === 1, "opened");
+    assert.deepEqual(handler.stream.remote, backend);
+    assert.deepEqual(handler.stream.local, { family: "unix", path: "" });
+    assert.deepEqual(handler.stream.tls(), {});
+    handler.stream.reset();
+    await until(() => handler.closes === 1, "closed");
+    assert.deepEqual(handler.stream.remote, backend);
+    assert.equal(handler.failure, undefined);
   });
 
   test(`nobody at ${kind} is ECONNREFUSED`, limit, async () => {
@@ -87,7 +87,7 @@ for (const [kind, unix] of Object.entries(names)) {
 
   test(`accepts TLS at ${kind}`, limit, async () => {
     if (!capabilities.adoptSockets) return;
-    const { owner, endpoint, stop } = listenAt(
+    const { handler, endpoint, stop } = listenAt(
       unix("listener"),
       createTlsContext(settingsWith({})),
     );
@@ -100,22 +100,22 @@ for (const [kind, unix] of Object.entries(names)) {
       } as tls.ConnectionOptions,
     );
     await once(client, "secureConnect");
-    await servesUnix(client, owner, endpoint);
+    await servesUnix(client, handler, endpoint);
     await stop();
   });
 
   test(`accepts plain connections at ${kind}`, limit, async () => {
     if (!capabilities.adoptSockets) return;
-    const { owner, endpoint, stop } = listenAt(unix("plain"), undefined);
+    const { handler, endpoint, stop } = listenAt(unix("plain"), undefined);
     const client = net.connect({ path: nodePath(endpoint), allowHalfOpen: true });
     await once(client, "connect");
-    await servesUnix(client, owner, endpoint);
+    await servesUnix(client, handler, endpoint);
     await stop();
   });
 
   test(`clients wait at ${kind} while its listener is paused`, limit, async () => {
     if (!capabilities.adoptSockets) return;
-    const { owner, endpoint, stop, listener } = listenAt(unix("paused"), undefined);
+    const { handler, endpoint, stop, listener } = listenAt(unix("paused"), undefined);
     listener.pause();
     const client = net.connect({ path: nodePath(endpoint), allowHalfOpen: true });
     await once(client, "connect");
@@ -125,9 +125,9 @@ for (const [kind, unix] of Object.entries(names)) {
     const other = net.connect({ path: nodePath(elsewhere) });
     other.end("echo");
     assert.equal(await collect(other), "echo");
-    assert.equal(owner.isTaken, false);
+    assert.equal(handler.isTaken, false);
     listener.resume();
-    await servesUnix(client, owner, endpoint);
+    await servesUnix(client, handler, endpoint);
     await stop();
   });
 }
@@ -143,13 +143,13 @@ test("a backend that is reached by another name than its own gives all back", li
   assert.equal(libc.listen(silent, 5), 0);
   const link = join(directory, "other-name");
   symlinkSync(backend.path, link);
-  const owner = dial({ family: "unix", path: link });
-  await until(() => owner.opens === 1, "opened");
-  assert.deepEqual(owner.stream.remote, { family: "unix", path: link });
-  assert.equal(owner.stream.write(new Uint8Array(8 * MiB)), false);
+  const handler = dial({ family: "unix", path: link });
+  await until(() => handler.opens === 1, "opened");
+  assert.deepEqual(handler.stream.remote, { family: "unix", path: link });
+  assert.equal(handler.stream.write(new Uint8Array(8 * MiB)), false);
   await pause(50);
-  owner.stream.reset();
-  await until(() => owner.closes === 1, "closed");
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
   await until(() => descriptors() <= before + 1, "descriptors freed");
   libc.close(silent);
 });
@@ -161,14 +161,14 @@ test("bytes written before the connect and the end go out in order", limit, asyn
     asked = collect(peer);
     peer.on("end", () => peer.end("answer"));
   });
-  const owner = dial(backend);
-  assert.equal(owner.stream.write(new Uint8Array(EARLY_BYTES).fill(97)), true);
-  assert.equal(owner.stream.write(text("bcd")), false);
-  owner.stream.finish();
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(await asked, `${"a".repeat(EARLY_BYTES)}bcd`);
-  assert.equal(owner.bytes, 6);
-  assert.equal(owner.failure, undefined);
+  const handler = dial(backend);
+  assert.equal(handler.stream.write(new Uint8Array(MAX_EARLY_BYTES).fill(97)), true);
+  assert.equal(handler.stream.write(text("bcd")), false);
+  handler.stream.finish();
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(await asked, `${"a".repeat(MAX_EARLY_BYTES)}bcd`);
+  assert.equal(handler.bytes, 6);
+  assert.equal(handler.failure, undefined);
 });
 
 test("a backend that ends first still gets the rest", limit, async () => {
@@ -178,15 +178,15 @@ test("a backend that ends first still gets the rest", limit, async () => {
     rest = collect(peer);
     peer.end("answer");
   });
-  const owner = dial(backend, {
+  const handler = dial(backend, {
     ended(stream) {
       stream.write(text("rest"));
       stream.finish();
     },
   });
-  await until(() => owner.closes === 1, "closed");
+  await until(() => handler.closes === 1, "closed");
   assert.equal(await rest, "rest");
-  assert.equal(owner.failure, undefined);
+  assert.equal(handler.failure, undefined);
 });
 
 test("a backend that does not read says stop, then writable once", limit, async () => {
@@ -196,20 +196,20 @@ test("a backend that does not read says stop, then writable once", limit, async 
     socket.pause();
     peer = socket;
   });
-  const owner = dial(backend);
-  await until(() => owner.opens === 1 && peer, "opened");
+  const handler = dial(backend);
+  await until(() => handler.opens === 1 && peer, "opened");
   const payload = randomBytes(8 * MiB);
-  assert.equal(owner.stream.write(payload), false);
+  assert.equal(handler.stream.write(payload), false);
   await pause(100);
-  assert.equal(owner.writables, 0);
+  assert.equal(handler.writables, 0);
   const received = digest(peer!);
   peer!.resume();
   peer!.on("end", () => peer!.end());
-  await until(() => owner.writables === 1, "writable");
-  owner.stream.finish();
+  await until(() => handler.writables === 1, "writable");
+  handler.stream.finish();
   assert.equal(await received, createHash("sha256").update(payload).digest("hex"));
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.writables, 1);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.writables, 1);
 });
 
 for (const giveUp of ["close", "reset"] as const) {
@@ -218,14 +218,14 @@ for (const giveUp of ["close", "reset"] as const) {
     const silent = boundSocket(backend);
     assert.equal(libc.listen(silent, 5), 0);
     const before = descriptors();
-    const owner = dial(backend);
-    await until(() => owner.opens === 1, "opened");
-    assert.equal(owner.stream.write(new Uint8Array(8 * MiB)), false);
-    owner.stream.finish();
+    const handler = dial(backend);
+    await until(() => handler.opens === 1, "opened");
+    assert.equal(handler.stream.write(new Uint8Array(8 * MiB)), false);
+    handler.stream.finish();
     await pause(50);
-    owner.stream[giveUp]();
-    await until(() => owner.closes === 1, "closed");
-    assert.equal(owner.failure, undefined);
+    handler.stream[giveUp]();
+    await until(() => handler.closes === 1, "closed");
+    assert.equal(handler.failure, undefined);
     await until(() => descriptors() <= before, "descriptors freed");
     libc.close(silent);
   });
@@ -237,55 +237,58 @@ test("a backend that is gone with bytes unread is a failure", limit, async () =>
     peer.pause();
     setTimeout(() => peer.destroy(), 50);
   });
-  const owner = dial(backend);
-  owner.stream.write(new Uint8Array(8 * MiB));
-  await until(() => owner.closes === 1, "closed");
-  assert.match(owner.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
+  const handler = dial(backend);
+  handler.stream.write(new Uint8Array(8 * MiB));
+  await until(() => handler.closes === 1, "closed");
+  assert.match(handler.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
 });
 
 test("every stream closed once and kept the order of events", limit, async () => {
-  await until(() => recorders.every((owner) => !owner.isTaken || owner.closes === 1), "closed");
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  await until(
+    () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
+    "closed",
+  );
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
 function dial(
   backend: UnixEndpoint,
   hooks: ConstructorParameters<typeof Recorder>[0] = {},
 ): Recorder {
-  const owner = new Recorder({ ended: (stream) => stream.finish(), ...hooks });
-  return owner.take(connect(backend, owner));
+  const handler = new Recorder({ ended: (stream) => stream.finish(), ...hooks });
+  return handler.take(connect(backend, handler));
 }
 
 async function failureOf(backend: UnixEndpoint): Promise<string | undefined> {
-  const owner = dial(backend);
-  owner.stream.write(text("never sent"));
-  assert.equal(owner.closes, 0);
-  await until(() => owner.closes === 1, "closed");
-  assert.equal(owner.opens, 0);
-  assert.ok(owner.failure?.message);
-  return owner.failure.code;
+  const handler = dial(backend);
+  handler.stream.write(text("never sent"));
+  assert.equal(handler.closes, 0);
+  await until(() => handler.closes === 1, "closed");
+  assert.equal(handler.opens, 0);
+  assert.ok(handler.failure?.message);
+  return handler.failure.code;
 }
 
 /** One connection to a listener with an echo behind it. */
 async function servesUnix(
   client: net.Socket,
-  owner: Recorder,
+  handler: Recorder,
   endpoint: UnixEndpoint,
 ): Promise<void> {
   client.on("error", () => {});
-  await until(() => owner.opens === 1, "opened");
-  assert.deepEqual(owner.stream.remote, { family: "unix", path: "" });
-  assert.deepEqual(owner.stream.local, endpoint);
+  await until(() => handler.opens === 1, "opened");
+  assert.deepEqual(handler.stream.remote, { family: "unix", path: "" });
+  assert.deepEqual(handler.stream.local, endpoint);
   const answer = collect(client);
   client.end("over a Unix socket");
   assert.equal(await answer, "over a Unix socket");
-  await until(() => owner.closes === 1, "closed");
-  assert.deepEqual(owner.stream.remote, { family: "unix", path: "" });
-  assert.equal(owner.failure, undefined);
+  await until(() => handler.closes === 1, "closed");
+  assert.deepEqual(handler.stream.remote, { family: "unix", path: "" });
+  assert.equal(handler.failure, undefined);
 }
 
 function listenAt(endpoint: UnixEndpoint, context: TlsContext | undefined) {
-  const owner = new Recorder({
+  const handler = new Recorder({
     received: (stream, bytes) => void stream.write(bytes.slice()),
     ended: (stream) => stream.finish(),
   });
@@ -295,10 +298,10 @@ function listenAt(endpoint: UnixEndpoint, context: TlsContext | undefined) {
     backlog: 5,
     ...(context ? { tls: context } : {}),
     headerFirst: false,
-    accepted: (stream) => owner.take(stream),
+    accepted: (stream) => handler.take(stream),
     failed: (failure) => assert.fail(failure.message),
   });
-  return { owner, endpoint, listener, stop: () => listener.close() };
+  return { handler, endpoint, listener, stop: () => listener.close() };
 }
 
 function boundSocket(endpoint: UnixEndpoint): number {

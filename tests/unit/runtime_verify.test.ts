@@ -55,10 +55,10 @@ for (const version of versions) {
       test(`${version}, ${mode}: ${what} comes with its reason`, limit, async () => {
         const { port, visits, stop } = serve(always(verify(mode)));
         await visit(port, version, ...showing(certificate));
-        await until(() => visits.at(-1)!.owner.closes === 1, "closed");
-        const { facts, owner } = visits.at(-1)!;
+        await until(() => visits.at(-1)!.handler.closes === 1, "closed");
+        const { facts, handler } = visits.at(-1)!;
         if (mode === "optional") assert.ok(facts, "an optional certificate ended the handshake");
-        assert.match(facts ? facts.peer!.verifyError! : owner.failure!.code, reason);
+        assert.match(facts ? facts.peer!.verifyError! : handler.failure!.code, reason);
         if (facts) assert.deepEqual(Buffer.from(facts.peer!.der), Buffer.from(certificate.der));
         await stop();
       });
@@ -81,9 +81,9 @@ for (const version of versions) {
   test(`${version}, required: a client without a certificate gets an alert`, limit, async () => {
     const { port, visits, stop } = serve(always(verify("required")));
     assert.match(await visit(port, version), ALERT);
-    await until(() => visits.at(-1)!.owner.closes === 1, "closed");
+    await until(() => visits.at(-1)!.handler.closes === 1, "closed");
     assert.equal(visits.at(-1)!.facts, undefined);
-    assert.ok(visits.at(-1)!.owner.failure);
+    assert.ok(visits.at(-1)!.handler.failure);
     await stop();
   });
 
@@ -113,7 +113,7 @@ for (const version of versions) {
       const said = await visit(port, version, "-servername", "b.test");
       assert.match(said, mode === "required" ? ALERT : /GOT/);
       await visit(port, version, "-servername", "b.test", ...showing(revoked));
-      await until(() => visits.at(-1)!.owner.closes === 1, "closed");
+      await until(() => visits.at(-1)!.handler.closes === 1, "closed");
       assert.equal(reasonOf(visits.at(-1)!), "CERT_REVOKED");
       await stop();
     });
@@ -136,7 +136,7 @@ for (const version of versions) {
     assert.match(said, /Acceptable client certificate CA names\n.*CN ?= ?strangers/);
     assert.equal(visits.at(-1)!.facts!.peer!.verifyError, undefined);
     await visit(port, version, "-servername", "b.test", ...showing(good));
-    await until(() => visits.at(-1)!.owner.closes === 1, "closed");
+    await until(() => visits.at(-1)!.handler.closes === 1, "closed");
     assert.match(reasonOf(visits.at(-1)!), UNKNOWN_ISSUER);
     const others = await visit(port, version, "-servername", "a.test", ...showing(good));
     assert.match(others, /Acceptable client certificate CA names\n.*CN ?= ?clients/);
@@ -203,17 +203,17 @@ test("no list of revoked certificates is needed", limit, async () => {
   assert.match(await visit(port, ...showing(revoked)), /GOT/);
   assert.equal(visits.at(-1)!.facts!.peer!.verifyError, undefined);
   await visit(port, ...showing(itself));
-  await until(() => visits.at(-1)!.owner.closes === 1, "closed");
+  await until(() => visits.at(-1)!.handler.closes === 1, "closed");
   assert.match(reasonOf(visits.at(-1)!), /^DEPTH_ZERO_SELF_SIGNED_CERT$/);
   await stop();
 });
 
 test("every stream closed once and kept the order of events", limit, () => {
-  assert.deepEqual(recorders.flatMap((owner) => owner.violations), []);
+  assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
-function reasonOf({ facts, owner }: Visit): string {
-  return facts ? facts.peer?.verifyError ?? "" : owner.failure?.code ?? "";
+function reasonOf({ facts, handler }: Visit): string {
+  return facts ? facts.peer?.verifyError ?? "" : handler.failure?.code ?? "";
 }
 
 function verify(mode: VerifySettings["mode"]): VerifySettings {

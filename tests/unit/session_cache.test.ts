@@ -2,8 +2,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { parseReport } from "../../src/control/messages.ts";
-import type { SessionReport } from "../../src/sessions/messages.ts";
+import { parseWorkerEvent } from "../../src/worker_protocol/messages.ts";
+import type { SessionEvent } from "../../src/sessions/messages.ts";
 import { SessionCache } from "../../src/sessions/session_cache.ts";
 import { SharedSessions } from "../../src/sessions/shared_sessions.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -98,7 +98,7 @@ test("one that hides behind a younger one is forgotten with it", () => {
 
 function asking({ keepsUp = true } = {}) {
   const clock = new HandClock();
-  const reports: SessionReport[] = [];
+  const reports: SessionEvent[] = [];
   const sessions = new SharedSessions((report) => {
     if (keepsUp) reports.push(report);
     return keepsUp;
@@ -116,7 +116,7 @@ test("a worker's questions and sessions are what the master understands", () => 
   sessions.store(policy, Buffer.from("xidx").subarray(1, 3), Buffer.from("session"));
   assert.equal(reports.length, 2);
   for (const report of reports) {
-    assert.deepEqual(parseReport(JSON.parse(JSON.stringify(report))), report);
+    assert.deepEqual(parseWorkerEvent(JSON.parse(JSON.stringify(report))), report);
     assert.equal(report.id, "aWQ=");
   }
 });
@@ -169,15 +169,15 @@ test("a session larger than any that is kept is not even told", () => {
   sessions.store(policy, Buffer.from("id"), Buffer.alloc(4097));
   assert.deepEqual(reports, []);
   sessions.store(policy, Buffer.from("id"), Buffer.alloc(4096));
-  assert.deepEqual(parseReport(reports[0]), reports[0]);
+  assert.deepEqual(parseWorkerEvent(reports[0]), reports[0]);
 });
 
 test("garbage about sessions is no report", () => {
   const base64 = (length: number) => Buffer.alloc(length, 1).toString("base64");
   const made = { type: "session-made", policy, id: base64(32), session: base64(4096) };
   const wanted = { type: "session-wanted", policy, id: base64(1), number: 0 };
-  assert.deepEqual(parseReport({ ...made, more: 1 }), made);
-  assert.deepEqual(parseReport({ ...wanted, more: 1 }), wanted);
+  assert.deepEqual(parseWorkerEvent({ ...made, more: 1 }), made);
+  assert.deepEqual(parseWorkerEvent({ ...wanted, more: 1 }), wanted);
   const changes: Record<string, readonly unknown[]> = {
     policy: [undefined, 1, "", "policy", base64(31), base64(33), `${policy} `],
     id: [undefined, {}, "", base64(33), "====", "a", "aWQ", "aWR=", "\n"],
@@ -188,7 +188,11 @@ test("garbage about sessions is no report", () => {
     for (const [name, values] of Object.entries(changes)) {
       if (!(name in report)) continue;
       for (const value of values) {
-        assert.equal(parseReport({ ...report, [name]: value }), undefined, `${name}: ${value}`);
+        assert.equal(
+          parseWorkerEvent({ ...report, [name]: value }),
+          undefined,
+          `${name}: ${value}`,
+        );
       }
     }
   }

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import * as runtime from "#runtime";
-import { UsageError } from "../../src/errors.ts";
-import type { ProcessExit } from "../../src/master/controlled_process.ts";
+import { UsageError } from "../../src/base/errors.ts";
+import type { ProcessExit } from "../../src/control/child_process.ts";
 import { type PeersProcess, SessionPeers } from "../../src/master/session_peers.ts";
 import { isGroup, type PeersPlan, planPeers } from "../../src/master/session_peers_plan.ts";
 import { AF_INET, SOCK_DGRAM } from "../../src/os/constants.ts";
@@ -14,10 +14,10 @@ import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import {
-  parsePeersReport,
+  parsePeersEvent,
+  type PeersCommand,
   type PeerSession,
-  type PeersOrder,
-  type PeersReport,
+  type PeersEvent,
 } from "../../src/sessions/peers_messages.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
@@ -30,9 +30,9 @@ const made: PeerSession = {
 const crash: ProcessExit = { code: null, signal: "SIGKILL" };
 
 class FakeProcess implements PeersProcess {
-  onReport: (report: PeersReport) => void = () => {};
+  onEvent: (report: PeersEvent) => void = () => {};
   onExit: (exit: ProcessExit) => void = () => {};
-  readonly orders: PeersOrder[] = [];
+  readonly commands: PeersCommand[] = [];
   readonly fd: number;
   isEnded = false;
 
@@ -40,12 +40,12 @@ class FakeProcess implements PeersProcess {
     this.fd = fd;
   }
 
-  send(order: PeersOrder): void {
-    this.orders.push(order);
+  send(command: PeersCommand): void {
+    this.commands.push(command);
   }
 
-  offer(order: PeersOrder): boolean {
-    this.send(order);
+  offer(command: PeersCommand): boolean {
+    this.send(command);
     return true;
   }
 
@@ -90,12 +90,12 @@ test("the helper gets a bound socket, its start, and every session from then on"
   peers.tell(made);
   use(plan);
   peers.tell(made);
-  assert.deepEqual(processes[0]!.orders.map(({ type }) => type), ["start", "session"]);
-  assert.deepEqual(processes[0]!.orders[0], { type: "start", key: "a2V5", family: 4, peers: [] });
-  processes[0]!.onReport(made);
+  assert.deepEqual(processes[0]!.commands.map(({ type }) => type), ["start", "session"]);
+  assert.deepEqual(processes[0]!.commands[0], { type: "start", key: "a2V5", family: 4, peers: [] });
+  processes[0]!.onEvent(made);
   assert.deepEqual(sessions, [made]);
   const entry = { level: "warn", event: "session-dropped", message: "line", facts: {} } as const;
-  processes[0]!.onReport({ type: "log", entry });
+  processes[0]!.onEvent({ type: "log", entry });
   assert.deepEqual(lines, ["line"]);
   await peers.stop();
   assert.ok(processes[0]!.isEnded);
@@ -114,7 +114,7 @@ test("a helper that ends is started again after ten seconds, with the same socke
   assert.match(lines[1]!, /cannot be started \(fork failed\); it is started again in 10 s/);
   refuse(false);
   clock.advance(10_000);
-  assert.deepEqual(processes[1]!.orders.map(({ type }) => type), ["start"]);
+  assert.deepEqual(processes[1]!.commands.map(({ type }) => type), ["start"]);
   assert.equal(processes[1]!.fd, processes[0]!.fd);
   await peers.stop();
 });
@@ -131,7 +131,7 @@ test("a reload that changes nothing keeps the helper; another plan has another o
   use({ ...plan, ttl: 2 });
   assert.equal(processes.length, 3, "the address is ours, so a second socket may have it");
   assert.notEqual(processes[2]!.fd, processes[1]!.fd);
-  processes[0]!.onReport(made);
+  processes[0]!.onEvent(made);
   assert.deepEqual(sessions, [], "who was replaced is not heard");
   use(undefined);
   assert.ok(processes[2]!.isEnded);
@@ -172,7 +172,7 @@ test("what was opened for a reload that fails is closed", async () => {
 });
 
 test("what a helper says is believed in no other form than its own", () => {
-  assert.deepEqual(parsePeersReport({ ...made, more: 1 }), made);
+  assert.deepEqual(parsePeersEvent({ ...made, more: 1 }), made);
   const changes: Record<string, readonly unknown[]> = {
     type: ["staple", 1],
     policy: [undefined, base64(31)],
@@ -182,11 +182,11 @@ test("what a helper says is believed in no other form than its own", () => {
   };
   for (const [name, values] of Object.entries(changes)) {
     for (const value of values) {
-      assert.equal(parsePeersReport({ ...made, [name]: value }), undefined, `${name}: ${value}`);
+      assert.equal(parsePeersEvent({ ...made, [name]: value }), undefined, `${name}: ${value}`);
     }
   }
   for (const value of [null, 1, "session", [], { type: "ready" }, { type: "log" }]) {
-    assert.equal(parsePeersReport(value), undefined);
+    assert.equal(parsePeersEvent(value), undefined);
   }
 });
 

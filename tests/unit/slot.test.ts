@@ -1,32 +1,32 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type {
-  Order,
-  Report,
-  StapleOrder,
-  StartOrder,
-  TlsOrder,
-} from "../../src/control/messages.ts";
-import { type Ending, Slot, type SlotWorker } from "../../src/master/slot.ts";
-import type { WorkerExit } from "../../src/master/worker_process.ts";
+  StartCommand,
+  WorkerCommand,
+  WorkerEvent,
+} from "../../src/worker_protocol/messages.ts";
+import type { StapleCommand } from "../../src/ocsp/staples.ts";
+import type { ServedTls } from "../../src/certificates/served_tls.ts";
+import { type Ending, Slot, type SlotWorker } from "../../src/master/workers/slot.ts";
+import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 /** A worker's process as the slot sees it, without a process. */
 class FakeWorker implements SlotWorker {
-  onReport: (report: Report) => void = () => {};
+  onEvent: (report: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
   askedAt: number | undefined;
   open = 0;
-  readonly orders: Order["type"][] = [];
+  readonly commands: WorkerCommand["type"][] = [];
   readonly signals: string[] = [];
   readonly pid = 1;
 
-  send(order: Order): void {
-    this.orders.push(order.type);
+  send(command: WorkerCommand): void {
+    this.commands.push(command.type);
   }
 
-  offer(order: Order): boolean {
-    this.send(order);
+  offer(command: WorkerCommand): boolean {
+    this.send(command);
     return true;
   }
 
@@ -35,7 +35,7 @@ class FakeWorker implements SlotWorker {
   }
 
   ready(): void {
-    this.onReport({ type: "ready" });
+    this.onEvent({ type: "ready" });
   }
 
   crash(): void {
@@ -50,9 +50,9 @@ function filledSlot() {
   const workers: FakeWorker[] = [];
   const endings: Ending[] = [];
   const failures: string[] = [];
-  const staples: StapleOrder[] = [];
+  const staples: StapleCommand[] = [];
   let isRefused = false;
-  const slot = new Slot(1, { type: "start" } as StartOrder, {
+  const slot = new Slot(1, { type: "start" } as StartCommand, {
     spawn: () => {
       if (isRefused) throw new Error("fork failed");
       workers.push(new FakeWorker());
@@ -110,10 +110,10 @@ test("a worker that does not answer in time is noticed, and noticed again when i
   assert.equal(slot.isServing, false);
   clock.advance(1500);
   assert.equal(slot.age, 1500);
-  last().onReport({ type: "pong", open: 3, ...counts });
+  last().onEvent({ type: "pong", open: 3, ...counts });
   slot.check();
   assert.equal(slot.isServing, true);
-  assert.deepEqual(last().orders, ["start", "ping", "ping"], "no orders pile up meanwhile");
+  assert.deepEqual(last().commands, ["start", "ping", "ping"], "no orders pile up meanwhile");
 });
 
 test("a worker that does not become ready is killed", () => {
@@ -129,11 +129,11 @@ test("a worker that does not become ready is killed", () => {
 test("a retiring worker serves until its successor does, and is then drained", () => {
   const { slot, workers, endings } = filledSlot();
   workers[0]!.ready();
-  workers[0]!.onReport({ type: "retiring" });
+  workers[0]!.onEvent({ type: "retiring" });
   assert.equal(workers.length, 2);
-  assert.deepEqual(workers[0]!.orders, ["start"]);
+  assert.deepEqual(workers[0]!.commands, ["start"]);
   workers[1]!.ready();
-  assert.deepEqual(workers[0]!.orders, ["start", "drain"]);
+  assert.deepEqual(workers[0]!.commands, ["start", "drain"]);
   workers[0]!.onExit({ code: 0, signal: null });
   assert.deepEqual(endings.map(({ isExpected }) => isExpected), [true], "its end is no crash");
   assert.equal(slot.isServing, true);
@@ -160,14 +160,14 @@ test("workers that asked for a successor are all known until they end", async ()
   const { slot, workers } = filledSlot();
   for (const worker of [0, 1]) {
     workers[worker]!.ready();
-    workers[worker]!.onReport({ type: "retiring" });
+    workers[worker]!.onEvent({ type: "retiring" });
   }
   workers[2]!.ready();
-  for (const worker of [0, 1]) assert.deepEqual(workers[worker]!.orders, ["start", "drain"]);
+  for (const worker of [0, 1]) assert.deepEqual(workers[worker]!.commands, ["start", "drain"]);
   for (const [i, worker] of workers.entries()) worker.open = i + 1;
   assert.equal(slot.open, 6);
   const retired = slot.retire();
-  for (const worker of workers) worker.onReport({ type: "draining", open: 1, ...counts });
+  for (const worker of workers) worker.onEvent({ type: "draining", open: 1, ...counts });
   await retired;
   assert.equal(slot.open, 3);
   for (const worker of workers) worker.onExit({ code: 0, signal: null });
@@ -178,16 +178,16 @@ test("workers that asked for a successor are all known until they end", async ()
 test("new certificates are there when all workers serve them, or are gone", async () => {
   const { slot, workers } = filledSlot();
   workers[0]!.ready();
-  workers[0]!.onReport({ type: "retiring" });
-  const tls = {} as TlsOrder;
+  workers[0]!.onEvent({ type: "retiring" });
+  const tls = {} as ServedTls;
   let isDone = false;
   const swapped = slot.swap(tls).then(() => isDone = true);
-  workers[0]!.onReport({ type: "swapped" });
+  workers[0]!.onEvent({ type: "swapped" });
   await Promise.resolve();
   assert.equal(isDone, false);
   workers[1]!.crash();
   await swapped;
-  assert.deepEqual(workers[0]!.orders, ["start", "tls"]);
+  assert.deepEqual(workers[0]!.commands, ["start", "tls"]);
 });
 
 test("a worker that does not answer for as long as the watchdog waits is ended", () => {
@@ -207,10 +207,10 @@ test("a worker that does not answer for as long as the watchdog waits is ended",
 test("a worker that drains and hangs is ended as well", () => {
   const { clock, slot, workers } = filledSlot();
   workers[0]!.ready();
-  workers[0]!.onReport({ type: "retiring" });
+  workers[0]!.onEvent({ type: "retiring" });
   workers[1]!.ready();
   slot.check();
-  workers[1]!.onReport({ type: "pong", open: 0, ...counts });
+  workers[1]!.onEvent({ type: "pong", open: 0, ...counts });
   clock.advance(30_000);
   slot.check();
   assert.deepEqual(workers.map(({ signals }) => signals), [["SIGKILL"], []]);
@@ -220,7 +220,7 @@ test("an ended slot is not filled again", () => {
   const { clock, slot, workers } = filledSlot();
   workers[0]!.ready();
   slot.end();
-  assert.deepEqual(workers[0]!.orders, ["start", "leave"]);
+  assert.deepEqual(workers[0]!.commands, ["start", "leave"]);
   workers[0]!.crash();
   clock.advance(60_000);
   assert.equal(workers.length, 1);
@@ -231,7 +231,7 @@ test("at a stop a worker that asks for a successor gets none, and one that dies 
   const { clock, slot, workers, last } = filledSlot();
   last().ready();
   slot.keepWorker();
-  last().onReport({ type: "retiring" });
+  last().onEvent({ type: "retiring" });
   assert.equal(workers.length, 1);
   last().crash();
   clock.advance(0);
@@ -244,14 +244,14 @@ test("a successor has the staples before it accepts", () => {
   last().ready();
   last().crash();
   clock.advance(0);
-  assert.deepEqual(last().orders, ["staple", "start"]);
+  assert.deepEqual(last().commands, ["staple", "start"]);
 });
 
 test("what the workers of a slot have counted adds up, and each is told by its own", () => {
   const { clock, slot, last } = filledSlot();
   last().ready();
   const told = (accepted: number, full: number, resumed: number) =>
-    last().onReport({ type: "pong", open: 2, accepted, full, resumed });
+    last().onEvent({ type: "pong", open: 2, accepted, full, resumed });
   told(5, 3, 1);
   told(9, 4, 4);
   assert.deepEqual(slot.told, { pid: 1, open: 2, accepted: 9, full: 4, resumed: 4 });
@@ -267,12 +267,12 @@ test("what the workers of a slot have counted adds up, and each is told by its o
 test("a worker is answered to its question about a session, and to nothing else", () => {
   const { slot, workers, last } = filledSlot();
   last().ready();
-  last().onReport({ type: "retiring" });
+  last().onEvent({ type: "retiring" });
   const [old, successor] = workers as [typeof workers[0], typeof workers[0]];
   const name = { policy: "policy", id: "id" };
-  old.onReport({ type: "session-made", ...name, session: "session" });
-  old.onReport({ type: "session-wanted", ...name, number: 7 });
-  assert.deepEqual(old.orders, ["start", "session-found"]);
-  assert.deepEqual(successor.orders, ["start"]);
+  old.onEvent({ type: "session-made", ...name, session: "session" });
+  old.onEvent({ type: "session-wanted", ...name, number: 7 });
+  assert.deepEqual(old.commands, ["start", "session-found"]);
+  assert.deepEqual(successor.commands, ["start"]);
   slot.kill();
 });

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/log.ts";
-import { resumedText, Statistics } from "../../src/master/statistics.ts";
+import { resumedText, Statistics } from "../../src/master/workers/statistics.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const counts = { accepted: 430, full: 120, resumed: 300 };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as runtime from "#runtime";
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM } from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
-import { UsageError } from "../../src/errors.ts";
+import { UsageError } from "../../src/base/errors.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";

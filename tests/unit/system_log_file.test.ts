@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { UsageError } from "../../src/errors.ts";
+import { UsageError } from "../../src/base/errors.ts";
 import { LogFile, LogFileError } from "../../src/system/log_file.ts";
 import { temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";

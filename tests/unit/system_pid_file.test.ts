@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import { UsageError } from "../../src/errors.ts";
+import { UsageError } from "../../src/base/errors.ts";
 import { createPidFile, inheritPidFile } from "../../src/system/pid_file.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import { runTask, temporaryDirectory } from "../support/system.ts";

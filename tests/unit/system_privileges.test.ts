@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PrivilegeConfig } from "../../src/options/config.ts";
+import type { PrivilegeConfig } from "../../src/system/privileges.ts";
 import { privilegesOf } from "../../src/system/privileges.ts";
 import { lookUpGroup, lookUpUser } from "../../src/system/users.ts";
 import { temporaryDirectory } from "../support/system.ts";

@@ -3,16 +3,16 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import type { LogEntry } from "../../src/log.ts";
-import type { ProcessExit } from "../../src/master/controlled_process.ts";
+import type { ProcessExit } from "../../src/control/child_process.ts";
 import { type TicketPlan, Tickets } from "../../src/master/tickets.ts";
 import type { TicketRing } from "../../src/tickets/ring.ts";
 import type { StoreEntry, TicketStore } from "../../src/tickets/store_keys.ts";
 import { shownStore, StoreHelper, type StoreProcess } from "../../src/tickets/store_master.ts";
 import {
-  MOST_BYTES,
-  parseStoreReport,
-  type StoreOrder,
-  type StoreReport,
+  MAX_BYTES,
+  parseStoreEvent,
+  type StoreCommand,
+  type StoreEvent,
 } from "../../src/tickets/store_messages.ts";
 import { configuration } from "../support/certificate_files.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -21,13 +21,13 @@ const URL = "redis://user:password@store:6380/3";
 const CRASH: ProcessExit = { code: null, signal: "SIGSEGV" };
 
 class FakeProcess implements StoreProcess {
-  onReport: (report: StoreReport) => void = () => {};
+  onEvent: (report: StoreEvent) => void = () => {};
   onExit: (exit: ProcessExit) => void = () => {};
-  readonly orders: StoreOrder[] = [];
+  readonly commands: StoreCommand[] = [];
   readonly signals: string[] = [];
 
-  send(order: StoreOrder): void {
-    this.orders.push(order);
+  send(command: StoreCommand): void {
+    this.commands.push(command);
   }
 
   kill(signal: string): void {
@@ -49,13 +49,13 @@ test("a process is started for the first question and goes on with the next", as
   const { helper, processes } = helped();
   assert.equal(processes.length, 0);
   const got = helper.get(["a", "b"]);
-  processes[0]!.onReport({ type: "values", number: 1, values: ["AQI=", null] });
+  processes[0]!.onEvent({ type: "values", number: 1, values: ["AQI=", null] });
   assert.deepEqual(await got, [Buffer.of(1, 2), undefined]);
   const entry: StoreEntry = { name: "a", value: Uint8Array.of(1, 2), ttl: 5, onlyNew: true };
   const set = helper.set([entry]);
-  processes[0]!.onReport({ type: "values", number: 2, values: [] });
+  processes[0]!.onEvent({ type: "values", number: 2, values: [] });
   await set;
-  assert.deepEqual(processes[0]!.orders, [
+  assert.deepEqual(processes[0]!.commands, [
     { type: "start", url: URL },
     { type: "get", number: 1, names: ["a", "b"] },
     { type: "set", number: 2, entries: [{ ...entry, value: "AQI=" }] },
@@ -66,20 +66,20 @@ test("a process is started for the first question and goes on with the next", as
 test("a failure, and an answer that is too short, reach who asked", async () => {
   const { helper, processes } = helped();
   const failing = helper.get(["a"]);
-  processes[0]!.onReport({ type: "failed", number: 1, reason: "connection refused" });
+  processes[0]!.onEvent({ type: "failed", number: 1, reason: "connection refused" });
   await assert.rejects(failing, /^Error: connection refused$/);
   const short = helper.get(["a"]);
-  processes[0]!.onReport({ type: "values", number: 2, values: [] });
+  processes[0]!.onEvent({ type: "values", number: 2, values: [] });
   assert.deepEqual(await short, [undefined]);
 });
 
 test("answers that nobody waits for change nothing", async () => {
   const { helper, processes } = helped();
   const got = helper.get(["a"]);
-  processes[0]!.onReport({ type: "values", number: 7, values: ["AQI="] });
-  processes[0]!.onReport({ type: "failed", number: 0, reason: "no" });
-  processes[0]!.onReport({ type: "values", number: 1, values: [null] });
-  processes[0]!.onReport({ type: "failed", number: 1, reason: "no" });
+  processes[0]!.onEvent({ type: "values", number: 7, values: ["AQI="] });
+  processes[0]!.onEvent({ type: "failed", number: 0, reason: "no" });
+  processes[0]!.onEvent({ type: "values", number: 1, values: [null] });
+  processes[0]!.onEvent({ type: "failed", number: 1, reason: "no" });
   assert.deepEqual(await got, [undefined]);
 });
 
@@ -89,7 +89,7 @@ test("a process that ends fails its question, or else the next, and is replaced"
   processes[0]!.onExit(CRASH);
   await assert.rejects(asked, /its helper ended \(signal SIGSEGV\)/);
   const again = helper.get(["a"]);
-  processes[1]!.onReport({ type: "values", number: 2, values: [null] });
+  processes[1]!.onEvent({ type: "values", number: 2, values: [null] });
   await again;
   processes[1]!.onExit({ code: 1, signal: null });
   await assert.rejects(helper.get(["a"]), /its helper ended \(status 1\)/);
@@ -111,7 +111,7 @@ test("a process that does not answer is killed, and its question fails", async (
 test("one that answered in time is left alone", async () => {
   const { clock, helper, processes } = helped();
   const asked = helper.get(["a"]);
-  processes[0]!.onReport({ type: "values", number: 1, values: [null] });
+  processes[0]!.onEvent({ type: "values", number: 1, values: [null] });
   await asked;
   clock.advance(60_000);
   assert.deepEqual(processes[0]!.signals, []);
@@ -146,8 +146,8 @@ test("no process to be had is a failure of the question", async () => {
 
 test("a report of any other form is none", () => {
   const values = { type: "values", number: 1, values: ["AQI=", "", null] };
-  assert.deepEqual(parseStoreReport({ ...values, more: true }), values);
-  const long = Buffer.alloc(MOST_BYTES + 3).toString("base64");
+  assert.deepEqual(parseStoreEvent({ ...values, more: true }), values);
+  const long = Buffer.alloc(MAX_BYTES + 3).toString("base64");
   const wrong: unknown[] = [
     null,
     "values",
@@ -165,11 +165,11 @@ test("a report of any other form is none", () => {
     { type: "failed", number: 1 },
     { type: "failed", number: 1, reason: 5 },
   ];
-  for (const each of wrong) assert.equal(parseStoreReport(each), undefined, JSON.stringify(each));
+  for (const each of wrong) assert.equal(parseStoreEvent(each), undefined, JSON.stringify(each));
 });
 
 test("a reason is cut", () => {
-  const report = parseStoreReport({ type: "failed", number: 1, reason: "x".repeat(60_000) });
+  const report = parseStoreEvent({ type: "failed", number: 1, reason: "x".repeat(60_000) });
   assert.equal(report?.type === "failed" && report.reason.length, 200);
 });
 

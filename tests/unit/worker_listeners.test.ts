@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as runtime from "#runtime";
-import type { StartOrder } from "../../src/control/messages.ts";
+import type { StartCommand } from "../../src/worker_protocol/messages.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Listener } from "../../src/runtime/listener.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
@@ -31,15 +31,15 @@ function queued({ isPaused = false, activated = false } = {}) {
     },
   } as unknown as Listener;
   const endpoint = { family: 4, address: "127.0.0.1", port: 443 } as const;
-  const order = {
+  const command = {
     slot: 1,
     settings: { acceptProxy: { mode: "none", trusted: [] }, backlog: 1 },
     listeners: [{ endpoint, fds: [9], activated, frontend: 0 }],
-  } as unknown as StartOrder;
+  } as unknown as StartCommand;
   const adopting = { ...runtime.capabilities, adoptSockets: true };
   const events = { tls: () => undefined, isPaused: () => isPaused } as unknown as ListenerEvents;
   const fake = { capabilities: adopting, libc, listen: () => listener } as unknown as Runtime;
-  const listeners = new WorkerListeners(fake, order, events);
+  const listeners = new WorkerListeners(fake, command, events);
   listeners.listen(1);
   return { state, listeners };
 }

@@ -10,7 +10,7 @@ import {
 import { familyOf } from "../../os/sockaddr.ts";
 import { setOption } from "../../os/socket_options.ts";
 import type { Endpoint, IpEndpoint } from "../../os/endpoint.ts";
-import type { Stream, StreamOwner } from "../stream.ts";
+import type { Stream, StreamHandler } from "../stream.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import { ClientContext, handshakeFailure } from "./contexts.ts";
 import { libc, sockaddrOf } from "./libc.ts";
@@ -23,23 +23,23 @@ import { BunStream, streamHandlers } from "./stream.ts";
  */
 export function connect(
   backend: Endpoint,
-  owner: StreamOwner,
+  handler: StreamHandler,
   source?: IpEndpoint,
   tls?: ClientTlsContext,
 ): Stream {
   const fd = libc.socket(familyOf(backend), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return failedStream(owner, backend, libc.errno());
+  if (fd < 0) return failedStream(handler, backend, libc.errno());
   if (source) bindTo(fd, source);
   const address = sockaddrOf(backend);
   if (libc.connect(fd, address, address.length) < 0) {
     const errno = libc.errno();
     if (errno !== EINPROGRESS) {
       libc.close(fd);
-      return failedStream(owner, backend, errno);
+      return failedStream(handler, backend, errno);
     }
   }
   const stream = new BunStream(undefined, tls !== undefined, address);
-  stream.owner = owner;
+  stream.handler = handler;
   const socket = tls ? tlsHandlers(tls as ClientContext) : plainHandlers;
   const options = { fd, allowHalfOpen: true, data: stream, socket } as const;
   bun.connect(tls ? { ...options, tls: (tls as ClientContext).tls } : options);
@@ -92,16 +92,16 @@ function shaken(
 ): void {
   const stream = native.data;
   const failure = handshakeFailure(ok, error, "backend");
-  const refusal = failure ?? context.distrust(native, error, stream.remote);
+  const refusal = failure ?? context.rejectReason(native, error, stream.remote);
   if (!refusal) return stream.connected();
   stream.failure = refusal;
   native.close();
 }
 
 /** A backend stream that could not even begin to connect. */
-function failedStream(owner: StreamOwner, backend: Endpoint, errno: number): Stream {
+function failedStream(handler: StreamHandler, backend: Endpoint, errno: number): Stream {
   const stream = new BunStream(undefined, false, sockaddrOf(backend));
-  stream.owner = owner;
+  stream.handler = handler;
   const code = getSystemErrorName(-errno);
   stream.failure = { code, message: `connect ${code}` };
   queueMicrotask(() => stream.gone(undefined));

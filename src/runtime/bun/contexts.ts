@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
-import { policyOf } from "../../tickets/policy.ts";
+import { policyOf } from "../ticket_policy.ts";
 import {
   alpnWire,
   answerForTickets,
@@ -118,7 +118,7 @@ export class ClientContext implements ClientTlsContext {
   }
 
   /** Why this backend is not the one that was meant, after its handshake; undefined: it is. */
-  distrust(
+  rejectReason(
     native: NativeSocket,
     error: NativeError | undefined,
     backend: Endpoint,

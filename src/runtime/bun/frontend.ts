@@ -87,7 +87,7 @@ export class Frontend implements Encrypter {
   }
 
   /** Puts TLS on a plain socket; what `early` brings about happens before this returns. */
-  secure(stream: BunStream, early: Uint8Array): void {
+  startTls(stream: BunStream, early: Uint8Array): void {
     const plain = stream.native!;
     stream.isHeld = true;
     const sockets = plain.upgradeTLS({

@@ -61,7 +61,7 @@ function plainHandlers({ accepted }: ListenOptions): NativeHandlers {
 }
 
 /**
- * Plain until `secure`. From then on the plain socket, which is no longer the stream's, gets copies
+ * Plain until `startTls`. From then on the plain socket, which is no longer the stream's, gets copies
  * of what the client sends, and an end of its own.
  */
 function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): NativeHandlers {
@@ -90,7 +90,7 @@ function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): Native
 function introduce(stream: BunStream, accepted: ListenOptions["accepted"]): void {
   stream.isHeld = true;
   try {
-    stream.owner = accepted(stream);
+    stream.handler = accepted(stream);
   } catch (error) {
     stream.abandon(error);
   }

@@ -1,7 +1,7 @@
 import { raise } from "../../base/raise.ts";
-import { nobody } from "../nobody.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
-import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
+import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
@@ -11,7 +11,7 @@ import type { NativeError, NativeSocket } from "./native.ts";
 
 /** What puts TLS on a stream that began without. */
 export interface Encrypter {
-  secure(stream: BunStream, early: Uint8Array): void;
+  startTls(stream: BunStream, early: Uint8Array): void;
 }
 
 /** The queue of all streams that hold no byte, which is most of them. */
@@ -19,7 +19,7 @@ const NOTHING: Uint8Array[] = [];
 Object.freeze(NOTHING);
 
 export class BunStream implements Stream {
-  owner: StreamOwner = nobody;
+  handler: StreamHandler = ignoringHandler;
   native: NativeSocket | undefined;
   /** A `sockaddr`, kept because Bun forgets the peer when the socket closes. */
   readonly peer: Uint8Array;
@@ -63,7 +63,7 @@ export class BunStream implements Stream {
     }
     if (this.queue === NOTHING) this.queue = [];
     this.queue.push(bytes);
-    if (!this.isOpen && (this.earlyBytes += bytes.length) <= EARLY_BYTES) return true;
+    if (!this.isOpen && (this.earlyBytes += bytes.length) <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
   }
@@ -92,8 +92,8 @@ export class BunStream implements Stream {
     this.native?.terminate();
   }
 
-  secure(early: Uint8Array): void {
-    if (this.native && !this.isTls) this.encrypter?.secure(this, early);
+  startTls(early: Uint8Array): void {
+    if (this.native && !this.isTls) this.encrypter?.startTls(this, early);
   }
 
   tls(): TlsFacts {
@@ -123,7 +123,7 @@ export class BunStream implements Stream {
     return this.isTls ? this.native?.isSessionReused() : undefined;
   }
 
-  /** The connection stands: `owner` may use it. */
+  /** The connection stands: `handler` may use it. */
   opened(): void {
     this.isOpen = true;
     this.tell("opened");
@@ -161,7 +161,7 @@ export class BunStream implements Stream {
 
   received(bytes: Uint8Array): void {
     try {
-      this.owner.received(this, bytes);
+      this.handler.received(this, bytes);
     } catch (error) {
       this.abandon(error);
     }
@@ -201,7 +201,7 @@ export class BunStream implements Stream {
 
   private tell(event: "opened" | "writable" | "ended"): void {
     try {
-      this.owner[event](this);
+      this.handler[event](this);
     } catch (error) {
       this.abandon(error);
     }
@@ -209,7 +209,7 @@ export class BunStream implements Stream {
 
   private tellClosed(error: NativeError | undefined): void {
     try {
-      this.owner.closed(this, this.closeReason(error));
+      this.handler.closed(this, this.closeReason(error));
     } catch (fault) {
       raise(fault);
     }

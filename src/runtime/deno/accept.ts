@@ -1,6 +1,6 @@
 /** The accept loop, which goes on after a failure. */
 import { raise } from "../../base/raise.ts";
-import { nobody } from "../nobody.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import type { ListenOptions } from "../listener.ts";
 import { type Conn, type DenoListener, descriptorOf } from "./api.ts";
 import { failureOf } from "./failures.ts";
@@ -69,9 +69,9 @@ export async function acceptAll<T extends Conn>(
 /** Names the owner of an accepted stream; false when that failed, or ended the stream. */
 function own(stream: DenoStream, { accepted }: ListenOptions): boolean {
   try {
-    stream.owner = accepted(stream);
+    stream.handler = accepted(stream);
   } catch (error) {
-    stream.owner = nobody;
+    stream.handler = ignoringHandler;
     stream.reset();
     raise(error);
   }

@@ -69,7 +69,7 @@ export class ReadBuffer {
 }
 
 /** Copies chunks into one. */
-export class Gatherer {
+export class Collector {
   #bytes = new Uint8Array(FIRST_ROOM);
   #length = 0;
 

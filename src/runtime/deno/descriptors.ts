@@ -27,14 +27,14 @@ export const descriptors = {
   byFd: [] as (Hidden | undefined)[],
   highestListener: 0,
   streams: 0,
-  mostStreams: 0,
+  maxStreams: 0,
 
   /** `fd` where it is known. */
   add(stream: Hidden, fd: number | undefined): void {
     const key = keyOf(stream.local, stream.remote);
     if (key !== undefined) this.byPorts.set(key, stream);
     if (fd !== undefined) this.assign(stream, fd);
-    this.mostStreams = Math.max(this.mostStreams, ++this.streams);
+    this.maxStreams = Math.max(this.maxStreams, ++this.streams);
   },
 
   remove(stream: Hidden): void {
@@ -61,7 +61,7 @@ export const descriptors = {
 
   search(wanted: Hidden): void {
     // The kernel gives the lowest free number, so none can be much higher.
-    const end = this.highestListener + this.mostStreams + DESCRIPTOR_MARGIN;
+    const end = this.highestListener + this.maxStreams + DESCRIPTOR_MARGIN;
     // Most connections come after the listener.
     const first = this.highestListener + 1;
     for (let i = 0; i < end && wanted.fd === -1; i++) {

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../../clock.ts";
+import { type Clock, systemClock } from "../../base/clock.ts";
 
 /**
  * How long a stream waits between two looks, in milliseconds, and after how many looks it waits for

@@ -1,8 +1,8 @@
 /** What a stream sends: all that is written is taken, and goes out as the kernel has room. */
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../../os/constants.ts";
-import { EARLY_BYTES } from "../stream.ts";
+import { MAX_EARLY_BYTES } from "../stream.ts";
 import { type Conn, libc, writeFrom } from "./api.ts";
-import { Gatherer } from "./buffers.ts";
+import { Collector } from "./buffers.ts";
 import { descriptors, type Hidden } from "./descriptors.ts";
 
 export interface Sender extends Hidden {
@@ -27,7 +27,7 @@ export class Output {
   #sent = 0;
   /** Bytes that `write` took before the stream was open. */
   #early = 0;
-  #gathered: Gatherer | undefined = undefined;
+  #gathered: Collector | undefined = undefined;
   /** `write` has answered false, and `onWritable` is due. */
   #stopped = false;
   /** Writes that met nothing on its way before them. */
@@ -91,14 +91,14 @@ export class Output {
   /** What comes before the stream is open becomes one write. */
   #writeEarly(bytes: Uint8Array): boolean {
     this.#early += bytes.length;
-    if (this.#early > EARLY_BYTES) {
+    if (this.#early > MAX_EARLY_BYTES) {
       // Nothing may overtake it, not even what would fit.
       this.#early = Infinity;
       this.#queue.push(bytes);
       this.#stopped = true;
       return false;
     }
-    this.#gathered ??= new Gatherer();
+    this.#gathered ??= new Collector();
     this.#gathered.add(bytes);
     return true;
   }

@@ -4,10 +4,10 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { nobody } from "../nobody.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
-import type { Stream, StreamOwner } from "../stream.ts";
+import type { Stream, StreamHandler } from "../stream.ts";
 import type { ClientTlsSettings, TlsFacts } from "../tls.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
@@ -16,7 +16,7 @@ import { Input, type Receiver } from "./input.ts";
 import { Output, type Sender } from "./output.ts";
 
 export class DenoStream implements Stream, Receiver, Sender {
-  owner: StreamOwner = nobody;
+  handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   local: Endpoint;
   /** Where {@link descriptors} found this stream, or -1. */
@@ -152,14 +152,14 @@ export class DenoStream implements Stream, Receiver, Sender {
   }
 
   /** No listener of Deno reads a header before TLS, so there is nothing to begin. */
-  secure(): void {
+  startTls(): void {
     throw new Error("Deno cannot begin TLS on an accepted connection");
   }
 
   /** Called by the two halves only, as are the next four. */
   onReceived(bytes: Uint8Array): void {
     try {
-      this.owner.received(this, bytes);
+      this.handler.received(this, bytes);
     } catch (error) {
       this.#threw(error);
     }
@@ -215,7 +215,7 @@ export class DenoStream implements Stream, Receiver, Sender {
 
   #tell(event: "opened" | "writable" | "ended"): void {
     try {
-      this.owner[event](this);
+      this.handler[event](this);
     } catch (error) {
       this.#threw(error);
     }
@@ -241,7 +241,7 @@ export class DenoStream implements Stream, Receiver, Sender {
     }
     queueMicrotask(() => {
       try {
-        this.owner.closed(this, this.#failure);
+        this.handler.closed(this, this.#failure);
       } catch (error) {
         raise(error);
       }

@@ -30,22 +30,22 @@ export class ClientTls implements ClientTlsContext {
 
   /** TLS on a connected socket; `start` begins it. */
   wrap(socket: SocketHandle): TlsHandle {
-    const secure = handles.wrap(socket, this.context, false, false);
+    const startTls = handles.wrap(socket, this.context, false, false);
     const { serverName } = this.settings;
     // RFC 6066 section 3: no addresses.
-    if (serverName !== "" && !isIP(serverName)) secure.setServername(serverName);
-    if (this.alpn) secure.setALPNProtocols(this.alpn);
-    return secure;
+    if (serverName !== "" && !isIP(serverName)) startTls.setServername(serverName);
+    if (this.alpn) startTls.setALPNProtocols(this.alpn);
+    return startTls;
   }
 
   /** Why the backend that was reached at `endpoint` is not to be trusted, after its handshake. */
-  verify(secure: TlsHandle, endpoint: Endpoint): Failure | undefined {
+  verify(startTls: TlsHandle, endpoint: Endpoint): Failure | undefined {
     if (!this.settings.verify) return undefined;
-    const error = secure.verifyError();
+    const error = startTls.verifyError();
     if (error) return { code: error.code, message: error.message };
     const address = endpoint.family === "unix" ? "" : endpoint.address;
     const name = this.settings.serverName || address;
-    const certificate = new X509Certificate(secure.getPeerX509Certificate()!.raw());
+    const certificate = new X509Certificate(startTls.getPeerX509Certificate()!.raw());
     if (isIP(name)) {
       return certificate.checkIP(name)
         ? undefined
@@ -58,15 +58,15 @@ export class ClientTls implements ClientTlsContext {
     return { code: "HOSTNAME_MISMATCH", message };
   }
 
-  facts(secure: TlsHandle): TlsFacts {
+  facts(startTls: TlsHandle): TlsFacts {
     return {
       ...tlsFacts(
         undefined,
-        secure.getProtocol(),
-        secure.getCipher()?.name,
-        this.alpn && secure.getALPNNegotiatedProtocol(),
+        startTls.getProtocol(),
+        startTls.getCipher()?.name,
+        this.alpn && startTls.getALPNNegotiatedProtocol(),
       ),
-      resumed: secure.isSessionReused(),
+      resumed: startTls.isSessionReused(),
     };
   }
 }

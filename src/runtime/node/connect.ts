@@ -1,5 +1,5 @@
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import type { StreamOwner } from "../stream.ts";
+import type { StreamHandler } from "../stream.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import { errnoFailure } from "./failure.ts";
@@ -9,26 +9,26 @@ import { NodeStream, type Security } from "./stream.ts";
 /** As in {@link Runtime}; failures to connect have the errno's name. */
 export function connect(
   backend: Endpoint,
-  owner: StreamOwner,
+  handler: StreamHandler,
   source?: IpEndpoint,
   tls?: ClientTlsContext,
 ): NodeStream {
   const clientTls = tls as ClientTls | undefined;
   return backend.family === "unix"
-    ? connectUnix(backend, owner, clientTls)
-    : connectTcp(backend, owner, source, clientTls);
+    ? connectUnix(backend, handler, clientTls)
+    : connectTcp(backend, handler, source, clientTls);
 }
 
 function connectTcp(
   backend: IpEndpoint,
-  owner: StreamOwner,
+  handler: StreamHandler,
   source: IpEndpoint | undefined,
   tls: ClientTls | undefined,
 ): NodeStream {
   const { TCP, TCPConnectWrap, SOCKET } = handles;
   const tcp = new TCP(SOCKET);
   const stream = new NodeStream(tcp, backend, undefined, tls ? { client: tls } : PLAIN);
-  stream.owner = owner;
+  stream.handler = handler;
   if (source) bindTo(tcp, source);
   const request = connectRequest(TCPConnectWrap, stream);
   const { family, address, port } = backend;
@@ -42,13 +42,13 @@ function connectTcp(
 
 function connectUnix(
   backend: UnixEndpoint,
-  owner: StreamOwner,
+  handler: StreamHandler,
   tls: ClientTls | undefined,
 ): NodeStream {
   const { Pipe, PipeConnectWrap, SOCKET } = handles;
   const pipe = new Pipe(SOCKET);
   const stream = new NodeStream(pipe, backend, NAMELESS, tls ? { client: tls } : PLAIN);
-  stream.owner = owner;
+  stream.handler = handler;
   const status = pipe.connect(
     connectRequest(PipeConnectWrap, stream),
     backend.path.replace(/^@/, "\0"),

@@ -1,5 +1,5 @@
 import { raise } from "../../base/raise.ts";
-import { nobody } from "../nobody.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { Listener, ListenOptions } from "../listener.ts";
 import { errnoFailure } from "./failure.ts";
@@ -24,9 +24,9 @@ export function listen(
     if (status < 0) return failed(errnoFailure(status));
     const stream = acceptedStream(socket, unix, security);
     try {
-      stream.owner = accepted(stream);
+      stream.handler = accepted(stream);
     } catch (error) {
-      stream.owner = nobody;
+      stream.handler = ignoringHandler;
       stream.reset();
       raise(error);
     }

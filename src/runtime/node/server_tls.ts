@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { policyOf } from "../../tickets/policy.ts";
+import { policyOf } from "../ticket_policy.ts";
 import { alpnWire, answerForTickets, serverOptions, tlsFacts } from "../openssl.ts";
 import type { Failure } from "../failure.ts";
 import type { Identity, TlsContext, TlsFacts, TlsSettings } from "../tls.ts";
@@ -64,47 +64,47 @@ export class ServerTls implements TlsContext {
     { context, verify, staple }: Served,
     session?: Uint8Array | "none",
   ): TlsHandle {
-    const secure = handles.wrap(socket, context, true, false);
-    if (this.alpn) secure.setALPNProtocols(this.alpn);
-    if (verify) secure.setVerifyMode(true, verify.mode === "required");
+    const startTls = handles.wrap(socket, context, true, false);
+    if (this.alpn) startTls.setALPNProtocols(this.alpn);
+    if (verify) startTls.setVerifyMode(true, verify.mode === "required");
     if (staple) {
-      secure.oncertcb = onHello;
-      secure.enableCertCb();
+      startTls.oncertcb = onHello;
+      startTls.enableCertCb();
     }
     if (session !== undefined) {
-      secure.onclienthello = goOn;
-      secure.onnewsession = onNewSession;
-      secure.enableSessionCallbacks();
-      if (session !== "none") secure.loadSession(session);
+      startTls.onclienthello = goOn;
+      startTls.onnewsession = onNewSession;
+      startTls.enableSessionCallbacks();
+      if (session !== "none") startTls.loadSession(session);
     }
-    return secure;
+    return startTls;
   }
 
   /** Whether OpenSSL found the name that the certificate was chosen by, after the handshake. */
-  check(secure: TlsHandle, serverName: string): Failure | undefined {
+  check(startTls: TlsHandle, serverName: string): Failure | undefined {
     if (!this.settings.choice) return undefined;
-    const found = secure.getServername();
+    const found = startTls.getServername();
     // A resumed session of TLS 1.2 brings its own name, and not always one.
-    if (found ? found === serverName : serverName === "" || secure.isSessionReused()) {
+    if (found ? found === serverName : serverName === "" || startTls.isSessionReused()) {
       return undefined;
     }
     return { code: "ERR_TLS_MALFORMED_HELLO", message: "the ClientHello is not well formed" };
   }
 
   /** `serverName` is "" where nobody read it. */
-  facts(secure: TlsHandle, served: Served, serverName: string): TlsFacts {
-    const resumed = secure.isSessionReused();
+  facts(startTls: TlsHandle, served: Served, serverName: string): TlsFacts {
+    const resumed = startTls.isSessionReused();
     // Which one of several it was, a resumed session does not tell.
     const presented = served.certificate ??
-      (resumed ? undefined : secure.getX509Certificate()?.raw());
-    const peer = served.verify && secure.getPeerX509Certificate();
-    const verifyError = peer && secure.verifyError()?.code;
+      (resumed ? undefined : startTls.getX509Certificate()?.raw());
+    const peer = served.verify && startTls.getPeerX509Certificate();
+    const verifyError = peer && startTls.verifyError()?.code;
     return {
       ...tlsFacts(
-        serverName || secure.getServername(),
-        secure.getProtocol(),
-        secure.getCipher()?.name,
-        this.alpn && secure.getALPNNegotiatedProtocol(),
+        serverName || startTls.getServername(),
+        startTls.getProtocol(),
+        startTls.getCipher()?.name,
+        this.alpn && startTls.getALPNNegotiatedProtocol(),
       ),
       resumed,
       ...(presented ? { presented } : {}),

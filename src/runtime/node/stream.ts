@@ -1,9 +1,9 @@
 import { raise } from "../../base/raise.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
-import { nobody } from "../nobody.ts";
+import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { EARLY_BYTES, type Stream, type StreamOwner } from "../stream.ts";
+import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
@@ -43,7 +43,7 @@ export interface Security {
 }
 
 export class NodeStream implements Stream, HandleEvents {
-  owner: StreamOwner = nobody;
+  handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   private readonly socket: SocketHandle;
   /** Our own end of a Unix socket. */
@@ -103,7 +103,7 @@ export class NodeStream implements Stream, HandleEvents {
     if (this.queuedBytes === 0) this.queue = [];
     this.queue.push(new Uint8Array(bytes));
     this.queuedBytes += bytes.length;
-    if (!this.isOpen && this.queuedBytes <= EARLY_BYTES) return true;
+    if (!this.isOpen && this.queuedBytes <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
   }
@@ -150,7 +150,7 @@ export class NodeStream implements Stream, HandleEvents {
     return this.isClosing ? undefined : this.tlsHandle?.isSessionReused();
   }
 
-  secure(early: Uint8Array): void {
+  startTls(early: Uint8Array): void {
     if (!this.isBeforeTls || this.isClosing) return;
     this.isBeforeTls = false;
     if (this.isPaused) this.socket.readStart();
@@ -195,7 +195,7 @@ export class NodeStream implements Stream, HandleEvents {
   received(bytes: Uint8Array): void {
     if (this.serverTls && !this.tlsHandle && !this.isBeforeTls) return this.shakeHands(bytes);
     try {
-      this.owner.received(this, bytes);
+      this.handler.received(this, bytes);
     } catch (error) {
       this.abandon(error);
     }
@@ -228,7 +228,7 @@ export class NodeStream implements Stream, HandleEvents {
   closed(): void {
     this.tlsHandle?.destroySSL();
     try {
-      this.owner.closed(this, this.failure);
+      this.handler.closed(this, this.failure);
     } catch (error) {
       raise(error);
     }
@@ -346,7 +346,7 @@ export class NodeStream implements Stream, HandleEvents {
 
   private tell(event: "opened" | "writable" | "ended"): void {
     try {
-      this.owner[event](this);
+      this.handler[event](this);
     } catch (error) {
       this.abandon(error);
     }

@@ -1,0 +1,191 @@
+import type { FrontendTls } from "./served_tls.ts";
+import type { Trust } from "./served_tls.ts";
+import type { StoredCertificate } from "./served_tls.ts";
+import type { ServedTls } from "./served_tls.ts";
+import { UsageError } from "../base/errors.ts";
+import type { ClientVerify, Config, FrontendConfig, PemFile } from "../options/config.ts";
+import type { Capabilities } from "../runtime/capabilities.ts";
+import { duplicateWarnings } from "./duplicates.ts";
+import { listDirectory } from "./files.ts";
+import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
+import { validityWarning } from "./pem.ts";
+import { loadTrust } from "./trust.ts";
+
+/** What the TLS library can do counts. */
+export type Able = Pick<Capabilities, "dhParameters" | "dualCertificates">;
+
+/** Gathers one configuration's order, and everything that is wrong with it. */
+export class CertificateCollection {
+  readonly problems: string[] = [];
+  readonly warnings: string[] = [];
+  /** Where `certificates` come from. */
+  readonly files: PemFile[] = [];
+  private readonly certificates: StoredCertificate[] = [];
+  private readonly trusts: Trust[] = [];
+  private readonly config: Config;
+  private readonly loader: CertificateLoader;
+  private readonly able: Able;
+  private readonly now: number;
+  private readonly filesWithDh: string[] = [];
+  /** Places by what they were made from; undefined for what failed. */
+  private readonly certificatePlaces = new Map<string, number | undefined>();
+  private readonly trustPlaces = new Map<string, number>();
+
+  constructor(config: Config, loader: CertificateLoader, able: Able, now: number) {
+    this.config = config;
+    this.loader = loader;
+    this.able = able;
+    this.now = now;
+  }
+
+  /** Once only. */
+  command(): ServedTls {
+    const isServer = this.config.backendTls === undefined;
+    const global = isServer ? this.places(this.globalFiles()) : [];
+    const frontends = this.config.frontends.map((frontend) =>
+      isServer ? this.frontend(frontend, global) : withoutTls(frontend, this.trust(NO_VERIFY))
+    );
+    this.warnOfDh();
+    this.warnOfDuplicates([global, ...frontends.map(({ own }) => own)]);
+    const { certificates, trusts } = this;
+    return { certificates, trusts, frontends, alpn: this.config.alpn };
+  }
+
+  /** Notes a user's mistake, once, and goes on. */
+  attempt<T>(action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      if (!this.problems.includes(error.message)) this.problems.push(error.message);
+      return undefined;
+    }
+  }
+
+  /** Files of the directory come first, since the last listed one is the default. */
+  private globalFiles(): PemFile[] {
+    const { pemDirectory, pemFiles } = this.config;
+    if (!pemDirectory) return [...pemFiles];
+    const found = this.attempt(() => listDirectory(pemDirectory)) ?? [];
+    // hitch's default, where no file is named, is the first one of the directory.
+    const inOrder = pemFiles.length > 0 ? found : [...found.slice(1), ...found.slice(0, 1)];
+    const { verify } = this.config.ocsp;
+    const fromDirectory = inOrder.map((cert): PemFile => ({
+      cert,
+      key: "",
+      ocspResponse: "",
+      ocspVerify: verify,
+    }));
+    return [...fromDirectory, ...pemFiles];
+  }
+
+  private frontend(frontend: FrontendConfig, global: readonly number[]): FrontendTls {
+    const found = {
+      own: this.places(frontend.pemFiles),
+      global: frontend.matchGlobalCerts ? global : [],
+    };
+    const { pemFiles, pemDirectory } = this.config;
+    const isWithout = frontend.pemFiles.length === 0 && pemFiles.length === 0;
+    // A file that failed is told already, and so is a directory that cannot be listed.
+    if (isWithout && global.length === 0 && this.problems.length === 0) {
+      const remedy = pemDirectory ? `Put one into ${pemDirectory.path}` : "Name one";
+      this.problems.push(
+        `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ${remedy}`,
+      );
+    }
+    const { tls, sniNomatchAbort, clientVerify } = frontend;
+    return { ...tls, ...found, sniNomatchAbort, trust: this.trust(clientVerify) };
+  }
+
+  private places(files: readonly PemFile[]): number[] {
+    return files.map((file) => this.place(file)).filter((place) => place !== undefined);
+  }
+
+  private place(file: PemFile): number | undefined {
+    const key = JSON.stringify([
+      file.cert,
+      file.key,
+      file.ocspResponse,
+      file.ocspVerify,
+      file.clientVerify,
+    ]);
+    if (!this.certificatePlaces.has(key)) this.certificatePlaces.set(key, this.add(file));
+    return this.certificatePlaces.get(key);
+  }
+
+  private add(file: PemFile): number | undefined {
+    const loaded = this.attempt(() => this.loader.load(file));
+    if (!loaded) return undefined;
+    if (loaded.isNameless && this.config.dialect === "hitch") {
+      this.problems.push(
+        `Could not find Subject Alternative Names or a CN on cert ${file.cert}`,
+      );
+    }
+    this.warnOf(loaded, file.cert);
+    const { names, keyType, offset, length } = loaded;
+    this.certificates.push({
+      names,
+      keyType,
+      offset,
+      length,
+      ...(file.clientVerify ? { trust: this.trust(file.clientVerify) } : {}),
+    });
+    return this.files.push(file) - 1;
+  }
+
+  /** A trust that could not be loaded is replaced by none; the problem keeps it from use. */
+  private trust(verify: ClientVerify): number {
+    const { mode, ca, crl } = verify;
+    const key = mode === "none" ? mode : JSON.stringify([mode, ca, crl]);
+    const known = this.trustPlaces.get(key);
+    if (known !== undefined) return known;
+    const loaded = this.attempt(() => loadTrust(verify, this.now));
+    this.warnings.push(...loaded?.warnings ?? []);
+    const place = this.trusts.push(loaded?.trust ?? NO_VERIFY) - 1;
+    this.trustPlaces.set(key, place);
+    return place;
+  }
+
+  private warnOf(loaded: LoadedCertificate, file: string): void {
+    const validity = validityWarning(loaded, file, this.now);
+    if (validity !== undefined) this.warnings.push(validity);
+    if (loaded.hasBadDh) {
+      this.warnings.push(
+        `${file}: its DH parameters cannot be used; make others with: openssl dhparam 2048`,
+      );
+    }
+    if (loaded.hasDh && !this.able.dhParameters) this.filesWithDh.push(file);
+  }
+
+  private warnOfDh(): void {
+    const [first, ...others] = this.filesWithDh;
+    if (first === undefined) return;
+    const more = others.length === 0 ? "" : ` and ${others.length} more files`;
+    this.warnings.push(
+      `${first}${more}: the DH parameters have no use in this build, which has no DHE ciphers; ` +
+        "the Node build has them",
+    );
+  }
+
+  private warnOfDuplicates(lists: readonly (readonly number[])[]): void {
+    const found = lists.flatMap((places) =>
+      duplicateWarnings(
+        places.map((place) => ({ ...this.certificates[place]!, file: this.files[place]!.cert })),
+        this.config.dialect,
+        this.able.dualCertificates,
+      )
+    );
+    this.warnings.push(...new Set(found));
+  }
+}
+
+const NO_VERIFY = { mode: "none", ca: "", crl: "" } as const;
+
+function withoutTls({ tls, sniNomatchAbort }: FrontendConfig, trust: number): FrontendTls {
+  return { ...tls, own: [], global: [], sniNomatchAbort, trust };
+}
+
+function listenText({ listen }: FrontendConfig): string {
+  if ("path" in listen) return listen.path;
+  return "activated" in listen ? listen.activated : `[${listen.host}]:${listen.port}`;
+}

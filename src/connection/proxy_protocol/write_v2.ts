@@ -1,0 +1,209 @@
+/** Writes headers of the PROXY protocol, version 2. */
+import { ipBytes, mapped, unmappedBytes } from "../../os/ip.ts";
+import type { ProxyTlv } from "../../options/config.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { PeerCertificate, TlsFacts } from "../../runtime/tls.ts";
+import { certificateFacts, trustedPem } from "../certificate_facts.ts";
+import { crc32c } from "./crc32c.ts";
+import {
+  CRC32C_TLV_SIZE,
+  MAX_HEADER_SIZE,
+  PP2_CLIENT_CERT_CONN,
+  PP2_CLIENT_CERT_SESS,
+  PP2_CLIENT_SSL,
+  PP2_PROXY,
+  PP2_SIGNATURE,
+  PP2_SUBTYPE_SSL_CIPHER,
+  PP2_SUBTYPE_SSL_CLIENT_CERT,
+  PP2_SUBTYPE_SSL_CN,
+  PP2_SUBTYPE_SSL_KEY_ALG,
+  PP2_SUBTYPE_SSL_SIG_ALG,
+  PP2_SUBTYPE_SSL_VERSION,
+  PP2_TCP_OVER_IPV4,
+  PP2_TCP_OVER_IPV6,
+  PP2_TYPE_ALPN,
+  PP2_TYPE_AUTHORITY,
+  PP2_TYPE_CRC32C,
+  PP2_TYPE_HITCH_CERT,
+  PP2_TYPE_SSL,
+  PP2_TYPE_UNIQUE_ID,
+  PP2_UNSPEC,
+  PP2_VERSION,
+  TLV_HEAD_SIZE,
+} from "./constants.ts";
+import { verifyErrorNumber } from "./verify_errors.ts";
+
+/** What a backend can be told about a connection. */
+export interface Announcement {
+  readonly client: Endpoint;
+  /** Where the client believes it is connected to. */
+  readonly frontend: Endpoint;
+  readonly tls: TlsFacts;
+  /** ASCII; only where one was asked for. */
+  readonly uniqueId?: string | undefined;
+}
+
+/** The addresses of both ends in one family, each with 4 or each with 16 bytes. */
+export interface CommonAddresses {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly ports: readonly [number, number];
+}
+
+/**
+ * A header with the PROXY command and those of `tlvs` that are known, whose order is fixed: ALPN,
+ * AUTHORITY, UNIQUE_ID, hitch's certificate, SSL with its parts, CRC32C. A TLV without which the
+ * header would be longer than 16 KiB, or one for which there is no room, is left out; so is SSL
+ * where the version is unknown, without which section 2.2.6 does not allow it.
+ */
+export function proxyV2(about: Announcement, tlvs: ReadonlySet<ProxyTlv>): Uint8Array {
+  const { client, frontend, tls } = about;
+  const header = new Writer();
+  header.bytes(PP2_SIGNATURE);
+  header.byte(PP2_VERSION | PP2_PROXY);
+  const ends = commonAddresses(client, frontend);
+  header.byte(ends ? transportOf(ends) : PP2_UNSPEC);
+  const content = header.begin();
+  if (ends) {
+    header.bytes(ends.source);
+    header.bytes(ends.destination);
+    header.uint16(ends.ports[0]);
+    header.uint16(ends.ports[1]);
+  }
+  if (tlvs.has("alpn")) textTlv(header, PP2_TYPE_ALPN, tls.alpn);
+  if (tlvs.has("authority")) textTlv(header, PP2_TYPE_AUTHORITY, tls.serverName);
+  if (tlvs.has("unique-id")) textTlv(header, PP2_TYPE_UNIQUE_ID, about.uniqueId);
+  if (tls.peer && tlvs.has("hitch-cert")) {
+    header.tlv(PP2_TYPE_HITCH_CERT, utf8.encode(trustedPem(tls.peer.der)), ROOM_FOR_TEXTS);
+  }
+  if (tls.version && sslTlvs.some((tlv) => tlvs.has(tlv))) sslTlv(header, tls, tlvs);
+  if (tlvs.has("crc32c")) header.endWithChecksum(content);
+  else header.end(content);
+  return header.written();
+}
+
+/** Undefined when one of the ends is a Unix socket. */
+export function commonAddresses(
+  client: Endpoint,
+  frontend: Endpoint,
+): CommonAddresses | undefined {
+  if (client.family === "unix" || frontend.family === "unix") return undefined;
+  const source = unmappedBytes(ipBytes(client.address));
+  const destination = unmappedBytes(ipBytes(frontend.address));
+  const ports = [client.port, frontend.port] as const;
+  if (source.length === destination.length) return { source, destination, ports };
+  return { source: mapped(source), destination: mapped(destination), ports };
+}
+
+const utf8 = new TextEncoder();
+
+/** A name, token or label of TLS is no longer than this. */
+const MAX_TEXT = 255;
+/** What a certificate must leave for the texts that follow it. */
+const ROOM_FOR_TEXTS = 2048;
+
+/** Each stands for the SSL TLV or a part of it. */
+const sslTlvs: readonly ProxyTlv[] = ["ssl", "cn", "sig-alg", "key-alg", "client-cert"];
+
+function transportOf({ source }: CommonAddresses): number {
+  return source.length === 4 ? PP2_TCP_OVER_IPV4 : PP2_TCP_OVER_IPV6;
+}
+
+function sslTlv(header: Writer, tls: TlsFacts, tlvs: ReadonlySet<ProxyTlv>): void {
+  const { peer, presented } = tls;
+  header.byte(PP2_TYPE_SSL);
+  const content = header.begin();
+  header.byte(clientFlags(tls));
+  header.uint16(0);
+  header.uint16(verifyResult(peer));
+  textTlv(header, PP2_SUBTYPE_SSL_VERSION, tls.version);
+  if (peer && tlvs.has("cn")) {
+    textTlv(header, PP2_SUBTYPE_SSL_CN, certificateFacts(peer.der).commonName);
+  }
+  if (tlvs.has("ssl")) textTlv(header, PP2_SUBTYPE_SSL_CIPHER, tls.cipher);
+  if (presented && (tlvs.has("sig-alg") || tlvs.has("key-alg"))) {
+    const { signatureAlgorithm, keyAlgorithm } = certificateFacts(presented);
+    if (tlvs.has("sig-alg")) textTlv(header, PP2_SUBTYPE_SSL_SIG_ALG, signatureAlgorithm);
+    if (tlvs.has("key-alg")) textTlv(header, PP2_SUBTYPE_SSL_KEY_ALG, keyAlgorithm);
+  }
+  if (peer && tlvs.has("client-cert")) header.tlv(PP2_SUBTYPE_SSL_CLIENT_CERT, peer.der);
+  header.end(content);
+}
+
+function clientFlags({ peer, resumed }: TlsFacts): number {
+  if (!peer) return PP2_CLIENT_SSL;
+  return PP2_CLIENT_SSL | PP2_CLIENT_CERT_SESS | (resumed ? 0 : PP2_CLIENT_CERT_CONN);
+}
+
+/** 0 only for a certificate that was verified; as hitch does, 1 where there is none. */
+function verifyResult(peer: PeerCertificate | undefined): number {
+  if (!peer) return verifyErrorNumber("UNSPECIFIED");
+  return peer.verifyError === undefined ? 0 : verifyErrorNumber(peer.verifyError);
+}
+
+/** Left out when unknown, and when longer than it can be. */
+function textTlv(header: Writer, type: number, text: string | undefined): void {
+  if (!text || text.length > MAX_TEXT) return;
+  const value = utf8.encode(text);
+  if (value.length <= MAX_TEXT) header.tlv(type, value);
+}
+
+/** Puts a header together; every connection has one, so it makes no lists of numbers. */
+class Writer {
+  private static readonly room = new Uint8Array(MAX_HEADER_SIZE);
+  private length = 0;
+
+  byte(value: number): void {
+    Writer.room[this.length++] = value;
+  }
+
+  uint16(value: number): void {
+    this.byte(value >> 8);
+    this.byte(value & 0xff);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    Writer.room.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** Leaves it out unless `spare` bytes, and a checksum, have room after it. */
+  tlv(type: number, value: Uint8Array, spare = 0): void {
+    const end = this.length + TLV_HEAD_SIZE + value.length;
+    if (end + spare + CRC32C_TLV_SIZE > MAX_HEADER_SIZE) return;
+    this.byte(type);
+    this.uint16(value.length);
+    this.bytes(value);
+  }
+
+  /** Leaves room for the length, in 2 bytes, of what is written until `end` of the result. */
+  begin(): number {
+    this.length += 2;
+    return this.length;
+  }
+
+  end(begun: number): void {
+    const end = this.length;
+    this.length = begun - 2;
+    this.uint16(end - begun);
+    this.length = end;
+  }
+
+  /** As `end`, after a TLV with the CRC-32C of the whole header with zeros in its place. */
+  endWithChecksum(begun: number): void {
+    this.byte(PP2_TYPE_CRC32C);
+    this.uint16(4);
+    this.bytes(NO_CHECKSUM);
+    this.end(begun);
+    const checksum = crc32c(Writer.room.subarray(0, this.length));
+    this.length -= 4;
+    this.uint16(checksum >>> 16);
+    this.uint16(checksum & 0xffff);
+  }
+
+  written(): Uint8Array {
+    return Writer.room.slice(0, this.length);
+  }
+}
+
+const NO_CHECKSUM = new Uint8Array(4);

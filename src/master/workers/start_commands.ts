@@ -1,0 +1,89 @@
+/** What the workers of a configuration are told at their start. */
+import type { StartCommand, WorkerSettings } from "../../worker_protocol/messages.ts";
+import type { ServedTls } from "../../certificates/served_tls.ts";
+import type { Config } from "../../options/config.ts";
+import { FIRST_SOCKET_FD } from "../../worker_protocol/command_line.ts";
+import type { Claim } from "../listeners/listeners.ts";
+import type { Prepared } from "../prepare.ts";
+import type { AffinityRule } from "../../system/affinity.ts";
+import type { TicketRing } from "../../tickets/ring.ts";
+
+/** One for each worker; it finds `sockets` inherited in this order. */
+export function startCommands(
+  prepared: Prepared,
+  { fds }: Claim,
+  sockets: readonly number[],
+  tickets: TicketRing | undefined,
+  affinity: AffinityRule | undefined,
+): StartCommand[] {
+  const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
+  const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
+    endpoint,
+    frontend,
+    activated: activated !== undefined,
+    fds: fds[i]!.map((fd) => FIRST_SOCKET_FD + sockets.indexOf(fd)),
+  }));
+  const queues = Math.max(config.workers, ...fds.map((each) => each.length));
+  return Array.from({ length: config.workers }, (_, index) => ({
+    type: "start",
+    slot: index + 1,
+    serves: every(config.workers, index + 1, queues),
+    settings: workerSettings(config),
+    tls,
+    ...(backendTls ? { backendTls } : {}),
+    backend,
+    backendSources,
+    listeners,
+    ...(tickets ? { tickets } : {}),
+    ...(affinity ? { affinity } : {}),
+    ...(privileges ? { privileges } : {}),
+  }));
+}
+
+function workerSettings(config: Config): WorkerSettings {
+  const { acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout } = config;
+  const { handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime } = config;
+  const { cache, tickets, timeout } = config.sessions;
+  const { pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen } = config;
+  return {
+    ...{ acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout },
+    ...{ handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime },
+    ...{ pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen },
+    sessions: { cache, tickets, timeout },
+  };
+}
+
+/**
+ * True when running workers can go over to the other configuration by new certificates alone. What
+ * decides whom clients have to show a certificate is no such thing: sessions must not outlive it.
+ */
+export function differsInCertificatesOnly(a: Prepared, b: Prepared): boolean {
+  return JSON.stringify(withoutCertificates(a)) === JSON.stringify(withoutCertificates(b));
+}
+
+function withoutCertificates(prepared: Prepared) {
+  const { config, tls, storeFd, backendTls, backendSources, listeners, privileges } = prepared;
+  return {
+    storeFd,
+    settings: workerSettings(config),
+    ...{ workers: config.workers, watchdog: config.watchdog },
+    backend: config.backend,
+    tls: parameters(tls),
+    ...{ backendTls, backendSources, listeners, privileges },
+  };
+}
+
+function parameters({ certificates, trusts, frontends, alpn }: ServedTls) {
+  return {
+    trusts,
+    // By certificate, they would have to be compared name by name.
+    trustsByName: certificates.filter(({ trust }) => trust !== undefined),
+    frontends: frontends.map((frontend) => ({ ...frontend, own: [], global: [] })),
+    alpn,
+  };
+}
+
+/** `first`, and every `step`-th number after it up to `last`. */
+function every(step: number, first: number, last: number): number[] {
+  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => first + i * step);
+}

@@ -1,0 +1,38 @@
+/** Values with parts: certificates and frontends, which files may also write as blocks. */
+import { type ListenText, parseListen } from "./address.ts";
+import type { Dialect } from "../base/dialect.ts";
+import type { SettingsOf } from "./option.ts";
+import type { blockOptions, certificateOptions } from "./rows/certificates.ts";
+import type { tlsOptions } from "./rows/tls.ts";
+import { something } from "./values.ts";
+
+type PemKeys = SettingsOf<
+  & Pick<typeof blockOptions, "cert" | "private-key" | "ocsp-resp-file">
+  & Pick<typeof certificateOptions, "ocsp-verify-staple">
+  & Pick<typeof tlsOptions, "client-verify" | "client-verify-ca" | "client-verify-crl">
+>;
+
+/** The keys that were given for one certificate; `cert` is one of them. */
+export type PemValue = Partial<PemKeys> & { readonly cert: string };
+
+/** The TLS settings that were given in one frontend block. */
+export type FrontendSettings = Partial<
+  SettingsOf<typeof tlsOptions & Pick<typeof blockOptions, "match-global-certs">>
+>;
+
+export interface FrontendValue {
+  readonly listen: ListenText["listen"];
+  readonly pemFiles: readonly PemValue[];
+  readonly settings: FrontendSettings;
+}
+
+/** A certificate that is given as a file's name. Throws a ValueError. */
+export function pemText(text: string): PemValue {
+  return { cert: something(text) };
+}
+
+/** A frontend that is given as an address, with its certificate after a `+`. Throws a ValueError. */
+export function frontendText(text: string, dialect: Dialect): FrontendValue {
+  const { listen, cert } = parseListen(text, dialect);
+  return { listen, pemFiles: cert === "" ? [] : [{ cert }], settings: {} };
+}

@@ -1,0 +1,201 @@
+/** From assignments to settings: later ones count, lists grow, mistakes are collected. */
+import { parseActivated, parseHost, parsePort, parseUnix } from "./address.ts";
+import type { Assignment, Origin, Source } from "./assignment.ts";
+import type { ListenAddress } from "./config.ts";
+import type { Dialect } from "../base/dialect.ts";
+import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
+import { defaultSettings, namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
+import { ValueError } from "./values.ts";
+import { quote } from "./words.ts";
+
+export interface Collected {
+  readonly settings: Settings;
+  /** Where each setting was given last. */
+  readonly origins: ReadonlyMap<OptionName, Origin>;
+  /** Where each frontend and each piece in it was given. */
+  readonly blocks: ReadonlyMap<object, Piece>;
+}
+
+/** The origin of a frontend or a certificate, and of the keys in its block. */
+export interface Piece {
+  readonly origin: Origin;
+  readonly origins: ReadonlyMap<OptionName, Origin>;
+}
+
+/** Reads the values in order. What is wrong is added to `problems`, and leaves the setting as it is. */
+export function collect(
+  assignments: readonly Assignment[],
+  dialect: Dialect,
+  problems: string[],
+): Collected {
+  return new Collector(dialect, problems).collect(assignments);
+}
+
+const protocolOptions = ["tls", "ssl", "tls-protos"] as const;
+
+type Values = Record<string, unknown>;
+
+class Collector {
+  readonly #dialect: Dialect;
+  readonly #problems: string[];
+  readonly #pieces = new Map<object, Piece>();
+
+  constructor(dialect: Dialect, problems: string[]) {
+    this.#dialect = dialect;
+    this.#problems = problems;
+  }
+
+  collect(assignments: readonly Assignment[]): Collected {
+    const settings = defaultSettings(this.#dialect);
+    const origins = this.#assign(assignments, settings);
+    return { settings, origins, blocks: this.#pieces };
+  }
+
+  /** Puts the values of one scope into `into`; the result tells where each came from. */
+  #assign(assignments: readonly Assignment[], into: Values): Map<OptionName, Origin> {
+    const origins = new Map<OptionName, Origin>();
+    for (const assignment of assignments) {
+      const value = this.#valueOf(assignment);
+      if (value === undefined) continue;
+      const { name, origin } = assignment;
+      if (isProtocolOption(name) && value !== false) this.#override(name, origin, into, origins);
+      if (name === "frontend") this.#replaceOthers(origin.source, into);
+      into[name] = optionOf(name).repeat ? [...into[name] as unknown[] ?? [], value] : value;
+      if (name === "quiet") into["log-level"] = value ? 0 : into["log-level"] || 1;
+      if (name === "log-level") into.quiet = value === 0;
+      origins.set(name, origin);
+    }
+    return origins;
+  }
+
+  /** Undefined for a value that is wrong, and for an empty one that means nothing. */
+  #valueOf({ name, value, origin }: Assignment): unknown {
+    const option = optionOf(name);
+    try {
+      if (typeof value !== "string") {
+        return name === "frontend" ? this.#frontend(value, origin) : this.#pemFile(value, origin);
+      }
+      if (value === "" && origin.source.kind === "file") {
+        if (option.empty === undefined) return undefined;
+        if (option.empty === "mistake") throw new ValueError("it is empty; name a file");
+      }
+      if (/\p{Cc}/u.test(value)) {
+        throw new ValueError(`${quote(value)} holds a control character; remove it`);
+      }
+      if (option.strict && this.#isWrongSwitch(name, value, origin)) return undefined;
+      const parsed = option.parse?.(value, this.#dialect);
+      if (option.repeat) this.#keepPiece(parsed as FrontendValue | PemValue, origin);
+      return parsed;
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      this.#problems.push(origin.tell(error.message, error.original));
+      return undefined;
+    }
+  }
+
+  #keepPiece(block: FrontendValue | PemValue, origin: Origin): void {
+    this.#pieces.set(block, { origin, origins: new Map() });
+    if ("pemFiles" in block) block.pemFiles.forEach((pem) => this.#keepPiece(pem, origin));
+  }
+
+  /** hitch's command line takes only these two words where its files take more. */
+  #isWrongSwitch(name: OptionName, value: string, { source }: Origin): boolean {
+    if (this.#dialect === "stud" || source.kind === "file" || /^(on|off)$/.test(value)) {
+      return false;
+    }
+    const [shown] = namesOf(name, this.#dialect);
+    this.#problems.push(
+      `Invalid argument '${value}' for option '${shown}': expected one of 'on' or 'off'`,
+    );
+    return true;
+  }
+
+  #pemFile(block: readonly Assignment[], origin: Origin): PemValue {
+    const values: Values = {};
+    const origins = this.#assign(block, values);
+    if (values.cert === undefined) {
+      throw new ValueError('this block names no certificate; add cert = "FILE"');
+    }
+    const pem = values as PemValue;
+    this.#pieces.set(pem, { origin, origins });
+    return pem;
+  }
+
+  #frontend(block: readonly Assignment[], origin: Origin): FrontendValue {
+    const values: Values = {};
+    const origins = this.#assign(block, values);
+    const { host, port, "pem-file": pemFiles, ...settings } = values;
+    const frontend: FrontendValue = {
+      listen: this.#listen(host as string | undefined, port as string | undefined),
+      pemFiles: (pemFiles ?? []) as PemValue[],
+      settings: settings as FrontendSettings,
+    };
+    this.#pieces.set(frontend, { origin, origins });
+    return frontend;
+  }
+
+  #listen(host: string | undefined, port: string | undefined): ListenAddress {
+    const special = host === undefined ? undefined : parseUnix(host) ?? parseActivated(host);
+    if (special) return special;
+    if (port !== undefined) return { host: parseHost(host ?? "*"), port: parsePort(port) };
+    throw new ValueError(
+      'this block names no port; add port = "443"',
+      `No port number specified for frontend '[${host ?? "(null)"}]:(null)'`,
+    );
+  }
+
+  /**
+   * Of `tls`, `ssl` and `tls-protos` only one can be on: another one of the same source is a mistake
+   * (where the form of the file does not make the last one count), one of an earlier source gives way.
+   */
+  #override(
+    name: (typeof protocolOptions)[number],
+    origin: Origin,
+    into: Values,
+    origins: ReadonlyMap<OptionName, Origin>,
+  ): void {
+    for (const other of protocolOptions) {
+      const before = origins.get(other);
+      if (other === name || (into[other] ?? false) === false) continue;
+      if (before && this.#conflict(name, other, origin, before)) return;
+      into[other] = other === "tls-protos" ? undefined : false;
+    }
+  }
+
+  #conflict(name: string, other: string, origin: Origin, before: Origin): boolean {
+    const isSame = origin.source === before.source;
+    const isLine = origin.source.kind === "line";
+    if (isSame && !origin.source.strict) return false;
+    if (isSame && isLine) {
+      this.#problems.push(exclusive(`--${other}`, `--${name}`));
+    } else if (isSame) {
+      const original = `It is illegal to specify ${name} after ssl, tls or tls-protos`;
+      this.#problems.push(origin.tell(`${other} and ${name} exclude each other`, original));
+    } else if (isLine && this.#dialect === "hitch" && name !== "tls-protos") {
+      this.#problems.push(
+        "Deprecated options --tls and --ssl cannot be used to override tls-protos in a config " +
+          "file. Use --tls-protos.",
+      );
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  /** Frontends of the command line and those of files read before take each other's place in stud. */
+  #replaceOthers(source: Source, into: Values): void {
+    if (this.#dialect === "hitch" || !Array.isArray(into.frontend)) return;
+    into.frontend = into.frontend.filter((frontend: object) =>
+      this.#pieces.get(frontend)?.origin.source.kind === source.kind
+    );
+  }
+}
+
+/** Both originals' words for two options that contradict each other. */
+export function exclusive(one: string, other: string): string {
+  return `Options ${one} and ${other} are mutually exclusive. Leave one of them out.`;
+}
+
+function isProtocolOption(name: OptionName): name is (typeof protocolOptions)[number] {
+  return protocolOptions.some((option) => option === name);
+}
