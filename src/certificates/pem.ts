@@ -1,6 +1,5 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
-import type { Material } from "./served_tls.ts";
-import type { StoredCertificate } from "./served_tls.ts";
+import type { Material, StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { firstDer, fromBase64, inside, INTEGER, SEQUENCE } from "./der.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";

@@ -1,6 +1,4 @@
-import type { FrontendTls } from "./served_tls.ts";
-import type { Trust } from "./served_tls.ts";
-import type { ServedTls } from "./served_tls.ts";
+import type { FrontendTls, ServedTls, Trust } from "./served_tls.ts";
 import { type CertificateGroup, NameIndex } from "./name_index.ts";
 
 /** What one frontend presents for which server name. */

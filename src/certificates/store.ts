@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
-import type { Material } from "./served_tls.ts";
-import type { StoredCertificate } from "./served_tls.ts";
-import { MFD_CLOEXEC, O_CLOEXEC, O_RDONLY } from "../os/constants.ts";
+import type { Material, StoredCertificate } from "./served_tls.ts";
 import { cString } from "../os/structures.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
+import { O_CLOEXEC } from "../os/constants.ts";
+import { O_RDONLY } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 
 /** Where something is in the store, in bytes. */

@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import type { LogEntry } from "../log.ts";
 import { formatEndpoint } from "../options/address.ts";
-import type { Endpoint } from "../os/endpoint.ts";
-import type { Failure } from "../runtime/failure.ts";
 import type { Stream } from "../runtime/stream.ts";
 import type { ProxyTlv } from "../options/config.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, rejectReason } from "./client_trust.ts";
+import type { Failure } from "../runtime/failure.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import { BYTES_RECEIVED, BYTES_SENT, type ConnectionCounters } from "./counters.ts";
 import {
   backendHandshakeFailed,
   backendLost,
@@ -41,11 +42,14 @@ export interface ConnectionContext {
   readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start"> | undefined;
   /** Absent where no source has a limit. */
   readonly clientSources: Sources | undefined;
-  readonly events: ConnectionEvents;
+  readonly counters: Pick<ConnectionCounters, "values">;
+  readonly events: Pick<ConnectionEvents, "established">;
   /** The client's handshake is done, if it makes one. */
   handshakeDone(client: Stream): void;
   /** Begins a connection to the backend. */
   connect(connection: Connection): Stream;
+  /** To be called once at most for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void;
   /** The last descriptor is gone. */
   over(connection: Connection): void;
 }
@@ -159,9 +163,13 @@ export class Connection implements HeaderReceiver, IdleHolder {
     if (this.lingering) return;
     this.isActive = true;
     if (this.isHalfClosed) this.noteProgress();
+    const { values } = this.all.counters;
     if (from === this.client) {
+      values[BYTES_RECEIVED]! += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
-    } else if (!this.client.write(bytes)) {
+    } else {
+      values[BYTES_SENT]! += bytes.length;
+      if (this.client.write(bytes)) return;
       this.backendPaused = true;
       from.pause();
     }
@@ -379,6 +387,6 @@ export class Connection implements HeaderReceiver, IdleHolder {
   private fail(failure: ConnectionFailure): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
-    this.all.events.failed(this, failure);
+    this.all.failed(this, failure);
   }
 }

@@ -5,7 +5,9 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection, type ConnectionContext, type ConnectionEvents } from "./connection.ts";
+import { ACCEPTED, ConnectionCounters } from "./counters.ts";
 import { TimeoutQueue } from "../base/timeout_queue.ts";
+import type { ConnectionFailure } from "./failure.ts";
 import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { IdleTimeouts } from "./idle_timeouts.ts";
@@ -16,6 +18,7 @@ import { trustedPeers } from "./trusted.ts";
 export class Connections implements ConnectionContext {
   readonly settings: ConnectionSettings;
   readonly events: ConnectionEvents;
+  readonly counters: ConnectionCounters;
   /** What `settings.proxyTlvs` lists. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
   readonly handshakes: TimeoutQueue<Connection>;
@@ -33,9 +36,6 @@ export class Connections implements ConnectionContext {
   private lastId = 0;
   private openCount = 0;
   private maxOpen = 0;
-  /** Handshakes with clients that are done; none where the adapter does not tell. */
-  fullHandshakes = 0;
-  resumedHandshakes = 0;
 
   /** Throws a RangeError for a trusted proxy that is no address. */
   constructor(
@@ -47,6 +47,7 @@ export class Connections implements ConnectionContext {
     this.runtime = runtime;
     this.settings = settings;
     this.events = events;
+    this.counters = new ConnectionCounters(settings.alpn);
     this.tlvs = new Set(settings.proxyTlvs);
     this.isTrusted = trustedPeers(settings.acceptProxy.trusted);
     const timeouts = (seconds: number, expired: (connection: Connection) => void) =>
@@ -95,6 +96,7 @@ export class Connections implements ConnectionContext {
    */
   accept(client: Stream, trust?: ClientTrust): StreamHandler {
     if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
+    this.counters.values[ACCEPTED]!++;
     const connection = new Connection(this, ++this.lastId, client, trust);
     try {
       return this.begin(connection, client);
@@ -107,9 +109,16 @@ export class Connections implements ConnectionContext {
 
   /** The client's handshake is done, if it makes one. */
   handshakeDone(client: Stream): void {
-    const { isResumed } = client;
-    if (isResumed) this.resumedHandshakes++;
-    else if (isResumed === false) this.fullHandshakes++;
+    const { backendTls, alpn } = this.settings;
+    if (backendTls) return;
+    const protocol = alpn.length > 0 ? client.alpn : undefined;
+    this.counters.handshakeDone(client.tlsVersion, client.isResumed, protocol);
+  }
+
+  /** To be called once at most for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void {
+    this.counters.failed(failure);
+    this.events.failed(connection, failure);
   }
 
   /** Begins a connection to the backend. */

@@ -1,7 +1,8 @@
 /** What is written to the backend before the client's first byte. */
 import { ipBytes, ipText, unmappedBytes } from "../os/ip.ts";
 import type { PrefixKind, ProxyTlv } from "../options/config.ts";
-import { AF_INET, AF_INET6 } from "../os/constants.ts";
+import { AF_INET6 } from "../os/constants.ts";
+import { AF_INET } from "../os/constants.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import { type Announcement, commonAddresses, proxyV2 } from "./proxy_protocol/write_v2.ts";
 

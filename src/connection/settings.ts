@@ -1,11 +1,10 @@
-import type { Config, Limits } from "../options/config.ts";
+import type { Limits, Reads } from "../options/config.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { ClientTlsContext } from "../runtime/tls.ts";
 
 /** What connections act by; all of a worker have it in common. */
 export interface ConnectionSettings extends
-  Pick<
-    Config,
+  Reads<
     | "acceptProxy"
     | "backendConnectTimeout"
     | "halfCloseTimeout"
@@ -23,6 +22,8 @@ export interface ConnectionSettings extends
   readonly limits: Pick<Limits, "sourceConnections" | "sourceRate"> & {
     readonly handshakes: number;
   };
+  /** The protocols that are negotiated with clients. */
+  readonly alpn: readonly string[];
   /** Client mode: what a backend's TLS is checked by. */
   readonly backendTls?: ClientTlsContext | undefined;
 }

@@ -1,5 +1,5 @@
-import { MFD_CLOEXEC } from "../os/constants.ts";
 import { cString } from "../os/structures.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
 import { formatAddress } from "../options/address.ts";
 import type { Config, ListenAddress, PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";

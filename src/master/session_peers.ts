@@ -1,15 +1,12 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../log.ts";
-import type { Libc } from "../os/libc.ts";
+import { logChannelFaults } from "../log/channel_faults.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Libc } from "../os/libc.ts";
 import { exitText } from "../control/exit_text.ts";
 import { PEERS_ARGUMENT } from "../sessions/command_line.ts";
-import {
-  parsePeersEvent,
-  type PeersCommand,
-  type PeerSession,
-  type PeersEvent,
-} from "../sessions/peers_messages.ts";
+import { parsePeersEvent, type PeerSession } from "../sessions/peers_messages.ts";
+import type { PeersCommand, PeersEvent } from "../sessions/peers_messages.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { PeersPlan } from "./session_peers_plan.ts";
 import { openUdp } from "./udp_socket.ts";
@@ -156,8 +153,14 @@ export class SessionPeers {
 export function spawnPeers(
   runtime: Pick<Runtime, "self" | "workerEnvironment">,
   fd: number,
+  log: Log,
 ): PeersProcess {
-  return new ControlledProcess(runtime, [PEERS_ARGUMENT], [fd], parsePeersEvent);
+  return new ControlledProcess(runtime, {
+    words: [PEERS_ARGUMENT],
+    inherited: [fd],
+    parse: parsePeersEvent,
+    faults: logChannelFaults(log, { subject: "the session peers' helper", facts: {} }),
+  });
 }
 
 /** By which plans with equal sockets are known. */

@@ -6,8 +6,8 @@ import { ipBytes, ipFamily } from "../os/ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Address, CachePeers } from "../options/config.ts";
 import { cString } from "../os/structures.ts";
-import type { IpEndpoint } from "../os/endpoint.ts";
 import type { Libc } from "../os/libc.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 import { peersKey } from "../sessions/packet.ts";
 import { resolve } from "./backend/resolve.ts";
 

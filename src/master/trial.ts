@@ -1,12 +1,14 @@
 /** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
 import { readMaterial } from "../certificates/store.ts";
 import type { LoadedTls } from "../certificates/tls_order.ts";
-import type { FrontendTls } from "../certificates/served_tls.ts";
-import type { Trust } from "../certificates/served_tls.ts";
+import type { FrontendTls, Trust } from "../certificates/served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import type { Config } from "../options/config.ts";
+import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { ClientTlsSettings, Identity, TlsParameters, TlsSettings } from "../runtime/tls.ts";
+import type { ClientTlsSettings } from "../runtime/tls.ts";
+import type { TlsSettings } from "../runtime/tls.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
+import type { Identity } from "../runtime/tls.ts";
 
 /**
  * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`
@@ -14,7 +16,7 @@ import type { ClientTlsSettings, Identity, TlsParameters, TlsSettings } from "..
  */
 export function tryTls(
   runtime: Runtime,
-  config: Config,
+  config: Reads<"engine">,
   { tls, storeFd, sources, tried }: LoadedTls,
   backendTls: ClientTlsSettings | undefined,
 ): void {

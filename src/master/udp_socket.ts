@@ -1,26 +1,26 @@
 import { getSystemErrorName } from "node:util";
 import { UsageError } from "../base/errors.ts";
 import { formatEndpoint } from "../options/address.ts";
-import {
-  IP_ADD_MEMBERSHIP,
-  IP_MULTICAST_IF,
-  IP_MULTICAST_TTL,
-  IPPROTO_IP,
-  IPPROTO_IPV6,
-  IPV6_ADD_MEMBERSHIP,
-  IPV6_MULTICAST_HOPS,
-  IPV6_MULTICAST_IF,
-  SO_BINDTOIFINDEX,
-  SO_REUSEADDR,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-  SOL_SOCKET,
-} from "../os/constants.ts";
-import { familyOf, sockaddr } from "../os/sockaddr.ts";
 import { setOption } from "../os/socket_options.ts";
-import { cInt, membership } from "../os/structures.ts";
-import type { IpEndpoint } from "../os/endpoint.ts";
+import { familyOf } from "../os/sockaddr.ts";
+import { sockaddr } from "../os/sockaddr.ts";
+import { membership } from "../os/structures.ts";
+import { cInt } from "../os/structures.ts";
+import { IPV6_ADD_MEMBERSHIP } from "../os/constants.ts";
+import { IPV6_MULTICAST_HOPS } from "../os/constants.ts";
+import { IPV6_MULTICAST_IF } from "../os/constants.ts";
+import { IPPROTO_IPV6 } from "../os/constants.ts";
+import { IP_ADD_MEMBERSHIP } from "../os/constants.ts";
+import { IP_MULTICAST_TTL } from "../os/constants.ts";
+import { IP_MULTICAST_IF } from "../os/constants.ts";
+import { IPPROTO_IP } from "../os/constants.ts";
+import { SO_BINDTOIFINDEX } from "../os/constants.ts";
+import { SO_REUSEADDR } from "../os/constants.ts";
+import { SOL_SOCKET } from "../os/constants.ts";
+import { SOCK_CLOEXEC } from "../os/constants.ts";
+import { SOCK_DGRAM } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 import { errnoText } from "../os/error_text.ts";
 import { isGroup, noInterface, type PeersPlan } from "./session_peers_plan.ts";
 import { remedy } from "./listeners/sockets.ts";

@@ -1,8 +1,7 @@
-import { parseWorkerEvent } from "../worker_protocol/messages.ts";
-import type { StapleCommand } from "./staples.ts";
 import type { Ids } from "../system/ids.ts";
-import type { LogEntry } from "../log.ts";
-import type { LogConfig, OcspConfig } from "../options/config.ts";
+import type { StapleCommand } from "./staples.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
+import type { LogConfig } from "../options/config.ts";
 
 /**
  * The largest response that is looked at, in bytes. Real ones have less than 4 KiB, and as base64
@@ -20,8 +19,13 @@ export interface OcspStart {
   readonly ids?: Ids;
 }
 
-/** The directory is never "". */
-export interface OcspSettings extends Omit<OcspConfig, "verify"> {
+export interface OcspSettings {
+  /** Absolute, never "". */
+  readonly directory: string;
+  /** All in seconds. */
+  readonly connectTimeout: number;
+  readonly responseTimeout: number;
+  readonly refreshInterval: number;
   readonly logLevel: LogConfig["level"];
 }
 
@@ -40,15 +44,15 @@ export interface OcspCertificate {
 }
 
 /** What the OCSP helper tells the master. */
-export type OcspEvent = StapleCommand | { readonly type: "log"; readonly entry: LogEntry };
+export type OcspEvent = StapleCommand | LogEvent;
 
 /**
  * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
  * send, so nothing it says is believed. `certificates` is how many there are.
  */
 export function parseOcspEvent(value: unknown, certificates: number): OcspEvent | undefined {
-  const report = parseWorkerEvent(value);
-  if (report) return report.type === "log" ? report : undefined;
+  const log = parseLogEvent(value);
+  if (log) return log;
   if (typeof value !== "object" || value === null) return undefined;
   const { type, certificate, response, until } = value as Record<string, unknown>;
   const isStaple = type === "staple" && isPlace(certificate, certificates) && isBase64(response) &&

@@ -1,4 +1,14 @@
-import type { StapleCommand } from "../worker_protocol/messages.ts";
+/** A new OCSP response for the certificate at this place. */
+export interface StapleCommand {
+  readonly type: "staple";
+  readonly certificate: number;
+  /** Base64 of the DER. */
+  readonly response: string;
+  /** Milliseconds since 1970 until which it may be served; Infinity does not survive JSON: absent. */
+  readonly until?: number;
+  /** Its place is one in the `tls` order that follows. */
+  readonly next?: true;
+}
 
 /** By the place of their certificate; `until` is in milliseconds since 1970. */
 type Held = Map<number, { readonly response: Uint8Array; readonly until: number }>;

@@ -1,6 +1,6 @@
-import type { Capabilities } from "../runtime/capabilities.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Protocol } from "../runtime/tls.ts";
+import type { Capabilities } from "../runtime/capabilities.ts";
 
 type Switch = {
   [C in keyof Capabilities]: Capabilities[C] extends boolean ? C : never;

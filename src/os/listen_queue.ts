@@ -1,7 +1,11 @@
 /** What waits in a listening socket, and how it is emptied without losing a connection. */
-import { IPPROTO_TCP, SO_BINDTOIFINDEX, SOL_SOCKET, TCP_INFO } from "./constants.ts";
 import { setOption } from "./socket_options.ts";
-import { cInt, readCInt } from "./structures.ts";
+import { readCInt } from "./structures.ts";
+import { cInt } from "./structures.ts";
+import { TCP_INFO } from "./constants.ts";
+import { IPPROTO_TCP } from "./constants.ts";
+import { SO_BINDTOIFINDEX } from "./constants.ts";
+import { SOL_SOCKET } from "./constants.ts";
 import type { Libc } from "./libc.ts";
 
 /** No machine has an interface of this number. */

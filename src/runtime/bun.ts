@@ -10,9 +10,12 @@ import { listen } from "./bun/listener.ts";
 import { bun } from "./bun/native.ts";
 import { asksForTicketKeys, protocols } from "./openssl.ts";
 import { runningFile } from "../os/constants.ts";
-import type { Capabilities } from "./capabilities.ts";
 import type { Runtime } from "./runtime.ts";
-import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
+import type { ClientTlsContext } from "./tls.ts";
+import type { TlsContext } from "./tls.ts";
+import type { ClientTlsSettings } from "./tls.ts";
+import type { TlsSettings } from "./tls.ts";
+import type { Capabilities } from "./capabilities.ts";
 
 export { connect, libc, listen };
 

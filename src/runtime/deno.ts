@@ -22,12 +22,12 @@ import {
 import { descriptors } from "./deno/descriptors.ts";
 import { HOLD, releaseHello } from "./deno/hello.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
+import type { Runtime } from "./runtime.ts";
+import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
+import type { Listener, ListenOptions } from "./listener.ts";
+import type { Stream, StreamHandler } from "./stream.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Capabilities } from "./capabilities.ts";
-import type { Listener, ListenOptions } from "./listener.ts";
-import type { Runtime } from "./runtime.ts";
-import type { Stream, StreamHandler } from "./stream.ts";
-import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
 
 export const name = "deno";
 

@@ -16,9 +16,10 @@ import { loadEngine } from "./node/native_openssl.ts";
 import { ServerTls } from "./node/server_tls.ts";
 import { asksForTicketKeys, protocols } from "./openssl.ts";
 import { runningFile } from "../os/constants.ts";
-import type { Capabilities } from "./capabilities.ts";
 import type { Runtime } from "./runtime.ts";
-import type { ClientTlsSettings, TlsSettings } from "./tls.ts";
+import type { ClientTlsSettings } from "./tls.ts";
+import type { TlsSettings } from "./tls.ts";
+import type { Capabilities } from "./capabilities.ts";
 
 export { connect, libc, listen, loadEngine, openDatagrams };
 

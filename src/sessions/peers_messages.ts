@@ -1,7 +1,6 @@
 /** What the master and its helper for other machines tell each other. */
-import { parseWorkerEvent } from "../worker_protocol/messages.ts";
 import type { Privileges } from "../system/ids.ts";
-import type { LogEntry } from "../log.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { isBase64, MAX_SESSION, parseSessionName, type SessionName } from "./messages.ts";
 
@@ -29,7 +28,7 @@ export interface PeerSession extends SessionName {
 }
 
 /** What the helper tells the master. */
-export type PeersEvent = PeerSession | { readonly type: "log"; readonly entry: LogEntry };
+export type PeersEvent = PeerSession | LogEvent;
 
 /**
  * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
@@ -39,10 +38,7 @@ export function parsePeersEvent(value: unknown): PeersEvent | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const fields = value as Record<string, unknown>;
   const { type, session, seconds } = fields;
-  if (type !== "session") {
-    const report = parseWorkerEvent(value);
-    return report?.type === "log" ? report : undefined;
-  }
+  if (type !== "session") return parseLogEvent(value);
   const name = parseSessionName(fields);
   const isSession = isBase64(session, 1, MAX_SESSION) && isLifetime(seconds);
   return name && isSession ? { type, ...name, session, seconds } : undefined;

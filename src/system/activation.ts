@@ -1,10 +1,13 @@
 /** Listening sockets that the service manager opened for us (sd_listen_fds(3)). */
 import { UsageError } from "../base/errors.ts";
-import { SO_ACCEPTCONN, SOL_SOCKET } from "../os/constants.ts";
-import { readSockaddr, SOCKADDR_SIZE } from "../os/sockaddr.ts";
-import { cInt, readCInt } from "../os/structures.ts";
-import type { Endpoint } from "../os/endpoint.ts";
+import { readSockaddr } from "../os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../os/sockaddr.ts";
+import { readCInt } from "../os/structures.ts";
+import { cInt } from "../os/structures.ts";
+import { SO_ACCEPTCONN } from "../os/constants.ts";
+import { SOL_SOCKET } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 
 /** SD_LISTEN_FDS_START. */
 const FIRST_FD = 3;

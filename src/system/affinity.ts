@@ -3,8 +3,12 @@
  * one of the sockets that share an address by SO_REUSEPORT.
  */
 import { randomBytes } from "node:crypto";
-import { type Instruction, sockFilters, sockFprog } from "../os/bpf.ts";
-import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF, SOL_SOCKET } from "../os/constants.ts";
+import { sockFprog } from "../os/bpf.ts";
+import { sockFilters } from "../os/bpf.ts";
+import type { Instruction } from "../os/bpf.ts";
+import { SO_DETACH_REUSEPORT_BPF } from "../os/constants.ts";
+import { SO_ATTACH_REUSEPORT_CBPF } from "../os/constants.ts";
+import { SOL_SOCKET } from "../os/constants.ts";
 import type { LogEntry } from "../log.ts";
 import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";

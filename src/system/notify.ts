@@ -5,17 +5,16 @@
 import { getSystemErrorName } from "node:util";
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../log.ts";
-import {
-  AF_UNIX,
-  EAGAIN,
-  EINVAL,
-  MSG_DONTWAIT,
-  MSG_NOSIGNAL,
-  SOCK_CLOEXEC,
-  SOCK_DGRAM,
-} from "../os/constants.ts";
+import { MAX_UNIX_PATH } from "../os/sockaddr.ts";
+import { sockaddr } from "../os/sockaddr.ts";
 import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
-import { MAX_UNIX_PATH, sockaddr } from "../os/sockaddr.ts";
+import { EINVAL } from "../os/constants.ts";
+import { EAGAIN } from "../os/constants.ts";
+import { MSG_NOSIGNAL } from "../os/constants.ts";
+import { MSG_DONTWAIT } from "../os/constants.ts";
+import { SOCK_CLOEXEC } from "../os/constants.ts";
+import { SOCK_DGRAM } from "../os/constants.ts";
+import { AF_UNIX } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 
 /** Between two messages that tell a new status, in milliseconds. */

@@ -1,17 +1,10 @@
 /** The file that tells the master's pid, and that there is only one of them. */
-import {
-  closeSync,
-  constants,
-  openSync,
-  readFileSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
+import { statSync, unlinkSync, writeFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
 import type { Dialect } from "../base/dialect.ts";
-import { F_OFD_SETLK } from "../os/constants.ts";
 import { wholeFileLock } from "../os/structures.ts";
+import { F_OFD_SETLK } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import { keepFromChildren } from "../os/descriptors.ts";
 import { errorText } from "../os/error_text.ts";

@@ -1,11 +1,17 @@
 /** Decides, before anything is opened, whom the workers shall become. */
 import { statSync } from "node:fs";
-import type { Ids } from "./ids.ts";
-import type { Privileges } from "./ids.ts";
-import type { PrivilegeConfig } from "../options/config.ts";
+import type { Ids, Privileges } from "./ids.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { errorText } from "../os/error_text.ts";
 import { lookUpGroup, lookUpUser } from "./users.ts";
+
+/** Whom the workers become, by name; "" leaves it. */
+export interface PrivilegeConfig {
+  readonly user: string;
+  readonly group: string;
+  /** Absolute directory for the workers' root, or "". */
+  readonly chroot: string;
+}
 
 export interface PrivilegePlan {
   /** Absent: the workers stay who we are. */

@@ -1,32 +1,19 @@
 /** What a master leaves to the program that takes its place, and how it gets there. */
 import { readFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
-import { MFD_CLOEXEC } from "../os/constants.ts";
 import { cString } from "../os/structures.ts";
-import type { TicketState } from "../master/tickets.ts";
-import type { Endpoint } from "../os/endpoint.ts";
+import { MFD_CLOEXEC } from "../os/constants.ts";
+import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../os/error_text.ts";
 
-/** An address that is listened on. */
-export interface HeldAddress {
-  readonly endpoint: Endpoint;
-  /** For slot 1, 2 …, which may be the same for all; none where workers bind by themselves. */
-  readonly fds: readonly number[];
-  /** The service manager opened it. */
-  readonly isActivated: boolean;
-}
-
-export interface Handover {
+export interface Handover extends Inherited {
   /** It serves in the background, in a session of its own. */
   readonly isDaemon: boolean;
-  readonly addresses: readonly HeldAddress[];
   /** The service manager's sockets, also those which no frontend uses. */
   readonly activated: readonly PassedSocket[];
-  /** Where ticket keys are ours. */
-  readonly tickets?: TicketState;
   /** The lock goes with the descriptor. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }

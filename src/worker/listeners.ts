@@ -1,11 +1,13 @@
 import type { ListenerSetup, StartCommand } from "../worker_protocol/messages.ts";
 import type { LogEntry } from "../log.ts";
 import { listenerOptions } from "../os/socket_options.ts";
-import type { Failure } from "../runtime/failure.ts";
-import type { Listener, ListenOn } from "../runtime/listener.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { TlsContext } from "../runtime/tls.ts";
+import type { Listener } from "../runtime/listener.ts";
+import type { ListenOn } from "../runtime/listener.ts";
+import type { StreamHandler } from "../runtime/stream.ts";
+import type { Stream } from "../runtime/stream.ts";
+import type { Failure } from "../runtime/failure.ts";
 import {
   affinityRefused,
   type AffinityRule,

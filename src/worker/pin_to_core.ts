@@ -1,29 +1,5 @@
 import { availableParallelism } from "node:os";
-import type { Privileges } from "../system/ids.ts";
-import { PR_SET_DUMPABLE } from "../os/constants.ts";
-import { cString } from "../os/structures.ts";
 import type { Libc } from "../os/libc.ts";
-import { errnoText } from "../os/error_text.ts";
-
-/** What a worker creates, which is nothing, would be its own. */
-const UMASK = 0o077;
-
-/**
- * Leaves the file system behind where a chroot is asked for, becomes another user for good, without
- * any supplementary group, and forbids others to look into this process (core dumps, ptrace and
- * most of /proc, prctl(2)). Without `privileges` it only does the last. It holds for all threads:
- * glibc passes its calls on to them. Call it when everything is open. Throws an Error when the
- * system refuses, or when the way back is open.
- */
-export function dropPrivileges(libc: Libc, privileges: Privileges | undefined): void {
-  if (privileges) {
-    enterRoot(libc, privileges.chroot);
-    becomeUser(libc, privileges);
-  }
-  process.umask(UMASK);
-  // The kernel clears it too when the user changes, unless fs.suid_dumpable says otherwise.
-  attempt(libc, "prctl(PR_SET_DUMPABLE)", libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-}
 
 /**
  * Ties the calling thread, which runs the event loop, to one core: worker 1 to the first.
@@ -34,38 +10,4 @@ export function pinToCore(libc: Libc, slot: number): number | undefined {
   const mask = new Uint8Array(128);
   mask[core >> 3] = 1 << (core & 7);
   return libc.sched_setaffinity(0, mask.length, mask) === 0 ? core : undefined;
-}
-
-function enterRoot(libc: Libc, directory: string): void {
-  if (directory === "") return;
-  attempt(libc, `chroot to ${directory}`, libc.chroot(cString(directory)));
-  // The working directory is still outside, and a way out.
-  process.chdir("/");
-}
-
-function becomeUser(libc: Libc, { uid, gid }: Privileges): void {
-  attempt(libc, "setgroups", libc.setgroups(0, new Uint8Array(4)));
-  process.setgid!(gid);
-  process.setuid!(uid);
-  if (uid === 0) return;
-  if (mayBecomeRoot(() => process.setuid!(0)) || mayBecomeRoot(() => process.setgid!(0), gid)) {
-    throw new Error(
-      `user ${uid} could become root again; start stud without SECBIT_NO_SETUID_FIXUP`,
-    );
-  }
-}
-
-/** `present` is who we are already, to which a change always succeeds. */
-function mayBecomeRoot(change: () => void, present?: number): boolean {
-  if (present === 0) return false;
-  try {
-    change();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function attempt(libc: Libc, call: string, result: number): void {
-  if (result !== 0) throw new Error(`${call} was refused: ${errnoText(libc.errno())}`);
 }

@@ -1,9 +1,6 @@
 /** The first argument of a worker's command line, followed by its slot and generation: no user types it. */
 export const WORKER_ARGUMENT = "@worker";
 
-/** The descriptor on which a worker reports; orders come on standard input. */
-export const EVENTS_FD = 3;
-
 /** The descriptor of the certificate store, for reading. */
 export const STORE_FD = 4;
 

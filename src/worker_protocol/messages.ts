@@ -1,11 +1,16 @@
+import { type CounterReport, parseCounterReport } from "../base/counters.ts";
+import type { ServedTls } from "../certificates/served_tls.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { Config, SessionConfig } from "../options/config.ts";
-import type { LogEntry } from "../log.ts";
+import type { WorkerSettings } from "../options/config.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
+import type { StapleCommand } from "../ocsp/staples.ts";
 import { parseSessionEvent, type SessionEvent, type SessionFound } from "../sessions/messages.ts";
 import type { AffinityRule } from "../system/affinity.ts";
+import type { Privileges } from "../system/ids.ts";
 import type { TicketRing } from "../tickets/ring.ts";
-import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
-import type { ClientTlsSettings, TlsParameters } from "../runtime/tls.ts";
+import type { ClientTlsSettings } from "../runtime/tls.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 
 /** What the master tells a worker. */
 export type WorkerCommand =
@@ -15,8 +20,7 @@ export type WorkerCommand =
   | { readonly type: "release"; readonly slots: readonly number[] }
   /** From now on, new connections go here. */
   | { readonly type: "backend"; readonly backend: Endpoint }
-  /** New certificates for new connections; only with `capabilities.swapCertificates`. */
-  | { readonly type: "tls"; readonly tls: ServedTls }
+  | SwapCommand
   | StapleCommand
   /** Tickets are made and read by these from now on. */
   | { readonly type: "tickets"; readonly ring: TicketRing }
@@ -26,7 +30,7 @@ export type WorkerCommand =
   | LimitCommand
   /** Take the program of `StartCommand.affinity` away. */
   | { readonly type: "balance" }
-  /** Accept no more and leave with the last connection. */
+  /** Accept no more and leave with the last connection; it answers with `draining`. */
   | { readonly type: "drain" }
   /** End at once, with all connections. */
   | { readonly type: "leave" }
@@ -57,42 +61,6 @@ export interface StartCommand {
   readonly privileges?: Privileges;
 }
 
-/** What of the configuration a worker acts by. */
-export interface WorkerSettings extends WorkerConfig {
-  readonly sessions: Pick<SessionConfig, "cache" | "tickets" | "timeout">;
-}
-
-type WorkerConfig = Pick<
-  Config,
-  | "acceptProxy"
-  | "backendConnectTimeout"
-  | "backlog"
-  | "engine"
-  | "halfCloseTimeout"
-  | "handshakeTimeout"
-  | "idleTimeout"
-  | "keepalive"
-  | "limits"
-  | "log"
-  | "maxLifetime"
-  | "pinWorkers"
-  | "prefix"
-  | "proxyTlvs"
-  | "recvBufsize"
-  | "sendBufsize"
-  | "tcpFastopen"
->;
-
-/** Numeric ids, and a directory that becomes the root ("" leaves the root). */
-export interface Privileges extends Ids {
-  readonly chroot: string;
-}
-
-export interface Ids {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** One listening address. */
 export interface ListenerSetup {
   readonly endpoint: Endpoint;
@@ -104,105 +72,65 @@ export interface ListenerSetup {
   readonly frontend: number;
 }
 
-/** All certificates of a configuration, and which frontend has which. */
-export interface ServedTls {
-  readonly certificates: readonly StoredCertificate[];
-  /** Who verifies clients how; certificates and frontends point here. */
-  readonly trusts: readonly Trust[];
-  /** In the order of the configuration's frontends. */
-  readonly frontends: readonly FrontendTls[];
-  /** Protocol names, the server's favourite first. */
-  readonly alpn: readonly string[];
-}
-
-/** A certificate in the store that master and workers share (`certificates/store.ts`). */
-export interface StoredCertificate {
-  /** For which it is chosen by SNI: lower case, `*.` before a wildcard's parent. */
-  readonly names: readonly string[];
-  /** Certificates of different types serve one name side by side. */
-  readonly keyType: "rsa" | "ec" | "ed25519";
-  /** Where its {@link Material} is, in bytes. */
-  readonly offset: number;
-  readonly length: number;
-  /** A place in `ServedTls.trusts` that counts instead of the frontend's. */
-  readonly trust?: number;
-}
-
-/** What the store holds of a certificate, as JSON. */
-export interface Material {
-  /** PEM, the leaf first. */
-  readonly chain: string;
-  /** PEM, PKCS#8, not encrypted. */
-  readonly key: string;
-  /** PEM. */
-  readonly dhParameters?: string;
-}
-
-export interface Trust {
-  readonly mode: "none" | "optional" | "required";
-  /** PEM; "" where the mode is none. */
-  readonly ca: string;
-  /** PEM, or "". */
-  readonly crl: string;
-}
-
-export interface FrontendTls extends TlsParameters {
-  /** Places in `ServedTls.certificates`; the last one is its default. */
-  readonly own: readonly number[];
-  /** Where a name is looked up that `own` lacks; its last one is the default if `own` is empty. */
-  readonly global: readonly number[];
-  readonly sniNomatchAbort: boolean;
-  /** A place in `ServedTls.trusts`. */
-  readonly trust: number;
-}
-
-/** A new OCSP response for the certificate at this place. */
-export interface StapleCommand {
-  readonly type: "staple";
-  readonly certificate: number;
-  /** Base64 of the DER. */
-  readonly response: string;
-  /** Milliseconds since 1970 until which it may be served; Infinity does not survive JSON: absent. */
-  readonly until?: number;
-  /** Its place is one in the `tls` order that follows. */
-  readonly next?: true;
+/**
+ * New certificates for new connections; only with `capabilities.swapCertificates`. It answers with
+ * `swapped`, and to a repeated command without swapping again.
+ */
+export interface SwapCommand extends Acknowledged {
+  readonly type: "tls";
+  readonly tls: ServedTls;
 }
 
 /** The worker's share of the connections of all workers; it answers with `limited`. */
-export interface LimitCommand {
+export interface LimitCommand extends Acknowledged {
   readonly type: "limit";
   /** Absent: no limit. */
   readonly connections?: number;
 }
 
+/** A command that is repeated until its answer comes. */
+interface Acknowledged {
+  /** The answer carries it too; a repeated command has the same one. */
+  readonly number: number;
+}
+
 /** What a worker tells the master. */
-export type WorkerEvent =
+export type WorkerEvent = LifecycleEvent | SharedEvent;
+
+/** Events that concern the worker's slot, or its share of the connections. */
+export type LifecycleEvent =
   /** All sockets accept. */
   | { readonly type: "ready" }
   /** It cannot serve and leaves; `message` is one line for the operator. */
   | { readonly type: "failed"; readonly message: string }
-  | { readonly type: "log"; readonly entry: LogEntry }
-  | BackendEvent
-  | SessionEvent
   /**
    * It wants a successor, since somebody asked it to end, or its TLS library remembers too many
    * names; it serves until then.
    */
   | { readonly type: "retiring" }
-  /** It obeyed `tls`: new connections get those certificates, or it has asked for a successor. */
-  | { readonly type: "swapped" }
-  /** It keeps to the last `limit`, and has so many connections. */
-  | { readonly type: "limited"; readonly open: number }
-  /** It obeyed `drain` and accepts no more, or answers a ping: so many connections are open. */
-  | { readonly type: "draining" | "pong"; readonly open: number } & WorkerCounts;
+  /** New connections get the certificates of the `tls` command, or it has asked for a successor. */
+  | ({ readonly type: "swapped" } & Acknowledged)
+  /** It keeps to the `limit` command; `open` is the number of its connections. */
+  | ({ readonly type: "limited"; readonly open: number } & Acknowledged)
+  /** It handled `drain` and accepts no more, or answers a ping. */
+  | ({ readonly type: "draining" | "pong" } & WorkerState);
 
-/** What a worker has counted since it began. */
-export interface WorkerCounts {
-  /** Connections. */
-  readonly accepted: number;
-  /** Handshakes with clients; both 0 without `capabilities.tlsFacts`. */
-  readonly full: number;
-  readonly resumed: number;
+/** Events that concern the whole service, whichever worker they come from. */
+export type SharedEvent = LogEvent | BackendEvent | SessionEvent;
+
+/** What handles shared events, by type. `answer` sends a command to the worker if it keeps up. */
+export type SharedEventHandlers = {
+  readonly [Type in SharedEvent["type"]]: (
+    event: Extract<SharedEvent, { readonly type: Type }>,
+    answer: (command: WorkerCommand) => void,
+  ) => void;
+};
+
+export interface WorkerState {
+  /** Connections that are open. */
+  readonly open: number;
+  /** What the worker has counted since it began. */
+  readonly counters: CounterReport;
 }
 
 /** What a worker learns of the backend, about once a second at most. */
@@ -220,50 +148,54 @@ export interface BackendFailed extends Pick<ConnectionFailure, "source" | "cause
   readonly code: string;
 }
 
-const levels = ["debug", "info", "warn", "error"];
-
 /**
- * The report in a decoded frame, or undefined when it is none: a worker that was taken over by an
+ * Parses the event in a decoded frame; undefined if it is none: a worker that was taken over by an
  * attacker must not be able to confuse the master.
  */
 export function parseWorkerEvent(value: unknown): WorkerEvent | undefined {
-  if (!isObject(value)) return undefined;
-  switch (value.type) {
-    case "ready":
-    case "retiring":
-    case "swapped":
-      return { type: value.type };
-    case "draining":
-    case "pong":
-      return parseCounts(value.type, value);
-    case "backend-answers":
-      return isTime(value.at) ? { type: "backend-answers", at: value.at } : undefined;
-    case "backend-failed":
-      return parseBackendFailed(value);
-    case "session-made":
-    case "session-wanted":
-      return parseSessionEvent(value);
-    case "failed":
-      return typeof value.message === "string"
-        ? { type: "failed", message: value.message }
-        : undefined;
-    case "limited":
-      return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
-    case "log":
-      return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
-    default:
-      return undefined;
-  }
+  if (!isObject(value) || !isType(value.type)) return undefined;
+  return parsers[value.type](value);
 }
 
-function parseCounts(
+/** Calls the handler of an event. */
+export function handleSharedEvent(
+  handlers: SharedEventHandlers,
+  event: SharedEvent,
+  answer: (command: WorkerCommand) => void,
+): void {
+  // TypeScript does not see that the handler is the one for this event.
+  const handle = handlers[event.type] as (event: SharedEvent, answer: unknown) => void;
+  handle(event, answer);
+}
+
+const parsers: Readonly<
+  Record<WorkerEvent["type"], (value: Record<string, unknown>) => WorkerEvent | undefined>
+> = {
+  "ready": () => ({ type: "ready" }),
+  "failed": ({ message }) => typeof message === "string" ? { type: "failed", message } : undefined,
+  "retiring": () => ({ type: "retiring" }),
+  "swapped": ({ number }) => isCount(number) ? { type: "swapped", number } : undefined,
+  "limited": ({ number, open }) =>
+    isCount(number) && isCount(open) ? { type: "limited", number, open } : undefined,
+  "draining": (value) => parseState("draining", value),
+  "pong": (value) => parseState("pong", value),
+  "log": parseLogEvent,
+  "backend-answers": ({ at }) => isTime(at) ? { type: "backend-answers", at } : undefined,
+  "backend-failed": parseBackendFailed,
+  "session-made": parseSessionEvent,
+  "session-wanted": parseSessionEvent,
+};
+
+function isType(value: unknown): value is WorkerEvent["type"] {
+  return typeof value === "string" && Object.hasOwn(parsers, value);
+}
+
+function parseState(
   type: "draining" | "pong",
-  { open, accepted, full, resumed }: Record<string, unknown>,
+  { open, counters: value }: Record<string, unknown>,
 ): WorkerEvent | undefined {
-  if (!isCount(open) || !isCount(accepted) || !isCount(full) || !isCount(resumed)) {
-    return undefined;
-  }
-  return { type, open, accepted, full, resumed };
+  const counters = parseCounterReport(value);
+  return isCount(open) && counters ? { type, open, counters } : undefined;
 }
 
 function parseBackendFailed(value: Record<string, unknown>): BackendFailed | undefined {
@@ -278,20 +210,10 @@ function isTime(value: unknown): value is number {
   return typeof value === "number" && value >= 0;
 }
 
-function isLogEntry(value: unknown): value is LogEntry {
-  return isObject(value) && levels.includes(value.level as string) &&
-    typeof value.event === "string" && typeof value.message === "string" &&
-    isObject(value.facts) && Object.values(value.facts).every(isScalar);
-}
-
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isScalar(value: unknown): boolean {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
 }

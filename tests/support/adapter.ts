@@ -12,29 +12,30 @@ import * as net from "node:net";
 import * as tls from "node:tls";
 import { generate } from "selfsigned";
 import * as runtime from "#runtime";
-import {
-  AF_INET,
-  SO_REUSEPORT,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  SOL_SOCKET,
-} from "../../src/os/constants.ts";
-import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
 import { setOption } from "../../src/os/socket_options.ts";
+import { readSockaddr } from "../../src/os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
 import { cInt } from "../../src/os/structures.ts";
-import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
-import type { Libc } from "../../src/os/libc.ts";
-import type { Failure } from "../../src/runtime/failure.ts";
-import type { Listener, ListenOptions } from "../../src/runtime/listener.ts";
+import { SO_REUSEPORT } from "../../src/os/constants.ts";
+import { SOL_SOCKET } from "../../src/os/constants.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_NONBLOCK } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
-import type {
-  Certificate,
-  ClientTlsContext,
-  TlsFacts,
-  TlsSettings,
-} from "../../src/runtime/tls.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { ClientTlsContext } from "../../src/runtime/tls.ts";
+import type { Listener } from "../../src/runtime/listener.ts";
+import type { ListenOptions } from "../../src/runtime/listener.ts";
+import type { StreamHandler } from "../../src/runtime/stream.ts";
+import type { Stream } from "../../src/runtime/stream.ts";
+import type { Failure } from "../../src/runtime/failure.ts";
+import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
+import type { Certificate } from "../../src/runtime/tls.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
 

@@ -227,7 +227,7 @@ class Owner implements StreamHandler {
     if (this.isBeforeTls) {
       this.fault("header");
       this.isBeforeTls = false;
-      return stream.secure(bytes.slice(1));
+      return stream.startTls(bytes.slice(1));
     }
     this.fault("received");
     // "w": asks for more than the kernel takes.

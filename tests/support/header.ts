@@ -1,7 +1,8 @@
 /** Clients that send a header before TLS, and the owner that reads it. The header is one line. */
 import { once } from "node:events";
 import * as net from "node:net";
-import type { TlsFacts, TlsSettings } from "../../src/runtime/tls.ts";
+import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
 import {
   listen,
   type Listening,

@@ -4,8 +4,8 @@ import { UsageError } from "../../src/base/errors.ts";
 import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
 import type { Config } from "../../src/options/config.ts";
 import type { Dialect } from "../../src/base/dialect.ts";
-import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
 
 export type Build = Pick<Runtime, "name" | "capabilities">;
 

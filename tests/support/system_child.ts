@@ -1,5 +1,5 @@
 /**
- * A process of its own for the tests of src/system and src/worker/process.ts, which change whom and
+ * A process of its own for the tests of src/system and src/system/drop_privileges.ts, which change whom and
  * what a process is. The first argument says what to do; a line of JSON tells what came of it, and
  * the process stays until its standard input ends.
  */
@@ -7,11 +7,12 @@ import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import * as runtime from "#runtime";
 import { openLog } from "../../src/log.ts";
-import { PR_SET_NO_NEW_PRIVS } from "../../src/os/constants.ts";
-import { readSockaddr, SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
+import { readSockaddr } from "../../src/os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
 import { cInt } from "../../src/os/structures.ts";
-import type { Endpoint } from "../../src/os/endpoint.ts";
+import { PR_SET_NO_NEW_PRIVS } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { activatedSockets } from "../../src/system/activation.ts";
 import { isDaemonChild, reportReady, spawnDaemon } from "../../src/upgrade/daemon.ts";
 import { createPidFile } from "../../src/system/pid_file.ts";

@@ -4,8 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import * as net from "node:net";
 import * as tls from "node:tls";
+import type { ClientTlsSettings } from "../../src/runtime/tls.ts";
+import type { Certificate } from "../../src/runtime/tls.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
-import type { Certificate, ClientTlsSettings } from "../../src/runtime/tls.ts";
 import { freePort, loopback, until } from "./adapter.ts";
 import type { Issued } from "./authority.ts";
 

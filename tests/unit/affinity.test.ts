@@ -4,7 +4,8 @@ import type { LogEntry } from "../../src/log.ts";
 import { Affinity } from "../../src/master/listeners/affinity.ts";
 import { LoadSkew } from "../../src/master/listeners/load_skew.ts";
 import type { BackendTls, Config } from "../../src/options/config.ts";
-import { SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_REUSEPORT_BPF } from "../../src/os/constants.ts";
+import { SO_DETACH_REUSEPORT_BPF } from "../../src/os/constants.ts";
+import { SO_ATTACH_REUSEPORT_CBPF } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -35,7 +36,7 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
       affinity.check([0, 100 * second].map((accepted, i) => ({
         number: i + 1,
         isServing,
-        counts: { accepted },
+        accepted,
       })));
       clock.advance(1000);
     }

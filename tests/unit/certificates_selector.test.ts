@@ -1,10 +1,12 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { CertificateSelector } from "../../src/certificates/selector.ts";
-import type { FrontendTls } from "../../src/certificates/served_tls.ts";
-import type { Trust } from "../../src/certificates/served_tls.ts";
-import type { StoredCertificate } from "../../src/certificates/served_tls.ts";
-import type { ServedTls } from "../../src/certificates/served_tls.ts";
+import type {
+  FrontendTls,
+  ServedTls,
+  StoredCertificate,
+  Trust,
+} from "../../src/certificates/served_tls.ts";
 import { frontend } from "../support/certificate_files.ts";
 
 const none: Trust = { mode: "none", ca: "", crl: "" };

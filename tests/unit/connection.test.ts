@@ -7,8 +7,8 @@ import type { Connection } from "../../src/connection/connection.ts";
 import type { Connections } from "../../src/connection/connections.ts";
 import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
-import type { Failure } from "../../src/runtime/failure.ts";
 import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
+import type { Failure } from "../../src/runtime/failure.ts";
 import {
   at,
   backendAt,

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readlinkSync } from "node:fs";
 import * as runtime from "#runtime";
 import { UsageError } from "../../src/base/errors.ts";
-import { MFD_CLOEXEC } from "../../src/os/constants.ts";
 import { cString } from "../../src/os/structures.ts";
+import { MFD_CLOEXEC } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import {
   type Handover,

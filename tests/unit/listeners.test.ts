@@ -5,11 +5,13 @@ import { join } from "node:path";
 import * as runtime from "#runtime";
 import { UsageError } from "../../src/base/errors.ts";
 import { Listeners, type Wanted } from "../../src/master/listeners/listeners.ts";
-import { SO_ACCEPTCONN, SOL_SOCKET } from "../../src/os/constants.ts";
-import { cInt, readCInt } from "../../src/os/structures.ts";
-import type { Endpoint } from "../../src/os/endpoint.ts";
-import type { Libc } from "../../src/os/libc.ts";
+import { readCInt } from "../../src/os/structures.ts";
+import { cInt } from "../../src/os/structures.ts";
+import { SO_ACCEPTCONN } from "../../src/os/constants.ts";
+import { SOL_SOCKET } from "../../src/os/constants.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { freePort, loopback } from "../support/adapter.ts";
 import { temporaryDirectory } from "../support/system.ts";
 

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { prefixBytes } from "../../src/connection/prefix.ts";
 import type { Announcement } from "../../src/connection/proxy_protocol/write_v2.ts";
 import type { PrefixKind, ProxyTlv } from "../../src/options/config.ts";
-import type { Endpoint } from "../../src/os/endpoint.ts";
 import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { at } from "../support/fake_streams.ts";
 import { decodeProxyV2 } from "../support/proxy_v2.ts";
 

@@ -10,21 +10,19 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import * as net from "node:net";
 import * as runtime from "#runtime";
-import {
-  AF_INET,
-  SO_LINGER,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  SOL_SOCKET,
-} from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
 import { cInt } from "../../src/os/structures.ts";
+import { SO_LINGER } from "../../src/os/constants.ts";
+import { SOL_SOCKET } from "../../src/os/constants.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_NONBLOCK } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
 import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
-import type { IpEndpoint } from "../../src/os/endpoint.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Failure } from "../../src/runtime/failure.ts";
-import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import {
   bareSocket,
   boundPort,

@@ -10,13 +10,16 @@ import { readdirSync } from "node:fs";
 import * as net from "node:net";
 import type * as tls from "node:tls";
 import * as runtime from "#runtime";
-import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_NONBLOCK } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
 import { queueLength } from "../../src/os/listen_queue.ts";
-import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
 import type { ClientTlsSettings } from "../../src/runtime/tls.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import {
   bareSocket,
   boundPort,

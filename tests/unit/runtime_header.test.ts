@@ -8,9 +8,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import type { TlsSettings, VerifySettings } from "../../src/runtime/tls.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
+import type { VerifySettings } from "../../src/runtime/tls.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import {
   answering,
   certificates,

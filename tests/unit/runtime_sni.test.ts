@@ -8,9 +8,10 @@ import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import type { Certificate, TlsSettings } from "../../src/runtime/tls.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
+import type { Certificate } from "../../src/runtime/tls.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import {
   certificates,
   create,

@@ -15,9 +15,12 @@ import { generate } from "selfsigned";
 import * as runtime from "#runtime";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
-import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import type { Certificate, Identity, TlsFacts, TlsSettings } from "../../src/runtime/tls.ts";
+import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
+import type { Identity } from "../../src/runtime/tls.ts";
+import type { Certificate } from "../../src/runtime/tls.ts";
+import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import {
   certificates,
   create,

@@ -12,12 +12,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as tls from "node:tls";
 import * as runtime from "#runtime";
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
-import type { UnixEndpoint } from "../../src/os/endpoint.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_NONBLOCK } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_UNIX } from "../../src/os/constants.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
 import type { TlsContext } from "../../src/runtime/tls.ts";
+import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
+import type { UnixEndpoint } from "../../src/os/endpoint.ts";
 import {
   collect,
   digest,

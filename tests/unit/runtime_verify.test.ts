@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import * as runtime from "#runtime";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import type { Identity, TlsSettings, VerifySettings } from "../../src/runtime/tls.ts";
+import type { TlsSettings } from "../../src/runtime/tls.ts";
+import type { VerifySettings } from "../../src/runtime/tls.ts";
+import type { Identity } from "../../src/runtime/tls.ts";
 import {
   certificates,
   recorders,

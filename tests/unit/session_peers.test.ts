@@ -7,12 +7,15 @@ import { UsageError } from "../../src/base/errors.ts";
 import type { ProcessExit } from "../../src/control/child_process.ts";
 import { type PeersProcess, SessionPeers } from "../../src/master/session_peers.ts";
 import { isGroup, type PeersPlan, planPeers } from "../../src/master/session_peers_plan.ts";
-import { AF_INET, SOCK_DGRAM } from "../../src/os/constants.ts";
-import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
+import { readSockaddr } from "../../src/os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
 import { cInt } from "../../src/os/structures.ts";
-import type { IpEndpoint } from "../../src/os/endpoint.ts";
-import type { Libc } from "../../src/os/libc.ts";
+import { SOCK_DGRAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import {
   parsePeersEvent,
   type PeersCommand,

@@ -1,12 +1,15 @@
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
 import * as runtime from "#runtime";
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM } from "../../src/os/constants.ts";
 import { sockaddr } from "../../src/os/sockaddr.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_DGRAM } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_UNIX } from "../../src/os/constants.ts";
 import { UsageError } from "../../src/base/errors.ts";
-import type { Endpoint } from "../../src/os/endpoint.ts";
-import type { Libc } from "../../src/os/libc.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Libc } from "../../src/os/libc.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
 import { activatedSockets, type PassedSocket } from "../../src/system/activation.ts";
 import { bareSocket, boundPort, loopback } from "../support/adapter.ts";
 import { runTask } from "../support/system.ts";

@@ -4,15 +4,13 @@ import { connect, type Socket } from "node:net";
 import { endianness } from "node:os";
 import * as runtime from "#runtime";
 import { ipBytes } from "../../src/os/ip.ts";
-import {
-  AF_INET,
-  SO_REUSEPORT,
-  SOCK_CLOEXEC,
-  SOCK_STREAM,
-  SOL_SOCKET,
-} from "../../src/os/constants.ts";
-import { sockaddr } from "../../src/os/sockaddr.ts";
 import { setOption } from "../../src/os/socket_options.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
+import { SO_REUSEPORT } from "../../src/os/constants.ts";
+import { SOL_SOCKET } from "../../src/os/constants.ts";
+import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
+import { SOCK_STREAM } from "../../src/os/constants.ts";
+import { AF_INET } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import {
   affinityProgram,

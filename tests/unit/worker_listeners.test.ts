@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as runtime from "#runtime";
 import type { StartCommand } from "../../src/worker_protocol/messages.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Listener } from "../../src/runtime/listener.ts";
-import type { Runtime } from "../../src/runtime/runtime.ts";
 import { type ListenerEvents, WorkerListeners } from "../../src/worker/listeners.ts";
 import { until } from "../support/until.ts";
 

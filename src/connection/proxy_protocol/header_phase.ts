@@ -1,6 +1,7 @@
 import { GrowingBuffer } from "../../base/growing_buffer.ts";
+import type { StreamHandler } from "../../runtime/stream.ts";
+import type { Stream } from "../../runtime/stream.ts";
 import type { Failure } from "../../runtime/failure.ts";
-import type { Stream, StreamHandler } from "../../runtime/stream.ts";
 import type { ConnectionFailure } from "../failure.ts";
 import { type ProxyAddresses, readProxyHeader } from "./read_header.ts";
 

@@ -1,8 +1,9 @@
 /** Writes headers of the PROXY protocol, version 2. */
 import { ipBytes, mapped, unmappedBytes } from "../../os/ip.ts";
 import type { ProxyTlv } from "../../options/config.ts";
+import type { PeerCertificate } from "../../runtime/tls.ts";
+import type { TlsFacts } from "../../runtime/tls.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
-import type { PeerCertificate, TlsFacts } from "../../runtime/tls.ts";
 import { certificateFacts, trustedPem } from "../certificate_facts.ts";
 import { crc32c } from "./crc32c.ts";
 import {

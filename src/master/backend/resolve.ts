@@ -2,9 +2,10 @@ import { lookup } from "node:dns/promises";
 import { UsageError } from "../../base/errors.ts";
 import { ipFamily } from "../../os/ip.ts";
 import type { Address } from "../../options/config.ts";
-import { AF_INET6, SOCK_STREAM } from "../../os/constants.ts";
-import type { IpEndpoint } from "../../os/endpoint.ts";
+import { SOCK_STREAM } from "../../os/constants.ts";
+import { AF_INET6 } from "../../os/constants.ts";
 import type { Libc } from "../../os/libc.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 
 /**
  * Every numeric address of the host, in the resolver's order; `*` is the dual-stack wildcard, or

@@ -7,10 +7,12 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { UsageError } from "../../base/errors.ts";
 import { formatEndpoint } from "../../options/address.ts";
-import { listenerOptions, type ListenerSettings, setOption } from "../../os/socket_options.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
-import type { Libc } from "../../os/libc.ts";
+import { setOption } from "../../os/socket_options.ts";
+import { listenerOptions } from "../../os/socket_options.ts";
+import type { ListenerSettings } from "../../os/socket_options.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import type { Libc } from "../../os/libc.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 import type { HeldAddress } from "./held_address.ts";
 import { refuseNew } from "../../os/listen_queue.ts";
 import { assertFree, isBeingLeft, listenAt, openBound, openUnix } from "./sockets.ts";

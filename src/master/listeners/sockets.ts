@@ -4,22 +4,24 @@ import { getSystemErrorName } from "node:util";
 import { UsageError } from "../../base/errors.ts";
 import { ipFamily } from "../../os/ip.ts";
 import { formatEndpoint } from "../../options/address.ts";
-import {
-  AF_UNIX,
-  IPPROTO_IPV6,
-  IPV6_V6ONLY,
-  SO_REUSEADDR,
-  SO_REUSEPORT,
-  SO_SNDTIMEO,
-  SOCK_CLOEXEC,
-  SOCK_STREAM,
-  SOL_SOCKET,
-} from "../../os/constants.ts";
-import { familyOf, sockaddr } from "../../os/sockaddr.ts";
 import { setOption } from "../../os/socket_options.ts";
-import { cInt, seconds } from "../../os/structures.ts";
-import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import { familyOf } from "../../os/sockaddr.ts";
+import { sockaddr } from "../../os/sockaddr.ts";
+import { seconds } from "../../os/structures.ts";
+import { cInt } from "../../os/structures.ts";
+import { IPV6_V6ONLY } from "../../os/constants.ts";
+import { IPPROTO_IPV6 } from "../../os/constants.ts";
+import { SO_SNDTIMEO } from "../../os/constants.ts";
+import { SO_REUSEPORT } from "../../os/constants.ts";
+import { SO_REUSEADDR } from "../../os/constants.ts";
+import { SOL_SOCKET } from "../../os/constants.ts";
+import { SOCK_CLOEXEC } from "../../os/constants.ts";
+import { SOCK_STREAM } from "../../os/constants.ts";
+import { AF_UNIX } from "../../os/constants.ts";
 import type { Libc } from "../../os/libc.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { UnixEndpoint } from "../../os/endpoint.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 
 /** How an address is bound. */
 export interface BindOptions {

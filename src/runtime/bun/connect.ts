@@ -1,17 +1,17 @@
 import { getSystemErrorName } from "node:util";
-import {
-  EINPROGRESS,
-  IP_BIND_ADDRESS_NO_PORT,
-  IPPROTO_IP,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-} from "../../os/constants.ts";
-import { familyOf } from "../../os/sockaddr.ts";
 import { setOption } from "../../os/socket_options.ts";
-import type { Endpoint, IpEndpoint } from "../../os/endpoint.ts";
-import type { Stream, StreamHandler } from "../stream.ts";
+import { familyOf } from "../../os/sockaddr.ts";
+import { EINPROGRESS } from "../../os/constants.ts";
+import { IP_BIND_ADDRESS_NO_PORT } from "../../os/constants.ts";
+import { IPPROTO_IP } from "../../os/constants.ts";
+import { SOCK_CLOEXEC } from "../../os/constants.ts";
+import { SOCK_NONBLOCK } from "../../os/constants.ts";
+import { SOCK_STREAM } from "../../os/constants.ts";
 import type { ClientTlsContext } from "../tls.ts";
+import type { StreamHandler } from "../stream.ts";
+import type { Stream } from "../stream.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 import { ClientContext, handshakeFailure } from "./contexts.ts";
 import { libc, sockaddrOf } from "./libc.ts";
 import { bun, type NativeError, type NativeHandlers, type NativeSocket } from "./native.ts";

@@ -9,17 +9,15 @@ import {
   parameterOptions,
   serverOptions,
 } from "../openssl.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
+import type { ClientTlsContext } from "../tls.ts";
+import type { TlsContext } from "../tls.ts";
 import type { Failure } from "../failure.ts";
-import type {
-  ClientTlsContext,
-  ClientTlsSettings,
-  Identity,
-  TlsContext,
-  TlsParameters,
-  TlsSettings,
-  VerifySettings,
-} from "../tls.ts";
+import type { ClientTlsSettings } from "../tls.ts";
+import type { TlsSettings } from "../tls.ts";
+import type { TlsParameters } from "../tls.ts";
+import type { VerifySettings } from "../tls.ts";
+import type { Identity } from "../tls.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 import type {
   NativeClientTls,
   NativeContext,

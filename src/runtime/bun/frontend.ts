@@ -1,13 +1,11 @@
 import { getSystemErrorName } from "node:util";
-import {
-  AF_UNIX,
-  IPPROTO_TCP,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  TCP_QUICKACK,
-} from "../../os/constants.ts";
 import { setOption } from "../../os/socket_options.ts";
+import { TCP_QUICKACK } from "../../os/constants.ts";
+import { IPPROTO_TCP } from "../../os/constants.ts";
+import { SOCK_CLOEXEC } from "../../os/constants.ts";
+import { SOCK_NONBLOCK } from "../../os/constants.ts";
+import { SOCK_STREAM } from "../../os/constants.ts";
+import { AF_UNIX } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { type Failure, internalFailure } from "../failure.ts";
 import {

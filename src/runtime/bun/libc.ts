@@ -1,5 +1,9 @@
-import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../os/sockaddr.ts";
-import { type Libc, libcName, signatures } from "../../os/libc.ts";
+import { readSockaddr } from "../../os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../os/sockaddr.ts";
+import { sockaddr } from "../../os/sockaddr.ts";
+import { signatures } from "../../os/libc.ts";
+import { libcName } from "../../os/libc.ts";
+import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 
 /** The C library through bun:ffi. */

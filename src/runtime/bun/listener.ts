@@ -1,4 +1,5 @@
-import type { Listener, ListenOptions } from "../listener.ts";
+import type { Listener } from "../listener.ts";
+import type { ListenOptions } from "../listener.ts";
 import type { ServerContext } from "./contexts.ts";
 import { EARLY_END, Frontend } from "./frontend.ts";
 import { libc, socketName } from "./libc.ts";

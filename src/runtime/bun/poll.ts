@@ -5,8 +5,11 @@
  * until accept fails. tests/unit/runtime_pause.test.ts covers it.
  */
 import { readdirSync, readlinkSync } from "node:fs";
-import { EPOLL_CTL_MOD, O_CLOEXEC, O_RDONLY } from "../../os/constants.ts";
-import { cString, epollEvent } from "../../os/structures.ts";
+import { cString } from "../../os/structures.ts";
+import { epollEvent } from "../../os/structures.ts";
+import { EPOLL_CTL_MOD } from "../../os/constants.ts";
+import { O_CLOEXEC } from "../../os/constants.ts";
+import { O_RDONLY } from "../../os/constants.ts";
 import { libc } from "./libc.ts";
 
 /** One listening socket in Bun's event loop. */

@@ -1,5 +1,8 @@
 /** The parts of Deno's API that the adapter uses, and libc beside it. */
-import { type CType, type Libc, libcName, signatures } from "../../os/libc.ts";
+import { signatures } from "../../os/libc.ts";
+import { libcName } from "../../os/libc.ts";
+import type { CType } from "../../os/libc.ts";
+import type { Libc } from "../../os/libc.ts";
 
 interface DenoApi {
   readonly internal: symbol;

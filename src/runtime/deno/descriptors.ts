@@ -3,10 +3,12 @@
  * no way to do.
  */
 import { ipBytes, ipText } from "../../os/ip.ts";
+import { readSockaddr } from "../../os/sockaddr.ts";
+import { SOCKADDR_SIZE } from "../../os/sockaddr.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { readSockaddr, SOCKADDR_SIZE } from "../../os/sockaddr.ts";
-import type { Endpoint, IpEndpoint } from "../../os/endpoint.ts";
 import type { Libc } from "../../os/libc.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 import { libc } from "./api.ts";
 
 /** A connected socket whose descriptor may be asked for. */

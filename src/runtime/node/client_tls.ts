@@ -2,9 +2,11 @@ import { constants, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { alpnWire, parameterOptions, tlsFacts } from "../openssl.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
+import type { ClientTlsContext } from "../tls.ts";
 import type { Failure } from "../failure.ts";
-import type { ClientTlsContext, ClientTlsSettings, TlsFacts } from "../tls.ts";
+import type { TlsFacts } from "../tls.ts";
+import type { ClientTlsSettings } from "../tls.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { checkedCas, checkedCiphers } from "./parameters.ts";
 

@@ -1,6 +1,8 @@
-import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import type { StreamHandler } from "../stream.ts";
 import type { ClientTlsContext } from "../tls.ts";
+import type { StreamHandler } from "../stream.ts";
+import type { Endpoint } from "../../os/endpoint.ts";
+import type { UnixEndpoint } from "../../os/endpoint.ts";
+import type { IpEndpoint } from "../../os/endpoint.ts";
 import type { ClientTls } from "./client_tls.ts";
 import { errnoFailure } from "./failure.ts";
 import { handles, type Request, type TcpHandle } from "./handles.ts";

@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
-import type { DatagramEvents, Datagrams } from "../datagrams.ts";
+import type { DatagramEvents } from "../datagrams.ts";
+import type { Datagrams } from "../datagrams.ts";
 import type { Failure } from "../failure.ts";
 
 /** Bytes that may wait for the kernel. */

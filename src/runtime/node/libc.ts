@@ -1,6 +1,8 @@
 /** The C library by `node:ffi`, which is on by default since Node 26. */
 import type * as Ffi from "node:ffi";
-import { type Libc, libcName, signatures } from "../../os/libc.ts";
+import { signatures } from "../../os/libc.ts";
+import { libcName } from "../../os/libc.ts";
+import type { Libc } from "../../os/libc.ts";
 
 /** The module, loaded without the warning that it is experimental. */
 export const ffi: typeof Ffi = loadFfi();

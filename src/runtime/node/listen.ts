@@ -1,7 +1,7 @@
 import { raise } from "../../base/raise.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
-import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { Listener, ListenOptions } from "../listener.ts";
+import type { UnixEndpoint } from "../../os/endpoint.ts";
 import { errnoFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";
 import { libc } from "./libc.ts";

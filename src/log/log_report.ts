@@ -1,0 +1,35 @@
+import type { LogEntry } from "../log.ts";
+
+/** What a worker or a helper process wants in the log, which the master writes. */
+export interface LogEvent {
+  readonly type: "log";
+  readonly entry: LogEntry;
+}
+
+const levels = ["debug", "info", "warn", "error"];
+
+/**
+ * Parses a log event in a decoded frame, which is not to be trusted; undefined if it is none. Facts
+ * that are not scalars are left out: JSON turns a number that is none into null.
+ */
+export function parseLogEvent(value: unknown): LogEvent | undefined {
+  if (!isObject(value) || value.type !== "log" || !isObject(value.entry)) return undefined;
+  const { level, event, message, facts } = value.entry;
+  if (!isLevel(level) || typeof event !== "string" || typeof message !== "string") return undefined;
+  if (!isObject(facts)) return undefined;
+  const scalars = Object.entries(facts).filter(([, fact]) => isScalar(fact));
+  const entry = { level, event, message, facts: Object.fromEntries(scalars) as LogEntry["facts"] };
+  return { type: "log", entry };
+}
+
+function isLevel(value: unknown): value is LogEntry["level"] {
+  return levels.includes(value as string);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isScalar(value: unknown): boolean {
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+}
