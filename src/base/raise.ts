@@ -1,6 +1,6 @@
 /**
- * Reports an error that no caller can handle: the process gets it as `uncaughtException`, after the
- * code that runs now. Everything else goes on.
+ * Reports an error that no caller can handle: after the current code, the process receives it as
+ * `uncaughtException`. Everything else continues.
  */
 export function raise(error: unknown): void {
   queueMicrotask(() => {

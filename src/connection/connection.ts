@@ -30,7 +30,7 @@ const SLOW_READER_PATIENCE = 10;
 
 type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
 
-/** What a connection needs of those that all of a worker have in common. */
+/** What all connections of a worker share. */
 export interface ConnectionContext {
   readonly settings: ConnectionSettings;
   /** What `settings.proxyTlvs` lists. */
@@ -40,21 +40,21 @@ export interface ConnectionContext {
   readonly halfClosed: Limit;
   /** Absent without a limit. */
   readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start"> | undefined;
-  /** Absent where no source has a limit. */
+  /** Absent without a limit for sources. */
   readonly clientSources: Sources | undefined;
   readonly counters: Pick<ConnectionCounters, "values">;
   readonly events: Pick<ConnectionEvents, "established">;
-  /** The client's handshake is done, if it makes one. */
+  /** To be called when the client is ready, after its handshake if there is one. */
   handshakeDone(client: Stream): void;
   /** Begins a connection to the backend. */
   connect(connection: Connection): Stream;
-  /** To be called once at most for each connection. */
+  /** To be called at most once for each connection. */
   failed(connection: Connection, failure: ConnectionFailure): void;
-  /** The last descriptor is gone. */
+  /** To be called when the last descriptor is closed. */
   over(connection: Connection): void;
 }
 
-/** What the worker hears of its connections. */
+/** Events of connections, for the worker. */
 export interface ConnectionEvents {
   /** The handshake is done and the backend is connected. */
   established(connection: Connection): void;

@@ -1,7 +1,7 @@
-/** Makes a certificate (RFC 5280) for trying things out; nothing else in the program issues any. */
+/** The certificate of `--demo` (RFC 5280). Nothing else in the program issues certificates. */
 import { createSign, generateKeyPairSync, randomBytes } from "node:crypto";
 
-/** PEM. */
+/** Both as PEM text. */
 export interface KeyAndCertificate {
   readonly key: string;
   readonly certificate: string;
@@ -10,8 +10,8 @@ export interface KeyAndCertificate {
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * A new key (ECDSA, P-256) with a certificate of its own for `localhost`, 127.0.0.1 and ::1, valid
- * for a day. It trusts nobody else's word: it is self-signed.
+ * Makes a new key (ECDSA, P-256) with a self-signed certificate for `localhost`, 127.0.0.1 and ::1
+ * that is valid for a day. `now` is in milliseconds since 1970.
  */
 export function localhostCertificate(now = Date.now()): KeyAndCertificate {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -48,19 +48,19 @@ const GENERALIZED_TIME = 0x18;
 const UTC_TIME = 0x17;
 const SEQUENCE = 0x30;
 const SET = 0x31;
-/** Of a subject alternative name. */
+/** Tags of subject alternative names. */
 const DNS_NAME = 0x82;
 const IP_ADDRESS = 0x87;
 
-/** 1.2.840.10045.4.3.2 */
+/** OID 1.2.840.10045.4.3.2 */
 const ECDSA_WITH_SHA256 = sequence(identifier("2a8648ce3d040302"));
 
-/** CN (2.5.4.3) is localhost. */
+/** A name with the common name (OID 2.5.4.3) localhost. */
 const LOCALHOST_NAME = sequence(
   der(SET, sequence(identifier("550403"), der(UTF8_STRING, Buffer.from("localhost")))),
 );
 
-/** 2.5.29.17 */
+/** OID 2.5.29.17 */
 const SUBJECT_ALT_NAME = sequence(
   identifier("551d11"),
   der(
@@ -85,7 +85,7 @@ function identifier(hex: string): Buffer {
   return der(OBJECT_IDENTIFIER, Buffer.from(hex, "hex"));
 }
 
-/** RFC 5280 section 4.1.2.5: two digits for the year until 2049. */
+/** Encodes a date; its year has two digits until 2049 (RFC 5280 section 4.1.2.5). */
 function time(milliseconds: number): Buffer {
   const date = new Date(milliseconds);
   const text = `${date.toISOString().replaceAll(/\D/g, "").slice(0, 14)}Z`;

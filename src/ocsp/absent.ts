@@ -1,6 +1,6 @@
 /**
- * `#ocsp` of builds without `capabilities.staples`: they refuse the options that lead here, and so
- * have no use for the library which reads OCSP responses.
+ * `#ocsp` of builds without `capabilities.staples`. They refuse the options that lead here, so they do
+ * not need the library for OCSP responses.
  */
 import type * as Present from "./present.ts";
 

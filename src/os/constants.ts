@@ -19,7 +19,7 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
-/** So many bytes must wait before a socket counts as readable. */
+/** Minimum number of bytes that make a socket readable. */
 export const SO_RCVLOWAT = 18;
 /** The limit of a connect that blocks, too. */
 export const SO_SNDTIMEO = 21;

@@ -25,7 +25,7 @@ export interface Libc {
   /** Paths are bytes that end in 0. */
   chroot(path: Uint8Array): number;
   memfd_create(name: Uint8Array, flags: number): number;
-  /** Gives free memory back to the system, but for so many bytes. */
+  /** Gives free memory back to the system, except `keep` bytes. */
   malloc_trim(keep: number): number;
   open(path: Uint8Array, flags: number, mode: number): number;
   fchmod(fd: number, mode: number): number;

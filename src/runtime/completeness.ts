@@ -1,15 +1,15 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 
-/** Those of `names` that the object, called `owner`, does not have; all, where it is none. */
+/** Returns those of `names` that the object lacks, as `owner.name`; all of them if it is not an object. */
 export function absent(handler: string, object: unknown, names: readonly string[]): string[] {
   const isObject = typeof object === "function" || (typeof object === "object" && object !== null);
   return names.filter((name) => !isObject || !(name in object)).map((name) => `${handler}.${name}`);
 }
 
 /**
- * Ends the process with one line where something is absent that the adapter uses: an adapter calls it
- * before anything else, since without these nothing works. `known` is a version that has them.
+ * Exits with one line if the runtime lacks something that the adapter uses. An adapter calls it before
+ * anything else, because nothing works without these. `known` is a version that has them.
  */
 export function requireAll(runtime: string, known: string, missing: readonly string[]): void {
   if (missing.length === 0) return;

@@ -9,7 +9,7 @@ export interface Failure {
   readonly message: string;
 }
 
-/** Reports what the core threw, and returns why the stream that met it is reset: `ERR_INTERNAL`. */
+/** Reports an error of the core; returns the failure of the stream that is reset for it. */
 export function internalFailure(error: unknown): Failure {
   raise(error);
   return {

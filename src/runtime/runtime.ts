@@ -3,16 +3,16 @@
  * the members of {@link Runtime} under the same names. An adapter moves bytes and reports facts;
  * every decision (which certificate, when to give up, whom to blame) is the core's.
  *
- * A fault of the core's own never ends the process, and costs one connection at most. What a handler
- * throws reaches the process's `uncaughtException` (`raise`), once, and everything else goes on:
+ * A fault of the core never ends the process, and costs one connection at most. An error that the core
+ * throws reaches the process's `uncaughtException` once (see `raise`), and everything else continues:
  *
- * - from an event of a {@link StreamHandler}, or while the core answers for a handshake (`select`,
- *   `identity`, `staple`, a {@link SessionStore}): the stream is reset, its descriptor released, and
- *   `closed` follows with the code `ERR_INTERNAL`. Deno remembers what `select` and `identity` threw
- *   for a name, reports it once, and ends the handshakes of that name by an alert;
- * - from `accepted`: the stream is reset, and no event of it follows;
- * - from `closed`, or from `ListenOptions.failed`: nothing is left to be reset;
- * - from a {@link TicketKeyring}: that ticket is not read, or not made.
+ * - from an event of a {@link StreamHandler}, or while the core answers a handshake (`select`,
+ *   `identity`, `staple`, a {@link SessionStore}): the stream is reset, its descriptor is released, and
+ *   `closed` follows with the code `ERR_INTERNAL`. Deno caches what `select` and `identity` threw for a
+ *   name: the error is reported once, and all handshakes for that name end with an alert;
+ * - from `accepted`: the stream is reset and has no events;
+ * - from `closed` or `ListenOptions.failed`: nothing is left to reset;
+ * - from a {@link TicketKeyring}: the ticket is neither read nor issued.
  */
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Libc } from "../os/libc.ts";

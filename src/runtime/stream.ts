@@ -3,7 +3,7 @@ import type { Endpoint } from "../os/endpoint.ts";
 import type { Failure } from "./failure.ts";
 import type { TlsFacts } from "./tls.ts";
 
-/** So many bytes may wait in a stream that is not open yet without stopping their source. */
+/** Maximum number of bytes that wait in a stream before it opens without stopping their source. */
 export const MAX_EARLY_BYTES = 65_536;
 
 /** One side of a connection. All calls are safe at any time, also after the stream has closed. */

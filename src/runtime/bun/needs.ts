@@ -1,4 +1,4 @@
-/** Refuses a Bun that lacks what the adapter uses of it. Imported before the rest of the adapter. */
+/** Refuses a Bun that lacks what the adapter uses. To be imported before the rest of the adapter. */
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../os/constants.ts";
 import { absent, requireAll } from "../completeness.ts";
 import { libc } from "./libc.ts";
@@ -15,7 +15,7 @@ requireAll(`Bun ${bun.version}`, "Bun 1.4", [
   ...absent("Socket", anySocket(), SOCKET),
 ]);
 
-/** One that never connects: nothing else shows what sockets can do. */
+/** Returns a socket that never connects: no other object shows the methods of sockets. */
 function anySocket(): NativeSocket | undefined {
   const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   let found: NativeSocket | undefined;

@@ -1,41 +1,37 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
 
 /**
- * How long a stream waits between two looks, in milliseconds, and after how many looks it waits for
- * twice as long. So a ClientHello is found late by an eighth of the time that its client took at
- * most, and by no more than the longest interval.
+ * Milliseconds between two polls of a stream. The interval doubles after some polls, so that the delay
+ * in finding a ClientHello is a fraction of the time that its client took to send it.
  */
-const SHORTEST_INTERVAL = 1;
-const LONGEST_INTERVAL = 256;
-const LOOKS_AT_EACH = 4;
+const MIN_INTERVAL_MS = 1;
+const MAX_INTERVAL_MS = 256;
+const POLLS_PER_INTERVAL = 4;
 
-/** All that wait equally long between two looks. */
+/** The streams that are polled at one interval. */
 interface Round<T> {
   readonly interval: number;
-  /** With the number of looks in this round. */
+  /** With the number of polls in this round. */
   readonly waiting: Map<T, number>;
   readonly next: Round<T> | undefined;
   isTimed: boolean;
 }
 
-/**
- * Looks at streams until there is something to see. Those that are silent for long share one timer,
- * however many they are.
- */
+/** Polls streams, ever less often. All streams of one interval share a timer. */
 export class HelloWatch<T> {
-  private readonly look: (stream: T) => boolean;
+  private readonly poll: (stream: T) => boolean;
   private readonly clock: Clock;
-  private readonly first: Round<T> = roundsFrom(SHORTEST_INTERVAL);
+  private readonly first: Round<T> = roundsFrom(MIN_INTERVAL_MS);
 
-  /** `look` answers true when the stream needs no further look. */
-  constructor(look: (stream: T) => boolean, clock = systemClock) {
-    this.look = look;
+  /** `poll` returns true when the stream is to be polled no more. */
+  constructor(poll: (stream: T) => boolean, clock = systemClock) {
+    this.poll = poll;
     this.clock = clock;
   }
 
-  /** Looks at once, and then again and again. */
+  /** Polls the stream at once and then repeatedly. */
   add(stream: T): void {
-    if (!this.look(stream)) this.enter(this.first, stream);
+    if (!this.poll(stream)) this.enter(this.first, stream);
   }
 
   private enter(round: Round<T>, stream: T): void {
@@ -50,14 +46,14 @@ export class HelloWatch<T> {
 
   private sweep(round: Round<T>): void {
     round.isTimed = false;
-    for (const [stream, looks] of round.waiting) {
-      if (this.look(stream)) {
+    for (const [stream, polls] of round.waiting) {
+      if (this.poll(stream)) {
         round.waiting.delete(stream);
-      } else if (round.next && looks + 1 >= LOOKS_AT_EACH) {
+      } else if (round.next && polls + 1 >= POLLS_PER_INTERVAL) {
         round.waiting.delete(stream);
         this.enter(round.next, stream);
       } else {
-        round.waiting.set(stream, looks + 1);
+        round.waiting.set(stream, polls + 1);
       }
     }
     if (round.waiting.size > 0) this.wait(round);
@@ -65,6 +61,6 @@ export class HelloWatch<T> {
 }
 
 function roundsFrom<T>(interval: number): Round<T> {
-  const next = interval < LONGEST_INTERVAL ? roundsFrom<T>(interval * 2) : undefined;
+  const next = interval < MAX_INTERVAL_MS ? roundsFrom<T>(interval * 2) : undefined;
   return { interval, waiting: new Map(), next, isTimed: false };
 }

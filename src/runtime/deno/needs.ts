@@ -1,4 +1,4 @@
-/** Refuses a Deno that lacks what the adapter uses of it. Imported before the rest of the adapter. */
+/** Refuses a Deno that lacks what the adapter uses. To be imported before the rest of the adapter. */
 import { absent, requireAll } from "../completeness.ts";
 
 type Namespace = { readonly internal: symbol; readonly version?: { readonly deno?: string } };

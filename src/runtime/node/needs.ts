@@ -1,11 +1,11 @@
-/** Refuses a Node that lacks what the adapter uses of it. Imported before the rest of the adapter. */
+/** Refuses a Node.js that lacks what the adapter uses. To be imported before the rest of the adapter. */
 import { isBuiltin } from "node:module";
 import process from "node:process";
 import { absent, requireAll } from "../completeness.ts";
 
 type Binding = Readonly<Record<string, { readonly prototype?: unknown } | undefined>>;
 
-/** Of every stream. */
+/** Methods of every stream. */
 const STREAM = ["useUserBuffer", "readStart", "readStop", "writeBuffer", "writev", "shutdown"];
 const SOCKET = [...STREAM, "fd", "open", "listen", "close", "connect"];
 const TCP = [...SOCKET, "bind", "bind6", "connect6", "setNoDelay", "getsockname", "getpeername"];
@@ -32,7 +32,7 @@ requireAll(`Node.js ${process.versions.node}`, "Node.js 26.10", [
   ...absent("Pipe", pipe?.Pipe?.prototype, SOCKET),
   ...absent("tls_wrap", tls, ["wrap"]),
   ...absent("TLSWrap", tls?.TLSWrap?.prototype, TLS),
-  // Before kLastWriteErr came, writes had another form.
+  // A Node without kLastWriteErr has another form of writes.
   ...absent("stream_wrap", stream, [
     ...["ShutdownWrap", "streamBaseState", "kReadBytesOrError", "kLastWriteErr"],
   ]),
