@@ -19,6 +19,7 @@ const child = fileURLToPath(new URL("../support/fault_child.ts", import.meta.url
 const [command, ...words] = [...self.slice(0, -1), child];
 const { status, stdout, stderr } = spawnSync(command!, words, {
   encoding: "utf8",
+  timeout: 100_000,
   env: { ...process.env, NO_COLOR: "1" },
 });
 const outcomes: readonly Outcome[] = stdout.split("\n").filter((line) => line !== "")

@@ -31,7 +31,10 @@ test("what is absent is told by its name", () => {
 test("a runtime that lacks something is refused by its name, in one line", limit, () => {
   const child = fileURLToPath(new URL("../support/incomplete_child.ts", import.meta.url));
   const [command, ...words] = [...self.slice(0, -1), child, "--version"];
-  const { status, stdout, stderr } = spawnSync(command!, words, { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(command!, words, {
+    encoding: "utf8",
+    timeout: 50_000,
+  });
   assert.equal(status, 1);
   assert.equal(stdout, "");
   const [, version, lacks] =
