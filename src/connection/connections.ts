@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { Config, Limits, ProxyTlv } from "../options/config.ts";
+import type { Limits, ProxyTlv, Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { ClientTlsContext } from "../runtime/tls.ts";
 import type { StreamHandler } from "../runtime/stream.ts";
@@ -18,8 +18,7 @@ import { trustedPeers } from "./trusted.ts";
 
 /** What connections act by; all of a worker have it in common. */
 export interface ConnectionSettings extends
-  Pick<
-    Config,
+  Reads<
     | "acceptProxy"
     | "backendConnectTimeout"
     | "halfCloseTimeout"

@@ -1,7 +1,7 @@
 import { type CounterReport, parseCounterReport } from "../base/counters.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { Config, SessionConfig } from "../options/config.ts";
+import type { WorkerSettings } from "../options/config.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { parseSessionEvent, type SessionEvent, type SessionFound } from "../sessions/messages.ts";
@@ -60,32 +60,6 @@ export interface StartCommand {
   /** What to become once everything is open; absent: stay who we are. */
   readonly privileges?: Privileges;
 }
-
-/** What of the configuration a worker acts by. */
-export interface WorkerSettings extends WorkerConfig {
-  readonly sessions: Pick<SessionConfig, "cache" | "tickets" | "timeout">;
-}
-
-type WorkerConfig = Pick<
-  Config,
-  | "acceptProxy"
-  | "backendConnectTimeout"
-  | "backlog"
-  | "engine"
-  | "halfCloseTimeout"
-  | "handshakeTimeout"
-  | "idleTimeout"
-  | "keepalive"
-  | "limits"
-  | "log"
-  | "maxLifetime"
-  | "pinWorkers"
-  | "prefix"
-  | "proxyTlvs"
-  | "recvBufsize"
-  | "sendBufsize"
-  | "tcpFastopen"
->;
 
 /** One listening address. */
 export interface ListenerSetup {

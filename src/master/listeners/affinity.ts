@@ -1,5 +1,5 @@
 import type { Log } from "../../log.ts";
-import type { Config } from "../../options/config.ts";
+import type { Reads } from "../../options/config.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import {
   affinityRefused,
@@ -11,7 +11,9 @@ import {
 import { LoadSkew, type Overload } from "./load_skew.ts";
 
 /** What decides whether clients are brought to always the same worker. */
-type AffinityPlan = Pick<Config, "backendTls" | "sessions" | "workers">;
+export type AffinityPlan = Reads<
+  "backendTls" | "sessions.affinity" | "sessions.tickets" | "workers"
+>;
 
 /** What is asked of a worker's slot. */
 interface CountingSlot {
