@@ -91,7 +91,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   /** The backend is gone and the client has its last byte: what it still sends is dropped. */
   private lingering = false;
   private hasFailed = false;
-  private idleTimeouts = 0;
+  private halfCloseExtensions = 0;
   isActive = true;
   idleRounds = 0;
 
@@ -230,7 +230,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   halfCloseTimedOut(): void {
-    if (this.isHeldUp && ++this.idleTimeouts < SLOW_READER_PATIENCE) {
+    if (this.isHeldUp && ++this.halfCloseExtensions < SLOW_READER_PATIENCE) {
       this.all.halfClosed.start(this);
       return;
     }
@@ -371,7 +371,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   private noteProgress(): void {
-    this.idleTimeouts = 0;
+    this.halfCloseExtensions = 0;
     this.all.halfClosed.start(this);
   }
 

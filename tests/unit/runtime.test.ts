@@ -127,7 +127,8 @@ test("tells both ends of a backend stream", limit, async () => {
   assert.equal(local.address, "127.0.0.1");
   assert.notEqual(local.port, 0);
   assert.deepEqual(handler.stream.tls(), {});
-  assert.equal(handler.stream.isResumed, undefined);
+  const { isResumed, tlsVersion, alpn } = handler.stream;
+  assert.deepEqual([isResumed, tlsVersion, alpn], [undefined, undefined, undefined]);
   handler.stream.reset();
   await until(() => handler.closes === 1, "closed");
 });
@@ -586,6 +587,7 @@ test("offers TLS 1.0 when it is chosen", limit, async () => {
   });
   const client = sClient(port, "-tls1", "-cipher", "ALL:@SECLEVEL=0");
   await until(() => handler.opens === 1, "opened");
+  assert.equal(handler.stream.tlsVersion, "TLSv1");
   client.kill();
   handler.stream.reset();
   await stop();

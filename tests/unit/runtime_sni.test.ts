@@ -111,6 +111,8 @@ for (const version of versions) {
     assert.match(await visit(port, version, "-sess_in", session), /^Reused/m);
     assert.deepEqual(visits.map(({ facts }) => facts!.resumed), [false, true]);
     assert.deepEqual(visits.map(({ isResumed }) => isResumed), [false, true]);
+    const name = version === "-tls1_2" ? "TLSv1.2" : "TLSv1.3";
+    assert.deepEqual(visits.map(({ tlsVersion }) => tlsVersion), [name, name]);
     await stop();
   });
 
@@ -227,9 +229,12 @@ test("negotiates the server's favourite protocol by ALPN", limit, async () => {
   assert.match(both, /ALPN protocol: h2/);
   assert.match(await visit(port, "-alpn", "http/1.1"), /ALPN protocol: http\/1\.1/);
   assert.match(await visit(port), /No ALPN negotiated[^]*GOT|GOT[^]*No ALPN negotiated/);
+  const protocols = ["h2", "http/1.1", undefined];
+  assert.deepEqual(visits.map(({ alpn }) => alpn), protocols);
   if (capabilities.tlsFacts) {
-    const told = visits.map(({ facts }) => facts!.alpn);
-    assert.deepEqual(told, ["h2", "http/1.1", undefined]);
+    assert.deepEqual(visits.map(({ facts }) => facts!.alpn), protocols);
+  } else {
+    assert.deepEqual(visits.map(({ tlsVersion }) => tlsVersion), new Array(3).fill(undefined));
   }
   const said = await visit(port, "-alpn", "other");
   assert.match(said, /alert (no application protocol|number 120)/);
