@@ -12,7 +12,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "./errors.ts";
 
 /** The largest file where no other limit is given, in bytes. */
 export const MAX_FILE = 16 * 1024 * 1024;
