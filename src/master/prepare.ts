@@ -17,11 +17,11 @@ import { errorText } from "../os/error_text.ts";
 import { privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners/listeners.ts";
-import { resolve } from "./backend/resolve.ts";
-import { type PeersPlan, planPeers } from "./session_peers_plan.ts";
+import { resolve } from "../system/resolve.ts";
+import { type PeersPlan, planPeers } from "../sessions/session_peers_plan.ts";
 import { assertLocal, checkSource } from "./listeners/sockets.ts";
-import { planStapling, type StaplingPlan } from "./stapling.ts";
-import { tryTls } from "./trial.ts";
+import { planStapling, type StaplingPlan } from "../ocsp/stapling.ts";
+import { tryTls } from "../certificates/trial.ts";
 
 /** A configuration with everything looked up that it names. */
 export interface Prepared {

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
-import { Tickets } from "../../src/master/tickets.ts";
+import { Tickets } from "../../src/tickets/tickets.ts";
 import { FleetKeys } from "../../src/tickets/fleet_keys.ts";
 import { LocalKeys } from "../../src/tickets/local_keys.ts";
 import { policyOf } from "../../src/runtime/ticket_policy.ts";

@@ -5,7 +5,7 @@ import * as adapter from "#runtime";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { Certificates } from "../../src/certificates/tls_order.ts";
 import { UsageError } from "../../src/base/errors.ts";
-import { tryTls } from "../../src/master/trial.ts";
+import { tryTls } from "../../src/certificates/trial.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { configuration, makeDirectory, makePem, pemFile } from "../support/certificate_files.ts";
 

@@ -5,7 +5,7 @@ import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { ipFamily } from "../../os/ip.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
-import { resolve } from "./resolve.ts";
+import { resolve } from "../../system/resolve.ts";
 
 /** A backend that fails again and again has its name looked up this often, in milliseconds. */
 const MIN_PAUSE_MS = 5000;

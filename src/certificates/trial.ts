@@ -1,7 +1,7 @@
 /** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
-import { readMaterial } from "../certificates/store.ts";
-import type { LoadedTls } from "../certificates/tls_order.ts";
-import type { FrontendTls, Trust } from "../certificates/served_tls.ts";
+import { readMaterial } from "./store.ts";
+import type { LoadedTls } from "./tls_order.ts";
+import type { FrontendTls, Trust } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Config } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -1,11 +1,10 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { WorkerCommand } from "../worker_protocol/messages.ts";
 import type { Privileges } from "../system/ids.ts";
-import type { StapleCommand } from "../ocsp/staples.ts";
+import type { StapleCommand } from "./staples.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../log.ts";
-import { directoryProblem } from "../ocsp/cache.ts";
-import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
+import { directoryProblem } from "./cache.ts";
+import { OcspHelper, type OcspWork, spawnOcsp } from "./ocsp_master.ts";
 import type { Config } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -32,7 +31,7 @@ export async function planStapling(
     if (file.ocspResponse === "") continue;
     try {
       // It brings an ASN.1 library along, which nobody else needs.
-      const { readResponseFile } = await import("../ocsp/response_file.ts");
+      const { readResponseFile } = await import("./response_file.ts");
       const { response, until, warning } = await readResponseFile(
         file.ocspResponse,
         chain(),
@@ -80,7 +79,7 @@ export class Stapling {
   private readonly helper: OcspHelper;
   private plan: StaplingPlan | undefined;
 
-  constructor(runtime: Runtime, log: Log, send: (command: WorkerCommand) => void) {
+  constructor(runtime: Runtime, log: Log, send: (command: StapleCommand) => void) {
     this.helper = new OcspHelper((count) => spawnOcsp(runtime, count), { staple: send, log });
   }
 
