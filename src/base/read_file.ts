@@ -36,6 +36,8 @@ export interface ReadOptions {
    * can be read only once. `stream`: also named pipes and character devices.
    */
   readonly also?: "pipe" | "stream";
+  /** It is refused if others than its owner may read or write it. */
+  readonly isSecret?: boolean;
   /** Milliseconds in which a pipe or a device has to end. */
   readonly limitMs?: number;
   /** Milliseconds in which the writer of a named pipe has to open it. */
@@ -64,6 +66,7 @@ export function readFile(
     try {
       const stat = fstatSync(fd);
       assertKind(file, stat, also);
+      if (options.isSecret && (stat.mode & 0o077) !== 0) throw notSecret(file);
       if (stat.isFile()) return readToEnd(file, fd, maxBytes, stat.size);
       const isNamed = stat.isFIFO() && !isAnonymousPipe(fd);
       if (isNamed && also === "pipe") throw notRegular(file);
@@ -120,6 +123,10 @@ function assertKind(file: string, stat: Stats, also: ReadOptions["also"]): void 
   const isTaken = stat.isFile() || (also !== undefined && stat.isFIFO()) ||
     (also === "stream" && stat.isCharacterDevice());
   if (!isTaken) throw notRegular(file, stat.isDirectory());
+}
+
+function notSecret(file: string): FileError {
+  return new FileError(file, `others can read it; restrict it with: chmod 600 ${file}`);
 }
 
 /** One without a name in the file system, which has had its writer from the beginning. */
