@@ -36,6 +36,8 @@ export interface ReadOptions {
    * can be read only once. `stream`: also named pipes and character devices.
    */
   readonly also?: "pipe" | "stream";
+  /** A pipe that was read before is taken as empty; absent: it is refused. */
+  readonly mayBeEmpty?: boolean;
   /** It is refused if others than its owner may read or write it. */
   readonly isSecret?: boolean;
   /** Milliseconds in which a pipe or a device has to end. */
@@ -73,7 +75,7 @@ export function readFile(
       return readToEnd(file, fd, maxBytes, 0, {
         limitMs,
         firstByteMs: isNamed ? options.writerMs ?? WRITER_LIMIT_MS : 0,
-        mayBeEmpty: !stat.isFIFO(),
+        mayBeEmpty: options.mayBeEmpty === true || !stat.isFIFO(),
       });
     } finally {
       closeSync(fd);

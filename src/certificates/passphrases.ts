@@ -27,7 +27,7 @@ export class Passphrases {
   useFile(file: string): void {
     this.file = file;
     if (file === "") return;
-    this.text = readFile(file, { also: "pipe" });
+    this.text = readFile(file, { also: "pipe", mayBeEmpty: true });
     this.lines = linesOf(this.text);
   }
 

@@ -129,10 +129,11 @@ export const namedFiles: readonly Behaviour[] = [
     },
   },
   {
-    name: "a certificate from the shell's <(command) stays when others are reloaded",
+    name: "a certificate and passphrases from the shell's <(command) are no obstacle to a reload",
     async run(context) {
       const { a, b } = context.certificates;
-      const target = inShell(context, `exec "$@" <(cat '${a}')`);
+      const script = `exec "$@" --passphrase-file=<(echo none) <(cat '${a}')`;
+      const target = inShell(context, script);
       const other = join(made(context), "other.pem");
       execFileSync("cp", [b, other]);
       const stud = await context.like(target).stud([other], {

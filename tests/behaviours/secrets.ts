@@ -80,10 +80,10 @@ export const secrets: readonly Behaviour[] = [
       for (const line of keyLines(key)) assert.ok(!stderr.includes(line), "key");
     },
   },
-  {
-    name: "a passphrase from a file is not in the master's memory once the keys are read",
+  ...(["PKCS#8", "traditional"] as const).map((form): Behaviour => ({
+    name: `a passphrase from a file (${form}) is not in the master's memory once the keys are read`,
     async run(context) {
-      const { directory, file, write } = makeEncrypted(context);
+      const { directory, file, write } = makeEncrypted(context, form);
       const passphrases = join(directory, "passphrases");
       writeFileSync(passphrases, `not this one\n${PASSPHRASE}\n`);
       const words = [`--passphrase-file=${passphrases}`, file];
@@ -100,7 +100,7 @@ export const secrets: readonly Behaviour[] = [
       await until(served, "the renewed certificate");
       assert.equal(copiesIn(stud.pid, PASSPHRASE), 0, "after two reloads");
     },
-  },
+  })),
   {
     name: "a passphrase that was typed is not in the master's memory, and not needed for a reload",
     appliesTo: () => existsSync(SCRIPT),
@@ -144,11 +144,12 @@ export const secrets: readonly Behaviour[] = [
 ];
 
 /** A key under a passphrase, which two certificates are for. */
-function makeEncrypted(context: Context) {
+function makeEncrypted(context: Context, form: "PKCS#8" | "traditional" = "PKCS#8") {
   const directory = mkdtempSync(join(context.certificates.directory, "encrypted-"));
   const { a } = context.certificates;
   const openssl = (...words: string[]) => execFileSync("openssl", words, { stdio: "pipe" });
-  const key = openssl("pkcs8", "-topk8", "-in", a, "-passout", `pass:${PASSPHRASE}`);
+  const encrypt = form === "PKCS#8" ? ["pkcs8", "-topk8"] : ["ec", "-aes256"];
+  const key = openssl(...encrypt, "-in", a, "-passout", `pass:${PASSPHRASE}`);
   const config = join(context.certificates.directory, "openssl.cnf");
   const certificate = (name: string) =>
     openssl("req", "-x509", "-key", a, "-subj", `/CN=${name}`, "-config", config, ...SAN);
