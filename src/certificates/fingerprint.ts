@@ -1,10 +1,21 @@
 /** Notices changed certificate files without reading them. */
 import { createHash } from "node:crypto";
-import type { ClientVerify, Config, PemFile } from "../options/config.ts";
+import type { ClientVerify, PemFile, Reads } from "../options/config.ts";
 import { lookAt, lookInto } from "./files.ts";
 
 /** Maximum number of files that are looked at at once: other work of the event loop comes in between. */
 const AT_ONCE = 32;
+
+/** What names files. */
+export type NamedFiles = Reads<
+  | "backendTls"
+  | "frontends"
+  | "passphraseFile"
+  | "pemDirectory"
+  | "pemFiles"
+  | "sessions.ticketSecretFile"
+  | "sessions.ticketStoreCa"
+>;
 
 /** One file as it is now, in a few characters; never fails. */
 export type Look = (file: string) => Promise<string>;
@@ -14,7 +25,7 @@ export type Look = (file: string) => Promise<string>;
  * secrets are loaded from was changed, replaced, removed or made readable, also behind symbolic
  * links, or a file was added to or removed from the directory of PEM files. Never rejected.
  */
-export async function fingerprintOf(config: Config, look: Look = lookAt): Promise<string> {
+export async function fingerprintOf(config: NamedFiles, look: Look = lookAt): Promise<string> {
   const hash = createHash("sha256");
   const { pemDirectory } = config;
   const inDirectory = pemDirectory ? await lookInto(pemDirectory) : [];
@@ -27,7 +38,7 @@ export async function fingerprintOf(config: Config, look: Look = lookAt): Promis
   return hash.digest("base64");
 }
 
-function namedFiles(config: Config): string[] {
+function namedFiles(config: NamedFiles): string[] {
   const { pemFiles, frontends, backendTls, passphraseFile, sessions } = config;
   const all = [
     ...[...pemFiles, ...frontends.flatMap((frontend) => frontend.pemFiles)].flatMap(filesOf),

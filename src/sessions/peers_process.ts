@@ -1,6 +1,6 @@
 import process from "node:process";
 import { systemClock } from "../base/clock.ts";
-import { EVENTS_FD, FrameWriter } from "../control/channel.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { internalError, reasonOf } from "../base/errors.ts";
 import type { LogEntry, LogLevel } from "../log.ts";
@@ -40,7 +40,7 @@ export function runPeers(runtime: Runtime): void {
 
 class PeersHelper implements Helper<PeersCommand> {
   private readonly runtime: Runtime;
-  private readonly reports = new FrameWriter(EVENTS_FD);
+  readonly events: FrameWriter;
   private readonly repeats = new Repeats((entry) => this.tell(entry), () => 1, systemClock, {
     windowMs: WINDOW_MS,
     told: 1,
@@ -55,6 +55,7 @@ class PeersHelper implements Helper<PeersCommand> {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
+    this.events = eventWriter(runtime.libc);
   }
 
   handle(command: PeersCommand): void {
@@ -79,7 +80,7 @@ class PeersHelper implements Helper<PeersCommand> {
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       this.log("error", "session-peer-failed", `the helper cannot begin: ${reasonOf(error)}`, {});
-      return this.reports.flush(() => process.exit(1));
+      return this.events.flush(() => process.exit(1));
     }
     const now = () => Date.now() / 1000;
     this.sealer = new PacketSealer(Buffer.from(key, "base64"), now);
@@ -108,10 +109,11 @@ class PeersHelper implements Helper<PeersCommand> {
     }
     const text = (part: Uint8Array) => Buffer.from(part).toString("base64");
     const { policy, id, session, seconds } = opened;
-    this.report({
+    const event: PeersEvent = {
       type: "session",
       ...{ policy: text(policy), id: text(id), session: text(session), seconds },
-    });
+    };
+    this.events.offer(event);
   }
 
   private drop(what: string, code: string, reason: string): void {
@@ -123,12 +125,9 @@ class PeersHelper implements Helper<PeersCommand> {
   }
 
   private tell(entry: LogEntry): void {
-    const dropped = this.reports.takeDropped();
-    const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
-    this.report({ type: "log", entry: { ...entry, facts } });
-  }
-
-  private report(report: PeersEvent): void {
-    this.reports.send(report);
+    this.events.sendLog((dropped): PeersEvent => {
+      const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
+      return { type: "log", entry: { ...entry, facts } };
+    });
   }
 }

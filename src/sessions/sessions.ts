@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import type { Config } from "../options/config.ts";
+import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { SessionEvent, SessionFound } from "./messages.ts";
 import { SessionCache } from "./session_cache.ts";
@@ -8,7 +8,7 @@ import type { PeersPlan } from "./session_peers_plan.ts";
 
 /** What of a configuration is about them. */
 export interface SessionPlan {
-  readonly config: Pick<Config, "sessions">;
+  readonly config: Reads<"sessions.cache" | "sessions.timeout">;
   /** Absent: no other machine gets to know them. */
   readonly cachePeers?: PeersPlan;
 }
@@ -22,7 +22,7 @@ export class Sessions {
 
   constructor(runtime: Runtime, log: Log, options: { readonly isSuccessor: boolean }) {
     this.isAsked = runtime.capabilities.sessionCache;
-    this.peers = new SessionPeers(runtime.libc, (fd) => spawnPeers(runtime, fd), {
+    this.peers = new SessionPeers(runtime.libc, (fd) => spawnPeers(runtime, fd, log), {
       session: (made) => this.cache.store(made, made.session, Math.min(made.seconds, this.timeout)),
       log,
     }, options);

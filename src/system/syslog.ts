@@ -3,6 +3,7 @@
  * the C library writes it. Nothing here ever waits: what the socket does not take is counted.
  */
 import type { Dialect } from "../base/dialect.ts";
+import { syslogFacilities } from "../base/syslog_facilities.ts";
 import { sockaddr } from "../os/sockaddr.ts";
 import { EPROTOTYPE } from "../os/constants.ts";
 import { EMSGSIZE } from "../os/constants.ts";
@@ -15,28 +16,6 @@ import { SOCK_DGRAM } from "../os/constants.ts";
 import { SOCK_STREAM } from "../os/constants.ts";
 import { AF_UNIX } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
-
-/** Numbers of RFC 3164 section 4.1.1, times 8 in a priority. */
-const facilities: Readonly<Record<string, number>> = {
-  user: 1,
-  mail: 2,
-  daemon: 3,
-  auth: 4,
-  lpr: 6,
-  news: 7,
-  uucp: 8,
-  cron: 9,
-  authpriv: 10,
-  ftp: 11,
-  local0: 16,
-  local1: 17,
-  local2: 18,
-  local3: 19,
-  local4: 20,
-  local5: 21,
-  local6: 22,
-  local7: 23,
-};
 
 const severities = { error: 3, warn: 4, info: 6, debug: 7 } as const;
 
@@ -54,7 +33,7 @@ const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
  */
 export function facilityNumber(name: string, dialect: Dialect): number | undefined {
   const given = dialect === "stud" && name === "auth" ? "authpriv" : name;
-  return Object.hasOwn(facilities, given) ? facilities[given] : undefined;
+  return Object.hasOwn(syslogFacilities, given) ? syslogFacilities[given] : undefined;
 }
 
 /** Lines to one facility, under the name of the program. */
