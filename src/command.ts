@@ -1,7 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
+import { readFile, readStandardInput } from "./base/read_file.ts";
 import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
@@ -101,8 +102,10 @@ function contextOf({ workingDirectory, dialect }: Program): OwnContext {
     dialect,
     workingDirectory,
     readFile(path) {
-      if (path !== "-") return readFileSync(resolve(workingDirectory, path), "utf8");
-      input ??= readFileSync(0, "utf8");
+      if (path !== "-") {
+        return readFile(resolve(workingDirectory, path), { also: "stream" }).toString();
+      }
+      input ??= readStandardInput("standard input").toString();
       return input;
     },
     isDirectory: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,

@@ -78,7 +78,10 @@ export async function serve(
 function prepareContext(runtime: Runtime, predecessor?: Predecessor): PrepareContext {
   return {
     runtime,
-    certificates: new Certificates(runtime.libc, new Passphrases(controllingTerminal)),
+    certificates: new Certificates(
+      runtime.libc,
+      new Passphrases(controllingTerminal(runtime.libc)),
+    ),
     activated: predecessor?.handover.activated ?? activatedSockets(runtime.libc),
   };
 }

@@ -18,12 +18,12 @@ import { differsInCertificatesOnly, startCommands } from "./workers/start_comman
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./workers/slot.ts";
 import type { HeldAddress } from "./listeners/held_address.ts";
-import { Sessions } from "./sessions.ts";
-import { Stapling } from "./stapling.ts";
+import { Sessions } from "../sessions/sessions.ts";
+import { Stapling } from "../ocsp/stapling.ts";
 import { resumedText, Statistics } from "./workers/statistics.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
-import { Tickets, type TicketState } from "./tickets.ts";
+import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import { WorkerProcess } from "./workers/worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;

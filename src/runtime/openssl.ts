@@ -2,6 +2,7 @@
  * What Bun and Node have in common: both speak of TLS settings in the words of node:tls, with
  * BoringSSL or OpenSSL below.
  */
+import { pemSections, pemText } from "../base/pem.ts";
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
 import { raise } from "../base/raise.ts";
@@ -158,7 +159,8 @@ export function tlsFacts(
 
 /** Each on its own: of a text with several, only the first would be read. */
 function crls(pem: string): string[] {
-  return pem.match(/-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g) ?? [pem];
+  const sections = pemSections(pem).filter(({ label }) => label === "X509 CRL");
+  return sections.length > 0 ? sections.map(pemText) : [pem];
 }
 
 function nodeVersion(protocol: Protocol): SecureVersion {

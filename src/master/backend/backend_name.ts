@@ -5,7 +5,7 @@ import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { ipFamily } from "../../os/ip.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
-import { resolve } from "./resolve.ts";
+import { resolve } from "../../system/resolve.ts";
 
 export type BackendNameSettings = Reads<"backend" | "backendRefresh">;
 

@@ -8,8 +8,8 @@ import type { Address, CachePeers } from "../options/config.ts";
 import { cString } from "../os/structures.ts";
 import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
-import { peersKey } from "../sessions/packet.ts";
-import { resolve } from "./backend/resolve.ts";
+import { peersKey } from "./packet.ts";
+import { resolve } from "../system/resolve.ts";
 
 export interface PeersPlan {
   readonly listen: IpEndpoint;

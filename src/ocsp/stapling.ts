@@ -1,11 +1,10 @@
 import type { CertificateSource } from "../certificates/tls_order.ts";
-import type { WorkerCommand } from "../worker_protocol/messages.ts";
 import type { Privileges } from "../system/ids.ts";
-import type { StapleCommand } from "../ocsp/staples.ts";
+import type { StapleCommand } from "./staples.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../log.ts";
-import { directoryProblem } from "../ocsp/cache.ts";
-import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
+import { directoryProblem } from "./cache.ts";
+import { OcspHelper, type OcspWork, spawnOcsp } from "./ocsp_master.ts";
 import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -91,7 +90,7 @@ export class Stapling {
   private readonly helper: OcspHelper;
   private plan: StaplingPlan | undefined;
 
-  constructor(runtime: Runtime, log: Log, send: (command: WorkerCommand) => void) {
+  constructor(runtime: Runtime, log: Log, send: (command: StapleCommand) => void) {
     this.helper = new OcspHelper((count) => spawnOcsp(runtime, count, log), { staple: send, log });
   }
 

@@ -1,13 +1,15 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
-import type { Material, StoredCertificate } from "./served_tls.ts";
+import type { StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { firstDer, fromBase64, inside, INTEGER, SEQUENCE } from "./der.ts";
+import { firstDer, inside, INTEGER, SEQUENCE } from "../base/der.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
-import { certificatesIn, pemText, readCertificate, type Section, sectionsOf } from "./sections.ts";
+import { derOf, pemBytes, type PemSection, pemText } from "../base/pem.ts";
+import { certificatesIn, readCertificate, sectionsOf } from "./sections.ts";
+import type { NewMaterial } from "./store.ts";
 
 /** A certificate with its key, checked. */
 export interface Bundle {
-  readonly material: Material;
+  readonly material: NewMaterial;
   /** As in {@link Leaf}. */
   readonly names: readonly string[];
   readonly isNameless: boolean;
@@ -19,14 +21,14 @@ export interface Bundle {
   readonly hasBadDh: boolean;
 }
 
-/** The text of a file with its name for messages. */
+/** What is in a file, with its name for messages. */
 export interface PemText {
-  readonly text: string;
+  readonly text: Uint8Array | string;
   readonly file: string;
 }
 
-/** Opens an encrypted key, or throws a UsageError. */
-export type OpenKey = (pem: string, file: string) => KeyObject;
+/** Decrypts a key in PEM. Throws a UsageError. */
+export type OpenKey = (pem: Buffer, file: string) => KeyObject;
 
 const PRIVATE_KEY = /^(?:[A-Z0-9]+ )?PRIVATE KEY$/;
 const DH_PARAMETERS = /^(?:X9\.42 )?DH PARAMETERS$/;
@@ -37,13 +39,14 @@ const MIN_DH_BYTES = 1024 / 8;
 /**
  * Reads a PEM bundle with its sections in any order: the first certificate is the leaf, further
  * ones are its chain, the first private key is its key, unless that is in a file of its own.
- * Throws a UsageError that names the file when something is missing or does not fit.
+ * The caller wipes the texts and `material.key`. Throws a UsageError that names the file when
+ * something is missing or does not fit.
  */
 export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bundle {
   const { file } = cert;
   const sections = sectionsOf(cert.text, file);
-  const certificates = certificatesIn(sections);
-  const [first, ...issuers] = certificates;
+  const chain = certificatesIn(sections);
+  const [first, ...issuers] = chain;
   if (!first) {
     throw new UsageError(`${file}: no certificate in it; put a PEM CERTIFICATE section there`);
   }
@@ -55,7 +58,7 @@ export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bun
   const dhParameters = dh && isUsableDh(dh) ? pemText(dh) : undefined;
   return {
     material: {
-      chain: certificates.map(pemText).join(""),
+      chain: chain.join(""),
       key: readKey(keySections, key?.file ?? file, openKey, certificate),
       ...(dhParameters === undefined ? {} : { dhParameters }),
     },
@@ -96,30 +99,31 @@ function leafOf(
   );
 }
 
-/** As PKCS#8: the one form that all TLS libraries take. */
+/** In PKCS#8, which all TLS libraries take, as DER. */
 function readKey(
-  sections: readonly Section[],
+  sections: readonly PemSection[],
   file: string,
   openKey: OpenKey,
   certificate: X509Certificate,
-): string {
+): Buffer {
   const section = sections.find(({ label }) => PRIVATE_KEY.test(label));
   if (!section) {
     throw new UsageError(`${file}: no private key in it; append the key's PEM section`);
   }
-  const pem = pemText(section);
-  const key = isEncrypted(section) ? openKey(pem, file) : openPlain(pem, file);
-  if (!belongs(certificate, key)) {
-    throw new UsageError(
-      `${file}: the private key does not belong to the first certificate; ` +
-        `put the matching key there, and the server's own certificate before its chain`,
-    );
+  const pem = pemBytes(section);
+  try {
+    const key = isEncrypted(section) ? openKey(pem, file) : openPlain(pem, file);
+    if (belongs(certificate, key)) return key.export({ type: "pkcs8", format: "der" });
+  } finally {
+    pem.fill(0);
   }
-  if (section.label === "PRIVATE KEY") return pem;
-  return key.export({ type: "pkcs8", format: "pem" }) as string;
+  throw new UsageError(
+    `${file}: the private key does not belong to the first certificate; ` +
+      `put the matching key there, and the server's own certificate before its chain`,
+  );
 }
 
-function openPlain(pem: string, file: string): KeyObject {
+function openPlain(pem: Buffer, file: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch (error) {
@@ -130,8 +134,12 @@ function openPlain(pem: string, file: string): KeyObject {
 }
 
 /** PKCS#8's own encryption, or the older one by headers (RFC 1421 section 4.6.1.1). */
-function isEncrypted({ label, body }: Section): boolean {
-  return label === "ENCRYPTED PRIVATE KEY" || /^Proc-Type: *4, *ENCRYPTED/.test(body);
+function isEncrypted({ label, body }: PemSection): boolean {
+  if (label === "ENCRYPTED PRIVATE KEY") return true;
+  const header = body.indexOf("Proc-Type:");
+  // No more than that becomes a string: the body of a plain key is secret.
+  return header >= 0 &&
+    /^Proc-Type: *4, *ENCRYPTED/.test(body.toString("latin1", header, body.indexOf("\n", header)));
 }
 
 /** Deno throws for a key of another type. */
@@ -144,10 +152,10 @@ function belongs(certificate: X509Certificate, key: KeyObject): boolean {
 }
 
 /** PKCS #3: a SEQUENCE of prime and base. The TLS libraries pass over others without a word. */
-function isUsableDh({ label, body }: Section): boolean {
-  if (label !== "DH PARAMETERS") return false;
+function isUsableDh(section: PemSection): boolean {
+  if (section.label !== "DH PARAMETERS") return false;
   try {
-    const [prime, base] = inside(firstDer(fromBase64(body)), SEQUENCE);
+    const [prime, base] = inside(firstDer(derOf(section)), SEQUENCE);
     return prime?.tag === INTEGER && base?.tag === INTEGER &&
       prime.content.length >= MIN_DH_BYTES;
   } catch {

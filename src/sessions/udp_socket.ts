@@ -23,7 +23,7 @@ import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { errnoText } from "../os/error_text.ts";
 import { isGroup, noInterface, type PeersPlan } from "./session_peers_plan.ts";
-import { remedy } from "./listeners/sockets.ts";
+import { addressRemedy } from "../system/address_remedy.ts";
 
 /** What of a plan its socket is made from. */
 export type UdpPlan = Pick<PeersPlan, "listen" | "interface" | "ttl">;
@@ -81,7 +81,7 @@ function reuse(libc: Libc, fd: number): void {
 }
 
 function refusal(libc: Libc, listen: IpEndpoint): UsageError {
-  const reason = remedy(getSystemErrorName(-libc.errno()));
+  const reason = addressRemedy(getSystemErrorName(-libc.errno()));
   return new UsageError(
     `--shared-cache-listen: cannot listen on ${formatEndpoint(listen)}: ${reason}`,
   );

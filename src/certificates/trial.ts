@@ -1,7 +1,8 @@
 /** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
-import { readMaterial } from "../certificates/store.ts";
-import type { LoadedTls } from "../certificates/tls_order.ts";
-import type { FrontendTls, Trust } from "../certificates/served_tls.ts";
+import { createHash } from "node:crypto";
+import { readMaterial } from "./store.ts";
+import type { LoadedTls } from "./tls_order.ts";
+import type { FrontendTls, Trust } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -12,7 +13,7 @@ import type { Identity } from "../runtime/tls.ts";
 
 /**
  * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`
- * has no problems. A certificate that was taken before is not tried again.
+ * has no problems. What was accepted before is not tried again.
  */
 export function tryTls(
   runtime: Runtime,
@@ -31,26 +32,23 @@ export function tryTls(
   if (config.engine !== "") {
     attempt("--ssl-engine", "name one that is installed", () => runtime.loadEngine(config.engine));
   }
-  const create = (certificate: number, settings: TlsParameters, trust?: Trust) => {
-    const { chain, key, dhParameters } = readMaterial(
-      runtime.libc,
-      storeFd,
-      tls.certificates[certificate]!,
-    );
+  const create = (certificate: number, trial: Trial) => {
+    const stored = tls.certificates[certificate]!;
+    const name = `${stored.offset} ${trial.digest}`;
+    if (tried.has(name)) return;
+    const { chain, key, dhParameters } = readMaterial(runtime.libc, storeFd, stored);
+    const { settings, alpn, trust } = trial;
     const identity: Identity = {
       certificates: [{ chain, key }],
       ...(dhParameters && runtime.capabilities.dhParameters ? { dhParameters } : {}),
       ...(trust && trust.mode !== "none" ? { verify: { ...trust, mode: trust.mode } } : {}),
     };
-    runtime.createTlsContext(trialSettings(settings, identity, tls.alpn));
+    runtime.createTlsContext(trialSettings(settings, identity, alpn));
+    tried.add(name);
   };
+  const plain = trialOf(PLAIN, []);
   for (const [index, { file }] of sources.entries()) {
-    const { offset } = tls.certificates[index]!;
-    if (tried.has(offset)) continue;
-    attempt(file.cert, "use another certificate or key", () => {
-      create(index, PLAIN);
-      tried.add(offset);
-    });
+    attempt(file.cert, "use another certificate or key", () => create(index, plain));
   }
   if (problems.length === 0) {
     for (const frontend of tls.frontends) tryFrontend(frontend);
@@ -72,15 +70,30 @@ export function tryTls(
       ["--ecdh-curve", "write it as in X25519:P-256", { ...known, curves }],
     ];
     for (const [option, remedy, settings] of trials) {
-      attempt(option, remedy, () => create(certificate, settings));
+      attempt(option, remedy, () => create(certificate, trialOf(settings, tls.alpn)));
     }
-    const trust = tls.trusts[frontend.trust];
+    const verifying = trialOf(known, tls.alpn, tls.trusts[frontend.trust]);
     attempt(
       "--client-verify-ca",
       "use another CA file or CRL",
-      () => create(certificate, known, trust),
+      () => create(certificate, verifying),
     );
   }
+}
+
+/** What a certificate is tried with. */
+interface Trial {
+  readonly settings: TlsParameters;
+  readonly alpn: readonly string[];
+  readonly trust: Trust | undefined;
+  /** Of all that. */
+  readonly digest: string;
+}
+
+function trialOf(settings: TlsParameters, alpn: readonly string[], trust?: Trust): Trial {
+  const text = JSON.stringify([settings, alpn, trust]);
+  const digest = createHash("sha256").update(text).digest("base64");
+  return { settings, alpn, trust, digest };
 }
 
 const PLAIN: TlsParameters = {

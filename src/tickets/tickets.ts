@@ -1,11 +1,11 @@
 import type { Privileges } from "../system/ids.ts";
 import type { Log } from "../log.ts";
 import type { Reads } from "../options/config.ts";
-import { FleetKeys } from "../tickets/fleet_keys.ts";
-import { LocalKeys, type LocalState } from "../tickets/local_keys.ts";
-import { alsoReading, type TicketRing } from "../tickets/ring.ts";
-import { StoreKeys, type StoreState, type TicketStore } from "../tickets/store_keys.ts";
-import { shownStore } from "../tickets/store_master.ts";
+import { FleetKeys } from "./fleet_keys.ts";
+import { LocalKeys, type LocalState } from "./local_keys.ts";
+import { alsoReading, type TicketRing } from "./ring.ts";
+import { StoreKeys, type StoreState, type TicketStore } from "./store_keys.ts";
+import { shownStore } from "./store_master.ts";
 
 /** Where ticket keys come from. */
 interface TicketSource {

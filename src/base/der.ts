@@ -56,11 +56,6 @@ export function inside(element: Der | undefined, tag: number): Der[] {
   return allDer(element.content);
 }
 
-/** The bytes of a PEM section's body. */
-export function fromBase64(body: string): Uint8Array {
-  return Buffer.from(body, "base64");
-}
-
 function malformed(): Error {
   return new Error("malformed DER");
 }

@@ -1,9 +1,17 @@
 import type { Log } from "../log.ts";
+import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { SessionEvent, SessionFound } from "../sessions/messages.ts";
-import { SessionCache } from "../sessions/session_cache.ts";
-import type { Prepared } from "./prepare.ts";
+import type { SessionEvent, SessionFound } from "./messages.ts";
+import { SessionCache } from "./session_cache.ts";
 import { SessionPeers, spawnPeers } from "./session_peers.ts";
+import type { PeersPlan } from "./session_peers_plan.ts";
+
+/** What of a configuration is about them. */
+export interface SessionPlan {
+  readonly config: Reads<"sessions.cache" | "sessions.timeout">;
+  /** Absent: no other machine gets to know them. */
+  readonly cachePeers?: PeersPlan;
+}
 
 /** The TLS 1.2 sessions that all workers know: they outlive workers and generations. */
 export class Sessions {
@@ -21,12 +29,12 @@ export class Sessions {
   }
 
   /** Opens what `use` or `drop` is to be called for. Throws a UsageError; nothing has changed then. */
-  open({ cachePeers }: Prepared): void {
+  open({ cachePeers }: Pick<SessionPlan, "cachePeers">): void {
     this.peers.open(cachePeers);
   }
 
   /** This configuration, for which all is open, counts from now on. What is kept stays. */
-  use({ config }: Prepared): void {
+  use({ config }: SessionPlan): void {
     this.timeout = config.sessions.timeout;
     this.cache.resize(config.sessions.cache);
     this.peers.use();

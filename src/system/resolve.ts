@@ -1,11 +1,10 @@
 import { lookup } from "node:dns/promises";
-import { UsageError } from "../../base/errors.ts";
-import { ipFamily } from "../../os/ip.ts";
-import type { Address } from "../../options/config.ts";
-import { SOCK_STREAM } from "../../os/constants.ts";
-import { AF_INET6 } from "../../os/constants.ts";
-import type { Libc } from "../../os/libc.ts";
-import type { IpEndpoint } from "../../os/endpoint.ts";
+import { UsageError } from "../base/errors.ts";
+import { ipFamily } from "../os/ip.ts";
+import { SOCK_STREAM } from "../os/constants.ts";
+import { AF_INET6 } from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
 
 /**
  * Every numeric address of the host, in the resolver's order; `*` is the dual-stack wildcard, or
@@ -13,7 +12,7 @@ import type { IpEndpoint } from "../../os/endpoint.ts";
  */
 export async function resolve(
   libc: Libc,
-  { host, port }: Address,
+  { host, port }: { readonly host: string; readonly port: number },
   option: string,
 ): Promise<IpEndpoint[]> {
   if (host === "*") return [wildcard(libc, port)];
