@@ -1,4 +1,4 @@
-import type { LogEntry } from "../log.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 
 /** What a worker or a helper process wants in the log, which the master writes. */
 export interface LogEvent {

@@ -3,7 +3,7 @@ import type { WorkerCommand } from "../worker_protocol/messages.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { UsageError } from "../base/errors.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log_entry.ts";
 import { directoryProblem } from "../ocsp/cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
 import type { Config } from "../options/config.ts";

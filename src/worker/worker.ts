@@ -10,12 +10,12 @@ import type {
   WorkerEvent,
 } from "../worker_protocol/messages.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
-import { internalError } from "../base/errors.ts";
-import type { LogEntry } from "../log.ts";
+import { internalError } from "../log/internal_error.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
-import { Repeats } from "../repeats.ts";
+import { LogRateLimiter } from "../log/rate_limiter.ts";
 import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
 import { ignoringHandler } from "../runtime/ignoring_handler.ts";
@@ -61,7 +61,10 @@ export function runWorker(runtime: Runtime): void {
 class Worker {
   private readonly runtime: Runtime;
   private readonly reports = new FrameWriter(EVENTS_FD);
-  private readonly repeats = new Repeats((entry) => this.tell(entry), () => this.logLevel);
+  private readonly rateLimiter = new LogRateLimiter(
+    (entry) => this.tell(entry),
+    () => this.logLevel,
+  );
   private readonly backend: BackendWatch;
   private command: StartCommand | undefined;
   /** By frontend; empty in client mode. */
@@ -268,7 +271,7 @@ class Worker {
   /** Ends the process as soon as the master, if there is one, has its last words. */
   private leave(): void {
     if (this.isOrphan) process.exit(0);
-    this.repeats.flush();
+    this.rateLimiter.flush();
     this.backend.flush();
     this.reports.flush(() => process.exit(0));
   }
@@ -363,7 +366,7 @@ class Worker {
     facts: LogEntry["facts"],
   ): void {
     if (this.logLevel === 0 && level !== "error") return;
-    this.repeats.tell({ level, event, message, facts });
+    this.rateLimiter.log({ level, event, message, facts });
   }
 
   private tell(entry: LogEntry): void {

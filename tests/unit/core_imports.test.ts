@@ -42,8 +42,8 @@ function loadedWith(file: string, all = new Set<string>()): Set<string> {
   return all;
 }
 
-test("a worker loads no part of the master, nor the table of options", () => {
-  const foreign = /^(master|options\/rows)\//;
+test("a worker loads no part of the master or its log, nor the table of options", () => {
+  const foreign = /^(master\/|options\/rows\/|log\/log\.ts)/;
   const ofWorker = [...loadedWith("worker/worker.ts"), ...loadedWith("main.ts")];
   assert.deepEqual(ofWorker.filter((file) => foreign.test(file)), []);
   assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");

@@ -2,7 +2,7 @@ import type { BackendEvent, StartCommand, WorkerCommand } from "../../worker_pro
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
-import type { Log, LogEntry } from "../../log.ts";
+import type { Log, LogEntry } from "../../base/log_entry.ts";
 import type { SessionEvent, SessionFound } from "../../sessions/messages.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
 import { type Ending, Slot, type SlotWorker } from "./slot.ts";

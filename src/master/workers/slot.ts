@@ -6,7 +6,7 @@ import type {
 } from "../../worker_protocol/messages.ts";
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 import type { SessionEvent, SessionFound } from "../../sessions/messages.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { Tally, type Told } from "./tally.ts";

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
 import type { WorkerCounts } from "../../worker_protocol/messages.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 import type { Told } from "./tally.ts";
 
 /** What is asked of a worker's slot. */
