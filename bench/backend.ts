@@ -1,4 +1,4 @@
-/** The plain servers behind the proxies: nginx for what it answers, a sink for uploads. */
+/** The plain servers behind the proxies: nginx for requests and downloads, a sink for uploads. */
 import { once } from "node:events";
 import { truncateSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
@@ -7,17 +7,17 @@ import process from "node:process";
 import { type Endpoint, freeEndpoint } from "../tests/support/endpoints.ts";
 import { startServer, stopServer } from "./children.ts";
 
-/** What one download or upload moves, in bytes. */
+/** The size of one download or upload, in bytes. */
 export const LARGE = 64 * 1024 * 1024;
 
-/** `prefixed` demands a PROXY header, of version 1 or 2, at the start of each connection. */
+/** `prefixed` requires a PROXY header, version 1 or 2, at the start of each connection. */
 export interface Backend {
   readonly plain: Endpoint;
   readonly prefixed: Endpoint;
   stop(): Promise<void>;
 }
 
-/** nginx: `/small` answers 3 bytes, `/large` answers {@link LARGE} bytes. */
+/** Starts nginx: `/small` returns 3 bytes, `/large` returns {@link LARGE} bytes. */
 export async function startNginx(
   directory: string,
   { workers }: { workers: number } = { workers: 1 },
@@ -31,7 +31,7 @@ export async function startNginx(
   writeFileSync(
     file,
     [
-      // The directory is its owner's alone.
+      // Only the directory's owner can read it.
       ...(process.getuid!() === 0 ? ["user root;"] : []),
       `worker_processes ${workers};`,
       `pid ${join(directory, "backend.pid")};`,
@@ -59,7 +59,7 @@ export async function startNginx(
   return { plain, prefixed, stop: () => stopServer(child) };
 }
 
-/** A server that reads POST requests to their end and answers 200 when all of LARGE came. */
+/** Starts a server that reads POST requests to the end and answers 200 to {@link LARGE} bytes. */
 export async function startSink(): Promise<Backend> {
   const plain = await listen((socket) => readRequests(socket, Buffer.alloc(0)));
   const prefixed = await listen((socket) => {
@@ -92,7 +92,7 @@ function endpointOf(server: Server): Endpoint {
   return { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
 }
 
-/** The bytes after a PROXY header; undefined where there is none. */
+/** Returns the bytes after a PROXY header; undefined without one. */
 function withoutPrefix(bytes: Buffer): Buffer | undefined {
   if (bytes.indexOf("\r\n\r\n\0\r\nQUIT\n") === 0) {
     return bytes.subarray(16 + bytes.readUInt16BE(14));
@@ -110,9 +110,9 @@ function readRequests(socket: Socket, first: Buffer): void {
       const end = head.indexOf("\r\n\r\n");
       if (end < 0) return;
       const length = Number(/^content-length: (\d+)/im.exec(head)?.[1]);
-      // Before any load the proxy is asked for something small.
+      // A small request checks the proxy before any load.
       if (head.startsWith("GET ")) return answer(socket);
-      // The client sees a cut and counts a failure.
+      // The client sees a cut connection and counts a failure.
       if (length !== LARGE) return socket.destroy();
       missing = length - (head.length - end - 4);
       head = "";

@@ -1,4 +1,4 @@
-/** Compares the builds with hitch, HAProxy and nginx; `--help` tells how. */
+/** Compares the builds with hitch, HAProxy and nginx; `--help` lists the options. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -9,7 +9,7 @@ import { startNginx, startSink } from "./backend.ts";
 import { type Cores, describeMachine, describeTools, missingTools, takeCores } from "./machine.ts";
 import { HELP, type Options, readOptions } from "./options.ts";
 import { plotCpu, plotLatency } from "./plots.ts";
-import { BASE, type Program, programs } from "./programs.ts";
+import { BASE, earlierBuilds, type Program, programs } from "./programs.ts";
 import { judgeAll, type Making, markdown, type Section, sectionText } from "./report.ts";
 import { measureAll } from "./run.ts";
 import { targets } from "./targets.ts";
@@ -31,11 +31,13 @@ async function main(): Promise<number> {
   if (options.list) return print(list());
   const tools = missingTools();
   if (tools.length > 0) {
-    throw new Error(`${tools.join(", ")} missing; scripts/install-peers installs what it needs`);
+    throw new Error(`${tools.join(", ")} missing; run scripts/install-peers`);
   }
   const { present, versions, missing } = choosePrograms(options);
   for (const line of missing) console.error(`left out: ${line}`);
-  if (present.length === 0) throw new Error("no program is there to be measured");
+  if (present.length === 0) {
+    throw new Error("no program to measure; run npm run build or scripts/install-peers");
+  }
   const cores = takeCores();
   const date = new Date().toISOString().slice(0, 10);
   const sections = await measureSections(options, present, cores);
@@ -54,13 +56,14 @@ async function main(): Promise<number> {
 }
 
 function choosePrograms(options: Options) {
+  const earlier = options.before === undefined ? [] : earlierBuilds(resolve(root, options.before));
   const chosen = programs.filter(({ name }) =>
     options.programs.length === 0 || options.programs.includes(name)
   );
   const present: Program[] = [];
   const versions: string[] = [];
   const missing: string[] = [];
-  for (const program of chosen) {
+  for (const program of [...chosen, ...earlier]) {
     const version = program.version();
     if (version === undefined) {
       const remedy = program.ours ? "not built: npm run build" : "missing: scripts/install-peers";
@@ -125,7 +128,7 @@ function writeReport(directory: string, sections: readonly Section[], making: Ma
   };
   const plain = sections.find(({ prefix }) => !prefix);
   if (plain) {
-    plot("performance.svg", "CPU time for each operation, as a ratio to hitch", plotCpu(plain));
+    plot("performance.svg", "CPU time per operation, as a ratio to hitch", plotCpu(plain));
     plot("performance-latency.svg", "Latency of small requests", plotLatency(plain));
   }
   writeFileSync(join(directory, "performance.md"), markdown(sections, making, plots));
@@ -139,7 +142,7 @@ function hasFailures(sections: readonly Section[]): boolean {
   );
 }
 
-/** One line that is overwritten; on no terminal one line for each. */
+/** Overwrites one line on a terminal; prints a line per message elsewhere. */
 function showProgress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
   else if (text) process.stderr.write(`${text}\n`);

@@ -1,7 +1,7 @@
 /**
- * What thousands of certificates cost: `npm run bench:certificates` makes 6,000 of them, gives one
- * configuration file to every build and to hitch, and puts time and memory into docs/scaling.md.
- * As root only: memory that processes share is told to nobody else.
+ * Measures what thousands of certificates cost: `npm run bench:certificates` makes 6,000 of them,
+ * gives one configuration file to every build and to hitch, and writes time and memory into
+ * docs/scaling.md. Needs root: only root can read how much memory processes share.
  */
 import {
   mkdtempSync,
@@ -31,19 +31,19 @@ import { median } from "./statistics.ts";
 
 const COUNT = 6000;
 const WORKERS = 2;
-/** Clients that ask for one name each. */
+/** Number of clients, each of which requests one name. */
 const ASKED = 500;
 const ROUNDS = 3;
 const START_LIMIT_MS = 60_000;
 
 interface Figures {
-  /** From its execution to the first connection that is accepted. */
+  /** From exec to the first accepted connection. */
   readonly seconds: number;
   /** CPU time until then. */
   readonly cpuSeconds: number;
-  /** Of all its processes; what they share counts once. */
+  /** Total of all its processes; shared memory counts once. */
   readonly megabytes: number;
-  /** The same after clients have asked for some of the names. */
+  /** The same after clients have requested some of the names. */
   readonly megabytesUsed: number;
 }
 
@@ -57,7 +57,7 @@ const candidates: Record<string, readonly string[]> = {
 await main();
 
 async function main(): Promise<void> {
-  if (process.getuid!() !== 0) throw new Error("run it as root");
+  if (process.getuid!() !== 0) throw new Error("bench:certificates needs root; run it as root");
   const directory = mkdtempSync(join(tmpdir(), "stud-certificates-"));
   try {
     console.log(`making ${COUNT} certificates ...`);
@@ -77,7 +77,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** ECDSA P-256, each for one name. */
+/** Writes {@link COUNT} PEM files with ECDSA P-256 keys, each for one name. */
 async function makeCertificates(directory: string): Promise<void> {
   for (let i = 0; i < COUNT; i++) {
     const name = `site${i}.example`;
@@ -134,10 +134,10 @@ async function accepts(port: number): Promise<void> {
       socket.destroy();
     }
   }
-  throw new Error(`nobody listens on port ${port}`);
+  throw new Error(`nothing listens on port ${port}`);
 }
 
-/** There is no backend: the handshake is all. */
+/** Makes one handshake and checks its certificate; there is no backend. */
 async function ask(port: number, servername: string): Promise<void> {
   const socket = connect({ port, host: "127.0.0.1", servername, rejectUnauthorized: false });
   await within(once(socket, "secureConnect"), "a handshake");
@@ -146,7 +146,7 @@ async function ask(port: number, servername: string): Promise<void> {
   if (CN !== servername) throw new Error(`${servername} was served as ${CN}`);
 }
 
-/** In MB: proportional set sizes, and files in memory, which nobody maps. */
+/** Returns MB: proportional set sizes, plus files in memory, which no process maps. */
 function memory(pids: readonly number[]): number {
   const files = new Map<number, number>();
   let bytes = 0;
@@ -174,10 +174,10 @@ function report(all: ReadonlyMap<string, readonly Figures[]>): string {
   return [
     "",
     `${COUNT} certificates (ECDSA P-256) in one directory, ${WORKERS} workers, medians of ` +
-    `${ROUNDS} rounds. Memory is that of all processes, what they share counted once; the last ` +
-    `column is after ${ASKED} clients with a name each.`,
+    `${ROUNDS} rounds. Memory is the total of all processes, with shared memory counted once; ` +
+    `the last column is after ${ASKED} clients, each with its own name.`,
     "",
-    "| | until it accepts | CPU time until then | memory | memory in use |",
+    "| | time until it accepts | CPU time until then | memory | memory in use |",
     "| --- | ---: | ---: | ---: | ---: |",
     ...rows,
     "",

@@ -1,4 +1,4 @@
-/** Servers that must not outlive the benchmark, however it ends. */
+/** Child servers that must not outlive the benchmark, however it ends. */
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
@@ -26,7 +26,7 @@ export function startServer(command: readonly string[], stdio: StdioOptions): Ch
   return child;
 }
 
-/** Asks it to stop, makes it stop after a while, and waits for its end. */
+/** Sends SIGTERM, after 2 s SIGKILL to the whole tree, and waits for the exit. */
 export async function stopServer(child: ChildProcess): Promise<void> {
   if (!running.has(child)) return;
   const closed = once(child, "close");
@@ -39,13 +39,13 @@ export async function stopServer(child: ChildProcess): Promise<void> {
   }
 }
 
-/** With all that it started. */
+/** Kills a process with all its descendants. */
 function killAll(child: ChildProcess): void {
   for (const pid of processTree(child.pid!)) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
-      // It has ended.
+      // It has exited.
     }
   }
 }

@@ -1,10 +1,10 @@
-/** How much processor time a program has used: all its processes together, to the nanosecond. */
+/** CPU time of a program: the sum over all its processes, to the nanosecond. */
 import { readdirSync } from "node:fs";
 import { libcName } from "../src/os/libc.ts";
 import { ffi } from "../src/runtime/node/libc.ts";
 import { parentOf } from "../tests/support/processes.ts";
 
-/** A process with all that descend from it, the first one first. */
+/** Returns a process and all its descendants, the process itself first. */
 export function processTree(pid: number): number[] {
   const children = new Map<number, number[]>();
   for (const entry of readdirSync("/proc")) {
@@ -19,21 +19,21 @@ export function processTree(pid: number): number[] {
 }
 
 /**
- * Processor time of the processes since each began, in microseconds. Throws where one has ended:
- * what it used is then no longer known.
+ * Returns the CPU time of the processes since each one started, in microseconds. Throws if one has
+ * exited: its CPU time is then unknown.
  */
 export function cpuTime(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + cpuTimeOf(pid), 0);
 }
 
 /**
- * By the processes' own clocks (clock_getcpuclockid(3)), which the scheduler keeps exactly and
- * which count threads that have ended; /proc/PID/stat tells the same in ticks of 10 ms.
+ * Reads the process's own clock (clock_getcpuclockid(3)), which is exact and includes threads that
+ * have exited; /proc/PID/stat has the same in ticks of 10 ms.
  */
 function cpuTimeOf(pid: number): number {
   const CPUCLOCK_SCHED = 2;
   if (clockGettime((~pid << 3) | CPUCLOCK_SCHED, timespec) !== 0) {
-    throw new Error(`process ${pid} of the program under test has ended`);
+    throw new Error(`process ${pid} of the program under test has exited`);
   }
   return Number(timespec.readBigInt64LE(0)) * 1e6 + Number(timespec.readBigInt64LE(8)) / 1e3;
 }

@@ -1,4 +1,4 @@
-/** Where and with what the figures were made. */
+/** The machine and the tools that the figures were measured with. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
@@ -6,13 +6,13 @@ import process from "node:process";
 import { environment } from "../tests/support/commands.ts";
 import { firstLine } from "./programs.ts";
 
-/** The cores that are used: one for the proxy, one for all else. */
+/** The cores in use: one for the proxy, one for everything else. */
 export interface Cores {
   readonly proxy: number;
   readonly load: number;
 }
 
-/** The first two cores that this process may run on. Throws where there is only one. */
+/** Returns the first two cores that this process may run on. Throws if there is only one. */
 export function takeCores(): Cores {
   const status = readFileSync("/proc/self/status", "utf8");
   const list = /^Cpus_allowed_list:\s+(\S+)$/m.exec(status)?.[1] ?? "";
@@ -24,13 +24,13 @@ export function takeCores(): Cores {
   if (proxy === undefined || load === undefined) {
     throw new Error("the benchmark needs two cores: one for the proxy, one for load and backend");
   }
-  // Every thread of ours, and by inheritance every process that we start.
+  // All our threads and, by inheritance, every process that we start.
   const { status: code } = spawnSync("taskset", ["-a", "-cp", `${load}`, `${process.pid}`]);
   if (code !== 0) throw new Error("taskset cannot bind the benchmark to a core");
   return { proxy, load };
 }
 
-/** Programs without which nothing can be measured, and that are missing. */
+/** Returns the required programs that are missing. */
 export function missingTools(): string[] {
   const tools = { h2load: "--version", openssl: "version", nginx: "-v", taskset: "--version" };
   return Object.entries(tools)
@@ -38,7 +38,7 @@ export function missingTools(): string[] {
     .map(([tool]) => tool);
 }
 
-/** Lines for the report: what the machine is. */
+/** Lines for the report: the machine. */
 export function describeMachine(cores: Cores): string[] {
   return [
     `CPU: ${cpus()[0]?.model}, ${cpus().length} cores; proxy on core ${cores.proxy}, ` +
@@ -47,12 +47,12 @@ export function describeMachine(cores: Cores): string[] {
   ];
 }
 
-/** Lines for the report: what made the load and answered it. */
+/** Lines for the report: load generators and backend. */
 export function describeTools(): string[] {
   return [
     `OpenSSL of hitch, HAProxy, nginx and h2load: ${firstLine("openssl", ["version"])}`,
     `load: ${firstLine("h2load", ["--version"])}; ` +
-    `Node.js ${process.version} for post-quantum handshakes, idle connections and uploads' end`,
+    `Node.js ${process.version} for post-quantum handshakes, idle connections and the upload sink`,
     `backend: ${firstLine("nginx", ["-v"], /version: (\S+)/)}`,
   ];
 }

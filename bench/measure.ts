@@ -1,4 +1,4 @@
-/** How a workload's load is put into figures. */
+/** Turns the load of a workload into figures. */
 import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Endpoint } from "../tests/support/endpoints.ts";
@@ -9,16 +9,16 @@ import { IdleClients } from "./load/tls_client.ts";
 import type { Proxy } from "./proxy.ts";
 import { percentile, withOmitted } from "./statistics.ts";
 
-/** One measured value; what else is known of a load that counts CPU time. */
+/** One measured value, with details if it is CPU time. */
 export interface Figure {
   readonly value: number;
-  /** Operations for each second. */
+  /** Operations per second. */
   readonly rate?: number;
-  /** The share of its core that the proxy used meanwhile: below 1 the load's side was slower. */
+  /** The share of its core that the proxy used: below 1 the load generator was slower. */
   readonly busy?: number;
 }
 
-/** CPU time in microseconds for each of the operations which `work` counts. */
+/** CPU time in microseconds per operation; `work` returns the number of operations. */
 export async function perOperation(proxy: Proxy, work: () => Promise<number>): Promise<Figure> {
   const processes = proxy.processes();
   const before = cpuTime(processes);
@@ -26,7 +26,7 @@ export async function perOperation(proxy: Proxy, work: () => Promise<number>): P
   const operations = await work();
   const milliseconds = performance.now() - start;
   const atEnd = cpuTime(processes) - before;
-  // What is still to be closed belongs to the work.
+  // Closing what is still open belongs to the work.
   await proxy.settle();
   return {
     value: (cpuTime(processes) - before) / operations,
@@ -36,8 +36,8 @@ export async function perOperation(proxy: Proxy, work: () => Promise<number>): P
 }
 
 /**
- * CPU time in microseconds for each request on connections that are open already: only the middle
- * of h2load's run counts, without its handshakes at the beginning.
+ * CPU time in microseconds per request on open connections: only the middle of h2load's run counts,
+ * without its initial handshakes.
  */
 export async function perRequest(
   proxy: Proxy,
@@ -56,7 +56,7 @@ export async function perRequest(
   })();
   const [requests, [first, last]] = await Promise.all([load, moments]);
   const count = requests.filter(({ ended }) => ended > first.time && ended <= last.time).length;
-  if (count === 0) throw new Error("no request was answered in the time that counts");
+  if (count === 0) throw new Error("no request was answered within the measured time");
   const milliseconds = last.time - first.time;
   return {
     value: (last.cpu - first.cpu) / count,
@@ -65,14 +65,14 @@ export async function perRequest(
   };
 }
 
-/** Latencies in microseconds at a fixed rate of requests for each second. */
+/** Latencies in microseconds at a fixed rate of requests per second. */
 export async function latencies(
   at: Endpoint,
   options: H2loadOptions,
   rate: number,
   milliseconds: number,
 ): Promise<{ p50: number; p99: number; p999: number }> {
-  /** Milliseconds at the beginning that the handshakes disturb. */
+  /** Milliseconds at the beginning that handshakes distort. */
   const UNSETTLED = 300;
   const count = Math.round(rate * (UNSETTLED + milliseconds) / 1000);
   const each = rate / options.connections;
@@ -85,8 +85,8 @@ export async function latencies(
 }
 
 /**
- * What an idle connection that had one request adds to the proxy's own memory, in KB (1000 bytes).
- * The first connections do not count: they bring what is allocated once.
+ * Memory that an idle connection adds to the proxy after one request, in KB (1000 bytes). The first
+ * connections do not count: they cause one-time allocations.
  */
 export async function memoryEach(proxy: Proxy, at: Endpoint, connections: number): Promise<number> {
   const FIRST = 250;
@@ -103,7 +103,7 @@ export async function memoryEach(proxy: Proxy, at: Endpoint, connections: number
   }
 }
 
-/** Bytes of memory of its own, once these no longer change by more than 1 % in a second. */
+/** Bytes of anonymous memory, once these change by no more than 1 % in a second. */
 export async function steadyMemory(proxy: Proxy): Promise<number> {
   const processes = proxy.processes();
   const memory = () => processes.reduce((sum, pid) => sum + anonymousMemory(pid), 0);

@@ -1,4 +1,4 @@
-/** The benchmark's command line. Pure: it runs on every runtime. */
+/** The benchmark's command line. No I/O: it runs on every runtime. */
 import { parseArgs } from "node:util";
 
 export interface Options {
@@ -8,23 +8,26 @@ export interface Options {
   /** Names of workloads and programs; all where empty. */
   readonly only: readonly string[];
   readonly programs: readonly string[];
+  /** A directory with builds of another version to compare with. */
+  readonly before: string | undefined;
   readonly rounds: number;
-  /** Whether backend connections begin with a PROXY header, one run after the other. */
+  /** One run per element: whether backend connections begin with a PROXY header. */
   readonly prefixes: readonly boolean[];
   /** The directory for performance.md; undefined writes nothing. */
   readonly output: string | undefined;
 }
 
 export const HELP = `Usage: npm run bench -- [OPTIONS]
-Compares stud's builds with hitch, HAProxy and nginx: CPU time for each operation.
+Compares stud's builds with hitch, HAProxy and nginx: CPU time per operation.
 
   --quick            2 short rounds, no prefix, without the slow workloads; writes nothing
   --only=NAME,...    these workloads
   --programs=NAME,.. these programs
-  --rounds=N         rounds that count, after those that warm up (default 5)
+  --before=DIR       the builds in DIR too, such as a copy of another commit's dist/
+  --rounds=N         rounds that count, after the warm-up rounds (default 5)
   --prefix=none|proxy|both
                      PROXY headers to the backend (default both)
-  --output=DIR       where performance.md and its plots go (default for a whole run: docs)
+  --output=DIR       directory for performance.md and its plots (full run: docs)
   --list             print the names of workloads and programs
   --help             print this text
 `;
@@ -35,6 +38,7 @@ const OPTIONS = {
   quick: { type: "boolean" },
   only: { type: "string" },
   programs: { type: "string" },
+  before: { type: "string" },
   rounds: { type: "string" },
   prefix: { type: "string" },
   output: { type: "string" },
@@ -46,7 +50,7 @@ const PREFIXES: Readonly<Record<string, readonly boolean[]>> = {
   both: [false, true],
 };
 
-/** Throws an Error of one line where a word is not understood; `known` are the names that exist. */
+/** Throws a one-line Error for an invalid argument; `known` lists the valid names. */
 export function readOptions(
   argv: readonly string[],
   known: { workloads: readonly string[]; programs: readonly string[] },
@@ -54,20 +58,24 @@ export function readOptions(
   const { values } = parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: false });
   const quick = values.quick ?? false;
   const rounds = values.rounds ?? (quick ? "2" : "5");
-  if (!/^[1-9]\d{0,2}$/.test(rounds)) throw new Error(`--rounds=${rounds}: give a number from 1`);
+  if (!/^[1-9]\d{0,2}$/.test(rounds)) {
+    throw new Error(`--rounds=${rounds}: specify a number from 1 to 999`);
+  }
   const prefix = values.prefix ?? (quick ? "none" : "both");
   const prefixes = PREFIXES[prefix];
-  if (!prefixes) throw new Error(`--prefix=${prefix}: give none, proxy or both`);
+  if (!prefixes) throw new Error(`--prefix=${prefix}: specify none, proxy or both`);
   const only = names("only", values.only, known.workloads);
   const programs = names("programs", values.programs, known.programs);
-  // A part of the figures must not take the place of all of them.
-  const whole = !quick && only.length + programs.length === 0 && prefix === "both";
+  // A partial run must not overwrite the full report.
+  const whole = !quick && only.length + programs.length === 0 && prefix === "both" &&
+    values.before === undefined;
   return {
     list: values.list ?? false,
     help: values.help ?? false,
     quick,
     only,
     programs,
+    before: values.before,
     rounds: Number(rounds),
     prefixes,
     output: values.output ?? (whole ? "docs" : undefined),
@@ -79,7 +87,7 @@ function names(option: string, text: string | undefined, known: readonly string[
   const given = text.split(",").filter((name) => name !== "");
   for (const name of given) {
     if (!known.includes(name)) {
-      throw new Error(`--${option}: ${name} is unknown; there are ${known.join(", ")}`);
+      throw new Error(`--${option}: ${name} is unknown; use one of ${known.join(", ")}`);
     }
   }
   return given;

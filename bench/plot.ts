@@ -1,10 +1,10 @@
-/** Charts as SVG, readable on light and on dark. Pure: it runs on every runtime. */
+/** Charts as SVG, for light and dark backgrounds. No I/O: it runs on every runtime. */
 
 export interface Axis {
   readonly title: string;
-  /** Its largest value; 0 is where it begins. */
+  /** Its largest value; it begins at 0. */
   readonly max: number;
-  /** Where a line stands, with what is written there. */
+  /** Values with a grid line and a label. */
   readonly ticks: readonly number[];
 }
 
@@ -18,26 +18,26 @@ export interface Bar {
 export interface BarChart {
   readonly title: string;
   readonly axis: Axis;
-  /** A value with a stronger line, to which the bars are compared. */
+  /** The value that bars are compared with; it gets a stronger line. */
   readonly mark: number;
   readonly series: readonly string[];
-  /** One bar for each series; undefined where it has none. */
+  /** One bar per series; undefined if it has none. */
   readonly groups: readonly { title: string; bars: readonly (Bar | undefined)[] }[];
 }
 
 export interface LineChart {
   readonly title: string;
   readonly y: Axis;
-  /** What stands under each place along the horizontal. */
+  /** Labels along the horizontal axis. */
   readonly places: readonly string[];
-  /** One value for each place; undefined where there is none. */
+  /** One value per place; undefined if there is none. */
   readonly series: readonly { title: string; values: readonly (number | undefined)[] }[];
 }
 
 const WIDTH = 860;
 const TEXT = 13;
 
-/** Ticks at even steps of 1, 2 or 5 times a power of ten, up to the first that covers `max`. */
+/** Ticks in steps of 1, 2 or 5 times a power of ten, up to the first that covers `max`. */
 export function axisTo(max: number, title: string): Axis {
   const power = 10 ** Math.floor(Math.log10(max / 4));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => max / each <= 6)!;
@@ -46,7 +46,7 @@ export function axisTo(max: number, title: string): Axis {
   return { title, max: ticks.at(-1)!, ticks };
 }
 
-/** Groups of horizontal bars. */
+/** Draws groups of horizontal bars. */
 export function barChart(chart: BarChart): string {
   const LEFT = 250;
   const BAR = 11;
@@ -88,7 +88,7 @@ function barLines(
   ];
 }
 
-/** Points joined by lines, at places of equal distance. */
+/** Draws points joined by lines, at equal distances. */
 export function lineChart(chart: LineChart): string {
   const LEFT = 70;
   const top = 76;
@@ -116,7 +116,7 @@ export function lineChart(chart: LineChart): string {
   return svg(bottom + 36, body);
 }
 
-/** Told apart by colour-blind people too (Okabe and Ito's palette), on white and on black. */
+/** Distinguishable with color blindness (Okabe and Ito's palette), on white and on black. */
 const COLOURS = ["#0072b2", "#009e73", "#e69f00", "#999999", "#cc79a7", "#56b4e9"];
 
 function svg(height: number, body: readonly string[]): string {

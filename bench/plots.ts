@@ -1,8 +1,8 @@
-/** Which of the results are drawn, and how. Pure: it runs on every runtime. */
+/** The plots of the report. No I/O: it runs on every runtime. */
 import { axisTo, barChart, lineChart } from "./plot.ts";
 import type { Section } from "./report.ts";
 
-/** Ratios to the base of all rows that are CPU time; undefined where there are none. */
+/** Plots ratios to the base for all CPU time rows; undefined without any. */
 export function plotCpu({ rows, columns, results, base }: Section): string | undefined {
   const series = columns.filter(({ name }) => name !== base);
   const groups = rows.filter((row) => row.operation).map((row) => ({
@@ -18,15 +18,15 @@ export function plotCpu({ rows, columns, results, base }: Section): string | und
     ...groups.flatMap(({ bars }) => bars.map((bar) => bar ? bar.max : 0)),
   );
   return barChart({
-    title: `CPU time for each operation, ratio to ${base} (less is better)`,
-    axis: axisTo(largest, `1 = ${base}; the thin lines are the spread of the rounds`),
+    title: `CPU time per operation, ratio to ${base} (lower is better)`,
+    axis: axisTo(largest, `1 = ${base}; thin lines are the range over all rounds`),
     mark: 1,
     series: series.map(({ title }) => title),
     groups,
   });
 }
 
-/** Percentiles of the latency; undefined where it was not measured. */
+/** Plots latency percentiles; undefined if latency was not measured. */
 export function plotLatency({ rows, columns, results, latencyRate }: Section): string | undefined {
   const percentiles = rows.filter(({ name }) => name.startsWith("latency-"));
   const series = columns.map(({ name, title }) => ({
@@ -39,7 +39,7 @@ export function plotLatency({ rows, columns, results, latencyRate }: Section): s
   const values = series.flatMap((each) => each.values).filter((value) => value !== undefined);
   if (values.length === 0) return undefined;
   return lineChart({
-    title: `Latency of small requests at ${latencyRate} a second (less is better)`,
+    title: `Latency of small requests at ${latencyRate} per second (lower is better)`,
     y: axisTo(Math.max(...values), "ms"),
     places: percentiles.map(({ title }) => title.replace("latency, ", "")),
     series,

@@ -1,4 +1,4 @@
-/** The programs that are compared, and how each is told to do the same work. */
+/** The compared programs, and how each is configured to do the same work. */
 import { spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,13 +7,15 @@ import { environment } from "../tests/support/commands.ts";
 import type { Endpoint } from "../tests/support/endpoints.ts";
 import { root, target } from "../tests/support/target.ts";
 
-export type ProgramName = "bun" | "deno" | "node" | "hitch" | "haproxy" | "nginx";
+type Runtime = "bun" | "deno" | "node";
 
-/** What a proxy is to do: TLS 1.2 and 1.3, one certificate, one backend. */
+export type ProgramName = Runtime | `${Runtime}-before` | "hitch" | "haproxy" | "nginx";
+
+/** The task of a proxy: TLS 1.2 and 1.3, one certificate, one backend. */
 export interface Task {
-  /** For a configuration file, if the program needs one. */
+  /** Directory for a configuration file, if the program needs one. */
   readonly directory: string;
-  /** Where it listens, on all IPv4 addresses. */
+  /** The port to listen on, on all IPv4 addresses. */
   readonly port: number;
   readonly backend: Endpoint;
   /** A PEM file with key and certificate. */
@@ -29,24 +31,27 @@ export interface Program {
   readonly title: string;
   /** A build of this repository. */
   readonly ours: boolean;
-  /** Its TLS library knows X25519MLKEM768. */
+  /** Its TLS library supports X25519MLKEM768. */
   readonly postQuantum: boolean;
-  /** What its `prefix` is, where it is not version 2 with the TLS session's facts. */
+  /** Describes its `prefix` if that is not version 2 with the facts of the TLS session. */
   readonly prefixNote?: string;
-  /** Name and version with its TLS library, or undefined where it is not installed or built. */
+  /** Name and version with its TLS library; undefined if not installed or built. */
   version(): string | undefined;
-  /** The command which serves in the foreground. */
+  /** The command that serves in the foreground. */
   command(task: Task): readonly string[];
 }
 
-/** What all programs are compared with. */
+/** The output directory of `npm run build`. */
+const DIST = join(root, "dist");
+
+/** The program that all others are compared with. */
 export const BASE: ProgramName = "hitch";
 
 export const programs: readonly Program[] = [
   ours("bun", "stud (Bun)", "dist-stud"),
   {
     ...ours("deno", "stud (Deno)", "dist-stud-deno"),
-    prefixNote: "version 2, but without the TLS session's facts, which rustls does not tell",
+    prefixNote: "version 2, but without the TLS session's facts, which rustls does not report",
   },
   ours("node", "stud (Node)", "dist-stud-node"),
   {
@@ -70,20 +75,29 @@ export const programs: readonly Program[] = [
     title: "nginx stream",
     ours: false,
     postQuantum: false,
-    prefixNote: "version 1: nginx writes no other",
+    prefixNote: "version 1: nginx writes only that",
     version: () => streamModule() && firstLine("nginx", ["-v"], /version: (\S+)/),
     command: (task) => ["nginx", "-c", nginxConfig(task), "-g", "daemon off;"],
   },
 ];
 
-/** No load is to find a queue full; the programs' own sizes are between 100 and 4096. */
+/** Large enough that no load fills a queue; the programs' own defaults are 100 to 4096. */
 const BACKLOG = 4096;
 
-/** As many connections as the largest workload opens, and some more. */
+/** Slightly more connections than the largest workload opens. */
 const CONNECTIONS = 8000;
 
-function ours(name: "bun" | "deno" | "node", title: string, build: Build): Program {
-  const { command } = target(build);
+/** Builds of another version in `directory`, to compare with the present ones. */
+export function earlierBuilds(directory: string): Program[] {
+  return [
+    ours("bun-before", "before (Bun)", "dist-stud", directory),
+    ours("deno-before", "before (Deno)", "dist-stud-deno", directory),
+    ours("node-before", "before (Node)", "dist-stud-node", directory),
+  ];
+}
+
+function ours(name: ProgramName, title: string, build: Build, directory = DIST): Program {
+  const command = target(build).command.map((word) => word.replace(DIST, directory));
   return {
     name,
     title,
@@ -132,7 +146,7 @@ function hitchConfig({ directory, port, backend, certificate, prefix, workers = 
 function haproxyConfig(
   { directory, port, backend, certificate, prefix, workers = 1 }: Task,
 ): string {
-  // The same facts of the session as our header has.
+  // The same facts of the session as in our header.
   const header = prefix ? " send-proxy-v2-ssl proxy-v2-options ssl-cipher,authority" : "";
   return write(directory, `haproxy-${port}.cfg`, [
     `global`,
@@ -170,7 +184,7 @@ function nginxConfig({ directory, port, backend, certificate, prefix, workers = 
   ]);
 }
 
-/** Debian's nginx has the stream module as a file of its own, in a package of its own. */
+/** Debian packages nginx's stream module as a separate file in a separate package. */
 function streamModule(): string | undefined {
   const { stderr } = spawnSync("nginx", ["-V"], { env: environment, encoding: "utf8" });
   const directory = /--modules-path=(\S+)/.exec(stderr ?? "")?.[1];
@@ -184,7 +198,10 @@ function write(directory: string, name: string, lines: readonly string[]): strin
   return file;
 }
 
-/** The first line that a program prints, or what `part` finds in it; undefined if there is none. */
+/**
+ * Returns the first line that a program prints, or what `part` captures in it; undefined if the
+ * program cannot be started.
+ */
 export function firstLine(
   program: string,
   args: readonly string[],

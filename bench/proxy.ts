@@ -1,4 +1,4 @@
-/** A program under test while it runs. */
+/** A running program under test. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
@@ -13,7 +13,7 @@ import type { Program, Task } from "./programs.ts";
 export class Proxy {
   readonly program: Program;
   readonly task: Task;
-  /** When it was executed, as `performance.now()` tells the time. */
+  /** Time of its exec, as `performance.now()`. */
   readonly started: number;
   #stderr = "";
   readonly #process: ChildProcess;
@@ -30,13 +30,13 @@ export class Proxy {
     this.#process.stderr!.setEncoding("utf8").on("data", (text) => this.#stderr += text);
   }
 
-  /** Starts it on the given core and does not wait. */
+  /** Starts it on the given core without waiting. */
   static async launch(program: Program, task: Omit<Task, "port">, core: number): Promise<Proxy> {
     const { port } = await freeEndpoint("0.0.0.0");
     return new Proxy(program, { ...task, port }, core);
   }
 
-  /** Starts it and waits until a request through it is answered. */
+  /** Starts it and waits until it answers a request. */
   static async start(program: Program, task: Omit<Task, "port">, core: number): Promise<Proxy> {
     const proxy = await Proxy.launch(program, task, core);
     try {
@@ -49,12 +49,12 @@ export class Proxy {
     return proxy;
   }
 
-  /** All processes it consists of. */
+  /** The pids of all its processes. */
   processes(): number[] {
     return processTree(this.#process.pid!);
   }
 
-  /** Resolves once a TCP connection is accepted, with `performance.now()` at that moment. */
+  /** Waits until a TCP connection is accepted; returns `performance.now()` at that moment. */
   async listening(): Promise<number> {
     const deadline = this.started + 15_000;
     while (performance.now() < deadline) {
@@ -65,7 +65,7 @@ export class Proxy {
     throw new Error(`${this.program.title} does not listen: ${this.#stderr.trim()}`);
   }
 
-  /** Resolves once a request was answered, with `performance.now()` at that moment. */
+  /** Waits until a request is answered; returns `performance.now()` at that moment. */
   async answers(): Promise<number> {
     const socket = connectTls({
       ...{ host: "127.0.0.1", port: this.task.port },
@@ -80,7 +80,7 @@ export class Proxy {
     return performance.now();
   }
 
-  /** Waits until nothing more comes of what was done: its processor time stands still. */
+  /** Waits until the work has settled: its CPU time no longer grows. */
   async settle(): Promise<void> {
     const STILL = 100;
     const processes = this.processes();
@@ -100,13 +100,13 @@ export class Proxy {
 
 let loads = 0;
 
-/** Where no earlier load has connected, so that none of its connections waits in TIME_WAIT there. */
+/** Returns an address that no earlier load used, so no connection is in TIME_WAIT there. */
 export function freshEndpoint(port: number): Endpoint {
   loads++;
   return { host: `127.${100 + (loads >> 16)}.${(loads >> 8) & 255}.${loads & 255}`, port };
 }
 
-/** Whether somebody listens there. */
+/** Whether a TCP connection is accepted there. */
 async function isAccepted(endpoint: Endpoint): Promise<boolean> {
   const socket = connect(endpoint);
   try {

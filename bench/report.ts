@@ -1,40 +1,40 @@
-/** The results as text for people. Pure: it runs on every runtime. */
+/** Renders the results as text. No I/O: it runs on every runtime. */
 import { type Cell, judge, type Results, type Row, type Verdict } from "./rows.ts";
 import type { Target } from "./targets.ts";
 
-/** A program as the report names it. */
+/** A program in the report. */
 export interface Column {
   readonly name: string;
   readonly title: string;
-  /** What it writes to the backend instead of a PROXY v2 header with the session's facts. */
+  /** Describes its prefix if that is not a PROXY v2 header with the facts of the session. */
   readonly prefixNote?: string | undefined;
 }
 
-/** All of one run with one kind of prefix. */
+/** The results of one run with one kind of prefix. */
 export interface Section {
   readonly prefix: boolean;
   readonly rows: readonly Row[];
   readonly columns: readonly Column[];
   readonly results: Results;
   readonly verdicts: readonly Verdict[];
-  /** Requests for each second which the latency rows were measured at; 0 without them. */
+  /** Requests per second at which latency was measured; 0 without latency rows. */
   readonly latencyRate: number;
   readonly base: string;
 }
 
-/** What a report says about its making. */
+/** How the report was made. */
 export interface Making {
   readonly command: string;
   readonly date: string;
   readonly rounds: number;
   readonly machine: readonly string[];
-  /** Programs that were left out, with the reason. */
+  /** Omitted programs, each with the reason. */
   readonly missing: readonly string[];
-  /** What the page has of sessions, which `npm run bench:sessions` measures. */
+  /** The page's part about sessions, which `npm run bench:sessions` measures. */
   readonly sessions: string;
 }
 
-/** What all targets come to; they hold without a prefix only. */
+/** Judges all targets; they apply only without a prefix. */
 export function judgeAll(
   targets: readonly Target[],
   results: Results,
@@ -46,7 +46,7 @@ export function judgeAll(
   );
 }
 
-/** For the terminal: one block for each row, one line for each program. */
+/** Text for the terminal: one block per row, one line per program. */
 export function sectionText(section: Section): string {
   const { rows, columns, results, verdicts } = section;
   const lines = [`== ${prefixText(section.prefix)}`];
@@ -78,7 +78,7 @@ function figureText(cell: Cell, row: Row, results: Results, base: string): strin
   return parts.filter((part) => part !== "").join("   ");
 }
 
-/** The whole of performance.md; `plots` are lines of Markdown which show them. */
+/** Returns the text of performance.md; `plots` are the lines of Markdown that show them. */
 export function markdown(
   sections: readonly Section[],
   making: Making,
@@ -87,14 +87,14 @@ export function markdown(
   return [
     "# Performance",
     "",
-    `How much work of a processor stud needs, beside hitch, HAProxy and nginx on the same machine.`,
-    `\`${making.command}\` made this page on ${making.date}; it takes about a quarter of an hour.`,
+    "The CPU time that stud needs, compared with hitch, HAProxy and nginx on the same machine.",
+    `\`${making.command}\` generated this page on ${making.date}; it takes about 15 minutes.`,
     "",
     ...plots,
     "",
     ...verdictLines(sections.flatMap(({ verdicts }) => verdicts)),
     ...sections.flatMap(sectionLines),
-    "## Clients that come back",
+    "## Returning clients",
     "",
     ...SESSIONS,
     "",
@@ -102,13 +102,13 @@ export function markdown(
     making.sessions,
     "<!-- /sessions -->",
     "",
-    "## How it was measured",
+    "## Method",
     "",
     ...METHOD.map((line) => `- ${line}`),
     ...sections.filter((each) => each.latencyRate > 0).map((each) =>
-      `- Latency, ${prefixText(each.prefix)}: ${each.latencyRate} requests for each second.`
+      `- Latency, ${prefixText(each.prefix)}: ${each.latencyRate} requests per second.`
     ),
-    `- Rounds: ${making.rounds} (memory: 1), after one or more that warm up.`,
+    `- Rounds: ${making.rounds} (memory: 1), after one or more warm-up rounds.`,
     ...sections.filter((each) => each.prefix).flatMap((each) =>
       each.columns.filter((column) => column.prefixNote).map((column) =>
         `- PROXY header of ${column.title}: ${column.prefixNote}.`
@@ -124,38 +124,40 @@ export function markdown(
 }
 
 const SESSIONS = [
-  "The share of handshakes that resume when 100 clients with an address each come back, and the CPU " +
-  "time of their connections beside the same ones with full handshakes, with one request each. TLS " +
-  "1.3, all workers on one core, medians of eleven interleaved rounds, the saved part round by round. stud runs with its defaults: " +
-  "workers share their ticket keys on Node, on Bun and Deno the kernel brings a client to always " +
-  "the same worker ([sessions.md](sessions.md)). `npm run bench:sessions` makes this table.",
+  "The share of handshakes that resume when 100 clients, each with its own address, return, and " +
+  "the CPU time of their connections compared with the same connections with full handshakes, one " +
+  "request each. TLS 1.3, all workers on one core, medians of eleven interleaved rounds, savings " +
+  "computed per round. stud runs with its defaults: workers share their ticket keys on Node; on " +
+  "Bun and Deno the kernel always routes a client to the same worker " +
+  "([sessions.md](sessions.md)). `npm run bench:sessions` generates this table.",
 ];
 
 const METHOD = [
   "One worker each, on one core; load generator and backend (nginx) are on another. TLS 1.2 and " +
-  "1.3 are enabled, every client offers AES-128-GCM and X25519 only, the certificates are the same.",
+  "1.3 are enabled, every client offers only AES-128-GCM and X25519, the certificates are the " +
+  "same.",
   "CPU time is the processor time of all processes of the proxy, kernel work included, by the " +
   "processes' own clocks (clock_getcpuclockid), divided by the operations that succeeded. Each " +
-  "answer's status is checked, and the bytes of the large ones; what fails is named, not counted.",
-  "The programs take turns in every round, in rotating order. Figures are medians of the rounds; a " +
-  "ratio is to hitch in the same round, with the smallest and the largest in brackets.",
-  "Operations for each second are what this one load generator got out of the proxy. Where the " +
-  "proxy's core was not busy (second line), the load's side was the slower one, and the proxy " +
-  "could do more.",
+  "answer's status is checked, and the byte count of the large ones; failures are named, not " +
+  "counted.",
+  "The programs take turns in every round, in rotating order. Figures are medians of the rounds; " +
+  "a ratio is to hitch in the same round, with the smallest and the largest in brackets.",
+  "Operations per second are what this one load generator got out of the proxy. Where the proxy's " +
+  "core was not busy (second line), the load generator was slower, and the proxy could do more.",
   "Full handshakes: h2load, 2,000 new connections a second, as many clients as connections, each " +
-  "with one request and `Connection: close`. Resumed handshakes: h2load, 32 clients that come back " +
-  "again and again; what kind of handshake they have is read from the ServerHello of every " +
-  "connection in a trial run before. X25519MLKEM768: a Node.js client, 32 connections at a time, " +
-  "beside X25519 by the same client; the peers' OpenSSL does not have it.",
-  "Small requests: h2load on 100 connections; the handshakes at the beginning are not counted. " +
-  "Downloads and uploads: h2load, 8 connections with 64 MiB each.",
+  "with one request and `Connection: close`. Resumed handshakes: h2load, 32 clients that " +
+  "reconnect repeatedly; a trial run before reads the kind of handshake from the ServerHello of " +
+  "every connection. X25519MLKEM768: a Node.js client, 32 connections at a time, compared with " +
+  "X25519 by the same client; the peers' OpenSSL does not support it.",
+  "Small requests: h2load on 100 connections; the initial handshakes are not counted. Downloads " +
+  "and uploads: h2load, 8 connections with 64 MiB each.",
   "Latency: h2load, 100 connections at 70 % of the rate that hitch reached in small requests, the " +
   "same for every program; what waits behind a late answer is added (coordinated omission).",
   "Memory: RssAnon of all processes, 5,000 more connections that each had one answer, after 250.",
-  "Start: from exec (taskset included, 1 ms) until a TCP connection is accepted, and until a first " +
-  "request through TLS is answered; by attempts 1 ms apart.",
-  "PROXY header: version 2 with what is known of the TLS session (HAProxy: send-proxy-v2-ssl with " +
-  "cipher and authority; hitch: write-proxy-v2), since stud sends that.",
+  "Start: from exec (taskset included, 1 ms) until a TCP connection is accepted, and until a " +
+  "first request through TLS is answered; measured by attempts 1 ms apart.",
+  "PROXY header: version 2 with the facts of the TLS session (HAProxy: send-proxy-v2-ssl with " +
+  "cipher and authority; hitch: write-proxy-v2), since stud sends those.",
 ];
 
 function verdictLines(verdicts: readonly Verdict[]): string[] {
@@ -197,12 +199,12 @@ function sectionLines(section: Section): string[] {
   const title = prefixText(section.prefix);
   return [
     ...table(`## CPU time, ${title}`, cpu, section, figures),
-    ...table(`## Operations for each second, ${title}`, cpu, section, rates, rateText),
+    ...table(`## Operations per second, ${title}`, cpu, section, rates, rateText),
     ...table(`## Latency, memory, start, ${title}`, other, section, figures),
   ];
 }
 
-/** Nothing where no row was measured. */
+/** A table in Markdown; no lines if no row was measured. */
 function table(
   heading: string,
   rows: readonly Row[],

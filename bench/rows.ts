@@ -1,19 +1,19 @@
-/** The rows of the report, and what is collected for them. Pure: it runs on every runtime. */
+/** The rows of the report and their results. No I/O: it runs on every runtime. */
 import { median, ratio, type Rounds, type Spread } from "./statistics.ts";
 import type { Target } from "./targets.ts";
 
-/** One line of figures, with one cell for each program. */
+/** One line of figures, with one cell per program. */
 export interface Row {
   readonly name: string;
   readonly title: string;
   readonly unit: string;
-  /** Decimals that are worth printing. */
+  /** Number of decimals to print. */
   readonly digits: number;
-  /** What the figure is CPU time for; absent where it is something else. */
+  /** The operation whose CPU time this is; absent for other figures. */
   readonly operation?: string;
 }
 
-/** What one program did in one row. */
+/** The results of one program in one row. */
 export class Cell {
   readonly #values = new Map<number, number>();
   readonly #rates: number[] = [];
@@ -31,7 +31,7 @@ export class Cell {
     return this.#values;
   }
 
-  /** Medians of all rounds; undefined without any. */
+  /** The median of all rounds; undefined without any. */
   get value(): number | undefined {
     return this.problem === undefined ? middle([...this.#values.values()]) : undefined;
   }
@@ -44,7 +44,7 @@ export class Cell {
     return middle(this.#busy);
   }
 
-  /** How it relates to another program, round by round. */
+  /** The ratio to another program, round by round. */
   ratioTo(base: Cell | undefined): Spread | undefined {
     if (!base || this.problem !== undefined || base.problem !== undefined) return undefined;
     return ratio(this.rounds, base.rounds);
@@ -55,7 +55,7 @@ export class Cell {
 export class Results {
   readonly #cells = new Map<string, Cell>();
 
-  /** The cell of a row and a program, made when it is first asked for. */
+  /** Returns the cell of a row and a program, creating it if needed. */
   at(row: string, program: string): Cell {
     const key = `${row} ${program}`;
     let cell = this.#cells.get(key);
@@ -63,21 +63,21 @@ export class Results {
     return cell;
   }
 
-  /** The cell if something was measured or went wrong there. */
+  /** Returns the cell if it has a measurement or a problem. */
   find(row: string, program: string): Cell | undefined {
     const cell = this.#cells.get(`${row} ${program}`);
     return cell && (cell.problem !== undefined || cell.rounds.size > 0) ? cell : undefined;
   }
 }
 
-/** Whether a target was reached; `text` is as in "0.64, target 0.50: missed". */
+/** Whether a target was met; `text` is like "0.64, target 0.50: missed". */
 export interface Verdict {
   readonly target: Target;
   readonly met: boolean;
   readonly text: string;
 }
 
-/** Undefined where the row was not measured. A missing figure misses its target. */
+/** Judges one target; undefined if the row was not measured. A missing figure misses its target. */
 export function judge(
   target: Target,
   results: Results,
@@ -88,7 +88,7 @@ export function judge(
   if (!cell) return undefined;
   const figure = figureOf(target, cell, results, peers, base);
   if (!figure) return undefined;
-  // As it is printed: 1.004 is 1.00.
+  // Compared as printed: 1.004 is 1.00.
   const shown = figure.value?.toFixed(target.of === "figure" ? 1 : 2);
   const limit = target.of === "figure" ? String(target.limit) : target.limit.toFixed(2);
   const met = shown !== undefined && Number(shown) <= target.limit;
@@ -111,7 +111,7 @@ function figureOf(
   return { value: ratio.median, than: target.of === "hitch" ? "" : ` of ${other}` };
 }
 
-/** The program with the smallest median. */
+/** Returns the program with the smallest median. */
 function bestOf(row: string, results: Results, programs: readonly string[]): string | undefined {
   let best: { name: string; value: number } | undefined;
   for (const name of programs) {

@@ -1,4 +1,4 @@
-/** Takes the programs through the workloads, round by round. */
+/** Runs the programs through the workloads, round by round. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Certificates } from "../tests/support/certificates.ts";
 import type { Backend } from "./backend.ts";
@@ -20,17 +20,17 @@ export interface Run {
   readonly cores: Cores;
   readonly certificates: Certificates;
   readonly backends: { readonly nginx: Backend; readonly sink: Backend };
-  /** Told what is being done. */
+  /** Receives a text about the current step. */
   readonly progress: (text: string) => void;
 }
 
-/** What was measured, and at how many requests for each second the latency (0: it was not). */
+/** The results, and the requests per second at which latency was measured (0: it was not). */
 export interface Outcome {
   readonly results: Results;
   readonly latencyRate: number;
 }
 
-/** Programs that fail get their problem told in the results; the others go on. */
+/** Measures all workloads. The results record why a program failed; the others go on. */
 export async function measureAll(run: Run): Promise<Outcome> {
   const results = new Results();
   const latencyRate = { value: 0 };
@@ -51,7 +51,7 @@ export async function measureAll(run: Run): Promise<Outcome> {
   return { results, latencyRate: latencyRate.value };
 }
 
-/** Workloads that the same running proxies can do, in their order. */
+/** Groups workloads that the same running proxies can serve, in order. */
 function groups(all: readonly Workload[]): Workload[][] {
   const groups = new Map<string, Workload[]>();
   for (const workload of all) {
@@ -101,7 +101,7 @@ async function measure(
       if (obstacle) results.at(workload.rows[0]!.name, proxy.program.name).problem = obstacle;
     });
   }
-  // To warm up first: the runtimes compile what is used often, and caches fill.
+  // Warm-up first: the runtimes compile hot code, and caches fill.
   for (let round = 1 - warmUps; round <= run.rounds; round++) {
     for (const proxy of rotated(proxies, round + warmUps)) {
       if (hasProblem(results, workload, proxy.program)) continue;
@@ -118,7 +118,7 @@ async function measure(
   }
 }
 
-/** Every measurement has a proxy that was just started, alone on its core. */
+/** Measures each time with a newly started proxy, alone on its core. */
 async function measureFresh(run: Run, workload: Workload, results: Results): Promise<void> {
   const rounds = Math.min(run.rounds, workload.fresh!.rounds);
   for (let round = 1; round <= rounds; round++) {
@@ -142,7 +142,7 @@ async function measureFresh(run: Run, workload: Workload, results: Results): Pro
   }
 }
 
-/** So many requests for each second that hitch, or else the first program, can do in any case. */
+/** Requests per second that hitch, or else the first program, can certainly serve. */
 async function rateFor(run: Run, proxies: readonly Proxy[], results: Results): Promise<number> {
   const proxy = proxies.find(({ program }) => program.name === BASE) ?? proxies[0]!;
   let capacity = results.find("requests", proxy.program.name)?.rate;
@@ -164,7 +164,7 @@ function contextFor(run: Run, proxy: Proxy, rate: number): Context {
   };
 }
 
-/** So that no program always follows the same neighbour from the same place. */
+/** Rotates the order, so that no program always has the same place and neighbor. */
 function rotated<T>(items: readonly T[], by: number): T[] {
   const start = by % items.length;
   return [...items.slice(start), ...items.slice(0, start)];

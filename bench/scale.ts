@@ -1,7 +1,7 @@
 /**
- * How the default build carries thousands of connections, and how its cost grows with workers,
- * certificates and connections. `npm run bench:scale` prints the figures and puts them into
- * docs/scaling.md, between the marks, with a plot beside it.
+ * Measures the default build with thousands of connections, and how its cost grows with workers,
+ * certificates and connections. `npm run bench:scale` prints the figures and writes them into
+ * docs/scaling.md, between the marks, with a plot.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,10 +28,10 @@ import { median } from "./statistics.ts";
 import { workloads } from "./workloads.ts";
 
 const ROUNDS = 3;
-/** One worker holds as many as fit under 20,000 descriptors: idle ones, and ones that work. */
+/** Connections of one worker: as many idle and busy ones as fit under 20,000 descriptors. */
 const ONE_WORKER = { idle: 8500, busy: 1000 };
 const MANY = 30_000;
-/** A backend address has 28,232 ports for each of these. */
+/** Source addresses; a backend address has 28,232 ports for each of them. */
 const SOURCES = ["127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.14"];
 const IDLE_SECONDS = 5;
 
@@ -41,14 +41,14 @@ interface Costs {
   readonly request: number;
 }
 
-/** What is paid at one size of something. */
+/** The costs at one size. */
 interface Point extends Costs {
   readonly place: string;
 }
 
 interface Growth {
   readonly title: string;
-  /** What stands after the number in the plot, where there is little room. */
+  /** A short label after the number in the plot. */
   readonly label: string;
   readonly points: readonly Point[];
 }
@@ -64,10 +64,10 @@ class Bench {
     this.#backend = backend;
   }
 
-  /** Starts the default build with more words on its command line, and ends it after `use`. */
+  /** Starts the default build with additional arguments, and stops it after `use`. */
   async with<T>(words: readonly string[], use: (proxy: Proxy) => Promise<T>): Promise<T> {
     const stud = programs.find(({ name }) => name === "bun")!;
-    // The load comes from few addresses, and is to reach all workers.
+    // The load comes from few addresses and must reach all workers.
     const all = ["--affinity=off", ...words];
     const program: Program = { ...stud, command: (task) => [...stud.command(task), ...all] };
     const { directory, localhost } = this.#certificates;
@@ -80,7 +80,7 @@ class Bench {
     }
   }
 
-  /** Medians of several rounds, after one that does not count. */
+  /** Medians of several rounds, after a warm-up round. */
   async costs(proxy: Proxy): Promise<Costs> {
     const handshake: number[] = [];
     const request: number[] = [];
@@ -93,7 +93,7 @@ class Bench {
     return { handshake: median(handshake), request: median(request) };
   }
 
-  /** So many connections make two requests each second for some seconds, and all are answered. */
+  /** Each connection makes two requests per second for 5 s, and all are answered. */
   async busy(proxy: Proxy, connections: number): Promise<void> {
     await h2load(freshEndpoint(proxy.task.port), {
       ...{ directory: this.#certificates.directory, version: "TLSv1.3", path: "/small" },
@@ -102,7 +102,7 @@ class Bench {
     });
   }
 
-  /** PEM files, each for a name of its own. */
+  /** Writes PEM files, each for a different name; returns their paths. */
   async certificates(count: number): Promise<string[]> {
     const directory = join(this.#certificates.directory, "many");
     mkdirSync(directory);
@@ -158,7 +158,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** As many connections as one process can hold under `ulimit -n 20000`. */
+/** The connections that one process can hold under `ulimit -n 20000`. */
 function oneWorker(bench: Bench): Promise<string[]> {
   const { idle, busy } = ONE_WORKER;
   return carry(bench, {
@@ -170,7 +170,7 @@ function oneWorker(bench: Bench): Promise<string[]> {
   });
 }
 
-/** More connections than one process, or one backend address, can have. */
+/** More connections than one process or one backend address can have. */
 function manyConnections(bench: Bench): Promise<string[]> {
   const workers = Math.ceil(MANY / 9000);
   return carry(bench, {
@@ -185,11 +185,11 @@ interface Burden {
   readonly title: string;
   readonly words: readonly string[];
   readonly idle: number;
-  /** What is done while the idle connections are held. */
+  /** Work to do while the idle connections are held. */
   readonly beside?: (proxy: Proxy) => Promise<void>;
 }
 
-/** Throws unless every connection is alive at the end. */
+/** Holds the connections and measures; throws unless every connection is alive at the end. */
 async function carry(bench: Bench, { title, words, idle, beside }: Burden): Promise<string[]> {
   return await bench.with(words, async (proxy) => {
     progress(`${title}: handshakes before`);
@@ -202,10 +202,10 @@ async function carry(bench: Bench, { title, words, idle, beside }: Burden): Prom
     await holders.ask();
     await holders.close();
     return [
-      `${title}; every connection was found alive at the end:`,
+      `${title}; every connection was still alive at the end:`,
       "",
       ...figures,
-      `- a new handshake: ${micro(before.handshake)} with none, ` +
+      `- a new handshake: ${micro(before.handshake)} without, ` +
       `${micro(after.handshake)} with ${count(idle)} idle connections`,
       "",
     ];
@@ -245,14 +245,14 @@ async function growth(bench: Bench): Promise<Growth[]> {
   ];
 }
 
-/** Opens idle connections, and tells in lines of text what they cost. */
+/** Opens idle connections; returns their costs as lines of text. */
 async function hold(proxy: Proxy, connections: number) {
   const holders = new Holders();
   const empty = await steadyMemory(proxy);
   const kernelEmpty = kernelMemory();
   await holders.open(proxy.task.port, connections);
   const bytes = (await steadyMemory(proxy) - empty) / connections;
-  // The client's socket and the backend's are on this machine too.
+  // The clients' and the backend's sockets are on this machine too.
   const kernel = (kernelMemory() - kernelEmpty) / connections / 2;
   const start = cpuTime(proxy.processes());
   await pause(IDLE_SECONDS * 1000);
@@ -260,7 +260,7 @@ async function hold(proxy: Proxy, connections: number) {
   return { holders, figures: held(bytes, kernel, share) };
 }
 
-/** What the kernel holds for all, in bytes: sockets, files and what belongs to them. */
+/** Kernel memory in use, in bytes: sockets, files and related objects. */
 function kernelMemory(): number {
   const meminfo = readFileSync("/proc/meminfo", "utf8");
   return Number(/^Slab:\s+(\d+) kB$/m.exec(meminfo)?.[1]) * 1024;
@@ -268,7 +268,7 @@ function kernelMemory(): number {
 
 function held(bytes: number, kernel: number, share: number): string[] {
   return [
-    `- memory for each idle connection: ${(bytes / 1000).toFixed(1)} KB in the workers, ` +
+    `- memory per idle connection: ${(bytes / 1000).toFixed(1)} KB in the workers, ` +
     `about ${(kernel / 1000).toFixed(1)} KB in the kernel for its two sockets`,
     `- CPU while all are idle: ${(share * 100).toFixed(2)} % of one core`,
   ];
@@ -296,13 +296,13 @@ function report(lines: readonly string[], growths: readonly Growth[]): void {
     { title: "small request", values: all.map((point) => point.request / first.request) },
   ];
   const chart = lineChart({
-    title: "CPU time for each operation, as a ratio to one worker with nothing else to do",
+    title: "CPU time per operation, as a ratio to one otherwise idle worker",
     y: axisTo(Math.max(2, ...series.flatMap(({ values }) => values)), "ratio"),
     places: all.map(({ place }) => place),
     series,
   });
   writeFileSync(join(root, "docs", "scaling.svg"), chart);
-  const measured = ["", ...lines, "![how cost grows](scaling.svg)", ""].join("\n");
+  const measured = ["", ...lines, "![How cost grows](scaling.svg)", ""].join("\n");
   replaceMarked("docs/scaling.md", "measured", measured);
 }
 

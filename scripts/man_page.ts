@@ -3,7 +3,7 @@ import { helpOf, lineRows, usage } from "../src/options/help.ts";
 import { groups } from "../src/options/option.ts";
 import { isIn, rows } from "../src/options/table.ts";
 
-/** The text of stud.8. */
+/** Returns the text of stud.8. */
 export function manPage(): string {
   return [
     '.TH STUD 8 "" "stud" "System Manager\'s Manual"',
@@ -14,41 +14,44 @@ export function manPage(): string {
     ".IR PEM ...",
     ...section(
       "DESCRIPTION",
-      "stud accepts TLS connections and passes the plain bytes of each one on to a backend, over one " +
-        "connection of its own. Each PEM file holds a certificate, its chain and its private key. " +
-        "The last one serves clients that ask for no name or for one that no file has.",
-      "It takes the command lines and the configuration files of two older programs, stud and hitch. " +
-        "Called as hitch, or with --compat=hitch, it speaks the dialect of the latter: --write-proxy " +
-        "then means version 2, addresses are always written as [HOST]:PORT, and options count more " +
-        "than configuration files, wherever they stand.",
+      "stud accepts TLS connections and forwards the decrypted bytes of each one to a backend, over a " +
+        "separate connection. Each PEM file holds a certificate, its chain and its private key. " +
+        "The last one serves clients that request no name or a name that no file has.",
+      "stud accepts the command lines and the configuration files of two older programs, stud and " +
+        "hitch. Run as hitch, or with --compat=hitch, it uses hitch's dialect: --write-proxy then " +
+        "means version 2, addresses are always written as [HOST]:PORT, and options override " +
+        "configuration files, regardless of their order.",
     ),
     ".SH OPTIONS",
-    "Options may be shortened while they are unique, and mixed with PEM files;",
+    "Options may be abbreviated to a unique prefix, and mixed with PEM files;",
     ".B \\-\\-",
-    "ends them. A flag also takes =on and =off. Every option but the actions is a key of configuration",
-    "files too, under its long name.",
+    "ends them. A flag also accepts =on and =off. Every option except the actions is also a key of",
+    "configuration files, under its long name.",
     ...groups.flatMap(groupText),
     ...files,
     ...section(
       "SIGNALS",
-      "SIGTERM, SIGQUIT and SIGINT stop it: new connections are refused, those that wait are still " +
-        "served, and open ones have --drain-timeout to end; a second signal cuts them at once.",
-      "SIGHUP reads the configuration and the certificates again, without ending a connection; a " +
-        "mistake in them changes nothing. Many signals within a second make one or two reloads.",
-      "SIGUSR1 opens the log file again.",
-      "SIGUSR2 starts the program that lies at its path by now, with the same listening sockets, and " +
-        "then ends with the last connection; a program that cannot serve changes nothing.",
-      "SIGTERM to a worker replaces it; its connections go on until they end.",
+      "SIGTERM, SIGQUIT and SIGINT stop stud: it refuses new connections, still serves those that " +
+        "wait in the queue, and gives open ones --drain-timeout to finish; a second signal cuts them " +
+        "at once.",
+      "SIGHUP reloads the configuration and the certificates without closing a connection; an error " +
+        "in them changes nothing. Many signals within a second cause one or two reloads.",
+      "SIGUSR1 reopens the log file.",
+      "SIGUSR2 starts the program that is now at stud's path, with the same listening sockets; the old " +
+        "process then exits after its last connection closes. If the program cannot serve, nothing " +
+        "changes.",
+      "SIGTERM to a worker replaces it; its connections continue until they close.",
     ),
     ...section(
       "EXIT STATUS",
       "0 after a stop that cut no connection, and after actions that succeeded; 3 after a stop that " +
-        "cut some, because time was up or a second signal came; 1 after any error. Each mistake in " +
-        "the configuration is one line on standard error, and all of them are shown.",
+        "cut connections, because the time limit elapsed or a second signal arrived; 1 after any " +
+        "error. Each error in the configuration is one line on standard error; stud reports all of " +
+        "them.",
     ),
     ".SH FILES",
     ...item(".I /var/lib/hitch/", "OCSP responses in hitch's dialect, if the directory exists."),
-    ...item(".I /etc/services", "Names of ports."),
+    ...item(".I /etc/services", "Port names."),
     ".SH EXAMPLES",
     ...example("Accept TLS on port 443 of every address:", [
       "stud -f '*,443' -b 127.0.0.1,8080 site.pem",
@@ -57,8 +60,10 @@ export function manPage(): string {
       "stud -f '*,443' -b /run/app.sock --write-proxy-v2 \\",
       "    www.example.com.pem example.com.pem",
     ]),
-    ...example("Check a configuration, start nothing:", ["stud --config /etc/stud.conf --test"]),
-    ...example("Speak TLS to a backend for a program that cannot:", [
+    ...example("Check a configuration without starting anything:", [
+      "stud --config /etc/stud.conf --test",
+    ]),
+    ...example("Connect to a backend over TLS for a program that cannot:", [
       "stud --client -f 127.0.0.1,8080 -b api.example.com,https",
     ]),
     ".SH SEE ALSO",
@@ -72,12 +77,12 @@ export function manPage(): string {
 const files = [
   ...section(
     "CONFIGURATION FILE",
-    "Two forms are understood. The first has one key on each line. The value ends at the next space, " +
-      "unless it is in quotes; a # at the start of a line, or after the value, begins a remark. Later " +
-      "lines count more; frontend and pem-file add up.",
+    "There are two formats. The first has one key per line. The value ends at the next space, unless " +
+      "it is quoted; a # at the start of a line, or after the value, begins a comment. Later lines " +
+      "override earlier ones, but frontend and pem-file accumulate.",
   ),
   ...listing([
-    "# One service, told who its clients are.",
+    "# One service that receives its clients' addresses.",
     'frontend = "[*]:443"',
     'backend = "127.0.0.1,8080"',
     'pem-file = "/etc/stud/example.com.pem"',
@@ -86,9 +91,9 @@ const files = [
   ]),
   ".PP",
   roff(
-    "The second is hitch's: newlines mean no more than spaces, texts are in quotes, and frontend and " +
-      "pem-file may be blocks. In stud's dialect a file is read so if there is a { in it outside " +
-      "quotes and remarks, in hitch's dialect always.",
+    "The second is hitch's: newlines are equivalent to spaces, strings are quoted, and frontend and " +
+      "pem-file may be blocks. In stud's dialect a file is read this way if it contains a { outside " +
+      "quotes and comments, in hitch's dialect always.",
   ),
   ...listing([
     "frontend = {",
@@ -108,10 +113,8 @@ const files = [
   ]),
   ".PP",
   roff(
-    `In a frontend block may stand: ${keys("frontend")}. In a pem-file block: ${
-      keys("pem")
-    }. What a ` +
-      "frontend does not set is as at the top level. These keys stand in blocks only:",
+    `A frontend block may contain: ${keys("frontend")}. A pem-file block: ${keys("pem")}. What a ` +
+      "frontend does not set is inherited from the top level. These keys exist only in blocks:",
   ),
   ...rows.filter(([, option]) => !isIn(option, "line") && !isIn(option, "file")).flatMap((
     [name, option],
@@ -153,7 +156,7 @@ function listing(lines: readonly string[]): string[] {
   return [".PP", ".RS 4", ".nf", ...lines.map(roff), ".fi", ".RE"];
 }
 
-/** Characters that roff would take for itself, or that not every terminal has. */
+/** Escapes characters that roff would interpret, or that not every terminal can show. */
 function roff(text: string): string {
   return text
     .replaceAll("\\-", "-")

@@ -1,14 +1,14 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
-/** What stands between the marks of {@link replaceMarked} in a file; "" where nothing does. */
+/** Returns the text between the marks of {@link replaceMarked} in a file; "" if there is none. */
 export function readMarked(file: string, mark: string): string {
   const text = existsSync(file) ? readFileSync(file, "utf8") : "";
   return new RegExp(`<!-- ${mark} -->\\n([^]*?)\\n<!-- /${mark} -->`).exec(text)?.[1] ?? "";
 }
 
 /**
- * Replaces what stands between `<!-- mark -->` and `<!-- /mark -->`, each on a line of its own, in a
- * file of the repository. Throws an Error that names what is missing.
+ * Replaces the text between `<!-- mark -->` and `<!-- /mark -->`, each on its own line, in a file of
+ * the repository. Throws an Error that names the missing marks.
  */
 export function replaceMarked(path: string, mark: string, text: string): void {
   const file = new URL(`../${path}`, import.meta.url);

@@ -1,5 +1,5 @@
-// Brings the npm packages when they are not there yet or no longer those of package-lock.json.
-// Plain JavaScript without dependencies: it runs on whatever Node the machine has.
+// Installs the npm packages if they are missing or differ from package-lock.json.
+// Plain JavaScript without dependencies: it runs on any Node that the machine has.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,8 +10,8 @@ const lock = readFileSync(`${root}package-lock.json`, "utf8");
 const installed = `${root}node_modules/.installed-lock.json`;
 
 if (!existsSync(installed) || readFileSync(installed, "utf8") !== lock) {
-  console.error("bringing the npm packages (once) ...");
-  // The packages' install scripts put the runtimes in place: they are needed.
+  console.error("installing the npm packages (once) ...");
+  // The packages' install scripts put the runtimes in place, so they must run.
   const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, 2],
@@ -20,7 +20,7 @@ if (!existsSync(installed) || readFileSync(installed, "utf8") !== lock) {
     console.error("npm ci failed; is the npm registry reachable?");
     process.exit(1);
   }
-  // Deno's own package stands for all platforms; this one is a part of it and has no link.
+  // Deno's own package covers all platforms; this one is a part of it and has no link in .bin.
   const deno = `${root}node_modules/@deno/linux-x64-glibc/deno`;
   symlinkSync(deno, `${root}node_modules/.bin/deno`);
   writeFileSync(installed, lock);

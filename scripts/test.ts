@@ -1,6 +1,6 @@
 /**
- * Runs all tests: the checks of the sources, the unit tests in three runtimes, and the behaviours
- * of every target, and faults under load. `--only=NAME` limits it to `check`, `unit`, `faults` or one
+ * Runs all tests: the checks of the sources, the unit tests in three runtimes, the behaviours of
+ * every target, and faults under load. `--only=NAME` limits it to `check`, `unit`, `faults` or one
  * target. The last line counts all tests of all suites.
  */
 import { spawn } from "node:child_process";
@@ -18,12 +18,12 @@ interface Tally {
   skipped: number;
 }
 
-/** Prints what a suite has to tell, and counts. */
+/** Runs one suite: prints its failures and returns its counts. */
 type Suite = () => Promise<Tally>;
 
-/** Nothing takes so long unless it hangs; in milliseconds. */
+/** Time after which a suite is considered hung, in milliseconds. */
 const SUITE_LIMIT = 20 * 60_000;
-/** The same of one test, for Bun, which else would give it five seconds. */
+/** The same for one test, for Bun, whose default is five seconds. */
 const TEST_LIMIT = 60_000;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -35,13 +35,13 @@ const targets = globSync("tests/targets/*.test.ts", { cwd: root }).sort();
 const suites: Record<string, Suite> = {
   "check": () => command("check", process.execPath, ["scripts/check.ts"]),
   "unit (node)": () => nodeTests(unitTests, 2),
-  // Each keeps one core busy.
+  // Each uses one core.
   "unit (bun, deno)": async () => sum(await Promise.all([unitBun(), unitDeno()])),
   ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
   "faults": () => built(["tests/faults/short.test.ts"]),
 };
 
-// Node would strip the types of all sources anew at each of some thousand starts.
+// Without a cache, Node strips the types of all sources at each of some thousand starts.
 process.env.NODE_COMPILE_CACHE = join(root, "node_modules", ".cache", "node");
 
 process.exitCode = await main();
@@ -52,7 +52,7 @@ async function main(): Promise<number> {
     !only || name === only || name.startsWith(`${only} (`)
   );
   if (chosen.length === 0) {
-    console.error(`no suite is called ${only}; there are ${Object.keys(suites).join(", ")}`);
+    console.error(`no suite is named ${only}; use one of ${Object.keys(suites).join(", ")}`);
     return 1;
   }
   const tallies: Tally[] = [];
@@ -95,7 +95,7 @@ function target(file: string): Promise<Tally> {
   return file.includes("dist-") ? built([file]) : nodeTests([file]);
 }
 
-/** Tests of what `build` makes. */
+/** Runs tests of the built executables, after a build if they are out of date. */
 async function built(files: readonly string[]): Promise<Tally> {
   if (isStale()) {
     const built = await command("build", process.execPath, ["scripts/build.ts"]);
@@ -105,8 +105,8 @@ async function built(files: readonly string[]): Promise<Tally> {
 }
 
 /**
- * Node's runner reports each test by itself, so that nothing has to be read from text. Each file is
- * a process of its own, so many of which run at a time.
+ * Runs tests with Node's runner, which reports each test as an event, so no text has to be parsed.
+ * Each file runs in its own process, `concurrency` of them at a time.
  */
 async function nodeTests(files: readonly string[], concurrency = 1): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
@@ -130,8 +130,8 @@ async function nodeTests(files: readonly string[], concurrency = 1): Promise<Tal
 }
 
 /**
- * Runs a program that tests; its output is shown if it fails. Counts by its JUnit report, and as
- * one test where it writes none.
+ * Runs a test program; prints its output if it fails. Takes the counts from its JUnit report; without
+ * one it counts as one test.
  */
 async function command(
   name: string,
@@ -165,7 +165,7 @@ function readReport(path: string): Tally {
   try {
     xml = readFileSync(path, "utf8");
   } catch {
-    // The runner did not come so far as to write it: its exit code tells.
+    // The runner failed before it wrote the report; its exit code says so.
   }
   const count = (element: RegExp) => xml.match(element)?.length ?? 0;
   const failed = count(/<(failure|error)\b/g);
@@ -173,7 +173,7 @@ function readReport(path: string): Tally {
   return { passed: count(/<testcase\b/g) - failed - skipped, failed, skipped };
 }
 
-/** Whether a source is newer than what was built from it. */
+/** Whether a source is newer than the executables. */
 function isStale(): boolean {
   const time = (file: string) => {
     const found = statSync(join(root, file), { throwIfNoEntry: false });
@@ -190,7 +190,7 @@ function isStale(): boolean {
   return globSync(sources, { cwd: root }).some((file) => time(file) > Math.min(...built));
 }
 
-/** Runners take a bare path for a pattern. */
+/** Prefixes paths with `./`: the runners treat a bare path as a pattern. */
 function here(files: readonly string[]): string[] {
   return files.map((file) => `./${file}`);
 }

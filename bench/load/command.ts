@@ -1,4 +1,4 @@
-/** Runs one of the public load generators and hands back what it printed. */
+/** Runs one of the public load generators and returns its output. */
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,21 +6,21 @@ import { environment } from "../../tests/support/commands.ts";
 
 export type Version = "TLSv1.2" | "TLSv1.3";
 
-/** One cipher for all, or each program would choose a different one. */
+/** One cipher for all, because otherwise each program would choose a different one. */
 export const CIPHERS = {
   "TLSv1.3": "TLS_AES_128_GCM_SHA256",
   "TLSv1.2": "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
 } as const;
 
-/** P-256 is what TLS 1.2 needs to accept the certificate; the key exchange is X25519. */
+/** The key exchange is X25519; TLS 1.2 needs P-256 to accept the certificate. */
 export const GROUPS = "X25519:P-256";
 
-/** Seconds after which a load generator is taken to hang. */
+/** Seconds after which a load generator is considered hung. */
 const LIMIT = 30;
 
 /**
- * Runs it to its end and returns its standard output. Throws with its last words where it fails.
- * `configuration` is an OpenSSL configuration file.
+ * Runs a program to completion and returns its standard output. Throws an Error with its last line
+ * if it fails. `configuration` is an OpenSSL configuration file.
  */
 export async function runLoad(
   program: string,
@@ -42,12 +42,12 @@ export async function runLoad(
   });
   if (code !== 0) {
     const last = (stderr || stdout).trim().split("\n").at(-1);
-    throw new Error(`${program} ended with ${code ?? "a signal"}: ${last}`);
+    throw new Error(`${program} exited with ${code ?? "a signal"}: ${last}`);
   }
   return stdout;
 }
 
-/** Writes the configuration which limits an OpenSSL client to one TLS version. */
+/** Writes a configuration that limits an OpenSSL client to one TLS version; returns its path. */
 export function opensslConfiguration(directory: string, version: Version): string {
   const file = join(directory, `openssl-${version}.cnf`);
   writeFileSync(

@@ -5,26 +5,26 @@ import type { Endpoint } from "../../tests/support/endpoints.ts";
 import { CIPHERS, GROUPS, opensslConfiguration, runLoad, type Version } from "./command.ts";
 
 export interface H2loadOptions {
-  /** Holds its log and its configuration. */
+  /** Directory for its log and its configuration. */
   readonly directory: string;
   readonly version: Version;
   readonly connections: number;
   readonly path: string;
-  /** More of its own options. */
+  /** Additional h2load options. */
   readonly args: readonly string[];
 }
 
-/** What it counted; everything else has already been found right. */
+/** What it counted; everything else has been checked. */
 export interface H2loadResult {
-  /** Answers of status 2xx. */
+  /** Number of answers with status 2xx. */
   readonly answers: number;
-  /** Bytes of their bodies. */
+  /** Total bytes of their bodies. */
   readonly bytes: number;
 }
 
 /**
- * Throws unless every request was answered with 2xx, under the TLS version, cipher and group that
- * were asked for.
+ * Runs h2load. Throws an Error unless every request was answered with 2xx, with the requested TLS
+ * version, cipher and group.
  */
 export async function h2load(at: Endpoint, options: H2loadOptions): Promise<H2loadResult> {
   const { directory, version, connections, path, args } = options;
@@ -32,7 +32,7 @@ export async function h2load(at: Endpoint, options: H2loadOptions): Promise<H2lo
     ...["--h1", "-c", String(connections), `--groups=${GROUPS}`],
     `--tls13-ciphers=${CIPHERS["TLSv1.3"]}`,
     `--ciphers=${CIPHERS["TLSv1.2"]}`,
-    // The name goes into SNI, as with any browser.
+    // The name is sent as SNI, as browsers do.
     `--connect-to=${at.host}:${at.port}`,
     ...args,
     `https://localhost:${at.port}${path}`,
@@ -65,13 +65,13 @@ function read(output: string, version: Version): H2loadResult {
 
 /** One line of h2load's log. */
 export interface Request {
-  /** When its answer was complete, in milliseconds since 1970. */
+  /** Time at which its answer was complete, in milliseconds since 1970. */
   readonly ended: number;
-  /** From its start until then, in microseconds. */
+  /** Time from its start until then, in microseconds. */
   readonly latency: number;
 }
 
-/** Lets h2load write down each request, and reads that. */
+/** Runs h2load with a log of each request; returns the requests. */
 export async function h2loadWithLog(at: Endpoint, options: H2loadOptions): Promise<Request[]> {
   const log = join(options.directory, "h2load.log");
   rmSync(log, { force: true });

@@ -1,6 +1,6 @@
 /**
- * Holds idle connections in a process of its own, since one process has too few descriptors. It is
- * told what to do over IPC, answers each order once it is done, and ends with its parent.
+ * Holds idle connections in a separate process, because one process has too few descriptors. It
+ * receives commands over IPC, acknowledges each one when it is done, and exits with its parent.
  */
 import process from "node:process";
 import type { Endpoint } from "../../tests/support/endpoints.ts";
@@ -8,10 +8,10 @@ import { IdleClients } from "./tls_client.ts";
 
 export type HolderOrder =
   | { readonly do: "open"; readonly at: Endpoint; readonly count: number }
-  /** Each connection makes one more request. */
+  /** Makes one more request on each connection. */
   | { readonly do: "ask" };
 
-/** Undefined when it was done. */
+/** `error` is undefined on success. */
 export type HolderAnswer = { readonly error?: string };
 
 const held: IdleClients[] = [];

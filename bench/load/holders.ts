@@ -1,22 +1,23 @@
-/** Thousands of idle connections, spread over processes that hold them. */
+/** Thousands of idle connections, spread over several processes. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { within } from "../../tests/support/until.ts";
 import type { HolderAnswer, HolderOrder } from "./holder.ts";
 
-/** Below half of the usual 20,000 descriptors. */
+/** Connections per process: less than half of the usual 20,000 descriptors. */
 const EACH = 8000;
 
-/** Each opening may take so long, in milliseconds. */
+/** Time limit for one command, in milliseconds. */
 const PATIENCE = 240_000;
 
 export class Holders {
   readonly #children: ChildProcess[] = [];
 
   /**
-   * Opens connections that each make one request. Each process goes to a loopback address of its
-   * own, or the client would run out of ports. Throws if one connection is not answered.
+   * Opens connections that each make one request. Each process connects to a different loopback
+   * address, because the client would run out of ports otherwise. Throws if a connection gets no
+   * answer.
    */
   async open(port: number, count: number): Promise<void> {
     const opening: Promise<void>[] = [];
@@ -39,7 +40,7 @@ export class Holders {
     await Promise.all(children.map(async (child) => {
       const ended = once(child, "exit");
       child.kill("SIGKILL");
-      await within(ended, "the end of a process that held connections");
+      await within(ended, "the exit of a process that held connections");
     }));
   }
 }

@@ -1,4 +1,4 @@
-/** Clients of many addresses that come back, by Node's own TLS. */
+/** Returning clients with many addresses, on Node's own TLS. */
 import { once } from "node:events";
 import { connect, createSecureContext, type TLSSocket } from "node:tls";
 import type { Endpoint } from "../../tests/support/endpoints.ts";
@@ -6,11 +6,11 @@ import { within } from "../../tests/support/until.ts";
 import { CIPHERS } from "./command.ts";
 
 const REQUEST = "GET /small HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-/** Clients that are under way at a time. */
+/** Concurrent clients. */
 const CONCURRENCY = 16;
 const LIMIT_MS = 60_000;
 
-/** Clients, each with an address and a session of its own. They were there once before. */
+/** Clients, each with its own address and session, that have connected once before. */
 export class Population {
   readonly #at: Endpoint;
   readonly #clients: readonly Client[];
@@ -23,7 +23,7 @@ export class Population {
     );
   }
 
-  /** So many make their first connection. */
+  /** Creates `size` clients; each makes its first connection. */
   static async meet(at: Endpoint, size: number): Promise<Population> {
     const population = new Population(at, size);
     await population.comeBack(1, false);
@@ -31,8 +31,8 @@ export class Population {
   }
 
   /**
-   * Each comes so many times, offering the newest session that it was given, if it does so at all.
-   * Returns how many handshakes there were, and how many of them were resumed.
+   * Each client connects `times` times, and offers its newest session if `offering`. Returns the
+   * number of handshakes, and of those that resumed.
    */
   async comeBack(times: number, offering: boolean): Promise<{ all: number; resumed: number }> {
     let resumed = 0;
@@ -44,7 +44,7 @@ export class Population {
         }
       };
       const all = Promise.all(Array.from({ length: CONCURRENCY }, visits));
-      await within(all, "clients that come back", LIMIT_MS);
+      await within(all, "returning clients", LIMIT_MS);
     }
     return { all: times * this.#clients.length, resumed };
   }
@@ -58,7 +58,7 @@ class Client {
     this.#address = address;
   }
 
-  /** One connection with one request; true when it resumed. Throws unless it is answered with 200. */
+  /** Makes one connection with one request; true if it resumed. Throws unless the answer is 200. */
   async visit(at: Endpoint, offering: boolean): Promise<boolean> {
     const session = offering ? this.#session : undefined;
     const socket: TLSSocket = connect({

@@ -1,17 +1,17 @@
-/** Passes bytes on, and reads from the ServerHello of each connection what kind of handshake it is. */
+/** Forwards bytes, and reads the kind of handshake from the ServerHello of each connection. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { Endpoint } from "../../tests/support/endpoints.ts";
 
-/** How many handshakes were seen. */
+/** Number of handshakes seen, by kind. */
 export interface Seen {
   full: number;
   resumed: number;
 }
 
 /**
- * Lets `load` make its connections through a relay to `target`, and counts what handshakes these
- * had: a load generator itself does not tell which of its sessions were resumed.
+ * Runs `load` through a relay to `target` and counts the kinds of handshakes: a load generator does
+ * not report which of its sessions were resumed.
  */
 export async function watchHandshakes(
   target: Endpoint,
@@ -52,13 +52,13 @@ function count(proxy: Socket, seen: Seen): void {
   proxy.on("data", read);
 }
 
-/** RFC 8446, section 4.1.3, and RFC 5246, section 7.3; undefined until there are enough bytes. */
+/** The kind of handshake (RFC 8446 4.1.3, RFC 5246 7.3); undefined until there are enough bytes. */
 function kindOf(bytes: Buffer): keyof Seen | undefined {
   const RECORD = 5;
   const CERTIFICATE = 11;
   if (bytes.length < RECORD + 4) return undefined;
   const end = RECORD + 4 + bytes.readUIntBE(RECORD + 1, 3);
-  // What follows may be another message of this record or the first of the next one.
+  // The next message is in this record or the first in the next one.
   if (bytes.length < end + RECORD + 1) return undefined;
   const extensions = extensionsOf(bytes.subarray(RECORD + 4, end));
   const SUPPORTED_VERSIONS = 43;
@@ -71,7 +71,7 @@ function kindOf(bytes: Buffer): keyof Seen | undefined {
   return next === CERTIFICATE ? "full" : "resumed";
 }
 
-/** The numbers of a ServerHello's extensions. */
+/** Returns the numbers of a ServerHello's extensions. */
 function extensionsOf(hello: Buffer): number[] {
   const sessionId = 2 + 32;
   const numbers: number[] = [];

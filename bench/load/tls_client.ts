@@ -1,5 +1,5 @@
 /**
- * A TLS client of our own, for what the public ones cannot do: X25519MLKEM768, and many idle
+ * A TLS client for what the public load generators cannot do: X25519MLKEM768, and many idle
  * connections. It runs in the benchmark's own process.
  */
 import { once } from "node:events";
@@ -14,7 +14,7 @@ const REQUEST = "GET /small HTTP/1.1\r\nHost: localhost\r\n";
 
 /**
  * Makes `count` connections, `concurrency` at a time, each with a full handshake and one request.
- * Throws unless each was answered with 200 after a handshake with the wanted group.
+ * Throws unless each one gets a 200 after a handshake with the requested group.
  */
 export async function fullHandshakes(
   at: Endpoint,
@@ -31,7 +31,7 @@ export async function fullHandshakes(
   await within(Promise.all(Array.from({ length: load.concurrency }, visits)), "all handshakes");
 }
 
-/** Connections that each had one answer and now say nothing. */
+/** Connections that have had one answer and are now idle. */
 export class IdleClients {
   readonly #at: Endpoint;
   readonly #context = contextOf("X25519");
@@ -41,7 +41,7 @@ export class IdleClients {
     this.#at = at;
   }
 
-  /** Opens more, some at a time; throws if one is not answered. */
+  /** Opens more connections, 50 at a time; throws if one gets no answer. */
   async open(count: number): Promise<void> {
     let left = count;
     const opener = async () => {
@@ -54,12 +54,12 @@ export class IdleClients {
     await within(Promise.all(Array.from({ length: 50 }, opener)), "idle connections", 60_000);
   }
 
-  /** Each makes one more request; throws if one is not answered. */
+  /** Makes one more request on each; throws if one gets no answer. */
   async ask(): Promise<void> {
     await within(Promise.all(this.#sockets.map(ask)), "answers to idle connections", 60_000);
   }
 
-  /** Closes all; throws if one had not lived until now. */
+  /** Closes all; throws if the proxy had closed one before. */
   async close(): Promise<void> {
     const lost = this.#sockets.filter((socket) => socket.destroyed).length;
     for (const socket of this.#sockets) socket.destroy();
@@ -87,15 +87,15 @@ function open(at: Endpoint, secureContext: SecureContext): TLSSocket {
 }
 
 /**
- * One connection with one request, to its orderly end; returns the group of its key exchange.
- * Throws unless it is answered with 200.
+ * Makes one connection with one request, to its clean end; returns the group of its key exchange.
+ * Throws unless the answer is 200.
  */
 async function visit(at: Endpoint, context: SecureContext): Promise<string | undefined> {
   const socket = open(at, context);
   let text = "";
   let group: string | undefined;
   socket.once("secureConnect", () => {
-    // Node's types do not know that a group has a name too.
+    // Node's types lack the name of a group.
     group = (socket.getEphemeralKeyInfo() as { name?: string } | null)?.name;
   });
   socket.on("data", (bytes: Buffer) => text += bytes.toString("latin1"));

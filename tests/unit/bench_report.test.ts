@@ -124,7 +124,9 @@ const KNOWN = { workloads: ["requests", "start"], programs: ["bun", "hitch"] };
 
 test("only a whole run writes by itself", () => {
   assert.equal(readOptions([], KNOWN).output, "docs");
-  for (const option of ["--quick", "--only=start", "--programs=bun", "--prefix=none"]) {
+  for (
+    const option of ["--quick", "--only=start", "--programs=bun", "--prefix=none", "--before=x"]
+  ) {
     assert.equal(readOptions([option], KNOWN).output, undefined);
   }
   assert.equal(readOptions(["--quick", "--output=x"], KNOWN).output, "x");
