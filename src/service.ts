@@ -310,14 +310,14 @@ class Service {
     if (command.kind !== "run") throw new UsageError("there is no configuration to load anew");
     await this.watch.begin(command.config);
     const prepared = await prepare(this.dependencies, command.config);
-    this.log.configure(command.config.log);
+    this.log.prepare(command.config.log).commit();
     try {
       if (!await this.master!.reload(prepared)) {
-        this.log.configure(this.command.config.log);
+        this.log.prepare(this.command.config.log).commit();
         return this.waitForRoom(command.config.maxGenerations);
       }
     } catch (error) {
-      this.log.configure(this.command.config.log);
+      this.log.prepare(this.command.config.log).commit();
       throw error;
     }
     this.command = command;

@@ -1,6 +1,6 @@
-import type { Drainable, Sink } from "@logtape/logtape";
-import type { Log } from "../base/log_entry.ts";
+import type { Drainable, LogRecord, Sink, TextFormatter } from "@logtape/logtape";
 import type { Dialect } from "../base/dialect.ts";
+import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
 import { jsonLine, messageWithSubject, textLine } from "./format.ts";
@@ -12,13 +12,21 @@ import { facilityNumber, Syslog } from "./syslog.ts";
 
 export interface LogContext {
   readonly libc: Libc;
-  /** Its name identifies this program in the system log. */
+  /** Its name identifies this program in syslog. */
   readonly dialect: Dialect;
-  /** The socket of the system log; absent: /dev/log. */
+  /** The socket of syslog; absent: /dev/log. */
   readonly syslogPath?: string;
 }
 
-/** Where the log goes: a file or standard error, and the system log as well where it is wanted. */
+/** Other settings for a log. Everything that can fail is done. */
+export interface Change<Result> {
+  /** Applies the settings. */
+  commit(): Result;
+  /** Closes what was opened for them. */
+  drop(): void;
+}
+
+/** Where the log goes: a file or standard error, and syslog as well if it is configured. */
 export class Destinations {
   private readonly context: LogContext;
   private readonly log: Log;
@@ -35,37 +43,47 @@ export class Destinations {
     this.log = log;
   }
 
-  /** The sinks for LogTape. Throws a LogFileError before anything has changed. */
-  configure({ file, format, syslog }: LogConfig): Record<string, Sink> {
-    if (file !== (this.file?.path ?? "")) this.switchTo(file);
-    this.openSyslog(facilityNumber(syslog, this.context.dialect));
-    const line = format === "json" ? jsonLine : textLine;
-    const main: Sink & Drainable = Object.assign(
-      (record: Parameters<Sink>[0]) => this.lines.write(line(record)),
-      { drain: () => this.flush() },
-    );
-    const system = this.syslog;
-    if (!system) return { main };
+  /** Opens the file of these settings. `commit` returns the sinks. Throws a LogFileError. */
+  prepare({ file, format, syslog }: LogConfig): Change<Record<string, Sink>> {
+    const isSame = file === (this.file?.path ?? "");
+    const opened = isSame || file === "" ? undefined : this.openFile(file);
     return {
-      main,
-      system: (record) => system.write(entryLevel(record.level), messageWithSubject(record)),
+      commit: () => {
+        if (!isSame) this.switchTo(opened);
+        this.openSyslog(facilityNumber(syslog, this.context.dialect));
+        return this.sinks(format === "json" ? jsonLine : textLine);
+      },
+      drop: () => void opened?.close(),
     };
   }
 
-  /** Logs it when the system log is wanted and does not answer. */
+  /** Logs it if syslog is configured and does not answer. */
   reportUnreachable(): void {
     if (!this.syslog || this.syslog.isConnected) return;
     const { path } = this.syslog;
     this.log({
       level: "warn",
       event: "syslog-away",
-      message: `cannot reach the system log at ${path}; its lines are lost until it is back`,
-      facts: { path },
+      message: `cannot reach syslog at ${path}; lines for it are lost until it is available`,
+      facts: {},
     });
   }
 
   reopen(): void {
     this.file?.reopen();
+  }
+
+  private sinks(format: TextFormatter): Record<string, Sink> {
+    const lines: Sink & Drainable = Object.assign(
+      (record: LogRecord) => this.lines.write(format(record)),
+      { drain: () => this.flush() },
+    );
+    const { syslog } = this;
+    if (!syslog) return { lines };
+    return {
+      lines,
+      syslog: (record) => syslog.write(entryLevel(record.level), messageWithSubject(record)),
+    };
   }
 
   private get lines(): LogFile | LineWriter {
@@ -76,9 +94,9 @@ export class Destinations {
     await Promise.all([this.lines.flush(), this.closing]);
   }
 
-  private switchTo(path: string): void {
+  private switchTo(file: LogFile | undefined): void {
     const previous = this.file;
-    this.file = path === "" ? undefined : this.openFile(path);
+    this.file = file;
     this.closing = previous?.close().then((lost) => this.lines.addLost(lost));
   }
 

@@ -3,23 +3,26 @@
  * never mix and no worker needs a descriptor for them. LogTape selects by level and passes records to
  * the sinks; entries become its records here.
  */
-import { configureSync, drain, getLogger } from "@logtape/logtape";
+import { configureSync, drain, getLogger, type Sink } from "@logtape/logtape";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
-import { Destinations, type LogContext } from "./destinations.ts";
+import { type Change, Destinations, type LogContext } from "./destinations.ts";
 import { lowestLevel, recordLevel } from "./levels.ts";
 
 export interface OpenLog extends Log {
-  /** Applies all of the new settings. A LogFileError leaves everything as it was. */
-  configure(config: LogConfig): void;
+  /** Opens the file of other settings, which `commit` applies. Throws a LogFileError. */
+  prepare(config: LogConfig): LogChange;
   /** Reopens the log file after rotation. On failure it logs why and keeps the old file. */
   reopen(): void;
   /** Fulfilled when all lines are written, or after half a second. Call it before the process ends. */
   flush(): Promise<void>;
 }
 
+/** Other settings for the log. Everything that can fail is done. */
+export type LogChange = Change<void>;
+
 /**
- * Opens the log file, or standard error if `config` names none, and the system log if a facility is
+ * Opens the log file, or standard error if `config` names none, and syslog if a facility is
  * configured. LogTape's configuration is global, so a process has one log. Throws a LogFileError.
  */
 export function openLog(config: LogConfig, context: LogContext): OpenLog {
@@ -33,20 +36,29 @@ export function openLog(config: LogConfig, context: LogContext): OpenLog {
       properties: { ...facts, event },
     });
   const destinations = new Destinations(context, log);
-  const configure = (wanted: LogConfig) => {
-    const sinks = destinations.configure(wanted);
-    const all = Object.keys(sinks);
-    configureSync({
-      reset: true,
-      sinks,
-      loggers: [
-        { category: "stud", lowestLevel: lowestLevel[wanted.level], sinks: all },
-        // Reports a sink that threw to the other one.
-        { category: ["logtape", "meta"], lowestLevel: "error", sinks: all },
-      ],
-    });
-    destinations.reportUnreachable();
+  const prepare = (wanted: LogConfig): LogChange => {
+    const change = destinations.prepare(wanted);
+    return {
+      drop: change.drop,
+      commit() {
+        configureLogTape(change.commit(), wanted.level);
+        destinations.reportUnreachable();
+      },
+    };
   };
-  configure(config);
-  return Object.assign(log, { configure, reopen: () => destinations.reopen(), flush: drain });
+  prepare(config).commit();
+  return Object.assign(log, { prepare, reopen: () => destinations.reopen(), flush: drain });
+}
+
+function configureLogTape(sinks: Record<string, Sink>, level: LogConfig["level"]): void {
+  const all = Object.keys(sinks);
+  configureSync({
+    reset: true,
+    sinks,
+    loggers: [
+      { category: "stud", lowestLevel: lowestLevel[level], sinks: all },
+      // Reports a sink that threw to the other one.
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: all },
+    ],
+  });
 }

@@ -1,6 +1,6 @@
 import type { LogEntry } from "../base/log_entry.ts";
 
-/** What a worker or a helper process wants in the log, which the master writes. */
+/** An entry that a worker or a helper process sends to the master, which writes the log. */
 export interface LogEvent {
   readonly type: "log";
   readonly entry: LogEntry;
@@ -8,7 +8,7 @@ export interface LogEvent {
 
 const levels = ["debug", "info", "warn", "error"];
 
-/** The log report in a decoded frame, which is not to be trusted; undefined when it is none. */
+/** Checks a decoded frame, which is untrusted. Undefined if it is not a log event. */
 export function parseLogEvent(value: unknown): LogEvent | undefined {
   if (!isObject(value) || value.type !== "log") return undefined;
   return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;

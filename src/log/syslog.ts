@@ -1,6 +1,6 @@
 /**
- * The system log by its local socket, in the form of RFC 3164 section 4.1 without a host name, as
- * the C library writes it. Nothing here ever waits: lines that the socket does not take are counted.
+ * Syslog by its local socket, in the form of RFC 3164 section 4.1 without a host name, as the C
+ * library writes it. Nothing here ever waits: lines that the socket does not take are counted.
  */
 import type { LogLevel } from "../base/log_entry.ts";
 import type { Dialect } from "../base/dialect.ts";
@@ -60,9 +60,9 @@ export function facilityNumber(name: string, dialect: Dialect): number | undefin
   return Object.hasOwn(facilities, given) ? facilities[given] : undefined;
 }
 
-/** Sends lines to one facility of the system log. */
+/** Sends lines to one facility of syslog. */
 export class Syslog {
-  /** The socket of the system log. */
+  /** The socket of the syslog daemon. */
   readonly path: string;
   private readonly libc: Libc;
   private readonly facility: number;
@@ -117,7 +117,7 @@ export class Syslog {
     if (this.fd < 0 && !this.connect()) return false;
     const length = this.fill(level, line);
     const sent = this.trySend(length);
-    // A restarted log daemon has a new socket at the same path.
+    // A restarted syslog daemon has a new socket at the same path.
     return sent ?? (this.connect() && this.trySend(length) === true);
   }
 
@@ -169,7 +169,7 @@ export class Syslog {
 
 function lostText(lines: number): string {
   const what = lines === 1 ? "1 log line was lost" : `${lines} log lines were lost`;
-  return `${what}: the system log could not take them`;
+  return `${what}: syslog could not take them`;
 }
 
 /** `Jan  2 03:04:05` in local time. */

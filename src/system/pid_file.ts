@@ -17,12 +17,9 @@ export interface PidFile {
   readonly path: string;
   /** A process that inherits it shares the lock. */
   readonly fd: number;
-  /**
-   * Writes our pid in place of that of a process which shares the lock. Throws an Error if the
-   * system refuses, as on a full disk.
-   */
+  /** Writes our pid, where that of another process may stand which shares the lock. */
   write(): void;
-  /** Removes the file if it is ours and holds our pid, and releases the lock. Never throws. */
+  /** Removes the file if it is ours and holds our pid, and gives up the lock. */
   remove(): void;
 }
 
@@ -111,15 +108,15 @@ function pidFile(path: string, fd: number, close: () => void): PidFile {
     write() {
       const before = readFileSync(opened(fd));
       if (before.equals(pid)) return;
-      // Opened again, since processes that share the lock share the file position too. It is
-      // overwritten, so that no reader finds it empty; only a longer number is cut off first.
+      // Opened again: processes that share the lock share the position too. Written over what was
+      // there, so that nobody sees an empty file; a longer number has to be cut off first.
       writeFileSync(opened(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
     },
     remove() {
       try {
         if (isSame(path, fd) && readFileSync(path).equals(pid)) unlinkSync(path);
       } catch {
-        // The directory may be read-only by now. The lock is what counts.
+        // The directory may be read-only by now; the lock tells the truth.
       }
       close();
     },

@@ -1,7 +1,16 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { closeSync, constants, mkdirSync, openSync, readFileSync, renameSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+} from "node:fs";
 import * as net from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -83,10 +92,10 @@ test("the level chooses, and can be changed", () => {
   };
   say();
   assert.deepEqual(said(file), ["error error"]);
-  log.configure(config({ file, level: 1 }));
+  log.prepare(config({ file, level: 1 })).commit();
   say();
   assert.deepEqual(said(file).slice(1), ["info  info", "warn  warn", "error error"]);
-  log.configure(config({ file, level: 2 }));
+  log.prepare(config({ file, level: 2 })).commit();
   say();
   assert.equal(said(file)[4], "debug debug");
 });
@@ -96,10 +105,31 @@ test("new settings apply together: file and format", () => {
   const second = newPath();
   const log = openLog(config({ file: first }), context);
   log(entry("info", "one"));
-  log.configure(config({ file: second, format: "json" }));
+  log.prepare(config({ file: second, format: "json" })).commit();
   log(entry("info", "two"));
   assert.deepEqual(said(first), ["info  one"]);
   assert.equal(JSON.parse(lines(second)[0]!).message, "two");
+});
+
+test("settings that are prepared change nothing before they are committed", async () => {
+  const [file, other] = [newPath(), newPath()];
+  const log = openLog(config({ file, level: 1 }), context);
+  const change = log.prepare(config({ file: other, level: 2, format: "json" }));
+  log(entry("debug", "too much"));
+  log(entry("info", "here"));
+  change.drop();
+  log(entry("info", "still here"));
+  assert.deepEqual(said(file), ["info  here", "info  still here"]);
+  assert.deepEqual(said(other), []);
+  const isOpen = () =>
+    readdirSync("/proc/self/fd").some((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === other;
+      } catch {
+        return false;
+      }
+    });
+  await until(() => !isOpen(), "the dropped file is closed");
 });
 
 test("settings that cannot be applied change nothing", () => {
@@ -107,7 +137,7 @@ test("settings that cannot be applied change nothing", () => {
   const log = openLog(config({ file, level: 1 }), context);
   const wrong = join(temporaryDirectory(), "missing", "stud.log");
   assert.throws(
-    () => log.configure({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
+    () => log.prepare({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
     LogFileError,
   );
   log(entry("debug", "still too much"));
@@ -140,7 +170,7 @@ test("reopens for rotation, and reports in the old file when it cannot", () => {
   ]);
 });
 
-test("the system log gets the text without our time, at the same levels", {
+test("syslog gets the text without our time, at the same levels", {
   timeout: 60_000,
 }, async () => {
   const syslogPath = newPath();
@@ -158,7 +188,7 @@ test("the system log gets the text without our time, at the same levels", {
   await until(() => text.endsWith("\0"), "a record");
   assert.match(text, /^<132>... .. ..:..:.. hitch\[\d+\]: worker 2: a\\x0ab\0$/);
   assert.equal(JSON.parse(lines(file)[0]!).message, "a\nb");
-  log.configure({ ...wanted, syslog: "" });
+  log.prepare({ ...wanted, syslog: "" }).commit();
   log(entry("warn", "not for it"));
   const closed = once(server, "close");
   server.close();
@@ -166,13 +196,13 @@ test("the system log gets the text without our time, at the same levels", {
   assert.doesNotMatch(text, /not for it/);
 });
 
-test("a system log that cannot be reached is reported once", () => {
+test("syslog that cannot be reached is reported once", () => {
   const file = newPath();
   const syslogPath = newPath();
   const log = openLog(config({ file, syslog: "daemon" }), { ...context, syslogPath });
   log(entry("info", "one"));
   assert.deepEqual(said(file), [
-    `warn  cannot reach the system log at ${syslogPath}; its lines are lost until it is back`,
+    `warn  cannot reach syslog at ${syslogPath}; lines for it are lost until it is available`,
     "info  one",
   ]);
 });
@@ -186,7 +216,7 @@ test("lines that a slow log loses at a change of the file are reported in the ne
   const log = openLog(config({ file: fifo }), context);
   for (let i = 0; i < 3000; i++) log(entry("info", "x".repeat(1000)));
   const file = newPath();
-  log.configure(config({ file, format: "json" }));
+  log.prepare(config({ file, format: "json" })).commit();
   await log.flush();
   log(entry("info", "next"));
   const [next, report, ...rest] = lines(file).map((line) => JSON.parse(line));
@@ -215,7 +245,7 @@ test("a record that cannot be formatted is reported to the other destination", {
   await until(() => /<27>.*Failed to emit a log record/.test(text), "a report");
   assert.match(text, /<30>[^\0]*: whole\0/);
   assert.deepEqual(lines(file), []);
-  log.configure({ ...wanted, syslog: "" });
+  log.prepare({ ...wanted, syslog: "" }).commit();
   const closed = once(server, "close");
   server.close();
   await closed;

@@ -1,4 +1,4 @@
-/** A stand-in for the system log: `cat` reads from its socket, so every runtime can. */
+/** A stand-in for the syslog daemon: `cat` reads from its socket, so every runtime can. */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -152,7 +152,7 @@ test("a log that was restarted is found again, at most once a second", limit, as
   await until(() => second.text().includes("lost"), "the number of lost lines");
   assert.match(
     second.text(),
-    /^<30>.*: four;<27>.*: 2 log lines were lost: the system log could not take them$/,
+    /^<30>.*: four;<27>.*: 2 log lines were lost: syslog could not take them$/,
   );
   syslog.close();
 });
@@ -191,7 +191,7 @@ test("a log that does not read is not waited for, and gets a count", limit, asyn
   syslog.close();
 });
 
-test("without a system log only the lines are lost", () => {
+test("without a syslog daemon only the lines are lost", () => {
   const syslog = new Syslog(libc, DAEMON, "stud", { path: newPath() });
   assert.ok(!syslog.isConnected);
   syslog.write("error", "nobody hears this");
