@@ -3,7 +3,7 @@
  * never mix and no worker needs a descriptor for them. LogTape selects by level and passes records to
  * the sinks; entries become its records here.
  */
-import { configureSync, drain, getLogger, type Sink } from "@logtape/logtape";
+import { configureSync, drain, getLogger, type LogRecord, type Sink } from "@logtape/logtape";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { type Change, Destinations, type LogContext } from "./destinations.ts";
@@ -27,14 +27,18 @@ export type LogChange = Change<void>;
  */
 export function openLog(config: LogConfig, context: LogContext): OpenLog {
   const logger = getLogger("stud");
-  const log: Log = ({ level, event, message, facts }) =>
-    logger.emit({
+  const { category } = logger;
+  const log: Log = ({ level, event, message, facts }) => {
+    const record: LogRecord = {
+      category,
       level: recordLevel(level),
       message: [message],
       rawMessage: message,
       timestamp: Date.now(),
       properties: { ...facts, event },
-    });
+    };
+    logger.emit(record);
+  };
   const destinations = new Destinations(context, log);
   const prepare = (wanted: LogConfig): LogChange => {
     const change = destinations.prepare(wanted);
