@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
-import type { BackendTls, Config } from "../options/config.ts";
+import type { BackendTls } from "../options/config.ts";
 import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { readAuthorities } from "./trust.ts";
@@ -18,7 +18,7 @@ const SYSTEM_BUNDLES = [
  */
 export function clientTls(
   backendTls: BackendTls,
-  alpn: Config["alpn"],
+  alpn: readonly string[],
   { backendTrust }: Pick<Capabilities, "backendTrust">,
   bundles: readonly string[] = SYSTEM_BUNDLES,
 ): ClientTlsSettings {

@@ -1,12 +1,23 @@
 import type { FrontendTls, ServedTls, StoredCertificate, Trust } from "./served_tls.ts";
 import { UsageError } from "../base/errors.ts";
-import type { ClientVerify, Config, FrontendConfig, PemFile } from "../options/config.ts";
+import type { ClientVerify, FrontendConfig, PemFile, Reads } from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
 import { listDirectory } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
 import { validityWarning } from "./pem.ts";
 import { loadTrust } from "./trust.ts";
+
+export type CertificateSettings = Reads<
+  | "alpn"
+  | "backendTls"
+  | "dialect"
+  | "frontends"
+  | "ocsp.verify"
+  | "passphraseFile"
+  | "pemDirectory"
+  | "pemFiles"
+>;
 
 /** What the TLS library can do counts. */
 export type Able = Pick<Capabilities, "dhParameters" | "dualCertificates">;
@@ -19,7 +30,7 @@ export class CertificateCollection {
   readonly files: PemFile[] = [];
   private readonly certificates: StoredCertificate[] = [];
   private readonly trusts: Trust[] = [];
-  private readonly config: Config;
+  private readonly config: CertificateSettings;
   private readonly loader: CertificateLoader;
   private readonly able: Able;
   private readonly now: number;
@@ -28,7 +39,7 @@ export class CertificateCollection {
   private readonly certificatePlaces = new Map<string, number | undefined>();
   private readonly trustPlaces = new Map<string, number>();
 
-  constructor(config: Config, loader: CertificateLoader, able: Able, now: number) {
+  constructor(config: CertificateSettings, loader: CertificateLoader, able: Able, now: number) {
     this.config = config;
     this.loader = loader;
     this.able = able;

@@ -2,11 +2,22 @@
 import { createHash } from "node:crypto";
 import { readdir, stat } from "node:fs";
 import { join } from "node:path";
-import type { ClientVerify, Config, PemFile } from "../options/config.ts";
+import type { ClientVerify, PemFile, Reads } from "../options/config.ts";
 import { globPattern } from "./glob.ts";
 
 /** So many files are looked at side by side: other work of the event loop comes in between. */
 const AT_ONCE = 32;
+
+/** What names files. */
+export type NamedFiles = Reads<
+  | "backendTls"
+  | "frontends"
+  | "passphraseFile"
+  | "pemDirectory"
+  | "pemFiles"
+  | "sessions.ticketSecretFile"
+  | "sessions.ticketStoreCa"
+>;
 
 /** One file as it is now, in a few characters; never fails. */
 export type Look = (file: string) => Promise<string>;
@@ -16,7 +27,7 @@ export type Look = (file: string) => Promise<string>;
  * the configuration's certificates and secrets are loaded, also behind symbolic links, or when a file comes
  * into or leaves the directory of PEM files. Never fails.
  */
-export async function fingerprintOf(config: Config, look: Look = lookAt): Promise<string> {
+export async function fingerprintOf(config: NamedFiles, look: Look = lookAt): Promise<string> {
   const hash = createHash("sha256");
   const files = [...namedFiles(config), ...await directoryFiles(config)];
   for (let i = 0; i < files.length; i += AT_ONCE) {
@@ -38,7 +49,7 @@ const lookAt: Look = (file) =>
     });
   });
 
-function namedFiles(config: Config): string[] {
+function namedFiles(config: NamedFiles): string[] {
   const { pemFiles, frontends, backendTls, passphraseFile, sessions } = config;
   const all = [
     ...[...pemFiles, ...frontends.flatMap((frontend) => frontend.pemFiles)].flatMap(filesOf),
@@ -58,7 +69,7 @@ function verifyFiles({ ca, crl }: ClientVerify): string[] {
   return [ca, crl];
 }
 
-function directoryFiles({ pemDirectory }: Config): Promise<string[]> {
+function directoryFiles({ pemDirectory }: NamedFiles): Promise<string[]> {
   if (!pemDirectory) return Promise.resolve([]);
   const { path, glob } = pemDirectory;
   const pattern = globPattern(glob === "" ? "*" : glob);

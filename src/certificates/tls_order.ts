@@ -1,7 +1,7 @@
 import type { ServedTls } from "./served_tls.ts";
-import type { Config, PemFile } from "../options/config.ts";
+import type { PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
-import { type Able, CertificateCollection } from "./collect.ts";
+import { type Able, CertificateCollection, type CertificateSettings } from "./collect.ts";
 import { CertificateLoader } from "./loader.ts";
 import type { Passphrases } from "./passphrases.ts";
 import { CertificateStore, readMaterial } from "./store.ts";
@@ -57,7 +57,7 @@ export class Certificates {
    * since the last call are not read again. Changes nothing for certificates loaded before. At
    * the first call the terminal may be used for passphrases.
    */
-  load(config: Config, able: Able, now: number = Date.now()): LoadedTls {
+  load(config: CertificateSettings, able: Able, now: number = Date.now()): LoadedTls {
     if (this.loader.store.size - this.loader.usedBytes() > this.maxWaste) this.renewStore();
     this.loader.forgetUnused();
     const { store, tried } = this.loader;

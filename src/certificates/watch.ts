@@ -1,14 +1,16 @@
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { Config } from "../options/config.ts";
-import { fingerprintOf } from "./fingerprint.ts";
+import type { Reads } from "../options/config.ts";
+import { fingerprintOf, type NamedFiles } from "./fingerprint.ts";
 
 /** Between two looks, in milliseconds. */
 const INTERVAL_MS = 2000;
 /** Of the time, one part in so many at most is spent on looking: thousands of files are many. */
 const SHARE = 40;
 
+export type WatchSettings = NamedFiles & Reads<"watch">;
+
 export interface WatchDependencies {
-  readonly look?: (config: Config) => Promise<string>;
+  readonly look?: (config: WatchSettings) => Promise<string>;
   readonly clock?: Clock;
 }
 
@@ -18,7 +20,7 @@ export interface WatchDependencies {
  */
 export class CertificateWatch {
   private readonly changed: () => void;
-  private readonly look: (config: Config) => Promise<string>;
+  private readonly look: (config: WatchSettings) => Promise<string>;
   private readonly clock: Clock;
   /** What was loaded, or at least tried. */
   private known = "";
@@ -41,7 +43,7 @@ export class CertificateWatch {
    * Watches this configuration's files from now on, if it says so. Fulfilled when all were looked
    * at: what is loaded after that is at least as new, and what changes meanwhile is noticed.
    */
-  async begin(config: Config): Promise<void> {
+  async begin(config: WatchSettings): Promise<void> {
     const round = ++this.round;
     this.found = undefined;
     if (!config.watch) return;
@@ -56,11 +58,11 @@ export class CertificateWatch {
     this.round++;
   }
 
-  private lookLater(config: Config, round: number, pause: number): void {
+  private lookLater(config: WatchSettings, round: number, pause: number): void {
     this.clock.after(pause, () => this.lookAgain(config, round));
   }
 
-  private async lookAgain(config: Config, round: number): Promise<void> {
+  private async lookAgain(config: WatchSettings, round: number): Promise<void> {
     if (round !== this.round) return;
     const began = this.clock.now();
     const found = await this.look(config);

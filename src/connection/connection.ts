@@ -7,6 +7,7 @@ import type { Endpoint } from "../os/endpoint.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, rejectReason } from "./client_trust.ts";
 import type { Connections } from "./connections.ts";
+import { BYTES_RECEIVED, BYTES_SENT } from "./counters.ts";
 import {
   backendHandshakeFailed,
   backendLost,
@@ -53,7 +54,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   /** The backend is gone and the client has its last byte: what it still sends is dropped. */
   private lingering = false;
   private hasFailed = false;
-  private halfCloseExtensions = 0;
+  private idleTimeouts = 0;
   isActive = true;
   idleRounds = 0;
 
@@ -125,9 +126,13 @@ export class Connection implements HeaderReceiver, IdleHolder {
     if (this.lingering) return;
     this.isActive = true;
     if (this.isHalfClosed) this.noteProgress();
+    const { values } = this.all.counters;
     if (from === this.client) {
+      values[BYTES_RECEIVED]! += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
-    } else if (!this.client.write(bytes)) {
+    } else {
+      values[BYTES_SENT]! += bytes.length;
+      if (this.client.write(bytes)) return;
       this.backendPaused = true;
       from.pause();
     }
@@ -181,7 +186,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   halfCloseTimedOut(): void {
-    if (this.isHeldUp && ++this.halfCloseExtensions < SLOW_READER_PATIENCE) {
+    if (this.isHeldUp && ++this.idleTimeouts < SLOW_READER_PATIENCE) {
       this.all.halfClosed.start(this);
       return;
     }
@@ -322,7 +327,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   private noteProgress(): void {
-    this.halfCloseExtensions = 0;
+    this.idleTimeouts = 0;
     this.all.halfClosed.start(this);
   }
 
@@ -338,6 +343,6 @@ export class Connection implements HeaderReceiver, IdleHolder {
   private fail(failure: ConnectionFailure): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
-    this.all.events.failed(this, failure);
+    this.all.failed(this, failure);
   }
 }

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { Config, Limits, ProxyTlv } from "../options/config.ts";
+import type { Limits, ProxyTlv, Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { ClientTlsContext } from "../runtime/tls.ts";
 import type { StreamHandler } from "../runtime/stream.ts";
@@ -8,6 +8,7 @@ import type { Endpoint } from "../os/endpoint.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection } from "./connection.ts";
+import { ACCEPTED, ConnectionCounters } from "./counters.ts";
 import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
@@ -17,8 +18,7 @@ import { trustedPeers } from "./trusted.ts";
 
 /** What connections act by; all of a worker have it in common. */
 export interface ConnectionSettings extends
-  Pick<
-    Config,
+  Reads<
     | "acceptProxy"
     | "backendConnectTimeout"
     | "halfCloseTimeout"
@@ -36,6 +36,8 @@ export interface ConnectionSettings extends
   readonly limits: Pick<Limits, "sourceConnections" | "sourceRate"> & {
     readonly handshakes: number;
   };
+  /** The protocols that are negotiated with clients. */
+  readonly alpn: readonly string[];
   /** Client mode: what a backend's TLS is checked by. */
   readonly backendTls?: ClientTlsContext | undefined;
 }
@@ -52,6 +54,7 @@ export interface ConnectionEvents {
 export class Connections {
   readonly settings: ConnectionSettings;
   readonly events: ConnectionEvents;
+  readonly counters: ConnectionCounters;
   /** What `settings.proxyTlvs` lists. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
   readonly handshakes: TimeoutQueue<Connection>;
@@ -69,9 +72,6 @@ export class Connections {
   private lastId = 0;
   private openCount = 0;
   private maxOpen = 0;
-  /** Handshakes with clients that are done; none where the adapter does not tell. */
-  fullHandshakes = 0;
-  resumedHandshakes = 0;
 
   /** Throws a RangeError for a trusted proxy that is no address. */
   constructor(
@@ -83,6 +83,7 @@ export class Connections {
     this.runtime = runtime;
     this.settings = settings;
     this.events = events;
+    this.counters = new ConnectionCounters(settings.alpn);
     this.tlvs = new Set(settings.proxyTlvs);
     this.isTrusted = trustedPeers(settings.acceptProxy.trusted);
     const timeouts = (seconds: number, expired: (connection: Connection) => void) =>
@@ -132,6 +133,7 @@ export class Connections {
   accept(client: Stream, trust?: ClientTrust): StreamHandler {
     const { mode } = this.settings.acceptProxy;
     if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
+    this.counters.values[ACCEPTED]!++;
     const connection = new Connection(this, ++this.lastId, client, trust);
     if (this.clientSources && mode === "none") {
       const refusal = connection.enter(this.clientSources, client.remote);
@@ -149,9 +151,16 @@ export class Connections {
 
   /** The client's handshake is done, if it makes one. */
   handshakeDone(client: Stream): void {
-    const { isResumed } = client;
-    if (isResumed) this.resumedHandshakes++;
-    else if (isResumed === false) this.fullHandshakes++;
+    const { backendTls, alpn } = this.settings;
+    if (backendTls) return;
+    const protocol = alpn.length > 0 ? client.alpn : undefined;
+    this.counters.handshakeDone(client.tlsVersion, client.isResumed, protocol);
+  }
+
+  /** To be called once at most for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void {
+    this.counters.failed(failure);
+    this.events.failed(connection, failure);
   }
 
   /** Begins a connection to the backend. */

@@ -1,29 +1,35 @@
 import type { Failure } from "../runtime/failure.ts";
 
+/** Who caused a failure. `limit`: a time that the configuration sets has elapsed. */
+export const FAILURE_SOURCES = ["client", "backend", "limit", "internal"] as const;
+
+/** Why a connection failed: stable codes for machines. */
+export const FAILURE_CODES = [
+  "untrusted-proxy",
+  "proxy-header",
+  "handshake-failed",
+  "handshake-timeout",
+  "handshake-evicted",
+  "source-limit",
+  "source-rate",
+  "client-certificate",
+  "client-reset",
+  "backend-refused",
+  "backend-unreachable",
+  "backend-timeout",
+  "backend-no-ports",
+  "backend-handshake",
+  "backend-reset",
+  "half-close-timeout",
+  "idle-timeout",
+  "lifetime",
+  "internal-error",
+] as const;
+
 /** Who caused a failed connection, a stable code for machines, and the cause for people. */
 export interface ConnectionFailure {
-  /** `limit`: a time that the configuration sets was over. */
-  readonly source: "client" | "backend" | "limit" | "internal";
-  readonly code:
-    | "untrusted-proxy"
-    | "proxy-header"
-    | "handshake-failed"
-    | "handshake-timeout"
-    | "handshake-evicted"
-    | "source-limit"
-    | "source-rate"
-    | "client-certificate"
-    | "client-reset"
-    | "backend-refused"
-    | "backend-unreachable"
-    | "backend-timeout"
-    | "backend-no-ports"
-    | "backend-handshake"
-    | "backend-reset"
-    | "half-close-timeout"
-    | "idle-timeout"
-    | "lifetime"
-    | "internal-error";
+  readonly source: (typeof FAILURE_SOURCES)[number];
+  readonly code: (typeof FAILURE_CODES)[number];
   readonly cause: string;
 }
 

@@ -1,21 +1,20 @@
 /**
- * The control channel between master and worker: frames of a 4-byte big-endian length and JSON.
- * Down it is the worker's standard input, up the worker's descriptor 3. Its end means that the
- * other side is gone.
+ * The control channel between the master and a child process: frames of a 4-byte big-endian length
+ * and JSON. Commands go down on the child's standard input, events up on its descriptor 3. The end
+ * of a stream means that the other side has exited.
  */
-import { write } from "node:fs";
-
 /** The descriptor on which a child process writes to the master. */
 export const EVENTS_FD = 3;
 
-/** The largest frame to a worker: certificates travel in it. */
+/** The largest frame to a child process, in bytes: certificates travel in it. */
 export const MAX_FRAME_DOWN = 64 * 1024 * 1024;
-/** The largest frame to the master, which trusts no worker. */
+/** The largest frame to the master, in bytes; the master trusts no child process. */
 export const MAX_FRAME_UP = 64 * 1024;
 
-const HEADER = 4;
+/** Bytes of a frame before its body. */
+export const HEADER = 4;
 
-/** One message as a frame. */
+/** Returns one message as a frame. */
 export function frame(message: unknown): Uint8Array {
   const body = Buffer.from(JSON.stringify(message));
   const bytes = Buffer.allocUnsafe(HEADER + body.length);
@@ -24,40 +23,97 @@ export function frame(message: unknown): Uint8Array {
   return bytes;
 }
 
-/** Cuts a byte stream into messages. */
-export class FrameReader {
+/** A byte stream is not the control protocol. The message is a noun phrase that says why. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+}
+
+/** What a {@link FrameReader} does with messages. */
+export interface FrameHandler<Message> {
+  /** Checks a decoded frame; undefined refuses it. */
+  parse(value: unknown): Message | undefined;
+  handle(message: Message): void;
+  /** `handle` threw: a fault of our own, which costs that message only. */
+  internalError(error: unknown): void;
+}
+
+/** Cuts a byte stream into messages. It holds one frame and one chunk at most. */
+export class FrameReader<Message> {
   private readonly limit: number;
-  private readonly message: (value: unknown) => void;
+  private readonly handler: FrameHandler<Message>;
   private chunks: Uint8Array[] = [];
   private available = 0;
   /** Bytes of the frame in progress, its header included; 0 while the header is incomplete. */
   private expected = 0;
+  private isBroken = false;
 
-  constructor(limit: number, message: (value: unknown) => void) {
+  /** `limit` is the largest body of a frame, in bytes. */
+  constructor(limit: number, handler: FrameHandler<Message>) {
     this.limit = limit;
-    this.message = message;
+    this.handler = handler;
   }
 
-  /** Throws an Error when a frame is larger than the limit or not JSON: the channel is unusable. */
+  /**
+   * Handles the messages that are complete. Throws a ProtocolError once, at a frame that is too
+   * large, is not JSON or is refused by `parse`; everything after it is ignored.
+   */
   push(bytes: Uint8Array): void {
+    if (this.isBroken) return;
     this.chunks.push(bytes);
     this.available += bytes.length;
-    while (this.nextFrameIsComplete()) {
-      const whole = this.joined();
-      const rest = whole.subarray(this.expected);
-      const body = whole.toString("utf8", HEADER, this.expected);
-      this.chunks = rest.length > 0 ? [rest] : [];
-      this.available = rest.length;
-      this.expected = 0;
-      this.message(JSON.parse(body));
+    for (;;) {
+      const message = this.decodeNext();
+      if (message === undefined) return;
+      try {
+        this.handler.handle(message);
+      } catch (error) {
+        this.handler.internalError(error);
+      }
     }
+  }
+
+  /** Returns the next message, or undefined while it is incomplete. Throws a ProtocolError. */
+  private decodeNext(): Message | undefined {
+    try {
+      const body = this.nextBody();
+      return body === undefined ? undefined : this.decode(body);
+    } catch (error) {
+      this.isBroken = true;
+      this.chunks = [];
+      throw error;
+    }
+  }
+
+  private decode(body: string): Message {
+    let value: unknown;
+    try {
+      value = JSON.parse(body);
+    } catch {
+      throw new ProtocolError("a frame that is not JSON");
+    }
+    const message = this.handler.parse(value);
+    if (message === undefined) throw new ProtocolError(describeRefused(value));
+    return message;
+  }
+
+  private nextBody(): string | undefined {
+    if (!this.nextFrameIsComplete()) return undefined;
+    const whole = this.joined();
+    const rest = whole.subarray(this.expected);
+    const body = whole.toString("utf8", HEADER, this.expected);
+    this.chunks = rest.length > 0 ? [rest] : [];
+    this.available = rest.length;
+    this.expected = 0;
+    return body;
   }
 
   private nextFrameIsComplete(): boolean {
     if (this.expected === 0) {
       if (this.available < HEADER) return false;
       const length = this.joined().readUInt32BE();
-      if (length > this.limit) throw new Error(`a control frame of ${length} bytes`);
+      if (length > this.limit) {
+        throw new ProtocolError(`a frame of ${length} bytes, more than ${this.limit}`);
+      }
       this.expected = HEADER + length;
     }
     return this.available >= this.expected;
@@ -72,68 +128,11 @@ export class FrameReader {
   }
 }
 
-/**
- * The worker's way up. It never blocks the event loop: one write is under way in the thread pool,
- * the rest waits in a bounded queue, and what does not fit is counted and told later.
- */
-export class FrameWriter {
-  private readonly fd: number;
-  private readonly maxQueued: number;
-  private queue: Uint8Array[] = [];
-  private queuedBytes = 0;
-  private isWriting = false;
-  /** Messages that were dropped since the count was last taken. */
-  private dropped = 0;
-  private emptied: (() => void) | undefined;
-
-  constructor(fd: number, maxQueued = 1024 * 1024) {
-    this.fd = fd;
-    this.maxQueued = maxQueued;
-  }
-
-  /** False when the message was dropped because the master does not keep up. */
-  send(message: unknown): boolean {
-    const bytes = frame(message);
-    const fits = bytes.length <= HEADER + MAX_FRAME_UP &&
-      this.queuedBytes + bytes.length <= this.maxQueued;
-    if (!fits) {
-      this.dropped++;
-      return false;
-    }
-    this.enqueue(bytes);
-    return true;
-  }
-
-  /** How many messages were dropped since the last call. */
-  takeDropped(): number {
-    const { dropped } = this;
-    this.dropped = 0;
-    return dropped;
-  }
-
-  /** Calls back once everything is out. */
-  flush(emptied: () => void): void {
-    this.emptied = emptied;
-    if (!this.isWriting) emptied();
-  }
-
-  private enqueue(bytes: Uint8Array): void {
-    this.queue.push(bytes);
-    this.queuedBytes += bytes.length;
-    if (!this.isWriting) this.writeNext();
-  }
-
-  private writeNext(): void {
-    const bytes = this.queue[0];
-    this.isWriting = bytes !== undefined;
-    if (!bytes) return this.emptied?.();
-    write(this.fd, bytes, (error, written) => {
-      // The master is gone; the end of standard input tells the worker so.
-      if (error) return;
-      this.queuedBytes -= written;
-      if (written < bytes.length) this.queue[0] = bytes.subarray(written);
-      else this.queue.shift();
-      this.writeNext();
-    });
-  }
+/** Names what was refused by its type alone: the rest may hold a secret. */
+function describeRefused(value: unknown): string {
+  const type = typeof value === "object" && value !== null && "type" in value
+    ? value.type
+    : undefined;
+  const name = typeof type === "string" ? `"${type.slice(0, 40)}"` : "without a type";
+  return `a malformed or unknown message ${name}`;
 }

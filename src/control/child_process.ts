@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
+import { reasonOf } from "../base/errors.ts";
 import { frame, FrameReader, MAX_FRAME_UP } from "./channel.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -24,25 +25,40 @@ const ENVIRONMENT = [
 /** Bytes that may wait for a process beside what it has to know. */
 const MAX_OFFERED = 1024 * 1024;
 
-/** A process of this same program with a control channel: `Down` are its orders, `Up` its reports. */
+/** What can go wrong on the control channel of a child process. */
+export interface ChannelFaults {
+  /** The process was killed because of what it sent; `reason` is a noun phrase. */
+  protocolError(reason: string, pid: number): void;
+  /** A handler of the master's own threw. The channel goes on. */
+  internalError(error: unknown): void;
+}
+
+/** How to start a {@link ControlledProcess}. */
+export interface ChildOptions<Up> {
+  /** Arguments. */
+  readonly words: readonly string[];
+  /** Descriptors that the process finds from 4 on; they stay open in the master. */
+  readonly inherited?: readonly number[];
+  /** Checks a decoded frame, which is not to be trusted; undefined refuses it. */
+  parse(value: unknown): Up | undefined;
+  readonly faults: ChannelFaults;
+}
+
+/** A process of this same program with a control channel: commands `Down`, events `Up`. */
 export class ControlledProcess<Down, Up> {
-  onEvent: (report: Up) => void = () => {};
+  onEvent: (event: Up) => void = () => {};
   onExit: (exit: ProcessExit) => void = () => {};
   private readonly child: ChildProcess;
-  private readonly unfinished = new Set(["process", "reports"]);
+  private readonly faults: ChannelFaults;
+  private readonly unfinished = new Set(["process", "events"]);
   private exit: ProcessExit | undefined;
 
-  /**
-   * `words` are its arguments. `inherited` are descriptors that it finds from 4 on; they stay open
-   * in the master. `parse` takes a decoded frame, which is not to be trusted. Throws an Error when
-   * no process can be had.
-   */
+  /** Throws an Error if no process can be started. */
   constructor(
     { self, workerEnvironment }: Pick<Runtime, "self" | "workerEnvironment">,
-    words: readonly string[],
-    inherited: readonly number[],
-    parse: (value: unknown) => Up | undefined,
+    { words, inherited = [], parse, faults }: ChildOptions<Up>,
   ) {
+    this.faults = faults;
     const environment = ENVIRONMENT.flatMap((name) => {
       const value = process.env[name];
       return value === undefined ? [] : [[name, value]];
@@ -53,24 +69,27 @@ export class ControlledProcess<Down, Up> {
       stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
       env: { ...Object.fromEntries(environment), ...workerEnvironment },
     });
-    const reports = new FrameReader(MAX_FRAME_UP, (value) => {
-      const report = parse(value);
-      if (report) this.onEvent(report);
-    });
     // Out of descriptors or processes, there is an `error` to come and no channel.
     this.child.on("error", () => {});
     const upward = this.child.stdio?.[3] as Readable | undefined;
     if (this.child.pid === undefined || !upward) throw new Error("fork failed");
+    const { pid } = this.child;
+    const events = new FrameReader<Up>(MAX_FRAME_UP, {
+      parse,
+      handle: (event) => this.onEvent(event),
+      internalError: (error) => faults.internalError(error),
+    });
     upward.on("data", (bytes: Uint8Array) => {
       try {
-        reports.push(bytes);
-      } catch {
-        // It does not speak our protocol any more; a new one will.
+        events.push(bytes);
+      } catch (error) {
+        // Nothing after it can be understood; whoever restarts the process gets a new channel.
         this.kill("SIGKILL");
+        faults.protocolError(reasonOf(error), pid);
       }
     });
     upward.on("error", () => {});
-    upward.on("close", () => this.ended("reports"));
+    upward.on("close", () => this.ended("events"));
     // A write to a process that has just died; its exit is told by `exit`.
     this.child.stdin!.on("error", () => {});
     this.child.on("exit", (code, signal) => {
@@ -107,9 +126,14 @@ export class ControlledProcess<Down, Up> {
     }
   }
 
-  /** Its exit counts when its last report was read too. */
-  private ended(part: "process" | "reports"): void {
+  /** The exit counts once the last event has been read too. */
+  private ended(part: "process" | "events"): void {
     this.unfinished.delete(part);
-    if (this.unfinished.size === 0) this.onExit(this.exit!);
+    if (this.unfinished.size > 0) return;
+    try {
+      this.onExit(this.exit!);
+    } catch (error) {
+      this.faults.internalError(error);
+    }
   }
 }

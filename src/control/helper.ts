@@ -1,30 +1,65 @@
 import process from "node:process";
 import { FrameReader, MAX_FRAME_DOWN } from "./channel.ts";
+import type { FrameWriter } from "./frame_writer.ts";
+
+/** A process of stud's own that takes commands from the master. */
+export interface CommandHandler<Command> {
+  handle(command: Command): void;
+  /** A fault of our own, which must not end the process. */
+  internalError(error: unknown): void;
+  /** Standard input is not the control protocol: no command can be read any more. */
+  unreadable(error: unknown): void;
+  /** The master has exited. */
+  ended(): void;
+}
 
 /** What a helper process is made of. */
-export interface Helper<WorkerCommand> {
-  handle(command: WorkerCommand): void;
-  /** A fault of ours, which must not end it. */
-  internalError(error: unknown): void;
+export interface Helper<Command> extends Pick<CommandHandler<Command>, "handle" | "internalError"> {
+  readonly events: FrameWriter;
 }
 
 /**
- * Runs this process as a helper of the master: it obeys orders from standard input until that ends,
- * which means that the master is gone. It never returns by itself, and SIGTERM ends it whatever it
- * does.
+ * Runs this process as a helper of the master: it handles commands from standard input until that
+ * ends, which means that the master has exited. It never returns by itself, and SIGTERM ends it
+ * whatever it does.
  */
-export function runHelper<WorkerCommand>(helper: Helper<WorkerCommand>): void {
-  readCommands<WorkerCommand>((command) => helper.handle(command));
+export function runHelper<Command>(helper: Helper<Command>): void {
+  readHelperCommands(helper);
   // Ctrl-C reaches the whole foreground group; the master decides what it means.
   process.on("SIGINT", () => {});
   process.on("uncaughtException", (error) => helper.internalError(error));
   process.on("unhandledRejection", (error) => helper.internalError(error));
 }
 
-/** Takes orders from standard input; this process ends when that does. */
-export function readCommands<WorkerCommand>(handle: (command: WorkerCommand) => void): void {
-  const commands = new FrameReader(MAX_FRAME_DOWN, (command) => handle(command as WorkerCommand));
-  process.stdin.on("data", (bytes: Uint8Array) => commands.push(bytes));
-  process.stdin.on("end", () => process.exit(0));
-  process.stdin.on("error", () => process.exit(1));
+/** Reads a helper's commands from standard input; the process exits when that ends. */
+export function readHelperCommands<Command>(helper: Helper<Command>): void {
+  readCommands<Command>({
+    handle: (command) => helper.handle(command),
+    internalError: (error) => helper.internalError(error),
+    unreadable(error) {
+      helper.internalError(error);
+      // The master starts another one.
+      helper.events.flush(() => process.exit(1));
+    },
+    ended: () => process.exit(0),
+  });
+}
+
+/** Reads commands from standard input. */
+export function readCommands<Command>(handler: CommandHandler<Command>): void {
+  const commands = new FrameReader<Command>(MAX_FRAME_DOWN, {
+    // The master is trusted.
+    parse: (value) => value as Command,
+    handle: (command) => handler.handle(command),
+    internalError: (error) => handler.internalError(error),
+  });
+  process.stdin.on("data", (bytes: Uint8Array) => {
+    try {
+      commands.push(bytes);
+    } catch (error) {
+      handler.unreadable(error);
+    }
+  });
+  process.stdin.on("end", () => handler.ended());
+  process.stdin.on("error", () => handler.ended());
 }

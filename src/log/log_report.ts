@@ -8,16 +8,22 @@ export interface LogEvent {
 
 const levels = ["debug", "info", "warn", "error"];
 
-/** Checks a decoded frame, which is untrusted. Undefined if it is not a log event. */
+/**
+ * Checks a decoded frame, which is untrusted. Undefined if it is not a log event. Facts that are not
+ * scalars are omitted: JSON turns NaN and Infinity into null.
+ */
 export function parseLogEvent(value: unknown): LogEvent | undefined {
-  if (!isObject(value) || value.type !== "log") return undefined;
-  return isLogEntry(value.entry) ? { type: "log", entry: value.entry } : undefined;
+  if (!isObject(value) || value.type !== "log" || !isObject(value.entry)) return undefined;
+  const { level, event, message, facts } = value.entry;
+  if (!isLevel(level) || typeof event !== "string" || typeof message !== "string") return undefined;
+  if (!isObject(facts)) return undefined;
+  const scalars = Object.entries(facts).filter(([, fact]) => isScalar(fact));
+  const entry = { level, event, message, facts: Object.fromEntries(scalars) as LogEntry["facts"] };
+  return { type: "log", entry };
 }
 
-function isLogEntry(value: unknown): value is LogEntry {
-  return isObject(value) && levels.includes(value.level as string) &&
-    typeof value.event === "string" && typeof value.message === "string" &&
-    isObject(value.facts) && Object.values(value.facts).every(isScalar);
+function isLevel(value: unknown): value is LogEntry["level"] {
+  return levels.includes(value as string);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

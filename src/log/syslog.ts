@@ -4,6 +4,7 @@
  */
 import type { LogLevel } from "../base/log_entry.ts";
 import type { Dialect } from "../base/dialect.ts";
+import { syslogFacilities } from "../base/syslog_facilities.ts";
 import {
   AF_UNIX,
   EAGAIN,
@@ -18,28 +19,6 @@ import {
 } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import { sockaddr } from "../os/sockaddr.ts";
-
-/** Numbers of RFC 3164 section 4.1.1; a priority is one of them times 8, plus a severity. */
-const facilities: Readonly<Record<string, number>> = {
-  user: 1,
-  mail: 2,
-  daemon: 3,
-  auth: 4,
-  lpr: 6,
-  news: 7,
-  uucp: 8,
-  cron: 9,
-  authpriv: 10,
-  ftp: 11,
-  local0: 16,
-  local1: 17,
-  local2: 18,
-  local3: 19,
-  local4: 20,
-  local5: 21,
-  local6: 22,
-  local7: 23,
-};
 
 const severities: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 
@@ -57,7 +36,7 @@ const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
  */
 export function facilityNumber(name: string, dialect: Dialect): number | undefined {
   const given = dialect === "stud" && name === "auth" ? "authpriv" : name;
-  return Object.hasOwn(facilities, given) ? facilities[given] : undefined;
+  return Object.hasOwn(syslogFacilities, given) ? syslogFacilities[given] : undefined;
 }
 
 /** Sends lines to one facility of syslog. */

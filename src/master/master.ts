@@ -1,5 +1,6 @@
 import { sharedClock } from "../base/clock.ts";
-import type { BackendEvent } from "../worker_protocol/messages.ts";
+import { CounterTotals } from "../base/counters.ts";
+import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
 import type { Log, LogEntry } from "../base/log_entry.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
@@ -52,6 +53,8 @@ export class Master {
   private readonly rateLimiter: LogRateLimiter;
   private readonly listeners: Listeners;
   private prepared: Prepared;
+  /** What all workers since the start of this process have counted. */
+  private readonly counters = new CounterTotals();
   private readonly budget = new ConnectionQuotas();
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
@@ -138,7 +141,7 @@ export class Master {
     const { workers } = this.prepared.config;
     const { generation, older, connections } = this.generations.census();
     return `listening on ${this.frontends()}, workers: ${workers}, generation ${generation}, ` +
-      `connections: ${this.current?.open ?? 0}${resumedText(this.current?.slots ?? [])}` +
+      `connections: ${this.current?.open ?? 0}${resumedText(this.counters)}` +
       olderText(older, connections);
   }
 
@@ -259,21 +262,21 @@ export class Master {
     const generation = new Generation(
       number,
       startCommands(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
-      { adopt: this.runtime.capabilities.adoptSockets, watchdog: config.watchdog },
+      {
+        adopt: this.runtime.capabilities.adoptSockets,
+        watchdog: config.watchdog,
+        totals: this.counters,
+      },
       {
         spawn: (slot) => {
-          const worker = new WorkerProcess(this.runtime, slot, number, inherited);
+          const worker = new WorkerProcess(this.runtime, slot, number, inherited, this.log);
           return this.budget.admit(worker, config.workers);
         },
         log: this.log,
-        workerLog: (entry) => this.workerLog(entry),
-        backend: (report) => {
-          // Where an older configuration sent its connections is no longer of interest.
-          if (generation === this.current || backend === this.backendState.backend) {
-            this.backendReported(report);
-          }
-        },
-        sessions: (report) => this.sessions.handle(report),
+        // Where an older configuration sent its connections is no longer of interest.
+        shared: this.eventHandlers(() =>
+          generation === this.current || backend === this.backendState.backend
+        ),
         staples: () => this.stapling.of(generation === this.current ? this.prepared : prepared),
         ready: (slot) => generation === this.current && this.tell(slot),
         empty: (empty) => this.generations.emptied(empty),
@@ -319,7 +322,7 @@ export class Master {
           url: config.sessions.ticketStore,
           ...(ca === undefined ? {} : { ca }),
           ...(privileges ? { ids: { uid: privileges.uid, gid: privileges.gid } } : {}),
-        }, () => spawnStore(this.runtime)),
+        }, () => spawnStore(this.runtime, this.log)),
       log: this.log,
     });
   }
@@ -347,15 +350,29 @@ export class Master {
     if (this.backendState.isDown) slot.send({ type: "backend-down" });
   }
 
-  private workerLog(entry: LogEntry): void {
-    this.workersLog(entry);
-    if (entry.facts.source === "backend") this.backendName.failed();
-  }
-
-  private backendReported(report: BackendEvent): void {
-    if (report.type === "backend-answers") return this.backendState.answers(report.at);
-    this.backendState.failed(report);
-    this.backendName.failed();
+  /** What is done with the events of a generation's workers; some count only for its backend. */
+  private eventHandlers(isBackendInUse: () => boolean): SharedEventHandlers {
+    const { sessions } = this;
+    return {
+      // Workers sum up by themselves what repeats.
+      "log": ({ entry }) => {
+        this.workersLog(entry);
+        if (entry.facts.source === "backend") this.backendName.failed();
+      },
+      "backend-answers": ({ at }) => {
+        if (isBackendInUse()) this.backendState.answers(at);
+      },
+      "backend-failed": (event) => {
+        if (!isBackendInUse()) return;
+        this.backendState.failed(event);
+        this.backendName.failed();
+      },
+      "session-made": (event) => void sessions.handle(event),
+      "session-wanted": (event, answer) => {
+        const found = sessions.handle(event);
+        if (found) answer(found);
+      },
+    };
   }
 
   private frontends(): string {

@@ -1,31 +1,67 @@
 import { statSync } from "node:fs";
 import { clientTls } from "../certificates/client_tls.ts";
+import type { CertificateSettings } from "../certificates/collect.ts";
 import type { Certificates } from "../certificates/tls_order.ts";
 import { readAuthorities } from "../certificates/trust.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import { UsageError } from "../base/errors.ts";
 import { formatEndpoint } from "../options/address.ts";
-import type { Config, ListenAddress } from "../options/config.ts";
+import type { ListenAddress, Reads, WorkerSettings } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
+import type { ListenerSettings } from "../os/socket_options.ts";
 import { activatedListeners } from "./listeners/activated.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import { errorText } from "../os/error_text.ts";
-import { privilegesOf } from "../system/privileges.ts";
+import { type PrivilegeConfig, privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners/listeners.ts";
+import type { BackendNameSettings } from "./backend/backend_name.ts";
 import { resolve } from "./backend/resolve.ts";
+import type { AffinityPlan } from "./listeners/affinity.ts";
 import { type PeersPlan, planPeers } from "./session_peers_plan.ts";
 import { assertLocal, checkSource } from "./listeners/sockets.ts";
-import { planStapling, type StaplingPlan } from "./stapling.ts";
+import { planStapling, type StaplingPlan, type StaplingSettings } from "./stapling.ts";
+import type { TicketPlan } from "./tickets.ts";
 import { tryTls } from "./trial.ts";
+
+/** What the master reads of a configuration while it is in use. */
+export type MasterSettings =
+  & AffinityPlan
+  & BackendNameSettings
+  & ListenerSettings
+  & TicketPlan["config"]
+  & Reads<
+    | "limits.connections"
+    | "log.level"
+    | "maxGenerations"
+    | "reloadDrainTimeout"
+    | "sessions.cache"
+    | "sessions.timeout"
+    | "statsInterval"
+    | "watchdog"
+  >;
+
+/** What is read to look everything up. */
+export type PrepareSettings =
+  & MasterSettings
+  & CertificateSettings
+  & StaplingSettings
+  & { readonly privileges: PrivilegeConfig }
+  & Reads<
+    | "backendSources"
+    | "engine"
+    | "sessions.cachePeers"
+    | "sessions.ticketSecretFile"
+    | "sessions.ticketStoreCa"
+  >;
 
 /** A configuration with everything looked up that it names. */
 export interface Prepared {
-  readonly config: Config;
+  readonly config: MasterSettings & WorkerSettings;
   readonly tls: ServedTls;
   /** The descriptor of the certificate store, for workers to inherit. */
   readonly storeFd: number;
@@ -58,7 +94,10 @@ export interface PrepareContext {
  * Reads the certificates, resolves the names and tries the TLS settings on the TLS library itself.
  * Opens no socket for good. Throws a UsageError with all that is wrong.
  */
-export async function prepare(dependencies: PrepareContext, config: Config): Promise<Prepared> {
+export async function prepare(
+  dependencies: PrepareContext,
+  config: PrepareSettings & WorkerSettings,
+): Promise<Prepared> {
   const { runtime, certificates } = dependencies;
   const problems: string[] = [];
   const attempt = async <T>(action: () => T | Promise<T>): Promise<T | undefined> => {
@@ -138,7 +177,7 @@ async function wantedAt(
   return endpoints.map((endpoint) => ({ endpoint, dualStack }));
 }
 
-function dualStackWarning({ capabilities }: Runtime, { frontends }: Config): string[] {
+function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSettings): string[] {
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
   return ["--frontend: on the Deno build [::] takes IPv4 connections too"];
@@ -158,7 +197,7 @@ function duplicates(listeners: readonly Wanted[]): string[] {
 
 async function backendAt(
   { libc }: Runtime,
-  { backend, privileges, dialect }: Config,
+  { backend, privileges, dialect }: PrepareSettings,
   warnings: string[],
 ): Promise<Endpoint> {
   if (!("path" in backend)) return (await resolve(libc, backend, "--backend"))[0]!;

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log_entry.ts";
+import { logChannelFaults } from "../log/channel_faults.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Libc } from "../os/libc.ts";
 import { exitText } from "../control/exit_text.ts";
@@ -152,8 +153,14 @@ export class SessionPeers {
 export function spawnPeers(
   runtime: Pick<Runtime, "self" | "workerEnvironment">,
   fd: number,
+  log: Log,
 ): PeersProcess {
-  return new ControlledProcess(runtime, [PEERS_ARGUMENT], [fd], parsePeersEvent);
+  return new ControlledProcess(runtime, {
+    words: [PEERS_ARGUMENT],
+    inherited: [fd],
+    parse: parsePeersEvent,
+    faults: logChannelFaults(log, { subject: "the session peers' helper", facts: {} }),
+  });
 }
 
 /** By which plans with equal sockets are known. */

@@ -14,7 +14,7 @@ export class Sessions {
 
   constructor(runtime: Runtime, log: Log, options: { readonly isSuccessor: boolean }) {
     this.isAsked = runtime.capabilities.sessionCache;
-    this.peers = new SessionPeers(runtime.libc, (fd) => spawnPeers(runtime, fd), {
+    this.peers = new SessionPeers(runtime.libc, (fd) => spawnPeers(runtime, fd, log), {
       session: (made) => this.cache.store(made, made.session, Math.min(made.seconds, this.timeout)),
       log,
     }, options);

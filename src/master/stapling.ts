@@ -6,8 +6,16 @@ import { UsageError } from "../base/errors.ts";
 import type { Log } from "../base/log_entry.ts";
 import { directoryProblem } from "../ocsp/cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../ocsp/ocsp_master.ts";
-import type { Config } from "../options/config.ts";
+import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+
+export type StaplingSettings = Reads<
+  | "log.level"
+  | "ocsp.connectTimeout"
+  | "ocsp.directory"
+  | "ocsp.refreshInterval"
+  | "ocsp.responseTimeout"
+>;
 
 /** What is to be stapled: from files, and by the helper that asks the responders. */
 export interface StaplingPlan {
@@ -20,7 +28,7 @@ export interface StaplingPlan {
 /** Reads the certificates' response files. A build that cannot staple has nothing to do. */
 export async function planStapling(
   { capabilities }: Runtime,
-  { ocsp, log }: Config,
+  { ocsp, log }: StaplingSettings,
   sources: readonly CertificateSource[],
   privileges: Privileges | undefined,
 ): Promise<StaplingPlan> {
@@ -53,11 +61,14 @@ export async function planStapling(
   const trouble = isCached ? directoryProblem(ocsp.directory) : undefined;
   if (trouble !== undefined) warnings.push(trouble);
   const fromFile = new Map(staples.map((staple) => [staple.certificate, staple]));
-  const { verify: _, ...settings } = ocsp;
+  const { directory, connectTimeout, responseTimeout, refreshInterval } = ocsp;
   return {
     staples,
     work: {
-      settings: { ...settings, logLevel: log.level },
+      settings: {
+        ...{ directory, connectTimeout, responseTimeout, refreshInterval },
+        logLevel: log.level,
+      },
       ...(privileges ? { ids: { uid: privileges.uid, gid: privileges.gid } } : {}),
       certificates: isCached && trouble === undefined
         ? sources.map(({ file, chain }, certificate) => {
@@ -81,7 +92,7 @@ export class Stapling {
   private plan: StaplingPlan | undefined;
 
   constructor(runtime: Runtime, log: Log, send: (command: WorkerCommand) => void) {
-    this.helper = new OcspHelper((count) => spawnOcsp(runtime, count), { staple: send, log });
+    this.helper = new OcspHelper((count) => spawnOcsp(runtime, count, log), { staple: send, log });
   }
 
   /** Another configuration counts from now on. */

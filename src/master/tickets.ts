@@ -1,6 +1,6 @@
 import type { Privileges } from "../system/ids.ts";
 import type { Log } from "../base/log_entry.ts";
-import type { Config } from "../options/config.ts";
+import type { Reads } from "../options/config.ts";
 import { FleetKeys } from "../tickets/fleet_keys.ts";
 import { LocalKeys, type LocalState } from "../tickets/local_keys.ts";
 import { alsoReading, type TicketRing } from "../tickets/ring.ts";
@@ -18,7 +18,9 @@ interface TicketSource {
 
 /** What decides where they come from. */
 export interface TicketPlan {
-  readonly config: Pick<Config, "sessions">;
+  readonly config: Reads<
+    "sessions.ticketRotation" | "sessions.ticketStore" | "sessions.tickets"
+  >;
   readonly ticketSecret?: Uint8Array;
   /** PEM. */
   readonly ticketStoreCa?: string;

@@ -3,7 +3,7 @@ import { readMaterial } from "../certificates/store.ts";
 import type { LoadedTls } from "../certificates/tls_order.ts";
 import type { FrontendTls, Trust } from "../certificates/served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import type { Config } from "../options/config.ts";
+import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { TlsSettings } from "../runtime/tls.ts";
@@ -16,7 +16,7 @@ import type { Identity } from "../runtime/tls.ts";
  */
 export function tryTls(
   runtime: Runtime,
-  config: Config,
+  config: Reads<"engine">,
   { tls, storeFd, sources, tried }: LoadedTls,
   backendTls: ClientTlsSettings | undefined,
 ): void {

@@ -1,7 +1,7 @@
 import type { Ids } from "../system/ids.ts";
 import type { StapleCommand } from "./staples.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
-import type { LogConfig, OcspConfig } from "../options/config.ts";
+import type { LogConfig } from "../options/config.ts";
 
 /**
  * The largest response that is looked at, in bytes. Real ones have less than 4 KiB, and as base64
@@ -19,8 +19,13 @@ export interface OcspStart {
   readonly ids?: Ids;
 }
 
-/** The directory is never "". */
-export interface OcspSettings extends Omit<OcspConfig, "verify"> {
+export interface OcspSettings {
+  /** Absolute, never "". */
+  readonly directory: string;
+  /** All in seconds. */
+  readonly connectTimeout: number;
+  readonly responseTimeout: number;
+  readonly refreshInterval: number;
   readonly logLevel: LogConfig["level"];
 }
 

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { StapleCommand } from "./staples.ts";
 import type { Log } from "../base/log_entry.ts";
+import { logChannelFaults } from "../log/channel_faults.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { exitText } from "../control/exit_text.ts";
@@ -130,11 +131,11 @@ export class OcspHelper {
 export function spawnOcsp(
   runtime: Pick<Runtime, "self" | "workerEnvironment">,
   certificates: number,
+  log: Log,
 ): OcspProcess {
-  return new ControlledProcess(
-    runtime,
-    [OCSP_ARGUMENT],
-    [],
-    (value) => parseOcspEvent(value, certificates),
-  );
+  return new ControlledProcess(runtime, {
+    words: [OCSP_ARGUMENT],
+    parse: (value) => parseOcspEvent(value, certificates),
+    faults: logChannelFaults(log, { subject: "the OCSP helper", facts: {} }),
+  });
 }

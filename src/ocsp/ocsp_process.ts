@@ -1,6 +1,6 @@
 import process from "node:process";
 import { type Clock, systemClock } from "../base/clock.ts";
-import { EVENTS_FD, FrameWriter } from "../control/channel.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
 import { internalError } from "../log/internal_error.ts";
@@ -35,7 +35,7 @@ export function runOcsp(runtime: Pick<Runtime, "libc">): void {
 
 class OcspHelper implements Helper<OcspCommand> {
   private readonly runtime: Pick<Runtime, "libc">;
-  private readonly reports = new FrameWriter(EVENTS_FD);
+  readonly events: FrameWriter;
   private readonly certificates = new Map<number, OcspCertificate>();
   /** What was last said of a certificate, so that a lasting trouble is told once. */
   private readonly told = new Map<number, string>();
@@ -47,6 +47,7 @@ class OcspHelper implements Helper<OcspCommand> {
 
   constructor(runtime: Pick<Runtime, "libc">) {
     this.runtime = runtime;
+    this.events = eventWriter(runtime.libc);
   }
 
   handle(command: OcspCommand): void {
@@ -69,7 +70,7 @@ class OcspHelper implements Helper<OcspCommand> {
       } catch (error) {
         const message = `the OCSP helper cannot become another user: ${reasonOf(error)}`;
         this.log("error", "ocsp-failed", message);
-        return this.reports.flush(() => process.exit(1));
+        return this.events.flush(() => process.exit(1));
       }
     }
     const { directory, refreshInterval } = settings;
@@ -95,7 +96,7 @@ class OcspHelper implements Helper<OcspCommand> {
     } catch (error) {
       this.tell(command, "warn", reasonOf(error));
     } finally {
-      await new Promise<void>((emptied) => this.reports.flush(emptied));
+      await new Promise<void>((emptied) => this.events.flush(emptied));
     }
   }
 
@@ -152,13 +153,13 @@ class OcspHelper implements Helper<OcspCommand> {
 
   /** Throws an Error when the master does not read. */
   private report(certificate: number, response: Uint8Array, validity: Validity): void {
-    const isTaken = this.send({
+    const staple: OcspEvent = {
       type: "staple",
       certificate,
       response: Buffer.from(response).toString("base64"),
       ...untilOf(validity),
-    });
-    if (!isTaken) throw new Error("the master does not keep up with the reports");
+    };
+    if (!this.events.send(staple)) throw new Error("the master does not keep up with the reports");
   }
 
   private tell(command: OcspCertificate, level: LogLevel, text: string): void {
@@ -177,16 +178,11 @@ class OcspHelper implements Helper<OcspCommand> {
     facts: LogEntry["facts"] = {},
   ): void {
     if (level === "debug" && this.settings?.logLevel !== 2) return;
-    const dropped = this.reports.takeDropped();
     const entry = { level, event, message: `OCSP: ${message}`, facts };
-    this.send({
+    this.events.sendLog((dropped): OcspEvent => ({
       type: "log",
       entry: dropped ? { ...entry, facts: { ...facts, dropped } } : entry,
-    });
-  }
-
-  private send(report: OcspEvent): boolean {
-    return this.reports.send(report);
+    }));
   }
 }
 

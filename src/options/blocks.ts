@@ -6,6 +6,15 @@ import type { blockOptions, certificateOptions } from "./rows/certificates.ts";
 import type { tlsOptions } from "./rows/tls.ts";
 import { something } from "./values.ts";
 
+/** Settings that stand in blocks only. */
+export type BlockName =
+  | "cert"
+  | "host"
+  | "match-global-certs"
+  | "ocsp-resp-file"
+  | "port"
+  | "private-key";
+
 type PemKeys = SettingsOf<
   & Pick<typeof blockOptions, "cert" | "private-key" | "ocsp-resp-file">
   & Pick<typeof certificateOptions, "ocsp-verify-staple">
@@ -25,6 +34,9 @@ export interface FrontendValue {
   readonly pemFiles: readonly PemValue[];
   readonly settings: FrontendSettings;
 }
+
+/** Where clients connect if nothing is given. */
+export const DEFAULT_FRONTEND = "[*]:8443";
 
 /** A certificate that is given as a file's name. Throws a ValueError. */
 export function pemText(text: string): PemValue {

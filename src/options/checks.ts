@@ -4,12 +4,18 @@ import { formatAddress, isIpAddress } from "./address.ts";
 import type { Origin } from "./assignment.ts";
 import { meets, type Need, refusal } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
+import type { Config } from "./config.ts";
 import { formatValue } from "./format.ts";
 import { type Collected, exclusive } from "./collect.ts";
 import { tlvLacks } from "./proxy_tlvs.ts";
 import { namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 
 export type Build = Pick<Runtime, "name" | "capabilities">;
+
+interface Notes {
+  readonly problems: string[];
+  readonly warnings: string[];
+}
 
 const prefixes = ["write-ip", "write-proxy-v1", "write-proxy-v2"] as const;
 
@@ -84,9 +90,60 @@ export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build)
   return check.found;
 }
 
+/** Adds what contradicts each other in a configuration, and what may surprise. */
+export function checkConfig(config: Config, collected: Collected, notes: Notes): void {
+  checkLimits(config, notes);
+  checkSessions(config, collected, notes);
+}
+
 /** In client mode stud's dialect verifies unless told not to, hitch's only when told to. */
-export function verifiesBackend(settings: Settings, dialect: Dialect): boolean {
+export function verifiesBackend(
+  settings: Pick<Settings, "client-verify">,
+  dialect: Dialect,
+): boolean {
   return (settings["client-verify"] ?? (dialect === "stud" ? "required" : "none")) !== "none";
+}
+
+function checkLimits({ limits, workers }: Config, { problems }: Notes): void {
+  const { connections } = limits;
+  if (connections === 0 || connections >= workers) return;
+  problems.push(
+    `--max-connections: ${connections} is less than one for each of ${workers} workers; ` +
+      `give at least ${workers}, or fewer --workers`,
+  );
+}
+
+function checkSessions(
+  { sessions }: Config,
+  { origins }: Collected,
+  { problems, warnings }: Notes,
+): void {
+  const { tickets, timeout, ticketRotation, ticketSecretFile, ticketStore, cachePeers } = sessions;
+  if (tickets && timeout > ticketRotation) {
+    problems.push(
+      `--session-timeout: tickets are read for ${ticketRotation} s after their key has changed, ` +
+        `which is less than ${timeout} s; give at most --ticket-rotation`,
+    );
+  }
+  if (ticketStore !== "" && ticketSecretFile === "") {
+    problems.push(
+      "--ticket-store needs a secret to seal its keys with; give it with --ticket-secret-file",
+    );
+  }
+  if (origins.get("ticket-store")?.source.kind === "line" && /:[^/]+@/.test(ticketStore)) {
+    warnings.push(
+      "--ticket-store: all users see its password in the list of processes; " +
+        "give it in a configuration file",
+    );
+  }
+  if (cachePeers && sessions.cache === 0) {
+    problems.push("--shared-cache-listen needs sessions to share; give their number with -C");
+  }
+  if (cachePeers && ticketSecretFile === "") {
+    problems.push(
+      "--shared-cache-listen needs a secret to encrypt with; give it with --ticket-secret-file",
+    );
+  }
 }
 
 class NeedsCheck {

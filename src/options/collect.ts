@@ -8,8 +8,9 @@ import { defaultSettings, namesOf, type OptionName, optionOf, type Settings } fr
 import { ValueError } from "./values.ts";
 import { quote } from "./words.ts";
 
-export interface Collected {
-  readonly settings: Settings;
+/** The settings, of which a function that names some reads only these. */
+export interface Collected<Name extends keyof Settings = keyof Settings> {
+  readonly settings: Pick<Settings, Name>;
   /** Where each setting was given last. */
   readonly origins: ReadonlyMap<OptionName, Origin>;
   /** Where each frontend and each piece in it was given. */

@@ -1,6 +1,7 @@
 import type { Dialect } from "../base/dialect.ts";
 import type { TlsParameters } from "../runtime/tls.ts";
-import type { PrivilegeConfig } from "../system/privileges.ts";
+import type { Reader } from "./option.ts";
+import type { options, Settings } from "./table.ts";
 
 /** A host with a port as the user wrote it; names are not yet resolved. */
 export interface Address {
@@ -106,38 +107,6 @@ export interface AcceptProxy {
   readonly trusted: readonly string[];
 }
 
-export interface OcspConfig {
-  /** Cache of responses, absolute; "" is no cache and no refresh. */
-  readonly directory: string;
-  readonly verify: boolean;
-  /** All in seconds. */
-  readonly connectTimeout: number;
-  readonly responseTimeout: number;
-  readonly refreshInterval: number;
-}
-
-/** How clients that come back are spared the full handshake. */
-export interface SessionConfig {
-  /** They are given session tickets. */
-  readonly tickets: boolean;
-  /** Seconds from the full handshake; not more than `ticketRotation` where there are tickets. */
-  readonly timeout: number;
-  /** Whether the kernel brings a client to always the same worker; `auto` where that has a use. */
-  readonly affinity: "auto" | "on" | "off";
-  /** Seconds for which a key makes tickets. */
-  readonly ticketRotation: number;
-  /** Absolute; "" leaves keys to chance. */
-  readonly ticketSecretFile: string;
-  /** A `redis:` or `rediss:` URL, which may hold a password, or "". Only with a secret. */
-  readonly ticketStore: string;
-  /** PEM file, absolute; "" stands for the public ones. */
-  readonly ticketStoreCa: string;
-  /** TLS 1.2 sessions that the master keeps; 0 is none. */
-  readonly cache: number;
-  /** With whom they are shared; only with a secret. */
-  readonly cachePeers?: CachePeers;
-}
-
 /** UDP addresses, any of which may be a multicast group. */
 export interface CachePeers {
   readonly listen: Address;
@@ -148,96 +117,88 @@ export interface CachePeers {
   readonly ttl: number;
 }
 
-export interface LogConfig {
-  /** 0: errors only, 1: also failed connections and the life of workers, 2: every connection. */
-  readonly level: 0 | 1 | 2;
-  readonly format: "text" | "json";
-  /** Absolute; "" is standard error. */
-  readonly file: string;
-  /** The facility for syslog (`daemon`, `local0` …), or "" for none. */
-  readonly syslog: string;
-}
-
-/** How much clients may take; 0 is no limit, `auto` derived from the descriptor limit. */
-export interface Limits {
-  /** Connections of all workers together. */
-  readonly connections: number;
-  /** Connections of each worker. */
-  readonly workerConnections: number | "auto";
-  /** Handshakes in flight in each worker. */
-  readonly handshakes: number | "auto";
-  /** Connections of one source address in each worker. */
-  readonly sourceConnections: number;
-  /** New connections a second of one source address in each worker. */
-  readonly sourceRate: number;
-}
-
-/** Everything the master needs, validated, in plain data that survives JSON. */
-export interface Config {
+/** What is combined from several settings, by the key in the {@link Config}. */
+export interface CombinedConfig {
   readonly dialect: Dialect;
   /** Never empty. */
   readonly frontends: readonly FrontendConfig[];
-  readonly backend: BackendAddress;
-  /** Seconds between two look-ups of the backend's name; 0 is never. */
-  readonly backendRefresh: number;
-  /** Numeric addresses from which the backend is connected in turn; empty: the system chooses. */
-  readonly backendSources: readonly string[];
   /** Present in client mode, where the frontends' certificates and TLS settings have no use. */
   readonly backendTls?: BackendTls;
   /** The global certificates in the order given; the last is the default. */
   readonly pemFiles: readonly PemFile[];
   readonly pemDirectory?: PemDirectory;
-  /** A file whose lines are tried as passphrases for encrypted keys; "" asks on the terminal. */
-  readonly passphraseFile: string;
-  /** Protocol names, the server's favourite first. */
-  readonly alpn: readonly string[];
-  /** An OpenSSL engine's id, or "". */
-  readonly engine: string;
-  readonly ocsp: OcspConfig;
   /** 1 or more. */
   readonly workers: number;
-  readonly pinWorkers: boolean;
-  /** Connections that wait in each listening socket's queue. */
-  readonly backlog: number;
-  /** Seconds of silence before TCP probes a client. */
-  readonly keepalive: number;
-  readonly tcpFastopen: boolean;
-  /** SO_RCVBUF and SO_SNDBUF of client sockets in bytes; 0 leaves the system's. */
-  readonly recvBufsize: number;
-  readonly sendBufsize: number;
   readonly prefix: PrefixKind;
   /** In any order; only with `proxy-v2`. */
   readonly proxyTlvs: readonly ProxyTlv[];
   readonly acceptProxy: AcceptProxy;
-  /** Seconds from accept to the end of the TLS handshake. */
-  readonly handshakeTimeout: number;
-  /** Seconds from the handshake's end until the backend is connected. */
-  readonly backendConnectTimeout: number;
-  /** Seconds which a connection that one side has ended may be silent. */
-  readonly halfCloseTimeout: number;
-  /** Seconds of silence in both directions; 0 is no limit. */
-  readonly idleTimeout: number;
-  /** Seconds from accept; 0 is no limit. */
-  readonly maxLifetime: number;
-  /** Seconds that a stop waits for connections to end; 0 is none. */
-  readonly drainTimeout: number;
-  /** Seconds that workers of an old configuration may keep their connections; 0 is no limit. */
-  readonly reloadDrainTimeout: number;
-  readonly limits: Limits;
-  readonly sessions: SessionConfig;
-  /** Generations of workers that may live at once, the current one among them; 2 or more. */
-  readonly maxGenerations: number;
-  /** Seconds without an answer after which a worker is ended; 0 is never. */
-  readonly watchdog: number;
-  /** Certificate files that change are loaded without being told. */
-  readonly watch: boolean;
-  readonly log: LogConfig;
-  /** Seconds between two reports of what each worker has done; 0 is never. */
-  readonly statsInterval: number;
-  readonly privileges: PrivilegeConfig;
-  readonly daemon: boolean;
-  /** Absolute; "" is none. */
-  readonly pidFile: string;
-  /** hitch's `--dbg-listen`: a file that gets one `IPv4:port` line per IPv4 address; "" is none. */
-  readonly listenReport: string;
+  /** The facility for syslog (`daemon`, `local0` …), or "" for none. */
+  readonly "log.syslog": string;
+  /** Cache of responses, absolute; "" is no cache and no refresh. */
+  readonly "ocsp.directory": string;
+  /** With whom TLS 1.2 sessions are shared; only with a secret. */
+  readonly "sessions.cachePeers"?: CachePeers;
 }
+
+/** The combined values that workers read. */
+export const combinedForWorkers = ["acceptProxy", "prefix", "proxyTlvs"] as const;
+
+type DottedConfig = RowValues & CombinedConfig;
+
+/** Options whose rows have a key. */
+export type NameWithKey = {
+  [Name in keyof Settings]: typeof options[Name] extends { readonly config: object } ? Name : never;
+}[keyof Settings];
+
+/** A key as in a row: `backlog` or, with its group, `log.level`. */
+export type ConfigKey = keyof DottedConfig;
+
+/** The keys whose rows name this reader. */
+export type KeyFor<R extends Reader> = keyof RowValues<R>;
+
+/**
+ * Everything that is configured, validated, in plain data that survives JSON. Most of it are the
+ * values of options, whose rows in the table tell what they mean; paths are absolute.
+ */
+export type Config = Nested<DottedConfig>;
+
+/** The part of the configuration with these keys: what somebody reads of it. */
+export type Reads<K extends ConfigKey> = Nested<Pick<DottedConfig, K>>;
+
+/** What is sent to workers, which is what the rows say that they read. */
+export type WorkerSettings = Nested<
+  RowValues<"worker"> & Pick<CombinedConfig, typeof combinedForWorkers[number]>
+>;
+
+/** What the log acts by. */
+export type LogConfig = Reads<"log.file" | "log.format" | "log.level" | "log.syslog">["log"];
+
+/** How much clients may take; 0 is no limit, `auto` derived from the descriptor limit. */
+export type Limits = Config["limits"];
+
+/** The dotted keys of a part of the configuration. */
+export type KeysIn<Part> = {
+  [K in keyof Part & string]-?: K extends GroupIn<ConfigKey> ? `${K}.${keyof Part[K] & string}` : K;
+}[keyof Part & string];
+
+/** The values of options by the keys in their rows; `R` leaves those that this reader reads. */
+type RowValues<R extends Reader = Reader> = {
+  readonly [Name in keyof Settings as KeyOfRow<typeof options[Name], R>]: Settings[Name];
+};
+
+type KeyOfRow<Row, R extends Reader> = Row extends
+  { readonly config: { readonly key: infer K; readonly readers: readonly (infer By)[] } }
+  ? [By & R] extends [never] ? never : K
+  : never;
+
+/** With `{ log: { level } }` for `"log.level"`. */
+type Nested<Dotted> =
+  & { readonly [K in keyof Dotted as K extends `${string}.${string}` ? never : K]: Dotted[K] }
+  & {
+    readonly [G in GroupIn<keyof Dotted>]: {
+      readonly [K in keyof Dotted as K extends `${G}.${infer Name}` ? Name : never]: Dotted[K];
+    };
+  };
+
+type GroupIn<Key> = Key extends `${infer Group}.${string}` ? Group : never;

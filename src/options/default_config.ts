@@ -1,10 +1,11 @@
 import { UsageError } from "../base/errors.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Dialect } from "../base/dialect.ts";
+import type { Address } from "./config.ts";
 import { formatValue } from "./format.ts";
 import { helpOf, wrap } from "./help.ts";
 import type { Option } from "./option.ts";
-import type { FrontendValue, PemValue } from "./blocks.ts";
+import { DEFAULT_FRONTEND, type FrontendValue, type PemValue } from "./blocks.ts";
 import { isIn, namesOf, type OptionName, optionOf, rows, type Settings } from "./table.ts";
 
 /**
@@ -24,6 +25,8 @@ export function defaultConfig(settings: Settings, dialect: Dialect): string {
   return [`# Configuration of ${dialect}.\n`, ...blocks].join("\n");
 }
 
+type RepeatedValue = FrontendValue | PemValue | Address;
+
 function setting(
   name: OptionName,
   option: Option,
@@ -31,12 +34,13 @@ function setting(
   dialect: Dialect,
 ): string {
   const [key] = namesOf(name, dialect);
-  if (name === "frontend") return blocks(key, settings.frontend.map(frontendText), '"[*]:8443"');
-  if (name === "pem-file") return blocks(key, settings["pem-file"].map(pemText), "");
-  if (name === "shared-cache-peer") {
-    return blocks(key, settings[name].map((peer) => quoted(formatAddress(peer))), "");
-  }
   const value = settings[name as keyof Settings];
+  if (option.repeat) {
+    const lines = (value as readonly RepeatedValue[]).map((each) => `${key} = ${textOf(each)}\n`);
+    if (lines.length > 0) return lines.join("");
+    if (name === "frontend") return `${key} = "${DEFAULT_FRONTEND}"\n`;
+    return `# ${key} = ${example(option)}\n`;
+  }
   // hitch's grammar wants one of these three at most, and warns of the first two.
   const isUnset = value === undefined || (dialect === "hitch" && isDeprecated(name, settings));
   if (!isUnset) return `${key} = ${valueText(option, value)}\n`;
@@ -52,9 +56,9 @@ function example(option: Option): string {
   return `"${option.argument}"`;
 }
 
-function blocks(key: string, values: readonly string[], usual: string): string {
-  if (values.length > 0) return values.map((value) => `${key} = ${value}\n`).join("");
-  return usual === "" ? `# ${key} = "FILE"\n` : `${key} = ${usual}\n`;
+function textOf(value: RepeatedValue): string {
+  if ("pemFiles" in value) return frontendText(value);
+  return "cert" in value ? pemText(value) : quoted(formatAddress(value));
 }
 
 function valueText(option: Option, value: unknown): string {

@@ -38,8 +38,19 @@ export type Form =
   | "frontend"
   | "pem";
 
+/** The processes that act by the configuration. */
+export type Reader = "master" | "worker";
+
 /** One option; its key in the table is its name in messages of ours and in the code. */
 export interface Option {
+  /**
+   * Its key in the `Config`, dotted as in `sessions.timeout`, and who reads it there: what workers
+   * read is sent to them. Absent: it is combined with others (`to_config.ts`), or is an action.
+   */
+  readonly config?: {
+    readonly key: string;
+    readonly readers: readonly [Reader, ...Reader[]];
+  };
   readonly group: (typeof groups)[number];
   /** Its names in each dialect, the one to show first; absent: its key in the table in both. */
   readonly names?: Readonly<Record<Dialect, readonly [string, ...string[]]>>;
@@ -65,6 +76,9 @@ export interface Option {
   /** What the build must have, unless the value is this one or the default. */
   readonly needs?: { readonly need: Need; readonly unless: string };
 }
+
+/** Compiles for no type but `never`, and else names what should not be left. */
+export type Nothing<T extends never> = T;
 
 /** The values of a part of the table by name; actions have none. */
 export type SettingsOf<T extends Record<string, Option>> = {

@@ -32,7 +32,10 @@ export function tlvLacks(capabilities: Capabilities, tlv: ProxyTlv): Need | unde
  * far as the build knows them, less and more what hitch's three switches say.
  */
 export function chosenTlvs(
-  settings: Settings,
+  settings: Pick<
+    Settings,
+    "proxy-authority" | "proxy-client-cert" | "proxy-tlv" | "proxy-tlvs"
+  >,
   dialect: Dialect,
   capabilities: Capabilities,
 ): readonly ProxyTlv[] {

@@ -8,6 +8,27 @@ import type { Dialect } from "../base/dialect.ts";
 import type { Collected } from "./collect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 
+/** Settings that certificates and handshakes are made from; frontends have most of them too. */
+export type TlsName =
+  | "ciphers"
+  | "ciphersuites"
+  | "client"
+  | "client-verify"
+  | "client-verify-ca"
+  | "client-verify-crl"
+  | "ecdh-curve"
+  | "frontend"
+  | "ocsp-verify-staple"
+  | "pem-dir"
+  | "pem-file"
+  | "prefer-server-ciphers"
+  | "sni-nomatch-abort"
+  | "ssl"
+  | "tls"
+  | "tls-protos";
+
+type Parts = Collected<TlsName>;
+
 export interface Surround {
   readonly dialect: Dialect;
   readonly build: Build;
@@ -23,14 +44,14 @@ export interface Surround {
 
 /** What handshakes are negotiated from: the frontend's own settings, and the global ones. */
 export function tlsParameters(
-  collected: Collected,
+  parts: Parts,
   own: FrontendSettings,
   surround: Surround,
 ): TlsParameters {
-  const { settings } = collected;
+  const { settings } = parts;
   const curves = own["ecdh-curve"] ?? settings["ecdh-curve"];
   return {
-    protocols: protocolsOf(collected, own, surround),
+    protocols: protocolsOf(parts, own, surround),
     ciphers: own.ciphers ?? settings.ciphers,
     ciphersuites: own.ciphersuites ?? settings.ciphersuites,
     curves: curves === "auto" ? "" : curves,
@@ -40,7 +61,7 @@ export function tlsParameters(
 }
 
 function protocolsOf(
-  { settings, origins }: Collected,
+  { settings, origins }: Parts,
   own: FrontendSettings,
   { dialect, build }: Surround,
 ): readonly Protocol[] {
@@ -58,7 +79,7 @@ function protocolsOf(
 const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
 
 /** Reports a global mode of verification without CAs. */
-export function checkGlobalVerify({ settings }: Collected, surround: Surround): void {
+export function checkGlobalVerify({ settings }: Parts, surround: Surround): void {
   const mode = settings["client-verify"] ?? "none";
   if (mode === "none" || settings["client-verify-ca"] || !surround.isComplete) return;
   surround.problems.push(`${NO_CA}; name the file`);
@@ -66,12 +87,12 @@ export function checkGlobalVerify({ settings }: Collected, surround: Surround): 
 
 /** One frontend with all its settings. A frontend that nothing can serve is a mistake. */
 export function frontendConfig(
-  collected: Collected,
+  parts: Parts,
   frontend: FrontendValue,
   isDefault: boolean,
   surround: Surround,
 ): FrontendConfig {
-  const { settings } = collected;
+  const { settings } = parts;
   const { settings: own, pemFiles, listen } = frontend;
   const matchGlobalCerts = own["match-global-certs"] ?? pemFiles.length === 0;
   if (pemFiles.length === 0 && !matchGlobalCerts) {
@@ -81,26 +102,26 @@ export function frontendConfig(
     );
   } else if (
     pemFiles.length === 0 && !surround.bringsCertificate && surround.isComplete &&
-    lacksGlobal(collected)
+    lacksGlobal(parts)
   ) {
-    surround.problems.push(noPem(collected, isDefault ? "default" : hitchName(frontend), surround));
+    surround.problems.push(noPem(parts, isDefault ? "default" : hitchName(frontend), surround));
   }
-  const pems = pemFiles.map((pem) => pemFile(collected, pem, surround));
+  const pems = pemFiles.map((pem) => pemFile(parts, pem, surround));
   return {
     listen,
     pemFiles: pems,
     matchGlobalCerts,
     sniNomatchAbort: own["sni-nomatch-abort"] ?? settings["sni-nomatch-abort"],
-    tls: tlsParameters(collected, own, surround),
-    clientVerify: frontendVerify(collected, frontend, surround),
+    tls: tlsParameters(parts, own, surround),
+    clientVerify: frontendVerify(parts, frontend, surround),
   };
 }
 
-function lacksGlobal({ settings }: Collected): boolean {
+function lacksGlobal({ settings }: Parts): boolean {
   return !settings.client && settings["pem-file"].length === 0 && settings["pem-dir"] === "";
 }
 
-function noPem({ settings }: Collected, name: string, { dialect }: Surround): string {
+function noPem({ settings }: Parts, name: string, { dialect }: Surround): string {
   const original = "No x509 certificate PEM file specified";
   const remedy = "Name at least one, or try stud --demo";
   if (dialect === "hitch") return `${original} for frontend '${name}'! ${remedy}`;
@@ -111,7 +132,7 @@ function noPem({ settings }: Collected, name: string, { dialect }: Surround): st
 }
 
 function frontendVerify(
-  { settings }: Collected,
+  { settings }: Parts,
   frontend: FrontendValue,
   { absolute, problems, isComplete }: Surround,
 ): ClientVerify {
@@ -128,7 +149,7 @@ function frontendVerify(
 
 /** A certificate's files. */
 export function pemFile(
-  { settings, blocks }: Collected,
+  { settings, blocks }: Parts,
   pem: PemValue,
   { absolute, dialect, problems, warnings }: Surround,
 ): PemFile {

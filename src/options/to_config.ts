@@ -2,28 +2,29 @@
 import { availableParallelism } from "node:os";
 import { formatAddress, isIpAddress } from "./address.ts";
 import { buildTitle } from "./builds.ts";
-import { verifiesBackend } from "./checks.ts";
+import { checkConfig, verifiesBackend } from "./checks.ts";
 import type {
   AcceptProxy,
   BackendTls,
   CachePeers,
+  CombinedConfig,
   Config,
   FrontendConfig,
-  Limits,
-  LogConfig,
-  OcspConfig,
+  NameWithKey,
   PrefixKind,
-  SessionConfig,
 } from "./config.ts";
-import { type Collected } from "./collect.ts";
-import { frontendText } from "./blocks.ts";
+import { type BlockName, DEFAULT_FRONTEND, frontendText } from "./blocks.ts";
+import type { Collected } from "./collect.ts";
+import { nested } from "./dotted.ts";
+import type { Nothing } from "./option.ts";
 import { chosenTlvs } from "./proxy_tlvs.ts";
-import type { Settings } from "./table.ts";
+import { rows, type Settings } from "./table.ts";
 import {
   checkGlobalVerify,
   frontendConfig,
   pemFile,
   type Surround,
+  type TlsName,
   tlsParameters,
 } from "./tls_config.ts";
 import { quote } from "./words.ts";
@@ -33,8 +34,7 @@ export interface Ground extends Surround {
   readonly isDirectory: (path: string) => boolean;
 }
 
-const DEFAULT_FRONTEND = "[*]:8443";
-const HITCH_OCSP_DIRECTORY = "/var/lib/hitch/";
+const HITCH_OCSP_DIRECTORY = "/var/lib/hitch";
 
 /**
  * Makes the configuration. What cannot be adds to `ground.problems`, what may surprise to its
@@ -42,135 +42,82 @@ const HITCH_OCSP_DIRECTORY = "/var/lib/hitch/";
  */
 export function toConfig(collected: Collected, ground: Ground): Config {
   const { settings } = collected;
-  const { absolute, build, dialect } = ground;
   checkLeftovers(collected, ground);
   if (!settings.client) checkGlobalVerify(collected, ground);
+  checkDirectory(collected, "pem-dir", ground);
+  checkDirectory(collected, "chroot", ground);
+  const values = rows.flatMap(([name, { config, path }]) => {
+    const value = settings[name as keyof Settings];
+    return config ? [[config.key, path ? ground.absolute(value as string) : value] as const] : [];
+  });
+  const combined = Object.entries(combinedConfig(collected, ground));
+  const config = nested([...values, ...combined]) as unknown as Config;
+  checkConfig(config, collected, ground);
+  return config;
+}
+
+/** Settings that are combined with others, so that they have no key in their row. */
+type CombinedName =
+  | TlsName
+  | "accept-proxy"
+  | "backend"
+  | "backend-name"
+  | "daemon"
+  | "log-filename"
+  | "ocsp-dir"
+  | "pem-dir-glob"
+  | "proxy-authority"
+  | "proxy-client-cert"
+  | "proxy-proxy"
+  | "proxy-tlv"
+  | "proxy-tlvs"
+  | "shared-cache-if"
+  | "shared-cache-listen"
+  | "shared-cache-peer"
+  | "syslog"
+  | "syslog-facility"
+  | "trusted-proxies"
+  | "workers"
+  | "write-ip"
+  | "write-proxy-v1"
+  | "write-proxy-v2";
+
+type Parts = Collected<CombinedName>;
+
+/** The compiler names here an option that has no key and that is combined with nothing. */
+export type UnusedOption = Nothing<
+  Exclude<keyof Settings, NameWithKey | CombinedName | BlockName | "quiet">
+>;
+
+function combinedConfig(parts: Parts, ground: Ground): CombinedConfig {
+  const { settings } = parts;
+  const { absolute, build, dialect } = ground;
+  const prefix = prefixOf(parts);
   const directory = absolute(settings["pem-dir"]);
-  checkDirectory(collected, "pem-dir", directory, ground);
-  const chroot = absolute(settings.chroot);
-  checkDirectory(collected, "chroot", chroot, ground);
-  const prefix = prefixOf(collected);
-  const workers = settings.workers === "auto"
-    ? Math.min(availableParallelism(), 1024)
-    : settings.workers;
+  const cachePeers = cachePeersOf(parts);
   return {
     dialect,
-    frontends: frontendsOf(collected, ground),
-    backend: settings.backend,
-    backendRefresh: settings["backend-refresh"],
-    backendSources: settings["backend-source"],
-    ...(settings.client && { backendTls: backendTls(collected, ground) }),
-    pemFiles: settings["pem-file"].map((pem) => pemFile(collected, pem, ground)),
+    frontends: frontendsOf(parts, ground),
+    ...(settings.client && { backendTls: backendTls(parts, ground) }),
+    pemFiles: settings["pem-file"].map((pem) => pemFile(parts, pem, ground)),
     ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
-    passphraseFile: absolute(settings["passphrase-file"]),
-    alpn: settings["alpn-protos"],
-    engine: settings["ssl-engine"],
-    ocsp: ocspOf(collected, ground),
-    workers,
-    pinWorkers: settings["pin-workers"],
-    backlog: settings.backlog,
-    keepalive: settings.keepalive,
-    tcpFastopen: settings["tcp-fastopen"],
-    recvBufsize: settings["recv-bufsize"],
-    sendBufsize: settings["send-bufsize"],
+    workers: settings.workers === "auto"
+      ? Math.min(availableParallelism(), 1024)
+      : settings.workers,
     prefix,
     proxyTlvs: prefix === "proxy-v2" ? chosenTlvs(settings, dialect, build.capabilities) : [],
-    acceptProxy: acceptProxyOf(collected, ground),
-    handshakeTimeout: settings["ssl-handshake-timeout"],
-    backendConnectTimeout: settings["backend-connect-timeout"],
-    halfCloseTimeout: settings["half-close-timeout"],
-    idleTimeout: settings["idle-timeout"],
-    maxLifetime: settings["max-lifetime"],
-    drainTimeout: settings["drain-timeout"],
-    reloadDrainTimeout: settings["reload-drain-timeout"],
-    limits: limitsOf(collected, workers, ground),
-    sessions: sessionsOf(collected, ground),
-    maxGenerations: settings["max-generations"],
-    watchdog: settings.watchdog,
-    watch: settings.watch,
-    log: logOf(collected, ground),
-    statsInterval: settings["stats-interval"],
-    privileges: { user: settings.user, group: settings.group, chroot },
-    daemon: settings.daemon,
-    pidFile: absolute(settings.pidfile),
-    listenReport: absolute(settings["dbg-listen"]),
+    acceptProxy: acceptProxyOf(parts, ground),
+    "log.syslog": syslogOf(parts, ground),
+    "ocsp.directory": ocspDirectory(parts, ground),
+    ...(cachePeers && { "sessions.cachePeers": cachePeers }),
   };
 }
 
-function limitsOf({ settings }: Collected, workers: number, { problems }: Ground): Limits {
-  const connections = settings["max-connections"];
-  if (connections > 0 && connections < workers) {
-    problems.push(
-      `--max-connections: ${connections} is less than one for each of ${workers} workers; ` +
-        `give at least ${workers}, or fewer --workers`,
-    );
-  }
-  return {
-    connections,
-    workerConnections: settings["max-worker-connections"],
-    handshakes: settings["max-handshakes"],
-    sourceConnections: settings["max-source-connections"],
-    sourceRate: settings["max-source-rate"],
-  };
-}
-
-function sessionsOf(collected: Collected, ground: Ground): SessionConfig {
-  const { settings, origins } = collected;
-  const { absolute, problems, warnings } = ground;
-  const { tickets, "session-timeout": timeout, "ticket-rotation": ticketRotation } = settings;
-  const secret = settings["ticket-secret-file"];
-  if (tickets && timeout > ticketRotation) {
-    problems.push(
-      `--session-timeout: tickets are read for ${ticketRotation} s after their key has changed, ` +
-        `which is less than ${timeout} s; give at most --ticket-rotation`,
-    );
-  }
-  if (settings["ticket-store"] !== "" && secret === "") {
-    problems.push(
-      "--ticket-store needs a secret to seal its keys with; give it with --ticket-secret-file",
-    );
-  }
-  const isOnLine = origins.get("ticket-store")?.source.kind === "line";
-  if (isOnLine && /:[^/]+@/.test(settings["ticket-store"])) {
-    warnings.push(
-      "--ticket-store: all users see its password in the list of processes; " +
-        "give it in a configuration file",
-    );
-  }
-  const cachePeers = cachePeersOf(settings, problems);
-  return {
-    tickets,
-    timeout,
-    affinity: settings.affinity,
-    ticketRotation,
-    ticketSecretFile: absolute(secret),
-    ticketStore: settings["ticket-store"],
-    ticketStoreCa: absolute(settings["ticket-store-ca"]),
-    cache: settings["shared-cache"],
-    ...(cachePeers && { cachePeers }),
-  };
-}
-
-function cachePeersOf(settings: Settings, problems: string[]): CachePeers | undefined {
-  const { "shared-cache-listen": listen, "shared-cache-peer": peers } = settings;
-  if (!listen) return undefined;
-  if (settings["shared-cache"] === 0) {
-    problems.push("--shared-cache-listen needs sessions to share; give their number with -C");
-  }
-  if (settings["ticket-secret-file"] === "") {
-    problems.push(
-      "--shared-cache-listen needs a secret to encrypt with; give it with --ticket-secret-file",
-    );
-  }
-  const [name = "", ttl = "1"] = settings["shared-cache-if"].split(",");
-  return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
-}
-
-function frontendsOf(collected: Collected, ground: Ground): readonly FrontendConfig[] {
-  const { settings, blocks } = collected;
+function frontendsOf(parts: Parts, ground: Ground): readonly FrontendConfig[] {
+  const { settings, blocks } = parts;
   if (settings.frontend.length === 0) {
     const usual = frontendText(DEFAULT_FRONTEND, ground.dialect);
-    return [frontendConfig(collected, usual, true, ground)];
+    return [frontendConfig(parts, usual, true, ground)];
   }
   const seen = new Set<string>();
   return settings.frontend.map((frontend) => {
@@ -186,32 +133,32 @@ function frontendsOf(collected: Collected, ground: Ground): readonly FrontendCon
       );
     }
     seen.add(text);
-    return frontendConfig(collected, frontend, false, ground);
+    return frontendConfig(parts, frontend, false, ground);
   });
 }
 
-function backendTls(collected: Collected, ground: Ground): BackendTls {
-  const { settings } = collected;
+function backendTls(parts: Parts, ground: Ground): BackendTls {
+  const { settings } = parts;
   const verify = verifiesBackend(settings, ground.dialect);
   const ca = ground.absolute(settings["client-verify-ca"]);
-  if (verify && ground.dialect === "hitch") checkGlobalVerify(collected, ground);
+  if (verify && ground.dialect === "hitch") checkGlobalVerify(parts, ground);
   const host = isIpAddress(settings.backend) ? settings.backend.host : "";
   const isName = /[^\d.]/.test(host) && !host.includes(":");
   return {
     serverName: settings["backend-name"] || (isName ? host : ""),
     verify,
     ca: verify ? ca : "",
-    tls: tlsParameters(collected, {}, ground),
+    tls: tlsParameters(parts, {}, ground),
   };
 }
 
-function prefixOf({ settings }: Collected): PrefixKind {
+function prefixOf({ settings }: Parts): PrefixKind {
   if (settings["write-ip"]) return "write-ip";
   if (settings["write-proxy-v1"]) return "proxy-v1";
   return settings["write-proxy-v2"] ? "proxy-v2" : "none";
 }
 
-function acceptProxyOf({ settings }: Collected, { problems, isComplete }: Ground): AcceptProxy {
+function acceptProxyOf({ settings }: Parts, { problems, isComplete }: Ground): AcceptProxy {
   const trusted = settings["trusted-proxies"];
   if (settings["proxy-proxy"]) return { mode: "pass", trusted: [] };
   if (!settings["accept-proxy"]) return { mode: "none", trusted: [] };
@@ -223,58 +170,50 @@ function acceptProxyOf({ settings }: Collected, { problems, isComplete }: Ground
   return { mode: "use", trusted };
 }
 
-function ocspOf({ settings, origins }: Collected, ground: Ground): OcspConfig {
+function ocspDirectory({ settings, origins }: Parts, ground: Ground): string {
   const { absolute, build, dialect, isDirectory } = ground;
   const given = settings["ocsp-dir"];
-  let directory = absolute(given);
-  if (given === undefined && dialect === "hitch" && build.capabilities.staples) {
-    directory = isDirectory(HITCH_OCSP_DIRECTORY) ? absolute(HITCH_OCSP_DIRECTORY) : "";
-  } else if (directory !== "" && !isDirectory(directory)) {
-    const fault = `${quote(directory)} is not a directory`;
-    if (dialect === "hitch") {
-      ground.warnings.push(
-        `{ocsp} Warning: Unable to stat directory '${directory}': ${fault}. ` +
-          "OCSP stapling will be disabled.",
-      );
-      directory = "";
-    } else {
-      ground.problems.push(origins.get("ocsp-dir")!.tell(`${fault}; make it, or name another`));
-    }
-  }
-  return {
+  const isUsual = given === undefined && dialect === "hitch" && build.capabilities.staples;
+  const directory = absolute(isUsual ? HITCH_OCSP_DIRECTORY : given);
+  if (directory === "" || isDirectory(directory)) {
     // Client mode has no certificates to staple for.
-    directory: settings.client ? "" : directory,
-    verify: settings["ocsp-verify-staple"],
-    connectTimeout: settings["ocsp-connect-tmo"],
-    responseTimeout: settings["ocsp-resp-tmo"],
-    refreshInterval: settings["ocsp-refresh-interval"],
-  };
+    return settings.client ? "" : directory;
+  }
+  if (isUsual) return "";
+  const fault = `${quote(directory)} is not a directory`;
+  if (dialect === "hitch") {
+    ground.warnings.push(
+      `{ocsp} Warning: Unable to stat directory '${directory}': ${fault}. ` +
+        "OCSP stapling will be disabled.",
+    );
+  } else {
+    ground.problems.push(origins.get("ocsp-dir")!.tell(`${fault}; make it, or name another`));
+  }
+  return "";
 }
 
-function logOf(
-  { settings, origins }: Collected,
-  { absolute, dialect, warnings }: Ground,
-): LogConfig {
-  const file = absolute(settings["log-filename"]);
-  const isImplied = dialect === "stud" && settings.daemon && file === "" && !origins.has("syslog");
-  const isSyslog = settings.syslog || isImplied;
-  if (settings.daemon && file === "" && !isSyslog) {
-    warnings.push("--daemon: the log goes nowhere; use --syslog or --log-filename");
-  }
-  return {
-    level: settings["log-level"],
-    format: settings["log-format"],
-    file,
-    syslog: isSyslog ? settings["syslog-facility"] : "",
-  };
+function cachePeersOf({ settings }: Parts): CachePeers | undefined {
+  const { "shared-cache-listen": listen, "shared-cache-peer": peers } = settings;
+  if (!listen) return undefined;
+  const [name = "", ttl = "1"] = settings["shared-cache-if"].split(",");
+  return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
+}
+
+/** In stud's dialect a daemon without a log file logs there unless it is told otherwise. */
+function syslogOf({ settings, origins }: Parts, { dialect, warnings }: Ground): string {
+  const isAway = settings.daemon && settings["log-filename"] === "";
+  const isImplied = dialect === "stud" && isAway && !origins.has("syslog");
+  if (settings.syslog || isImplied) return settings["syslog-facility"];
+  if (isAway) warnings.push("--daemon: the log goes nowhere; use --syslog or --log-filename");
+  return "";
 }
 
 function checkDirectory(
-  { origins }: Collected,
+  { settings, origins }: Collected,
   name: "pem-dir" | "chroot",
-  path: string,
-  { isDirectory, problems }: Ground,
+  { absolute, isDirectory, problems }: Ground,
 ): void {
+  const path = absolute(settings[name]);
   if (path === "" || isDirectory(path)) return;
   problems.push(origins.get(name)!.tell(`${quote(path)} is not a directory; name one that exists`));
 }

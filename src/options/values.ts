@@ -2,6 +2,8 @@
  * Readers of option values: each takes the text as the user wrote it and returns the value, or throws
  * a {@link ValueError} that names the text, the reason and the remedy.
  */
+import { parseCidr } from "../base/cidr.ts";
+import { syslogFacilities } from "../base/syslog_facilities.ts";
 import { ipFamily } from "../os/ip.ts";
 import type { Protocol } from "../runtime/tls.ts";
 import type { ProxyTlv } from "./config.ts";
@@ -112,20 +114,13 @@ export function logLevel(text: string, dialect: Dialect): 0 | 1 | 2 {
   throw new ValueError(`${quote(text)} is not a log level; give 0, 1 or 2`);
 }
 
-const facilities = [
-  ...["auth", "authpriv", "cron", "daemon", "ftp", "lpr", "mail", "news", "user", "uucp"],
-  ...Array.from({ length: 8 }, (_, n) => `local${n}`),
-];
-
-/** A syslog facility's name; stud means authpriv by auth. */
-export function facility(text: string, dialect: Dialect): string {
-  if (!facilities.includes(text)) {
-    throw new ValueError(
-      `Invalid facility ${quote(text)}; give one of ${facilities.join(", ")}`,
-      `Invalid facility '${text}'.`,
-    );
-  }
-  return dialect === "stud" && text === "auth" ? "authpriv" : text;
+/** A syslog facility's name. */
+export function facility(text: string): string {
+  if (Object.hasOwn(syslogFacilities, text)) return text;
+  throw new ValueError(
+    `Invalid facility ${quote(text)}; give one of ${Object.keys(syslogFacilities).join(", ")}`,
+    `Invalid facility '${text}'.`,
+  );
 }
 
 /** Numeric addresses between commas or spaces. */
@@ -140,20 +135,21 @@ export function ipAddresses(text: string): readonly string[] {
   return addresses;
 }
 
-/** Numeric addresses and CIDR blocks (RFC 4632) between commas or spaces. */
+/**
+ * Numeric addresses and CIDR blocks (RFC 4632) between commas or spaces; `unix` stands for the peers
+ * of a Unix frontend.
+ */
 export function networks(text: string): readonly string[] {
   const blocks = listed(text);
   for (const block of blocks) {
-    // The peers of a Unix frontend.
-    if (block === "unix") continue;
-    const [, address, prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(block) ?? [];
-    const bits = { 0: -1, 4: 32, 6: 128 }[ipFamily(address ?? "")];
-    if (bits >= Number(prefix ?? 0)) continue;
-    throw new ValueError(
-      `${
-        quote(block)
-      } is no address and no CIDR block; write it as in 192.0.2.1,10.0.0.0/8,fd00::/8`,
-    );
+    try {
+      if (block !== "unix") parseCidr(block);
+    } catch (error) {
+      const { message } = error as RangeError;
+      throw new ValueError(
+        `${quote(block)} ${message}; write it as in 192.0.2.1,10.0.0.0/8,fd00::/8`,
+      );
+    }
   }
   return blocks;
 }

@@ -49,6 +49,13 @@ export interface Stream {
    */
   readonly isResumed: boolean | undefined;
   /**
+   * The TLS version of an open stream in the library's words, as in `TlsFacts`, at as little cost.
+   * Undefined for a plain stream, and without `capabilities.tlsFacts`.
+   */
+  readonly tlsVersion: string | undefined;
+  /** The protocol that an open stream's handshake negotiated, at as little cost; undefined: none. */
+  readonly alpn: string | undefined;
+  /**
    * Begins TLS on an accepted stream of a listener with `headerFirst`; `early` are bytes that were
    * received after the header. Once at most; not from within `accepted`.
    */

@@ -1,6 +1,6 @@
 import process from "node:process";
 import { systemClock } from "../base/clock.ts";
-import { EVENTS_FD, FrameWriter } from "../control/channel.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
 import { internalError } from "../log/internal_error.ts";
@@ -41,7 +41,7 @@ export function runPeers(runtime: Runtime): void {
 
 class PeersHelper implements Helper<PeersCommand> {
   private readonly runtime: Runtime;
-  private readonly reports = new FrameWriter(EVENTS_FD);
+  readonly events: FrameWriter;
   private readonly rateLimiter = new LogRateLimiter(
     (entry) => this.tell(entry),
     () => 1,
@@ -61,6 +61,7 @@ class PeersHelper implements Helper<PeersCommand> {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
+    this.events = eventWriter(runtime.libc);
   }
 
   handle(command: PeersCommand): void {
@@ -85,7 +86,7 @@ class PeersHelper implements Helper<PeersCommand> {
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       this.log("error", "session-peer-failed", `the helper cannot begin: ${reasonOf(error)}`, {});
-      return this.reports.flush(() => process.exit(1));
+      return this.events.flush(() => process.exit(1));
     }
     const now = () => Date.now() / 1000;
     this.sealer = new PacketSealer(Buffer.from(key, "base64"), now);
@@ -114,10 +115,11 @@ class PeersHelper implements Helper<PeersCommand> {
     }
     const text = (part: Uint8Array) => Buffer.from(part).toString("base64");
     const { policy, id, session, seconds } = opened;
-    this.report({
+    const event: PeersEvent = {
       type: "session",
       ...{ policy: text(policy), id: text(id), session: text(session), seconds },
-    });
+    };
+    this.events.offer(event);
   }
 
   private drop(what: string, code: string, reason: string): void {
@@ -129,12 +131,9 @@ class PeersHelper implements Helper<PeersCommand> {
   }
 
   private tell(entry: LogEntry): void {
-    const dropped = this.reports.takeDropped();
-    const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
-    this.report({ type: "log", entry: { ...entry, facts } });
-  }
-
-  private report(report: PeersEvent): void {
-    this.reports.send(report);
+    this.events.sendLog((dropped): PeersEvent => {
+      const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
+      return { type: "log", entry: { ...entry, facts } };
+    });
   }
 }

@@ -1,5 +1,7 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
+import type { Log } from "../base/log_entry.ts";
+import { logChannelFaults } from "../log/channel_faults.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { exitText } from "../control/exit_text.ts";
 import { STORE_ARGUMENT } from "./command_line.ts";
@@ -119,8 +121,15 @@ export class StoreHelper implements TicketStore {
 }
 
 /** Starts the helper's process. */
-export function spawnStore(runtime: Pick<Runtime, "self" | "workerEnvironment">): StoreProcess {
-  return new ControlledProcess(runtime, [STORE_ARGUMENT], [], parseStoreEvent);
+export function spawnStore(
+  runtime: Pick<Runtime, "self" | "workerEnvironment">,
+  log: Log,
+): StoreProcess {
+  return new ControlledProcess(runtime, {
+    words: [STORE_ARGUMENT],
+    parse: parseStoreEvent,
+    faults: logChannelFaults(log, { subject: "the ticket store's helper", facts: {} }),
+  });
 }
 
 /** A store's URL as it may be shown: without user and password. */

@@ -1,7 +1,7 @@
 import { createClient, RESP_TYPES } from "@redis/client";
 import process from "node:process";
-import { EVENTS_FD, FrameWriter } from "../control/channel.ts";
-import { readCommands } from "../control/helper.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
+import { type Helper, readHelperCommands } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
@@ -29,15 +29,14 @@ type Question = Exclude<StoreCommand, StoreStart>;
  * connected until one fails. It never returns by itself.
  */
 export function runStore(runtime: Pick<Runtime, "libc">): void {
-  const helper = new Helper(runtime);
-  readCommands<StoreCommand>((command) => helper.handle(command));
+  readHelperCommands(new StoreProcess(runtime));
   // Ctrl-C and a service manager reach all processes; the master decides what it means.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 }
 
-class Helper {
+class StoreProcess implements Helper<StoreCommand> {
   private readonly runtime: Pick<Runtime, "libc">;
-  private readonly reports = new FrameWriter(EVENTS_FD);
+  readonly events: FrameWriter;
   private settings: StoreStart | undefined;
   private client: Client | undefined;
   /** Why it may not serve. */
@@ -45,11 +44,16 @@ class Helper {
 
   constructor(runtime: Pick<Runtime, "libc">) {
     this.runtime = runtime;
+    this.events = eventWriter(runtime.libc);
   }
 
   handle(command: StoreCommand): void {
     if (command.type === "start") this.start(command);
     else void this.answer(command);
+  }
+
+  internalError(error: unknown): void {
+    this.trouble = `internal error: ${reasonOf(error)}`;
   }
 
   private start(settings: StoreStart): void {
@@ -88,7 +92,7 @@ class Helper {
   private giveUp(number: number): void {
     this.disconnect();
     this.send({ type: "failed", number, reason: "it sends far more than it was asked for" });
-    this.reports.flush(() => process.exit(1));
+    this.events.flush(() => process.exit(1));
   }
 
   private async connected(): Promise<Client> {
@@ -107,7 +111,7 @@ class Helper {
   }
 
   private send(report: StoreEvent): void {
-    this.reports.send(report);
+    this.events.send(report);
   }
 }
 
@@ -137,7 +141,9 @@ async function get(client: Client, name: string): Promise<string | null> {
       typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
     });
     if (!Buffer.isBuffer(value)) throw new Error("it answers what nobody asked");
-    return value.length === 0 ? null : value.toString("base64");
+    // A store that ignores the range must not make this process break the protocol.
+    const bytes = value.subarray(0, MAX_BYTES);
+    return bytes.length === 0 ? null : bytes.toString("base64");
   } catch (error) {
     if (reasonOf(error).startsWith("WRONGTYPE")) return "";
     throw error;

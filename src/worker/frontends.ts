@@ -2,7 +2,7 @@ import { CertificateSelector } from "../certificates/selector.ts";
 import { readMaterial } from "../certificates/store.ts";
 import type { ClientTrust } from "../connection/client_trust.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
-import type { WorkerSettings } from "../worker_protocol/messages.ts";
+import type { Reads } from "../options/config.ts";
 import type { Staples } from "../ocsp/staples.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TlsContext } from "../runtime/tls.ts";
@@ -20,7 +20,7 @@ export interface FrontendContext {
 /** What the frontends of a worker have in common, beside certificates. */
 export interface FrontendDependencies {
   readonly staples: Staples;
-  readonly sessions: WorkerSettings["sessions"];
+  readonly sessions: Reads<"sessions.cache" | "sessions.tickets" | "sessions.timeout">["sessions"];
   /** Absent where the TLS library has its own. */
   readonly ticketKeys: TicketKeyring | undefined;
   readonly sharedSessions: SessionStore;

@@ -13,6 +13,9 @@ const DESCRIPTORS_EACH = 2;
 /** So many clients may come out of a full queue in one turn, and each of them is in mid-handshake. */
 const MIN_AUTO_HANDSHAKES = 1024;
 
+/** What they are made from. */
+export type LimitSettings = Pick<Limits, "handshakes" | "workerConnections">;
+
 export interface WorkerLimits {
   readonly connections: number;
   /** What `connections` comes from, in words that follow it. */
@@ -26,7 +29,11 @@ export interface WorkerLimits {
  * A worker's limits under this limit of descriptors and with so many listening sockets. What
  * descriptors suffice for counts whatever was asked for, and is one connection at the least.
  */
-export function workerLimits(limits: Limits, descriptors: number, sockets: number): WorkerLimits {
+export function workerLimits(
+  limits: LimitSettings,
+  descriptors: number,
+  sockets: number,
+): WorkerLimits {
   const others = RESERVED_WITHOUT_SOCKETS + DESCRIPTORS_EACH_SOCKET * sockets;
   const reserved = Math.max(RESERVED_DESCRIPTORS, others);
   const affordable = Math.floor((descriptors - reserved) / DESCRIPTORS_EACH);

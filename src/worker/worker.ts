@@ -2,12 +2,15 @@ import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import { type ConnectionEvents, Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
-import { EVENTS_FD, FrameReader, FrameWriter, MAX_FRAME_DOWN } from "../control/channel.ts";
+import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
+import { type CommandHandler, readCommands } from "../control/helper.ts";
 import type {
+  LimitCommand,
   StartCommand,
+  SwapCommand,
   WorkerCommand,
-  WorkerCounts,
   WorkerEvent,
+  WorkerState,
 } from "../worker_protocol/messages.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import { internalError } from "../log/internal_error.ts";
@@ -43,13 +46,7 @@ const ORPHAN_LIMIT_MS = 1000;
  */
 export function runWorker(runtime: Runtime): void {
   const worker = new Worker(runtime);
-  const commands = new FrameReader(
-    MAX_FRAME_DOWN,
-    (command) => worker.handle(command as WorkerCommand),
-  );
-  process.stdin.on("data", (bytes: Uint8Array) => commands.push(bytes));
-  process.stdin.on("end", () => worker.orphaned());
-  process.stdin.on("error", () => worker.orphaned());
+  readCommands(worker);
   process.on("SIGTERM", () => worker.askForSuccessor());
   // They reach the whole foreground group; the master decides what they mean.
   for (const signal of ["SIGINT", "SIGQUIT"]) process.on(signal, () => {});
@@ -58,9 +55,9 @@ export function runWorker(runtime: Runtime): void {
   process.on("unhandledRejection", (error) => worker.internalError(error));
 }
 
-class Worker {
+class Worker implements CommandHandler<WorkerCommand> {
   private readonly runtime: Runtime;
-  private readonly reports = new FrameWriter(EVENTS_FD);
+  private readonly channel: FrameWriter;
   private readonly rateLimiter = new LogRateLimiter(
     (entry) => this.tell(entry),
     () => this.logLevel,
@@ -72,7 +69,7 @@ class Worker {
   private readonly staples = new Staples();
   /** Absent where the TLS library has its own. */
   private ticketKeys: TicketKeys | undefined;
-  private readonly sharedSessions = new SharedSessions((report) => this.reports.send(report));
+  private readonly sharedSessions = new SharedSessions((event) => this.channel.offer(event));
   private connections: Connections | undefined;
   private listeners: WorkerListeners | undefined;
   private limiter: ConnectionLimiter | undefined;
@@ -83,11 +80,15 @@ class Worker {
   /** It accepts no more. */
   private hasStopped = false;
   private isOrphan = false;
+  private wantsSuccessor = false;
+  /** Of the last `tls` command. */
+  private lastSwap = 0;
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
+    this.channel = eventWriter(runtime.libc);
     const clock = sharedClock(runtime.libc);
-    this.backend = new BackendWatch((report) => this.reports.send(report), clock);
+    this.backend = new BackendWatch((event) => this.channel.send(event), clock);
   }
 
   handle(command: WorkerCommand): void {
@@ -104,7 +105,7 @@ class Worker {
       case "backend-down":
         return this.backend.expectAnswer();
       case "tls":
-        return this.swap(command.tls);
+        return this.swap(command);
       case "staple":
         return this.staples.set(command);
       case "tickets":
@@ -112,11 +113,11 @@ class Worker {
       case "session-found":
         return this.sharedSessions.found(command);
       case "limit":
-        return void this.limit(command.connections);
+        return void this.limit(command);
       case "balance":
         return this.listeners!.balance();
       case "drain":
-        return void this.drain();
+        return void this.drainForMaster();
       case "leave":
         return this.leave();
       case "ping":
@@ -127,14 +128,25 @@ class Worker {
   /** Somebody wants this process to end: it does when another one serves in its place. */
   askForSuccessor(): void {
     if (this.isOrphan) process.exit(1);
-    this.report({ type: "retiring" });
+    this.wantSuccessor();
+  }
+
+  /** No command of the master can be read any more: a successor takes over. */
+  unreadable(error: unknown): void {
+    this.internalError(error);
+    this.wantSuccessor();
+    void this.drain();
+  }
+
+  ended(): void {
+    void this.orphaned();
   }
 
   /**
    * The master is gone without a word. Its place is free for another one when nobody listens here
    * any more; what waits in the queues is served first, and connections are until they end.
    */
-  async orphaned(): Promise<void> {
+  private async orphaned(): Promise<void> {
     if (!this.command) process.exit(1);
     if (this.isOrphan) return;
     this.isOrphan = true;
@@ -151,6 +163,11 @@ class Worker {
     this.log(level, event, message, facts);
   }
 
+  private wantSuccessor(): void {
+    this.wantsSuccessor = true;
+    this.report({ type: "retiring" });
+  }
+
   private start(command: StartCommand): void {
     this.command = command;
     const { settings, tls, backendTls, backend, backendSources, privileges } = command;
@@ -164,6 +181,7 @@ class Worker {
         limits: { ...settings.limits, handshakes: limits.handshakes },
         backend,
         backendSources,
+        alpn: tls.alpn,
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
       this.listeners = new WorkerListeners(runtime, command, this.listenerEvents());
@@ -206,12 +224,12 @@ class Worker {
   }
 
   /** The share of the connections of all workers. */
-  private async limit(quota = Infinity): Promise<void> {
+  private async limit({ number, connections: quota = Infinity }: LimitCommand): Promise<void> {
     // One that drains takes nothing but what waits in its queue.
     if (this.draining) await this.draining;
     const { open } = this.connections!;
     this.limiter!.allot(quota, open);
-    this.report({ type: "limited", open });
+    this.report({ type: "limited", number, open });
   }
 
   private contexts(tls: ServedTls): FrontendContext[] {
@@ -222,7 +240,13 @@ class Worker {
   }
 
   /** New certificates for new connections. Where that fails, a successor will have them. */
-  private swap(tls: ServedTls): void {
+  private swap({ number, tls }: SwapCommand): void {
+    if (number !== this.lastSwap) this.useCertificates(tls);
+    this.lastSwap = number;
+    this.report({ type: "swapped", number });
+  }
+
+  private useCertificates(tls: ServedTls): void {
     try {
       const frontends = this.contexts(tls);
       this.listeners!.update(frontends.map(({ context }) => context));
@@ -232,24 +256,30 @@ class Worker {
     } catch (error) {
       this.staples.forgetNext();
       this.internalError(error);
-      this.report({ type: "retiring" });
+      this.wantSuccessor();
     }
-    this.report({ type: "swapped" });
   }
 
   /** The master asks every second. */
   private answer(): void {
     const connections = this.connections!;
     const { open, total } = connections;
-    this.report({ type: "pong", ...this.counts() });
+    this.report({ type: "pong", ...this.state() });
+    // The master may not have been able to start one, or not have heard of it.
+    if (this.wantsSuccessor && !this.draining) this.wantSuccessor();
     if (this.memoryReclaim.isDue(open, connections.takeMaxOpen(), total)) {
       this.runtime.collectGarbage(false);
     }
   }
 
-  private counts(): { readonly open: number } & WorkerCounts {
-    const { open, total, fullHandshakes, resumedHandshakes } = this.connections!;
-    return { open, accepted: total, full: fullHandshakes, resumed: resumedHandshakes };
+  private state(): WorkerState {
+    const { open, counters } = this.connections!;
+    return { open, counters: counters.report() };
+  }
+
+  private async drainForMaster(): Promise<void> {
+    await this.drain();
+    this.report({ type: "draining", ...this.state() });
   }
 
   /** Accepts no more and leaves with the last connection. */
@@ -260,7 +290,6 @@ class Worker {
   private async stopAccepting(): Promise<void> {
     await this.listeners!.close();
     this.hasStopped = true;
-    this.report({ type: "draining", ...this.counts() });
     this.leaveWhenEmpty();
   }
 
@@ -273,7 +302,9 @@ class Worker {
     if (this.isOrphan) process.exit(0);
     this.rateLimiter.flush();
     this.backend.flush();
-    this.reports.flush(() => process.exit(0));
+    // What was counted since the last ping.
+    if (this.connections) this.report({ type: "draining", ...this.state() });
+    this.channel.flush(() => process.exit(0));
   }
 
   private accept(stream: Stream, frontend: number): StreamHandler {
@@ -350,7 +381,7 @@ class Worker {
   /** Where the TLS library keeps every name, that of a name which a client made up as well. */
   private readonly nameAsked = (): void => {
     if (!this.runtime.capabilities.remembersNames) return;
-    if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.report({ type: "retiring" });
+    if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.wantSuccessor();
   };
 
   private pin(slot: number): void {
@@ -371,16 +402,17 @@ class Worker {
 
   private tell(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
-    const dropped = this.reports.takeDropped();
-    const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
-    this.report({ type: "log", entry: { ...entry, facts } });
+    this.channel.sendLog((dropped): WorkerEvent => {
+      const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
+      return { type: "log", entry: { ...entry, facts } };
+    });
   }
 
   private get logLevel(): LogConfig["level"] {
     return this.command?.settings.log.level ?? 1;
   }
 
-  private report(report: WorkerEvent): void {
-    this.reports.send(report);
+  private report(event: WorkerEvent): void {
+    this.channel.send(event);
   }
 }

@@ -1,6 +1,7 @@
+import { type CounterReport, parseCounterReport } from "../base/counters.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { Config, SessionConfig } from "../options/config.ts";
+import type { WorkerSettings } from "../options/config.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { parseSessionEvent, type SessionEvent, type SessionFound } from "../sessions/messages.ts";
@@ -19,8 +20,7 @@ export type WorkerCommand =
   | { readonly type: "release"; readonly slots: readonly number[] }
   /** From now on, new connections go here. */
   | { readonly type: "backend"; readonly backend: Endpoint }
-  /** New certificates for new connections; only with `capabilities.swapCertificates`. */
-  | { readonly type: "tls"; readonly tls: ServedTls }
+  | SwapCommand
   | StapleCommand
   /** Tickets are made and read by these from now on. */
   | { readonly type: "tickets"; readonly ring: TicketRing }
@@ -30,7 +30,7 @@ export type WorkerCommand =
   | LimitCommand
   /** Take the program of `StartCommand.affinity` away. */
   | { readonly type: "balance" }
-  /** Accept no more and leave with the last connection. */
+  /** Accept no more and leave with the last connection; it answers with `draining`. */
   | { readonly type: "drain" }
   /** End at once, with all connections. */
   | { readonly type: "leave" }
@@ -61,32 +61,6 @@ export interface StartCommand {
   readonly privileges?: Privileges;
 }
 
-/** What of the configuration a worker acts by. */
-export interface WorkerSettings extends WorkerConfig {
-  readonly sessions: Pick<SessionConfig, "cache" | "tickets" | "timeout">;
-}
-
-type WorkerConfig = Pick<
-  Config,
-  | "acceptProxy"
-  | "backendConnectTimeout"
-  | "backlog"
-  | "engine"
-  | "halfCloseTimeout"
-  | "handshakeTimeout"
-  | "idleTimeout"
-  | "keepalive"
-  | "limits"
-  | "log"
-  | "maxLifetime"
-  | "pinWorkers"
-  | "prefix"
-  | "proxyTlvs"
-  | "recvBufsize"
-  | "sendBufsize"
-  | "tcpFastopen"
->;
-
 /** One listening address. */
 export interface ListenerSetup {
   readonly endpoint: Endpoint;
@@ -98,41 +72,65 @@ export interface ListenerSetup {
   readonly frontend: number;
 }
 
+/**
+ * New certificates for new connections; only with `capabilities.swapCertificates`. It answers with
+ * `swapped`, and to a repeated command without swapping again.
+ */
+export interface SwapCommand extends Acknowledged {
+  readonly type: "tls";
+  readonly tls: ServedTls;
+}
+
 /** The worker's share of the connections of all workers; it answers with `limited`. */
-export interface LimitCommand {
+export interface LimitCommand extends Acknowledged {
   readonly type: "limit";
   /** Absent: no limit. */
   readonly connections?: number;
 }
 
+/** A command that is repeated until its answer comes. */
+interface Acknowledged {
+  /** The answer carries it too; a repeated command has the same one. */
+  readonly number: number;
+}
+
 /** What a worker tells the master. */
-export type WorkerEvent =
+export type WorkerEvent = LifecycleEvent | SharedEvent;
+
+/** Events that concern the worker's slot, or its share of the connections. */
+export type LifecycleEvent =
   /** All sockets accept. */
   | { readonly type: "ready" }
   /** It cannot serve and leaves; `message` is one line for the operator. */
   | { readonly type: "failed"; readonly message: string }
-  | LogEvent
-  | BackendEvent
-  | SessionEvent
   /**
    * It wants a successor, since somebody asked it to end, or its TLS library remembers too many
    * names; it serves until then.
    */
   | { readonly type: "retiring" }
-  /** It obeyed `tls`: new connections get those certificates, or it has asked for a successor. */
-  | { readonly type: "swapped" }
-  /** It keeps to the last `limit`, and has so many connections. */
-  | { readonly type: "limited"; readonly open: number }
-  /** It obeyed `drain` and accepts no more, or answers a ping: so many connections are open. */
-  | { readonly type: "draining" | "pong"; readonly open: number } & WorkerCounts;
+  /** New connections get the certificates of the `tls` command, or it has asked for a successor. */
+  | ({ readonly type: "swapped" } & Acknowledged)
+  /** It keeps to the `limit` command; `open` is the number of its connections. */
+  | ({ readonly type: "limited"; readonly open: number } & Acknowledged)
+  /** It handled `drain` and accepts no more, or answers a ping. */
+  | ({ readonly type: "draining" | "pong" } & WorkerState);
 
-/** What a worker has counted since it began. */
-export interface WorkerCounts {
-  /** Connections. */
-  readonly accepted: number;
-  /** Handshakes with clients; both 0 without `capabilities.tlsFacts`. */
-  readonly full: number;
-  readonly resumed: number;
+/** Events that concern the whole service, whichever worker they come from. */
+export type SharedEvent = LogEvent | BackendEvent | SessionEvent;
+
+/** What handles shared events, by type. `answer` sends a command to the worker if it keeps up. */
+export type SharedEventHandlers = {
+  readonly [Type in SharedEvent["type"]]: (
+    event: Extract<SharedEvent, { readonly type: Type }>,
+    answer: (command: WorkerCommand) => void,
+  ) => void;
+};
+
+export interface WorkerState {
+  /** Connections that are open. */
+  readonly open: number;
+  /** What the worker has counted since it began. */
+  readonly counters: CounterReport;
 }
 
 /** What a worker learns of the backend, about once a second at most. */
@@ -151,47 +149,53 @@ export interface BackendFailed extends Pick<ConnectionFailure, "source" | "cause
 }
 
 /**
- * The report in a decoded frame, or undefined when it is none: a worker that was taken over by an
+ * Parses the event in a decoded frame; undefined if it is none: a worker that was taken over by an
  * attacker must not be able to confuse the master.
  */
 export function parseWorkerEvent(value: unknown): WorkerEvent | undefined {
-  if (!isObject(value)) return undefined;
-  switch (value.type) {
-    case "ready":
-    case "retiring":
-    case "swapped":
-      return { type: value.type };
-    case "draining":
-    case "pong":
-      return parseCounts(value.type, value);
-    case "backend-answers":
-      return isTime(value.at) ? { type: "backend-answers", at: value.at } : undefined;
-    case "backend-failed":
-      return parseBackendFailed(value);
-    case "session-made":
-    case "session-wanted":
-      return parseSessionEvent(value);
-    case "failed":
-      return typeof value.message === "string"
-        ? { type: "failed", message: value.message }
-        : undefined;
-    case "limited":
-      return isCount(value.open) ? { type: value.type, open: value.open } : undefined;
-    case "log":
-      return parseLogEvent(value);
-    default:
-      return undefined;
-  }
+  if (!isObject(value) || !isType(value.type)) return undefined;
+  return parsers[value.type](value);
 }
 
-function parseCounts(
+/** Calls the handler of an event. */
+export function handleSharedEvent(
+  handlers: SharedEventHandlers,
+  event: SharedEvent,
+  answer: (command: WorkerCommand) => void,
+): void {
+  // TypeScript does not see that the handler is the one for this event.
+  const handle = handlers[event.type] as (event: SharedEvent, answer: unknown) => void;
+  handle(event, answer);
+}
+
+const parsers: Readonly<
+  Record<WorkerEvent["type"], (value: Record<string, unknown>) => WorkerEvent | undefined>
+> = {
+  "ready": () => ({ type: "ready" }),
+  "failed": ({ message }) => typeof message === "string" ? { type: "failed", message } : undefined,
+  "retiring": () => ({ type: "retiring" }),
+  "swapped": ({ number }) => isCount(number) ? { type: "swapped", number } : undefined,
+  "limited": ({ number, open }) =>
+    isCount(number) && isCount(open) ? { type: "limited", number, open } : undefined,
+  "draining": (value) => parseState("draining", value),
+  "pong": (value) => parseState("pong", value),
+  "log": parseLogEvent,
+  "backend-answers": ({ at }) => isTime(at) ? { type: "backend-answers", at } : undefined,
+  "backend-failed": parseBackendFailed,
+  "session-made": parseSessionEvent,
+  "session-wanted": parseSessionEvent,
+};
+
+function isType(value: unknown): value is WorkerEvent["type"] {
+  return typeof value === "string" && Object.hasOwn(parsers, value);
+}
+
+function parseState(
   type: "draining" | "pong",
-  { open, accepted, full, resumed }: Record<string, unknown>,
+  { open, counters: value }: Record<string, unknown>,
 ): WorkerEvent | undefined {
-  if (!isCount(open) || !isCount(accepted) || !isCount(full) || !isCount(resumed)) {
-    return undefined;
-  }
-  return { type, open, accepted, full, resumed };
+  const counters = parseCounterReport(value);
+  return isCount(open) && counters ? { type, open, counters } : undefined;
 }
 
 function parseBackendFailed(value: Record<string, unknown>): BackendFailed | undefined {

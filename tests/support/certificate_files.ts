@@ -8,6 +8,7 @@ import process from "node:process";
 import type { TestContext } from "node:test";
 import * as runtime from "#runtime";
 import type { Config, FrontendConfig, PemFile } from "../../src/options/config.ts";
+import { start } from "./parse.ts";
 
 export type KeyKind = "ec" | "rsa" | "ed25519";
 
@@ -115,62 +116,8 @@ export function frontend(port: number, more: Partial<FrontendConfig> = {}): Fron
   };
 }
 
-/** A configuration with one frontend and, but for `more`, without certificates. */
+/** A configuration with one frontend and one worker and, but for `more`, without certificates. */
 export function configuration(more: Partial<Config> = {}): Config {
-  return {
-    dialect: "stud",
-    frontends: [frontend(8443)],
-    backend: { host: "127.0.0.1", port: 8000 },
-    backendRefresh: 0,
-    backendSources: [],
-    pemFiles: [],
-    passphraseFile: "",
-    alpn: [],
-    engine: "",
-    ocsp: {
-      directory: "",
-      verify: false,
-      connectTimeout: 4,
-      responseTimeout: 10,
-      refreshInterval: 1800,
-    },
-    sessions: {
-      ...{ tickets: true, timeout: 7200, affinity: "off", ticketRotation: 43_200 },
-      ...{ ticketSecretFile: "", ticketStore: "", ticketStoreCa: "", cache: 0 },
-    },
-    workers: 1,
-    pinWorkers: false,
-    backlog: 100,
-    keepalive: 3600,
-    tcpFastopen: false,
-    recvBufsize: 0,
-    sendBufsize: 0,
-    prefix: "none",
-    proxyTlvs: [],
-    acceptProxy: { mode: "none", trusted: [] },
-    handshakeTimeout: 30,
-    backendConnectTimeout: 30,
-    halfCloseTimeout: 60,
-    idleTimeout: 0,
-    maxLifetime: 0,
-    drainTimeout: 30,
-    reloadDrainTimeout: 0,
-    limits: {
-      connections: 0,
-      workerConnections: "auto",
-      handshakes: "auto",
-      sourceConnections: 0,
-      sourceRate: 0,
-    },
-    maxGenerations: 8,
-    watchdog: 30,
-    watch: false,
-    log: { level: 1, format: "text", file: "", syslog: "" },
-    statsInterval: 0,
-    privileges: { user: "", group: "", chroot: "" },
-    daemon: false,
-    pidFile: "",
-    listenReport: "",
-    ...more,
-  };
+  const { config } = start([]);
+  return { ...config, frontends: [frontend(8443)], pemFiles: [], workers: 1, ...more };
 }

@@ -1,5 +1,7 @@
 /** Streams without sockets, for tests of connections. */
 import { HandClock } from "./hand_clock.ts";
+import { start } from "./parse.ts";
+import { workerSettings } from "../../src/options/worker_settings.ts";
 import { Connections, type ConnectionSettings } from "../../src/connection/connections.ts";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
 import type { Connection } from "../../src/connection/connection.ts";
@@ -59,6 +61,14 @@ export class FakeStream implements Stream {
     return this.facts.resumed;
   }
 
+  get tlsVersion(): string | undefined {
+    return this.facts.version;
+  }
+
+  get alpn(): string | undefined {
+    return this.facts.alpn;
+  }
+
   tls(): TlsFacts {
     return this.facts;
   }
@@ -85,6 +95,13 @@ export const clientAt = at("192.0.2.1", 40000);
 export const frontendAt = at("192.0.2.2", 443);
 export const backendAt = at("192.0.2.3", 80);
 
+/** What connections act by when nothing is configured, but for `more`. */
+export function connectionSettings(more: Partial<ConnectionSettings>): ConnectionSettings {
+  const settings = workerSettings(start([]).config);
+  const limits = { ...settings.limits, handshakes: 1000 };
+  return { ...settings, backend: backendAt, backendSources: [], alpn: [], limits, ...more };
+}
+
 /** Connections with time limits of 10 seconds by a clock that waits, and all that was made and told. */
 export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
   const clock = new HandClock();
@@ -100,20 +117,10 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
         return stream;
       },
     },
-    {
-      backend: backendAt,
-      backendSources: [],
-      prefix: "none",
-      proxyTlvs: [],
-      acceptProxy: { mode: "none", trusted: [] },
-      handshakeTimeout: 10,
-      backendConnectTimeout: 10,
-      halfCloseTimeout: 10,
-      idleTimeout: 0,
-      maxLifetime: 0,
-      limits: { handshakes: 1000, sourceConnections: 0, sourceRate: 0 },
+    connectionSettings({
+      ...{ handshakeTimeout: 10, backendConnectTimeout: 10, halfCloseTimeout: 10 },
       ...settings,
-    },
+    }),
     {
       established: (connection) => established.push(connection),
       failed: (_, failure) => failures.push(failure),

@@ -36,7 +36,7 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
       affinity.check([0, 100 * second].map((accepted, i) => ({
         number: i + 1,
         isServing,
-        counts: { accepted },
+        accepted,
       })));
       clock.advance(1000);
     }

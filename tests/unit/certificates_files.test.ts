@@ -20,6 +20,22 @@ test("a glob means what it means to fnmatch", () => {
     ["[\\]", ["\\"], ["]"]],
     ["[", ["["], ["a"]],
     ["[z-ax]", ["x"], ["m", "z", "a"]],
+    ["[b-a]", [], ["a", "b", "-", ""]],
+    ["[!b-a]", ["a", "b", "-"], [""]],
+    ["[xb-a-d]*", ["x", "-1", "dog"], ["a", "b", "c", "e"]],
+    ["[--0]", ["-", ".", "0"], ["1", ","]],
+    ["[]-a]", ["]", "^", "a"], ["-", "b"]],
+    ["[]-]", ["]", "-"], ["[", "\\"]],
+    ["[!]a]", ["b", "-"], ["]", "a"]],
+    ["[[?*\\]", ["[", "?", "*", "\\"], ["]", "x"]],
+    ["[a\\]]", ["a]", "\\]"], ["]", "a"]],
+    ["[]", ["[]"], ["[", "]", ""]],
+    ["[!]", ["[!]"], ["!", "a"]],
+    ["[a", ["[a"], ["a"]],
+    ["[😀-😂]", ["😁"], ["😃", "\ud83d"]],
+    ["a\\", ["a\\"], ["a"]],
+    ["\\[a]", ["[a]"], ["a"]],
+    ["*a*b*", ["ab", "xaxbx", "aab"], ["ba", "a", "b"]],
     ["\\*.pem", ["*.pem"], ["a.pem"]],
     ["{a,b}+(c)$^|.pem", ["{a,b}+(c)$^|.pem"], ["a.pem"]],
   ];
@@ -28,6 +44,25 @@ test("a glob means what it means to fnmatch", () => {
     for (const name of matches) assert.ok(pattern.test(name), `${glob} matches ${name}`);
     for (const name of others) assert.ok(!pattern.test(name), `${glob} does not match ${name}`);
   }
+});
+
+test("no glob is invalid, and none takes long", { timeout: 20_000 }, () => {
+  const characters = [..."[[]]!^-\\*?abz.{}()|+$/ é😀"];
+  let seed = 1;
+  const random = (below: number) => {
+    seed = seed * 48271 % 2147483647;
+    return seed % below;
+  };
+  const text = (length: number) =>
+    Array.from({ length }, () => characters[random(characters.length)]).join("");
+  for (let round = 0; round < 20_000; round++) {
+    const plain = text(random(8));
+    const quoted = [...plain].map((character) => `\\${character}`).join("");
+    assert.ok(globPattern(quoted).test(plain), plain);
+    assert.equal(globPattern(`${quoted}?`).test(plain), false, plain);
+    globPattern(text(random(12))).test(plain);
+  }
+  assert.equal(globPattern("*a".repeat(100) + "b").test("a".repeat(255)), false);
 });
 
 test("TLS to the backend trusts the given CAs, or else those of the system", (t) => {

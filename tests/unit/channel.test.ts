@@ -1,14 +1,21 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { frame, FrameReader, FrameWriter, MAX_FRAME_UP } from "../../src/control/channel.ts";
+import { frame, FrameReader, MAX_FRAME_UP, ProtocolError } from "../../src/control/channel.ts";
 import { parseWorkerEvent } from "../../src/worker_protocol/messages.ts";
 
-function decode(chunks: readonly Uint8Array[], limit = MAX_FRAME_UP): unknown[] {
+function reading(limit = MAX_FRAME_UP, handle?: (value: unknown) => void) {
   const messages: unknown[] = [];
-  const reader = new FrameReader(limit, (message) => messages.push(message));
+  const errors: unknown[] = [];
+  const reader = new FrameReader<unknown>(limit, {
+    parse: (value) => value === "refused" ? undefined : value,
+    handle: handle ?? ((message) => messages.push(message)),
+    internalError: (error) => errors.push(error),
+  });
+  return { reader, messages, errors };
+}
+
+function decode(chunks: readonly Uint8Array[], limit = MAX_FRAME_UP): unknown[] {
+  const { reader, messages } = reading(limit);
   for (const chunk of chunks) reader.push(chunk);
   return messages;
 }
@@ -27,40 +34,66 @@ test("messages survive every way of cutting the stream", () => {
   }
 });
 
-test("a frame over the limit and one that is not JSON are errors", () => {
-  assert.throws(() => decode([frame("x".repeat(100))], 50), /control frame of 102 bytes/);
-  assert.throws(() => decode([Buffer.from("\0\0\0\x01{")]), SyntaxError);
-});
-
-test("the writer keeps order, and counts what its bounded queue cannot hold", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "stud-test-"));
-  const file = join(folder, "reports");
-  const fd = openSync(file, "w");
-  try {
-    const writer = new FrameWriter(fd, 1000);
-    const sent = Array.from({ length: 200 }, (_, i) => i).filter((i) => writer.send({ i }));
-    assert.ok(sent.length > 10 && sent.length < 200, `${sent.length} fit`);
-    assert.equal(writer.takeDropped(), 200 - sent.length);
-    assert.equal(writer.takeDropped(), 0);
-    const expected = Buffer.concat(sent.map((i) => frame({ i }))).length;
-    await new Promise<void>((resolve) => writer.flush(resolve));
-    assert.equal(readFileSync(file).length, expected);
-    assert.deepEqual(decode([readFileSync(file)]), sent.map((i) => ({ i })));
-    assert.equal(writer.send({ text: "x".repeat(MAX_FRAME_UP) }), false, "larger than a frame");
-  } finally {
-    closeSync(fd);
-    rmSync(folder, { recursive: true });
+test("what is not the protocol is an error that says why", () => {
+  const wrong: [Uint8Array, RegExp][] = [
+    [frame("x".repeat(100)), /^a frame of 102 bytes, more than 50$/],
+    [Buffer.from("GET / HTTP/1.1\r\n"), /^a frame of \d+ bytes, more than 50$/],
+    [Buffer.from("\0\0\0\x01{"), /^a frame that is not JSON$/],
+    [Buffer.from("\0\0\0\0"), /^a frame that is not JSON$/],
+    [frame("refused"), /^a malformed or unknown message without a type$/],
+  ];
+  for (const [bytes, message] of wrong) {
+    assert.throws(
+      () => decode([bytes], 50),
+      (error) => error instanceof ProtocolError && message.test(error.message),
+    );
   }
 });
 
-test("only well-formed reports reach the master", () => {
+test("a refused message is named by its type, and nothing else of it is quoted", () => {
+  const reader = new FrameReader(1000, {
+    parse: () => undefined,
+    handle: () => {},
+    internalError: () => {},
+  });
+  assert.throws(
+    () => reader.push(frame({ type: "x".repeat(60), key: "secret" })),
+    { message: `a malformed or unknown message "${"x".repeat(40)}"` },
+  );
+});
+
+test("nothing is kept or handled of a stream that is not the protocol", () => {
+  const { reader, messages } = reading(50);
+  assert.throws(() => reader.push(Buffer.from("GET / HTTP/1.1\r\n")), ProtocolError);
+  for (let i = 0; i < 100; i++) reader.push(frame("good"));
+  assert.deepEqual(messages, []);
+  assert.deepEqual(Reflect.get(reader, "chunks"), []);
+});
+
+test("a handler that throws costs its own message only", () => {
+  const handled: unknown[] = [];
+  const fault = new Error("a fault of ours");
+  const { reader, errors } = reading(100, (value) => {
+    handled.push(value);
+    if (value === 2) throw fault;
+  });
+  reader.push(Buffer.concat([1, 2, 3].map(frame)));
+  assert.deepEqual(handled, [1, 2, 3], "also those in the same chunk");
+  assert.deepEqual(errors, [fault]);
+});
+
+test("only well-formed events reach the master", () => {
   const entry = { level: "warn", event: "e", message: "m", facts: { n: 1, s: "", b: true } };
   assert.deepEqual(parseWorkerEvent({ type: "log", entry, more: 1 }), { type: "log", entry });
+  const odd = { ...entry, facts: { ...entry.facts, deep: {}, nothing: null } };
+  assert.deepEqual(parseWorkerEvent({ type: "log", entry: odd }), { type: "log", entry });
   assert.deepEqual(parseWorkerEvent({ type: "ready", more: 1 }), { type: "ready" });
-  const limited = { type: "limited", open: 7 } as const;
+  const limited = { type: "limited", number: 3, open: 7 } as const;
   assert.deepEqual(parseWorkerEvent({ ...limited, more: 1 }), limited);
-  const counts = { accepted: 3, full: 1, resumed: 2 };
-  const pong = { type: "pong", open: 7, ...counts } as const;
+  const swapped = { type: "swapped", number: 3 } as const;
+  assert.deepEqual(parseWorkerEvent({ ...swapped, more: 1 }), swapped);
+  const counters = { handshakes_total: [1, 0, 2], unknown_total: [2 ** 60] };
+  const pong = { type: "pong", open: 7, counters } as const;
   assert.deepEqual(parseWorkerEvent({ ...pong, more: 1 }), pong);
   const wrong: unknown[] = [
     null,
@@ -68,20 +101,30 @@ test("only well-formed reports reach the master", () => {
     "ready",
     {},
     { type: "start" },
+    { type: "constructor" },
+    { type: { toString: 1 } },
     { type: "failed" },
     { type: "failed", message: 1 },
     { type: "log" },
     { type: "log", entry: { ...entry, level: "constructor" } },
     { type: "log", entry: { ...entry, message: {} } },
-    { type: "log", entry: { ...entry, facts: { deep: {} } } },
-    { type: "limited" },
-    { type: "limited", open: -1 },
-    { type: "limited", open: 0.5 },
-    { type: "limited", open: 2 ** 53 },
-    { type: "limited", open: "7" },
+    { type: "log", entry: { ...entry, facts: [] } },
+    { type: "swapped" },
+    { type: "limited", open: 7 },
+    { ...limited, number: -1 },
+    { ...limited, open: -1 },
+    { ...limited, open: 0.5 },
+    { ...limited, open: 2 ** 53 },
+    { ...limited, open: "7" },
     { type: "pong", open: 7 },
-    ...Object.keys(counts).map((count) => ({ ...pong, [count]: -1 })),
-    { ...pong, type: "draining", resumed: NaN },
+    { type: "pong", counters },
+    { ...pong, counters: [] },
+    { ...pong, counters: { handshakes_total: 1 } },
+    { ...pong, counters: { handshakes_total: [-1] } },
+    { ...pong, counters: { handshakes_total: [0.5] } },
+    { ...pong, counters: { handshakes_total: [null] } },
+    { ...pong, counters: { handshakes_total: [1e300] } },
+    { ...pong, type: "draining", open: NaN },
   ];
   for (const value of wrong) {
     assert.equal(parseWorkerEvent(value), undefined, JSON.stringify(value));

@@ -1,29 +1,102 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as adapter from "#runtime";
-import { ControlledProcess } from "../../src/control/child_process.ts";
+import { type ChannelFaults, ControlledProcess } from "../../src/control/child_process.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
+import { logChannelFaults } from "../../src/log/channel_faults.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import { until } from "../support/until.ts";
 
 /** Where anything is offered. */
 const used = { skip: !(adapter as Runtime).capabilities.sessionCache };
+
+const shell = { self: ["/bin/sh"], workerEnvironment: {} };
+const noFaults: ChannelFaults = { protocolError: assert.fail, internalError: assert.fail };
+
+/** A frame with this body in octal, as printf(1) reads it. */
+function printed(body: string): string {
+  const length = Buffer.byteLength(body);
+  return `\\000\\000\\${(length >> 8).toString(8)}\\${(length & 255).toString(8)}${body}`;
+}
+
+/** A process that writes this to its master, as printf(1) reads it, and then waits. */
+function saying(text: string, handle: (value: unknown) => void = () => {}) {
+  const entries: LogEntry[] = [];
+  const log = (entry: LogEntry) => void entries.push(entry);
+  const child = new ControlledProcess<never, unknown>(shell, {
+    words: ["-c", 'printf "$1" >&3; exec sleep 60', "sh", text],
+    parse: (value) => value === "unknown" ? undefined : value,
+    faults: logChannelFaults(log, { subject: "the helper", facts: { helper: 1 } }),
+  });
+  const exited = new Promise((resolve) => child.onExit = resolve);
+  child.onEvent = handle;
+  return { child, entries, exited };
+}
 
 test(
   "a process that reads nothing is offered a megabyte or two, and sent what it has to know",
   used,
   async () => {
-    const runtime = { self: ["/bin/sh"], workerEnvironment: {} };
-    const child = new ControlledProcess(runtime, ["-c", "exec sleep 60"], [], () => undefined);
+    const child = new ControlledProcess(shell, {
+      words: ["-c", "exec sleep 60"],
+      parse: () => undefined,
+      faults: noFaults,
+    });
     const ended = new Promise((resolve) => child.onExit = resolve);
     try {
-      const command = "x".repeat(64 * 1024);
-      const taken = Array.from({ length: 100 }, () => child.offer(command)).filter(Boolean).length;
+      const order = "x".repeat(64 * 1024);
+      const taken = Array.from({ length: 100 }, () => child.offer(order)).filter(Boolean).length;
       // What the pipe holds comes on top.
       assert.ok(taken >= 16 && taken <= 32, `${taken} of 64 KiB were taken`);
-      child.send(command);
-      assert.equal(child.offer(command), false);
+      child.send(order);
+      assert.equal(child.offer(order), false);
     } finally {
       child.kill("SIGKILL");
       await ended;
     }
   },
 );
+
+for (
+  const [what, text, reason] of [
+    ["does not speak the protocol", "GET / HTTP/1.1", /^a frame of \d+ bytes, more than 65536$/],
+    ["sends what is not JSON", printed("{"), /^a frame that is not JSON$/],
+    ["sends an unknown event", printed('"unknown"'), /^a malformed or unknown message/],
+  ] as const
+) {
+  test(`a process that ${what} is killed, and one line says why`, async () => {
+    const handled: unknown[] = [];
+    const { child, entries, exited } = saying(
+      printed('"good"') + text + printed('"late"'),
+      (value) => handled.push(value),
+    );
+    assert.deepEqual(await exited, { code: null, signal: "SIGKILL" });
+    assert.deepEqual(handled, ["good"]);
+    assert.equal(entries.length, 1);
+    const { level, event, message, facts } = entries[0]!;
+    assert.deepEqual([level, event, facts.helper], ["error", "protocol-error", 1]);
+    assert.match(String(facts.cause), reason);
+    assert.equal(
+      message,
+      `the helper sent ${facts.cause}, which is not the control protocol; killed pid ${child.pid}`,
+    );
+  });
+}
+
+test("a handler of the master's own that throws is logged, and the channel goes on", async () => {
+  const handled: unknown[] = [];
+  const { child, entries, exited } = saying(
+    printed('"first"') + printed('"second"'),
+    (value) => {
+      handled.push(value);
+      if (value === "first") throw new Error("a fault of ours");
+    },
+  );
+  await until(() => handled.length === 2, "both events");
+  assert.deepEqual(handled, ["first", "second"]);
+  assert.deepEqual(entries.map(({ event }) => event), ["internal-error"]);
+  assert.match(entries[0]!.message, /a fault of ours/);
+  process.kill(child.pid!, 0);
+  child.kill("SIGTERM");
+  assert.deepEqual(await exited, { code: null, signal: "SIGTERM" });
+});

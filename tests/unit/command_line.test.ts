@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { test } from "node:test";
-import type { Config } from "../../src/options/config.ts";
+import type { Config, KeyFor } from "../../src/options/config.ts";
+import { valueAt } from "../../src/options/dotted.ts";
+import { type OptionName, rows } from "../../src/options/table.ts";
+import { workerSettings } from "../../src/options/worker_settings.ts";
 import type { Dialect } from "../../src/base/dialect.ts";
 import { deno, everything, parse, problemsOf, type Setting, start } from "../support/parse.ts";
 
@@ -33,106 +37,73 @@ const sitePem = { cert: "/etc/stud/site.pem", key: "", ocspResponse: "", ocspVer
 
 test("without options the defaults hold in both dialects", () => {
   for (const dialect of ["stud", "hitch"] as const) {
-    const command = start([], { dialect, directories: [] });
-    assert.deepEqual(command, {
-      kind: "run",
-      config: {
-        dialect,
-        frontends: [{
-          listen: { host: "*", port: 8443 },
-          pemFiles: [],
-          matchGlobalCerts: true,
-          sniNomatchAbort: false,
-          tls,
-          clientVerify: noVerify,
-        }],
-        backend: { host: "127.0.0.1", port: 8000 },
-        backendRefresh: 0,
-        backendSources: [],
-        pemFiles: [sitePem],
-        passphraseFile: "",
-        alpn: [],
-        engine: "",
-        ocsp: {
-          directory: "",
-          verify: false,
-          connectTimeout: 4,
-          responseTimeout: 10,
-          refreshInterval: 1800,
-        },
-        workers: Math.min(availableParallelism(), 1024),
-        pinWorkers: false,
-        backlog: 1024,
-        keepalive: 3600,
-        tcpFastopen: false,
-        recvBufsize: 0,
-        sendBufsize: 0,
-        prefix: "none",
-        proxyTlvs: [],
-        acceptProxy: { mode: "none", trusted: [] },
-        handshakeTimeout: 30,
-        backendConnectTimeout: 30,
-        halfCloseTimeout: 60,
-        idleTimeout: 0,
-        maxLifetime: 0,
-        drainTimeout: 30,
-        reloadDrainTimeout: 0,
-        limits: {
-          connections: 0,
-          workerConnections: "auto",
-          handshakes: "auto",
-          sourceConnections: 0,
-          sourceRate: 0,
-        },
-        sessions: {
-          tickets: true,
-          timeout: 7200,
-          affinity: "auto",
-          ticketRotation: 43_200,
-          ticketSecretFile: "",
-          ticketStore: "",
-          ticketStoreCa: "",
-          cache: 0,
-        },
-        maxGenerations: 8,
-        watchdog: 30,
-        watch: false,
-        log: { level: 1, format: "text", file: "", syslog: "" },
-        statsInterval: 0,
-        privileges: { user: "", group: "", chroot: "" },
-        daemon: false,
-        pidFile: "",
-        listenReport: "",
-      },
-      warnings: [],
+    const { config, warnings } = start([], { dialect, directories: [] });
+    for (const [name, option] of rows.filter(([, option]) => option.config)) {
+      const { default: text, parse, config: { key } = { key: "" } } = option;
+      assert.deepEqual(valueAt(config, key), parse!(text!, dialect), name);
+    }
+    const { frontends, pemFiles, workers, prefix, proxyTlvs, acceptProxy, ...others } = config;
+    assert.deepEqual(frontends, [{
+      listen: { host: "*", port: 8443 },
+      pemFiles: [],
+      matchGlobalCerts: true,
+      sniNomatchAbort: false,
+      tls,
+      clientVerify: noVerify,
+    }]);
+    assert.deepEqual({ pemFiles, workers, prefix, proxyTlvs, acceptProxy }, {
+      pemFiles: [sitePem],
+      workers: Math.min(availableParallelism(), 1024),
+      prefix: "none",
+      proxyTlvs: [],
+      acceptProxy: { mode: "none", trusted: [] },
     });
-    assert.deepEqual(JSON.parse(JSON.stringify(command.config)), command.config);
+    assert.equal(others.dialect, dialect);
+    assert.deepEqual([others.ocsp.directory, others.log.syslog], ["", ""]);
+    for (const absent of ["backendTls", "pemDirectory"]) assert.ok(!Object.hasOwn(others, absent));
+    assert.ok(!Object.hasOwn(others.sessions, "cachePeers"));
+    assert.deepEqual(warnings, []);
+    assert.deepEqual(JSON.parse(JSON.stringify(config)), config);
   }
 });
 
-test("every option arrives in the configuration", () => {
+test("the value of every option that has a key arrives there", () => {
+  const samples = ["on", "off", "17", "2", "json", "/x", "192.0.2.1,::1", "redis://[::1]", "/x/*"];
+  const companions: Partial<Record<OptionName, readonly string[]>> = {
+    "max-connections": ["--workers=1"],
+    "ticket-rotation": ["--session-timeout=1"],
+    "ticket-store": ["--ticket-secret-file=s"],
+  };
+  for (const [name, { config, default: usual, parse, path }] of rows) {
+    if (!config) continue;
+    const valueOf = (text: string) => {
+      try {
+        return parse!(text, "stud");
+      } catch {
+        return undefined;
+      }
+    };
+    const isOther = (value: unknown) =>
+      value !== undefined && JSON.stringify(value) !== JSON.stringify(valueOf(usual!));
+    const sample = samples.find((text) => isOther(valueOf(text)));
+    assert.ok(sample !== undefined, `${name} takes none of the samples`);
+    const found = start([`--${name}=${sample}`, ...companions[name] ?? []]).config;
+    const expected = path ? resolve("/etc/stud", sample) : valueOf(sample);
+    assert.deepEqual(valueAt(found, config.key), expected, `${name} is ${config.key}`);
+  }
+});
+
+test("settings that belong together are combined", () => {
   const { frontends, ...all } = config(
-    ...["-f", "*,1+a.pem", "-f", "[::1]:443", "-b", "localhost,80", "-n", "3", "--pin-workers"],
-    ...["-B", "65535", "-k1", "-c", "HIGH:!aNULL", "-O", "--tls-protos", "tlsv1.3,TLSv1.1"],
-    ...["--write-proxy-v2", "--ssl-handshake-timeout", "0.5", "--backend-connect", "86400"],
-    ...["--half-close-timeout=7", "-L2", "--log-format=json", "other.pem", "-R5", "-eauto"],
-    ...["--backend-source=192.0.2.1, 192.0.2.2", "--tcp-fastopen", "--recv-bufsize=1"],
-    ...["--send-bufsize=2", "--pem-dir=d", "--pem-dir-glob=*.pem", "--passphrase-file=../p"],
-    ...["--ciphersuites=TLS_AES_256_GCM_SHA384", "--ecdh-curve=X25519:P-256", "-oo"],
-    ...["--alpn-protos=h2, http/1.1,", "--sni-nomatch-abort", "--client-verify=optional"],
-    ...["--client-verify-ca=ca", "--client-verify-crl=/crl", "--ocsp-verify-staple"],
-    ...["--ocsp-connect-tmo=1", "--ocsp-resp-tmo=2", "--ocsp-refresh-interval=3"],
-    ...["--proxy-tlvs=unique-id,ssl,cn", "--accept-proxy", "--trusted-proxies=10.0.0.0/8,::1"],
-    ...["-llog", "-s", "--syslog-facility=local3", "-uu", "-gg", "-rroot", "--daemon", "-ppid"],
-    ...["--dbg-listen=ports", "--idle-timeout=1", "--max-lifetime=2", "--drain-timeout=0"],
-    ...["--reload-drain-timeout=4.5", "--max-connections=5", "--max-worker-connections=6"],
-    ...["--max-handshakes=7", "--max-source-connections=8", "--max-source-rate=9"],
-    ...["--max-generations=10", "--watchdog=0", "--watch", "--tickets=off", "--affinity=on"],
-    ...["--stats-interval=17"],
-    ...["--session-timeout=11", "--ticket-rotation=12", "--ticket-secret-file=secret", "-C13"],
-    ...["--ticket-store=rediss://u:p@h:1/2", "--ticket-store-ca=ca", "-U*,14", "-Pa,15", "-Mx,16"],
+    ...["-f", "*,1+a.pem", "-f", "[::1]:443", "-n", "3", "-c", "HIGH:!aNULL", "-O"],
+    ...["--tls-protos", "tlsv1.3,TLSv1.1", "--ciphersuites=TLS_AES_256_GCM_SHA384"],
+    ...["--ecdh-curve=X25519:P-256", "--sni-nomatch-abort", "--ocsp-verify-staple", "-oo"],
+    ...["--client-verify=optional", "--client-verify-ca=ca", "--client-verify-crl=/crl"],
+    ...["--pem-dir=d", "--pem-dir-glob=*.pem", "other.pem", "-s", "--syslog-facility=local3"],
+    ...["--write-proxy-v2", "--proxy-tlvs=unique-id,ssl,cn"],
+    ...["--accept-proxy", "--trusted-proxies=10.0.0.0/8,::1"],
+    ...["--ticket-secret-file=secret", "-C13", "-U*,14", "-Pa,15", "-Mx,16"],
   );
-  const clientVerify = { mode: "optional", ca: "/etc/stud/ca", crl: "/crl" };
   const settings = {
     matchGlobalCerts: true,
     sniNomatchAbort: true,
@@ -143,7 +114,7 @@ test("every option arrives in the configuration", () => {
       curves: "X25519:P-256",
       preferServerCiphers: true,
     },
-    clientVerify,
+    clientVerify: { mode: "optional", ca: "/etc/stud/ca", crl: "/crl" },
   };
   const pem = (cert: string) => ({ cert, key: "", ocspResponse: "", ocspVerify: true });
   assert.deepEqual(frontends, [
@@ -155,73 +126,39 @@ test("every option arrives in the configuration", () => {
     },
     { ...settings, listen: { host: "::1", port: 443 }, pemFiles: [] },
   ]);
-  assert.deepEqual(all, {
-    dialect: "stud",
-    backend: { host: "localhost", port: 80 },
-    backendRefresh: 5,
-    backendSources: ["192.0.2.1", "192.0.2.2"],
+  const { pemFiles, pemDirectory, workers, prefix, proxyTlvs, acceptProxy } = all;
+  assert.deepEqual({ pemFiles, pemDirectory, workers, prefix, proxyTlvs, acceptProxy }, {
     pemFiles: [pem("/etc/stud/other.pem"), pem("/etc/stud/site.pem")],
     pemDirectory: { path: "/etc/stud/d", glob: "*.pem" },
-    passphraseFile: "/etc/p",
-    alpn: ["h2", "http/1.1"],
-    engine: "auto",
-    ocsp: {
-      directory: "/etc/stud/o",
-      verify: true,
-      connectTimeout: 1,
-      responseTimeout: 2,
-      refreshInterval: 3,
-    },
     workers: 3,
-    pinWorkers: true,
-    backlog: 65535,
-    keepalive: 1,
-    tcpFastopen: true,
-    recvBufsize: 1,
-    sendBufsize: 2,
     prefix: "proxy-v2",
     proxyTlvs: ["unique-id", "ssl", "cn"],
     acceptProxy: { mode: "use", trusted: ["10.0.0.0/8", "::1"] },
-    handshakeTimeout: 0.5,
-    backendConnectTimeout: 86400,
-    halfCloseTimeout: 7,
-    idleTimeout: 1,
-    maxLifetime: 2,
-    drainTimeout: 0,
-    reloadDrainTimeout: 4.5,
-    limits: {
-      connections: 5,
-      workerConnections: 6,
-      handshakes: 7,
-      sourceConnections: 8,
-      sourceRate: 9,
-    },
-    sessions: {
-      tickets: false,
-      timeout: 11,
-      affinity: "on",
-      ticketRotation: 12,
-      ticketSecretFile: "/etc/stud/secret",
-      ticketStore: "rediss://u:p@h:1/2",
-      ticketStoreCa: "/etc/stud/ca",
-      cache: 13,
-      cachePeers: {
-        listen: { host: "*", port: 14 },
-        peers: [{ host: "a", port: 15 }],
-        interface: "x",
-        ttl: 16,
-      },
-    },
-    maxGenerations: 10,
-    watchdog: 0,
-    watch: true,
-    log: { level: 2, format: "json", file: "/etc/stud/log", syslog: "local3" },
-    statsInterval: 17,
-    privileges: { user: "u", group: "g", chroot: "/etc/stud/root" },
-    daemon: true,
-    pidFile: "/etc/stud/pid",
-    listenReport: "/etc/stud/ports",
   });
+  assert.deepEqual([all.ocsp.directory, all.log.syslog], ["/etc/stud/o", "local3"]);
+  assert.deepEqual(all.sessions.cachePeers, {
+    listen: { host: "*", port: 14 },
+    peers: [{ host: "a", port: 15 }],
+    interface: "x",
+    ttl: 16,
+  });
+});
+
+test("workers are sent what they read, and no secrets", () => {
+  const { config } = start(["--ticket-secret-file=s", "--ticket-store=redis://:password@[::1]"]);
+  const sent = workerSettings(config);
+  const read: KeyFor<"worker"> = "idleTimeout";
+  // @ts-expect-error: no worker reads it.
+  const unread: KeyFor<"worker"> = "drainTimeout";
+  assert.equal(valueAt(sent, read), 0);
+  assert.equal(valueAt(sent, unread), undefined);
+  assert.deepEqual(sent.sessions, { tickets: true, timeout: 7200, cache: 0 });
+  assert.deepEqual(sent.acceptProxy, { mode: "none", trusted: [] });
+  assert.doesNotMatch(JSON.stringify(sent), /password|redis|\/etc\/stud\/s/);
+  for (const [name, { config: row }] of rows.filter(([, { config }]) => config)) {
+    const isSent = valueAt(sent, row!.key) !== undefined;
+    assert.equal(isSent, row!.readers.includes("worker"), name);
+  }
 });
 
 test("a wrong value is refused with option, value, reason and remedy", () => {
@@ -550,7 +487,7 @@ test("what has no effect is said", () => {
 });
 
 test("OCSP responses are kept where the dialect says", () => {
-  const directories = ["/var/lib/hitch/"];
+  const directories = ["/var/lib/hitch"];
   const directory = (argv: string[], setting: Setting) =>
     start(argv, setting).config.ocsp.directory;
   assert.equal(directory([], { dialect: "hitch", directories }), "/var/lib/hitch");
@@ -574,8 +511,7 @@ test("the log of a daemon goes somewhere", () => {
   assert.equal(config("--daemon", "-lx").log.syslog, "");
   assert.equal(config("--daemon", "--syslog=off", "-lx").log.syslog, "");
   assert.match(start(["--daemon"], { dialect: "hitch" }).warnings.join(), /the log goes nowhere/);
-  assert.equal(config("-s", "--syslog-facility=auth").log.syslog, "authpriv");
-  assert.equal(hitch("-s", "--syslog-facility=auth").log.syslog, "auth");
+  assert.equal(config("-s", "--syslog-facility=local7").log.syslog, "local7");
 });
 
 test("what cannot resume as it was meant is told", () => {

@@ -31,18 +31,6 @@ const onePerSource: Partial<ConnectionSettings> = {
   limits: { handshakes: 100, sourceConnections: 1, sourceRate: 0 },
 };
 
-test("handshakes of clients are counted by their kind, where that is known", () => {
-  const { connections } = accepting();
-  for (const facts of [{ resumed: false }, { resumed: true }, { resumed: true }, {}]) {
-    const client: FakeStream = new FakeStream(undefined!, clientAt, frontendAt, facts);
-    client.handler = connections.accept(client);
-    assert.ok(connections.fullHandshakes + connections.resumedHandshakes < connections.total);
-    client.handler.opened(client);
-  }
-  assert.equal(connections.fullHandshakes, 1);
-  assert.equal(connections.resumedHandshakes, 2);
-});
-
 test("one handshake too many costs the one that has taken longest its place", () => {
   const { accept, close, codes, clock } = accepting(handshakes(2));
   const [first, second, third] = [accept(), accept(), accept()];

@@ -6,14 +6,13 @@ import type {
   WorkerEvent,
 } from "../../src/worker_protocol/messages.ts";
 import { ConnectionQuotas } from "../../src/master/workers/connection_quota.ts";
-import type { SlotWorker } from "../../src/master/workers/slot.ts";
+import type { SlotWorker } from "../../src/master/workers/watched_worker.ts";
 import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 
 /** A worker that keeps to its quota, and hears and answers when the test lets it. */
 class FakeWorker implements SlotWorker {
   onEvent: (report: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
-  askedAt: number | undefined;
   readonly pid = 1;
   /** Not yet heard. */
   readonly commands: WorkerCommand[] = [];
@@ -47,7 +46,8 @@ class FakeWorker implements SlotWorker {
     if (command?.type === "start") this.reports.push({ type: "ready" });
     if (command?.type !== "start" && command?.type !== "limit") return;
     this.quota = command.connections ?? Infinity;
-    if (command.type === "limit") this.reports.push({ type: "limited", open: this.open });
+    if (command.type !== "limit") return;
+    this.reports.push({ type: "limited", number: command.number, open: this.open });
   }
 
   tell(): void {
@@ -161,6 +161,45 @@ test("a worker that says nothing keeps what it may have", () => {
   }
   assert.equal(busy!.quota, 5);
   assert.equal(hung!.commands.length, 1, "orders do not pile up");
+});
+
+test("a limit whose answer is lost is sent again after a ping was answered, and freezes nothing", () => {
+  const { budget, workers: [busy, idle], slots } = serving(10, 2);
+  while (busy!.accept());
+  budget.check();
+  idle!.hear();
+  idle!.reports.length = 0;
+  busy!.settle();
+  const ping = () => slots[1]!.send({ type: "ping" });
+  ping();
+  assert.deepEqual(idle!.commands.map(({ type }) => type), ["ping"], "it may be on its way");
+  ping();
+  assert.deepEqual(idle!.commands.map(({ type }) => type), ["ping", "limit", "ping"]);
+  idle!.settle();
+  busy!.settle();
+  idle!.settle();
+  busy!.settle();
+  assert.deepEqual([busy!.quota, idle!.quota], [9, 1]);
+});
+
+test("a second answer to a limit is not taken for the answer to the next one", () => {
+  const { budget, workers: [busy, idle], slots } = serving(10, 2);
+  while (busy!.accept());
+  while (idle!.open < 3) idle!.accept();
+  budget.check();
+  for (let i = 0; i < 2; i++) slots[1]!.send({ type: "ping" });
+  // It hears the limit twice, and both answers are under way.
+  while (idle!.commands.length > 0) idle!.hear();
+  busy!.settle();
+  idle!.tell();
+  busy!.settle();
+  assert.equal(idle!.commands.at(-1)!.type, "limit", "it is to give up some");
+  // Before it hears of that it takes what it still may.
+  while (idle!.accept());
+  idle!.tell();
+  busy!.settle();
+  while (busy!.accept());
+  assert.ok(busy!.open + idle!.open <= 10, `${busy!.open} and ${idle!.open}`);
 });
 
 test("a worker that ends leaves its share to the others at once", () => {

@@ -79,10 +79,11 @@ function workIn(directory: string, change: Partial<OcspCertificate> = {}): OcspW
 function started(work: OcspWork) {
   const staples: StapleCommand[] = [];
   const entries: LogEntry[] = [];
+  const log = (entry: LogEntry) => void entries.push(entry);
   const helper = new OcspHelper(
     (certificates) =>
-      spawnOcsp({ self, workerEnvironment: runtime.workerEnvironment }, certificates),
-    { staple: (staple) => staples.push(staple), log: (entry) => entries.push(entry) },
+      spawnOcsp({ self, workerEnvironment: runtime.workerEnvironment }, certificates, log),
+    { staple: (staple) => staples.push(staple), log },
   );
   helpers.push(helper);
   helper.replace(work, []);

@@ -5,6 +5,7 @@ import { Connections } from "../../src/connection/connections.ts";
 import type { StreamHandler } from "../../src/runtime/stream.ts";
 import type { Stream } from "../../src/runtime/stream.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
+import { connectionSettings } from "../support/fake_streams.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const somewhere: IpEndpoint = { family: 4, address: "192.0.2.1", port: 1 };
@@ -23,13 +24,7 @@ function sink(): Stream {
 
 function established(): { connection: StreamHandler; client: Stream; backend: Stream } {
   const backend = sink();
-  const settings = {
-    ...{ backend: somewhere, backendSources: [], prefix: "none" as const, proxyTlvs: [] },
-    acceptProxy: { mode: "none" as const, trusted: [] },
-    ...{ handshakeTimeout: 1, backendConnectTimeout: 1, halfCloseTimeout: 1 },
-    ...{ idleTimeout: 1, maxLifetime: 1 },
-    limits: { handshakes: 1, sourceConnections: 0, sourceRate: 0 },
-  };
+  const settings = connectionSettings({ backend: somewhere, idleTimeout: 1, maxLifetime: 1 });
   const events = { established() {}, failed() {}, over() {} };
   const clock = new HandClock();
   const connections = new Connections({ connect: () => backend }, settings, events, clock);

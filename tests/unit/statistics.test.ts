@@ -1,13 +1,18 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/base/log_entry.ts";
+import { ACCEPTED, ConnectionCounters } from "../../src/connection/counters.ts";
 import { resumedText, Statistics } from "../../src/master/workers/statistics.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const counts = { accepted: 430, full: 120, resumed: 300 };
+const counters = new ConnectionCounters(["h2"]);
+counters.values[ACCEPTED] = counts.accepted;
+for (let i = 0; i < counts.full; i++) counters.handshakeDone("TLSv1.3", false, "h2");
+for (let i = 0; i < counts.resumed; i++) counters.handshakeDone("TLSv1.2", true, undefined);
 const slots = [
-  { number: 1, told: { pid: 7, open: 17, ...counts }, counts },
-  { number: 2, told: undefined, counts: { accepted: 0, full: 0, resumed: 0 } },
+  { number: 1, reported: { pid: 7, open: 17, counters } },
+  { number: 2, reported: undefined },
 ];
 
 function telling(tellsHandshakes = true) {
@@ -68,6 +73,8 @@ test("nothing is told without an interval, and another one counts from its begin
 });
 
 test("the share of resumed handshakes is of all workers", () => {
-  assert.equal(resumedText(slots), ", 71 % of 420 handshakes resumed");
-  assert.equal(resumedText(slots.slice(1)), "");
+  assert.equal(resumedText(counters), ", 71 % of 420 handshakes resumed");
+  const unknown = new ConnectionCounters([]);
+  unknown.handshakeDone(undefined, undefined, undefined);
+  assert.equal(resumedText(unknown), "");
 });

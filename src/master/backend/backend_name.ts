@@ -1,11 +1,13 @@
 import type { Log } from "../../base/log_entry.ts";
 import { formatEndpoint } from "../../options/address.ts";
-import type { Config } from "../../options/config.ts";
+import type { Reads } from "../../options/config.ts";
 import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { ipFamily } from "../../os/ip.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
 import { resolve } from "./resolve.ts";
+
+export type BackendNameSettings = Reads<"backend" | "backendRefresh">;
 
 /** A backend that fails again and again has its name looked up this often, in milliseconds. */
 const MIN_PAUSE_MS = 5000;
@@ -40,7 +42,7 @@ export class BackendName {
   }
 
   /** Forgets what it watched before. */
-  watch(config: Config, backend: Endpoint): void {
+  watch(config: BackendNameSettings, backend: Endpoint): void {
     this.stop();
     this.isFailing = false;
     const address = config.backend;

@@ -1,5 +1,5 @@
 import type { Log } from "../../base/log_entry.ts";
-import type { Config } from "../../options/config.ts";
+import type { Reads } from "../../options/config.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import {
   affinityRefused,
@@ -11,13 +11,16 @@ import {
 import { LoadSkew, type Overload } from "./load_skew.ts";
 
 /** What decides whether clients are brought to always the same worker. */
-type AffinityPlan = Pick<Config, "backendTls" | "sessions" | "workers">;
+export type AffinityPlan = Reads<
+  "backendTls" | "sessions.affinity" | "sessions.tickets" | "workers"
+>;
 
 /** What is asked of a worker's slot. */
 interface CountingSlot {
   readonly number: number;
   readonly isServing: boolean;
-  readonly counts: { readonly accepted: number };
+  /** Connections that its workers have accepted. */
+  readonly accepted: number;
 }
 
 /** What it needs of the master. */
@@ -79,7 +82,7 @@ export class Affinity {
     if (!this.isWatched) return;
     // Another worker has the connections of one that is away.
     if (!slots.every(({ isServing }) => isServing)) return this.loadSkew.restart();
-    const overload = this.loadSkew.look(slots.map(({ counts }) => counts.accepted));
+    const overload = this.loadSkew.look(slots.map(({ accepted }) => accepted));
     if (!overload) return;
     this.isWatched = false;
     this.detach();

@@ -1,5 +1,6 @@
 import type { LimitCommand, WorkerCommand, WorkerEvent } from "../../worker_protocol/messages.ts";
-import type { SlotWorker } from "./slot.ts";
+import { AwaitedAnswer } from "./awaited_answer.ts";
+import type { SlotWorker } from "./watched_worker.ts";
 import type { WorkerExit } from "./worker_process.ts";
 
 /**
@@ -136,10 +137,8 @@ interface MemberEvents {
 
 /** A worker's process, between itself and its slot. */
 class Member implements SlotWorker {
-  onEvent: (report: WorkerEvent) => void = () => {};
+  onEvent: (event: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
-  askedAt: number | undefined;
-  open = 0;
   /** The last one that it was told. */
   quota: number;
   /** No more connections than this can it have. */
@@ -149,8 +148,9 @@ class Member implements SlotWorker {
   /** Connections that it had when it last answered. */
   used = 0;
   isReady = false;
-  /** It has not yet answered to its quota. */
-  isAwaited = false;
+  /** Its answer to the last `limit`, until it comes. */
+  private awaited: AwaitedAnswer | undefined;
+  private limits = 0;
   private isDraining = false;
   private readonly worker: SlotWorker;
   private readonly events: MemberEvents;
@@ -159,7 +159,7 @@ class Member implements SlotWorker {
     this.worker = worker;
     this.quota = this.ceiling = this.target = quota;
     this.events = events;
-    worker.onEvent = (report) => this.reported(report);
+    worker.onEvent = (event) => this.reported(event);
     worker.onExit = (exit) => {
       events.exited();
       this.onExit(exit);
@@ -170,12 +170,18 @@ class Member implements SlotWorker {
     return this.worker.pid;
   }
 
+  /** It has not yet answered to its quota. */
+  get isAwaited(): boolean {
+    return this.awaited !== undefined;
+  }
+
   /** It serves, and takes new connections. */
   get isAccepting(): boolean {
     return this.isReady && !this.isDraining;
   }
 
   send(command: WorkerCommand): void {
+    if (command.type === "ping") this.awaited?.beforePing();
     this.worker.send(
       command.type === "start" ? { ...command, ...connections(this.quota) } : command,
     );
@@ -194,22 +200,24 @@ class Member implements SlotWorker {
   allot(quota: number): void {
     this.quota = quota;
     this.ceiling = Math.max(this.ceiling, quota);
-    this.isAwaited = true;
-    this.worker.send({ type: "limit", ...connections(quota) });
+    const command = { type: "limit", number: ++this.limits, ...connections(quota) } as const;
+    this.awaited = new AwaitedAnswer(() => this.worker.send(command));
   }
 
-  private reported(report: WorkerEvent): void {
-    if (report.type === "limited") return this.answered(report.open);
-    if (report.type === "ready") {
+  private reported(event: WorkerEvent): void {
+    // A repeated command is answered twice, and the second answer may come after the next command.
+    const isAnswer = event.type === "limited" && event.number === this.limits && this.isAwaited;
+    if (isAnswer) this.answered(event.open);
+    if (event.type === "ready") {
       this.isReady = true;
       this.events.ready();
     }
-    this.onEvent(report);
+    this.onEvent(event);
   }
 
   /** It cannot say that it has more than it may, and so cannot take what is others'. */
   private answered(open: number): void {
-    this.isAwaited = false;
+    this.awaited = undefined;
     this.used = Math.min(open, this.ceiling);
     this.ceiling = Math.max(this.used, this.quota);
     if (this.isDraining) {

@@ -1,11 +1,16 @@
-import type { BackendEvent, StartCommand, WorkerCommand } from "../../worker_protocol/messages.ts";
+import type { CounterTotals } from "../../base/counters.ts";
+import type {
+  SharedEventHandlers,
+  StartCommand,
+  WorkerCommand,
+} from "../../worker_protocol/messages.ts";
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
 import type { Log, LogEntry } from "../../base/log_entry.ts";
-import type { SessionEvent, SessionFound } from "../../sessions/messages.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
-import { type Ending, Slot, type SlotWorker } from "./slot.ts";
+import { type Ending, Slot } from "./slot.ts";
+import type { SlotWorker } from "./watched_worker.ts";
 
 /** A slot that nobody serves for this long has its queue served by another worker as well. */
 const ADOPT_AFTER_MS = 1000;
@@ -17,12 +22,8 @@ const END_LIMIT_MS = 2000;
 /** What a generation needs of the master. */
 export interface GenerationEvents {
   spawn(slot: number): SlotWorker;
-  /** What workers have to say, who sum up by themselves what repeats. */
-  workerLog: Log;
-  /** What workers learn of the backend. */
-  backend(report: BackendEvent): void;
-  /** What workers say of sessions, and what they are answered. */
-  sessions(report: SessionEvent): SessionFound | undefined;
+  /** What workers report that does not concern their slots. */
+  readonly shared: SharedEventHandlers;
   /** What a worker staples from its first connection on. */
   staples(): readonly StapleCommand[];
   log: Log;
@@ -37,6 +38,8 @@ export interface GenerationOptions {
   readonly adopt: boolean;
   /** Seconds without an answer after which a worker is ended; 0 is never. */
   readonly watchdog: number;
+  /** Where everything that workers count is added up. */
+  readonly totals: CounterTotals;
 }
 
 /** The workers of one configuration, and who serves whose queue while one is away. */
@@ -54,7 +57,7 @@ export class Generation {
   constructor(
     number: number,
     commands: readonly StartCommand[],
-    { adopt, watchdog }: GenerationOptions,
+    { adopt, watchdog, totals }: GenerationOptions,
     events: GenerationEvents,
   ) {
     this.number = number;
@@ -67,10 +70,8 @@ export class Generation {
         ready: (slot) => this.slotReady(slot),
         exited: (slot, ending) => this.workerExited(slot, ending),
         failed: (slot, message) => this.workerFailed(slot, message),
-        log: (entry) => events.workerLog(entry),
-        backend: (report) => events.backend(report),
-        sessions: (report) => events.sessions(report),
-      }, { watchdog })
+        shared: events.shared,
+      }, { watchdog, totals })
     );
     this.crashes = new Map(this.slots.map((slot) => [slot, new CrashReports(slot.number)]));
   }

@@ -1,22 +1,18 @@
-import type {
-  BackendEvent,
-  StartCommand,
-  WorkerCommand,
-  WorkerCounts,
+import type { CounterTotals } from "../../base/counters.ts";
+import { ACCEPTED } from "../../connection/counters.ts";
+import {
+  handleSharedEvent,
+  type SharedEventHandlers,
+  type StartCommand,
+  type WorkerCommand,
+  type WorkerEvent,
+  type WorkerState,
 } from "../../worker_protocol/messages.ts";
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
-import type { Log } from "../../base/log_entry.ts";
-import type { SessionEvent, SessionFound } from "../../sessions/messages.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
-import { Tally, type Told } from "./tally.ts";
-import type { WorkerExit, WorkerProcess } from "./worker_process.ts";
-
-/** What a slot needs of a worker's process. */
-export type SlotWorker = Pick<
-  WorkerProcess,
-  "pid" | "onEvent" | "onExit" | "askedAt" | "open" | "send" | "offer" | "kill"
->;
+import { type Reported, type SlotWorker, WatchedWorker } from "./watched_worker.ts";
+import type { WorkerExit } from "./worker_process.ts";
 
 /** How a worker's process ended, and why. */
 export interface Ending extends WorkerExit {
@@ -39,12 +35,16 @@ export interface SlotEvents {
   exited(slot: Slot, ending: Ending): void;
   /** The worker says in one line why it cannot serve; its exit follows. */
   failed(slot: Slot, message: string): void;
-  /** What its workers have to say. */
-  log: Log;
-  /** What they learn of the backend. */
-  backend(report: BackendEvent): void;
-  /** What they say of sessions, and what they are answered. */
-  sessions(report: SessionEvent): SessionFound | undefined;
+  /** What its workers report that does not concern the slot. */
+  readonly shared: SharedEventHandlers;
+}
+
+export interface SlotOptions {
+  /** Seconds without an answer after which a worker is killed; 0 is never. */
+  readonly watchdog: number;
+  /** Where everything that workers count is added up. */
+  readonly totals: CounterTotals;
+  readonly clock?: Clock;
 }
 
 const FIRST_PAUSE_MS = 100;
@@ -53,6 +53,11 @@ const MAX_PAUSE_MS = 10_000;
 const HEALTHY_AFTER_MS = 60_000;
 /** Thousands of certificates take their time. */
 const START_LIMIT_MS = 60_000;
+/**
+ * When a check comes this many milliseconds after the last one, which is to be a second, the master
+ * itself was held up: what its workers sent meanwhile is not read yet.
+ */
+const HELD_UP_MS = 2000;
 
 /** A place for one worker, which is filled again whenever its worker goes. */
 export class Slot {
@@ -62,43 +67,43 @@ export class Slot {
   adopter: Slot | undefined;
   private readonly events: SlotEvents;
   private readonly watchdogMs: number;
+  private readonly totals: CounterTotals;
   private command: StartCommand;
-  private worker: SlotWorker | undefined;
+  private worker: WatchedWorker | undefined;
   /** The present one, or that which was there before. */
-  private last: SlotWorker | undefined;
+  private last: WatchedWorker | undefined;
   /** They asked for successors and leave with their last connection once those are ready. */
-  private readonly predecessors = new Set<SlotWorker>();
-  private readonly hung = new Set<SlotWorker>();
-  /** Told to accept no more, and what to call when they have obeyed. */
-  private readonly draining = new Map<SlotWorker, () => void>();
-  /** Told of new certificates, and what to call when they serve them. */
-  private readonly swapping = new Map<SlotWorker, () => void>();
-  private readonly tally = new Tally<SlotWorker>();
+  private readonly predecessors = new Set<WatchedWorker>();
+  private acceptedConnections = 0;
+  private swaps = 0;
   private crashes = 0;
   private isReady = false;
   private isAnswering = true;
   private isClosed = false;
   private isKept = false;
   private changedAt: number;
+  private checkedAt: number;
+  /** How long the worker has been starting, in milliseconds in which the master was not held up. */
+  private startingMs = 0;
   private readonly clock: Clock;
 
-  /** After `watchdog` seconds without an answer a worker is ended; 0 is never. */
   constructor(
     number: number,
     command: StartCommand,
     events: SlotEvents,
-    { watchdog, clock = systemClock }: { watchdog: number; clock?: Clock },
+    { watchdog, totals, clock = systemClock }: SlotOptions,
   ) {
     this.number = number;
     this.command = command;
     this.events = events;
     this.watchdogMs = watchdog * 1000;
+    this.totals = totals;
     this.clock = clock;
-    this.changedAt = clock.now();
+    this.changedAt = this.checkedAt = clock.now();
   }
 
   get pid(): number | undefined {
-    return this.worker?.pid;
+    return this.worker?.process.pid;
   }
 
   /** The slots whose queues its worker serves from the start. */
@@ -111,19 +116,19 @@ export class Slot {
     return this.isReady && this.isAnswering && !this.isClosed;
   }
 
-  /** Connections of all its workers, as they last told. */
+  /** Connections of all its workers, as they last reported. */
   get open(): number {
-    return this.all().reduce((sum, { open }) => sum + open, 0);
+    return this.all().reduce((sum, { reported }) => sum + reported.open, 0);
   }
 
-  /** What all its workers have counted, also those that are gone. */
-  get counts(): WorkerCounts {
-    return this.tally.total;
+  /** Connections that all its workers have accepted, also those that are gone. */
+  get accepted(): number {
+    return this.acceptedConnections;
   }
 
-  /** What its worker last told, or the last one that it had. */
-  get told(): Told | undefined {
-    return this.last && this.tally.toldBy(this.last);
+  /** What its worker last reported, or the last one that it had. */
+  get reported(): Reported | undefined {
+    return this.last?.reported;
   }
 
   /** Milliseconds since it last began or ceased to serve. */
@@ -139,50 +144,20 @@ export class Slot {
   fill(): void {
     if (this.isClosed) return;
     this.changed(false);
-    let worker: SlotWorker;
+    let process: SlotWorker;
     try {
-      worker = this.events.spawn();
+      process = this.events.spawn();
     } catch (error) {
       this.events.failed(this, `no process can be started (${(error as Error).message})`);
       this.refill();
       return;
     }
+    const worker = new WatchedWorker(process, this.command.tls.alpn);
     this.worker = this.last = worker;
-    worker.onEvent = (report) => {
-      switch (report.type) {
-        case "ready":
-          return worker === this.worker ? this.workerReady() : undefined;
-        case "pong":
-          worker.askedAt = undefined;
-          worker.open = report.open;
-          return this.tally.count(worker, report);
-        case "failed":
-          this.events.failed(this, report.message);
-          return worker.kill("SIGKILL");
-        case "log":
-          return this.events.log(report.entry);
-        case "backend-failed":
-        case "backend-answers":
-          return this.events.backend(report);
-        case "session-made":
-        case "session-wanted": {
-          const found = this.events.sessions(report);
-          if (found) worker.offer(found);
-          return;
-        }
-        case "retiring":
-          return worker === this.worker ? this.replace() : undefined;
-        case "swapped":
-          return this.swapping.get(worker)?.();
-        case "draining":
-          worker.open = report.open;
-          this.tally.count(worker, report);
-          return this.draining.get(worker)?.();
-      }
-    };
-    worker.onExit = (exit) => this.workerExited(worker, exit);
-    for (const staple of this.events.staples()) worker.send(staple);
-    worker.send(this.command);
+    process.onEvent = (event) => this.handle(worker, event);
+    process.onExit = (exit) => this.workerExited(worker, exit);
+    for (const staple of this.events.staples()) process.send(staple);
+    process.send(this.command);
   }
 
   /** A worker that asks for a successor gets none any more; one that dies is followed by another. */
@@ -191,43 +166,41 @@ export class Slot {
   }
 
   send(command: WorkerCommand): void {
-    this.worker?.send(command);
+    this.worker?.process.send(command);
   }
 
   /** What holds from now on, also for the workers to come. */
   update(change: Partial<StartCommand>, command: WorkerCommand): void {
     this.command = { ...this.command, ...change };
-    for (const worker of this.all()) worker.send(command);
+    for (const { process } of this.all()) process.send(command);
   }
 
   /** New certificates, also for the workers to come. Fulfilled when those there are serve them. */
   async swap(tls: ServedTls): Promise<void> {
     this.command = { ...this.command, tls };
-    await Promise.all(
-      this.all().map((worker) =>
-        new Promise<void>((resolve) => {
-          this.swapping.set(worker, resolve);
-          worker.send({ type: "tls", tls });
-        })
-      ),
-    );
+    const command = { type: "tls", number: ++this.swaps, tls } as const;
+    await Promise.all(this.all().map((worker) => worker.swap(command)));
   }
 
   /** Called every second: asks for signs of life and notes whether the last ones came. */
   check(): void {
-    for (const predecessor of this.predecessors) this.ask(predecessor);
+    const now = this.clock.now();
+    const elapsed = now - this.checkedAt;
+    const attended = elapsed > HELD_UP_MS ? 0 : elapsed;
+    this.checkedAt = now;
+    for (const predecessor of this.predecessors) this.watch(predecessor, attended);
     const { worker } = this;
     if (!worker) return;
     if (!this.isReady) {
-      if (this.age > START_LIMIT_MS) worker.kill("SIGKILL");
+      this.startingMs += attended;
+      if (this.startingMs > START_LIMIT_MS) worker.process.kill("SIGKILL");
       return;
     }
-    const isAnswering = worker.askedAt === undefined;
-    if (isAnswering !== this.isAnswering) {
-      this.isAnswering = isAnswering;
-      this.changedAt = this.clock.now();
-    }
-    this.ask(worker);
+    this.watch(worker, attended);
+    const { isAnswering } = worker;
+    if (isAnswering === this.isAnswering) return;
+    this.isAnswering = isAnswering;
+    this.changedAt = now;
   }
 
   /**
@@ -236,51 +209,73 @@ export class Slot {
    */
   async retire(): Promise<void> {
     this.isClosed = true;
-    await Promise.all(this.all().map((worker) => this.drain(worker)));
+    await Promise.all(this.all().map((worker) => worker.drain()));
   }
 
   /** Ends its workers with all their connections and does not fill it again. */
   end(): void {
     this.isClosed = true;
-    for (const worker of this.all()) {
-      this.draining.set(worker, () => {});
-      worker.send({ type: "leave" });
-    }
+    for (const worker of this.all()) worker.leave();
   }
 
   /** As `end`, for workers that may not listen any more. */
   kill(): void {
     this.isClosed = true;
-    for (const worker of this.all()) worker.kill("SIGKILL");
+    for (const { process } of this.all()) process.kill("SIGKILL");
   }
 
-  private all(): SlotWorker[] {
+  private all(): WatchedWorker[] {
     return [...this.worker ? [this.worker] : [], ...this.predecessors];
   }
 
-  private ask(worker: SlotWorker): void {
-    const now = this.clock.now();
-    if (worker.askedAt === undefined) {
-      worker.askedAt = now;
-      worker.send({ type: "ping" });
-    } else if (this.watchdogMs > 0 && now - worker.askedAt >= this.watchdogMs) {
-      this.hung.add(worker);
-      worker.kill("SIGKILL");
+  private handle(worker: WatchedWorker, event: WorkerEvent): void {
+    worker.spoke();
+    switch (event.type) {
+      case "ready":
+        return worker === this.worker ? this.workerReady() : undefined;
+      case "failed":
+        this.events.failed(this, event.message);
+        return worker.process.kill("SIGKILL");
+      case "retiring":
+        return worker === this.worker ? this.replace() : undefined;
+      case "swapped":
+        return worker.swapped(event.number);
+      case "draining":
+        this.takeState(worker, event);
+        return worker.drained();
+      case "pong":
+        this.takeState(worker, event);
+        return worker.answeredPing();
+      // It concerns the worker's share of the connections, which is not the slot's.
+      case "limited":
+        return;
+      default:
+        return handleSharedEvent(
+          this.events.shared,
+          event,
+          (command) => void worker.process.offer(command),
+        );
     }
   }
 
-  /** Fulfilled when it accepts no more, or is gone. */
-  private drain(worker: SlotWorker): Promise<void> {
-    return new Promise((resolve) => {
-      this.draining.set(worker, resolve);
-      worker.send({ type: "drain" });
+  private takeState(worker: WatchedWorker, state: WorkerState): void {
+    worker.update(state, (place, by) => {
+      if (place === ACCEPTED) this.acceptedConnections += by;
+      this.totals.add(worker.series(place), by);
     });
+  }
+
+  private watch(worker: WatchedWorker, attended: number): void {
+    const silence = worker.check(attended);
+    if (this.watchdogMs === 0 || silence < this.watchdogMs) return;
+    worker.isHung = true;
+    worker.process.kill("SIGKILL");
   }
 
   private workerReady(): void {
     this.changed(true);
     for (const predecessor of this.predecessors) {
-      if (!this.draining.has(predecessor)) void this.drain(predecessor);
+      if (!predecessor.isLeaving) void predecessor.drain();
     }
     this.events.ready(this);
   }
@@ -288,20 +283,19 @@ export class Slot {
   private replace(): void {
     if (this.isClosed || this.isKept) return;
     this.predecessors.add(this.worker!);
+    this.worker = undefined;
     this.fill();
   }
 
-  private workerExited(worker: SlotWorker, exit: WorkerExit): void {
+  private workerExited(worker: WatchedWorker, exit: WorkerExit): void {
+    const { process, isHung, isLeaving } = worker;
     const ending = {
       ...exit,
-      pid: worker.pid ?? 0,
-      isHung: this.hung.delete(worker),
-      isExpected: this.draining.has(worker) && exit.code === 0,
+      pid: process.pid ?? 0,
+      isHung,
+      isExpected: isLeaving && exit.code === 0,
     };
-    for (const waiting of [this.draining, this.swapping]) {
-      waiting.get(worker)?.();
-      waiting.delete(worker);
-    }
+    worker.exited();
     this.predecessors.delete(worker);
     if (worker !== this.worker) return this.events.exited(this, ending);
     this.worker = undefined;
@@ -323,6 +317,7 @@ export class Slot {
   private changed(isReady: boolean): void {
     this.isReady = isReady;
     this.isAnswering = true;
+    this.startingMs = 0;
     this.changedAt = this.clock.now();
   }
 }

@@ -1,7 +1,7 @@
 /** What the workers of a configuration are told at their start. */
-import type { StartCommand, WorkerSettings } from "../../worker_protocol/messages.ts";
+import type { StartCommand } from "../../worker_protocol/messages.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
-import type { Config } from "../../options/config.ts";
+import { workerSettings } from "../../options/worker_settings.ts";
 import { FIRST_SOCKET_FD } from "../../worker_protocol/command_line.ts";
 import type { Claim } from "../listeners/listeners.ts";
 import type { Prepared } from "../prepare.ts";
@@ -38,19 +38,6 @@ export function startCommands(
     ...(affinity ? { affinity } : {}),
     ...(privileges ? { privileges } : {}),
   }));
-}
-
-function workerSettings(config: Config): WorkerSettings {
-  const { acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout } = config;
-  const { handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime } = config;
-  const { cache, tickets, timeout } = config.sessions;
-  const { pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen } = config;
-  return {
-    ...{ acceptProxy, backendConnectTimeout, backlog, engine, halfCloseTimeout },
-    ...{ handshakeTimeout, idleTimeout, keepalive, limits, log, maxLifetime },
-    ...{ pinWorkers, prefix, proxyTlvs, recvBufsize, sendBufsize, tcpFastopen },
-    sessions: { cache, tickets, timeout },
-  };
 }
 
 /**

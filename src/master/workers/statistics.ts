@@ -1,13 +1,12 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
-import type { WorkerCounts } from "../../worker_protocol/messages.ts";
+import type { CounterSums } from "../../base/counters.ts";
 import type { Log } from "../../base/log_entry.ts";
-import type { Told } from "./tally.ts";
+import type { Reported } from "./watched_worker.ts";
 
 /** What is asked of a worker's slot. */
-interface ToldSlot {
+interface ReportedSlot {
   readonly number: number;
-  readonly told: Told | undefined;
-  readonly counts: WorkerCounts;
+  readonly reported: Reported | undefined;
 }
 
 /** Tells every so often what each worker has done, by one line for each. */
@@ -34,7 +33,7 @@ export class Statistics {
   }
 
   /** To be called about once a second. */
-  check(slots: readonly ToldSlot[]): void {
+  check(slots: readonly ReportedSlot[]): void {
     const now = this.clock.now();
     if (now < this.dueAt) return;
     // Checks that come late do not add up.
@@ -43,11 +42,14 @@ export class Statistics {
   }
 
   /** Tells now, if at all. */
-  tell(slots: readonly ToldSlot[]): void {
+  tell(slots: readonly ReportedSlot[]): void {
     if (this.intervalMs === 0) return;
-    for (const { number, told } of slots) {
-      if (!told) continue;
-      const { pid, open, accepted, full, resumed } = told;
+    for (const { number, reported } of slots) {
+      if (!reported) continue;
+      const { pid, open, counters } = reported;
+      const accepted = counters.total("connections_accepted_total");
+      const full = counters.total("handshakes_total", { kind: "full" });
+      const resumed = counters.total("handshakes_total", { kind: "resumed" });
       const handshakes = this.tellsHandshakes
         ? `${full} full and ${resumed} resumed handshakes`
         : `${accepted} connections accepted`;
@@ -65,9 +67,9 @@ export class Statistics {
 }
 
 /** `, 71 % of 420 handshakes resumed`, or "" where none is known. */
-export function resumedText(slots: readonly Pick<ToldSlot, "counts">[]): string {
-  const full = slots.reduce((sum, { counts }) => sum + counts.full, 0);
-  const resumed = slots.reduce((sum, { counts }) => sum + counts.resumed, 0);
+export function resumedText(counters: CounterSums): string {
+  const full = counters.total("handshakes_total", { kind: "full" });
+  const resumed = counters.total("handshakes_total", { kind: "resumed" });
   const all = full + resumed;
   return all === 0 ? "" : `, ${Math.floor(resumed / all * 100)} % of ${all} handshakes resumed`;
 }

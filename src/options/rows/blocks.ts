@@ -1,6 +1,6 @@
 /** The two options that are repeated, and that a file may write as a block. */
 import type { Option } from "../option.ts";
-import { frontendText, pemText } from "../blocks.ts";
+import { DEFAULT_FRONTEND, frontendText, pemText } from "../blocks.ts";
 
 export const compositeOptions = {
   "frontend": {
@@ -11,7 +11,7 @@ export const compositeOptions = {
     repeat: true,
     help: "Where clients connect: HOST,PORT or [HOST]:PORT, and +CERT after it for a certificate " +
       "of its own; * is every address; /PATH or @NAME is a Unix socket, systemd:NAME one of the " +
-      "service manager's. Repeatable. Default: [*]:8443.",
+      `service manager's. Repeatable. Default: ${DEFAULT_FRONTEND}.`,
     parse: frontendText,
   },
   "pem-file": {
@@ -24,4 +24,4 @@ export const compositeOptions = {
       "clients that ask for no name or for one that no certificate has. Repeatable.",
     parse: pemText,
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;

@@ -23,6 +23,7 @@ export const certificateOptions = {
     parse: anything,
   },
   "passphrase-file": {
+    config: { key: "passphraseFile", readers: ["master"] },
     group: "Certificates",
     form: "text",
     argument: "FILE",
@@ -32,6 +33,7 @@ export const certificateOptions = {
     parse: anything,
   },
   "ssl-engine": {
+    config: { key: "engine", readers: ["master", "worker"] },
     group: "Certificates",
     short: "e",
     form: "text",
@@ -42,6 +44,7 @@ export const certificateOptions = {
     needs: { need: "engines", unless: "" },
   },
   "alpn-protos": {
+    config: { key: "alpn", readers: ["master"] },
     group: "TLS",
     form: "list",
     argument: "LIST",
@@ -62,6 +65,7 @@ export const certificateOptions = {
     needs: { need: "staples", unless: "" },
   },
   "ocsp-verify-staple": {
+    config: { key: "ocsp.verify", readers: ["master"] },
     group: "OCSP stapling",
     form: "flag",
     in: ["line", "file", "pem"],
@@ -71,6 +75,7 @@ export const certificateOptions = {
     needs: { need: "staples", unless: "off" },
   },
   "ocsp-connect-tmo": {
+    config: { key: "ocsp.connectTimeout", readers: ["master"] },
     group: "OCSP stapling",
     form: "number",
     argument: "SECONDS",
@@ -79,6 +84,7 @@ export const certificateOptions = {
     parse: seconds,
   },
   "ocsp-resp-tmo": {
+    config: { key: "ocsp.responseTimeout", readers: ["master"] },
     group: "OCSP stapling",
     form: "number",
     argument: "SECONDS",
@@ -87,6 +93,7 @@ export const certificateOptions = {
     parse: seconds,
   },
   "ocsp-refresh-interval": {
+    config: { key: "ocsp.refreshInterval", readers: ["master"] },
     group: "OCSP stapling",
     form: "number",
     argument: "SECONDS",
@@ -94,7 +101,7 @@ export const certificateOptions = {
     help: "Until a response that does not say when it ends is fetched again.",
     parse: daySeconds,
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;
 
 /** Keys of blocks only. */
 export const blockOptions = {
@@ -151,4 +158,4 @@ export const blockOptions = {
     parse: something,
     needs: { need: "staples", unless: "" },
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;

@@ -4,6 +4,7 @@ import { countOr, integer, seconds, secondsOrNone } from "../values.ts";
 
 export const limitOptions = {
   "ssl-handshake-timeout": {
+    config: { key: "handshakeTimeout", readers: ["worker"] },
     group: "Time limits",
     form: "number",
     argument: "SECONDS",
@@ -12,6 +13,7 @@ export const limitOptions = {
     parse: seconds,
   },
   "backend-connect-timeout": {
+    config: { key: "backendConnectTimeout", readers: ["worker"] },
     group: "Time limits",
     form: "number",
     argument: "SECONDS",
@@ -20,6 +22,7 @@ export const limitOptions = {
     parse: seconds,
   },
   "half-close-timeout": {
+    config: { key: "halfCloseTimeout", readers: ["worker"] },
     group: "Time limits",
     form: "number",
     argument: "SECONDS",
@@ -28,6 +31,7 @@ export const limitOptions = {
     parse: seconds,
   },
   "idle-timeout": {
+    config: { key: "idleTimeout", readers: ["worker"] },
     group: "Time limits",
     form: "number",
     argument: "SECONDS",
@@ -36,6 +40,7 @@ export const limitOptions = {
     parse: secondsOrNone,
   },
   "max-lifetime": {
+    config: { key: "maxLifetime", readers: ["worker"] },
     group: "Time limits",
     form: "number",
     argument: "SECONDS",
@@ -44,6 +49,7 @@ export const limitOptions = {
     parse: secondsOrNone,
   },
   "drain-timeout": {
+    config: { key: "drainTimeout", readers: ["master"] },
     group: "Time limits",
     form: "number",
     argument: "SECONDS",
@@ -52,6 +58,7 @@ export const limitOptions = {
     parse: secondsOrNone,
   },
   "reload-drain-timeout": {
+    config: { key: "reloadDrainTimeout", readers: ["master"] },
     group: "Time limits",
     form: "number",
     argument: "SECONDS",
@@ -60,6 +67,7 @@ export const limitOptions = {
     parse: secondsOrNone,
   },
   "max-connections": {
+    config: { key: "limits.connections", readers: ["master"] },
     group: "Limits",
     form: "number",
     argument: "N",
@@ -68,6 +76,7 @@ export const limitOptions = {
     parse: integer(0, 10_000_000),
   },
   "max-worker-connections": {
+    config: { key: "limits.workerConnections", readers: ["worker"] },
     group: "Limits",
     form: "text",
     argument: "N|auto",
@@ -77,6 +86,7 @@ export const limitOptions = {
     parse: countOr("auto", 10_000_000),
   },
   "max-handshakes": {
+    config: { key: "limits.handshakes", readers: ["worker"] },
     group: "Limits",
     form: "text",
     argument: "N|auto",
@@ -87,6 +97,7 @@ export const limitOptions = {
     parse: countOr("auto", 10_000_000),
   },
   "max-source-connections": {
+    config: { key: "limits.sourceConnections", readers: ["worker"] },
     group: "Limits",
     form: "number",
     argument: "N",
@@ -96,6 +107,7 @@ export const limitOptions = {
     parse: integer(0, 10_000_000),
   },
   "max-source-rate": {
+    config: { key: "limits.sourceRate", readers: ["worker"] },
     group: "Limits",
     form: "number",
     argument: "N",
@@ -105,6 +117,7 @@ export const limitOptions = {
     parse: integer(0, 1_000_000),
   },
   "max-generations": {
+    config: { key: "maxGenerations", readers: ["master"] },
     group: "Limits",
     form: "number",
     argument: "N",
@@ -112,4 +125,4 @@ export const limitOptions = {
     help: "Configurations whose workers may live at once; beyond, a reload waits until one ends.",
     parse: integer(2, 1000),
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;

@@ -12,6 +12,7 @@ export const processOptions = {
     parse: onOff,
   },
   "log-level": {
+    config: { key: "log.level", readers: ["master", "worker"] },
     group: "Log",
     short: "L",
     form: "number",
@@ -21,6 +22,7 @@ export const processOptions = {
     parse: logLevel,
   },
   "log-format": {
+    config: { key: "log.format", readers: ["master"] },
     group: "Log",
     form: "text",
     argument: "text|json",
@@ -29,6 +31,7 @@ export const processOptions = {
     parse: oneOf("text", "json"),
   },
   "log-filename": {
+    config: { key: "log.file", readers: ["master"] },
     group: "Log",
     short: "l",
     form: "text",
@@ -56,6 +59,7 @@ export const processOptions = {
     parse: facility,
   },
   "stats-interval": {
+    config: { key: "statsInterval", readers: ["master"] },
     group: "Log",
     form: "number",
     argument: "SECONDS",
@@ -74,6 +78,7 @@ export const processOptions = {
     parse: workers,
   },
   "pin-workers": {
+    config: { key: "pinWorkers", readers: ["worker"] },
     group: "Process",
     form: "flag",
     default: "off",
@@ -81,6 +86,7 @@ export const processOptions = {
     parse: onOff,
   },
   "watchdog": {
+    config: { key: "watchdog", readers: ["master"] },
     group: "Process",
     form: "number",
     argument: "SECONDS",
@@ -89,6 +95,7 @@ export const processOptions = {
     parse: secondsOrNone,
   },
   "watch": {
+    config: { key: "watch", readers: ["master"] },
     group: "Process",
     form: "flag",
     default: "off",
@@ -96,6 +103,7 @@ export const processOptions = {
     parse: onOff,
   },
   "user": {
+    config: { key: "privileges.user", readers: ["master"] },
     group: "Process",
     short: "u",
     form: "text",
@@ -105,6 +113,7 @@ export const processOptions = {
     parse: anything,
   },
   "group": {
+    config: { key: "privileges.group", readers: ["master"] },
     group: "Process",
     short: "g",
     form: "text",
@@ -114,6 +123,7 @@ export const processOptions = {
     parse: anything,
   },
   "chroot": {
+    config: { key: "privileges.chroot", readers: ["master"] },
     group: "Process",
     short: "r",
     form: "text",
@@ -124,6 +134,7 @@ export const processOptions = {
     parse: anything,
   },
   "daemon": {
+    config: { key: "daemon", readers: ["master"] },
     group: "Process",
     form: "flag",
     strict: true,
@@ -132,6 +143,7 @@ export const processOptions = {
     parse: onOff,
   },
   "pidfile": {
+    config: { key: "pidFile", readers: ["master"] },
     group: "Process",
     short: "p",
     form: "text",
@@ -142,6 +154,7 @@ export const processOptions = {
     parse: anything,
   },
   "dbg-listen": {
+    config: { key: "listenReport", readers: ["master"] },
     group: "Process",
     form: "text",
     argument: "FILE",
@@ -204,4 +217,4 @@ export const processOptions = {
     in: ["line"],
     help: "Print this text.",
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;

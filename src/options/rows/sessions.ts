@@ -5,6 +5,7 @@ import { anything, integer, multicast, oneOf, onOff, seconds, storeUrl } from ".
 
 export const sessionOptions = {
   "tickets": {
+    config: { key: "sessions.tickets", readers: ["master", "worker"] },
     group: "Session resumption",
     form: "flag",
     default: "on",
@@ -12,6 +13,7 @@ export const sessionOptions = {
     parse: onOff,
   },
   "session-timeout": {
+    config: { key: "sessions.timeout", readers: ["master", "worker"] },
     group: "Session resumption",
     form: "number",
     argument: "SECONDS",
@@ -21,6 +23,7 @@ export const sessionOptions = {
     needs: { need: "sessionTimeout", unless: "7200" },
   },
   "affinity": {
+    config: { key: "sessions.affinity", readers: ["master"] },
     group: "Session resumption",
     form: "text",
     argument: "auto|on|off",
@@ -30,6 +33,7 @@ export const sessionOptions = {
     parse: oneOf("auto", "on", "off"),
   },
   "ticket-rotation": {
+    config: { key: "sessions.ticketRotation", readers: ["master"] },
     group: "Session resumption",
     form: "number",
     argument: "SECONDS",
@@ -40,6 +44,7 @@ export const sessionOptions = {
     needs: { need: "ticketKeys", unless: "43200" },
   },
   "ticket-secret-file": {
+    config: { key: "sessions.ticketSecretFile", readers: ["master"] },
     group: "Session resumption",
     form: "text",
     argument: "FILE",
@@ -52,6 +57,7 @@ export const sessionOptions = {
     needs: { need: "ticketKeys", unless: "" },
   },
   "ticket-store": {
+    config: { key: "sessions.ticketStore", readers: ["master"] },
     group: "Session resumption",
     form: "text",
     argument: "URL",
@@ -62,6 +68,7 @@ export const sessionOptions = {
     needs: { need: "ticketKeys", unless: "" },
   },
   "ticket-store-ca": {
+    config: { key: "sessions.ticketStoreCa", readers: ["master"] },
     group: "Session resumption",
     form: "text",
     argument: "FILE",
@@ -72,6 +79,7 @@ export const sessionOptions = {
     needs: { need: "ticketKeys", unless: "" },
   },
   "shared-cache": {
+    config: { key: "sessions.cache", readers: ["master", "worker"] },
     group: "Session resumption",
     names: {
       stud: ["shared-cache", "session-cache"],
@@ -118,4 +126,4 @@ export const sessionOptions = {
     parse: multicast,
     needs: { need: "sessionCache", unless: "" },
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;

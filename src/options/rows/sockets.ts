@@ -15,6 +15,7 @@ const bytes = integer(0, 2147483647);
 
 export const socketOptions = {
   "backend": {
+    config: { key: "backend", readers: ["master"] },
     group: "Sockets",
     short: "b",
     form: "text",
@@ -24,6 +25,7 @@ export const socketOptions = {
     parse: parseBackend,
   },
   "backend-refresh": {
+    config: { key: "backendRefresh", readers: ["master"] },
     group: "Sockets",
     names: {
       stud: ["backend-refresh", "backendrefresh"],
@@ -37,6 +39,7 @@ export const socketOptions = {
     parse: integer(0, 86400),
   },
   "backend-source": {
+    config: { key: "backendSources", readers: ["master"] },
     group: "Sockets",
     form: "list",
     argument: "ADDRESS,…",
@@ -46,6 +49,7 @@ export const socketOptions = {
     needs: { need: "backendSource", unless: "" },
   },
   "backlog": {
+    config: { key: "backlog", readers: ["master", "worker"] },
     group: "Sockets",
     short: "B",
     form: "number",
@@ -55,6 +59,7 @@ export const socketOptions = {
     parse: backlog,
   },
   "keepalive": {
+    config: { key: "keepalive", readers: ["master", "worker"] },
     group: "Sockets",
     short: "k",
     form: "number",
@@ -64,6 +69,7 @@ export const socketOptions = {
     parse: integer(1, 32767),
   },
   "tcp-fastopen": {
+    config: { key: "tcpFastopen", readers: ["master", "worker"] },
     group: "Sockets",
     names: {
       stud: ["tcp-fastopen", "enable-tcp-fastopen"],
@@ -76,6 +82,7 @@ export const socketOptions = {
     parse: onOff,
   },
   "recv-bufsize": {
+    config: { key: "recvBufsize", readers: ["master", "worker"] },
     group: "Sockets",
     form: "number",
     argument: "BYTES",
@@ -84,6 +91,7 @@ export const socketOptions = {
     parse: bytes,
   },
   "send-bufsize": {
+    config: { key: "sendBufsize", readers: ["master", "worker"] },
     group: "Sockets",
     form: "number",
     argument: "BYTES",
@@ -197,4 +205,4 @@ export const socketOptions = {
       "The name to ask the backend for and to verify. Default: that in --backend, if it is one.",
     parse: serverName,
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;

@@ -112,4 +112,4 @@ export const tlsOptions = {
     help: "PEM file with a revocation list of every such CA.",
     parse: something,
   },
-} satisfies Record<string, Option>;
+} as const satisfies Record<string, Option>;

@@ -124,6 +124,14 @@ export class BunStream implements Stream {
     return this.isTls ? this.native?.isSessionReused() : undefined;
   }
 
+  get tlsVersion(): string | undefined {
+    return this.isTls ? this.native?.getTLSVersion() : undefined;
+  }
+
+  get alpn(): string | undefined {
+    return this.isTls ? this.native?.alpnProtocol || undefined : undefined;
+  }
+
   /** The connection stands: `handler` may use it. */
   opened(): void {
     this.isOpen = true;

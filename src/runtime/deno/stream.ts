@@ -154,6 +154,15 @@ export class DenoStream implements Stream, Receiver, Sender {
     return undefined;
   }
 
+  /** Deno does not tell. */
+  get tlsVersion(): undefined {
+    return undefined;
+  }
+
+  get alpn(): string | undefined {
+    return this.#facts.alpn;
+  }
+
   /** No listener of Deno reads a header before TLS, so there is nothing to begin. */
   startTls(): void {
     throw new Error("Deno cannot begin TLS on an accepted connection");

@@ -152,6 +152,14 @@ export class NodeStream implements Stream {
     return this.isClosing ? undefined : this.tlsHandle?.isSessionReused();
   }
 
+  get tlsVersion(): string | undefined {
+    return this.isClosing ? undefined : this.tlsHandle?.getProtocol() ?? undefined;
+  }
+
+  get alpn(): string | undefined {
+    return this.isClosing ? undefined : this.tlsHandle?.getALPNNegotiatedProtocol() || undefined;
+  }
+
   startTls(early: Uint8Array): void {
     if (!this.isBeforeTls || this.isClosing) return;
     this.isBeforeTls = false;

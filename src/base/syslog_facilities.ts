@@ -1,0 +1,21 @@
+/** The facilities of syslog by name, with their numbers (RFC 3164 section 4.1.1). */
+export const syslogFacilities: Readonly<Record<string, number>> = {
+  auth: 4,
+  authpriv: 10,
+  cron: 9,
+  daemon: 3,
+  ftp: 11,
+  lpr: 6,
+  mail: 2,
+  news: 7,
+  user: 1,
+  uucp: 8,
+  local0: 16,
+  local1: 17,
+  local2: 18,
+  local3: 19,
+  local4: 20,
+  local5: 21,
+  local6: 22,
+  local7: 23,
+};
