@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { LogEntry } from "../log.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Stream } from "../runtime/stream.ts";
 import type { ProxyTlv } from "../options/config.ts";

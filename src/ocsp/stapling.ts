@@ -2,7 +2,7 @@ import type { CertificateSource } from "../certificates/tls_order.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { StapleCommand } from "./staples.ts";
 import { UsageError } from "../base/errors.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log_entry.ts";
 import { directoryProblem } from "./cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "./ocsp_master.ts";
 import type { Reads } from "../options/config.ts";

@@ -52,12 +52,16 @@ export const MSG_NOSIGNAL = 0x4000;
 export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NO_NEW_PRIVS = 38;
 export const O_RDONLY = 0;
+export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
 export const CLOCK_MONOTONIC = 1;
-/** An ioctl: the descriptor is closed in programs that this process starts. */
+/** An ioctl without an argument: programs that this process starts do not inherit the descriptor. */
 export const FIOCLEX = 0x5451;
+/** An ioctl whose argument is an int: whether reads and writes return instead of waiting. */
+export const FIONBIO = 0x5421;
+export const F_GETFL = 3;
 /** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 

@@ -34,8 +34,8 @@ export interface Libc {
   send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
   recv(fd: number, into: Uint8Array, length: number, flags: number): number;
   fcntl(fd: number, command: number, argument: Uint8Array): number;
-  /** For requests without an argument. */
-  ioctl(fd: number, request: number): number;
+  /** `argument` is what the request points to; a request without an argument ignores it. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** 0 when there is no such interface. */
   if_nametoindex(name: Uint8Array): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
@@ -55,7 +55,7 @@ export type CType = "i32" | "u32" | "u64" | "buffer";
 /** Linux with glibc. An absolute path would differ between distributions. */
 export const libcName = "libc.so.6";
 
-/** All of these return an int, or a count that fits in one. `prctl`'s and `fcntl`'s variadic arguments travel in registers on Linux. */
+/** All of these return an int, or a count that fits in one. The variadic arguments of `prctl`, `fcntl` and `ioctl` travel in registers on Linux. */
 export const signatures = {
   socket: ["i32", "i32", "i32"],
   bind: ["i32", "buffer", "u32"],
@@ -81,7 +81,7 @@ export const signatures = {
   send: ["i32", "buffer", "u64", "i32"],
   recv: ["i32", "buffer", "u64", "i32"],
   fcntl: ["i32", "i32", "buffer"],
-  ioctl: ["i32", "u64"],
+  ioctl: ["i32", "u64", "buffer"],
   if_nametoindex: ["buffer"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],

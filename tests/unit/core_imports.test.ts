@@ -45,10 +45,20 @@ function loadedWith(file: string, all = new Set<string>()): Set<string> {
   return all;
 }
 
-test("a worker loads no part of the master, nor the table of options", () => {
-  const foreign = /^(master|options\/rows)\//;
-  const ofWorker = [...loadedWith("worker/worker.ts"), ...loadedWith("main.ts")];
-  assert.deepEqual(ofWorker.filter((file) => foreign.test(file)), []);
+/** What the processes that the master starts begin with. */
+const children = [
+  "main.ts",
+  "worker/worker.ts",
+  "ocsp/ocsp_process.ts",
+  "sessions/peers_process.ts",
+  "tickets/store_process.ts",
+];
+
+test("workers and helpers load no part of the master or its log, nor the table of options", () => {
+  const foreign = /^(master\/|options\/rows\/|log\/log\.ts)/;
+  for (const file of children) {
+    assert.deepEqual([...loadedWith(file)].filter((file) => foreign.test(file)), [], file);
+  }
   assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");
 });
 
