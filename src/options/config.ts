@@ -29,8 +29,8 @@ export type PrefixKind = "none" | "write-ip" | "proxy-v1" | "proxy-v2";
 
 /**
  * What a PROXY version 2 header tells beside the addresses, as `--proxy-tlvs` names it. `ssl` is
- * the TLV of that name with version and cipher; `cn`, `sig-alg`, `key-alg`, `group`, `sig-scheme`
- * and `client-cert` are parts of it. `hitch-cert` is hitch's private TLV 0xe0.
+ * the TLV of that name with version and cipher; `cn`, `sig-alg`, `key-alg` and `client-cert` are
+ * parts of it. `hitch-cert` is hitch's private TLV 0xe0.
  */
 export type ProxyTlv =
   | "alpn"
@@ -39,8 +39,6 @@ export type ProxyTlv =
   | "cn"
   | "sig-alg"
   | "key-alg"
-  | "group"
-  | "sig-scheme"
   | "client-cert"
   | "hitch-cert"
   | "crc32c"

@@ -4,7 +4,7 @@
  * names a process as reader and no part of that process declares the key, an error below names it.
  */
 import type { WatchSettings } from "../certificates/watch.ts";
-import type { ConnectionSettings } from "../connection/connections.ts";
+import type { ConnectionSettings } from "../connection/settings.ts";
 import type { PrepareSettings } from "../master/prepare.ts";
 import type { KeyFor, KeysIn, LogConfig, Reads } from "../options/config.ts";
 import type { Nothing } from "../options/option.ts";

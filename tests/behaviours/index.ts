@@ -28,6 +28,7 @@ import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { mistakes } from "./mistakes.ts";
+import { namedFiles } from "./named_files.ts";
 import { negotiation } from "./negotiation.ts";
 import { outages } from "./outages.ts";
 import { peers } from "./peers.ts";
@@ -43,6 +44,7 @@ import { service } from "./service.ts";
 import { serviceManager } from "./service_manager.ts";
 import { sessionCache } from "./session_cache.ts";
 import { sessionPeers } from "./session_peers.ts";
+import { slowLog } from "./slow_log.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
@@ -70,6 +72,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   timeouts,
   processes,
   drain,
+  "slow log": slowLog,
   peers,
   sni,
   resumption,
@@ -100,6 +103,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   prefix,
   logging,
   mistakes,
+  namedFiles,
   usage,
   demo,
   hardening,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { test } from "node:test";
-import type { ConnectionSettings } from "../../src/connection/connections.ts";
+import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import type { Config, KeyFor, KeysIn } from "../../src/options/config.ts";
 import { valueAt } from "../../src/options/dotted.ts";
 import { type OptionName, rows } from "../../src/options/table.ts";
