@@ -38,6 +38,7 @@ import { proxyTlvs } from "./proxy_tlvs.ts";
 import { reload } from "./reload.ts";
 import { processes } from "./processes.ts";
 import { privileges } from "./privileges.ts";
+import { refusedSteps } from "./refused_steps.ts";
 import { resumption } from "./resumption.ts";
 import { secrets } from "./secrets.ts";
 import { service } from "./service.ts";
@@ -97,6 +98,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   sockets,
   reload,
   upgrade,
+  "refused steps": refusedSteps,
   privileges,
   service,
   "service manager": serviceManager,

@@ -216,7 +216,7 @@ interface Variables {
   readonly more?: string;
 }
 
-async function reloadable(context: Context) {
+export async function reloadable(context: Context) {
   const directory = mkdtempSync(join(context.certificates.directory, "reload-"));
   const file = join(directory, "stud.conf");
   const pem = join(directory, "site.pem");
