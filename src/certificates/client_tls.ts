@@ -38,7 +38,7 @@ function readSystemBundle(bundles: readonly string[]): string {
     }
   }
   throw new UsageError(
-    `no CAs to verify the backend with are in ${bundles.join(", ")}; ` +
-      "install the package ca-certificates, or name a file by --client-verify-ca",
+    `cannot find the system's CAs to verify the backend in ${bundles.join(", ")}; ` +
+      "install the package ca-certificates, or specify a file with --client-verify-ca",
   );
 }

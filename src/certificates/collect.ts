@@ -96,7 +96,7 @@ export class CertificateCollection {
     const isWithout = frontend.pemFiles.length === 0 && pemFiles.length === 0;
     // A file that failed is told already, and so is a directory that cannot be listed.
     if (isWithout && global.length === 0 && this.problems.length === 0) {
-      const remedy = pemDirectory ? `Put one into ${pemDirectory.path}` : "Name one";
+      const remedy = pemDirectory ? `Put one into ${pemDirectory.path}` : "Specify one";
       this.problems.push(
         `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ${remedy}`,
       );
@@ -170,7 +170,7 @@ export class CertificateCollection {
     if (first === undefined) return;
     const more = others.length === 0 ? "" : ` and ${others.length} more files`;
     this.warnings.push(
-      `${first}${more}: the DH parameters have no use in this build, which has no DHE ciphers; ` +
+      `${first}${more}: this build does not use the DH parameters, since it has no DHE ciphers; ` +
         "the Node build has them",
     );
   }

@@ -32,5 +32,5 @@ export function duplicateWarnings(
 function warning(dialect: Dialect, name: string, loser: string, winner: string): string {
   return dialect === "hitch"
     ? `Warning: SNI name '${name}' from '${loser}' overridden by '${winner}'`
-    : `${loser}: the name ${name} is served by ${winner}, which is listed before`;
+    : `${loser}: the name ${name} is served by ${winner}, which is listed first`;
 }

@@ -67,7 +67,7 @@ export class Passphrases {
       this.typed.push(answer);
       const key = attempt(answer);
       if (key) return key;
-      prompt = `That does not open it. Passphrase for ${file}: `;
+      prompt = `Wrong passphrase. Passphrase for ${file}: `;
     }
     throw new UsageError(`${file}: the private key is encrypted, and ${this.why(reason)}`);
   }
@@ -76,12 +76,12 @@ export class Passphrases {
   private why(reason: string): string {
     const remedy = "put its passphrase into a file for --passphrase-file";
     if (this.file === "" && reason === "") {
-      return `its passphrase can be asked for only at start and on a terminal; ${remedy}`;
+      return `stud asks for its passphrase only at start and on a terminal; ${remedy}`;
     }
-    const tried = this.file === "" ? "no passphrase given" : `no line of ${this.file}`;
+    const tried = this.file === "" ? "no passphrase that was entered" : `no line of ${this.file}`;
     // A wrong passphrase is the usual reason; others are worth telling (an unknown cipher …).
     const detail = reason === "" || /bad.?decrypt/i.test(reason) ? "" : ` (${reason})`;
-    return `${tried} opens it${detail}; ${remedy}`;
+    return `${tried} decrypts it${detail}; ${remedy}`;
   }
 }
 

@@ -30,7 +30,11 @@ export function tryTls(
     }
   };
   if (config.engine !== "") {
-    attempt("--ssl-engine", "name one that is installed", () => runtime.loadEngine(config.engine));
+    attempt(
+      "--ssl-engine",
+      "specify one that is installed",
+      () => runtime.loadEngine(config.engine),
+    );
   }
   const create = (certificate: number, trial: Trial) => {
     const stored = tls.certificates[certificate]!;

@@ -30,15 +30,15 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
   if (crl === "") return { trust: { mode, ca: caText, crl: "" }, warnings: [] };
   const lists = readLists(crl);
   const warnings = lists.filter(({ nextUpdate }) => nextUpdate < now).map(({ nextUpdate }) =>
-    `${crl}: a CRL in it was valid only until ${new Date(nextUpdate).toISOString()}; ` +
-    "clients of its CA will be refused, so get the new one"
+    `${crl}: a CRL in it expired on ${new Date(nextUpdate).toISOString()}; ` +
+    "clients of its CA will be refused; get a new one"
   );
   for (const { certificate } of authorities) {
     const subject = subjectOf(certificate);
     if (lists.some(({ issuer }) => issuer.equals(subject))) continue;
     warnings.push(
-      `${crl}: no CRL of the CA ${JSON.stringify(certificate.subject)} of ${ca} is in it; ` +
-        "clients of that CA will be refused, so add one",
+      `${crl}: it has no CRL of the CA ${JSON.stringify(certificate.subject)} of ${ca}; ` +
+        "clients of that CA will be refused; add one",
     );
   }
   const text = lists.map(({ section }) => pemText(section)).join("");

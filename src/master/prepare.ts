@@ -191,7 +191,7 @@ function duplicates(listeners: readonly Wanted[]): string[] {
       seen.add(text);
       return [];
     }
-    return [`--frontend: ${text} is there twice; leave one of them out`];
+    return [`--frontend: ${text} is listed twice; remove one of them`];
   });
 }
 

@@ -52,7 +52,7 @@ async function post(
   let url = new URL(responder);
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     if (url.protocol !== "http:" && url.protocol !== "https:") {
-      throw new Error(`${url.protocol} is not asked, only http: and https:`);
+      throw new Error(`${url.protocol} is not supported, only http: and https:`);
     }
     const answer = await fetch(url, {
       method: "POST",

@@ -120,7 +120,7 @@ export class OcspHelper {
     this.events.log({
       level: "error",
       event: "ocsp-exited",
-      message: `the OCSP helper ${what}; it is started again in ${RESTART_MS / 1000} s`,
+      message: `the OCSP helper ${what}; restarting it in ${RESTART_MS / 1000} s`,
       facts: {},
     });
     this.clock.after(RESTART_MS, () => this.start(work));

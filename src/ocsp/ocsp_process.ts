@@ -124,7 +124,7 @@ class OcspHelper implements Helper<OcspCommand> {
     try {
       const subject = readSubject(command.chain);
       if (subject.expires <= Date.now()) {
-        this.tell(command, "debug", "it has expired, so no responder is asked");
+        this.tell(command, "debug", "the certificate has expired; its responder is not asked");
         return { type: "over" };
       }
       const request = createRequest(subject);
@@ -161,7 +161,7 @@ class OcspHelper implements Helper<OcspCommand> {
       response: Buffer.from(response).toString("base64"),
       ...untilOf(validity),
     };
-    if (!this.events.send(staple)) throw new Error("the master does not keep up with the reports");
+    if (!this.events.send(staple)) throw new Error("the master does not keep up with the events");
   }
 
   private tell(command: OcspCertificate, level: LogLevel, text: string): void {

@@ -103,7 +103,7 @@ function readValidity({ thisUpdate, nextUpdate }: SingleResponse): Validity {
   const from = thisUpdate.getTime();
   const until = nextUpdate?.getTime();
   if (Number.isNaN(from) || (until !== undefined && !(until >= from))) {
-    throw new Error("the OCSP response has no sane dates");
+    throw new Error("the OCSP response has invalid dates");
   }
   return { from, ...(until === undefined ? {} : { until }) };
 }

@@ -23,7 +23,7 @@ export type Refusal =
   | "stale"
   /** It was here before, or so many came after it that nobody knows. */
   | "replayed"
-  /** Its sender has another secret, or it was changed on its way. */
+  /** Its sender has another secret, or it was changed in transit. */
   | "unverified"
   /** Its sender has the secret, and sent nonsense. */
   | "malformed";

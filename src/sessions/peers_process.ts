@@ -21,13 +21,13 @@ const WINDOW_MS = 60_000;
 
 /** Why a packet or a session is dropped, for people. */
 const REASONS: Record<Refusal | "rate", string> = {
-  size: "it is no packet of stud's",
-  version: "it is of another version, or none of stud's",
+  size: "it is not a stud packet",
+  version: "it has another version, or is not a stud packet",
   stale: "it is too old, or a clock is wrong; compare the clocks of both machines",
-  replayed: "it was here before",
-  unverified: "its sender has another --ticket-secret-file, or it was changed on its way",
-  malformed: "its sender knows the secret, but no session is in it; compare the versions",
-  rate: "there are too many",
+  replayed: "it was received before",
+  unverified: "its sender has another --ticket-secret-file, or it was changed in transit",
+  malformed: "its sender knows the secret, but it holds no session; compare the versions",
+  rate: "too many arrive",
 };
 
 /**
@@ -79,7 +79,7 @@ class PeersHelper implements Helper<PeersCommand> {
       });
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
-      this.log("error", "session-peer-failed", `the helper cannot begin: ${reasonOf(error)}`, {});
+      this.log("error", "session-peer-failed", `the helper cannot start: ${reasonOf(error)}`, {});
       return this.events.flush(() => process.exit(1));
     }
     const now = () => Date.now() / 1000;

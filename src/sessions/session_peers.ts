@@ -142,7 +142,7 @@ export class SessionPeers {
     this.events.log({
       level: "error",
       event: "session-peers-exited",
-      message: `the session peers' helper ${what}; it is started again in ${RESTART_MS / 1000} s`,
+      message: `the session peers' helper ${what}; restarting it in ${RESTART_MS / 1000} s`,
       facts: {},
     });
     this.clock.after(RESTART_MS, () => this.start(opened));

@@ -86,8 +86,8 @@ function nameOfInterface(address: string): string {
     return all.find(([, each]) => each!.some((one) => one.address === address))?.[0] ?? "";
   } catch {
     throw new UsageError(
-      "--shared-cache-if: the system does not tell whose address " +
-        `${address} is (RestrictAddressFamilies= without AF_NETLINK?); give the interface's name`,
+      "--shared-cache-if: cannot find the interface with the address " +
+        `${address} (RestrictAddressFamilies= without AF_NETLINK?); specify the interface's name`,
     );
   }
 }

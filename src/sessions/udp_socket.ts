@@ -67,7 +67,7 @@ function setMulticast(libc: Libc, fd: number, { listen, interface: index, ttl }:
   if (joined) return;
   throw new UsageError(
     `--shared-cache-listen: the group ${formatEndpoint(listen)} cannot be joined ` +
-      `(${errnoText(libc.errno())}); name an interface with --shared-cache-if`,
+      `(${errnoText(libc.errno())}); specify an interface with --shared-cache-if`,
   );
 }
 

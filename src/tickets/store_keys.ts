@@ -267,8 +267,8 @@ export class StoreKeys {
     this.told = "fails";
     this.failureToldAt = now();
     const consequence = this.local
-      ? "this machine makes ticket keys of its own, by which no other knows its clients"
-      : "the ticket keys that are known go on being used and do not change";
+      ? "this machine makes its own ticket keys, so other machines cannot resume its sessions"
+      : "the known ticket keys stay in use and do not rotate";
     const message = `the ticket store ${place} fails (${cause}); until it answers, ${consequence}`;
     log({ level: "warn", event: "ticket-store-fails", message, facts: { store: place, cause } });
   }
@@ -278,8 +278,8 @@ export class StoreKeys {
     this.garbage.add(slot);
     const { place, log } = this.dependencies;
     const entry = this.entries.nameOf(slot);
-    const message = `the entry ${entry} of the ticket store ${place} is no key that was sealed ` +
-      "with our --ticket-secret-file; it is not used, and replaced where it is needed: find out " +
+    const message = `the entry ${entry} of the ticket store ${place} is not a key sealed ` +
+      "with this --ticket-secret-file; it is ignored, and replaced if it is needed; find out " +
       "who wrote it";
     log({ level: "warn", event: "ticket-store-garbage", message, facts: { store: place, entry } });
   }

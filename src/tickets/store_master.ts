@@ -94,7 +94,7 @@ export class StoreHelper implements TicketStore {
 
   /** Throws an Error when no process can be had, or none is wanted any more. */
   private start(): StoreProcess {
-    if (this.stopped) throw new Error("it was given up");
+    if (this.stopped) throw new Error("it was stopped");
     const process = this.spawn();
     process.onEvent = (report) => {
       const question = this.questions.get(report.number);

@@ -91,7 +91,7 @@ class StoreProcess implements Helper<StoreCommand> {
   /** The next process begins with as little memory as this one did. */
   private giveUp(number: number): void {
     this.disconnect();
-    this.send({ type: "failed", number, reason: "it sends far more than it was asked for" });
+    this.send({ type: "failed", number, reason: "it sends far more than was requested" });
     this.events.flush(() => process.exit(1));
   }
 
@@ -140,7 +140,7 @@ async function get(client: Client, name: string): Promise<string | null> {
     const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MAX_BYTES - 1}`], {
       typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
     });
-    if (!Buffer.isBuffer(value)) throw new Error("it answers what nobody asked");
+    if (!Buffer.isBuffer(value)) throw new Error("its answer does not match the request");
     // A store that ignores the range must not make this process break the protocol.
     const bytes = value.subarray(0, MAX_BYTES);
     return bytes.length === 0 ? null : bytes.toString("base64");

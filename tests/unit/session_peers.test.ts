@@ -109,12 +109,12 @@ test("a helper that ends is started again after ten seconds, with the same socke
   use(plan);
   processes[0]!.onExit(crash);
   peers.tell(made);
-  assert.match(lines[0]!, /helper ended \(signal SIGKILL\); it is started again in 10 s/);
+  assert.match(lines[0]!, /helper ended \(signal SIGKILL\); restarting it in 10 s/);
   clock.advance(9_999);
   assert.equal(processes.length, 1);
   refuse(true);
   clock.advance(1);
-  assert.match(lines[1]!, /cannot be started \(fork failed\); it is started again in 10 s/);
+  assert.match(lines[1]!, /cannot be started \(fork failed\); restarting it in 10 s/);
   refuse(false);
   clock.advance(10_000);
   assert.deepEqual(processes[1]!.commands.map(({ type }) => type), ["start"]);
