@@ -2,7 +2,7 @@
 import process from "node:process";
 import { Passphrases } from "./certificates/passphrases.ts";
 import { controllingTerminal } from "./certificates/terminal.ts";
-import { Certificates } from "./certificates/tls_order.ts";
+import { Certificates } from "./certificates/certificates.ts";
 import { CertificateWatch } from "./certificates/watch.ts";
 import { internalError, UsageError } from "./base/errors.ts";
 import { type LogEntry, type OpenLog, openLog } from "./log.ts";

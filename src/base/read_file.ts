@@ -94,7 +94,9 @@ export function readStandardInput(name: string, maxBytes: number = MAX_FILE): Bu
   );
 }
 
-/** Runs what reads or looks at a file. Throws a {@link FileError} in place of the system's error. */
+/**
+ * Runs what reads or looks at a file. Throws a {@link FileError} in place of the system's error.
+ */
 export function explained<T>(file: string, action: () => T): T {
   try {
     return action();

@@ -1,6 +1,6 @@
 import type { LogEntry } from "../log.ts";
 
-/** What a worker or a helper process wants in the log, which the master writes. */
+/** An event with a log entry of a worker or a helper process; the master writes the log. */
 export interface LogEvent {
   readonly type: "log";
   readonly entry: LogEntry;

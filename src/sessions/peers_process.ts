@@ -14,12 +14,15 @@ import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";
 import type { PeersCommand, PeerSession, PeersEvent, PeersStart } from "./peers_messages.ts";
 import { Rate } from "./rate.ts";
 
-/** Sessions sent, and packets opened, in a second: one of an unknown sender costs 30 µs. */
+/**
+ * Maximum number of sessions sent and of packets opened per second; one of an unknown sender takes
+ * 30 µs.
+ */
 const MAX_PER_SECOND = 10_000;
-/** What is dropped is told once, and then summed up for so long. */
+/** Interval in which repeated drops are counted, after the first one is logged. */
 const WINDOW_MS = 60_000;
 
-/** Why a packet or a session is dropped, for people. */
+/** Why a packet or a session is dropped, for the log. */
 const REASONS: Record<Refusal | "rate", string> = {
   size: "it is not a stud packet",
   version: "it has another version, or is not a stud packet",
@@ -31,8 +34,8 @@ const REASONS: Record<Refusal | "rate", string> = {
 };
 
 /**
- * Runs this process as the helper that exchanges sessions with other machines, without privileges,
- * until its standard input ends, which means that the master is gone. It never returns by itself.
+ * Runs this process as the helper that exchanges sessions with other machines, without privileges.
+ * It exits when its standard input ends, which means that the master has exited.
  */
 export function runPeers(runtime: Runtime): void {
   runHelper(new PeersHelper(runtime));
@@ -48,7 +51,7 @@ class PeersHelper implements Helper<PeersCommand> {
   private readonly incoming = new Rate(MAX_PER_SECOND);
   private readonly outgoing = new Rate(MAX_PER_SECOND);
   private peers: readonly IpEndpoint[] = [];
-  /** All absent until it has started. */
+  /** These are absent until it has started. */
   private sealer: PacketSealer | undefined;
   private opener: PacketOpener | undefined;
   private datagrams: Datagrams | undefined;
@@ -101,7 +104,7 @@ class PeersHelper implements Helper<PeersCommand> {
   }
 
   private received(bytes: Uint8Array): void {
-    // A group brings our own packets back.
+    // A multicast group returns our own packets.
     if (!this.opener || isFrom(this.sealer!.sender, bytes)) return;
     const opened = this.incoming.take() ? this.opener.open(bytes) : "rate";
     if (typeof opened === "string") {

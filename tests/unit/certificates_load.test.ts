@@ -13,7 +13,7 @@ import { join } from "node:path";
 import * as runtime from "#runtime";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { readMaterial } from "../../src/certificates/store.ts";
-import { Certificates, type LoadedTls } from "../../src/certificates/tls_order.ts";
+import { Certificates, type LoadedTls } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/options/config.ts";
 import {
   configuration,
