@@ -7,7 +7,7 @@ import { type Command, type CommandLineContext, parseCommandLine } from "./optio
 import type { Runtime } from "./runtime/runtime.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
 import { isDaemonChild, spawnDaemon } from "./upgrade/daemon.ts";
-import { LogFileError } from "./system/log_file.ts";
+import { LogFileError } from "./log/log_file.ts";
 import { randomSecret } from "./tickets/ring.ts";
 import { ownProgram, type Program } from "./upgrade/program.ts";
 import { isSuccessor, Predecessor } from "./upgrade/successor.ts";

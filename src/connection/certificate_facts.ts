@@ -12,7 +12,7 @@ export interface CertificateFacts {
   readonly keyAlgorithm?: string;
 }
 
-/** So many certificates are remembered before all are forgotten. */
+/** Maximum number of certificates whose facts are kept; at the next one all are dropped. */
 const MAX_REMEMBERED = 1000;
 
 /** By the digest of the certificate. */

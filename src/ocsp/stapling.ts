@@ -2,7 +2,7 @@ import type { CertificateSource } from "../certificates/certificates.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { StapleCommand } from "./staples.ts";
 import { UsageError } from "../base/errors.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log_entry.ts";
 import { directoryProblem } from "./cache.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "./ocsp_master.ts";
 import type { Reads } from "../options/config.ts";
@@ -39,7 +39,7 @@ export async function planStapling(
     if (file.ocspResponse === "") continue;
     try {
       // Loaded only if needed, since it loads an ASN.1 library.
-      const { readResponseFile } = await import("./response_file.ts");
+      const { readResponseFile } = await import("#ocsp");
       const { response, until, warning } = await readResponseFile(
         file.ocspResponse,
         chain(),

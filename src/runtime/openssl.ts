@@ -5,12 +5,15 @@
 import { pemSections, pemText } from "../base/pem.ts";
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type { TlsFacts } from "./tls.ts";
-import type { TicketAnswer } from "./tls.ts";
-import type { TlsSettings } from "./tls.ts";
-import type { TlsParameters } from "./tls.ts";
-import type { Identity } from "./tls.ts";
-import type { Protocol } from "./tls.ts";
+import { raise } from "../base/raise.ts";
+import type {
+  Identity,
+  Protocol,
+  TicketAnswer,
+  TlsFacts,
+  TlsParameters,
+  TlsSettings,
+} from "./tls.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
@@ -55,9 +58,19 @@ export function answerForTickets(
   policy: string,
 ): void {
   if (!ticketKeys) return;
-  context.onticketkeycallback = (name, iv, isNew) => ticketKeys.answer(policy, name, iv, isNew);
+  context.onticketkeycallback = (name, iv, isNew) => {
+    try {
+      return ticketKeys.answer(policy, name, iv, isNew);
+    } catch (error) {
+      raise(error);
+      // No ticket, neither read nor made.
+      return [0, NO_KEY, NO_KEY, name, iv];
+    }
+  };
   context.enableTicketKeyCallback();
 }
+
+const NO_KEY = Buffer.alloc(16);
 
 /** Versions, groups and whose order counts, in the words of node:tls. */
 export function parameterOptions(settings: TlsParameters): SecureContextOptions {

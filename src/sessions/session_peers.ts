@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log_entry.ts";
 import { logChannelFaults } from "../log/channel_faults.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Libc } from "../os/libc.ts";

@@ -1,5 +1,5 @@
 import type { Privileges } from "../system/ids.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log_entry.ts";
 import type { Reads } from "../options/config.ts";
 import { FleetKeys } from "./fleet_keys.ts";
 import { LocalKeys, type LocalState } from "./local_keys.ts";

@@ -44,6 +44,7 @@ import { service } from "./service.ts";
 import { serviceManager } from "./service_manager.ts";
 import { sessionCache } from "./session_cache.ts";
 import { sessionPeers } from "./session_peers.ts";
+import { slowLog } from "./slow_log.ts";
 import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
@@ -71,6 +72,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   timeouts,
   processes,
   drain,
+  "slow log": slowLog,
   peers,
   sni,
   resumption,

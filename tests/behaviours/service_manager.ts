@@ -10,6 +10,7 @@ import { hold } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
 import { allowedCalls, unitSetting } from "../support/unit_file.ts";
 import { until } from "../support/until.ts";
+import { reloaded } from "./reload.ts";
 
 export const serviceManager: readonly Behaviour[] = [
   {
@@ -63,6 +64,19 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
+    name: "a watchdog timeout beyond the limit of a timer gets no flood of messages",
+    async run(context) {
+      // Half of it is more than 2^31 ms.
+      const { stud, datagrams, states } = await managed(context, {
+        WATCHDOG_USEC: "4300000000000",
+      });
+      await until(() => states().length === 1, "READY");
+      stud.signal("SIGHUP");
+      await until(() => states().length === 3, "RELOADING and READY");
+      assert.equal(datagrams().filter((datagram) => datagram === "WATCHDOG=1").length, 1);
+    },
+  },
+  {
     name:
       "the status tells open connections, and the share of resumed handshakes where it is known",
     async run(context) {
@@ -74,6 +88,34 @@ STATUS=${served} 1, connections: 0`,
       const known = context.target.tlsFacts ? ", 50 % of 2 handshakes resumed" : "";
       const wanted = new RegExp(`^STATUS=listening on .*, connections: 2${known}$`, "m");
       await until(() => datagrams().some((each) => wanted.test(each)), "the share");
+    },
+  },
+  {
+    name: "the handshakes of older generations and of killed workers stay in the status",
+    appliesTo: ({ tlsFacts }) => tlsFacts,
+    async run(context) {
+      const { port } = await context.echo();
+      const file = join(mkdtempSync(join(context.certificates.directory, "counts-")), "conf");
+      writeFileSync(file, "half-close-timeout = 50\n");
+      const { stud, datagrams } = await managed(context, {}, port, [`--config=${file}`]);
+      const counted = (share: string) =>
+        until(
+          () => datagrams().some((each) => each.includes(`, ${share} handshakes resumed`)),
+          share,
+        );
+      const visit = (session?: Buffer) =>
+        context.tls(stud.frontend, { maxVersion: "TLSv1.2", ...(session && { session }) });
+      await visit((await visit()).getSession());
+      await counted("50 % of 2");
+      writeFileSync(file, "half-close-timeout = 51\n");
+      await reloaded(stud);
+      await visit();
+      await counted("33 % of 3");
+      const started = stud.told("worker-started");
+      process.kill(Number(started.at(-1)!.pid), "SIGKILL");
+      await until(() => stud.told("worker-started").length > started.length, "its successor");
+      await visit();
+      await counted("25 % of 4");
     },
   },
   {
@@ -179,6 +221,7 @@ async function managed(
   context: Context,
   environment: Readonly<Record<string, string>> = {},
   backend = 1,
+  words: readonly string[] = [],
 ) {
   const directory = mkdtempSync(join(context.certificates.directory, "notify-"));
   const path = join(directory, "notify");
@@ -186,7 +229,7 @@ async function managed(
   writeFileSync(pem, readFileSync(context.certificates.a));
   const { datagrams, stop } = await receiveDatagrams(path);
   context.after(stop);
-  const stud = await context.stud([pem], {
+  const stud = await context.stud([...words, pem], {
     backend,
     environment: { NOTIFY_SOCKET: path, ...environment },
   });

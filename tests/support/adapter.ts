@@ -224,6 +224,8 @@ export interface Visit {
   /** Present when the handshake was done. */
   facts?: TlsFacts;
   isResumed?: boolean | undefined;
+  tlsVersion?: string | undefined;
+  alpn?: string | undefined;
 }
 
 /** Greets every client with `GOT`, ends it, and keeps what was known of it. */
@@ -235,7 +237,8 @@ export function serve(settings: Partial<TlsSettings>): Listening & { readonly vi
       const handler = new Recorder({
         opened() {
           made.facts = stream.tls();
-          made.isResumed = stream.isResumed;
+          const { isResumed, tlsVersion, alpn } = stream;
+          Object.assign(made, { isResumed, tlsVersion, alpn });
           stream.write(text("GOT"));
           stream.finish();
         },

@@ -124,6 +124,17 @@ export class Stud {
     this.#process.kill(name);
   }
 
+  /** From now on its standard error is read so slowly; returns what makes it fast again. */
+  readSlowly(bytesPerSecond: number): () => void {
+    const stderr = this.#process.stderr!;
+    stderr.pause();
+    const timer = setInterval(() => stderr.read(bytesPerSecond / 20), 50);
+    return () => {
+      clearInterval(timer);
+      stderr.resume();
+    };
+  }
+
   /** Nobody reads its standard error any more. */
   closeStderr(): void {
     this.#process.stderr!.destroy();

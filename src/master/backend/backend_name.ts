@@ -1,4 +1,4 @@
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 import { formatEndpoint } from "../../options/address.ts";
 import type { Reads } from "../../options/config.ts";
 import type { Libc } from "../../os/libc.ts";

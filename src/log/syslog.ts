@@ -1,47 +1,51 @@
 /**
- * The system's log by its local socket, in the form of RFC 3164 section 4.1 without a host name, as
- * the C library writes it. Nothing here ever waits: what the socket does not take is counted.
+ * Syslog by its local socket, in the form of RFC 3164 section 4.1 without a host name, as the C
+ * library writes it. Nothing here ever waits: lines that the socket does not take are counted.
  */
+import type { LogLevel } from "../base/log_entry.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { syslogFacilities } from "../base/syslog_facilities.ts";
-import { sockaddr } from "../os/sockaddr.ts";
-import { EPROTOTYPE } from "../os/constants.ts";
-import { EMSGSIZE } from "../os/constants.ts";
-import { EAGAIN } from "../os/constants.ts";
-import { MSG_NOSIGNAL } from "../os/constants.ts";
-import { MSG_DONTWAIT } from "../os/constants.ts";
-import { SOCK_CLOEXEC } from "../os/constants.ts";
-import { SOCK_NONBLOCK } from "../os/constants.ts";
-import { SOCK_DGRAM } from "../os/constants.ts";
-import { SOCK_STREAM } from "../os/constants.ts";
-import { AF_UNIX } from "../os/constants.ts";
+import {
+  AF_UNIX,
+  EAGAIN,
+  EMSGSIZE,
+  EPROTOTYPE,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+} from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
+import { sockaddr } from "../os/sockaddr.ts";
 
-const severities = { error: 3, warn: 4, info: 6, debug: 7 } as const;
+const severities: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 
 const SOCKET = "/dev/log";
-/** Bytes of a record, its head included. */
+/** Bytes of a record, its header included. */
 const MAX_RECORD = 8192;
-/** Between two attempts to reach a log that is away. */
+/** Milliseconds from one attempt to connect to the next. */
 const RETRY_MS = 1000;
 
 const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 /**
- * The number of a facility by its name, or undefined. stud has always sent `auth` to the private
- * one, hitch takes it at its word.
+ * The number of a facility by its name, or undefined. The original stud logs `auth` to the facility
+ * authpriv, hitch to auth.
  */
 export function facilityNumber(name: string, dialect: Dialect): number | undefined {
   const given = dialect === "stud" && name === "auth" ? "authpriv" : name;
   return Object.hasOwn(syslogFacilities, given) ? syslogFacilities[given] : undefined;
 }
 
-/** Lines to one facility, under the name of the program. */
+/** Sends lines to one facility of syslog. */
 export class Syslog {
+  /** The socket of the syslog daemon. */
+  readonly path: string;
   private readonly libc: Libc;
   private readonly facility: number;
   private readonly ident: string;
-  private readonly path: string;
   private readonly now: () => number;
   private readonly record = new Uint8Array(MAX_RECORD);
   private fd = -1;
@@ -49,7 +53,10 @@ export class Syslog {
   private lastAttempt = -Infinity;
   private lost = 0;
 
-  /** `facility` as from {@link facilityNumber}; `now` are milliseconds that never jump. */
+  /**
+   * `facility` is from {@link facilityNumber}, `ident` the name of the program. `now` are
+   * milliseconds that never jump.
+   */
   constructor(
     libc: Libc,
     facility: number,
@@ -64,19 +71,19 @@ export class Syslog {
     this.connect();
   }
 
-  /** There is a log, as far as is known. */
+  /** False once a line could not be sent, until the next successful attempt to connect. */
   get isConnected(): boolean {
     return this.fd >= 0;
   }
 
-  /** One line without control characters; what is beyond 8 KiB is cut off. */
-  write(level: keyof typeof severities, line: string): void {
+  /** `line` is without control characters; its end is cut off beyond 8 KiB. */
+  write(level: LogLevel, line: string): void {
     if (!this.send(level, line)) {
       this.lost++;
       return;
     }
     if (this.lost === 0) return;
-    if (this.send("error", `${this.lost} lines were lost on the way to this log`)) this.lost = 0;
+    if (this.send("error", lostText(this.lost))) this.lost = 0;
   }
 
   close(): void {
@@ -85,11 +92,11 @@ export class Syslog {
   }
 
   /** False when the line was not taken. */
-  private send(level: keyof typeof severities, line: string): boolean {
+  private send(level: LogLevel, line: string): boolean {
     if (this.fd < 0 && !this.connect()) return false;
     const length = this.fill(level, line);
     const sent = this.trySend(length);
-    // A log that was restarted has a new socket at the same path.
+    // A restarted syslog daemon has a new socket at the same path.
     return sent ?? (this.connect() && this.trySend(length) === true);
   }
 
@@ -100,7 +107,7 @@ export class Syslog {
     const errno = sent < 0 ? this.libc.errno() : 0;
     if (errno === EAGAIN || errno === EMSGSIZE) return false;
     this.close();
-    // A part of a record in a stream can only be ended by ending the stream.
+    // Only the end of the stream ends a record of which a part is sent.
     return sent < 0 ? undefined : false;
   }
 
@@ -126,8 +133,8 @@ export class Syslog {
     return 0;
   }
 
-  /** Writes the record and returns its length. In a stream a 0 byte ends each, as glibc has it. */
-  private fill(level: keyof typeof severities, line: string): number {
+  /** Writes the record and returns its length. In a stream, a 0 byte ends it, as in glibc. */
+  private fill(level: LogLevel, line: string): number {
     const priority = this.facility * 8 + severities[level];
     const text = `<${priority}>${timestamp(new Date())} ${this.ident}[${process.pid}]: ${line}`;
     const room = this.isStream ? MAX_RECORD - 1 : MAX_RECORD;
@@ -137,6 +144,11 @@ export class Syslog {
     this.record[written] = 0;
     return written + 1;
   }
+}
+
+function lostText(lines: number): string {
+  const what = lines === 1 ? "1 log line was lost" : `${lines} log lines were lost`;
+  return `${what}: syslog could not take them`;
 }
 
 /** `Jan  2 03:04:05` in local time. */

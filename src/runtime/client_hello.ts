@@ -1,9 +1,5 @@
-/**
- * Reads the server name out of a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before
- * OpenSSL sees it. Node could switch certificates in mid-handshake only: one of several for a name,
- * and what a resumed session was made under, would be lost on the way.
- */
-import { GrowingBuffer } from "../../base/growing_buffer.ts";
+/** Reads a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before the TLS library does. */
+import { GrowingBuffer } from "../base/growing_buffer.ts";
 
 /** Bytes that are held for a ClientHello which comes in pieces. */
 const MAX_HELLO = 32_768;
@@ -53,6 +49,13 @@ export function helloName(bytes: Uint8Array): string | number {
     if (error instanceof RangeError) return "";
     throw error;
   }
+}
+
+/**
+ * Whether the TLS library needs no more bytes to answer: true also for what cannot be a ClientHello.
+ */
+export function isWholeHello(bytes: Uint8Array): boolean {
+  return typeof handshakeMessage(bytes) !== "number";
 }
 
 /** How a client can come back. */

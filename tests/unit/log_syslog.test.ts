@@ -1,4 +1,4 @@
-/** A stand-in for the system's log: `cat` reads from its socket, so every runtime can. */
+/** A stand-in for the syslog daemon: `cat` reads from its socket, so every runtime can. */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -12,7 +12,7 @@ import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
 import { SOCK_DGRAM } from "../../src/os/constants.ts";
 import { AF_UNIX } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
-import { facilityNumber, Syslog } from "../../src/system/syslog.ts";
+import { facilityNumber, Syslog } from "../../src/log/syslog.ts";
 import { temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
@@ -84,7 +84,7 @@ test("a record has priority, time, name and pid", limit, async () => {
   syslog.close();
 });
 
-test("facilities have the numbers of RFC 3164, under the names of either program", () => {
+test("facilities have the numbers of RFC 3164, by the names of both programs", () => {
   const numbers: Record<string, number> = {
     user: 1,
     mail: 2,
@@ -149,8 +149,11 @@ test("a log that was restarted is found again, at most once a second", limit, as
   assert.ok(!syslog.isConnected);
   clock.pass(1);
   syslog.write("info", "four;");
-  await until(() => second.text().includes("lost"), "what came of it");
-  assert.match(second.text(), /^<30>.*: four;<27>.*: 2 lines were lost on the way to this log$/);
+  await until(() => second.text().includes("lost"), "the number of lost lines");
+  assert.match(
+    second.text(),
+    /^<30>.*: four;<27>.*: 2 log lines were lost: syslog could not take them$/,
+  );
   syslog.close();
 });
 
@@ -169,7 +172,7 @@ test("a line after a restart is not lost", limit, async () => {
   syslog.close();
 });
 
-test("a log that does not read never holds us, and what it missed is told", limit, async () => {
+test("a log that does not read is not waited for, and gets a count", limit, async () => {
   const path = newPath();
   const log = startLog(path);
   const syslog = new Syslog(libc, DAEMON, "stud", { path });
@@ -180,15 +183,15 @@ test("a log that does not read never holds us, and what it missed is told", limi
   await until(() => {
     syslog.write("info", "again");
     return log.text().includes("lost");
-  }, "the count of what was lost");
-  const lost = Number(/: (\d+) lines were lost/.exec(log.text())![1]);
+  }, "the number of lost lines");
+  const lost = Number(/: (\d+) log lines were lost/.exec(log.text())![1]);
   const told = log.text().match(/: line /g)!.length;
   assert.ok(lost >= lines - told, `${told} came, ${lost} were lost`);
   assert.ok(told < lines);
   syslog.close();
 });
 
-test("no log at all costs nothing but the lines", () => {
+test("without a syslog daemon only the lines are lost", () => {
   const syslog = new Syslog(libc, DAEMON, "stud", { path: newPath() });
   assert.ok(!syslog.isConnected);
   syslog.write("error", "nobody hears this");

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { helloName, PartialHello, sessionOffer } from "../../src/runtime/node/hello.ts";
+import { helloName, PartialHello, sessionOffer } from "../../src/runtime/client_hello.ts";
 
 test("the name of a whole ClientHello is found, whatever follows", () => {
   const bytes = records(hello("a.test"));

@@ -1,0 +1,91 @@
+/** A log that is read too slowly, or by nobody: it costs its own lines, and nothing else. */
+import assert from "node:assert/strict";
+import type { Socket } from "node:net";
+import { exchange } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { startLoad } from "../support/load.ts";
+import { hold } from "../support/processes.ts";
+import type { Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+
+/** Bytes that are read of the log in a second: a fiftieth of what is written, or less. */
+const SLOW = 20_000;
+/** Of `--watchdog`, in seconds. */
+const WATCHDOG = 5;
+
+export const slowLog: readonly Behaviour[] = [
+  {
+    name: "no worker is killed, or its queue served by another, because the log is slow",
+    async run(context) {
+      const stud = await verbose(context, ["-n", "2", `--watchdog=${WATCHDOG}`]);
+      const workers = stud.workers();
+      const readAll = stud.readSlowly(SLOW);
+      context.after(readAll);
+      const load = startLoad(context, stud.frontend, 4);
+      const began = performance.now();
+      await until(
+        () => performance.now() - began > 3 * WATCHDOG * 1000,
+        "three times what the watchdog allows",
+      );
+      await load.serves(20);
+      await load.stop();
+      assert.deepEqual(load.failures, []);
+      assert.deepEqual(stud.workers(), workers);
+      readAll();
+      await stud.stop();
+      assert.deepEqual([...stud.told("worker-exited"), ...stud.told("slot-adopted")], []);
+    },
+  },
+  {
+    name: "the shares of --max-connections follow the clients however slow the log is",
+    async run(context) {
+      const held: Socket[] = [];
+      let isHolding = false;
+      const { port } = await context.backend((socket) => {
+        if (isHolding) held.push(socket.resume());
+        else socket.end("served");
+      });
+      // All clients have one address, and come to the same worker.
+      const words = ["-n", "2", "--affinity=on", "--max-connections=12"];
+      const stud = await verbose(context, words, port);
+      context.after(stud.readSlowly(SLOW));
+      // More lines than are read in half a minute.
+      for (let i = 0; i < 1000; i++) {
+        assert.equal(String(await exchange(stud.frontend, "hello")), "served");
+      }
+      isHolding = true;
+      const clients = Promise.allSettled(
+        Array.from({ length: 40 }, () => exchange(stud.frontend, "hello")),
+      );
+      await until(() => held.length === 11, "the other worker keeps one connection", 15_000);
+      isHolding = false;
+      for (const socket of held) socket.end("held");
+      for (const { status } of await clients) assert.equal(status, "fulfilled");
+    },
+  },
+  {
+    name: "workers serve while the master is stopped, and what they have to say comes later",
+    async run(context) {
+      const stud = await verbose(context, ["-n", "1"]);
+      const worker = stud.worker();
+      await hold(stud.pid);
+      for (let i = 0; i < 600; i++) {
+        assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      }
+      process.kill(stud.pid, "SIGCONT");
+      await until(() => stud.told("connection-closed").length === 600, "all lines");
+      assert.equal(stud.worker(), worker);
+    },
+  },
+];
+
+/** All connections are logged. */
+async function verbose(
+  context: Context,
+  words: readonly string[],
+  backend?: number,
+): Promise<Stud> {
+  return await context.stud(["-L", "2", ...words], {
+    backend: backend ?? (await context.echo()).port,
+  });
+}
