@@ -8,7 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
-import { build } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
@@ -16,6 +16,53 @@ const bin = join(root, "node_modules", ".bin");
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
+
+/** What all bundles have in common. */
+const COMMON: BuildOptions = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: "node",
+  target: "esnext",
+  // Each process holds the whole text.
+  minify: true,
+  external: ["bun:*", "node:*"],
+  logLevel: "warning",
+};
+
+/**
+ * Libraries that few processes use. They are kept beside the Node build's code in its executable, and
+ * are read by the process that needs them. Those that share classes are in one file.
+ */
+const ASSETS: Readonly<Record<string, readonly string[]>> = {
+  "asn1.cjs": ["pkijs", "asn1js"],
+  "redis.cjs": ["@redis/client"],
+};
+
+const packagesFromAssets: Plugin = {
+  name: "packages from assets",
+  setup({ onLoad, onResolve }) {
+    const all = Object.entries(ASSETS).flatMap(([asset, packages]) =>
+      packages.map((name, i) => [name, { asset, member: `package${i}` }] as const)
+    );
+    const places = new Map(all);
+    onResolve({ filter: /^[a-z@]/ }, ({ path }) => {
+      const place = places.get(path);
+      return place && { path, namespace: "asset", pluginData: place };
+    });
+    onLoad({ filter: /.*/, namespace: "asset" }, ({ pluginData: { asset, member } }) => ({
+      loader: "js",
+      contents: `module.exports = require("load ${asset}").${member};`,
+    }));
+    onResolve({ filter: /^load / }, ({ path }) => ({ path, namespace: "load" }));
+    onLoad({ filter: /.*/, namespace: "load" }, ({ path }) => ({
+      loader: "js",
+      contents: `const text = require("node:sea").getAsset("${path.slice(5)}", "utf8");
+        const wrapper = require("node:vm").compileFunction(text, ["module", "exports", "require"]);
+        wrapper(module, module.exports, require);`,
+    }));
+  },
+};
+
 await buildBun();
 await buildNode();
 await buildDeno();
@@ -38,7 +85,18 @@ async function buildBun(): Promise<void> {
 }
 
 async function buildNode(): Promise<void> {
-  const bundle = await bundleFor("node", "stud-node.mjs");
+  const assets: Record<string, string> = {};
+  for (const [name, packages] of Object.entries(ASSETS)) {
+    assets[name] = await assetOf(name, packages);
+  }
+  const bundle = await bundleFor("node", "stud-node.mjs", {
+    plugins: [packagesFromAssets],
+    // Packages in the form of CommonJS ask for it.
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module";' +
+        "const require = __createRequire(import.meta.url);",
+    },
+  });
   const config = join(dist, "sea.json");
   writeFileSync(
     config,
@@ -49,13 +107,15 @@ async function buildNode(): Promise<void> {
       executable: strippedNode(),
       disableExperimentalSEAWarning: true,
       useCodeCache: true,
+      assets,
       // Node warns about FFI at each start.
       execArgv: ["--disable-warning=ExperimentalWarning"],
       execArgvExtension: "none",
     }),
   );
   run(join(bin, "node"), ["--build-sea", config]);
-  for (const file of [bundle, config, join(dist, "node.stripped")]) rmSync(file, { force: true });
+  const temporary = [bundle, config, join(dist, "node.stripped"), ...Object.values(assets)];
+  for (const file of temporary) rmSync(file, { force: true });
   done("stud-node");
 }
 
@@ -82,27 +142,22 @@ async function buildDeno(): Promise<void> {
 }
 
 /** Bundles everything except the runtime's own modules into one file; returns its path. */
-async function bundleFor(runtime: "bun" | "deno" | "node", name: string): Promise<string> {
+async function bundleFor(
+  runtime: "bun" | "deno" | "node",
+  name: string,
+  more: BuildOptions = {},
+): Promise<string> {
   const outfile = join(dist, name);
-  await build({
-    absWorkingDir: root,
-    entryPoints: ["mod.ts"],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "esnext",
-    // Each process holds the whole text: 3 of a Node worker's 19 MB.
-    minify: true,
-    conditions: [runtime],
-    external: ["bun:*", "node:*"],
-    logLevel: "warning",
-    // The certificate library needs Node's require to find WebCrypto.
-    banner: {
-      js: 'import { createRequire as __createRequire } from "node:module";' +
-        "const require = __createRequire(import.meta.url);",
-    },
-  });
+  const conditions = [runtime];
+  await build({ ...COMMON, entryPoints: ["mod.ts"], outfile, format: "esm", conditions, ...more });
+  return outfile;
+}
+
+/** Bundles packages into one file that exports each of them as a member; returns its path. */
+async function assetOf(name: string, packages: readonly string[]): Promise<string> {
+  const outfile = join(dist, name);
+  const contents = packages.map((name, i) => `export * as package${i} from "${name}";`).join("");
+  await build({ ...COMMON, stdin: { contents, resolveDir: root }, outfile, format: "cjs" });
   return outfile;
 }
 

@@ -12,11 +12,15 @@ export function manPage(): string {
     ".B stud",
     ".RI [ OPTIONS ]",
     ".IR PEM ...",
+    ".br",
+    ".B stud help",
+    ".RI [ WORD ...]",
     ...section(
       "DESCRIPTION",
       "stud accepts TLS connections and forwards the decrypted bytes of each one to a backend, over a " +
         "separate connection. Each PEM file holds a certificate, its chain and its private key. " +
         "The last one serves clients that request no name or a name that no file has.",
+      "stud help describes all options, or those with one of the words in a name or a heading.",
       "stud accepts the command lines and the configuration files of two older programs, stud and " +
         "hitch. Run as hitch, or with --compat=hitch, it uses hitch's dialect: --write-proxy then " +
         "means version 2, addresses are always written as [HOST]:PORT, and options override " +

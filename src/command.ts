@@ -1,12 +1,13 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
+import { readFile, readStandardInput } from "./base/read_file.ts";
 import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { check, serve, type ServeOptions } from "./service.ts";
 import { isDaemonChild, spawnDaemon } from "./upgrade/daemon.ts";
-import { LogFileError } from "./system/log_file.ts";
+import { LogFileError } from "./log/log_file.ts";
 import { randomSecret } from "./tickets/ring.ts";
 import { ownProgram, type Program } from "./upgrade/program.ts";
 import { isSuccessor, Predecessor } from "./upgrade/successor.ts";
@@ -101,8 +102,10 @@ function contextOf({ workingDirectory, dialect }: Program): OwnContext {
     dialect,
     workingDirectory,
     readFile(path) {
-      if (path !== "-") return readFileSync(resolve(workingDirectory, path), "utf8");
-      input ??= readFileSync(0, "utf8");
+      if (path !== "-") {
+        return readFile(resolve(workingDirectory, path), { also: "stream" }).toString();
+      }
+      input ??= readStandardInput("standard input").toString();
       return input;
     },
     isDirectory: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,

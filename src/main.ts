@@ -18,9 +18,9 @@ export async function main(runtime: Runtime): Promise<void> {
     case PEERS_ARGUMENT:
       return (await import("./sessions/peers_process.ts")).runPeers(runtime);
     case OCSP_ARGUMENT:
-      return (await import("./ocsp/ocsp_process.ts")).runOcsp(runtime);
+      return (await import("#ocsp")).runOcsp(runtime);
     case STORE_ARGUMENT:
-      return (await import("./tickets/store_process.ts")).runStore(runtime);
+      return (await import("#ticket_store")).runStore(runtime);
     default:
       return (await import("./command.ts")).runCommand(runtime, argv);
   }

@@ -4,12 +4,14 @@ import { Passphrases } from "./certificates/passphrases.ts";
 import { controllingTerminal } from "./certificates/terminal.ts";
 import { Certificates } from "./certificates/tls_order.ts";
 import { CertificateWatch } from "./certificates/watch.ts";
-import { internalError, UsageError } from "./base/errors.ts";
-import { type LogEntry, type OpenLog, openLog } from "./log.ts";
+import { UsageError } from "./base/errors.ts";
+import { internalError } from "./log/internal_error.ts";
+import type { LogEntry } from "./base/log_entry.ts";
+import { type OpenLog, openLog } from "./log/log.ts";
 import { Master } from "./master/master.ts";
 import { prepare, type PrepareContext, type Prepared } from "./master/prepare.ts";
 import type { Command } from "./options/command_line.ts";
-import { Repeats } from "./repeats.ts";
+import { LogRateLimiter } from "./log/rate_limiter.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { activatedSockets } from "./system/activation.ts";
 import { reportReady } from "./upgrade/daemon.ts";
@@ -78,7 +80,10 @@ export async function serve(
 function prepareContext(runtime: Runtime, predecessor?: Predecessor): PrepareContext {
   return {
     runtime,
-    certificates: new Certificates(runtime.libc, new Passphrases(controllingTerminal)),
+    certificates: new Certificates(
+      runtime.libc,
+      new Passphrases(controllingTerminal(runtime.libc)),
+    ),
     activated: predecessor?.handover.activated ?? activatedSockets(runtime.libc),
   };
 }
@@ -197,8 +202,8 @@ class Service {
     process.on("SIGUSR2", () => this.upgrade.want() && this.beginUpgrade());
     repeatEarlySignals();
     // No fault of ours may end the parent of all connections.
-    const repeats = new Repeats(this.log, () => this.command.config.log.level);
-    process.on("uncaughtException", (error) => repeats.tell(internalError(error)));
+    const rateLimiter = new LogRateLimiter(this.log, () => this.command.config.log.level);
+    process.on("uncaughtException", (error) => rateLimiter.log(internalError(error)));
   }
 
   /** Ends when the connections have ended or their time is up; a second signal does not wait. */
@@ -308,14 +313,14 @@ class Service {
     if (command.kind !== "run") throw new UsageError("there is no configuration to load anew");
     await this.watch.begin(command.config);
     const prepared = await prepare(this.dependencies, command.config);
-    this.log.configure(command.config.log);
+    this.log.prepare(command.config.log).commit();
     try {
       if (!await this.master!.reload(prepared)) {
-        this.log.configure(this.command.config.log);
+        this.log.prepare(this.command.config.log).commit();
         return this.waitForRoom(command.config.maxGenerations);
       }
     } catch (error) {
-      this.log.configure(this.command.config.log);
+      this.log.prepare(this.command.config.log).commit();
       throw error;
     }
     this.command = command;

@@ -1,5 +1,5 @@
 /** SIGUSR2, from the side of the program that is replaced. */
-import type { Log, LogEntry } from "./log.ts";
+import type { Log, LogEntry } from "./base/log_entry.ts";
 import type { Libc } from "./os/libc.ts";
 import type { Handover } from "./upgrade/handover.ts";
 import type { Program } from "./upgrade/program.ts";

@@ -45,7 +45,9 @@ function addressBytes(text: string): Uint8Array {
   } catch {
     const isZoned = text.includes("%");
     throw new RangeError(
-      isZoned ? "has a zone, which is not supported; leave out the %" : "is not an IP address",
+      isZoned
+        ? "has a zone, which is not supported; leave out what follows the %"
+        : "is not an IP address",
     );
   }
 }

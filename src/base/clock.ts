@@ -1,19 +1,30 @@
 import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
 import type { Libc } from "../os/libc.ts";
 
-/** What the program needs of time, so that a test can hold it. */
+/** What the program needs of time, as an interface that a test can control. */
 export interface Clock {
   /** Milliseconds that never jump. */
   now(): number;
+  /** Calls back once, after any number of milliseconds. */
   after(milliseconds: number, call: () => void): void;
 }
 
+/** The longest delay of `setTimeout`, 24.8 days; the runtimes turn a longer one into 1 ms. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
+/**
+ * The clock of this process. Use it for every delay that comes from outside; the options' own are a
+ * day at most.
+ */
 export const systemClock: Clock = {
   now: () => performance.now(),
-  after: (milliseconds, call) => void setTimeout(call, milliseconds),
+  after(milliseconds, call) {
+    if (milliseconds <= MAX_DELAY_MS) setTimeout(call, milliseconds);
+    else setTimeout(() => systemClock.after(milliseconds - MAX_DELAY_MS, call), MAX_DELAY_MS);
+  },
 };
 
-/** One that shows the same time in all processes of the machine. */
+/** A clock that shows the same time in all processes of the machine. */
 export function sharedClock(libc: Libc): Clock {
   return { ...systemClock, now: () => Number(monotonicMicroseconds(libc)) / 1000 };
 }

@@ -1,4 +1,4 @@
-import type { LogEntry } from "../log.ts";
+import { oneLine } from "./one_line.ts";
 
 /**
  * Mistakes in what the user asked for. Each of `problems` is one line: what, where, what to do about
@@ -15,29 +15,7 @@ export class UsageError extends Error {
   }
 }
 
-/** The first line of what an error says. */
+/** The first line of an error's message. */
 export function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
-}
-
-/** What is told of a fault of the program's own. */
-export function internalError(error: unknown): LogEntry {
-  const reason = reasonOf(error);
-  return {
-    level: "error",
-    event: "internal-error",
-    message: `internal error: ${reason}; please report it`,
-    facts: {
-      source: "internal",
-      code: "internal-error",
-      cause: (error instanceof Error && error.stack) || reason,
-    },
-  };
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\u2028\u2029]/gu,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }

@@ -1,3 +1,4 @@
+import { raise } from "./raise.ts";
 import { type Clock, systemClock } from "./clock.ts";
 
 /**
@@ -52,7 +53,11 @@ export class TimeoutQueue<T> {
         return;
       }
       this.expiries.delete(holder);
-      this.expired(holder);
+      try {
+        this.expired(holder);
+      } catch (error) {
+        raise(error);
+      }
     }
   };
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
+import { readFile } from "../base/read_file.ts";
 import type { BackendTls } from "../options/config.ts";
 import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
@@ -32,7 +32,7 @@ export function clientTls(
 function readSystemBundle(bundles: readonly string[]): string {
   for (const file of bundles) {
     try {
-      return readFileSync(file, "latin1");
+      return readFile(file).toString("latin1");
     } catch {
       // The next one.
     }

@@ -5,7 +5,7 @@ import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
 import { listDirectory } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
-import { validityWarning } from "./pem.ts";
+import { validityWarning } from "./bundle.ts";
 import { loadTrust } from "./trust.ts";
 
 export type CertificateSettings = Reads<
@@ -46,8 +46,8 @@ export class CertificateCollection {
     this.now = now;
   }
 
-  /** Once only. */
-  command(): ServedTls {
+  /** To be called once. */
+  collect(): ServedTls {
     const isServer = this.config.backendTls === undefined;
     const global = isServer ? this.places(this.globalFiles()) : [];
     const frontends = this.config.frontends.map((frontend) =>

@@ -1,58 +1,66 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+/** Looks at the files and directories that certificates are loaded from, without reading them. */
+import { type BigIntStats, readdir, readdirSync, stat, statSync } from "node:fs";
 import { join } from "node:path";
-import { UsageError } from "../base/errors.ts";
+import { explained, notRegular } from "../base/read_file.ts";
 import type { PemDirectory } from "../options/config.ts";
 import { globPattern } from "./glob.ts";
 
-/** A regular file's text; symbolic links are followed. Throws a UsageError. */
-export function readText(file: string, encoding: "utf8" | "latin1"): string {
-  stampOf(file);
-  return reading(file, () => readFileSync(file, encoding));
-}
-
 /**
- * Differs as soon as a file was replaced or changed. Throws a UsageError when it is no regular
- * file: to open a pipe would wait for its writer.
+ * Returns a text that differs as soon as the file was replaced or changed; symbolic links are
+ * followed. A pipe, which can be read only once, never changes. Throws a FileError when it is
+ * neither a regular file nor a pipe.
  */
 export function stampOf(file: string): string {
-  const stat = reading(file, () => statSync(file, { bigint: true }));
-  if (stat.isDirectory()) throw new UsageError(`${file}: ${reasons.EISDIR}`);
-  if (!stat.isFile()) throw new UsageError(`${file}: it is not a regular file; name one`);
-  return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(":");
+  const found = explained(file, () => statSync(file, { bigint: true }));
+  if (found.isFile()) return stampFrom(found);
+  if (found.isFIFO()) return [found.dev, found.ino].join(":");
+  throw notRegular(file, found.isDirectory());
+}
+
+/** The same without blocking, for whatever is there. Never rejected. */
+export function lookAt(file: string): Promise<string> {
+  return new Promise((resolve) => {
+    stat(file, { bigint: true }, (error, found) => {
+      // Whoever loads it reports what is wrong.
+      if (error) return resolve(String(error.code));
+      // A directory changes with all that is made in it.
+      resolve(found.isFile() ? stampFrom(found) : "no file");
+    });
+  });
 }
 
 /**
- * The paths of the regular files in a directory whose names match its glob, in the order of the
- * names' bytes; symbolic links are followed, one to nothing among them. Throws a UsageError.
+ * Returns the paths of the regular files in a directory whose names match its glob, in the order of
+ * the names' bytes; symbolic links are followed, one to nothing among them. Throws a FileError.
  */
-export function listDirectory({ path, glob }: PemDirectory): string[] {
-  const pattern = globPattern(glob === "" ? "*" : glob);
-  const names = reading(path, () => readdirSync(path)).filter((name) => pattern.test(name));
-  names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  return names.map((name) => join(path, name)).filter(isFileOrBroken);
+export function listDirectory(directory: PemDirectory): string[] {
+  const { path } = directory;
+  return matching(directory, explained(path, () => readdirSync(path))).filter(isFileOrBroken);
 }
 
-/** What cannot be looked at is told by whoever loads it. */
+/** Returns all paths whose names match, without blocking; none if it cannot be read. */
+export function lookInto(directory: PemDirectory): Promise<string[]> {
+  return new Promise((resolve) => {
+    readdir(directory.path, (error, names) => resolve(error ? [] : matching(directory, names)));
+  });
+}
+
+function stampFrom({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(":");
+}
+
+function matching({ path, glob }: PemDirectory, names: readonly string[]): string[] {
+  const pattern = globPattern(glob === "" ? "*" : glob);
+  const found = names.filter((name) => pattern.test(name));
+  found.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return found.map((name) => join(path, name));
+}
+
+/** Whoever loads a file reports that it cannot be looked at. */
 function isFileOrBroken(file: string): boolean {
   try {
     return statSync(file).isFile();
   } catch {
     return true;
-  }
-}
-
-const reasons: Record<string, string> = {
-  ENOENT: "there is no such file; check the path",
-  EACCES: "it may not be read; give this user the right to read it",
-  EISDIR: "it is a directory; name a file in it",
-  ENOTDIR: "a part of the path is no directory; check the path",
-};
-
-function reading<T>(file: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    throw new UsageError(`${file}: ${reasons[code] ?? `it cannot be read (${code})`}`);
   }
 }

@@ -1,11 +1,9 @@
-/** What tells that a certificate file has changed, without reading it. */
+/** Notices changed certificate files without reading them. */
 import { createHash } from "node:crypto";
-import { readdir, stat } from "node:fs";
-import { join } from "node:path";
 import type { ClientVerify, PemFile, Reads } from "../options/config.ts";
-import { globPattern } from "./glob.ts";
+import { lookAt, lookInto } from "./files.ts";
 
-/** So many files are looked at side by side: other work of the event loop comes in between. */
+/** Maximum number of files that are looked at at once: other work of the event loop comes in between. */
 const AT_ONCE = 32;
 
 /** What names files. */
@@ -23,13 +21,15 @@ export type NamedFiles = Reads<
 export type Look = (file: string) => Promise<string>;
 
 /**
- * Differs as soon as one of the files was changed, replaced, removed or made readable from which
- * the configuration's certificates and secrets are loaded, also behind symbolic links, or when a file comes
- * into or leaves the directory of PEM files. Never fails.
+ * Returns a text that differs as soon as one of the files that the configuration's certificates and
+ * secrets are loaded from was changed, replaced, removed or made readable, also behind symbolic
+ * links, or a file was added to or removed from the directory of PEM files. Never rejected.
  */
 export async function fingerprintOf(config: NamedFiles, look: Look = lookAt): Promise<string> {
   const hash = createHash("sha256");
-  const files = [...namedFiles(config), ...await directoryFiles(config)];
+  const { pemDirectory } = config;
+  const inDirectory = pemDirectory ? await lookInto(pemDirectory) : [];
+  const files = [...namedFiles(config), ...inDirectory];
   for (let i = 0; i < files.length; i += AT_ONCE) {
     const some = files.slice(i, i + AT_ONCE);
     const found = await Promise.all(some.map(look));
@@ -37,17 +37,6 @@ export async function fingerprintOf(config: NamedFiles, look: Look = lookAt): Pr
   }
   return hash.digest("base64");
 }
-
-/** What cannot be looked at is told by whoever loads it. */
-const lookAt: Look = (file) =>
-  new Promise((resolve) => {
-    stat(file, { bigint: true }, (error, found) => {
-      if (error) return resolve(String(error.code));
-      const { dev, ino, size, mtimeNs, ctimeNs } = found;
-      // A directory changes with all that is made in it.
-      resolve(found.isFile() ? [dev, ino, size, mtimeNs, ctimeNs].join(":") : "no file");
-    });
-  });
 
 function namedFiles(config: NamedFiles): string[] {
   const { pemFiles, frontends, backendTls, passphraseFile, sessions } = config;
@@ -67,16 +56,4 @@ function filesOf({ cert, key, ocspResponse, clientVerify }: PemFile): string[] {
 
 function verifyFiles({ ca, crl }: ClientVerify): string[] {
   return [ca, crl];
-}
-
-function directoryFiles({ pemDirectory }: NamedFiles): Promise<string[]> {
-  if (!pemDirectory) return Promise.resolve([]);
-  const { path, glob } = pemDirectory;
-  const pattern = globPattern(glob === "" ? "*" : glob);
-  return new Promise((resolve) => {
-    readdir(path, (error, names) => {
-      const found = error ? [] : names.filter((name) => pattern.test(name)).sort();
-      resolve(found.map((name) => join(path, name)));
-    });
-  });
 }

@@ -1,4 +1,4 @@
-/** What file names match; as much of a RegExp as its users need. */
+/** A compiled pattern. */
 export interface GlobPattern {
   test(name: string): boolean;
 }
@@ -24,7 +24,7 @@ export function globPattern(glob: string): GlobPattern {
 /** Any number of characters, or one of which this is true. */
 type Token = "*" | ((character: string) => boolean);
 
-/** Only the last `*` can have taken too little, so that this takes no more than name times tokens. */
+/** Only the last `*` ever has to match more, so the work is at most name length times tokens. */
 function matches(tokens: readonly Token[], name: readonly string[]): boolean {
   let next = 0;
   let afterStar = -1;

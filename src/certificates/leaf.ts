@@ -1,5 +1,5 @@
 import type { StoredCertificate } from "./served_tls.ts";
-import { allDer, type Der, firstDer, inside, OBJECT_IDENTIFIER, SEQUENCE } from "./der.ts";
+import { allDer, type Der, firstDer, inside, OBJECT_IDENTIFIER, SEQUENCE } from "../base/der.ts";
 
 /** What an end entity's certificate says of itself. */
 export interface Leaf {

@@ -1,9 +1,10 @@
 import type { StoredCertificate } from "./served_tls.ts";
 import type { PemFile } from "../options/config.ts";
-import { readText, stampOf } from "./files.ts";
-import type { Passphrases } from "./passphrases.ts";
-import { type Bundle, parseBundle } from "./pem.ts";
-import type { CertificateStore, Location } from "./store.ts";
+import { readFile } from "../base/read_file.ts";
+import { type Bundle, parseBundle, type PemText } from "./bundle.ts";
+import type { DecryptedKeys } from "./decrypted_keys.ts";
+import { stampOf } from "./files.ts";
+import type { CertificateStore } from "./store.ts";
 
 /** A certificate that is in the store, with what the master needs to know of it. */
 export interface LoadedCertificate
@@ -16,15 +17,15 @@ export interface LoadedCertificate
 /** Loads certificates into a store, and those that were not changed only once. */
 export class CertificateLoader {
   readonly store: CertificateStore;
-  /** For those who try certificates once: offsets, under which the store keeps each for ever. */
-  readonly tried = new Set<number>();
-  private readonly passphrases: Passphrases;
+  /** What the TLS library has accepted, by names that count with this store. */
+  readonly tried = new Set<string>();
+  private readonly keys: DecryptedKeys;
   private cache = new Map<string, LoadedCertificate>();
   private used = new Map<string, LoadedCertificate>();
 
-  constructor(store: CertificateStore, passphrases: Passphrases) {
+  constructor(store: CertificateStore, keys: DecryptedKeys) {
     this.store = store;
-    this.passphrases = passphrases;
+    this.keys = keys;
   }
 
   /** Throws a UsageError when the files are not what they should be. */
@@ -48,13 +49,30 @@ export class CertificateLoader {
     return [...lengths.values()].reduce((sum, length) => sum + length, 0);
   }
 
+  /** The files' bytes, which may hold keys, are wiped. */
   private read(cert: string, key: string): LoadedCertificate {
-    const { material, names, isNameless, keyType, validFrom, validTo, hasBadDh } = parseBundle(
-      { text: readText(cert, "latin1"), file: cert },
-      (pem, file) => this.passphrases.open(pem, file),
-      key === "" ? undefined : { text: readText(key, "latin1"), file: key },
-    );
-    const location: Location = this.store.add(material);
+    const read = (file: string) => ({ text: readFile(file, { also: "pipe" }), file });
+    const certFile = read(cert);
+    const keyFile = key === "" ? undefined : read(key);
+    try {
+      return this.add(certFile, keyFile);
+    } finally {
+      certFile.text.fill(0);
+      keyFile?.text.fill(0);
+    }
+  }
+
+  private add(cert: PemText, key: PemText | undefined): LoadedCertificate {
+    let encrypted: string | undefined;
+    const bundle = parseBundle(cert, (pem, file) => {
+      const opened = this.keys.open(pem, file);
+      encrypted = opened.name;
+      return opened.key;
+    }, key);
+    const { material, names, isNameless, keyType, validFrom, validTo, hasBadDh } = bundle;
+    const location = this.store.add(material);
+    material.key.fill(0);
+    if (encrypted !== undefined) this.keys.keep(encrypted, this.store, location);
     const hasDh = material.dhParameters !== undefined;
     return { names, isNameless, keyType, validFrom, validTo, hasBadDh, hasDh, ...location };
   }

@@ -1,42 +1,52 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { readText } from "./files.ts";
+import { readFile } from "../base/read_file.ts";
 import type { Terminal } from "./terminal.ts";
 
 const TRIES = 3;
 
 /**
- * Opens encrypted keys: by what opened others before, by the lines of a file, and at start by
- * asking. What opened a key is kept, so that a reload needs no terminal.
+ * Decrypts keys: with what has decrypted others, with the lines of a file, and at start with what
+ * is typed. Passphrases are kept in buffers only, never in strings, and only until they are wiped.
  */
 export class Passphrases {
   private terminal: Terminal | undefined;
-  private readonly proven = new Set<string>();
   private file = "";
-  private lines: readonly string[] = [];
+  private text: Buffer = EMPTY;
+  private lines: readonly Buffer[] = [];
+  private typed: Buffer[] = [];
+  /** Lines and typed ones that have decrypted a key. */
+  private readonly proven = new Set<Buffer>();
 
   /** Without a terminal nobody is asked. */
   constructor(terminal?: Terminal) {
     this.terminal = terminal;
   }
 
-  /** The lines of this file are tried from now on; "" is none. Throws a UsageError. */
+  /** The lines of this file are tried until {@link forget}; "" is none. Throws a UsageError. */
   useFile(file: string): void {
     this.file = file;
-    this.lines = [];
     if (file === "") return;
-    this.lines = readText(file, "utf8").split(/\r?\n/).filter((line) => line !== "");
+    this.text = readFile(file, { also: "pipe", mayBeEmpty: true });
+    this.lines = linesOf(this.text);
   }
 
-  /** Nobody is asked any more: a running service must not wait for an answer. */
-  stopAsking(): void {
+  /**
+   * Wipes all passphrases. From now on nobody is asked any more: a running service must not wait for
+   * an answer.
+   */
+  forget(): void {
     this.terminal = undefined;
+    for (const bytes of [this.text, ...this.typed]) bytes.fill(0);
+    this.text = EMPTY;
+    this.lines = this.typed = [];
+    this.proven.clear();
   }
 
-  /** The key in an encrypted PEM section of `file`. Throws a UsageError when it stays closed. */
-  open(pem: string, file: string): KeyObject {
+  /** Returns the key in an encrypted PEM section of `file`. Throws a UsageError if none opens it. */
+  open(pem: Buffer, file: string): KeyObject {
     let reason = "";
-    const attempt = (passphrase: string) => {
+    const attempt = (passphrase: Buffer) => {
       try {
         const key = createPrivateKey({ key: pem, format: "pem", passphrase });
         this.proven.add(passphrase);
@@ -54,6 +64,7 @@ export class Passphrases {
     for (let tries = 0; this.terminal && tries < TRIES; tries++) {
       const answer = this.terminal.askSecretly(prompt);
       if (answer === undefined) break;
+      this.typed.push(answer);
       const key = attempt(answer);
       if (key) return key;
       prompt = `That does not open it. Passphrase for ${file}: `;
@@ -65,11 +76,28 @@ export class Passphrases {
   private why(reason: string): string {
     const remedy = "put its passphrase into a file for --passphrase-file";
     if (this.file === "" && reason === "") {
-      return `its passphrase cannot be asked for without a terminal; ${remedy}`;
+      return `its passphrase can be asked for only at start and on a terminal; ${remedy}`;
     }
     const tried = this.file === "" ? "no passphrase given" : `no line of ${this.file}`;
     // A wrong passphrase is the usual reason; others are worth telling (an unknown cipher …).
     const detail = reason === "" || /bad.?decrypt/i.test(reason) ? "" : ` (${reason})`;
     return `${tried} opens it${detail}; ${remedy}`;
   }
+}
+
+const EMPTY = Buffer.alloc(0);
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+/** The lines that are not empty, without their ends; views of the text. */
+function linesOf(text: Buffer): Buffer[] {
+  const lines: Buffer[] = [];
+  for (let start = 0; start < text.length;) {
+    const found = text.indexOf(LINE_FEED, start);
+    const next = found < 0 ? text.length : found;
+    const end = text[next - 1] === CARRIAGE_RETURN && found >= 0 ? next - 1 : next;
+    if (end > start) lines.push(text.subarray(start, end));
+    start = next + 1;
+  }
+  return lines;
 }

@@ -24,7 +24,7 @@ export interface StoredCertificate {
   readonly trust?: number;
 }
 
-/** What the store holds of a certificate, as JSON. */
+/** What the store holds of a certificate. */
 export interface Material {
   /** PEM, the leaf first. */
   readonly chain: string;

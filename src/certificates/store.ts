@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
+import { derToPem } from "../base/pem.ts";
 import type { Material, StoredCertificate } from "./served_tls.ts";
 import { cString } from "../os/structures.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
@@ -7,8 +8,17 @@ import { O_CLOEXEC } from "../os/constants.ts";
 import { O_RDONLY } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 
+/** Bytes that tell the lengths of a chain, its key and its DH parameters, which follow. */
+const HEADER = 3 * 4;
+
 /** Where something is in the store, in bytes. */
 export type Location = Pick<StoredCertificate, "offset" | "length">;
+
+/** What is put into the store. */
+export interface NewMaterial extends Omit<Material, "key"> {
+  /** PKCS#8 in DER, not encrypted. */
+  readonly key: Uint8Array;
+}
 
 /** A chain of hundreds of certificates has not as much; a length beyond it is a fault. */
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -37,20 +47,20 @@ export class CertificateStore {
     this.readFd = check(libc, libc.open(self, O_RDONLY | O_CLOEXEC, 0));
   }
 
-  /** Stores it, or finds what is equal to it. Throws an Error when memory runs out. */
-  add(material: Material): Location {
-    const bytes = Buffer.from(JSON.stringify(material));
-    const hash = createHash("sha256").update(bytes).digest("base64");
-    const known = this.locations.get(hash);
-    if (known) return known;
-    const location = { offset: this.size, length: bytes.length };
-    for (let rest: Uint8Array = bytes; rest.length > 0;) {
-      const written = check(this.libc, this.libc.write(this.writeFd, rest, rest.length));
-      this.size += written;
-      rest = rest.subarray(written);
+  /**
+   * Stores it, or finds what is equal to it. No copy of the key stays in this process's memory.
+   * Throws an Error when memory runs out.
+   */
+  add({ chain, key, dhParameters = "" }: NewMaterial): Location {
+    const parts = [Buffer.from(chain), key, Buffer.from(dhParameters)];
+    const header = Buffer.alloc(HEADER);
+    parts.forEach((part, i) => header.writeUInt32BE(part.length, 4 * i));
+    const bytes = Buffer.concat([header, ...parts]);
+    try {
+      return this.write(bytes);
+    } finally {
+      bytes.fill(0);
     }
-    this.locations.set(hash, location);
-    return location;
   }
 
   /** Workers that inherited it keep it. */
@@ -58,13 +68,50 @@ export class CertificateStore {
     this.libc.close(this.writeFd);
     this.libc.close(this.readFd);
   }
+
+  private write(bytes: Uint8Array): Location {
+    const hash = createHash("sha256").update(bytes).digest("base64");
+    const known = this.locations.get(hash);
+    if (known) return known;
+    const location = { offset: this.size, length: bytes.length };
+    for (let rest = bytes; rest.length > 0;) {
+      const written = check(this.libc, this.libc.write(this.writeFd, rest, rest.length));
+      this.size += written;
+      rest = rest.subarray(written);
+    }
+    this.locations.set(hash, location);
+    return location;
+  }
 }
 
 /** What is at a place of the store behind `fd`. Throws an Error when it is not whole. */
-export function readMaterial(libc: Libc, fd: number, { offset, length }: Location): Material {
+export function readMaterial(libc: Libc, fd: number, location: Location): Material {
+  const [chain, key, dhParameters] = readParts(libc, fd, location);
+  return {
+    chain: chain!.toString(),
+    key: derToPem("PRIVATE KEY", key!),
+    ...(dhParameters!.length > 0 ? { dhParameters: dhParameters!.toString() } : {}),
+  };
+}
+
+/** The chain alone, as PEM text. */
+export function readChain(libc: Libc, fd: number, location: Location): string {
+  const [chain, key] = readParts(libc, fd, location);
+  key!.fill(0);
+  return chain!.toString();
+}
+
+/** The key alone, as PKCS#8 in DER; the caller wipes it. */
+export function readKey(libc: Libc, fd: number, location: Location): Buffer {
+  return readParts(libc, fd, location)[1]!;
+}
+
+/** Chain, key and DH parameters. */
+function readParts(libc: Libc, fd: number, { offset, length }: Location): Buffer[] {
   if (!isSize(offset) || !isSize(length) || length > MAX_BYTES) {
     throw new Error(`no place in the certificate store: ${offset}, ${length}`);
   }
+  if (length < HEADER) throw new Error("the certificate store is damaged");
   const bytes = Buffer.alloc(length);
   for (let read = 0; read < length;) {
     const rest = bytes.subarray(read);
@@ -72,7 +119,11 @@ export function readMaterial(libc: Libc, fd: number, { offset, length }: Locatio
     if (count === 0) throw new Error(`the certificate store ends before ${offset + length}`);
     read += count;
   }
-  return JSON.parse(bytes.toString("utf8"));
+  const lengths = [0, 1, 2].map((part) => bytes.readUInt32BE(4 * part));
+  let start = HEADER;
+  const parts = lengths.map((each) => bytes.subarray(start, start += each));
+  if (start !== length) throw new Error(`the certificate store is damaged at ${offset}`);
+  return parts;
 }
 
 function isSize(value: number): boolean {

@@ -1,12 +1,16 @@
 import { spawnSync } from "node:child_process";
+import { MFD_CLOEXEC } from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
+import { cString } from "../os/structures.ts";
 
 /** Where somebody can be asked. */
 export interface Terminal {
   /**
    * Shows `prompt` and reads a line without echo; undefined when nobody answers: there is no
-   * terminal, it was closed, or Ctrl-C was pressed. Blocks the process meanwhile.
+   * terminal, it was closed, or Ctrl-C was pressed. Blocks the process meanwhile. The caller wipes
+   * the answer.
    */
-  askSecretly(prompt: string): string | undefined;
+  askSecretly(prompt: string): Buffer | undefined;
 }
 
 /**
@@ -14,25 +18,38 @@ export interface Terminal {
  * the echo. `read` and `printf` are the shell's own, so the answer is in no command line.
  */
 const SCRIPT = `
-exec 3<>/dev/tty || exit 1
-saved=$(stty -g <&3) || exit 1
-restore() { stty "$saved" <&3; printf '\\n' >&3; }
+exec 4<>/dev/tty || exit 1
+saved=$(stty -g <&4) || exit 1
+restore() { stty "$saved" <&4; printf '\\n' >&4; }
 trap 'restore; exit 1' HUP INT TERM
-stty -echo <&3 || exit 1
-printf '%s' "$1" >&3
-IFS= read -r answer <&3
+stty -echo <&4 || exit 1
+printf '%s' "$1" >&4
+IFS= read -r answer <&4
 status=$?
 restore
-[ $status -eq 0 ] && printf '%s' "$answer"
+[ $status -eq 0 ] && printf '%s' "$answer" >&3
 `;
 
+/** Longer than what a terminal passes on as one line, in bytes. */
+const MAX_ANSWER = 8192;
+
 /** The terminal from which this process was started, if there is one. */
-export const controllingTerminal: Terminal = {
-  askSecretly(prompt) {
-    const { status, stdout } = spawnSync("/bin/sh", ["-c", SCRIPT, "sh", prompt], {
-      stdio: ["ignore", "pipe", "ignore"],
-      encoding: "utf8",
-    });
-    return status === 0 ? stdout : undefined;
-  },
-};
+export function controllingTerminal(libc: Libc): Terminal {
+  return {
+    askSecretly(prompt) {
+      // What comes by a pipe of the runtime's stays in its buffers, which nobody can wipe.
+      const fd = libc.memfd_create(cString("answer"), MFD_CLOEXEC);
+      if (fd < 0) return undefined;
+      const bytes = Buffer.alloc(MAX_ANSWER);
+      try {
+        const { status } = spawnSync("/bin/sh", ["-c", SCRIPT, "sh", prompt], {
+          stdio: ["ignore", "ignore", "ignore", fd],
+        });
+        const length = libc.pread(fd, bytes, bytes.length, 0);
+        return status === 0 && length >= 0 ? bytes.subarray(0, length) : undefined;
+      } finally {
+        libc.close(fd);
+      }
+    },
+  };
+}

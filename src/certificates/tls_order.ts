@@ -3,8 +3,9 @@ import type { PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
 import { type Able, CertificateCollection, type CertificateSettings } from "./collect.ts";
 import { CertificateLoader } from "./loader.ts";
+import { DecryptedKeys } from "./decrypted_keys.ts";
 import type { Passphrases } from "./passphrases.ts";
-import { CertificateStore, readMaterial } from "./store.ts";
+import { CertificateStore, readChain } from "./store.ts";
 
 /** What a configuration's certificates have become. */
 export interface LoadedTls {
@@ -17,8 +18,8 @@ export interface LoadedTls {
   readonly storeFd: number;
   /** `sources[i]` belongs to `tls.certificates[i]`. */
   readonly sources: readonly CertificateSource[];
-  /** Offsets in the store of the certificates that the TLS library has taken; whoever tries adds. */
-  readonly tried: Set<number>;
+  /** What the TLS library has accepted with this store; {@link tryTls} adds to it. */
+  readonly tried: Set<string>;
   /** Single lines: what must not be. */
   readonly problems: readonly string[];
   /** Single lines: what may surprise. */
@@ -39,6 +40,7 @@ const MAX_WASTE = 64 * 1024 * 1024;
 export class Certificates {
   private readonly libc: Libc;
   private readonly passphrases: Passphrases;
+  private readonly keys: DecryptedKeys;
   private readonly maxWaste: number;
   private loader: CertificateLoader;
   /** Has the running configuration's certificates until the next one is in use. */
@@ -49,7 +51,8 @@ export class Certificates {
     this.libc = libc;
     this.passphrases = passphrases;
     this.maxWaste = maxWaste;
-    this.loader = new CertificateLoader(new CertificateStore(libc), passphrases);
+    this.keys = new DecryptedKeys(libc, passphrases);
+    this.loader = new CertificateLoader(new CertificateStore(libc), this.keys);
   }
 
   /**
@@ -62,21 +65,35 @@ export class Certificates {
     this.loader.forgetUnused();
     const { store, tried } = this.loader;
     const collection = new CertificateCollection(config, this.loader, able, now);
-    collection.attempt(() => this.passphrases.useFile(config.passphraseFile));
-    const tls = collection.command();
-    this.passphrases.stopAsking();
+    const tls = this.collect(collection, config);
     const { problems, warnings, files } = collection;
     const sources = tls.certificates.map((certificate, place) => ({
       file: files[place]!,
-      chain: () => readMaterial(this.libc, store.readFd, certificate).chain,
+      chain: () => readChain(this.libc, store.readFd, certificate),
     }));
     return { tls, storeFd: store.readFd, sources, tried, problems, warnings };
   }
 
+  private collect(
+    collection: CertificateCollection,
+    { passphraseFile }: CertificateSettings,
+  ): ServedTls {
+    try {
+      collection.attempt(() => this.passphrases.useFile(passphraseFile));
+      return collection.collect();
+    } finally {
+      this.passphrases.forget();
+    }
+  }
+
   /** The store before the present one is out of use: it takes long until this is called again. */
   private renewStore(): void {
-    this.retired?.close();
+    const next = new CertificateStore(this.libc);
+    if (this.retired) {
+      this.keys.move(this.retired, next);
+      this.retired.close();
+    }
     this.retired = this.loader.store;
-    this.loader = new CertificateLoader(new CertificateStore(this.libc), this.passphrases);
+    this.loader = new CertificateLoader(next, this.keys);
   }
 }

@@ -6,15 +6,15 @@ import {
   BIT_STRING,
   type Der,
   firstDer,
-  fromBase64,
   GENERALIZED_TIME,
   inside,
   INTEGER,
   SEQUENCE,
   UTC_TIME,
-} from "./der.ts";
-import { readText } from "./files.ts";
-import { certificatesIn, pemText, readCertificate, type Section, sectionsOf } from "./sections.ts";
+} from "../base/der.ts";
+import { derOf, type PemSection, pemText } from "../base/pem.ts";
+import { readFile } from "../base/read_file.ts";
+import { certificatesIn, readCertificate, sectionsOf } from "./sections.ts";
 
 export interface LoadedTrust {
   readonly trust: Trust;
@@ -53,18 +53,21 @@ interface Authority {
 
 /** The CAs in a PEM file, of which there is at least one. Throws a UsageError. */
 export function readAuthorities(file: string): Authority[] {
-  const sections = certificatesIn(sectionsOf(readText(file, "latin1"), file));
-  if (sections.length === 0) {
+  const found = certificatesIn(sectionsOf(readFile(file, { also: "pipe" }), file));
+  if (found.length === 0) {
     throw new UsageError(`${file}: no CA certificate in it; put PEM CERTIFICATE sections there`);
   }
-  return sections.map((section) => ({
-    certificate: readCertificate(section, file, "a CA certificate in it"),
-    pem: pemText(section),
+  return found.map((pem) => ({
+    certificate: readCertificate(pem, file, "a CA certificate in it"),
+    pem,
   }));
 }
 
+/** CRLs of large CAs have tens of megabytes, and as JSON they have to fit into one frame. */
+const MAX_LISTS = 32 * 1024 * 1024;
+
 interface RevocationList {
-  readonly section: Section;
+  readonly section: PemSection;
   /** A Name in DER. */
   readonly issuer: Buffer;
   /** Milliseconds since 1970; Infinity where it does not say. */
@@ -72,14 +75,14 @@ interface RevocationList {
 }
 
 function readLists(file: string): RevocationList[] {
-  const sections = sectionsOf(readText(file, "latin1"), file)
+  const sections = sectionsOf(readFile(file, { also: "pipe", maxBytes: MAX_LISTS }), file)
     .filter(({ label }) => label === "X509 CRL");
   if (sections.length === 0) {
     throw new UsageError(`${file}: no CRL in it; put PEM sections X509 CRL there`);
   }
   return sections.map((section) => {
     try {
-      return { section, ...readList(fromBase64(section.body)) };
+      return { section, ...readList(derOf(section)) };
     } catch {
       throw new UsageError(`${file}: a CRL in it cannot be read; replace it`);
     }

@@ -1,5 +1,6 @@
 /** What a PROXY header and the log tell of a certificate, which is given as DER. */
 import { createHash, X509Certificate } from "node:crypto";
+import { derToPem } from "../base/pem.ts";
 
 /** A member is absent where the certificate, or the TLS library's knowledge, lacks it. */
 export interface CertificateFacts {
@@ -11,7 +12,7 @@ export interface CertificateFacts {
   readonly keyAlgorithm?: string;
 }
 
-/** So many certificates are remembered before all are forgotten. */
+/** Maximum number of certificates whose facts are kept; at the next one all are dropped. */
 const MAX_REMEMBERED = 1000;
 
 /** By the digest of the certificate. */
@@ -33,9 +34,7 @@ export function certificateFacts(der: Uint8Array): CertificateFacts {
 
 /** PEM with OpenSSL's label for certificates that may carry trust settings, as hitch sends it. */
 export function trustedPem(der: Uint8Array): string {
-  const base64 = Buffer.from(der.buffer, der.byteOffset, der.length).toString("base64");
-  const lines = base64.replaceAll(/.{1,64}/g, "$&\n");
-  return `-----BEGIN TRUSTED CERTIFICATE-----\n${lines}-----END TRUSTED CERTIFICATE-----\n`;
+  return derToPem("TRUSTED CERTIFICATE", der);
 }
 
 function readFacts(der: Uint8Array): CertificateFacts {

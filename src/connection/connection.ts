@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
-import type { LogEntry } from "../log.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Stream } from "../runtime/stream.ts";
-import type { Failure } from "../runtime/failure.ts";
-import type { Endpoint } from "../os/endpoint.ts";
+import type { ProxyTlv } from "../options/config.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, rejectReason } from "./client_trust.ts";
-import type { Connections } from "./connections.ts";
-import { BYTES_RECEIVED, BYTES_SENT } from "./counters.ts";
+import type { Failure } from "../runtime/failure.ts";
+import type { Endpoint } from "../os/endpoint.ts";
+import { BYTES_RECEIVED, BYTES_SENT, type ConnectionCounters } from "./counters.ts";
 import {
   backendHandshakeFailed,
   backendLost,
@@ -17,14 +17,51 @@ import {
   handshakeFailed,
   isConnectFailure,
 } from "./failure.ts";
+import type { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { HeaderReceiver } from "./proxy_protocol/header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
 import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
-import type { IdleHolder } from "./idle_timeouts.ts";
+import type { ConnectionSettings } from "./settings.ts";
+import type { IdleHolder, IdleTimeouts } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
 
 /** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
 const SLOW_READER_PATIENCE = 10;
+
+type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
+
+/** What all connections of a worker share. */
+export interface ConnectionContext {
+  readonly settings: ConnectionSettings;
+  /** What `settings.proxyTlvs` lists. */
+  readonly tlvs: ReadonlySet<ProxyTlv>;
+  readonly handshakes: Limit;
+  readonly connects: Limit;
+  readonly halfClosed: Limit;
+  /** Absent without a limit. */
+  readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start"> | undefined;
+  /** Absent without a limit for sources. */
+  readonly clientSources: Sources | undefined;
+  readonly counters: Pick<ConnectionCounters, "values">;
+  readonly events: Pick<ConnectionEvents, "established">;
+  /** To be called when the client is ready, after its handshake if there is one. */
+  handshakeDone(client: Stream): void;
+  /** Begins a connection to the backend. */
+  connect(connection: Connection): Stream;
+  /** To be called at most once for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void;
+  /** To be called when the last descriptor is closed. */
+  over(connection: Connection): void;
+}
+
+/** Events of connections, for the worker. */
+export interface ConnectionEvents {
+  /** The handshake is done and the backend is connected. */
+  established(connection: Connection): void;
+  /** At most once for each connection. */
+  failed(connection: Connection, failure: ConnectionFailure): void;
+  over(connection: Connection): void;
+}
 
 /**
  * One client with its backend, from accept to close: handshake, connect, prefix, relay. The relay
@@ -36,7 +73,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   readonly client: Stream;
   /** Where it is counted, if it is. */
   source: Source | undefined;
-  private readonly all: Connections;
+  private readonly all: ConnectionContext;
   private readonly trust: ClientTrust | undefined;
   private backend: Stream | undefined;
   private phase: "handshake" | "connecting" | "relaying" = "handshake";
@@ -58,7 +95,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   isActive = true;
   idleRounds = 0;
 
-  constructor(all: Connections, id: number, client: Stream, trust: ClientTrust | undefined) {
+  constructor(all: ConnectionContext, id: number, client: Stream, trust: ClientTrust | undefined) {
     this.all = all;
     this.id = id;
     this.client = client;
@@ -157,11 +194,18 @@ export class Connection implements HeaderReceiver, IdleHolder {
   closed(stream: Stream, failure: Failure | undefined): void {
     // Asked first: a stream may close within the call that ends it for the other's sake.
     const isLast = stream === this.client ? this.backendClosed || !this.backend : this.clientClosed;
-    if (stream === this.client) this.clientGone(failure);
-    else this.backendGone(failure);
-    if (!isLast) return;
-    this.all.halfClosed.stop(this);
-    this.all.over(this);
+    try {
+      if (stream === this.client) this.clientGone(failure);
+      else this.backendGone(failure);
+    } catch (error) {
+      this.otherSide(stream)?.reset();
+      throw error;
+    } finally {
+      if (isLast) {
+        this.all.halfClosed.stop(this);
+        this.all.over(this);
+      }
+    }
   }
 
   handshakeTimedOut(): void {
@@ -261,10 +305,10 @@ export class Connection implements HeaderReceiver, IdleHolder {
     } else if (failure && !this.backendEnded) {
       this.all.connects.stop(this);
       this.fail(clientLost(failure));
-      this.backend!.reset();
+      this.backend?.reset();
     } else {
       // Both directions ended in order, or the client left with the backend's last byte in hand.
-      this.backend!.close();
+      this.backend?.close();
     }
   }
 

@@ -1,57 +1,21 @@
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { Limits, ProxyTlv, Reads } from "../options/config.ts";
+import type { ProxyTlv } from "../options/config.ts";
+import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { ClientTlsContext } from "../runtime/tls.ts";
-import type { StreamHandler } from "../runtime/stream.ts";
-import type { Stream } from "../runtime/stream.ts";
-import type { Endpoint } from "../os/endpoint.ts";
-import type { IpEndpoint } from "../os/endpoint.ts";
+import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { ClientTrust } from "./client_trust.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type ConnectionContext, type ConnectionEvents } from "./connection.ts";
 import { ACCEPTED, ConnectionCounters } from "./counters.ts";
 import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
+import type { ConnectionSettings } from "./settings.ts";
 import { IdleTimeouts } from "./idle_timeouts.ts";
 import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 
-/** What connections act by; all of a worker have it in common. */
-export interface ConnectionSettings extends
-  Reads<
-    | "acceptProxy"
-    | "backendConnectTimeout"
-    | "halfCloseTimeout"
-    | "handshakeTimeout"
-    | "idleTimeout"
-    | "maxLifetime"
-    | "prefix"
-    | "proxyTlvs"
-  > {
-  /** Where they go at first. */
-  readonly backend: Endpoint;
-  /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
-  readonly backendSources: readonly IpEndpoint[];
-  /** How much clients may take; 0 is no limit but of handshakes. */
-  readonly limits: Pick<Limits, "sourceConnections" | "sourceRate"> & {
-    readonly handshakes: number;
-  };
-  /** The protocols that are negotiated with clients. */
-  readonly alpn: readonly string[];
-  /** Client mode: what a backend's TLS is checked by. */
-  readonly backendTls?: ClientTlsContext | undefined;
-}
-
-export interface ConnectionEvents {
-  /** The handshake is done and the backend is connected. */
-  established(connection: Connection): void;
-  /** At most once for each connection. */
-  failed(connection: Connection, failure: ConnectionFailure): void;
-  over(connection: Connection): void;
-}
-
 /** All connections of a worker. */
-export class Connections {
+export class Connections implements ConnectionContext {
   readonly settings: ConnectionSettings;
   readonly events: ConnectionEvents;
   readonly counters: ConnectionCounters;
@@ -131,22 +95,16 @@ export class Connections {
    * certificates. Returns the owner of its stream.
    */
   accept(client: Stream, trust?: ClientTrust): StreamHandler {
-    const { mode } = this.settings.acceptProxy;
     if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
     this.counters.values[ACCEPTED]!++;
     const connection = new Connection(this, ++this.lastId, client, trust);
-    if (this.clientSources && mode === "none") {
-      const refusal = connection.enter(this.clientSources, client.remote);
-      if (refusal) {
-        connection.turnAway(refusal);
-        return connection;
-      }
+    try {
+      return this.begin(connection, client);
+    } catch (error) {
+      this.handshakes.stop(connection);
+      this.over(connection);
+      throw error;
     }
-    this.makeRoom();
-    this.handshakes.start(connection);
-    this.lifetimes?.start(connection);
-    if (mode === "none") return connection;
-    return new HeaderPhase(mode, connection, mode === "pass" || this.isTrusted(client.remote));
   }
 
   /** The client's handshake is done, if it makes one. */
@@ -177,6 +135,22 @@ export class Connections {
     this.lifetimes?.stop(connection);
     if (connection.source) this.clientSources!.leave(connection.source);
     this.events.over(connection);
+  }
+
+  private begin(connection: Connection, client: Stream): StreamHandler {
+    const { mode } = this.settings.acceptProxy;
+    if (this.clientSources && mode === "none") {
+      const refusal = connection.enter(this.clientSources, client.remote);
+      if (refusal) {
+        connection.turnAway(refusal);
+        return connection;
+      }
+    }
+    this.makeRoom();
+    this.handshakes.start(connection);
+    this.lifetimes?.start(connection);
+    if (mode === "none") return connection;
+    return new HeaderPhase(mode, connection, mode === "pass" || this.isTrusted(client.remote));
   }
 
   /** For one more handshake. */

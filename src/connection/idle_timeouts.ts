@@ -1,3 +1,4 @@
+import { raise } from "../base/raise.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 
 /** Silence is measured in rounds, and so a tenth of the limit too long at most. */
@@ -60,6 +61,10 @@ export class IdleTimeouts<T extends IdleHolder> {
     const patience = holder.isHeldUp ? SLOW_READER_PATIENCE : 1;
     if (++holder.idleRounds < this.rounds * patience) return;
     this.holders.delete(holder);
-    this.expired(holder);
+    try {
+      this.expired(holder);
+    } catch (error) {
+      raise(error);
+    }
   }
 }

@@ -4,6 +4,7 @@ import { formatAddress } from "../options/address.ts";
 import type { Config, ListenAddress, PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
 import { startBackend } from "./backend.ts";
+import { localhostCertificate } from "./certificate.ts";
 
 /** A complete service to try stud with. */
 export interface Demo {
@@ -13,7 +14,6 @@ export interface Demo {
 }
 
 const DEMO_WORKERS = 2;
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Makes a certificate for localhost and starts a backend that answers what it was told. */
 export async function demo(given: Config, libc: Libc): Promise<Demo> {
@@ -23,7 +23,7 @@ export async function demo(given: Config, libc: Libc): Promise<Demo> {
   const config: Config = {
     ...given,
     backend: { host: "127.0.0.1", port },
-    pemFiles: [await makeCertificate(libc)],
+    pemFiles: [makeCertificate(libc)],
     workers: DEMO_WORKERS,
     prefix: given.prefix === "none" ? "proxy-v2" : given.prefix,
     // No worker needs to be root.
@@ -45,25 +45,11 @@ function curlLine(listen: ListenAddress): string {
   return `curl -k https://${host.includes(":") ? `[${host}]` : host}:${listen.port}/`;
 }
 
-/** Self-signed, for the names of this machine only, thrown away with the process. */
-async function makeCertificate(libc: Libc): Promise<PemFile> {
-  const { generate } = await import("selfsigned");
-  const pems = await generate([{ name: "commonName", value: "localhost" }], {
-    keyType: "ec",
-    curve: "P-256",
-    algorithm: "sha256",
-    notAfterDate: new Date(Date.now() + DAY_MS),
-    extensions: [{
-      name: "subjectAltName",
-      altNames: [
-        { type: 2, value: "localhost" },
-        { type: 7, ip: "127.0.0.1" },
-        { type: 7, ip: "::1" },
-      ],
-    }],
-  });
+/** For the names of this machine only, thrown away with the process. */
+function makeCertificate(libc: Libc): PemFile {
+  const { certificate, key } = localhostCertificate();
   return {
-    cert: fileInMemory(libc, `${pems.cert}\n${pems.private}\n`),
+    cert: fileInMemory(libc, certificate + key),
     ...{ key: "", ocspResponse: "", ocspVerify: false },
   };
 }

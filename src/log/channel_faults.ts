@@ -1,6 +1,6 @@
-import { internalError } from "../base/errors.ts";
 import type { ChannelFaults } from "../control/child_process.ts";
-import type { Log, LogEntry } from "../log.ts";
+import type { Log, LogEntry } from "../base/log_entry.ts";
+import { internalError } from "./internal_error.ts";
 
 /** How log entries name a child process. */
 export interface ChildName {

@@ -1,6 +1,6 @@
-import type { LogEntry } from "../log.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 
-/** What a worker or a helper process wants in the log, which the master writes. */
+/** An entry that a worker or a helper process sends to the master, which writes the log. */
 export interface LogEvent {
   readonly type: "log";
   readonly entry: LogEntry;
@@ -9,8 +9,8 @@ export interface LogEvent {
 const levels = ["debug", "info", "warn", "error"];
 
 /**
- * Parses a log event in a decoded frame, which is not to be trusted; undefined if it is none. Facts
- * that are not scalars are left out: JSON turns a number that is none into null.
+ * Checks a decoded frame, which is untrusted. Undefined if it is not a log event. Facts that are not
+ * scalars are omitted: JSON turns NaN and Infinity into null.
  */
 export function parseLogEvent(value: unknown): LogEvent | undefined {
   if (!isObject(value) || value.type !== "log" || !isObject(value.entry)) return undefined;

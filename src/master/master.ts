@@ -1,10 +1,10 @@
 import { sharedClock } from "../base/clock.ts";
 import { CounterTotals } from "../base/counters.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
-import type { Log, LogEntry } from "../log.ts";
+import type { Log, LogEntry } from "../base/log_entry.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
-import { Repeats } from "../repeats.ts";
+import { LogRateLimiter } from "../log/rate_limiter.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { queuesEmptied } from "../os/listen_queue.ts";
 import { Affinity } from "./listeners/affinity.ts";
@@ -18,12 +18,12 @@ import { differsInCertificatesOnly, startCommands } from "./workers/start_comman
 import type { Prepared } from "./prepare.ts";
 import type { Slot } from "./workers/slot.ts";
 import type { HeldAddress } from "./listeners/held_address.ts";
-import { Sessions } from "./sessions.ts";
-import { Stapling } from "./stapling.ts";
+import { Sessions } from "../sessions/sessions.ts";
+import { Stapling } from "../ocsp/stapling.ts";
 import { resumedText, Statistics } from "./workers/statistics.ts";
 import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
-import { Tickets, type TicketState } from "./tickets.ts";
+import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import { WorkerProcess } from "./workers/worker_process.ts";
 
 const CHECK_INTERVAL_MS = 1000;
@@ -50,7 +50,7 @@ export class Master {
   /** Troubles of the master's own are summed up when they repeat. */
   private readonly log: Log;
   private readonly workersLog: Log;
-  private readonly repeats: Repeats;
+  private readonly rateLimiter: LogRateLimiter;
   private readonly listeners: Listeners;
   private prepared: Prepared;
   /** What all workers since the start of this process have counted. */
@@ -78,8 +78,8 @@ export class Master {
     this.runtime = runtime;
     this.workersLog = log;
     this.prepared = prepared;
-    this.repeats = new Repeats(log, () => this.prepared.config.log.level);
-    this.log = (entry) => isTrouble(entry) ? this.repeats.tell(entry) : log(entry);
+    this.rateLimiter = new LogRateLimiter(log, () => this.prepared.config.log.level);
+    this.log = (entry) => isTrouble(entry) ? this.rateLimiter.log(entry) : log(entry);
     this.generations = new Generations(this.log);
     this.listeners = new Listeners(runtime, inherited?.addresses);
     if (runtime.capabilities.ticketKeys) this.tickets = this.makeTickets(inherited?.tickets);
@@ -99,7 +99,7 @@ export class Master {
       this.current?.update({ backend }, { type: "backend", backend });
     });
     this.backendState = new BackendState(
-      (entry) => this.repeats.tell(entry),
+      (entry) => this.rateLimiter.log(entry),
       () => this.current?.slots.forEach((slot) => slot.send({ type: "backend-down" })),
       sharedClock(runtime.libc),
     );
@@ -238,7 +238,7 @@ export class Master {
     await Promise.all([hasEnded, ...helpers]);
     clearInterval(this.checks);
     this.listeners.close();
-    this.repeats.flush();
+    this.rateLimiter.flush();
     return open;
   }
 

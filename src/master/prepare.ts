@@ -19,14 +19,14 @@ import { errorText } from "../os/error_text.ts";
 import { type PrivilegeConfig, privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners/listeners.ts";
+import { resolve } from "../system/resolve.ts";
 import type { BackendNameSettings } from "./backend/backend_name.ts";
-import { resolve } from "./backend/resolve.ts";
 import type { AffinityPlan } from "./listeners/affinity.ts";
-import { type PeersPlan, planPeers } from "./session_peers_plan.ts";
+import { type PeersPlan, planPeers } from "../sessions/session_peers_plan.ts";
 import { assertLocal, checkSource } from "./listeners/sockets.ts";
-import { planStapling, type StaplingPlan, type StaplingSettings } from "./stapling.ts";
-import type { TicketPlan } from "./tickets.ts";
-import { tryTls } from "./trial.ts";
+import { planStapling, type StaplingPlan, type StaplingSettings } from "../ocsp/stapling.ts";
+import type { TicketPlan } from "../tickets/tickets.ts";
+import { tryTls } from "../certificates/trial.ts";
 
 /** What the master reads of a configuration while it is in use. */
 export type MasterSettings =

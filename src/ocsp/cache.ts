@@ -1,14 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
-import {
-  accessSync,
-  constants,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readFile } from "../base/read_file.ts";
 import { MAX_RESPONSE } from "./messages.ts";
 
 /** One line that tells why a directory cannot be the cache, or undefined if it can. */
@@ -44,10 +37,9 @@ export class ResponseCache {
 
   /** DER, unchecked; undefined when there is none, or one that cannot be read. */
   load(certificatePath: string): Uint8Array | undefined {
-    const file = this.file(certificatePath);
     try {
-      const { size } = statSync(file);
-      return size > 0 && size <= MAX_RESPONSE ? readFileSync(file) : undefined;
+      const response = readFile(this.file(certificatePath), { maxBytes: MAX_RESPONSE });
+      return response.length > 0 ? response : undefined;
     } catch {
       return undefined;
     }

@@ -1,3 +1,4 @@
+import { GrowingBuffer } from "../base/growing_buffer.ts";
 import { MAX_RESPONSE } from "./messages.ts";
 
 /** Both in seconds. */
@@ -77,14 +78,14 @@ async function post(
 }
 
 async function readBody(answer: Response): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
+  const body = new GrowingBuffer();
   for await (const chunk of answer.body ?? []) {
-    length += chunk.length;
-    if (length > MAX_RESPONSE) throw new Error(`the answer is larger than ${MAX_RESPONSE} bytes`);
-    chunks.push(chunk);
+    if (body.bytes.length + chunk.length > MAX_RESPONSE) {
+      throw new Error(`the answer is larger than ${MAX_RESPONSE} bytes`);
+    }
+    body.add(chunk);
   }
-  return Buffer.concat(chunks);
+  return body.bytes;
 }
 
 /** Runtimes put what the system said into the cause. */

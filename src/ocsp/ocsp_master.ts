@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { StapleCommand } from "./staples.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log_entry.ts";
 import { logChannelFaults } from "../log/channel_faults.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { Runtime } from "../runtime/runtime.ts";

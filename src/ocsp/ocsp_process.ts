@@ -1,9 +1,10 @@
 import process from "node:process";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
-import { internalError, reasonOf } from "../base/errors.ts";
-import type { LogEntry, LogLevel } from "../log.ts";
+import { reasonOf } from "../base/errors.ts";
+import { internalError } from "../log/internal_error.ts";
+import type { LogEntry, LogLevel } from "../base/log_entry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { ResponseCache } from "./cache.ts";
@@ -21,10 +22,7 @@ import { type Outcome, Schedule } from "./schedule.ts";
 import { readSubject, responderOf } from "./subject.ts";
 
 /** Staples' ends are told in the time of the wall. */
-const wallClock: Clock = {
-  now: () => Date.now(),
-  after: (milliseconds, call) => void setTimeout(call, milliseconds),
-};
+const wallClock: Clock = { ...systemClock, now: () => Date.now() };
 
 /**
  * Runs this process as the OCSP helper: it reads the cache, asks responders and reports what is to

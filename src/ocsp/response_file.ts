@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
-import { UsageError } from "../base/errors.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import { FileError, readFile } from "../base/read_file.ts";
+import { MAX_RESPONSE } from "./messages.ts";
 import { checkResponse, validityProblem } from "./response.ts";
 import { readSubject } from "./subject.ts";
 
@@ -19,7 +20,7 @@ export interface ResponseFile {
  */
 export function readResponseFile(file: string, chain: string, verify: boolean): ResponseFile {
   try {
-    const response = readFileSync(file);
+    const response = readFile(file, { also: "pipe", maxBytes: MAX_RESPONSE });
     const validity = checkResponse(response, readSubject(chain), { verify });
     const problem = validityProblem(validity, Date.now());
     return {
@@ -28,7 +29,8 @@ export function readResponseFile(file: string, chain: string, verify: boolean): 
       ...(problem ? { warning: `${file}: ${problem}; it is not stapled` } : {}),
     };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    if (error instanceof FileError) throw error;
+    const reason = reasonOf(error);
     throw new UsageError(`${file}: ${reason}; name a DER file with a response for its certificate`);
   }
 }

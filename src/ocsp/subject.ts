@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { fromBER, type Integer, Null, OctetString } from "asn1js";
+import { derOf, pemSections } from "../base/pem.ts";
 import {
   AlgorithmIdentifier,
   CertID,
@@ -42,7 +43,7 @@ export const digests: Readonly<Record<string, string>> = {
 export function readSubject(chain: string): Subject {
   const { leaf, responder } = readLeaf(chain);
   const own = new X509Certificate(chain);
-  const issuer = sections(chain).slice(1).map((pem) => new X509Certificate(pem))
+  const issuer = pemSections(chain).slice(1).map((section) => new X509Certificate(derOf(section)))
     .find((candidate) => own.checkIssued(candidate) && own.verify(candidate.publicKey));
   if (!issuer) throw new Error("unable to find its issuer in its PEM file");
   const issuerKey = readCertificate(issuer.raw).subjectPublicKeyInfo.subjectPublicKey;
@@ -88,8 +89,4 @@ function readLeaf(chain: string): { leaf: Certificate; responder: string | undef
 
 function readCertificate(der: Uint8Array): Certificate {
   return new Certificate({ schema: fromBER(der).result });
-}
-
-function sections(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? [];
 }

@@ -90,7 +90,7 @@ export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build)
   return check.found;
 }
 
-/** Adds what contradicts each other in a configuration, and what may surprise. */
+/** Adds a problem for each contradiction in a configuration, and a warning for what may surprise. */
 export function checkConfig(config: Config, collected: Collected, notes: Notes): void {
   checkLimits(config, notes);
   checkSessions(config, collected, notes);

@@ -3,13 +3,14 @@ import { UsageError } from "../base/errors.ts";
 import { type Assignment, lineOrigin } from "./assignment.ts";
 import { type Build, contradictions, unmetNeeds } from "./checks.ts";
 import type { Config } from "./config.ts";
-import type { Dialect } from "../base/dialect.ts";
+import { type Dialect, namedDialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
 import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
 import { helpText } from "./help.ts";
 import { readConfigFile } from "./read_file.ts";
 import { optionOf } from "./table.ts";
+import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
 
 /** What the user asked for. `warnings` are single lines to show before the start. */
@@ -44,6 +45,8 @@ export function parseCommandLine(
   build: Build,
   context: CommandLineContext,
 ): Command {
+  const command = context.dialect === "stud" ? subcommand(argv) : undefined;
+  if (command) return command;
   const dialect = dialectOf(argv, context);
   if (dialect === "hitch" && argv.length === 0) return { kind: "usage", text: helpText(dialect) };
   const line = getopt(argv, dialect);
@@ -73,8 +76,7 @@ export function parseCommandLine(
 
 function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Dialect {
   const { value } = getopt(argv, dialect).given.findLast(({ name }) => name === "compat") ?? {};
-  if (value === undefined || value === "stud" || value === "hitch") return value ?? dialect;
-  throw new UsageError(`--compat: ${JSON.stringify(value)} is no dialect; give stud or hitch`);
+  return value === undefined ? dialect : namedDialect(value);
 }
 
 class Reader {

@@ -29,8 +29,8 @@ export type PrefixKind = "none" | "write-ip" | "proxy-v1" | "proxy-v2";
 
 /**
  * What a PROXY version 2 header tells beside the addresses, as `--proxy-tlvs` names it. `ssl` is
- * the TLV of that name with version and cipher; `cn`, `sig-alg`, `key-alg`, `group`, `sig-scheme`
- * and `client-cert` are parts of it. `hitch-cert` is hitch's private TLV 0xe0.
+ * the TLV of that name with version and cipher; `cn`, `sig-alg`, `key-alg` and `client-cert` are
+ * parts of it. `hitch-cert` is hitch's private TLV 0xe0.
  */
 export type ProxyTlv =
   | "alpn"
@@ -39,8 +39,6 @@ export type ProxyTlv =
   | "cn"
   | "sig-alg"
   | "key-alg"
-  | "group"
-  | "sig-scheme"
   | "client-cert"
   | "hitch-cert"
   | "crc32c"
@@ -158,12 +156,13 @@ export type ConfigKey = keyof DottedConfig;
 export type KeyFor<R extends Reader> = keyof RowValues<R>;
 
 /**
- * Everything that is configured, validated, in plain data that survives JSON. Most of it are the
- * values of options, whose rows in the table tell what they mean; paths are absolute.
+ * Everything that is configured, validated, in plain data that survives JSON. It has the value of
+ * each option at the key in its row, `sessions.timeout` as `config.sessions.timeout`, where paths
+ * have become absolute, and what is combined from several. The rows say what the values mean.
  */
 export type Config = Nested<DottedConfig>;
 
-/** The part of the configuration with these keys: what somebody reads of it. */
+/** The part of the configuration with these keys, for the parameter types of those who read it. */
 export type Reads<K extends ConfigKey> = Nested<Pick<DottedConfig, K>>;
 
 /** What is sent to workers, which is what the rows say that they read. */
@@ -182,7 +181,7 @@ export type KeysIn<Part> = {
   [K in keyof Part & string]-?: K extends GroupIn<ConfigKey> ? `${K}.${keyof Part[K] & string}` : K;
 }[keyof Part & string];
 
-/** The values of options by the keys in their rows; `R` leaves those that this reader reads. */
+/** The values of options by the keys in their rows: all, or those that reader `R` reads. */
 type RowValues<R extends Reader = Reader> = {
   readonly [Name in keyof Settings as KeyOfRow<typeof options[Name], R>]: Settings[Name];
 };
@@ -192,7 +191,7 @@ type KeyOfRow<Row, R extends Reader> = Row extends
   ? [By & R] extends [never] ? never : K
   : never;
 
-/** With `{ log: { level } }` for `"log.level"`. */
+/** Turns `{ backlog: number; "log.level": 0 }` into `{ backlog: number; log: { level: 0 } }`. */
 type Nested<Dotted> =
   & { readonly [K in keyof Dotted as K extends `${string}.${string}` ? never : K]: Dotted[K] }
   & {

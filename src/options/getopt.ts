@@ -1,9 +1,8 @@
 /**
- * getopt_long's reading of a command line: bundles of short options, unique prefixes of long
- * ones, `--`, and options and positionals in any order. `parseArgs` has other rules for all of
- * these, so it is handed only what both read alike: `--name=value` words.
+ * getopt_long's reading of a command line: bundles of short options, unique prefixes of long ones,
+ * `--`, values that begin with a dash, and options and positionals in any order. No parser of
+ * another kind reads the command lines of stud and hitch alike.
  */
-import { parseArgs } from "@std/cli/cli/parse_args.js";
 import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
 import { isIn, namesIn, namesOf, type OptionName, optionOf, rows } from "./table.ts";
@@ -19,18 +18,7 @@ export interface CommandLine {
 
 /** Reads the words after the program's name. */
 export function getopt(argv: readonly string[], dialect: Dialect): CommandLine {
-  const { given, positionals, problems } = new Words(argv, dialect).read();
-  const names = given.map(({ name }) => name);
-  const normalised = given.map(({ name, value }) => `--${name}=${value}`);
-  const parsed = parseArgs([...normalised, "--", ...positionals], {
-    string: [...names, "_"],
-    collect: names,
-  });
-  return {
-    given: names.map((name) => ({ name, value: parsed[name]!.shift()! })),
-    positionals: parsed._,
-    problems,
-  };
+  return new Words(argv, dialect).read();
 }
 
 class Words {

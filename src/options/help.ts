@@ -1,13 +1,16 @@
 /** Texts made from the table of options. */
+import { UsageError } from "../base/errors.ts";
 import { buildsWith, everywhere } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
-import { isIn, namesOf, type OptionName, rows } from "./table.ts";
+import { isIn, namesIn, namesOf, type OptionName, rows } from "./table.ts";
+import { nearest, quote } from "./words.ts";
 
 /** What `--help` prints; lines of at most 80 columns. */
 export function helpText(dialect: Dialect): string {
   const lines = [
     `Usage: ${dialect} [OPTIONS] PEM...`,
+    ...(dialect === "stud" ? ["       stud help [WORD...]"] : []),
     "Terminates TLS and passes the plain bytes on to a backend.",
     "",
     ...wrap(
@@ -17,13 +20,23 @@ export function helpText(dialect: Dialect): string {
       80,
     ),
   ];
-  let group = "";
-  for (const [name, option] of lineRows()) {
-    if (option.group !== group) lines.push("", `${option.group}:`);
-    group = option.group;
-    lines.push(...helpLines(`  ${usage(name, option, dialect, "    ")}`, helpOf(option, true)));
-  }
-  return lines.join("\n") + "\n";
+  return [...lines, ...optionLines(lineRows(), dialect)].join("\n") + "\n";
+}
+
+/** What `stud help WORD...` prints: the options with one of the words in a name or a heading. */
+export function helpAbout(words: readonly string[], dialect: Dialect): string {
+  if (words.length === 0) return helpText(dialect);
+  const wanted = words.map((word) => word.toLowerCase());
+  const found = lineRows().filter(([name, { group }]) => {
+    const about = [...namesOf(name, dialect), group.toLowerCase()];
+    return wanted.some((word) => about.some((text) => text.includes(word)));
+  });
+  if (found.length > 0) return optionLines(found, dialect).slice(1).join("\n") + "\n";
+  const near = nearest(wanted[0]!, [...namesIn("line", dialect).keys()]);
+  throw new UsageError(
+    `help: no option has ${quote(words.join(" "))} in its name; ` +
+      (near ? `did you mean ${near}?` : "stud help shows all of them"),
+  );
 }
 
 /** The options as a Markdown table. */
@@ -81,6 +94,19 @@ export function wrap(text: string, width: number): string[] {
     }
   }
   return [...lines, line];
+}
+
+/** Under the headings of their groups, each after an empty line. */
+function optionLines(options: ReturnType<typeof lineRows>, dialect: Dialect): string[] {
+  let heading = "";
+  return options.flatMap(([name, option]) => {
+    const lines = heading === option.group ? [] : ["", `${option.group}:`];
+    heading = option.group;
+    return [
+      ...lines,
+      ...helpLines(`  ${usage(name, option, dialect, "    ")}`, helpOf(option, true)),
+    ];
+  });
 }
 
 function helpLines(left: string, text: string): string[] {

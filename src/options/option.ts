@@ -77,7 +77,7 @@ export interface Option {
   readonly needs?: { readonly need: Need; readonly unless: string };
 }
 
-/** Compiles for no type but `never`, and else names what should not be left. */
+/** Compiles only with `never`; the error names any other type. */
 export type Nothing<T extends never> = T;
 
 /** The values of a part of the table by name; actions have none. */

@@ -1,9 +1,10 @@
+import { FileError } from "../base/read_file.ts";
 import { hasBlocks } from "./block_lexer.ts";
 import { readBlocks } from "./block_file.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { type FileReading, readLines } from "./line_file.ts";
 
-/** Reads a file's text; throws an errno error. `-` is standard input. */
+/** Reads a file's text; throws a FileError. `-` is standard input. */
 export type ReadText = (path: string) => string;
 
 /**
@@ -18,7 +19,8 @@ export function readConfigFile(path: string, dialect: Dialect, readText: ReadTex
   try {
     text = readText(isInput ? "-" : path).replace(/^\uFEFF/, "");
   } catch (error) {
-    const reason = reasons[errno(error)] ?? `it cannot be read (${errno(error)})`;
+    if (!(error instanceof FileError)) throw error;
+    const { reason } = error;
     const problem = dialect === "stud"
       ? `--config: ${file}: ${reason}`
       : `Unable to open configuration file '${file}': ${reason}`;
@@ -26,16 +28,4 @@ export function readConfigFile(path: string, dialect: Dialect, readText: ReadTex
   }
   const read = dialect === "hitch" || hasBlocks(text) ? readBlocks : readLines;
   return read(text, file, dialect);
-}
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: "it does not exist; check the path",
-  EACCES: "it may not be read; check its permissions",
-  EISDIR: "it is a directory; name a file",
-};
-
-function errno(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (typeof code === "string") return code;
-  throw error;
 }

@@ -1,7 +1,10 @@
 /**
  * The one table of options. Command line, both grammars of configuration files, `--help`,
- * `--default-config`, the man page and the README's table are made from it; the types of the settings
- * are inferred from it. Its rows are in `rows/`, by theme.
+ * `--default-config`, the man page and the README's table are made from it; the settings, the
+ * `Config` and what workers are sent are inferred from it. Its rows are in `rows/`, by theme.
+ *
+ * To add an option, write its row with its key in the `Config` and who reads it. The compiler then
+ * names the key in `service/unread_settings.ts` until the part that is to act by it declares it.
  */
 import type { Dialect } from "../base/dialect.ts";
 import { groups, type Option, type Place, type SettingsOf } from "./option.ts";

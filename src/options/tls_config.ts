@@ -29,7 +29,8 @@ export type TlsName =
 
 type Parts = Collected<TlsName>;
 
-export interface Surround {
+/** What a configuration depends on besides the settings, and what is found wrong with them. */
+export interface ConfigContext {
   readonly dialect: Dialect;
   readonly build: Build;
   /** An absolute path for one as the user gave it; "" and undefined become "". */
@@ -38,6 +39,7 @@ export interface Surround {
   readonly isComplete: boolean;
   /** A certificate is made on the spot. */
   readonly bringsCertificate: boolean;
+  readonly isDirectory: (path: string) => boolean;
   readonly problems: string[];
   readonly warnings: string[];
 }
@@ -46,24 +48,24 @@ export interface Surround {
 export function tlsParameters(
   parts: Parts,
   own: FrontendSettings,
-  surround: Surround,
+  context: ConfigContext,
 ): TlsParameters {
   const { settings } = parts;
   const curves = own["ecdh-curve"] ?? settings["ecdh-curve"];
   return {
-    protocols: protocolsOf(parts, own, surround),
+    protocols: protocolsOf(parts, own, context),
     ciphers: own.ciphers ?? settings.ciphers,
     ciphersuites: own.ciphersuites ?? settings.ciphersuites,
     curves: curves === "auto" ? "" : curves,
     preferServerCiphers: own["prefer-server-ciphers"] ?? settings["prefer-server-ciphers"] ??
-      surround.build.capabilities.preferServerCiphers,
+      context.build.capabilities.preferServerCiphers,
   };
 }
 
 function protocolsOf(
   { settings, origins }: Parts,
   own: FrontendSettings,
-  { dialect, build }: Surround,
+  { dialect, build }: ConfigContext,
 ): readonly Protocol[] {
   const all = build.capabilities.protocols;
   const usual: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
@@ -79,10 +81,10 @@ function protocolsOf(
 const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
 
 /** Reports a global mode of verification without CAs. */
-export function checkGlobalVerify({ settings }: Parts, surround: Surround): void {
+export function checkGlobalVerify({ settings }: Parts, context: ConfigContext): void {
   const mode = settings["client-verify"] ?? "none";
-  if (mode === "none" || settings["client-verify-ca"] || !surround.isComplete) return;
-  surround.problems.push(`${NO_CA}; name the file`);
+  if (mode === "none" || settings["client-verify-ca"] || !context.isComplete) return;
+  context.problems.push(`${NO_CA}; name the file`);
 }
 
 /** One frontend with all its settings. A frontend that nothing can serve is a mistake. */
@@ -90,30 +92,30 @@ export function frontendConfig(
   parts: Parts,
   frontend: FrontendValue,
   isDefault: boolean,
-  surround: Surround,
+  context: ConfigContext,
 ): FrontendConfig {
   const { settings } = parts;
   const { settings: own, pemFiles, listen } = frontend;
   const matchGlobalCerts = own["match-global-certs"] ?? pemFiles.length === 0;
   if (pemFiles.length === 0 && !matchGlobalCerts) {
-    surround.problems.push(
+    context.problems.push(
       `No certificate configured for frontend '${hitchName(frontend)}'; ` +
         "give it a pem-file, or leave match-global-certs on",
     );
   } else if (
-    pemFiles.length === 0 && !surround.bringsCertificate && surround.isComplete &&
+    pemFiles.length === 0 && !context.bringsCertificate && context.isComplete &&
     lacksGlobal(parts)
   ) {
-    surround.problems.push(noPem(parts, isDefault ? "default" : hitchName(frontend), surround));
+    context.problems.push(noPem(parts, isDefault ? "default" : hitchName(frontend), context));
   }
-  const pems = pemFiles.map((pem) => pemFile(parts, pem, surround));
+  const pems = pemFiles.map((pem) => pemFile(parts, pem, context));
   return {
     listen,
     pemFiles: pems,
     matchGlobalCerts,
     sniNomatchAbort: own["sni-nomatch-abort"] ?? settings["sni-nomatch-abort"],
-    tls: tlsParameters(parts, own, surround),
-    clientVerify: frontendVerify(parts, frontend, surround),
+    tls: tlsParameters(parts, own, context),
+    clientVerify: frontendVerify(parts, frontend, context),
   };
 }
 
@@ -121,7 +123,7 @@ function lacksGlobal({ settings }: Parts): boolean {
   return !settings.client && settings["pem-file"].length === 0 && settings["pem-dir"] === "";
 }
 
-function noPem({ settings }: Parts, name: string, { dialect }: Surround): string {
+function noPem({ settings }: Parts, name: string, { dialect }: ConfigContext): string {
   const original = "No x509 certificate PEM file specified";
   const remedy = "Name at least one, or try stud --demo";
   if (dialect === "hitch") return `${original} for frontend '${name}'! ${remedy}`;
@@ -134,7 +136,7 @@ function noPem({ settings }: Parts, name: string, { dialect }: Surround): string
 function frontendVerify(
   { settings }: Parts,
   frontend: FrontendValue,
-  { absolute, problems, isComplete }: Surround,
+  { absolute, problems, isComplete }: ConfigContext,
 ): ClientVerify {
   const own = frontend.settings;
   const mode = own["client-verify"] ?? settings["client-verify"] ?? "none";
@@ -151,7 +153,7 @@ function frontendVerify(
 export function pemFile(
   { settings, blocks }: Parts,
   pem: PemValue,
-  { absolute, dialect, problems, warnings }: Surround,
+  { absolute, dialect, problems, warnings }: ConfigContext,
 ): PemFile {
   const { origin } = blocks.get(pem)!;
   const mode = pem["client-verify"];

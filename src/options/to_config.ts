@@ -21,38 +21,33 @@ import { chosenTlvs } from "./proxy_tlvs.ts";
 import { rows, type Settings } from "./table.ts";
 import {
   checkGlobalVerify,
+  type ConfigContext,
   frontendConfig,
   pemFile,
-  type Surround,
   type TlsName,
   tlsParameters,
 } from "./tls_config.ts";
 import { quote } from "./words.ts";
 
-/** As {@link Surround}, with a look at the disk. */
-export interface Ground extends Surround {
-  readonly isDirectory: (path: string) => boolean;
-}
-
 const HITCH_OCSP_DIRECTORY = "/var/lib/hitch";
 
 /**
- * Makes the configuration. What cannot be adds to `ground.problems`, what may surprise to its
+ * Makes the configuration. Mistakes are added to `context.problems`, and what may surprise to its
  * `warnings`; with problems the result is of no use.
  */
-export function toConfig(collected: Collected, ground: Ground): Config {
+export function toConfig(collected: Collected, context: ConfigContext): Config {
   const { settings } = collected;
-  checkLeftovers(collected, ground);
-  if (!settings.client) checkGlobalVerify(collected, ground);
-  checkDirectory(collected, "pem-dir", ground);
-  checkDirectory(collected, "chroot", ground);
+  checkLeftovers(collected, context);
+  if (!settings.client) checkGlobalVerify(collected, context);
+  checkDirectory(collected, "pem-dir", context);
+  checkDirectory(collected, "chroot", context);
   const values = rows.flatMap(([name, { config, path }]) => {
     const value = settings[name as keyof Settings];
-    return config ? [[config.key, path ? ground.absolute(value as string) : value] as const] : [];
+    return config ? [[config.key, path ? context.absolute(value as string) : value] as const] : [];
   });
-  const combined = Object.entries(combinedConfig(collected, ground));
+  const combined = Object.entries(combinedConfig(collected, context));
   const config = nested([...values, ...combined]) as unknown as Config;
-  checkConfig(config, collected, ground);
+  checkConfig(config, collected, context);
   return config;
 }
 
@@ -84,40 +79,43 @@ type CombinedName =
 
 type Parts = Collected<CombinedName>;
 
-/** The compiler names here an option that has no key and that is combined with nothing. */
+/**
+ * The compiler names here an option that has no key and that is combined with nothing. `quiet` is
+ * another way to write `log-level`.
+ */
 export type UnusedOption = Nothing<
   Exclude<keyof Settings, NameWithKey | CombinedName | BlockName | "quiet">
 >;
 
-function combinedConfig(parts: Parts, ground: Ground): CombinedConfig {
+function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
   const { settings } = parts;
-  const { absolute, build, dialect } = ground;
+  const { absolute, build, dialect } = context;
   const prefix = prefixOf(parts);
   const directory = absolute(settings["pem-dir"]);
   const cachePeers = cachePeersOf(parts);
   return {
     dialect,
-    frontends: frontendsOf(parts, ground),
-    ...(settings.client && { backendTls: backendTls(parts, ground) }),
-    pemFiles: settings["pem-file"].map((pem) => pemFile(parts, pem, ground)),
+    frontends: frontendsOf(parts, context),
+    ...(settings.client && { backendTls: backendTls(parts, context) }),
+    pemFiles: settings["pem-file"].map((pem) => pemFile(parts, pem, context)),
     ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
     workers: settings.workers === "auto"
       ? Math.min(availableParallelism(), 1024)
       : settings.workers,
     prefix,
     proxyTlvs: prefix === "proxy-v2" ? chosenTlvs(settings, dialect, build.capabilities) : [],
-    acceptProxy: acceptProxyOf(parts, ground),
-    "log.syslog": syslogOf(parts, ground),
-    "ocsp.directory": ocspDirectory(parts, ground),
+    acceptProxy: acceptProxyOf(parts, context),
+    "log.syslog": syslogOf(parts, context),
+    "ocsp.directory": ocspDirectory(parts, context),
     ...(cachePeers && { "sessions.cachePeers": cachePeers }),
   };
 }
 
-function frontendsOf(parts: Parts, ground: Ground): readonly FrontendConfig[] {
+function frontendsOf(parts: Parts, context: ConfigContext): readonly FrontendConfig[] {
   const { settings, blocks } = parts;
   if (settings.frontend.length === 0) {
-    const usual = frontendText(DEFAULT_FRONTEND, ground.dialect);
-    return [frontendConfig(parts, usual, true, ground)];
+    const usual = frontendText(DEFAULT_FRONTEND, context.dialect);
+    return [frontendConfig(parts, usual, true, context)];
   }
   const seen = new Set<string>();
   return settings.frontend.map((frontend) => {
@@ -125,7 +123,7 @@ function frontendsOf(parts: Parts, ground: Ground): readonly FrontendConfig[] {
     if (seen.has(text)) {
       const { listen } = frontend;
       const shown = isIpAddress(listen) ? `${listen.host}:${listen.port}` : text;
-      ground.problems.push(
+      context.problems.push(
         blocks.get(frontend)!.origin.tell(
           `${text} is given twice; remove one`,
           `Redundant frontend (matching IP and port) definition: '${shown}'.`,
@@ -133,22 +131,22 @@ function frontendsOf(parts: Parts, ground: Ground): readonly FrontendConfig[] {
       );
     }
     seen.add(text);
-    return frontendConfig(parts, frontend, false, ground);
+    return frontendConfig(parts, frontend, false, context);
   });
 }
 
-function backendTls(parts: Parts, ground: Ground): BackendTls {
+function backendTls(parts: Parts, context: ConfigContext): BackendTls {
   const { settings } = parts;
-  const verify = verifiesBackend(settings, ground.dialect);
-  const ca = ground.absolute(settings["client-verify-ca"]);
-  if (verify && ground.dialect === "hitch") checkGlobalVerify(parts, ground);
+  const verify = verifiesBackend(settings, context.dialect);
+  const ca = context.absolute(settings["client-verify-ca"]);
+  if (verify && context.dialect === "hitch") checkGlobalVerify(parts, context);
   const host = isIpAddress(settings.backend) ? settings.backend.host : "";
   const isName = /[^\d.]/.test(host) && !host.includes(":");
   return {
     serverName: settings["backend-name"] || (isName ? host : ""),
     verify,
     ca: verify ? ca : "",
-    tls: tlsParameters(parts, {}, ground),
+    tls: tlsParameters(parts, {}, context),
   };
 }
 
@@ -158,7 +156,7 @@ function prefixOf({ settings }: Parts): PrefixKind {
   return settings["write-proxy-v2"] ? "proxy-v2" : "none";
 }
 
-function acceptProxyOf({ settings }: Parts, { problems, isComplete }: Ground): AcceptProxy {
+function acceptProxyOf({ settings }: Parts, { problems, isComplete }: ConfigContext): AcceptProxy {
   const trusted = settings["trusted-proxies"];
   if (settings["proxy-proxy"]) return { mode: "pass", trusted: [] };
   if (!settings["accept-proxy"]) return { mode: "none", trusted: [] };
@@ -170,8 +168,8 @@ function acceptProxyOf({ settings }: Parts, { problems, isComplete }: Ground): A
   return { mode: "use", trusted };
 }
 
-function ocspDirectory({ settings, origins }: Parts, ground: Ground): string {
-  const { absolute, build, dialect, isDirectory } = ground;
+function ocspDirectory({ settings, origins }: Parts, context: ConfigContext): string {
+  const { absolute, build, dialect, isDirectory } = context;
   const given = settings["ocsp-dir"];
   const isUsual = given === undefined && dialect === "hitch" && build.capabilities.staples;
   const directory = absolute(isUsual ? HITCH_OCSP_DIRECTORY : given);
@@ -182,12 +180,12 @@ function ocspDirectory({ settings, origins }: Parts, ground: Ground): string {
   if (isUsual) return "";
   const fault = `${quote(directory)} is not a directory`;
   if (dialect === "hitch") {
-    ground.warnings.push(
+    context.warnings.push(
       `{ocsp} Warning: Unable to stat directory '${directory}': ${fault}. ` +
         "OCSP stapling will be disabled.",
     );
   } else {
-    ground.problems.push(origins.get("ocsp-dir")!.tell(`${fault}; make it, or name another`));
+    context.problems.push(origins.get("ocsp-dir")!.tell(`${fault}; make it, or name another`));
   }
   return "";
 }
@@ -199,8 +197,8 @@ function cachePeersOf({ settings }: Parts): CachePeers | undefined {
   return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
 }
 
-/** In stud's dialect a daemon without a log file logs there unless it is told otherwise. */
-function syslogOf({ settings, origins }: Parts, { dialect, warnings }: Ground): string {
+/** In stud's dialect a daemon without a log file logs to syslog, unless --syslog=off says not to. */
+function syslogOf({ settings, origins }: Parts, { dialect, warnings }: ConfigContext): string {
   const isAway = settings.daemon && settings["log-filename"] === "";
   const isImplied = dialect === "stud" && isAway && !origins.has("syslog");
   if (settings.syslog || isImplied) return settings["syslog-facility"];
@@ -211,7 +209,7 @@ function syslogOf({ settings, origins }: Parts, { dialect, warnings }: Ground): 
 function checkDirectory(
   { settings, origins }: Collected,
   name: "pem-dir" | "chroot",
-  { absolute, isDirectory, problems }: Ground,
+  { absolute, isDirectory, problems }: ConfigContext,
 ): void {
   const path = absolute(settings[name]);
   if (path === "" || isDirectory(path)) return;
@@ -219,8 +217,8 @@ function checkDirectory(
 }
 
 /** What leaves nothing to serve with, and what was given but has no effect. */
-function checkLeftovers({ settings, origins }: Collected, ground: Ground): void {
-  const { build: { capabilities, name: build }, dialect, problems, warnings } = ground;
+function checkLeftovers({ settings, origins }: Collected, context: ConfigContext): void {
+  const { build: { capabilities, name: build }, dialect, problems, warnings } = context;
   const all = capabilities.protocols.join(", ");
   if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {
     if (dialect === "hitch") {

@@ -19,6 +19,8 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+/** Minimum number of bytes that make a socket readable. */
+export const SO_RCVLOWAT = 18;
 /** The limit of a connect that blocks, too. */
 export const SO_SNDTIMEO = 21;
 export const SO_ACCEPTCONN = 30;
@@ -37,6 +39,8 @@ export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
 export const TCP_INFO = 11;
 export const TCP_QUICKACK = 12;
+/** Milliseconds; 0 is the system's (tcp(7)). */
+export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_MULTICAST_IF = 17;
@@ -44,17 +48,22 @@ export const IPV6_MULTICAST_HOPS = 18;
 export const IPV6_ADD_MEMBERSHIP = 20;
 export const IPV6_V6ONLY = 26;
 export const SHUT_RDWR = 2;
+export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const PR_SET_DUMPABLE = 4;
 export const PR_SET_NO_NEW_PRIVS = 38;
 export const O_RDONLY = 0;
+export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
 export const CLOCK_MONOTONIC = 1;
-/** An ioctl: the descriptor is closed in programs that this process starts. */
+/** An ioctl without an argument: programs that this process starts do not inherit the descriptor. */
 export const FIOCLEX = 0x5451;
+/** An ioctl whose argument is an int: whether reads and writes return instead of waiting. */
+export const FIONBIO = 0x5421;
+export const F_GETFL = 3;
 /** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 

@@ -2,6 +2,7 @@
 import { closeSync, existsSync } from "node:fs";
 import { FIOCLEX } from "./constants.ts";
 import type { Libc } from "./libc.ts";
+import { cInt } from "./structures.ts";
 
 /**
  * Closes a descriptor that this process was started with. Deno has a copy of it, which `closeSync`
@@ -18,7 +19,7 @@ export function closeInherited(libc: Libc, fd: number): void {
 
 /** No program that this one starts finds the descriptor by mistake. */
 export function keepFromChildren(libc: Libc, fd: number): void {
-  libc.ioctl(fd, FIOCLEX);
+  libc.ioctl(fd, FIOCLEX, cInt(0));
 }
 
 /**

@@ -25,17 +25,17 @@ export interface Libc {
   /** Paths are bytes that end in 0. */
   chroot(path: Uint8Array): number;
   memfd_create(name: Uint8Array, flags: number): number;
-  /** Gives free memory back to the system, but for so many bytes. */
+  /** Gives free memory back to the system, except `keep` bytes. */
   malloc_trim(keep: number): number;
   open(path: Uint8Array, flags: number, mode: number): number;
   fchmod(fd: number, mode: number): number;
   pread(fd: number, into: Uint8Array, length: number, offset: number): number;
   write(fd: number, bytes: Uint8Array, length: number): number;
   send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
+  recv(fd: number, into: Uint8Array, length: number, flags: number): number;
   fcntl(fd: number, command: number, argument: Uint8Array): number;
-  flock(fd: number, operation: number): number;
-  /** For requests without an argument. */
-  ioctl(fd: number, request: number): number;
+  /** `argument` is what the request points to; a request without an argument ignores it. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** 0 when there is no such interface. */
   if_nametoindex(name: Uint8Array): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
@@ -55,7 +55,7 @@ export type CType = "i32" | "u32" | "u64" | "buffer";
 /** Linux with glibc. An absolute path would differ between distributions. */
 export const libcName = "libc.so.6";
 
-/** All of these return an int, or a count that fits in one. `prctl`'s and `fcntl`'s variadic arguments travel in registers on Linux. */
+/** All of these return an int, or a count that fits in one. The variadic arguments of `prctl`, `fcntl` and `ioctl` travel in registers on Linux. */
 export const signatures = {
   socket: ["i32", "i32", "i32"],
   bind: ["i32", "buffer", "u32"],
@@ -79,9 +79,9 @@ export const signatures = {
   pread: ["i32", "buffer", "u64", "u64"],
   write: ["i32", "buffer", "u64"],
   send: ["i32", "buffer", "u64", "i32"],
+  recv: ["i32", "buffer", "u64", "i32"],
   fcntl: ["i32", "i32", "buffer"],
-  flock: ["i32", "i32"],
-  ioctl: ["i32", "u64"],
+  ioctl: ["i32", "u64", "buffer"],
   if_nametoindex: ["buffer"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],

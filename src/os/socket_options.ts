@@ -8,6 +8,7 @@ import {
   TCP_FASTOPEN,
   TCP_KEEPIDLE,
   TCP_NODELAY,
+  TCP_USER_TIMEOUT,
 } from "./constants.ts";
 import type { Libc } from "./libc.ts";
 import { cInt } from "./structures.ts";
@@ -24,6 +25,8 @@ export interface SocketOption {
 export interface ListenerSettings {
   /** Seconds of silence before TCP probes a client. */
   readonly keepalive: number;
+  /** Seconds that data may stay unacknowledged or blocked by the window; 0 is the system's limit. */
+  readonly tcpUserTimeout: number;
   readonly tcpFastopen: boolean;
   /** Bytes; 0 leaves the system's. */
   readonly recvBufsize: number;
@@ -33,10 +36,16 @@ export interface ListenerSettings {
 
 /** What accepted sockets inherit from their listening socket, so that no call is spent on each. */
 export function listenerOptions(settings: ListenerSettings): SocketOption[] {
-  const { keepalive, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
+  const { keepalive, tcpUserTimeout, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
   const options: SocketOption[] = [
     { name: "SO_KEEPALIVE", level: SOL_SOCKET, option: SO_KEEPALIVE, value: 1 },
     { name: "TCP_KEEPIDLE", level: IPPROTO_TCP, option: TCP_KEEPIDLE, value: keepalive },
+    {
+      name: "TCP_USER_TIMEOUT",
+      level: IPPROTO_TCP,
+      option: TCP_USER_TIMEOUT,
+      value: Math.ceil(tcpUserTimeout * 1000),
+    },
     { name: "TCP_NODELAY", level: IPPROTO_TCP, option: TCP_NODELAY, value: 1 },
   ];
   if (tcpFastopen) {

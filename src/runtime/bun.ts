@@ -2,6 +2,7 @@
  * The Bun adapter: `Bun.listen` with BoringSSL. What it uses of Bun beyond its documentation is
  * marked in `bun/native.ts`.
  */
+import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
 import { ClientContext, ServerContext } from "./bun/contexts.ts";
 import { libc } from "./bun/libc.ts";

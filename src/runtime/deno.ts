@@ -2,10 +2,12 @@
  * The adapter for Deno 2.9: `Deno.listenTls` and `Deno.startTls` (rustls), and libc through FFI for
  * what Deno leaves out.
  */
+import "./deno/needs.ts";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
-import { setOption } from "../os/socket_options.ts";
+import { raise } from "../base/raise.ts";
 import { SHUT_RDWR } from "../os/constants.ts";
+import { setOption } from "../os/socket_options.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { acceptAll, AcceptState } from "./deno/accept.ts";
 import {
@@ -18,20 +20,13 @@ import {
   type TlsIdentity,
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
-import { internalFailureOf } from "./deno/failures.ts";
 import { HOLD, releaseHello } from "./deno/hello.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
 import type { Runtime } from "./runtime.ts";
-import type { ClientTlsContext } from "./tls.ts";
-import type { TlsContext } from "./tls.ts";
-import type { Listener } from "./listener.ts";
-import type { ListenOptions } from "./listener.ts";
-import type { StreamHandler } from "./stream.ts";
-import type { Stream } from "./stream.ts";
-import type { ClientTlsSettings } from "./tls.ts";
-import type { TlsSettings } from "./tls.ts";
-import type { Endpoint } from "../os/endpoint.ts";
-import type { IpEndpoint } from "../os/endpoint.ts";
+import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
+import type { Listener, ListenOptions } from "./listener.ts";
+import type { Stream, StreamHandler } from "./stream.ts";
+import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Capabilities } from "./capabilities.ts";
 
 export const name = "deno";
@@ -212,23 +207,20 @@ function listenTls(
   state: AcceptState,
 ): Accepting {
   const { settings: { alpn }, hasResolver, fallback } = context;
-  const identity = hasResolver ? resolver(context, options.failed) : fallback;
+  const identity = hasResolver ? resolver(context) : fallback;
   const listener = Deno.listenTls({ ...at, alpnProtocols: alpn, ...identity });
   const accepting = acceptAll(listener, options, state, (stream, conn) => {
     void stream.handshake(conn);
-    if (hasResolver) void releaseHello(stream);
+    if (hasResolver) releaseHello(stream);
   });
   return { listener, accepting };
 }
 
 /**
  * Deno asks once for each name and keeps the answer, also a rejection, for the life of the
- * listener. Its clients' failures do not carry the reason, so `failed` tells it.
+ * listener.
  */
-function resolver(
-  { settings, pairs }: DenoTlsContext,
-  failed: ListenOptions["failed"],
-): TlsIdentity {
+function resolver({ settings, pairs }: DenoTlsContext): TlsIdentity {
   const answer = (serverName: string): KeyPair => {
     try {
       const number = settings.select(serverName)!;
@@ -236,7 +228,7 @@ function resolver(
       pairs.set(number, pair);
       return pair;
     } catch (error) {
-      failed(internalFailureOf(error));
+      raise(error);
       throw error;
     }
   };

@@ -23,7 +23,7 @@ export interface ListenOptions {
   readonly tls?: TlsContext;
   /** TLS begins when `Stream.startTls` is called; only with `capabilities.headerFirst`. */
   readonly headerFirst: boolean;
-  /** A connection was accepted; the handshake begins. Returns the stream's owner. */
+  /** A connection was accepted; the handshake begins. Returns the stream's owner; it may throw. */
   readonly accepted: (stream: Stream) => StreamHandler;
   /** Accepting itself failed (descriptors exhausted …); the adapter goes on by itself. */
   readonly failed: (failure: Failure) => void;

@@ -3,13 +3,13 @@
  * UNDOCUMENTED; they were read in Node 26.10, which is the version frozen into the executable, and
  * the tests of the adapters' contract cover them.
  */
+import "./node/needs.ts";
 import { isSea } from "node:sea";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { ClientTls } from "./node/client_tls.ts";
 import { connect } from "./node/connect.ts";
 import { openDatagrams } from "./node/datagrams.ts";
-import { handles } from "./node/handles.ts";
 import { libc } from "./node/libc.ts";
 import { listen } from "./node/listen.ts";
 import { loadEngine } from "./node/native_openssl.ts";
@@ -71,17 +71,14 @@ export const workerEnvironment = { UV_USE_IO_URING: "0" };
 
 /**
  * As in {@link Runtime}: with OpenSSL's reason, or one that names the first cipher, cipher suite or
- * group which OpenSSL does not know and would leave out without a word, or one that tells that this
- * Node is not the one it was written for.
+ * group which OpenSSL does not know and would leave out without a word.
  */
 export function createTlsContext(settings: TlsSettings): ServerTls {
-  checkVersion();
   return new ServerTls(settings);
 }
 
 /** As `createTlsContext`, in the direction of the backend. */
 export function createClientTls(settings: ClientTlsSettings): ClientTls {
-  checkVersion();
   return new ClientTls(settings);
 }
 
@@ -94,10 +91,6 @@ export function collectGarbage(): void {
 }
 
 let collect: (() => void) | undefined;
-
-function checkVersion(): void {
-  if (!handles) throw new Error(`Node.js ${process.versions.node} is not supported, 26 is`);
-}
 
 import type * as Self from "./node.ts";
 /** Fails to compile when this module no longer fulfils the contract. */

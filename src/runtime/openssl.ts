@@ -2,14 +2,18 @@
  * What Bun and Node have in common: both speak of TLS settings in the words of node:tls, with
  * BoringSSL or OpenSSL below.
  */
+import { pemSections, pemText } from "../base/pem.ts";
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from "node:tls";
-import type { TlsFacts } from "./tls.ts";
-import type { TicketAnswer } from "./tls.ts";
-import type { TlsSettings } from "./tls.ts";
-import type { TlsParameters } from "./tls.ts";
-import type { Identity } from "./tls.ts";
-import type { Protocol } from "./tls.ts";
+import { raise } from "../base/raise.ts";
+import type {
+  Identity,
+  Protocol,
+  TicketAnswer,
+  TlsFacts,
+  TlsParameters,
+  TlsSettings,
+} from "./tls.ts";
 
 /** All versions that either library speaks, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
@@ -54,9 +58,19 @@ export function answerForTickets(
   policy: string,
 ): void {
   if (!ticketKeys) return;
-  context.onticketkeycallback = (name, iv, isNew) => ticketKeys.answer(policy, name, iv, isNew);
+  context.onticketkeycallback = (name, iv, isNew) => {
+    try {
+      return ticketKeys.answer(policy, name, iv, isNew);
+    } catch (error) {
+      raise(error);
+      // No ticket, neither read nor made.
+      return [0, NO_KEY, NO_KEY, name, iv];
+    }
+  };
   context.enableTicketKeyCallback();
 }
+
+const NO_KEY = Buffer.alloc(16);
 
 /** Versions, groups and whose order counts, in the words of node:tls. */
 export function parameterOptions(settings: TlsParameters): SecureContextOptions {
@@ -145,7 +159,8 @@ export function tlsFacts(
 
 /** Each on its own: of a text with several, only the first would be read. */
 function crls(pem: string): string[] {
-  return pem.match(/-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g) ?? [pem];
+  const sections = pemSections(pem).filter(({ label }) => label === "X509 CRL");
+  return sections.length > 0 ? sections.map(pemText) : [pem];
 }
 
 function nodeVersion(protocol: Protocol): SecureVersion {

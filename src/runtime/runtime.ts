@@ -2,6 +2,17 @@
  * The contract between the core and a runtime. Each of `bun.ts`, `deno.ts` and `node.ts` exports
  * the members of {@link Runtime} under the same names. An adapter moves bytes and reports facts;
  * every decision (which certificate, when to give up, whom to blame) is the core's.
+ *
+ * A fault of the core never ends the process, and costs one connection at most. An error that the core
+ * throws reaches the process's `uncaughtException` once (see `raise`), and everything else continues:
+ *
+ * - from an event of a {@link StreamHandler}, or while the core answers a handshake (`select`,
+ *   `identity`, `staple`, a {@link SessionStore}): the stream is reset, its descriptor is released, and
+ *   `closed` follows with the code `ERR_INTERNAL`. Deno caches what `select` and `identity` threw for a
+ *   name: the error is reported once, and all handshakes for that name end with an alert;
+ * - from `accepted`: the stream is reset and has no events;
+ * - from `closed` or `ListenOptions.failed`: nothing is left to reset;
+ * - from a {@link TicketKeyring}: the ticket is neither read nor issued.
  */
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Libc } from "../os/libc.ts";

@@ -3,7 +3,7 @@ import type { Endpoint } from "../os/endpoint.ts";
 import type { Failure } from "./failure.ts";
 import type { TlsFacts } from "./tls.ts";
 
-/** So many bytes may wait in a stream that is not open yet without stopping their source. */
+/** Maximum number of bytes that wait in a stream before it opens without stopping their source. */
 export const MAX_EARLY_BYTES = 65_536;
 
 /** One side of a connection. All calls are safe at any time, also after the stream has closed. */
@@ -65,7 +65,8 @@ export interface Stream {
 /**
  * Events of a stream, in this order: opened, then received, writable, ended as they come, closed.
  * On a listener with `headerFirst`, `received` also comes before `opened`, with plain bytes, until
- * `startTls` is called; nothing may be written then, and an early end is a failure.
+ * `startTls` is called; nothing may be written then, and an early end is a failure. Where a handler
+ * throws, the stream is reset (see {@link Runtime}).
  */
 export interface StreamHandler {
   /**

@@ -1,10 +1,10 @@
 /**
- * The compiler refuses an option that nobody reads. Each part of the program declares what it reads of
- * the configuration in the type of a parameter, and those types are listed here: a key that a row of the
- * table gives to a process, and that no part of that process declares, is named by an error below.
+ * The compiler refuses an option that nobody reads. Each part of the program declares the settings
+ * that it reads in the type of a parameter, and those types are listed here. If a row of the table
+ * names a process as reader and no part of that process declares the key, an error below names it.
  */
 import type { WatchSettings } from "../certificates/watch.ts";
-import type { ConnectionSettings } from "../connection/connections.ts";
+import type { ConnectionSettings } from "../connection/settings.ts";
 import type { PrepareSettings } from "../master/prepare.ts";
 import type { KeyFor, KeysIn, LogConfig, Reads } from "../options/config.ts";
 import type { Nothing } from "../options/option.ts";
@@ -16,14 +16,14 @@ type ReadByMaster =
   & PrepareSettings
   & WatchSettings
   & { readonly log: LogConfig }
-  // The service's own.
+  // Read by the service itself.
   & Reads<"daemon" | "drainTimeout" | "listenReport" | "maxGenerations" | "pidFile">;
 
 type ReadByWorker =
   & ConnectionSettings
   & ListenerSettings
   & { readonly limits: LimitSettings; readonly sessions: FrontendDependencies["sessions"] }
-  // Its own.
+  // Read by the worker itself.
   & Reads<"engine" | "log.level" | "pinWorkers">;
 
 export type UnreadByMaster = Nothing<Exclude<KeyFor<"master">, KeysIn<ReadByMaster>>>;

@@ -2,9 +2,10 @@ import process from "node:process";
 import { systemClock } from "../base/clock.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
-import { internalError, reasonOf } from "../base/errors.ts";
-import type { LogEntry, LogLevel } from "../log.ts";
-import { Repeats } from "../repeats.ts";
+import { reasonOf } from "../base/errors.ts";
+import { internalError } from "../log/internal_error.ts";
+import type { LogEntry, LogLevel } from "../base/log_entry.ts";
+import { LogRateLimiter } from "../log/rate_limiter.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Datagrams } from "../runtime/datagrams.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
@@ -41,10 +42,15 @@ export function runPeers(runtime: Runtime): void {
 class PeersHelper implements Helper<PeersCommand> {
   private readonly runtime: Runtime;
   readonly events: FrameWriter;
-  private readonly repeats = new Repeats((entry) => this.tell(entry), () => 1, systemClock, {
-    windowMs: WINDOW_MS,
-    told: 1,
-  });
+  private readonly rateLimiter = new LogRateLimiter(
+    (entry) => this.tell(entry),
+    () => 1,
+    systemClock,
+    {
+      intervalMs: WINDOW_MS,
+      burst: 1,
+    },
+  );
   private readonly incoming = new Rate(MAX_PER_SECOND);
   private readonly outgoing = new Rate(MAX_PER_SECOND);
   private peers: readonly IpEndpoint[] = [];
@@ -121,7 +127,7 @@ class PeersHelper implements Helper<PeersCommand> {
   }
 
   private log(level: LogLevel, event: string, message: string, facts: LogEntry["facts"]): void {
-    this.repeats.tell({ level, event, message: `session peers: ${message}`, facts });
+    this.rateLimiter.log({ level, event, message: `session peers: ${message}`, facts });
   }
 
   private tell(entry: LogEntry): void {

@@ -9,7 +9,7 @@ import type { Instruction } from "../os/bpf.ts";
 import { SO_DETACH_REUSEPORT_BPF } from "../os/constants.ts";
 import { SO_ATTACH_REUSEPORT_CBPF } from "../os/constants.ts";
 import { SOL_SOCKET } from "../os/constants.ts";
-import type { LogEntry } from "../log.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 

@@ -1,34 +1,37 @@
 /**
- * What the service manager is told about our state (sd_notify(3)). Each message is a datagram; one
- * that finds the manager's queue full is sent again, and nothing here ever waits.
+ * Notifies the service manager of our state (sd_notify(3)). Each message is a datagram; one that
+ * finds the manager's queue full is sent again, and nothing here ever waits.
  */
 import { getSystemErrorName } from "node:util";
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { Log } from "../log.ts";
-import { MAX_UNIX_PATH } from "../os/sockaddr.ts";
-import { sockaddr } from "../os/sockaddr.ts";
-import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
-import { EINVAL } from "../os/constants.ts";
-import { EAGAIN } from "../os/constants.ts";
-import { MSG_NOSIGNAL } from "../os/constants.ts";
-import { MSG_DONTWAIT } from "../os/constants.ts";
-import { SOCK_CLOEXEC } from "../os/constants.ts";
-import { SOCK_DGRAM } from "../os/constants.ts";
-import { AF_UNIX } from "../os/constants.ts";
+import type { Log } from "../base/log_entry.ts";
+import { oneLine } from "../base/one_line.ts";
+import {
+  AF_UNIX,
+  EAGAIN,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+} from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
+import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
+import { MAX_UNIX_PATH, sockaddr } from "../os/sockaddr.ts";
 
-/** Between two messages that tell a new status, in milliseconds. */
-const STATUS_PAUSE_MS = 1000;
-/** Before a message is sent again that was not taken, in milliseconds. */
+/** Milliseconds from one status message to the next. */
+const STATUS_INTERVAL_MS = 1000;
+/** Milliseconds from one attempt to send a message to the next. */
 const RETRY_MS = 100;
-/** Messages that wait; then the oldest are given up. */
+/** Messages that wait; beyond it the oldest are dropped. */
 const MAX_WAITING = 16;
+/** Milliseconds from one watchdog message to the next, however short the watchdog's timeout is. */
+const MIN_WATCHDOG_INTERVAL_MS = 50;
 
 /** What the service manager set in our environment. */
 export interface NotifySettings {
-  /** A path or `@name`; absent: nobody wants to know. */
+  /** A path or `@name`; absent: there is no service manager. */
   readonly socket?: string;
-  /** Microseconds of silence after which this process is taken for dead; absent: never. */
+  /** Microseconds without a watchdog message after which the manager restarts us; absent: never. */
   readonly watchdog?: number;
 }
 
@@ -39,8 +42,8 @@ export interface NotifyContext {
 }
 
 /**
- * The settings in the environment, from which they are removed, so that no child speaks for us. A
- * watchdog that is meant for another process is left out.
+ * The settings in the environment, which are removed from it, so that no child process notifies in
+ * our name. A watchdog for another process is ignored.
  */
 export function notifySettings(
   environment: Record<string, string | undefined> = process.env,
@@ -51,11 +54,11 @@ export function notifySettings(
   delete environment.WATCHDOG_USEC;
   delete environment.WATCHDOG_PID;
   if (!NOTIFY_SOCKET) return {};
-  const isMeant = WATCHDOG_PID === String(pid) && /^[1-9]\d{0,14}$/.test(WATCHDOG_USEC);
-  return { socket: NOTIFY_SOCKET, ...(isMeant ? { watchdog: Number(WATCHDOG_USEC) } : {}) };
+  const isOurs = WATCHDOG_PID === String(pid) && /^[1-9]\d{0,14}$/.test(WATCHDOG_USEC);
+  return { socket: NOTIFY_SOCKET, ...(isOurs ? { watchdog: Number(WATCHDOG_USEC) } : {}) };
 }
 
-/** Tells the service manager; without one it does nothing. */
+/** Notifies the service manager; without one it does nothing. */
 export class Notifier {
   private settings: NotifySettings;
   private readonly libc: Libc;
@@ -67,19 +70,27 @@ export class Notifier {
   private isStatusHeld = false;
   private isFailing = false;
 
+  /** Logs a socket that cannot be used, and then does nothing. */
   constructor(settings: NotifySettings, { libc, log, clock = systemClock }: NotifyContext) {
     this.settings = settings;
     this.libc = libc;
     this.log = log;
     this.clock = clock;
+    const { socket } = settings;
+    if (socket === undefined || addressOf(socket)) return;
+    this.settings = {};
+    this.warn(
+      `cannot notify the service manager: NOTIFY_SOCKET is ${socket}, and stud supports only Unix ` +
+        `sockets, as a path or @name of fewer than ${MAX_UNIX_PATH} bytes`,
+    );
   }
 
-  /** There is somebody to tell. */
+  /** There is a service manager. */
   get isWanted(): boolean {
     return this.settings.socket !== undefined;
   }
 
-  /** It serves, or has ended a reload, whatever came of that. `status` is one line. */
+  /** The service is up, or a reload has ended, successful or not. `status` is as in `status`. */
   ready(status: string): void {
     this.state("READY=1", status);
   }
@@ -95,54 +106,66 @@ export class Notifier {
     this.state("STOPPING=1", status);
   }
 
-  /** One line for `systemctl status`; may be called often: told when it changes, once a second. */
+  /** One line for `systemctl status`; it is sent when it changes, at most once a second. */
   status(text: string): void {
     this.nextStatus = text;
-    if (!this.isStatusHeld) this.tellStatus();
+    if (!this.isStatusHeld) this.sendStatus();
   }
 
-  /** Another process is the service from now on. It has to run in the same unit. */
+  /** Another process, of the same unit, is the service from now on. */
   mainPid(pid: number): void {
     this.send(`MAINPID=${pid}`);
   }
 
-  /** A start, reload or stop takes longer than the unit says: at least `seconds` from now. */
+  /** A start, reload or stop may take `seconds` more, whatever the unit allows. */
   extend(seconds: number): void {
     this.send(`EXTEND_TIMEOUT_USEC=${Math.ceil(seconds * 1_000_000)}`);
   }
 
-  /** Gives the watchdog its signs of life, as long as the event loop turns and `isAlive` holds. */
+  /** Notifies the watchdog twice in its timeout, while the event loop runs and `isAlive` holds. */
   watchdog(isAlive: () => boolean): void {
     const { watchdog } = this.settings;
     if (watchdog === undefined) return;
-    if (isAlive()) this.send("WATCHDOG=1");
-    this.clock.after(watchdog / 2000, () => this.watchdog(isAlive));
+    const interval = watchdog / 2000;
+    if (interval < MIN_WATCHDOG_INTERVAL_MS) {
+      this.warn(
+        `a watchdog timeout of ${watchdog / 1000} ms is too short for stud, which notifies the ` +
+          `service manager every ${MIN_WATCHDOG_INTERVAL_MS} ms at most; raise WatchdogSec=`,
+      );
+    }
+    this.keepAlive(isAlive, Math.max(interval, MIN_WATCHDOG_INTERVAL_MS));
   }
 
-  /** Says nothing any more: the manager means another process, or has been told of another. */
+  /** Sends nothing from now on, as the manager watches another process. */
   silence(): void {
     this.settings = {};
     this.waiting.length = 0;
   }
 
+  private keepAlive(isAlive: () => boolean, interval: number): void {
+    if (!this.isWanted) return;
+    if (isAlive()) this.send("WATCHDOG=1");
+    this.clock.after(interval, () => this.keepAlive(isAlive, interval));
+  }
+
   private state(state: string, status: string): void {
     this.lastStatus = status;
     this.nextStatus = undefined;
-    this.send(`${state}\nSTATUS=${status}`);
+    this.send(`${state}\n${assignment(status)}`);
   }
 
-  private tellStatus(): void {
+  private sendStatus(): void {
     const text = this.nextStatus;
     this.nextStatus = undefined;
     this.isStatusHeld = false;
     if (!this.isWanted || text === undefined || text === this.lastStatus) return;
     this.lastStatus = text;
     this.isStatusHeld = true;
-    this.send(`STATUS=${text}`);
-    this.clock.after(STATUS_PAUSE_MS, () => this.tellStatus());
+    this.send(assignment(text));
+    this.clock.after(STATUS_INTERVAL_MS, () => this.sendStatus());
   }
 
-  /** In order, behind those that wait. */
+  /** In order, after those that wait. */
   private send(message: string): void {
     if (!this.isWanted) return;
     this.waiting.push(message);
@@ -158,14 +181,13 @@ export class Notifier {
         return;
       }
       this.waiting.shift();
-      this.tellTrouble(errno);
+      this.logFailure(errno);
     }
   }
 
-  /** 0, or the errno of the failure. A socket for each message finds a manager that was restarted. */
+  /** 0, or the errno of the failure. A new socket for each message finds a restarted manager. */
   private trySend(message: string): number {
-    const address = addressOf(this.settings.socket!);
-    if (!address) return EINVAL;
+    const address = addressOf(this.settings.socket!)!;
     const fd = this.libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return this.libc.errno();
     const bytes = new TextEncoder().encode(message);
@@ -176,19 +198,29 @@ export class Notifier {
     return errno;
   }
 
-  /** Once until it changes. */
-  private tellTrouble(errno: number): void {
+  /** Logs the first of several failures in a row. */
+  private logFailure(errno: number): void {
     const isFailing = errno !== 0;
     if (isFailing && !this.isFailing) {
-      const message = `the service manager cannot be told our state at ${this.settings.socket} ` +
-        `(${getSystemErrorName(-errno)}); leave NOTIFY_SOCKET to it`;
-      this.log({ level: "warn", event: "notify-failed", message, facts: {} });
+      const reason = getSystemErrorName(-errno);
+      this.warn(
+        `cannot notify the service manager at ${this.settings.socket} (${reason}); check NOTIFY_SOCKET`,
+      );
     }
     this.isFailing = isFailing;
   }
+
+  private warn(message: string): void {
+    this.log({ level: "warn", event: "notify-failed", message, facts: {} });
+  }
 }
 
-/** Undefined for what is neither a path nor an abstract name, or too long. */
+/** A line break in the text, which may hold the path of a socket, would begin another assignment. */
+function assignment(status: string): string {
+  return `STATUS=${oneLine(status)}`;
+}
+
+/** Undefined for anything but a path or an abstract name that fits a `sockaddr_un`. */
 function addressOf(socket: string): Uint8Array | undefined {
   const isAddress = /^[/@]./.test(socket) && Buffer.byteLength(socket) < MAX_UNIX_PATH;
   return isAddress ? sockaddr({ family: "unix", path: socket }) : undefined;

@@ -1,21 +1,21 @@
-/** The file that tells the master's pid, and that there is only one of them. */
-import { closeSync, constants, openSync, readFileSync } from "node:fs";
+/** The pid file. Its lock keeps a second master from starting. */
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { statSync, unlinkSync, writeFileSync } from "node:fs";
-import { UsageError } from "../base/errors.ts";
 import type { Dialect } from "../base/dialect.ts";
-import { wholeFileLock } from "../os/structures.ts";
-import { F_OFD_SETLK } from "../os/constants.ts";
-import type { Libc } from "../os/libc.ts";
+import { UsageError } from "../base/errors.ts";
+import { EAGAIN, F_OFD_SETLK } from "../os/constants.ts";
 import { keepFromChildren } from "../os/descriptors.ts";
-import { errorText } from "../os/error_text.ts";
+import { errnoText, errorText } from "../os/error_text.ts";
+import type { Libc } from "../os/libc.ts";
+import { wholeFileLock } from "../os/structures.ts";
 
 const MODE = 0o644;
-/** A file that is replaced between open and lock again and again is somebody's game. */
+/** Attempts to open and lock a file that someone keeps replacing in between. */
 const MAX_ATTEMPTS = 5;
 
 export interface PidFile {
   readonly path: string;
-  /** Who inherits it has the lock as well. */
+  /** A process that inherits it shares the lock. */
   readonly fd: number;
   /** Writes our pid, where that of another process may stand which shares the lock. */
   write(): void;
@@ -24,9 +24,9 @@ export interface PidFile {
 }
 
 /**
- * The file of a predecessor, which holds that one's pid until {@link PidFile.write}. Undefined when
- * something else is at its path. The descriptor is copied and should be closed in any case, since
- * Deno holds each that it was started with twice.
+ * The predecessor's file, which holds its pid until {@link PidFile.write}. Undefined if another file
+ * has taken its path. The descriptor is copied, and the caller closes it in any case: Deno holds each
+ * descriptor that it was started with twice.
  */
 export function inheritPidFile(
   libc: Libc,
@@ -39,16 +39,17 @@ export function inheritPidFile(
 }
 
 /**
- * Creates and locks the file, or takes over one whose owner is gone, and writes our pid into it,
- * in decimal and without a newline as hitch does. The lock is one that hitch's own respects. It
- * lasts as long as the process. Throws a UsageError when another process holds the file.
+ * Creates and locks the file, or takes over one whose owner has ended, and writes our pid into it,
+ * in decimal and without a newline as hitch does. The lock conflicts with hitch's and lasts until
+ * the process ends. Throws a UsageError if another process holds the lock, or if the path cannot be
+ * used.
  */
 export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFile {
   const refuse = (reason: string, remedy: string): never => {
     throw new UsageError(
       dialect === "hitch"
         ? `FATAL: Could not open pid (-p) file (${path}): ${reason}`
-        : `--pidfile: cannot have ${path}: ${reason}; ${remedy}`,
+        : `--pidfile: cannot use ${path}: ${reason}; ${remedy}`,
     );
   };
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -58,18 +59,31 @@ export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFi
     } catch (error) {
       return refuse(errorText(error), "choose another path");
     }
-    if (libc.fcntl(fd, F_OFD_SETLK, wholeFileLock()) !== 0) {
+    const problem = lockProblem(libc, path, fd);
+    if (problem) {
       closeSync(fd);
-      return refuse(`File exists, ${ownerOf(path)} holds it`, "stop that one first");
+      return refuse(...problem);
     }
     // The last owner may have removed it after we opened it.
     if (isSame(path, fd)) return fill(path, fd, refuse);
     closeSync(fd);
   }
-  return refuse("it is replaced all the time", "choose another path");
+  return refuse("the file keeps being replaced", "choose another path");
 }
 
-const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW |
+  constants.O_NOCTTY;
+
+/** Locks the file. On failure returns the reason and the remedy. */
+function lockProblem(libc: Libc, path: string, fd: number): [string, string] | undefined {
+  // Nothing that is read from a FIFO or a device would ever end.
+  if (!fstatSync(fd).isFile()) return ["Not a regular file", "choose another path"];
+  if (libc.fcntl(fd, F_OFD_SETLK, wholeFileLock()) === 0) return undefined;
+  const errno = libc.errno();
+  return errno === EAGAIN
+    ? [`File exists, ${ownerOf(path)} holds it`, "stop that process first"]
+    : [`cannot lock it: ${errnoText(errno)}`, "choose another path"];
+}
 
 function fill(
   path: string,
@@ -115,7 +129,7 @@ function isSame(path: string, fd: number): boolean {
   return here?.dev === ours.dev && here.ino === ours.ino;
 }
 
-/** The file behind a descriptor, also one that the runtime knows nothing of. */
+/** The file of a descriptor that the runtime itself need not know. */
 function opened(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
@@ -125,7 +139,7 @@ function ownerOf(path: string): string {
     const text = readFileSync(path, "latin1");
     if (/^\d{1,10}\s*$/.test(text)) return `process ${text.trim()}`;
   } catch {
-    // It has just been removed; it was held all the same.
+    // It has just been removed.
   }
   return "another process";
 }

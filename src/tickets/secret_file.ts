@@ -1,6 +1,5 @@
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
-import { errorText } from "../os/error_text.ts";
+import { FileError, readFile } from "../base/read_file.ts";
 import { SECRET_LENGTH } from "./ring.ts";
 
 const MAX_BYTES = 4096;
@@ -18,20 +17,10 @@ export function readTicketSecret(path: string): Uint8Array {
   };
   let bytes: Buffer;
   try {
-    // To open a pipe would wait for its other end.
-    if (!statSync(path).isFile()) fail(`it is no file; ${REMEDY}`);
-    const fd = openSync(path, "r");
-    try {
-      const { mode, size } = fstatSync(fd);
-      if (mode & 0o077) fail(`others can read it; restrict it with: chmod 600 ${path}`);
-      if (size > MAX_BYTES) fail(`${size} bytes are no secret; give at most ${MAX_BYTES}`);
-      bytes = readFileSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    bytes = readFile(path, { isSecret: true, maxBytes: MAX_BYTES });
   } catch (error) {
-    if (error instanceof UsageError) throw error;
-    return fail(errorText(error));
+    if (error instanceof FileError) return fail(error.reason);
+    throw error;
   }
   const secret = bytes.at(-1) === LINE_BREAK ? bytes.subarray(0, -1) : bytes;
   if (secret.length < SECRET_LENGTH) {

@@ -1,5 +1,5 @@
 import { reasonOf } from "../base/errors.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log_entry.ts";
 import { READ, slotAt } from "./fleet_keys.ts";
 import { LocalKeys, type LocalState } from "./local_keys.ts";
 import { randomSecret, type TicketRing } from "./ring.ts";

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../base/clock.ts";
-import type { LogEntry } from "../log.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 import type { WorkerLimits } from "./limits.ts";
 
 /** What a gate does. */

@@ -1,5 +1,5 @@
 import type { ListenerSetup, StartCommand } from "../worker_protocol/messages.ts";
-import type { LogEntry } from "../log.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 import { listenerOptions } from "../os/socket_options.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TlsContext } from "../runtime/tls.ts";

@@ -1,6 +1,6 @@
 import { sharedClock } from "../base/clock.ts";
-import type { Connection } from "../connection/connection.ts";
-import { type ConnectionEvents, Connections } from "../connection/connections.ts";
+import type { Connection, ConnectionEvents } from "../connection/connection.ts";
+import { Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type CommandHandler, readCommands } from "../control/helper.ts";
@@ -13,12 +13,12 @@ import type {
   WorkerState,
 } from "../worker_protocol/messages.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
-import { internalError } from "../base/errors.ts";
-import type { LogEntry } from "../log.ts";
+import { internalError } from "../log/internal_error.ts";
+import type { LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
-import { Repeats } from "../repeats.ts";
+import { LogRateLimiter } from "../log/rate_limiter.ts";
 import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
 import { ignoringHandler } from "../runtime/ignoring_handler.ts";
@@ -58,7 +58,10 @@ export function runWorker(runtime: Runtime): void {
 class Worker implements CommandHandler<WorkerCommand> {
   private readonly runtime: Runtime;
   private readonly channel: FrameWriter;
-  private readonly repeats = new Repeats((entry) => this.tell(entry), () => this.logLevel);
+  private readonly rateLimiter = new LogRateLimiter(
+    (entry) => this.tell(entry),
+    () => this.logLevel,
+  );
   private readonly backend: BackendWatch;
   private command: StartCommand | undefined;
   /** By frontend; empty in client mode. */
@@ -298,7 +301,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   /** Ends the process as soon as the master, if there is one, has its last words. */
   private leave(): void {
     if (this.isOrphan) process.exit(0);
-    this.repeats.flush();
+    this.rateLimiter.flush();
     this.backend.flush();
     // What was counted since the last ping.
     if (this.connections) this.report({ type: "draining", ...this.state() });
@@ -395,7 +398,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     facts: LogEntry["facts"],
   ): void {
     if (this.logLevel === 0 && level !== "error") return;
-    this.repeats.tell({ level, event, message, facts });
+    this.rateLimiter.log({ level, event, message, facts });
   }
 
   private tell(entry: LogEntry): void {

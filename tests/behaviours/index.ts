@@ -28,6 +28,7 @@ import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { mistakes } from "./mistakes.ts";
+import { namedFiles } from "./named_files.ts";
 import { negotiation } from "./negotiation.ts";
 import { outages } from "./outages.ts";
 import { peers } from "./peers.ts";
@@ -102,6 +103,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   prefix,
   logging,
   mistakes,
+  namedFiles,
   usage,
   demo,
   hardening,

@@ -87,6 +87,28 @@ export const limits: readonly Behaviour[] = [
     },
   },
   {
+    name:
+      "a reload that raises --max-connections alone keeps the workers, and more clients are served",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "limits-")), "stud.conf");
+      const write = (limit: number) => writeFileSync(file, `max-connections = ${limit}\n`);
+      write(2);
+      const stud = await echoing(context, [`--config=${file}`]);
+      const workers = stud.workers();
+      const clients = [await context.tls(stud.frontend), await context.tls(stud.frontend)];
+      const third = exchange(stud.frontend, "hello");
+      await staysOpen(third, async () => {
+        for (const client of clients) await roundTrips(client);
+      });
+      write(3);
+      stud.signal("SIGHUP");
+      assert.equal(String(await within(third, "the third client's answer")), "hello");
+      assert.deepEqual(stud.workers(), workers);
+      for (const client of clients) await roundTrips(client);
+    },
+  },
+  {
     name: "a queue that is served for another worker waits as well",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {

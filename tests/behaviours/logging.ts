@@ -1,9 +1,14 @@
-/** What is said, at which level, and in which form. */
+/** What is logged, at which level and in which form, and what a log that nobody reads may do. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { closeSync, constants, mkdtempSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import * as runtime from "#runtime";
 import { ending, exchange, openTcp } from "../support/client.ts";
-import type { Behaviour } from "../support/context.ts";
-import { endpointText } from "../support/endpoints.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { endpointText, freeEndpoint } from "../support/endpoints.ts";
 import { socketCount } from "../support/processes.ts";
+import { openPseudoTerminal } from "../support/pseudo_terminal.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
@@ -132,7 +137,52 @@ export const logging: readonly Behaviour[] = [
       for (const line of stud.stderr.trimEnd().split("\n")) assert.match(line, /^\d{4}-\d\d-\d\dT/);
     },
   },
+  {
+    name: "a pipe at standard error that nobody reads holds up no start, service, reload or stop",
+    async run(context) {
+      const path = join(mkdtempSync(join(context.certificates.directory, "log-")), "pipe");
+      execFileSync("mkfifo", [path]);
+      const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+      context.after(() => closeSync(fd));
+      assert.throws(() => {
+        for (;;) writeSync(fd, "x".repeat(1024));
+      }, { code: "EAGAIN" });
+      await servesWithStderr(context, path);
+    },
+  },
+  {
+    name: "a terminal stopped by Ctrl-S holds up no start, service, reload or stop",
+    async run(context) {
+      const terminal = openPseudoTerminal(runtime.libc);
+      context.after(() => terminal.close());
+      terminal.stop();
+      await servesWithStderr(context, terminal.path);
+    },
+  },
 ];
+
+/** A whole life of stud with a standard error that takes nothing. */
+async function servesWithStderr(context: Context, path: string): Promise<void> {
+  const file = `${mkdtempSync(join(context.certificates.directory, "log-"))}/stud.conf`;
+  const workers = (count: number) => writeFileSync(file, `workers = ${count}\nlog-level = 2\n`);
+  workers(1);
+  const frontend = await freeEndpoint();
+  const { port } = await context.echo();
+  const command = ["sh", "-c", 'exec "$@" 2>"$0"', path, ...context.target.command];
+  const stud = await context.like({ ...context.target, command }).launch([
+    ...[`--config=${file}`, `--frontend=${frontend.host},${frontend.port}`],
+    ...[`--backend=127.0.0.1,${port}`, context.certificates.localhost],
+  ], { backend: port, frontend, exact: true });
+  const answer = () => exchange(frontend, "hello").then(String, () => "");
+  await until(async () => await answer() === "hello", "stud serves");
+  for (let i = 0; i < FLOOD; i++) assert.equal(await answer(), "hello");
+  workers(2);
+  stud.signal("SIGHUP");
+  await until(() => stud.workers().length === 2, "the workers of the new configuration");
+  assert.equal(await answer(), "hello");
+  assert.equal((await stud.stop()).code, 0);
+  assert.deepEqual(stud.survivors(), []);
+}
 
 /** Clients whose handshake fails, one after the other, until the worker has seen all of them. */
 async function floods(stud: Stud): Promise<void> {

@@ -1,14 +1,25 @@
 /** What is in no log and in no place where another user could look. */
 import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { ending, openTcp, openTls } from "../support/client.ts";
-import type { Behaviour } from "../support/context.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { copiesIn } from "../support/process_memory.ts";
+import { isAlive, killIfAlive } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
+import { root } from "../support/target.ts";
 import { until } from "../support/until.ts";
+import { reloaded } from "./reload.ts";
 
 /** Found nowhere unless somebody writes down what he only was to pass on. */
 const PAYLOAD = "a-payload-that-nobody-else-has";
+const SAN = ["-addext", "subjectAltName=DNS:localhost"];
+const PASSPHRASE = "a passphrase that opens the only key";
+/** The terminal recorder of util-linux. */
+const SCRIPT = "/usr/bin/script";
 
 export const secrets: readonly Behaviour[] = [
   {
@@ -69,7 +80,92 @@ export const secrets: readonly Behaviour[] = [
       for (const line of keyLines(key)) assert.ok(!stderr.includes(line), "key");
     },
   },
+  ...(["PKCS#8", "traditional"] as const).map((form): Behaviour => ({
+    name: `a passphrase from a file (${form}) is not in the master's memory once the keys are read`,
+    async run(context) {
+      const { directory, file, write } = makeEncrypted(context, form);
+      const passphrases = join(directory, "passphrases");
+      writeFileSync(passphrases, `not this one\n${PASSPHRASE}\n`);
+      const words = [`--passphrase-file=${passphrases}`, file];
+      const stud = await context.stud(words, { backend: (await context.echo()).port });
+      assert.ok(copiesIn(stud.pid, passphrases) > 0, "the search finds what is there");
+      assert.equal(copiesIn(stud.pid, PASSPHRASE), 0, "at start");
+      write("second");
+      await reloaded(stud);
+      // The key is decrypted already.
+      writeFileSync(passphrases, "");
+      write("third");
+      await reloaded(stud);
+      const served = async () => await subjectAt(context, stud.frontend) === "third";
+      await until(served, "the renewed certificate");
+      assert.equal(copiesIn(stud.pid, PASSPHRASE), 0, "after two reloads");
+    },
+  })),
+  {
+    name: "a passphrase that was typed is not in the master's memory, and not needed for a reload",
+    appliesTo: () => existsSync(SCRIPT),
+    async run(context) {
+      const { directory, file, write } = makeEncrypted(context);
+      const frontend = await freeEndpoint();
+      const [log, pidFile] = ["log", "pid"].map((name) => join(directory, name));
+      const words = [
+        ...context.target.command,
+        ...[`--frontend=${frontend.host},${frontend.port}`, `--backend=127.0.0.1,1`, "-n", "1"],
+        ...[`--log-file=${log}`, `--pidfile=${pidFile}`, file],
+      ];
+      const command = words.map((word) => `'${word}'`).join(" ");
+      const terminal = spawn(SCRIPT, ["-qec", `exec ${command}`, "/dev/null"], { cwd: root });
+      let shown = "";
+      terminal.stdout.on("data", (bytes) => shown += bytes);
+      context.after(() => terminal.kill("SIGKILL"));
+      const prompt = `Passphrase for ${file}: `;
+      await until(() => shown.includes(prompt), "the question");
+      terminal.stdin.write(`wrong\n`);
+      await until(() => shown.includes(`That does not open it. ${prompt}`), "the next question");
+      terminal.stdin.write(`${PASSPHRASE}\n`);
+      const lines = () => existsSync(log!) ? readFileSync(log!, "utf8").split("\n") : [];
+      await until(() => lines().some((line) => line.includes("listening on")), "the service");
+      const pid = Number(readFileSync(pidFile!, "utf8"));
+      context.after(() => killIfAlive(pid));
+      assert.ok(copiesIn(pid, file) > 0, "the search finds what is there");
+      assert.equal(copiesIn(pid, PASSPHRASE), 0, "at start");
+      for (const name of ["second", "third"]) {
+        write(name);
+        process.kill(pid, "SIGHUP");
+        const served = async () => await subjectAt(context, frontend) === name;
+        await until(served, "the renewed certificate");
+      }
+      assert.equal(copiesIn(pid, PASSPHRASE), 0, "after two reloads");
+      assert.ok(!shown.includes(PASSPHRASE), "it is not shown");
+      process.kill(pid, "SIGTERM");
+      await until(() => !isAlive(pid), "the end of stud");
+    },
+  },
 ];
+
+/** A key under a passphrase, which two certificates are for. */
+function makeEncrypted(context: Context, form: "PKCS#8" | "traditional" = "PKCS#8") {
+  const directory = mkdtempSync(join(context.certificates.directory, "encrypted-"));
+  const { a } = context.certificates;
+  const openssl = (...words: string[]) => execFileSync("openssl", words, { stdio: "pipe" });
+  const encrypt = form === "PKCS#8" ? ["pkcs8", "-topk8"] : ["ec", "-aes256"];
+  const key = openssl(...encrypt, "-in", a, "-passout", `pass:${PASSPHRASE}`);
+  const config = join(context.certificates.directory, "openssl.cnf");
+  const certificate = (name: string) =>
+    openssl("req", "-x509", "-key", a, "-subj", `/CN=${name}`, "-config", config, ...SAN);
+  const file = join(directory, "site.pem");
+  const write = (name: string) => writeFileSync(file, `${certificate(name)}${key}`);
+  write("first");
+  return { directory, file, write };
+}
+
+/** The common name of the certificate that is served. */
+async function subjectAt(context: Context, frontend: Endpoint): Promise<string> {
+  const client = await context.tls(frontend);
+  const { CN } = client.getPeerCertificate().subject;
+  client.destroy();
+  return CN as string;
+}
 
 /** The base64 of a private key, which is the first section of a file. */
 function keyLines(pem: string): string[] {

@@ -64,6 +64,19 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
+    name: "a watchdog timeout beyond the limit of a timer gets no flood of messages",
+    async run(context) {
+      // Half of it is more than 2^31 ms.
+      const { stud, datagrams, states } = await managed(context, {
+        WATCHDOG_USEC: "4300000000000",
+      });
+      await until(() => states().length === 1, "READY");
+      stud.signal("SIGHUP");
+      await until(() => states().length === 3, "RELOADING and READY");
+      assert.equal(datagrams().filter((datagram) => datagram === "WATCHDOG=1").length, 1);
+    },
+  },
+  {
     name:
       "the status tells open connections, and the share of resumed handshakes where it is known",
     async run(context) {

@@ -3,7 +3,12 @@ import assert from "node:assert/strict";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, endpointText } from "../support/endpoints.ts";
-import { socketOptions, TCP_FASTOPEN, TCP_NODELAY } from "../support/socket_options.ts";
+import {
+  socketOptions,
+  TCP_FASTOPEN,
+  TCP_NODELAY,
+  TCP_USER_TIMEOUT,
+} from "../support/socket_options.ts";
 import { until } from "../support/until.ts";
 
 export const sockets: readonly Behaviour[] = [
@@ -30,6 +35,25 @@ export const sockets: readonly Behaviour[] = [
         async () => /timer:\(keepalive,20min/.test((await established(stud))[0]!),
         "a keepalive timer of 20 minutes and some seconds",
       );
+    },
+  },
+  {
+    name:
+      "--tcp-user-timeout is set on client connections, and closes one whose client reads nothing",
+    async run(context) {
+      const backend = await context.backend();
+      const stud = await context.stud(["--tcp-user-timeout=1.5"], { backend: backend.port });
+      const client = await context.tls(stud.frontend);
+      const server = await backend.accept();
+      const options = { listening: false, option: TCP_USER_TIMEOUT };
+      const values = (await socketOptions(stud.worker(), options)).sort((a, b) => a - b);
+      assert.deepEqual(values, [0, 1500], "the backend's connection, and the client's");
+      client.pause();
+      server.on("error", () => {});
+      server.write(Buffer.alloc(64 * 1024 * 1024));
+      const isOver = () => stud.failures().length > 0;
+      await until(isOver, "the end of the connection");
+      assert.match(stud.failures().join(), /^client client-reset/);
     },
   },
   {

@@ -49,6 +49,14 @@ export const usage: readonly Behaviour[] = [
     },
   },
   {
+    name: "stud help shows the options with a given word in their names",
+    async run(context) {
+      const output = await prints(context, "help", "keepalive");
+      assert.match(output, /^ {2}-k, --keepalive SECONDS /m);
+      assert.doesNotMatch(output, /--backlog/);
+    },
+  },
+  {
     name: "--default-config prints a configuration",
     async run(context) {
       const output = await prints(context, "--default-config");
@@ -74,8 +82,8 @@ export const usage: readonly Behaviour[] = [
   },
 ];
 
-async function prints(context: Context, option: string): Promise<string> {
-  const { code, stdout, stderr } = await runStud(context.target, [option]);
+async function prints(context: Context, ...words: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runStud(context.target, words);
   assert.equal(stderr, "");
   assert.equal(code, 0);
   return stdout;

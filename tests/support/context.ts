@@ -89,7 +89,7 @@ export class Context {
   }
 
   async cleanUp(): Promise<void> {
-    for (const cleanup of this.#cleanups.reverse()) await cleanup();
+    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
   }
 
   /** The end of what every stud of this behaviour wrote to stderr. */

@@ -1,16 +1,14 @@
 /** Streams without sockets, for tests of connections. */
 import { HandClock } from "./hand_clock.ts";
+import { Connections } from "../../src/connection/connections.ts";
+import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import { start } from "./parse.ts";
 import { workerSettings } from "../../src/options/worker_settings.ts";
-import { Connections, type ConnectionSettings } from "../../src/connection/connections.ts";
 import type { ConnectionFailure } from "../../src/connection/failure.ts";
 import type { Connection } from "../../src/connection/connection.ts";
-import type { ClientTlsContext } from "../../src/runtime/tls.ts";
-import type { StreamHandler } from "../../src/runtime/stream.ts";
-import type { Stream } from "../../src/runtime/stream.ts";
-import type { TlsFacts } from "../../src/runtime/tls.ts";
-import type { Endpoint } from "../../src/os/endpoint.ts";
-import type { IpEndpoint } from "../../src/os/endpoint.ts";
+import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
+import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
+import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
 
 /** Notes what is done with it. */
 export class FakeStream implements Stream {

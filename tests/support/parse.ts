@@ -1,6 +1,7 @@
 /** Reading command lines and configuration files without a disk. */
 import assert from "node:assert/strict";
 import { UsageError } from "../../src/base/errors.ts";
+import { FileError } from "../../src/base/read_file.ts";
 import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
 import type { Config } from "../../src/options/config.ts";
 import type { Dialect } from "../../src/base/dialect.ts";
@@ -65,7 +66,7 @@ export function parse(argv: readonly string[], setting: Setting = {}): Command {
     dialect,
     readFile(path) {
       if (Object.hasOwn(files, path)) return files[path]!;
-      throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+      throw new FileError(path, "there is no such file; check the path");
     },
     workingDirectory: "/etc/stud",
     isDirectory: (path) => directories?.includes(path) ?? true,

@@ -4,6 +4,7 @@ import { run } from "./commands.ts";
 
 /** Of TCP (netinet/tcp.h). */
 export const TCP_NODELAY = 1;
+export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
 
 /** The values of a TCP option on a process's sockets: those that listen, or those that do not. */

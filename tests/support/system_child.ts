@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import * as runtime from "#runtime";
-import { openLog } from "../../src/log.ts";
+import { openLog } from "../../src/log/log.ts";
 import { readSockaddr } from "../../src/os/sockaddr.ts";
 import { SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
 import { cInt } from "../../src/os/structures.ts";
@@ -62,6 +62,16 @@ switch (task) {
     const log = openLog(JSON.parse(word), { libc, dialect: "stud" });
     log({ level: "warn", event: "tried", message: "a message", facts: { worker: 1 } });
     await log.flush();
+    break;
+  }
+  case "log-flood": {
+    const log = openLog(JSON.parse(word), { libc, dialect: "stud" });
+    for (let i = 0; i < 3000; i++) {
+      log({ level: "info", event: "tried", message: "x".repeat(1000), facts: {} });
+    }
+    await log.flush();
+    console.log("logged");
+    process.exit(0);
     break;
   }
   case "program":

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import { Affinity } from "../../src/master/listeners/affinity.ts";
 import { LoadSkew } from "../../src/master/listeners/load_skew.ts";
 import type { BackendTls, Config } from "../../src/options/config.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import { BackendState } from "../../src/master/backend/backend_state.ts";
 import { HandClock } from "../support/hand_clock.ts";
 

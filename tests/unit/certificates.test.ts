@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Bundle, parseBundle, validityWarning } from "../../src/certificates/pem.ts";
+import { derToPem } from "../../src/base/pem.ts";
+import { type Bundle, parseBundle, validityWarning } from "../../src/certificates/bundle.ts";
 import {
   dhSection,
   type KeyKind,
@@ -19,6 +20,11 @@ const noKeyIsEncrypted = () => assert.fail("this key is not encrypted");
 function parse(text: string, keyText?: string): Bundle {
   const key = keyText === undefined ? undefined : { text: keyText, file: "x.key" };
   return parseBundle({ text, file: "x.pem" }, noKeyIsEncrypted, key);
+}
+
+/** The key as PEM text. */
+function keyOf({ material }: Bundle): string {
+  return derToPem("PRIVATE KEY", material.key);
 }
 
 /** A certificate and its key as two texts. */
@@ -43,7 +49,7 @@ test("a bundle may have its sections in any order, with others among them", (t) 
     const bundle = parse(text);
     assert.deepEqual(bundle.names, ["a.example", "b.example"]);
     assert.equal(bundle.material.chain, leaf.cert + issuer.cert);
-    assert.equal(bundle.material.key, leaf.key);
+    assert.equal(keyOf(bundle), leaf.key);
     assert.equal(bundle.material.dhParameters, undefined);
     assert.equal(bundle.hasBadDh, false);
   }
@@ -59,24 +65,24 @@ test("a TRUSTED CERTIFICATE is taken without what OpenSSL notes after it", (t) =
 test("a key may have a file of its own; chain and DH parameters come from the other", (t) => {
   const leaf = make(t);
   const other = make(t, "other");
-  const { material } = parse(leaf.cert + other.key + dhSection(), other.cert + leaf.key);
-  assert.equal(material.chain, leaf.cert);
-  assert.equal(material.key, leaf.key);
-  assert.equal(material.dhParameters, dhSection());
+  const bundle = parse(leaf.cert + other.key + dhSection(), other.cert + leaf.key);
+  assert.equal(bundle.material.chain, leaf.cert);
+  assert.equal(keyOf(bundle), leaf.key);
+  assert.equal(bundle.material.dhParameters, dhSection());
 });
 
 test("every form of a private key becomes PKCS#8", (t) => {
   const rsa = make(t, "rsa", { key: "rsa" });
   const pkcs1 = openssl(["rsa", "-traditional"], rsa.key);
   assert.match(pkcs1, /BEGIN RSA PRIVATE KEY/);
-  assert.equal(parse(rsa.cert + pkcs1).material.key, rsa.key);
+  assert.equal(keyOf(parse(rsa.cert + pkcs1)), rsa.key);
 
   const ec = make(t, "ec");
   const sec1 = openssl(["ec"], ec.key);
   assert.match(sec1, /BEGIN EC PRIVATE KEY/);
   const parameters = openssl(["ecparam", "-name", "prime256v1"]);
   for (const text of [sec1, parameters + sec1]) {
-    assert.equal(parse(ec.cert + text).material.key, ec.key);
+    assert.equal(keyOf(parse(ec.cert + text)), ec.key);
   }
 });
 

@@ -202,7 +202,10 @@ test("a reload reads again what was changed, and only that", (t) => {
   );
   writeFileSync(locked, sectionOf(other!, "CERTIFICATE") + key);
   const questions: string[] = [];
-  const askSecretly = (prompt: string) => questions.push(prompt) > 0 ? "sesame" : undefined;
+  const askSecretly = (prompt: string) => {
+    questions.push(prompt);
+    return Buffer.from("sesame");
+  };
   const certificates = new Certificates(runtime.libc, new Passphrases({ askSecretly }));
   const config = configuration({ pemFiles: [pemFile(a!), pemFile(b!), pemFile(locked)] });
   const before = certificates.load(config, able);
@@ -225,9 +228,59 @@ test("a reload reads again what was changed, and only that", (t) => {
   assert.equal(certificates.load(config, able).problems.length, 1);
 });
 
+/** Makes openssl use no configuration of the system. */
+function minimal(context: TestContext): string[] {
+  const config = join(makeDirectory(context), "openssl.cnf");
+  writeFileSync(config, "[req]\ndistinguished_name = subject\n[subject]\n");
+  return ["-config", config];
+}
+
 function sectionOfChain({ tls, storeFd }: LoadedTls, place: number): string {
   return readMaterial(runtime.libc, storeFd, tls.certificates[place]!).chain;
 }
+
+test("a key that was decrypted needs no passphrase again, whatever becomes of its files", (t) => {
+  const directory = makeDirectory(t);
+  const [one, other] = ["one", "other"].map((name) => makePem(directory, name));
+  const encrypted = (path: string) =>
+    openssl(
+      ["pkcs8", "-topk8", "-passout", "pass:sesame"],
+      sectionOf(path, "PRIVATE KEY"),
+    );
+  const key = encrypted(one!);
+  const renewed = openssl(["req", "-x509", "-key", one!, "-subj", "/CN=renewed", ...minimal(t)]);
+  const file = join(directory, "locked.pem");
+  writeFileSync(file, sectionOf(one!, "CERTIFICATE") + key);
+  let questions = 0;
+  const askSecretly = () => {
+    questions++;
+    return Buffer.from("sesame");
+  };
+  // Each load begins a new store.
+  const certificates = new Certificates(runtime.libc, new Passphrases({ askSecretly }), -1);
+  const load = (...pemFiles: string[]) =>
+    certificates.load(configuration({ pemFiles: pemFiles.map((each) => pemFile(each)) }), able);
+  const keyAt = ({ tls, storeFd }: LoadedTls) =>
+    readMaterial(runtime.libc, storeFd, tls.certificates[0]!).key;
+  assert.equal(keyAt(load(file)), sectionOf(one!, "PRIVATE KEY"));
+  for (let round = 0; round < 3; round++) {
+    writeFileSync(file, renewed + key + "\n".repeat(round));
+    const loaded = load(file);
+    assert.deepEqual(loaded.problems, []);
+    assert.deepEqual(loaded.tls.certificates[0]!.names, ["renewed"]);
+    assert.equal(keyAt(loaded), sectionOf(one!, "PRIVATE KEY"));
+  }
+  assert.equal(questions, 1);
+  // What failed loses nothing.
+  assert.equal(load(join(directory, "none")).problems.length, 1);
+  const another = join(directory, "another.pem");
+  writeFileSync(another, sectionOf(other!, "CERTIFICATE") + encrypted(other!));
+  const { problems } = load(file, another);
+  assert.equal(problems.length, 1);
+  assert.match(problems[0]!, /another\.pem: the private key is encrypted, .* --passphrase-file$/);
+  assert.deepEqual(load(file).problems, []);
+  assert.equal(questions, 1);
+});
 
 test("a store in which too much is out of use is replaced, and the one before stays", (t) => {
   const directory = makeDirectory(t);

@@ -6,7 +6,8 @@ import { accessSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
-import { parseBundle } from "../../src/certificates/pem.ts";
+import { derToPem } from "../../src/base/pem.ts";
+import { type OpenKey, parseBundle } from "../../src/certificates/bundle.ts";
 import type { Terminal } from "../../src/certificates/terminal.ts";
 import {
   makeDirectory,
@@ -20,8 +21,13 @@ import { until } from "../support/until.ts";
 /** A terminal at which somebody answers so, and the questions asked there. */
 function terminal(...answers: readonly (string | undefined)[]) {
   const questions: string[] = [];
-  const askSecretly: Terminal["askSecretly"] = (prompt) => answers[questions.push(prompt) - 1];
-  return { questions, askSecretly };
+  const given = answers.map((answer) => answer === undefined ? undefined : Buffer.from(answer));
+  const askSecretly: Terminal["askSecretly"] = (prompt) => given[questions.push(prompt) - 1];
+  return { questions, given, askSecretly };
+}
+
+function open(passphrases: Passphrases, pem: string, file = "x.pem"): string | undefined {
+  return passphrases.open(Buffer.from(pem), file).type;
 }
 
 /** A key as plain text and in every encrypted form. */
@@ -41,9 +47,9 @@ test("encrypted keys of both forms are opened and leave as plain PKCS#8", (t) =>
   for (const key of [pkcs8, legacy, legacy.replaceAll("\n", "\r\n")]) {
     const asked = terminal("sesame");
     const passphrases = new Passphrases(asked);
-    const open = (pem: string, file: string) => passphrases.open(pem, file);
-    const { material } = parseBundle({ text: cert + key, file: "x.pem" }, open);
-    assert.equal(material.key, plain);
+    const openKey: OpenKey = (pem, file) => passphrases.open(pem, file);
+    const { material } = parseBundle({ text: cert + key, file: "x.pem" }, openKey);
+    assert.equal(derToPem("PRIVATE KEY", material.key), plain);
     assert.deepEqual(asked.questions, ["Passphrase for x.pem: "]);
   }
 });
@@ -54,46 +60,60 @@ test("the lines of a passphrase file are tried before anybody is asked", (t) => 
   writeFileSync(file, "first\r\n\n  second\nthird line");
   const passphrases = new Passphrases(terminal());
   passphrases.useFile(file);
-  assert.equal(passphrases.open(pkcs8, "x.pem").type, "private");
+  assert.equal(open(passphrases, pkcs8), "private");
 });
 
 test("a passphrase is asked for three times and then given up", (t) => {
   const { pkcs8 } = makeKeys(t, "sesame");
   const lucky = terminal("a", "b", "sesame");
-  assert.equal(new Passphrases(lucky).open(pkcs8, "x.pem").type, "private");
+  assert.equal(open(new Passphrases(lucky), pkcs8), "private");
   assert.match(lucky.questions[1]!, /^That does not open it\. Passphrase for x\.pem: $/);
   const unlucky = terminal("a", "b", "c", "sesame");
-  assert.throws(() => new Passphrases(unlucky).open(pkcs8, "x.pem"), {
+  assert.throws(() => open(new Passphrases(unlucky), pkcs8), {
     name: "UsageError",
     message: /^x\.pem: the private key is encrypted, and no passphrase given opens it;/,
   });
   assert.equal(unlucky.questions.length, 3);
 });
 
-test("what opened a key opens it again without a terminal", (t) => {
+test("what was typed opens other keys too, until it is forgotten", (t) => {
   const { pkcs8, legacy } = makeKeys(t, "sesame");
-  const asked = terminal("sesame");
+  const asked = terminal("wrong", "sesame", "sesame");
   const passphrases = new Passphrases(asked);
-  passphrases.open(pkcs8, "x.pem");
-  passphrases.stopAsking();
-  passphrases.useFile("");
-  assert.equal(passphrases.open(pkcs8, "x.pem").type, "private");
-  assert.equal(passphrases.open(legacy, "y.pem").type, "private");
-  assert.equal(asked.questions.length, 1);
+  assert.equal(open(passphrases, pkcs8), "private");
+  assert.equal(open(passphrases, legacy, "y.pem"), "private");
+  assert.equal(asked.questions.length, 2);
+  passphrases.forget();
+  for (const typed of asked.given.slice(0, 2)) assert.ok(typed!.every((byte) => byte === 0));
+  assert.throws(() => open(passphrases, pkcs8), { name: "UsageError" });
+  assert.equal(asked.questions.length, 2);
+});
+
+test("the lines of a file are forgotten too", (t) => {
+  const { pkcs8 } = makeKeys(t, "sesame");
+  const file = join(makeDirectory(t), "passphrases");
+  writeFileSync(file, "wrong\nsesame\n");
+  const passphrases = new Passphrases();
+  for (let load = 0; load < 2; load++) {
+    passphrases.useFile(file);
+    assert.equal(open(passphrases, pkcs8), "private");
+    passphrases.forget();
+    assert.throws(() => open(passphrases, pkcs8), { name: "UsageError" });
+  }
 });
 
 test("a key that stays closed is told with what can be done", (t) => {
   const { pkcs8 } = makeKeys(t, "sesame");
   const withoutTerminal =
-    /^x\.pem: .* encrypted, .* without a terminal; put its passphrase into .* --passphrase-file$/;
+    /^x\.pem: .* encrypted, .* on a terminal; put its passphrase into .* --passphrase-file$/;
   for (const passphrases of [new Passphrases(), new Passphrases(terminal(undefined))]) {
-    assert.throws(() => passphrases.open(pkcs8, "x.pem"), { message: withoutTerminal });
+    assert.throws(() => open(passphrases, pkcs8), { message: withoutTerminal });
   }
   const file = join(makeDirectory(t), "passphrases");
   writeFileSync(file, "wrong\n");
   const passphrases = new Passphrases();
   passphrases.useFile(file);
-  assert.throws(() => passphrases.open(pkcs8, "x.pem"), (error: Error) => {
+  assert.throws(() => open(passphrases, pkcs8), (error: Error) => {
     return error.message.startsWith(`x.pem: the private key is encrypted, and no line of ${file} `);
   });
   assert.throws(() => passphrases.useFile(join(file, "none")), { name: "UsageError" });
@@ -112,16 +132,7 @@ function has(program: string): boolean {
 
 /** Asks on a terminal of its own, does what `afterwards` says, and shows the terminal's settings. */
 function askOnTerminal(context: TestContext, afterwards = ":") {
-  const directory = makeDirectory(context);
-  const source = fileURLToPath(new URL("../../src/certificates/terminal.ts", import.meta.url));
-  const program = join(directory, "ask.ts");
-  writeFileSync(
-    program,
-    `import { createHash } from "node:crypto";
-import { controllingTerminal } from ${JSON.stringify(source)};
-const answer = controllingTerminal.askSecretly("Secret? ");
-console.log("hash", answer && createHash("sha256").update(answer).digest("hex"));\n`,
-  );
+  const program = fileURLToPath(new URL("../support/ask_terminal.ts", import.meta.url));
   const command = programCommand(program).map((word) => `'${word}'`).join(" ");
   const child = spawn(scriptProgram, [
     "-qec",

@@ -6,14 +6,22 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
-import { CertificateStore, readMaterial } from "../../src/certificates/store.ts";
+import { derToPem } from "../../src/base/pem.ts";
+import {
+  CertificateStore,
+  readChain,
+  readKey,
+  readMaterial,
+} from "../../src/certificates/store.ts";
 import type { Material } from "../../src/certificates/served_tls.ts";
 import { STORE_FD } from "../../src/worker_protocol/command_line.ts";
 import { makeDirectory, programCommand } from "../support/certificate_files.ts";
 import { within } from "../support/until.ts";
 
 const { libc } = runtime;
-const material: Material = { chain: "chain Ω\n", key: "key\n" };
+const key = Buffer.from("a key");
+const stored = { chain: "chain Ω\n", key };
+const material: Material = { chain: stored.chain, key: derToPem("PRIVATE KEY", key) };
 
 function makeStore(context: TestContext): CertificateStore {
   const store = new CertificateStore(libc);
@@ -23,17 +31,21 @@ function makeStore(context: TestContext): CertificateStore {
 
 test("what was put into the store is found at its place, and equal things there once", (t) => {
   const store = makeStore(t);
-  const other = { ...material, dhParameters: "dh\n" };
-  const places = [material, other, { ...material }].map((each) => store.add(each));
+  const dhParameters = "dh\n";
+  const places = [stored, { ...stored, dhParameters }, { ...stored }].map((each) =>
+    store.add(each)
+  );
   assert.deepEqual(places[2], places[0]);
   assert.equal(store.size, places[0]!.length + places[1]!.length);
   assert.deepEqual(readMaterial(libc, store.readFd, places[0]!), material);
-  assert.deepEqual(readMaterial(libc, store.readFd, places[1]!), other);
+  assert.deepEqual(readMaterial(libc, store.readFd, places[1]!), { ...material, dhParameters });
+  assert.equal(readChain(libc, store.readFd, places[1]!), stored.chain);
+  assert.deepEqual(readKey(libc, store.readFd, places[1]!), key);
 });
 
 test("a place that is not whole in the store is an error", (t) => {
   const store = makeStore(t);
-  const { length } = store.add(material);
+  const { length } = store.add(stored);
   const places = [
     { offset: 1, length },
     { offset: 0, length: length + 1 },
@@ -58,7 +70,7 @@ test("the descriptor for workers cannot be written to", (t) => {
 /** What a worker sees that has become somebody else, and has `root` as its root directory. */
 async function seenByWorker(context: TestContext, isRoot: boolean, root = "") {
   const store = makeStore(context);
-  const place = store.add(material);
+  const place = store.add(stored);
   const directory = makeDirectory(context);
   const source = (path: string) =>
     JSON.stringify(fileURLToPath(new URL(`../../src/${path}`, import.meta.url)));

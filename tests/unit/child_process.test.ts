@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as adapter from "#runtime";
 import { type ChannelFaults, ControlledProcess } from "../../src/control/child_process.ts";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import { logChannelFaults } from "../../src/log/channel_faults.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { until } from "../support/until.ts";

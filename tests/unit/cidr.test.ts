@@ -10,7 +10,10 @@ test("a block in another form is refused with the reason and the right form", ()
     [["10.0.0.0/08", "10.0.0.0/00", "10.0.0.0/33", "::/129", "::/064", "1.2.3.4/"], prefix],
     [["10.0.0.0/8/8", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8.0", "10.0.0.0/٨"], prefix],
     [["host", "10/8", "/8", "010.0.0.0/8", "::1::/8", "Unix", "unix/8"], /is not an IP address/],
-    [["fe80::1%eth0", "fe80::%1/64"], /has a zone, which is not supported; leave out the %/],
+    [
+      ["fe80::1%eth0", "fe80::%1/64"],
+      /has a zone, which is not supported; leave out what follows the %/,
+    ],
   ];
   for (const [items, problem] of wrong) {
     for (const item of items) {

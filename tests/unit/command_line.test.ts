@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { test } from "node:test";
-import type { Config, KeyFor } from "../../src/options/config.ts";
+import type { ConnectionSettings } from "../../src/connection/settings.ts";
+import type { Config, KeyFor, KeysIn } from "../../src/options/config.ts";
 import { valueAt } from "../../src/options/dotted.ts";
 import { type OptionName, rows } from "../../src/options/table.ts";
 import { workerSettings } from "../../src/options/worker_settings.ts";
@@ -74,6 +75,8 @@ test("the value of every option that has a key arrives there", () => {
     "ticket-rotation": ["--session-timeout=1"],
     "ticket-store": ["--ticket-secret-file=s"],
   };
+  const keys = rows.flatMap(([, { config }]) => config?.key ?? []);
+  assert.equal(new Set(keys).size, keys.length, "no two options have one key");
   for (const [name, { config, default: usual, parse, path }] of rows) {
     if (!config) continue;
     const valueOf = (text: string) => {
@@ -150,8 +153,10 @@ test("workers are sent what they read, and no secrets", () => {
   const read: KeyFor<"worker"> = "idleTimeout";
   // @ts-expect-error: no worker reads it.
   const unread: KeyFor<"worker"> = "drainTimeout";
+  // @ts-expect-error: nor do connections declare it, so that as their option it would not compile.
+  const undeclared: KeysIn<ConnectionSettings> = unread;
   assert.equal(valueAt(sent, read), 0);
-  assert.equal(valueAt(sent, unread), undefined);
+  assert.equal(valueAt(sent, undeclared), undefined);
   assert.deepEqual(sent.sessions, { tickets: true, timeout: 7200, cache: 0 });
   assert.deepEqual(sent.acceptProxy, { mode: "none", trusted: [] });
   assert.doesNotMatch(JSON.stringify(sent), /password|redis|\/etc\/stud\/s/);

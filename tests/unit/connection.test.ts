@@ -4,11 +4,11 @@ import { test } from "node:test";
 import { generate } from "selfsigned";
 import type { ClientTrust } from "../../src/connection/client_trust.ts";
 import type { Connection } from "../../src/connection/connection.ts";
-import type { ConnectionSettings } from "../../src/connection/connections.ts";
-import type { ClientTlsContext } from "../../src/runtime/tls.ts";
-import type { Failure } from "../../src/runtime/failure.ts";
-import type { TlsFacts } from "../../src/runtime/tls.ts";
+import type { Connections } from "../../src/connection/connections.ts";
+import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
+import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
+import type { Failure } from "../../src/runtime/failure.ts";
 import {
   at,
   backendAt,
@@ -64,6 +64,49 @@ test("a stream that closes within the call that resets it does not end its conne
     assert.equal(over.length, 1);
     assert.equal(connections.open, 0);
   }
+});
+
+/** Whoever is told of a failure throws. */
+function breakEvents({ events }: Connections): void {
+  Object.assign(events, {
+    failed() {
+      throw new Error("a fault");
+    },
+  });
+}
+
+test("a fault at the connect to the backend leaves nothing behind", () => {
+  const { client, connections, over, codes } = accept();
+  connections.connect = () => {
+    throw new Error("a fault");
+  };
+  assert.throws(() => client.handler.opened(client), /a fault/);
+  client.handler.closed(client, { code: "ERR_INTERNAL", message: "a fault" });
+  assert.deepEqual([over.length, connections.open], [1, 0]);
+  assert.deepEqual(codes(), ["internal internal-error"]);
+});
+
+test("a fault at the end of one side ends the other, and the connection is over once", () => {
+  for (const first of ["client", "backend"] as const) {
+    const { client, backend, connections, over } = open();
+    client.handler.opened(backend());
+    breakEvents(connections);
+    const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
+    assert.throws(() => client.handler.closed(failed, reset), /a fault/);
+    assert.deepEqual(other.calls.at(-1), "reset");
+    assert.equal(connections.open, 1);
+    client.handler.closed(other, undefined);
+    assert.deepEqual([over.length, connections.open], [1, 0]);
+  }
+});
+
+test("a client that cannot be accepted is not counted", () => {
+  const limits = { handshakes: 1, sourceConnections: 0, sourceRate: 0 };
+  const { connections, over } = accept({ limits });
+  breakEvents(connections);
+  const second = new FakeStream(undefined!, clientAt, frontendAt);
+  assert.throws(() => connections.accept(second), /a fault/);
+  assert.deepEqual([over.length, connections.open], [1, 1]);
 });
 
 test("a connection that needs no facts of its TLS session asks for none", () => {

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import { ConnectionLimiter, LOG_PAUSE_MS } from "../../src/worker/connection_limiter.ts";
 import { HandClock } from "../support/hand_clock.ts";
 

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { ConnectionSettings } from "../../src/connection/connections.ts";
+import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
 import { at, clientAt, fakeConnections, FakeStream, frontendAt } from "../support/fake_streams.ts";
 

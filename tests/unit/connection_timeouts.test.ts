@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ConnectionSettings } from "../../src/connection/connections.ts";
+import type { ConnectionSettings } from "../../src/connection/settings.ts";
 import { clientAt, fakeConnections, FakeStream, frontendAt } from "../support/fake_streams.ts";
 
 const bytes = new TextEncoder().encode("x");

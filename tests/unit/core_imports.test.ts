@@ -9,6 +9,9 @@ const source = fileURLToPath(new URL("../../src", import.meta.url));
 /** The adapters, and the demo's backend, which is a peer of the proxy and no part of it. */
 const mayUseRuntime = /^(runtime\/(openssl|(bun|node|deno)(\/.*)?)\.ts|demo\/backend\.ts)$/;
 
+/** Chosen by the build, as package.json says. */
+const byBuild = /^#(ocsp|ticket_store)$/;
+
 /** Only these built-in modules exist alike in all three runtimes and open no sockets. */
 const allowed = /^node:(child_process|crypto|dns\/promises|fs|os|path|process|stream|util)$/;
 
@@ -17,7 +20,7 @@ function violations(text: string): string[] {
   const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*"([a-z]+:[^"]+|#[^"]+)"/g)]
     .map((match) => match[1]!);
   const globals = [...text.matchAll(/\b(Bun|Deno)\.\w+/g)].map((match) => match[0]);
-  return [...imports.filter((name) => !allowed.test(name)), ...globals];
+  return [...imports.filter((name) => !allowed.test(name) && !byBuild.test(name)), ...globals];
 }
 
 test("the core imports no runtime", () => {
@@ -42,11 +45,40 @@ function loadedWith(file: string, all = new Set<string>()): Set<string> {
   return all;
 }
 
-test("a worker loads no part of the master, nor the table of options", () => {
-  const foreign = /^(master|options\/rows)\//;
-  const ofWorker = [...loadedWith("worker/worker.ts"), ...loadedWith("main.ts")];
-  assert.deepEqual(ofWorker.filter((file) => foreign.test(file)), []);
+/** What the processes that the master starts begin with. */
+const children = [
+  "main.ts",
+  "worker/worker.ts",
+  "ocsp/ocsp_process.ts",
+  "sessions/peers_process.ts",
+  "tickets/store_process.ts",
+];
+
+test("workers and helpers load no part of the master or its log, nor the table of options", () => {
+  const foreign = /^(master\/|options\/rows\/|log\/log\.ts)/;
+  for (const file of children) {
+    assert.deepEqual([...loadedWith(file)].filter((file) => foreign.test(file)), [], file);
+  }
   assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");
+});
+
+/** Packages that are loaded with a file. */
+function packagesLoadedWith(file: string): string[] {
+  return [...loadedWith(file)].flatMap((file) => {
+    const text = readFileSync(join(source, file), "utf8");
+    return [...text.matchAll(/^import (?!type )[^"';]*?"([a-z@][^":]*)"/gms)]
+      .map(([, name]) => name!);
+  });
+}
+
+test("no process loads a library of a feature that it has no part in", () => {
+  const ofFeatures = (file: string) =>
+    packagesLoadedWith(file).filter((name) => /^(pkijs|asn1js|@redis\/client)$/.test(name));
+  for (const file of ["main.ts", "command.ts", "worker/worker.ts", "demo/demo.ts"]) {
+    assert.deepEqual(ofFeatures(file), [], file);
+  }
+  assert.deepEqual(ofFeatures("tickets/store_process.ts"), ["@redis/client"]);
+  assert.ok(ofFeatures("ocsp/present.ts").includes("pkijs"));
 });
 
 test("the check finds what it looks for", () => {

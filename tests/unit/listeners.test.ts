@@ -13,13 +13,12 @@ import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
 import { freePort, loopback } from "../support/adapter.ts";
+import { start } from "../support/parse.ts";
 import { temporaryDirectory } from "../support/system.ts";
 
 const libc: Libc = runtime.libc;
 const { capabilities }: Runtime = runtime;
-const settings = {
-  ...{ keepalive: 60, tcpFastopen: false, recvBufsize: 0, sendBufsize: 0, backlog: 10 },
-};
+const settings = start([]).config;
 const made: Listeners[] = [];
 after(() => made.forEach((listeners) => listeners.close()));
 

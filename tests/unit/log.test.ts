@@ -1,12 +1,23 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+} from "node:fs";
 import * as net from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import * as runtime from "#runtime";
-import { type LogEntry, LogFileError, type LogLevel, openLog } from "../../src/log.ts";
+import type { LogEntry, LogLevel } from "../../src/base/log_entry.ts";
+import { LogFileError } from "../../src/log/log_file.ts";
+import { openLog } from "../../src/log/log.ts";
 import type { LogConfig } from "../../src/options/config.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import { systemChild, temporaryDirectory } from "../support/system.ts";
@@ -35,7 +46,7 @@ function said(path: string): string[] {
   return lines(path).map((line) => line.replace(/^\d{4}-\d\d-\d\dT[\d:.]{12}Z /, ""));
 }
 
-test("text lines have time, level, subject and a message that cannot play tricks", () => {
+test("text lines have time, level, subject and a message without control characters", () => {
   const file = newPath();
   const log = openLog(config({ file }), context);
   log(entry("info", "plain"));
@@ -64,6 +75,15 @@ test("JSON lines have every fact", () => {
   });
 });
 
+test("no fact replaces time, level, event or message", () => {
+  const file = newPath();
+  const log = openLog(config({ file, format: "json" }), context);
+  log(entry("warn", "true", { time: "0", level: "info", event: "forged", message: "forged" }));
+  const { time, ...rest } = JSON.parse(lines(file)[0]!);
+  assert.match(time, /^2/);
+  assert.deepEqual(rest, { level: "warn", event: "tried", message: "true" });
+});
+
 test("the level chooses, and can be changed", () => {
   const file = newPath();
   const log = openLog(config({ file, level: 0 }), context);
@@ -72,10 +92,10 @@ test("the level chooses, and can be changed", () => {
   };
   say();
   assert.deepEqual(said(file), ["error error"]);
-  log.configure(config({ file, level: 1 }));
+  log.prepare(config({ file, level: 1 })).commit();
   say();
   assert.deepEqual(said(file).slice(1), ["info  info", "warn  warn", "error error"]);
-  log.configure(config({ file, level: 2 }));
+  log.prepare(config({ file, level: 2 })).commit();
   say();
   assert.equal(said(file)[4], "debug debug");
 });
@@ -85,18 +105,39 @@ test("new settings apply together: file and format", () => {
   const second = newPath();
   const log = openLog(config({ file: first }), context);
   log(entry("info", "one"));
-  log.configure(config({ file: second, format: "json" }));
+  log.prepare(config({ file: second, format: "json" })).commit();
   log(entry("info", "two"));
   assert.deepEqual(said(first), ["info  one"]);
   assert.equal(JSON.parse(lines(second)[0]!).message, "two");
 });
 
-test("settings that cannot be had change nothing", () => {
+test("settings that are prepared change nothing before they are committed", async () => {
+  const [file, other] = [newPath(), newPath()];
+  const log = openLog(config({ file, level: 1 }), context);
+  const change = log.prepare(config({ file: other, level: 2, format: "json" }));
+  log(entry("debug", "too much"));
+  log(entry("info", "here"));
+  change.drop();
+  log(entry("info", "still here"));
+  assert.deepEqual(said(file), ["info  here", "info  still here"]);
+  assert.deepEqual(said(other), []);
+  const isOpen = () =>
+    readdirSync("/proc/self/fd").some((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === other;
+      } catch {
+        return false;
+      }
+    });
+  await until(() => !isOpen(), "the dropped file is closed");
+});
+
+test("settings that cannot be applied change nothing", () => {
   const file = newPath();
   const log = openLog(config({ file, level: 1 }), context);
   const wrong = join(temporaryDirectory(), "missing", "stud.log");
   assert.throws(
-    () => log.configure({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
+    () => log.prepare({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
     LogFileError,
   );
   log(entry("debug", "still too much"));
@@ -109,7 +150,7 @@ test("a file that cannot be opened at start is refused", () => {
   assert.throws(() => openLog(config({ file }), context), LogFileError);
 });
 
-test("reopens for rotation, and says in the old file when it cannot", () => {
+test("reopens for rotation, and reports in the old file when it cannot", () => {
   const file = newPath();
   const log = openLog(config({ file }), context);
   log(entry("info", "one"));
@@ -123,13 +164,13 @@ test("reopens for rotation, and says in the old file when it cannot", () => {
   log(entry("info", "three"));
   assert.deepEqual(said(`${file}.2`), [
     "info  two",
-    `error cannot open the log file ${file} again: Illegal operation on a directory; ` +
-    "writing on to the old one",
+    `error cannot reopen the log file ${file}: Illegal operation on a directory; ` +
+    "still writing to the old file",
     "info  three",
   ]);
 });
 
-test("the system's log gets the text without our time, at the same levels", {
+test("syslog gets the text without our time, at the same levels", {
   timeout: 60_000,
 }, async () => {
   const syslogPath = newPath();
@@ -147,7 +188,7 @@ test("the system's log gets the text without our time, at the same levels", {
   await until(() => text.endsWith("\0"), "a record");
   assert.match(text, /^<132>... .. ..:..:.. hitch\[\d+\]: worker 2: a\\x0ab\0$/);
   assert.equal(JSON.parse(lines(file)[0]!).message, "a\nb");
-  log.configure({ ...wanted, syslog: "" });
+  log.prepare({ ...wanted, syslog: "" }).commit();
   log(entry("warn", "not for it"));
   const closed = once(server, "close");
   server.close();
@@ -155,15 +196,59 @@ test("the system's log gets the text without our time, at the same levels", {
   assert.doesNotMatch(text, /not for it/);
 });
 
-test("a system's log that is away is told once", () => {
+test("syslog that cannot be reached is reported once", () => {
   const file = newPath();
-  const wanted = config({ file, syslog: "daemon" });
-  const log = openLog(wanted, { ...context, syslogPath: newPath() });
+  const syslogPath = newPath();
+  const log = openLog(config({ file, syslog: "daemon" }), { ...context, syslogPath });
   log(entry("info", "one"));
   assert.deepEqual(said(file), [
-    "warn  the system's log cannot be reached; lines for it are lost until it can",
+    `warn  cannot reach syslog at ${syslogPath}; lines for it are lost until it is available`,
     "info  one",
   ]);
+});
+
+test("lines that a slow log loses at a change of the file are reported in the new one", {
+  timeout: 60_000,
+}, async () => {
+  const fifo = newPath();
+  execFileSync("mkfifo", [fifo]);
+  const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+  const log = openLog(config({ file: fifo }), context);
+  for (let i = 0; i < 3000; i++) log(entry("info", "x".repeat(1000)));
+  const file = newPath();
+  log.prepare(config({ file, format: "json" })).commit();
+  await log.flush();
+  log(entry("info", "next"));
+  const [next, report, ...rest] = lines(file).map((line) => JSON.parse(line));
+  assert.deepEqual(rest, []);
+  assert.equal(next.message, "next");
+  assert.equal(report.event, "log-dropped");
+  assert.equal(report.message, `${report.lines} log lines were lost: the log was full or too slow`);
+  assert.ok(report.lines > 1000 && report.lines < 3000, report.message);
+  closeSync(reader);
+});
+
+test("a record that cannot be formatted is reported to the other destination", {
+  timeout: 60_000,
+}, async () => {
+  const syslogPath = newPath();
+  let text = "";
+  const server = net.createServer((peer) => {
+    peer.on("data", (part: Uint8Array) => text += Buffer.from(part).toString());
+  });
+  server.listen(syslogPath);
+  await once(server, "listening");
+  const file = newPath();
+  const wanted = config({ file, format: "json", syslog: "daemon" });
+  const log = openLog(wanted, { ...context, syslogPath });
+  log(entry("info", "whole", { number: 1n as unknown as number }));
+  await until(() => /<27>.*Failed to emit a log record/.test(text), "a report");
+  assert.match(text, /<30>[^\0]*: whole\0/);
+  assert.deepEqual(lines(file), []);
+  log.prepare({ ...wanted, syslog: "" }).commit();
+  const closed = once(server, "close");
+  server.close();
+  await closed;
 });
 
 test("standard error is the log where there is no file, and silent where there is one", () => {

@@ -6,7 +6,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
 import type { StapleCommand } from "../../src/ocsp/staples.ts";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import { ResponseCache } from "../../src/ocsp/cache.ts";
 import type { OcspCertificate } from "../../src/ocsp/messages.ts";
 import { OcspHelper, type OcspWork, spawnOcsp } from "../../src/ocsp/ocsp_master.ts";

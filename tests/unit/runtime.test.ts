@@ -603,45 +603,6 @@ test("a cipher list that leaves nothing, or a name nobody knows, is refused", ()
   createTlsContext(settingsWith({ ciphers: "HIGH:!aNULL:!MD5:!NO-SUCH-CIPHER" }));
 });
 
-test("a handler that throws ends its own stream only", limit, async () => {
-  const owners: Recorder[] = [];
-  const { port, stop } = listen({
-    accepted(stream) {
-      const handler = new Recorder({
-        received(_, bytes) {
-          if (bytes[0] === 0x21) throw new Error("broken handler");
-        },
-      });
-      owners.push(handler);
-      return handler.take(stream);
-    },
-  });
-  const good = await tlsClient(port);
-  const bad = await tlsClient(port);
-  bad.write("!");
-  await until(() => owners.some((handler) => handler.failure), "closed");
-  const broken = owners.find((handler) => handler.failure)!;
-  assert.deepEqual(broken.failure, { code: "ERR_INTERNAL", message: "broken handler" });
-  good.write("fine");
-  await until(() => owners.some((handler) => handler.bytes === 4), "the other stream's bytes");
-  good.destroy();
-  bad.destroy();
-  for (const handler of owners) handler.stream.reset();
-  await stop();
-});
-
-test("a backend's handler that throws ends its own stream only", limit, async () => {
-  const backend = await echoServer();
-  const handler = new Recorder({
-    opened() {
-      throw new Error("broken handler");
-    },
-  });
-  handler.take(connect(endpointOf(backend), handler));
-  await until(() => handler.closes === 1, "closed");
-  assert.deepEqual(handler.failure, { code: "ERR_INTERNAL", message: "broken handler" });
-});
-
 test("a closed listener refuses, and its streams live on", limit, async () => {
   const handler = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
   const { port, listener, stop } = listen({ accepted: (stream) => handler.take(stream) });

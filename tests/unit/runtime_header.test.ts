@@ -187,20 +187,6 @@ test("a stream is told before TLS as well, without a session", limit, async () =
   await stop();
 });
 
-test("a handler that throws at the header ends its own stream only", limit, async () => {
-  const { port, owners, stop } = serve({}, {
-    header() {
-      throw new Error("broken handler");
-    },
-  });
-  const client = await plainClient(port);
-  client.write(HEADER);
-  await until(() => owners[0]?.closes === 1, "closed");
-  assert.deepEqual(owners[0]!.failure, { code: "ERR_INTERNAL", message: "broken handler" });
-  client.destroy();
-  await stop();
-});
-
 test("a client can go on after our end", limit, async () => {
   const { port, owners, stop } = serve({});
   const client = await tlsClient(await behindHeader(port, "header alone"));

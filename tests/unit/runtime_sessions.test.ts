@@ -148,17 +148,6 @@ test("a stream that ends while it waits for an answer ends once", kept, async ()
   await frontend.stop();
 });
 
-test("a store that throws ends its own handshake only", kept, async () => {
-  const store = new Store();
-  const fail = (): never => assert.fail("no store");
-  const frontend = serve({ sessions: Object.assign(store, { store: fail, find: fail }) });
-  assert.doesNotMatch(await visit(frontend.port, ...BY_ID), /GOT/);
-  assert.match(await visit(frontend.port, "-tls1_3"), /GOT/);
-  await until(() => frontend.visits.every(({ handler }) => handler.closes === 1), "closed");
-  assert.equal(frontend.visits[0]!.handler.failure?.code, "ERR_INTERNAL");
-  await frontend.stop();
-});
-
 test("what is no ClientHello is OpenSSL's to refuse", kept, async () => {
   const sessions = new Store();
   const frontend = serve({ sessions });

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
 import { join } from "node:path";
 import * as runtime from "#runtime";
 import type { Runtime } from "../../src/runtime/runtime.ts";
@@ -15,10 +16,13 @@ import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import {
   certificates,
   create,
+  endpointOf,
   listen,
+  pause,
   Recorder,
   recorders,
   serve,
+  server,
   settingsWith,
   subject,
   tlsClient,
@@ -56,33 +60,28 @@ test("makes the default at once and the others when they are needed, once", limi
   await stop();
 });
 
-test("an identity that breaks later costs its own handshakes only", limit, async () => {
-  const { port, visits, stop } = serve({
-    ...byName,
-    identity(number) {
-      if (number === 1) throw new Error("the file is gone");
-      return { certificates: [certificates[number]!] };
-    },
-  });
-  assert.doesNotMatch(await visit(port, "-servername", "b.test"), /GOT/);
-  await until(() => visits[0]!.handler.closes === 1, "closed");
-  assert.equal(visits[0]!.facts, undefined);
-  assert.ok(visits[0]!.handler.failure);
-  assert.match(await visit(port, "-servername", "a.test"), /GOT/);
-  await stop();
-});
-
-test("a certificate that the TLS library refuses later does so too", limit, async () => {
-  const { port, visits, stop } = serve({
-    ...byName,
-    identity: (number) => ({ certificates: [number === 1 ? BROKEN : certificates[0]!] }),
-  });
-  assert.doesNotMatch(await visit(port, "-servername", "b.test"), /GOT/);
-  await until(() => visits[0]!.handler.closes === 1, "closed");
-  assert.ok(visits[0]!.handler.failure);
-  assert.match(await visit(port, "-servername", "a.test"), /GOT/);
-  await stop();
-});
+test(
+  "a ClientHello that arrives in pieces is answered, with a choice of certificates",
+  limit,
+  async () => {
+    const { port, stop } = serve(byName);
+    const relay = await server((client) => {
+      const wire = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+      wire.on("error", () => {}).pipe(client);
+      client.once("data", async (hello: Buffer) => {
+        client.pause();
+        const cuts = [0, 1, 5, 100, hello.length];
+        for (const [i, start] of cuts.slice(0, -1).entries()) {
+          wire.write(hello.subarray(start, cuts[i + 1]));
+          await pause(20);
+        }
+        client.pipe(wire);
+      });
+    });
+    assert.match(await subject(endpointOf(relay).port, "-servername", "b.test"), /b\.test/);
+    await stop();
+  },
+);
 
 test("a default that is broken shows at once", limit, () => {
   const identity = () => ({ certificates: [BROKEN] });

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import { ACCEPTED, ConnectionCounters } from "../../src/connection/counters.ts";
 import { resumedText, Statistics } from "../../src/master/workers/statistics.ts";
 import { HandClock } from "../support/hand_clock.ts";

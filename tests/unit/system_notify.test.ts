@@ -33,13 +33,13 @@ async function notified(
   return { clock, lines, notifier, path, received };
 }
 
-test("the variables are taken out of the environment", () => {
+test("the variables are removed from the environment", () => {
   const given = { PATH: "/bin", NOTIFY_SOCKET: "@n", WATCHDOG_USEC: "3000000", WATCHDOG_PID: "7" };
   assert.deepEqual(notifySettings(given, 7), { socket: "@n", watchdog: 3_000_000 });
   assert.deepEqual(given, { PATH: "/bin" });
 });
 
-test("a watchdog counts when it is meant for us and is a time", () => {
+test("a watchdog counts if it is for this process and is a time", () => {
   const cases: [Record<string, string>, number | undefined][] = [
     [{ WATCHDOG_USEC: "20" }, 20],
     [{ WATCHDOG_USEC: "20", WATCHDOG_PID: "8" }, undefined],
@@ -93,7 +93,7 @@ test("the monotonic clock is the kernel's, in microseconds", () => {
   assert.ok(Number(b) / 1_000_000 <= seconds + 1);
 });
 
-test("a status is told when it changes, once a second at most", limit, async () => {
+test("a status is sent when it changes, once a second at most", limit, async () => {
   const { clock, notifier, received } = await notified();
   notifier.ready("1 connection");
   notifier.status("1 connection");
@@ -114,23 +114,27 @@ test("a status is told when it changes, once a second at most", limit, async () 
   ]);
 });
 
-test("the watchdog hears of us twice in its time, while we are alive", limit, async () => {
-  const { clock, notifier, received } = await notified({ watchdog: 3_000_000 });
-  let isAlive = true;
-  notifier.watchdog(() => isAlive);
-  clock.advance(3000);
-  isAlive = false;
-  clock.advance(6000);
-  isAlive = true;
-  clock.advance(1500);
-  notifier.silence();
-  clock.advance(6000);
-  const { notifier: other } = await notified({ watchdog: 0 });
-  other.watchdog(() => assert.fail("nobody asked for it"));
-  assert.deepEqual(await received(4), Array.from({ length: 4 }, () => "WATCHDOG=1"));
-});
+test(
+  "the watchdog is notified twice in its timeout, while the service is alive",
+  limit,
+  async () => {
+    const { clock, notifier, received } = await notified({ watchdog: 3_000_000 });
+    let isAlive = true;
+    notifier.watchdog(() => isAlive);
+    clock.advance(3000);
+    isAlive = false;
+    clock.advance(6000);
+    isAlive = true;
+    clock.advance(1500);
+    notifier.silence();
+    clock.advance(6000);
+    const { notifier: other } = await notified({ watchdog: 0 });
+    other.watchdog(() => assert.fail("nobody asked for it"));
+    assert.deepEqual(await received(4), Array.from({ length: 4 }, () => "WATCHDOG=1"));
+  },
+);
 
-test("a manager that is slow is told later, in order and without waiting", limit, async () => {
+test("a slow manager gets its messages later, in order, and is not waited for", limit, async () => {
   const path = join(temporaryDirectory(), "notify");
   const receiver = await receiveDatagrams(path);
   receivers.push(receiver);
@@ -157,16 +161,56 @@ test("a manager that is slow is told later, in order and without waiting", limit
   assert.equal(receiver.datagrams()[15], "READY=1\nSTATUS=late");
 });
 
-test("a manager that cannot be reached is told once in the log", async () => {
-  const missing = join(temporaryDirectory(), "missing");
-  for (const path of [missing, "vsock:2:1234", `/${"x".repeat(200)}`]) {
-    const { notifier, lines } = await notified({ path, isThere: false });
+test("a manager that cannot be reached is logged once", async () => {
+  const path = join(temporaryDirectory(), "missing");
+  const { notifier, lines } = await notified({ path, isThere: false });
+  notifier.ready("listening");
+  notifier.stopping("over");
+  assert.deepEqual(lines, [
+    `cannot notify the service manager at ${path} (ENOENT); check NOTIFY_SOCKET`,
+  ]);
+});
+
+test("an address that is not supported is one line, and nobody is notified", async () => {
+  for (const path of ["vsock:2:1234", "notify", `/${"x".repeat(200)}`]) {
+    const { notifier, lines, clock } = await notified({ path, watchdog: 20_000, isThere: false });
+    assert.ok(!notifier.isWanted);
     notifier.ready("listening");
-    notifier.stopping("over");
-    assert.equal(lines.length, 1, path);
-    assert.match(lines[0]!, /service manager cannot be told our state at .* \(E[A-Z]+\)/);
+    notifier.watchdog(() => assert.fail("there is no watchdog"));
+    clock.advance(1000);
+    assert.deepEqual(lines, [
+      `cannot notify the service manager: NOTIFY_SOCKET is ${path}, and stud supports only Unix ` +
+      "sockets, as a path or @name of fewer than 108 bytes",
+    ]);
   }
 });
+
+test("a line break in a status begins no other assignment", limit, async () => {
+  const { notifier, received } = await notified();
+  notifier.ready("listening on /tmp/a\nMAINPID=1");
+  notifier.status("listening on /tmp/b\nSTOPPING=1");
+  assert.deepEqual(await received(2), [
+    "READY=1\nSTATUS=listening on /tmp/a\\x0aMAINPID=1",
+    "STATUS=listening on /tmp/b\\x0aSTOPPING=1",
+  ]);
+});
+
+test(
+  "a watchdog that is too short gets a bounded number of messages, and a line",
+  limit,
+  async () => {
+    const { clock, notifier, lines, received } = await notified({ watchdog: 1 });
+    notifier.watchdog(() => true);
+    clock.advance(200);
+    notifier.extend(1);
+    const datagrams = await received(6);
+    assert.equal(datagrams.filter((text) => text === "WATCHDOG=1").length, 5);
+    assert.deepEqual(lines, [
+      "a watchdog timeout of 0.001 ms is too short for stud, which notifies the service manager " +
+      "every 50 ms at most; raise WatchdogSec=",
+    ]);
+  },
+);
 
 test("without a service manager nothing happens", () => {
   const notifier = new Notifier(notifySettings({}, 7), {
@@ -181,12 +225,16 @@ test("without a service manager nothing happens", () => {
   notifier.stopping("over");
 });
 
-test("the manager is told who takes our place, and we can fall silent", limit, async () => {
-  const { notifier, path, received } = await notified({ watchdog: 20_000 });
-  notifier.mainPid(8);
-  notifier.silence();
-  notifier.stopping("not told");
-  const other = new Notifier({ socket: path }, { libc, log: () => {} });
-  other.ready("new");
-  assert.deepEqual(await received(2), ["MAINPID=8", "READY=1\nSTATUS=new"]);
-});
+test(
+  "the manager is notified of a successor, and the notifier can fall silent",
+  limit,
+  async () => {
+    const { notifier, path, received } = await notified({ watchdog: 20_000 });
+    notifier.mainPid(8);
+    notifier.silence();
+    notifier.stopping("not told");
+    const other = new Notifier({ socket: path }, { libc, log: () => {} });
+    other.ready("new");
+    assert.deepEqual(await received(2), ["MAINPID=8", "READY=1\nSTATUS=new"]);
+  },
+);

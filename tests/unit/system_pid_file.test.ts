@@ -19,7 +19,7 @@ import * as runtime from "#runtime";
 import { UsageError } from "../../src/base/errors.ts";
 import { createPidFile, inheritPidFile } from "../../src/system/pid_file.ts";
 import type { Libc } from "../../src/os/libc.ts";
-import { runTask, temporaryDirectory } from "../support/system.ts";
+import { runTask, systemChild, temporaryDirectory } from "../support/system.ts";
 import { until } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
@@ -53,7 +53,7 @@ test("is refused while another process holds it, which is named", limit, async (
   const { child, facts: { pid } } = await runTask<{ pid: number }>(["pid-file", path]);
   assert.equal(
     refusal(path, "stud"),
-    `--pidfile: cannot have ${path}: File exists, process ${pid} holds it; stop that one first`,
+    `--pidfile: cannot use ${path}: File exists, process ${pid} holds it; stop that process first`,
   );
   assert.equal(
     refusal(path, "hitch"),
@@ -100,7 +100,7 @@ test("only our own file is removed", () => {
   assert.equal(readFileSync(path, "utf8"), "1");
 });
 
-test("a path that cannot be had is refused by one line", () => {
+test("a path that cannot be used is refused by one line", () => {
   const directory = temporaryDirectory();
   const missing = join(directory, "missing", "stud.pid");
   assert.equal(
@@ -109,13 +109,28 @@ test("a path that cannot be had is refused by one line", () => {
   );
   const folder = join(directory, "folder");
   mkdirSync(folder);
-  assert.match(refusal(folder, "stud"), /^--pidfile: cannot have .*: .*; choose another path$/);
+  assert.match(refusal(folder, "stud"), /^--pidfile: cannot use .*: .*; choose another path$/);
   const target = join(directory, "target");
   writeFileSync(target, "precious");
   const link = join(directory, "link");
   symlinkSync(target, link);
   assert.match(refusal(link, "stud"), /symbolic link/);
   assert.equal(readFileSync(target, "utf8"), "precious");
+});
+
+test("a FIFO is refused and not read", () => {
+  const path = join(temporaryDirectory(), "fifo");
+  spawnSync("mkfifo", [path]);
+  const words = [...systemChild.slice(1), "pid-file", path];
+  const { status, stderr } = spawnSync(systemChild[0]!, words, {
+    encoding: "utf8",
+    timeout: 30_000,
+  });
+  assert.equal(status, 1, stderr);
+  assert.ok(
+    stderr.includes(`--pidfile: cannot use ${path}: Not a regular file; choose another path`),
+    stderr,
+  );
 });
 
 /** Says when it has begun to read, and whenever it finds nothing. */

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import { randomSecret, type TicketRing } from "../../src/tickets/ring.ts";
 import { StoreEntries, VALUE_LENGTH } from "../../src/tickets/store_entries.ts";
 import { type StoreEntry, StoreKeys, type StoreState } from "../../src/tickets/store_keys.ts";

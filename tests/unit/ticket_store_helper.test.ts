@@ -2,9 +2,9 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { LogEntry } from "../../src/log.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import type { ProcessExit } from "../../src/control/child_process.ts";
-import { type TicketPlan, Tickets } from "../../src/master/tickets.ts";
+import { type TicketPlan, Tickets } from "../../src/tickets/tickets.ts";
 import type { TicketRing } from "../../src/tickets/ring.ts";
 import type { StoreEntry, TicketStore } from "../../src/tickets/store_keys.ts";
 import { shownStore, StoreHelper, type StoreProcess } from "../../src/tickets/store_master.ts";

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
-import { Tickets } from "../../src/master/tickets.ts";
+import { Tickets } from "../../src/tickets/tickets.ts";
 import { FleetKeys } from "../../src/tickets/fleet_keys.ts";
 import { LocalKeys } from "../../src/tickets/local_keys.ts";
 import { policyOf } from "../../src/runtime/ticket_policy.ts";
@@ -192,12 +192,12 @@ test("a secret that is none, or no secret, is refused with the way out", () => {
   const cases: [string, RegExp][] = [
     [file("short", randomBytes(31)), /: 31 bytes are too few, 32 are needed; make one with/],
     [file("zeros", new Uint8Array(64)), /: it can be guessed; make one with: stud --new-ticket/],
-    [file("long", randomBytes(5000)), /: 5000 bytes are no secret/],
+    [file("long", randomBytes(5000)), /: it is larger than 4096 bytes;/],
     [file("group", randomSecret(), 0o640), /: others can read it; restrict it with: chmod 600 /],
     [file("world", randomSecret(), 0o604), /: others can read it/],
     [link, /: others can read it/],
-    [directory, /: it is no file; make one with/],
-    [join(directory, "none"), /: No such file or directory/],
+    [directory, /: it is a directory; name a file in it/],
+    [join(directory, "none"), /: there is no such file; check the path/],
   ];
   for (const [path, message] of cases) {
     assert.throws(() => readTicketSecret(path), (error: unknown) => {

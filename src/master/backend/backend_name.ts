@@ -1,11 +1,11 @@
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 import { formatEndpoint } from "../../options/address.ts";
 import type { Reads } from "../../options/config.ts";
 import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { ipFamily } from "../../os/ip.ts";
 import { type Clock, systemClock } from "../../base/clock.ts";
-import { resolve } from "./resolve.ts";
+import { resolve } from "../../system/resolve.ts";
 
 export type BackendNameSettings = Reads<"backend" | "backendRefresh">;
 

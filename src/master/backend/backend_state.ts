@@ -1,7 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { BackendFailed } from "../../worker_protocol/messages.ts";
 import { countText } from "../../base/count_text.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 
 /** When reasons alternate, each is told so often. */
 const TOLD_AGAIN_AFTER_MS = 60_000;

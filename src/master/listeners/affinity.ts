@@ -1,4 +1,4 @@
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 import type { Reads } from "../../options/config.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import {

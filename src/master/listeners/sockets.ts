@@ -18,6 +18,7 @@ import { SOL_SOCKET } from "../../os/constants.ts";
 import { SOCK_CLOEXEC } from "../../os/constants.ts";
 import { SOCK_STREAM } from "../../os/constants.ts";
 import { AF_UNIX } from "../../os/constants.ts";
+import { addressRemedy } from "../../system/address_remedy.ts";
 import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
@@ -131,7 +132,9 @@ export function checkSource(libc: Libc, address: string, backend: Endpoint): IpE
   const fd = libc.socket(familyOf(source), SOCK_STREAM | SOCK_CLOEXEC, 0);
   const code = bindTo(libc, fd, sockaddr(source));
   libc.close(fd);
-  if (code !== undefined) throw new UsageError(`--backend-source: ${address}: ${remedy(code)}`);
+  if (code !== undefined) {
+    throw new UsageError(`--backend-source: ${address}: ${addressRemedy(code)}`);
+  }
   return source;
 }
 
@@ -154,7 +157,7 @@ function isRefused(libc: Libc, endpoint: Endpoint): boolean {
 }
 
 function refuse(endpoint: Endpoint, code: string): never {
-  const reason = endpoint.family === "unix" ? unixRemedy(code) : remedy(code);
+  const reason = endpoint.family === "unix" ? unixRemedy(code) : addressRemedy(code);
   throw new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
 }
 
@@ -165,22 +168,6 @@ function bindTo(libc: Libc, fd: number, address: Uint8Array): string | undefined
 
 function lastError(libc: Libc): string {
   return getSystemErrorName(-libc.errno());
-}
-
-/** Why an address cannot be had, and what to do: for the errno's name. */
-export function remedy(code: string): string {
-  switch (code) {
-    case "EADDRINUSE":
-      return "the port is in use by another program; stop that one or choose another port";
-    case "EACCES":
-      return "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE";
-    case "EADDRNOTAVAIL":
-      return "it is not an address of this machine; see them with: ip address";
-    case "EAFNOSUPPORT":
-      return "this system has no IPv6; give an IPv4 address";
-    default:
-      return `${code}; choose another address`;
-  }
 }
 
 function unixRemedy(code: string): string {

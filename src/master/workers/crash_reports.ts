@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
-import type { LogEntry } from "../../log.ts";
+import type { LogEntry } from "../../base/log_entry.ts";
 import { exitText } from "../../control/exit_text.ts";
 import type { Ending } from "./slot.ts";
 

@@ -7,7 +7,7 @@ import type {
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
-import type { Log, LogEntry } from "../../log.ts";
+import type { Log, LogEntry } from "../../base/log_entry.ts";
 import { CrashReports, describe } from "./crash_reports.ts";
 import { type Ending, Slot } from "./slot.ts";
 import type { SlotWorker } from "./watched_worker.ts";

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
 import type { CounterSums } from "../../base/counters.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 import type { Reported } from "./watched_worker.ts";
 
 /** What is asked of a worker's slot. */

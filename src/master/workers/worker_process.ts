@@ -3,7 +3,7 @@ import {
   type WorkerCommand,
   type WorkerEvent,
 } from "../../worker_protocol/messages.ts";
-import type { Log } from "../../log.ts";
+import type { Log } from "../../base/log_entry.ts";
 import { logChannelFaults } from "../../log/channel_faults.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { WORKER_ARGUMENT } from "../../worker_protocol/command_line.ts";

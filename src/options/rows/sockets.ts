@@ -8,6 +8,7 @@ import {
   networks,
   onOff,
   proxyTlvs,
+  secondsOrNone,
   serverName,
 } from "../values.ts";
 
@@ -67,6 +68,17 @@ export const socketOptions = {
     default: "3600",
     help: "Silence before TCP probes a client.",
     parse: integer(1, 32767),
+  },
+  "tcp-user-timeout": {
+    config: { key: "tcpUserTimeout", readers: ["master", "worker"] },
+    group: "Sockets",
+    form: "number",
+    argument: "SECONDS",
+    default: "0",
+    help:
+      "How long data may stay unacknowledged, or wait for the client to read, before the client's " +
+      "connection is closed; 0 uses the system's limits.",
+    parse: secondsOrNone,
   },
   "tcp-fastopen": {
     config: { key: "tcpFastopen", readers: ["master", "worker"] },

@@ -59,11 +59,11 @@ const plainHandlers: NativeHandlers = {
   },
   data(native, bytes) {
     native.data.connected();
-    native.data.handler.received(native.data, bytes);
+    if (native.data.native) native.data.received(bytes);
   },
   end(native) {
     native.data.connected();
-    streamHandlers.end(native);
+    if (native.data.native) native.data.ended();
   },
 };
 

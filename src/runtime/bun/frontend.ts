@@ -7,7 +7,7 @@ import { SOCK_NONBLOCK } from "../../os/constants.ts";
 import { SOCK_STREAM } from "../../os/constants.ts";
 import { AF_UNIX } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, internalFailure } from "../failure.ts";
 import {
   failureOf,
   handshakeFailure,
@@ -109,9 +109,10 @@ export class Frontend implements Encrypter {
       if (number === undefined) return refuseName(stream, native);
       chosen = this.current.identity(number);
     } catch (error) {
-      const { message } = error as Error;
-      stream.failure = { code: "ERR_INTERNAL", message };
-      return new Error(message);
+      stream.failure = internalFailure(error);
+      // Not from within its own handshake.
+      queueMicrotask(() => stream.native?.terminate());
+      return new Error(stream.failure.message);
     }
     chosen.verifyInsteadOf(stream.identity!, native);
     stream.identity = chosen;

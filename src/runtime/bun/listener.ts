@@ -90,7 +90,11 @@ function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): Native
 
 function introduce(stream: BunStream, accepted: ListenOptions["accepted"]): void {
   stream.isHeld = true;
-  stream.handler = accepted(stream);
+  try {
+    stream.handler = accepted(stream);
+  } catch (error) {
+    stream.abandon(error);
+  }
   stream.isHeld = false;
 }
 

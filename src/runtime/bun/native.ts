@@ -88,7 +88,7 @@ interface BunApi {
   connect(options: {
     fd: number;
     allowHalfOpen: true;
-    data: BunStream;
+    data: BunStream | undefined;
     tls?: NativeClientTls;
     socket: NativeHandlers;
   }): Promise<unknown>;

@@ -1,11 +1,10 @@
+import { raise } from "../../base/raise.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
-import { MAX_EARLY_BYTES } from "../stream.ts";
-import type { StreamHandler } from "../stream.ts";
-import type { Stream } from "../stream.ts";
-import type { Failure } from "../failure.ts";
-import type { TlsFacts } from "../tls.ts";
+import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
+import { type Failure, internalFailure } from "../failure.ts";
+import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
 import type { NativeError, NativeSocket } from "./native.ts";
@@ -135,7 +134,7 @@ export class BunStream implements Stream {
   /** The connection stands: `handler` may use it. */
   opened(): void {
     this.isOpen = true;
-    this.handler.opened(this);
+    this.tell("opened");
   }
 
   /** As `opened`, for a stream that may hold bytes by now. */
@@ -145,7 +144,7 @@ export class BunStream implements Stream {
     // The prefix and the client's first bytes leave in one segment.
     if (this.queue.length > 1) this.queue = [Buffer.concat(this.queue)];
     this.opened();
-    if (this.queue.length > 0 || isFinishing) this.flush();
+    if (this.native && (this.queue.length > 0 || isFinishing)) this.flush();
   }
 
   /** The kernel has room again. */
@@ -164,8 +163,29 @@ export class BunStream implements Stream {
     if (this.isFinishing) this.end();
     if (this.isBlocked) {
       this.isBlocked = false;
-      this.handler.writable(this);
+      this.tell("writable");
     }
+  }
+
+  received(bytes: Uint8Array): void {
+    try {
+      this.handler.received(this, bytes);
+    } catch (error) {
+      this.abandon(error);
+    }
+  }
+
+  /** The peer's end. */
+  ended(): void {
+    this.hasEnded = true;
+    // Before that, `handshake` and `close` tell it.
+    if (this.isOpen) this.tell("ended");
+  }
+
+  /** The core threw. */
+  abandon(error: unknown): void {
+    this.failure = internalFailure(error);
+    this.native?.terminate();
   }
 
   /** Everything is out. After the peer's end, Bun alone would wait for one more event. */
@@ -180,12 +200,27 @@ export class BunStream implements Stream {
     // After our own FIN, Bun tells the peer's by `close` alone.
     const saidAll = this.isOpen && this.isFinishing && this.queue.length === 0;
     if (saidAll && !error && !this.failure && !this.hasEnded && !this.isGivenUp) {
-      this.hasEnded = true;
-      this.handler.ended(this);
+      this.ended();
     }
     this.queue = NOTHING;
-    if (this.isHeld) queueMicrotask(() => this.handler.closed(this, this.closeReason(error)));
-    else this.handler.closed(this, this.closeReason(error));
+    if (this.isHeld) queueMicrotask(() => this.tellClosed(error));
+    else this.tellClosed(error);
+  }
+
+  private tell(event: "opened" | "writable" | "ended"): void {
+    try {
+      this.handler[event](this);
+    } catch (error) {
+      this.abandon(error);
+    }
+  }
+
+  private tellClosed(error: NativeError | undefined): void {
+    try {
+      this.handler.closed(this, this.closeReason(error));
+    } catch (fault) {
+      raise(fault);
+    }
   }
 
   private closeReason(error: NativeError | undefined): Failure | undefined {
@@ -200,23 +235,19 @@ export class BunStream implements Stream {
 /** What happens to every open stream. */
 export const streamHandlers = {
   data(native: NativeSocket, bytes: Uint8Array) {
-    native.data.handler.received(native.data, bytes);
+    native.data.received(bytes);
   },
   drain(native: NativeSocket) {
     // Bun also reports room around the handshake and the end, when nothing waits here.
     if (native.data.isOpen && native.data.queue.length > 0) native.data.flush();
   },
   end(native: NativeSocket) {
-    native.data.hasEnded = true;
-    // The FIN of a failed handshake is told by `handshake` and `close`.
-    if (native.data.isOpen) native.data.handler.ended(native.data);
+    native.data.ended();
   },
   close(native: NativeSocket, error: NativeError | undefined) {
     native.data.gone(error);
   },
-  /** A handler threw: only this stream is ended for it. */
-  error({ data: stream }: NativeSocket, error: Error) {
-    stream.failure = { code: "ERR_INTERNAL", message: error.message };
-    stream.native?.terminate();
+  error(native: NativeSocket, error: Error) {
+    native.data.abandon(error);
   },
 };

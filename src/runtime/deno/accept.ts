@@ -1,8 +1,9 @@
 /** The accept loop, which goes on after a failure. */
+import { raise } from "../../base/raise.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { ListenOptions } from "../listener.ts";
 import { type Conn, type DenoListener, descriptorOf } from "./api.ts";
-import { failureOf, internalFailureOf } from "./failures.ts";
+import { failureOf } from "./failures.ts";
 import { DenoStream, endpoint } from "./stream.ts";
 
 /** What one loop acts by; it begins to accept at once. */
@@ -59,20 +60,28 @@ export async function acceptAll<T extends Conn>(
       if (own(stream, options)) begin(stream, conn);
     } catch (error) {
       if (!state.open) return;
-      options.failed(failureOf(error));
+      report(options, error);
       await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
     }
   }
 }
 
 /** Names the owner of an accepted stream; false when that failed, or ended the stream. */
-function own(stream: DenoStream, { accepted, failed }: ListenOptions): boolean {
+function own(stream: DenoStream, { accepted }: ListenOptions): boolean {
   try {
     stream.handler = accepted(stream);
   } catch (error) {
     stream.handler = ignoringHandler;
     stream.reset();
-    failed(internalFailureOf(error));
+    raise(error);
   }
   return stream.isOpening;
+}
+
+function report({ failed }: ListenOptions, error: unknown): void {
+  try {
+    failed(failureOf(error));
+  } catch (fault) {
+    raise(fault);
+  }
 }

@@ -60,10 +60,6 @@ export interface Conn {
   /** Of TCP only. */
   readonly localAddr: NetAddr;
   readonly remoteAddr: NetAddr;
-  /** Resolves with null at the peer's FIN or close_notify. */
-  read(into: Uint8Array): Promise<number | null>;
-  /** Resolves with how many bytes were taken: often fewer than given. */
-  write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
   /** Closes; once more, or after `startTls` took the connection, it does nothing. */
   [Symbol.dispose](): void;
@@ -82,7 +78,7 @@ export interface DenoListener<T extends Conn> {
 }
 
 /**
- * Undocumented (tried with 2.9.6). It is asked once for each distinct name, in lower case, and ""
+ * UNDOCUMENTED (tried with 2.9.6). It is asked once for each distinct name, in lower case, and ""
  * for a client without SNI; Deno keeps the answer, also a rejection, for ever.
  */
 export const sniResolver: unique symbol = Symbol.for("unstableSniResolver");
@@ -90,12 +86,10 @@ export const sniResolver: unique symbol = Symbol.for("unstableSniResolver");
 export const Deno = (globalThis as unknown as { readonly Deno: DenoApi }).Deno;
 
 /**
- * Undocumented (tried with 2.9.6): what `read` and `write` of a connection call, without the
+ * UNDOCUMENTED (tried with 2.9.6): what `read` and `write` of a connection call, without the
  * promises around it.
  */
-const core = (Deno as unknown as Record<symbol, { readonly core?: Core } | undefined>)[
-  Deno.internal
-]?.core;
+const { core } = (Deno as unknown as Record<symbol, { readonly core: Core }>)[Deno.internal]!;
 
 interface Core {
   readonly internalRidSymbol: symbol;
@@ -105,22 +99,22 @@ interface Core {
 }
 
 /** Resolves with how many bytes came; 0 at the peer's FIN or close_notify. */
-export const readInto: (conn: Conn, into: Uint8Array) => Promise<number> = core
-  ? (conn, into) => core.read(resourceOf(conn), into)
-  : (conn, into) => conn.read(into).then((count) => count ?? 0);
+export function readInto(conn: Conn, into: Uint8Array): Promise<number> {
+  return core.read(resourceOf(conn), into);
+}
 
 /** Resolves with how many bytes were taken: often fewer than given. */
-export const writeFrom: (conn: Conn, bytes: Uint8Array) => Promise<number> = core
-  ? (conn, bytes) => core.write(resourceOf(conn), bytes)
-  : (conn, bytes) => conn.write(bytes);
+export function writeFrom(conn: Conn, bytes: Uint8Array): Promise<number> {
+  return core.write(resourceOf(conn), bytes);
+}
 
 function resourceOf(conn: Conn): number {
-  return (conn as unknown as Record<symbol, number>)[core!.internalRidSymbol]!;
+  return (conn as unknown as Record<symbol, number>)[core.internalRidSymbol]!;
 }
 
 /** The descriptor of an accepted plain connection; Deno does not tell any other. */
 export function descriptorOf(conn: Conn): number | undefined {
-  return core && (conn as unknown as Record<symbol, number | undefined>)[core.internalFdSymbol];
+  return (conn as unknown as Record<symbol, number | undefined>)[core.internalFdSymbol];
 }
 
 export const libc: Libc = openLibc();

@@ -21,7 +21,7 @@ export const tlsSizes: readonly Size[] = [SMALLEST, size(16_384)];
  */
 export const plainSizes: readonly Size[] = [SMALLEST, size(65_536), size(524_288, 16)];
 
-/** Spare buffers of each size hold at most so many bytes. */
+/** Maximum number of bytes in the spare buffers of one size. */
 const SPARE_BYTES = 2_097_152;
 
 /** One stream's buffer: it grows while reads fill it, and shrinks when they need less. */
@@ -34,13 +34,13 @@ export class ReadBuffer {
     this.#sizes = sizes;
   }
 
-  /** The first so many bytes. */
+  /** Returns the first `count` bytes. */
   first(count: number): Uint8Array {
     return this.#bytes!.subarray(0, count);
   }
 
   /**
-   * The buffer for the next read, after one that brought so many bytes (0 before the first).
+   * The buffer for the next read, after one that brought `count` bytes (0 before the first).
    * What was read before must not be needed any more.
    */
   next(count: number): Uint8Array {

@@ -27,13 +27,17 @@ export function failureOf(error: unknown): Failure {
 export function handshakeFailureOf(error: unknown): Failure {
   const failure = failureOf(error);
   if (!/^(EPROTO|EIO)$/.test(failure.code)) return failure;
+  if (failure.message === REJECTED_NAME) {
+    return { code: "ERR_INTERNAL", message: "its certificate could not be chosen" };
+  }
   return { code: failure.message, message: failure.message };
 }
 
-/** A handler of the core threw: a mistake of ours. */
-export function internalFailureOf(error: unknown): Failure {
-  return { code: "ERR_INTERNAL", message: messageOf(error) };
-}
+/**
+ * UNDOCUMENTED: all that Deno tells of a name for which the resolver threw, now or before; rustls has
+ * words of its own for everything else. tests/unit/runtime_faults.test.ts covers it.
+ */
+const REJECTED_NAME = "invalid data";
 
 /** FIN where TLS wants close_notify first. */
 export function isUnexpectedEof(error: unknown): boolean {

@@ -12,8 +12,8 @@ export interface Receiver {
 }
 
 /**
- * So many bytes a stream may bring before all others get their turn; each read counts extra. It is
- * a timer that lets them: after `setImmediate` Deno goes on for many rounds without a look at the
+ * Maximum number of bytes that a stream may bring before all others get their turn; each read counts
+ * extra. The turn comes by a timer: after `setImmediate` Deno runs many rounds without polling the
  * sockets.
  */
 const TURN = 2_097_152;

@@ -1,4 +1,5 @@
 /** What a stream sends: all that is written is taken, and goes out as the kernel has room. */
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../../os/constants.ts";
 import { MAX_EARLY_BYTES } from "../stream.ts";
 import { type Conn, libc, writeFrom } from "./api.ts";
 import { Collector } from "./buffers.ts";
@@ -13,8 +14,6 @@ export interface Sender extends Hidden {
 }
 
 const SEARCH_AT_WRITE = 2;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
 
 /** The writable half of a stream. */
 export class Output {

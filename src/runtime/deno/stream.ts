@@ -2,19 +2,16 @@
  * One side of a connection. Deno is pulled (`read` and `write` return promises), the core is
  * pushed: `Input` and `Output` turn one into the other, and here is what both live in.
  */
+import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
-import type { StreamHandler } from "../stream.ts";
-import type { Stream } from "../stream.ts";
-import type { Failure } from "../failure.ts";
-import type { TlsFacts } from "../tls.ts";
-import type { ClientTlsSettings } from "../tls.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
-import type { UnixEndpoint } from "../../os/endpoint.ts";
-import type { IpEndpoint } from "../../os/endpoint.ts";
+import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import { type Failure, internalFailure } from "../failure.ts";
+import type { Stream, StreamHandler } from "../stream.ts";
+import type { ClientTlsSettings, TlsFacts } from "../tls.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
-import { failureOf, handshakeFailureOf, internalFailureOf } from "./failures.ts";
+import { failureOf, handshakeFailureOf } from "./failures.ts";
 import { Input, type Receiver } from "./input.ts";
 import { Output, type Sender } from "./output.ts";
 
@@ -234,7 +231,9 @@ export class DenoStream implements Stream, Receiver, Sender {
   }
 
   #threw(error: unknown): void {
-    this.#failure ??= internalFailureOf(error);
+    const failure = internalFailure(error);
+    if (this.#phase === "closed") return;
+    this.#failure ??= failure;
     this.reset();
   }
 
@@ -253,7 +252,7 @@ export class DenoStream implements Stream, Receiver, Sender {
       try {
         this.handler.closed(this, this.#failure);
       } catch (error) {
-        console.error(error);
+        raise(error);
       }
     });
   }

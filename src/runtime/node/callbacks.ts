@@ -18,7 +18,7 @@ export function onHandshakeDone(this: TlsHandle): void {
 export function onRead(this: SocketHandle | TlsHandle): void {
   const { stream } = this;
   if (stream.isClosing) return;
-  const { streamBaseState, kReadBytesOrError } = handles!;
+  const { streamBaseState, kReadBytesOrError } = handles;
   const size = streamBaseState[kReadBytesOrError]!;
   if (size > 0) stream.received(size === chunk.length ? chunk : chunk.subarray(0, size));
   else if (size === UV_EOF) stream.ended();
@@ -43,7 +43,7 @@ export function onClosed(this: SocketHandle): void {
 
 /** The result of a write that did not have to wait after all, or null. */
 export function earlyStatus(request: WriteRequest): number | null {
-  return handles!.streamBaseState[handles!.kLastWriteErr] || request.writeStatus;
+  return handles.streamBaseState[handles.kLastWriteErr] || request.writeStatus;
 }
 
 const UV_EOF = -4095;

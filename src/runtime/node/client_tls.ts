@@ -32,7 +32,7 @@ export class ClientTls implements ClientTlsContext {
 
   /** TLS on a connected socket; `start` begins it. */
   wrap(socket: SocketHandle): TlsHandle {
-    const startTls = handles!.wrap(socket, this.context, false, false);
+    const startTls = handles.wrap(socket, this.context, false, false);
     const { serverName } = this.settings;
     // RFC 6066 section 3: no addresses.
     if (serverName !== "" && !isIP(serverName)) startTls.setServername(serverName);

@@ -27,7 +27,7 @@ function connectTcp(
   source: IpEndpoint | undefined,
   tls: ClientTls | undefined,
 ): NodeStream {
-  const { TCP, TCPConnectWrap, SOCKET } = handles!;
+  const { TCP, TCPConnectWrap, SOCKET } = handles;
   const tcp = new TCP(SOCKET);
   const stream = new NodeStream(tcp, backend, undefined, tls ? { client: tls } : PLAIN);
   stream.handler = handler;
@@ -47,7 +47,7 @@ function connectUnix(
   handler: StreamHandler,
   tls: ClientTls | undefined,
 ): NodeStream {
-  const { Pipe, PipeConnectWrap, SOCKET } = handles!;
+  const { Pipe, PipeConnectWrap, SOCKET } = handles;
   const pipe = new Pipe(SOCKET);
   const stream = new NodeStream(pipe, backend, NAMELESS, tls ? { client: tls } : PLAIN);
   stream.handler = handler;

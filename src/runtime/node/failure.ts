@@ -1,10 +1,5 @@
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
-import type { Failure } from "../failure.ts";
-
-/** An owner threw, or what the core answered to a handshake cannot be used. */
-export function internalFailure(error: unknown): Failure {
-  return { code: "ERR_INTERNAL", message: oneLine(String((error as Error)?.message ?? error)) };
-}
+import { type Failure, firstLine } from "../failure.ts";
 
 /** `errno` is negative. */
 export function errnoFailure(errno: number): Failure {
@@ -15,9 +10,5 @@ export function errnoFailure(errno: number): Failure {
 /** OpenSSL's own words. */
 export function tlsFailure(error: Error): Failure {
   const { code, reason } = error as Error & { code?: string; reason?: string };
-  return { code: code ?? error.name, message: oneLine(reason ?? error.message) };
-}
-
-function oneLine(text: string): string {
-  return text.split("\n", 1)[0]!;
+  return { code: code ?? error.name, message: firstLine(reason ?? error.message) };
 }

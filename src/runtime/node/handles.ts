@@ -3,11 +3,11 @@
  * socket and JavaScript. A relay has no use for the streams above them, whose objects, events and
  * ticks cost more than all that stud itself does for a connection.
  */
-import type { NodeStream } from "./stream.ts";
+import type { Failure } from "../failure.ts";
 import type { TicketContext } from "../openssl.ts";
 
-/** Absent in a Node that no longer has these, or has them in another form. */
-export const handles: Handles | undefined = findHandles();
+/** `needs.ts` has made sure that they are there. */
+export const handles: Handles = findHandles();
 
 interface Handles {
   readonly TCP: new (type: number) => TcpHandle;
@@ -31,9 +31,35 @@ interface Handles {
   readonly kLastWriteErr: number;
 }
 
+/** What the callbacks of handles and requests tell. */
+export interface HandleEvents {
+  /** Nothing but `closed` may follow. */
+  readonly isClosing: boolean;
+  /** A socket of our own has reached its peer. */
+  connected(): void;
+  handshakeDone(): void;
+  /** The bytes last until this returns. */
+  received(bytes: Uint8Array): void;
+  /** The peer's end. */
+  ended(): void;
+  /** A write is done, or has failed with a negative errno. */
+  written(status: number): void;
+  /** Our own end is out. */
+  finished(): void;
+  /** The descriptor is gone. */
+  closed(): void;
+  fail(failure: Failure): void;
+  /** The core threw. */
+  abandon(error: unknown): void;
+  /** The OCSP response for a client that asks for one. May throw. */
+  staple(): Uint8Array | undefined;
+  /** The handshake has made a session that its client may come back to. May throw. */
+  keepSession(id: Uint8Array, session: Uint8Array): void;
+}
+
 /** What all have in common. Calls answer 0 or a negative errno where nothing else is said. */
 interface StreamHandle {
-  stream: NodeStream;
+  stream: HandleEvents;
   /** The number of bytes in the user's buffer is in `streamBaseState`, or a negative errno. */
   onread(this: this): void;
   /** All reads go into this buffer, one after the other. */
@@ -129,7 +155,7 @@ interface CertificateHandle {
 
 /** A connect or a shutdown. */
 export interface Request {
-  stream: NodeStream;
+  stream: HandleEvents;
   oncomplete(this: this, status: number): void;
 }
 
@@ -154,17 +180,11 @@ export interface NativeContext extends TicketContext {
   readonly _external: object;
 }
 
-function findHandles(): Handles | undefined {
-  try {
-    const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
-    const { TCP, TCPConnectWrap, constants } = binding("tcp_wrap");
-    const { Pipe, PipeConnectWrap } = binding("pipe_wrap");
-    const sockets = { TCP, TCPConnectWrap, Pipe, PipeConnectWrap, ...constants as object };
-    const all = { ...sockets, ...binding("tls_wrap"), ...binding("stream_wrap") };
-    const found = all as unknown as Handles;
-    // Before this came, writes had another form.
-    return found.kLastWriteErr === undefined ? undefined : found;
-  } catch {
-    return undefined;
-  }
+function findHandles(): Handles {
+  const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
+  const { TCP, TCPConnectWrap, constants } = binding("tcp_wrap");
+  const { Pipe, PipeConnectWrap } = binding("pipe_wrap");
+  const sockets = { TCP, TCPConnectWrap, Pipe, PipeConnectWrap, ...constants as object };
+  const all = { ...sockets, ...binding("tls_wrap"), ...binding("stream_wrap") };
+  return all as unknown as Handles;
 }

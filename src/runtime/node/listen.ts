@@ -1,8 +1,8 @@
+import { raise } from "../../base/raise.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
-import type { Listener } from "../listener.ts";
-import type { ListenOptions } from "../listener.ts";
+import type { Listener, ListenOptions } from "../listener.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
-import { errnoFailure, internalFailure } from "./failure.ts";
+import { errnoFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";
 import { libc } from "./libc.ts";
 import type { ServerTls } from "./server_tls.ts";
@@ -18,7 +18,7 @@ export function listen(
 ): Listener {
   if (!("fd" in on)) throw new Error("the Node.js adapter listens on inherited descriptors");
   const unix = on.endpoint.family === "unix" ? on.endpoint : undefined;
-  const { Pipe, TCP, SERVER } = handles!;
+  const { Pipe, TCP, SERVER } = handles;
   let security: Security = { server: tls as ServerTls | undefined, headerFirst };
   const onconnection: SocketHandle["onconnection"] = (status, socket) => {
     if (status < 0) return failed(errnoFailure(status));
@@ -28,7 +28,7 @@ export function listen(
     } catch (error) {
       stream.handler = ignoringHandler;
       stream.reset();
-      failed(internalFailure(error));
+      raise(error);
     }
     if (!security.server && !stream.isClosing) stream.opened();
   };

@@ -35,11 +35,21 @@ export function loadEngine(id: string): void {
 
 /**
  * Without session tickets, TLS 1.3 would still send two for each connection which never resume.
- * A context that does not show its address sends them.
+ * Throws an Error in a Node that does not show the address of a context.
  */
 export function sendNoTickets(context: NativeContext): void {
-  const address = /\b([0-9a-f]+)\]$/.exec(inspect(context._external))?.[1];
-  if (address !== undefined) openssl().SSL_CTX_set_num_tickets!(BigInt(`0x${address}`), 0n);
+  const pointer = BigInt(addressIn(inspect(context._external)));
+  if (openssl().SSL_CTX_set_num_tickets!(pointer, 0n) !== 1) {
+    throw new Error("OpenSSL did not take the number of session tickets");
+  }
+}
+
+/** In hexadecimal, out of the words in which Node shows a pointer: `[External: 5581d3a0]`. */
+export function addressIn(shown: string): string {
+  const address = /^\[External: (?:0x)?([0-9a-f]{4,16})\]$/.exec(shown)?.[1];
+  if (address !== undefined) return `0x${address}`;
+  const { node } = process.versions;
+  throw new Error(`Node.js ${node} does not show the address of a TLS context: ${shown}`);
 }
 
 function openssl() {

@@ -1,6 +1,8 @@
 /** Checks of what Node and OpenSSL would pass over without a word. */
 import { X509Certificate } from "node:crypto";
 import { DEFAULT_CIPHERS } from "node:tls";
+import { firstDer, inside, INTEGER, SEQUENCE } from "../../base/der.ts";
+import { derOf, pemSections, pemText } from "../../base/pem.ts";
 import { checkCurves, cipherItems, hasOldVersion, isKnown, items } from "../openssl.ts";
 import type { TlsParameters } from "../tls.ts";
 
@@ -31,38 +33,26 @@ export function checkedCiphers(settings: TlsParameters): string {
  * SEQUENCE of the INTEGERs p and g. Throws an Error for any other. OpenSSL judges the numbers.
  */
 export function checkedDhParameters(pem: string): string {
-  const block = /-----BEGIN DH PARAMETERS-----\s([A-Za-z0-9+/=\s]+)-----END DH PARAMETERS-----/
-    .exec(pem);
-  const der = Buffer.from(block?.[1] ?? "", "base64");
-  const numbers = derContent(der, SEQUENCE);
-  const prime = numbers && derContent(numbers, INTEGER);
-  const generator = prime && derContent(numbers.subarray(prime.end), INTEGER);
-  if (!generator) throw new Error("the DH parameters are not in the form of PKCS #3");
-  return block![0];
+  const section = pemSections(pem).find(({ label }) => label === "DH PARAMETERS");
+  if (!section || !isPkcs3(derOf(section))) {
+    throw new Error("the DH parameters are not in the form of PKCS #3");
+  }
+  return pemText(section);
 }
 
 /** The PEM text of CAs; "" trusts nobody. Throws an Error when one of them cannot be read. */
 export function checkedCas(pem: string): string {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g);
-  if (!blocks && pem !== "") throw new Error("there is no CA certificate");
-  for (const block of blocks ?? []) new X509Certificate(block);
+  const sections = pemSections(pem).filter(({ label }) => label === "CERTIFICATE");
+  if (sections.length === 0 && pem !== "") throw new Error("there is no CA certificate");
+  for (const section of sections) new X509Certificate(derOf(section));
   return pem;
 }
 
-/** The content of the DER value at the start of `bytes`, and where it ends there. */
-function derContent(bytes: Uint8Array, tag: number): (Uint8Array & { end: number }) | undefined {
-  if (bytes[0] !== tag || bytes.length < 2) return undefined;
-  let length = bytes[1]!;
-  let start = 2;
-  if (length >= 0x80) {
-    const width = length & 0x7f;
-    length = bytes.subarray(2, 2 + width).reduce((value, byte) => value * 256 + byte, 0);
-    start += width;
+function isPkcs3(der: Uint8Array): boolean {
+  try {
+    const [prime, generator] = inside(firstDer(der), SEQUENCE);
+    return [prime, generator].every((each) => each?.tag === INTEGER && each.content.length > 0);
+  } catch {
+    return false;
   }
-  const end = start + length;
-  if (length === 0 || end > bytes.length) return undefined;
-  return Object.assign(bytes.subarray(start, end), { end });
 }
-
-const SEQUENCE = 0x30;
-const INTEGER = 0x02;

@@ -8,7 +8,7 @@ import type { TlsFacts } from "../tls.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { Identity } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
-import { sessionOffer } from "./hello.ts";
+import { sessionOffer } from "../client_hello.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
 
@@ -67,7 +67,7 @@ export class ServerTls implements TlsContext {
     { context, verify, staple }: Served,
     session?: Uint8Array | "none",
   ): TlsHandle {
-    const startTls = handles!.wrap(socket, context, true, false);
+    const startTls = handles.wrap(socket, context, true, false);
     if (this.alpn) startTls.setALPNProtocols(this.alpn);
     if (verify) startTls.setVerifyMode(true, verify.mode === "required");
     if (staple) {
@@ -140,7 +140,7 @@ function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest
   const { stream } = this;
   if (stream.isClosing) return;
   try {
-    const response = isStapleWanted ? stream.served!.staple!() : undefined;
+    const response = isStapleWanted ? stream.staple() : undefined;
     if (response) this.setOCSPResponse(response);
   } catch (error) {
     return stream.abandon(error);

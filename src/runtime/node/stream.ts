@@ -1,15 +1,12 @@
+import { raise } from "../../base/raise.ts";
+import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
-import { SO_LINGER } from "../../os/constants.ts";
-import { SOL_SOCKET } from "../../os/constants.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { MAX_EARLY_BYTES } from "../stream.ts";
-import type { StreamHandler } from "../stream.ts";
-import type { Stream } from "../stream.ts";
-import type { Failure } from "../failure.ts";
+import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
+import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
+import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
-import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
   chunk,
@@ -21,16 +18,17 @@ import {
   onTlsError,
   onWritten,
 } from "./callbacks.ts";
-import { errnoFailure, internalFailure } from "./failure.ts";
+import { errnoFailure } from "./failure.ts";
 import {
   type HandleAddress,
+  type HandleEvents,
   handles,
   type SocketHandle,
   type TcpHandle,
   type TlsHandle,
   type WriteRequest,
 } from "./handles.ts";
-import { helloName, PartialHello } from "./hello.ts";
+import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
 import type { Served, ServerTls } from "./server_tls.ts";
 
@@ -44,7 +42,7 @@ export interface Security {
   readonly client?: ClientTls | undefined;
 }
 
-export class NodeStream implements Stream {
+export class NodeStream implements Stream, HandleEvents {
   handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   private readonly socket: SocketHandle;
@@ -61,7 +59,7 @@ export class NodeStream implements Stream {
   private hello: PartialHello | undefined;
   /** As the client sent it, where there is a choice by it. */
   private serverName = "";
-  served: Served | undefined;
+  private served: Served | undefined;
   private failure: Failure | undefined;
   /** Copies of what waits here for the connect, or for the write before it. */
   private queue: Uint8Array[] = NOTHING;
@@ -239,8 +237,8 @@ export class NodeStream implements Stream {
     this.tlsHandle?.destroySSL();
     try {
       this.handler.closed(this, this.failure);
-    } catch {
-      // There is nothing left to end, and nobody to tell.
+    } catch (error) {
+      raise(error);
     }
   }
 
@@ -252,11 +250,16 @@ export class NodeStream implements Stream {
     else this.close();
   }
 
-  /** Ends a stream whose owner threw. */
+  /** The core threw. */
   abandon(error: unknown): void {
+    const failure = internalFailure(error);
     if (this.isClosing) return;
-    this.failure = internalFailure(error);
+    this.failure = failure;
     this.reset();
+  }
+
+  staple(): Uint8Array | undefined {
+    return this.served!.staple!();
   }
 
   /** The handshake has made a session that its client may come back to. */
@@ -303,7 +306,11 @@ export class NodeStream implements Stream {
     });
   }
 
-  /** Undefined while more of the ClientHello has to come. */
+  /**
+   * Undefined while more of the ClientHello has to come. Node could switch certificates in
+   * mid-handshake only: one of several for a name, and what a resumed session was made under, would
+   * be lost on the way.
+   */
   private readName(bytes: Uint8Array): string | undefined {
     if (!this.hello) {
       const found = helloName(bytes);
@@ -414,7 +421,7 @@ export class NodeStream implements Stream {
   private shutdown(): void {
     if (this.isShuttingDown) return;
     this.isShuttingDown = true;
-    const request = new handles!.ShutdownWrap();
+    const request = new handles.ShutdownWrap();
     request.stream = this;
     request.oncomplete = onShutdown;
     // Anything but 0 means that there is nothing to wait for.

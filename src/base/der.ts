@@ -1,0 +1,61 @@
+/**
+ * A reader of DER (X.690) for the few fields of certificates and CRLs that no runtime tells
+ * alike. Small and without schemas, since it runs for each of thousands of certificates.
+ */
+
+export const INTEGER = 0x02;
+export const BIT_STRING = 0x03;
+export const OBJECT_IDENTIFIER = 0x06;
+export const UTC_TIME = 0x17;
+export const GENERALIZED_TIME = 0x18;
+export const SEQUENCE = 0x30;
+
+/** One element; the bytes are views of the input. */
+export interface Der {
+  /** Class, form and number in one byte; longer tags are refused. */
+  readonly tag: number;
+  /** What is inside. */
+  readonly content: Uint8Array;
+  /** Tag and length too. */
+  readonly whole: Uint8Array;
+}
+
+/** The first element; bytes may follow it. Throws an Error when the bytes are none. */
+export function firstDer(bytes: Uint8Array): Der {
+  const tag = bytes[0];
+  const short = bytes[1];
+  if (tag === undefined || short === undefined || (tag & 0x1f) === 0x1f) throw malformed();
+  let start = 2;
+  let length = short;
+  if (short >= 0x80) {
+    const digits = short & 0x7f;
+    // Three digits are 16 MiB, and DER knows no indefinite length.
+    if (digits === 0 || digits > 3) throw malformed();
+    length = 0;
+    for (; start < 2 + digits; start++) length = length * 256 + (bytes[start] ?? 0);
+  }
+  const end = start + length;
+  if (end > bytes.length) throw malformed();
+  return { tag, content: bytes.subarray(start, end), whole: bytes.subarray(0, end) };
+}
+
+/** The elements one after the other. Throws an Error when a byte is left over. */
+export function allDer(bytes: Uint8Array): Der[] {
+  const found: Der[] = [];
+  for (let rest = bytes; rest.length > 0;) {
+    const next = firstDer(rest);
+    found.push(next);
+    rest = rest.subarray(next.whole.length);
+  }
+  return found;
+}
+
+/** What is inside an element, which must have this tag. Throws an Error. */
+export function inside(element: Der | undefined, tag: number): Der[] {
+  if (element?.tag !== tag) throw malformed();
+  return allDer(element.content);
+}
+
+function malformed(): Error {
+  return new Error("malformed DER");
+}

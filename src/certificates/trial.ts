@@ -1,0 +1,121 @@
+/** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
+import { createHash } from "node:crypto";
+import { readMaterial } from "./store.ts";
+import type { LoadedTls } from "./tls_order.ts";
+import type { FrontendTls, Trust } from "./served_tls.ts";
+import { reasonOf, UsageError } from "../base/errors.ts";
+import type { Reads } from "../options/config.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { ClientTlsSettings } from "../runtime/tls.ts";
+import type { TlsSettings } from "../runtime/tls.ts";
+import type { TlsParameters } from "../runtime/tls.ts";
+import type { Identity } from "../runtime/tls.ts";
+
+/**
+ * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`
+ * has no problems. What was accepted before is not tried again.
+ */
+export function tryTls(
+  runtime: Runtime,
+  config: Reads<"engine">,
+  { tls, storeFd, sources, tried }: LoadedTls,
+  backendTls: ClientTlsSettings | undefined,
+): void {
+  const problems: string[] = [];
+  const attempt = (what: string, remedy: string, action: () => unknown) => {
+    try {
+      action();
+    } catch (error) {
+      problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
+    }
+  };
+  if (config.engine !== "") {
+    attempt("--ssl-engine", "name one that is installed", () => runtime.loadEngine(config.engine));
+  }
+  const create = (certificate: number, trial: Trial) => {
+    const stored = tls.certificates[certificate]!;
+    const name = `${stored.offset} ${trial.digest}`;
+    if (tried.has(name)) return;
+    const { chain, key, dhParameters } = readMaterial(runtime.libc, storeFd, stored);
+    const { settings, alpn, trust } = trial;
+    const identity: Identity = {
+      certificates: [{ chain, key }],
+      ...(dhParameters && runtime.capabilities.dhParameters ? { dhParameters } : {}),
+      ...(trust && trust.mode !== "none" ? { verify: { ...trust, mode: trust.mode } } : {}),
+    };
+    runtime.createTlsContext(trialSettings(settings, identity, alpn));
+    tried.add(name);
+  };
+  const plain = trialOf(PLAIN, []);
+  for (const [index, { file }] of sources.entries()) {
+    attempt(file.cert, "use another certificate or key", () => create(index, plain));
+  }
+  if (problems.length === 0) {
+    for (const frontend of tls.frontends) tryFrontend(frontend);
+  }
+  if (backendTls) {
+    attempt("--client", "use other CAs or settings", () => runtime.createClientTls(backendTls));
+  }
+  if (problems.length > 0) throw new UsageError([...new Set(problems)]);
+
+  /** Its settings one by one, so that the line can name the one that is refused. */
+  function tryFrontend(frontend: FrontendTls): void {
+    const certificate = [...frontend.global, ...frontend.own].at(-1);
+    if (certificate === undefined) return;
+    const { ciphers, ciphersuites, curves, protocols, preferServerCiphers } = frontend;
+    const known = { ...PLAIN, protocols, preferServerCiphers };
+    const trials: [string, string, TlsParameters][] = [
+      ["--ciphers", "see openssl-ciphers(1) for the form of the list", { ...known, ciphers }],
+      ["--ciphersuites", "write it as in TLS_AES_256_GCM_SHA384", { ...known, ciphersuites }],
+      ["--ecdh-curve", "write it as in X25519:P-256", { ...known, curves }],
+    ];
+    for (const [option, remedy, settings] of trials) {
+      attempt(option, remedy, () => create(certificate, trialOf(settings, tls.alpn)));
+    }
+    const verifying = trialOf(known, tls.alpn, tls.trusts[frontend.trust]);
+    attempt(
+      "--client-verify-ca",
+      "use another CA file or CRL",
+      () => create(certificate, verifying),
+    );
+  }
+}
+
+/** What a certificate is tried with. */
+interface Trial {
+  readonly settings: TlsParameters;
+  readonly alpn: readonly string[];
+  readonly trust: Trust | undefined;
+  /** Of all that. */
+  readonly digest: string;
+}
+
+function trialOf(settings: TlsParameters, alpn: readonly string[], trust?: Trust): Trial {
+  const text = JSON.stringify([settings, alpn, trust]);
+  const digest = createHash("sha256").update(text).digest("base64");
+  return { settings, alpn, trust, digest };
+}
+
+const PLAIN: TlsParameters = {
+  protocols: ["TLSv1.2", "TLSv1.3"],
+  ciphers: "",
+  ciphersuites: "",
+  curves: "",
+  preferServerCiphers: false,
+};
+
+function trialSettings(
+  settings: TlsParameters,
+  identity: Identity,
+  alpn: readonly string[],
+): TlsSettings {
+  return {
+    ...settings,
+    select: () => 0,
+    identity: () => identity,
+    choice: false,
+    alpn,
+    tickets: true,
+    sessionTimeout: 7200,
+  };
+}

@@ -1,0 +1,17 @@
+import type { LogEntry } from "../base/log_entry.ts";
+import { reasonOf } from "../base/errors.ts";
+
+/** The log entry for a fault of stud's own. The stack is in the JSON form only. */
+export function internalError(error: unknown): LogEntry {
+  const reason = reasonOf(error);
+  return {
+    level: "error",
+    event: "internal-error",
+    message: `internal error: ${reason}; please report it`,
+    facts: {
+      source: "internal",
+      code: "internal-error",
+      cause: (error instanceof Error && error.stack) || reason,
+    },
+  };
+}

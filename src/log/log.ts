@@ -1,0 +1,68 @@
+/**
+ * The log, which the master alone writes: workers and helpers send it their entries, so that lines
+ * never mix and no worker needs a descriptor for them. LogTape selects by level and passes records to
+ * the sinks; entries become its records here.
+ */
+import { configureSync, drain, getLogger, type LogRecord, type Sink } from "@logtape/logtape";
+import type { Log } from "../base/log_entry.ts";
+import type { LogConfig } from "../options/config.ts";
+import { type Change, Destinations, type LogContext } from "./destinations.ts";
+import { lowestLevel, recordLevel } from "./levels.ts";
+
+export interface OpenLog extends Log {
+  /** Opens the file of other settings, which `commit` applies. Throws a LogFileError. */
+  prepare(config: LogConfig): LogChange;
+  /** Reopens the log file after rotation. On failure it logs why and keeps the old file. */
+  reopen(): void;
+  /** Fulfilled when all lines are written, or after half a second. Call it before the process ends. */
+  flush(): Promise<void>;
+}
+
+/** Other settings for the log. Everything that can fail is done. */
+export type LogChange = Change<void>;
+
+/**
+ * Opens the log file, or standard error if `config` names none, and syslog if a facility is
+ * configured. LogTape's configuration is global, so a process has one log. Throws a LogFileError.
+ */
+export function openLog(config: LogConfig, context: LogContext): OpenLog {
+  const logger = getLogger("stud");
+  const { category } = logger;
+  const log: Log = ({ level, event, message, facts }) => {
+    const record: LogRecord = {
+      category,
+      level: recordLevel(level),
+      message: [message],
+      rawMessage: message,
+      timestamp: Date.now(),
+      properties: { ...facts, event },
+    };
+    logger.emit(record);
+  };
+  const destinations = new Destinations(context, log);
+  const prepare = (wanted: LogConfig): LogChange => {
+    const change = destinations.prepare(wanted);
+    return {
+      drop: change.drop,
+      commit() {
+        configureLogTape(change.commit(), wanted.level);
+        destinations.reportUnreachable();
+      },
+    };
+  };
+  prepare(config).commit();
+  return Object.assign(log, { prepare, reopen: () => destinations.reopen(), flush: drain });
+}
+
+function configureLogTape(sinks: Record<string, Sink>, level: LogConfig["level"]): void {
+  const all = Object.keys(sinks);
+  configureSync({
+    reset: true,
+    sinks,
+    loggers: [
+      { category: "stud", lowestLevel: lowestLevel[level], sinks: all },
+      // Reports a sink that threw to the other one.
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: all },
+    ],
+  });
+}

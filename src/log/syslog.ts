@@ -1,0 +1,160 @@
+/**
+ * Syslog by its local socket, in the form of RFC 3164 section 4.1 without a host name, as the C
+ * library writes it. Nothing here ever waits: lines that the socket does not take are counted.
+ */
+import type { LogLevel } from "../base/log_entry.ts";
+import type { Dialect } from "../base/dialect.ts";
+import { syslogFacilities } from "../base/syslog_facilities.ts";
+import {
+  AF_UNIX,
+  EAGAIN,
+  EMSGSIZE,
+  EPROTOTYPE,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+} from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
+import { sockaddr } from "../os/sockaddr.ts";
+
+const severities: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
+
+const SOCKET = "/dev/log";
+/** Bytes of a record, its header included. */
+const MAX_RECORD = 8192;
+/** Milliseconds from one attempt to connect to the next. */
+const RETRY_MS = 1000;
+
+const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+/**
+ * The number of a facility by its name, or undefined. The original stud logs `auth` to the facility
+ * authpriv, hitch to auth.
+ */
+export function facilityNumber(name: string, dialect: Dialect): number | undefined {
+  const given = dialect === "stud" && name === "auth" ? "authpriv" : name;
+  return Object.hasOwn(syslogFacilities, given) ? syslogFacilities[given] : undefined;
+}
+
+/** Sends lines to one facility of syslog. */
+export class Syslog {
+  /** The socket of the syslog daemon. */
+  readonly path: string;
+  private readonly libc: Libc;
+  private readonly facility: number;
+  private readonly ident: string;
+  private readonly now: () => number;
+  private readonly record = new Uint8Array(MAX_RECORD);
+  private fd = -1;
+  private isStream = false;
+  private lastAttempt = -Infinity;
+  private lost = 0;
+
+  /**
+   * `facility` is from {@link facilityNumber}, `ident` the name of the program. `now` are
+   * milliseconds that never jump.
+   */
+  constructor(
+    libc: Libc,
+    facility: number,
+    ident: string,
+    { path = SOCKET, now = () => performance.now() } = {},
+  ) {
+    this.libc = libc;
+    this.facility = facility;
+    this.ident = ident;
+    this.path = path;
+    this.now = now;
+    this.connect();
+  }
+
+  /** False once a line could not be sent, until the next successful attempt to connect. */
+  get isConnected(): boolean {
+    return this.fd >= 0;
+  }
+
+  /** `line` is without control characters; its end is cut off beyond 8 KiB. */
+  write(level: LogLevel, line: string): void {
+    if (!this.send(level, line)) {
+      this.lost++;
+      return;
+    }
+    if (this.lost === 0) return;
+    if (this.send("error", lostText(this.lost))) this.lost = 0;
+  }
+
+  close(): void {
+    if (this.fd >= 0) this.libc.close(this.fd);
+    this.fd = -1;
+  }
+
+  /** False when the line was not taken. */
+  private send(level: LogLevel, line: string): boolean {
+    if (this.fd < 0 && !this.connect()) return false;
+    const length = this.fill(level, line);
+    const sent = this.trySend(length);
+    // A restarted syslog daemon has a new socket at the same path.
+    return sent ?? (this.connect() && this.trySend(length) === true);
+  }
+
+  /** Undefined when the connection is gone. */
+  private trySend(length: number): boolean | undefined {
+    const sent = this.libc.send(this.fd, this.record, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent === length) return true;
+    const errno = sent < 0 ? this.libc.errno() : 0;
+    if (errno === EAGAIN || errno === EMSGSIZE) return false;
+    this.close();
+    // Only the end of the stream ends a record of which a part is sent.
+    return sent < 0 ? undefined : false;
+  }
+
+  private connect(): boolean {
+    if (this.now() - this.lastAttempt < RETRY_MS) return false;
+    this.lastAttempt = this.now();
+    const errno = this.connectAs(SOCK_DGRAM);
+    return errno === 0 || (errno === EPROTOTYPE && this.connectAs(SOCK_STREAM) === 0);
+  }
+
+  /** 0, or the errno of the failure. */
+  private connectAs(type: number): number {
+    const fd = this.libc.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return this.libc.errno();
+    const address = sockaddr({ family: "unix", path: this.path });
+    if (this.libc.connect(fd, address, address.length) !== 0) {
+      const errno = this.libc.errno();
+      this.libc.close(fd);
+      return errno;
+    }
+    this.fd = fd;
+    this.isStream = type === SOCK_STREAM;
+    return 0;
+  }
+
+  /** Writes the record and returns its length. In a stream, a 0 byte ends it, as in glibc. */
+  private fill(level: LogLevel, line: string): number {
+    const priority = this.facility * 8 + severities[level];
+    const text = `<${priority}>${timestamp(new Date())} ${this.ident}[${process.pid}]: ${line}`;
+    const room = this.isStream ? MAX_RECORD - 1 : MAX_RECORD;
+    // Stops before a character that does not fit.
+    const { written } = new TextEncoder().encodeInto(text, this.record.subarray(0, room));
+    if (!this.isStream) return written;
+    this.record[written] = 0;
+    return written + 1;
+  }
+}
+
+function lostText(lines: number): string {
+  const what = lines === 1 ? "1 log line was lost" : `${lines} log lines were lost`;
+  return `${what}: syslog could not take them`;
+}
+
+/** `Jan  2 03:04:05` in local time. */
+function timestamp(date: Date): string {
+  const day = String(date.getDate()).padStart(2);
+  const clock = [date.getHours(), date.getMinutes(), date.getSeconds()]
+    .map((part) => String(part).padStart(2, "0")).join(":");
+  return `${months[date.getMonth()]} ${day} ${clock}`;
+}

@@ -1,0 +1,100 @@
+/** With whom sessions are shared, with all names looked up. */
+import { networkInterfaces } from "node:os";
+import type { Privileges } from "../system/ids.ts";
+import { UsageError } from "../base/errors.ts";
+import { ipBytes, ipFamily } from "../os/ip.ts";
+import { formatEndpoint } from "../options/address.ts";
+import type { Address, CachePeers } from "../options/config.ts";
+import { cString } from "../os/structures.ts";
+import type { Libc } from "../os/libc.ts";
+import type { IpEndpoint } from "../os/endpoint.ts";
+import { peersKey } from "./packet.ts";
+import { resolve } from "../system/resolve.ts";
+
+export interface PeersPlan {
+  readonly listen: IpEndpoint;
+  /** Of the same address family. */
+  readonly peers: readonly IpEndpoint[];
+  /** The number of the interface for multicast; 0 leaves it to the system. */
+  readonly interface: number;
+  readonly ttl: number;
+  /** Base64, made from the fleet's secret, which it does not show. */
+  readonly key: string;
+  readonly privileges?: Privileges;
+}
+
+/** Looks everything up. Throws a UsageError with what cannot be. */
+export async function planPeers(
+  libc: Libc,
+  { listen, peers, interface: name, ttl }: CachePeers,
+  ticketSecret: Uint8Array,
+  privileges: Privileges | undefined,
+): Promise<PeersPlan> {
+  const found = await Promise.all(
+    peers.map((peer) => resolve(libc, peer, "--shared-cache-peer")),
+  );
+  const at = await listenAt(libc, listen, found[0]?.[0]);
+  return {
+    listen: at,
+    peers: found.map((endpoints) => ofFamily(endpoints, at)),
+    interface: name === "" ? 0 : interfaceIndex(libc, name),
+    ttl,
+    key: Buffer.from(peersKey(ticketSecret)).toString("base64"),
+    ...(privileges ? { privileges } : {}),
+  };
+}
+
+/** Whether the address is a multicast group (RFC 5771, RFC 4291 section 2.7). */
+export function isGroup({ family, address }: IpEndpoint): boolean {
+  const first = ipBytes(address)[0]!;
+  return family === 4 ? first >> 4 === 0xe : first === 0xff;
+}
+
+/** The wildcard is of the family of the first peer. */
+async function listenAt(
+  libc: Libc,
+  listen: Address,
+  peer: IpEndpoint | undefined,
+): Promise<IpEndpoint> {
+  if (listen.host === "*" && peer?.family === 4) {
+    return { family: 4, address: "0.0.0.0", port: listen.port };
+  }
+  return (await resolve(libc, listen, "--shared-cache-listen"))[0]!;
+}
+
+function ofFamily(endpoints: readonly IpEndpoint[], listen: IpEndpoint): IpEndpoint {
+  const { family } = listen;
+  const found = endpoints.find((endpoint) => endpoint.family === family);
+  if (found) return found;
+  throw new UsageError(
+    `--shared-cache-peer: ${formatEndpoint(endpoints[0]!)} cannot be reached from ` +
+      `${formatEndpoint(listen)}; give an IPv${family} address`,
+  );
+}
+
+/** Of an interface's name, address or number. */
+function interfaceIndex(libc: Libc, text: string): number {
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  const name = ipFamily(text) === 0 ? text : nameOfInterface(text);
+  return libc.if_nametoindex(cString(name)) || noInterface(text);
+}
+
+/** Of that which has this address; "" where there is none. */
+function nameOfInterface(address: string): string {
+  try {
+    const all = Object.entries(networkInterfaces());
+    return all.find(([, each]) => each!.some((one) => one.address === address))?.[0] ?? "";
+  } catch {
+    throw new UsageError(
+      "--shared-cache-if: the system does not tell whose address " +
+        `${address} is (RestrictAddressFamilies= without AF_NETLINK?); give the interface's name`,
+    );
+  }
+}
+
+/** Throws the UsageError for it. */
+export function noInterface(text: string): never {
+  throw new UsageError(
+    `--shared-cache-if: this machine has no interface ${text}; see them with: ip address`,
+  );
+}

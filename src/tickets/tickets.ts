@@ -1,0 +1,155 @@
+import type { Privileges } from "../system/ids.ts";
+import type { Log } from "../base/log_entry.ts";
+import type { Reads } from "../options/config.ts";
+import { FleetKeys } from "./fleet_keys.ts";
+import { LocalKeys, type LocalState } from "./local_keys.ts";
+import { alsoReading, type TicketRing } from "./ring.ts";
+import { StoreKeys, type StoreState, type TicketStore } from "./store_keys.ts";
+import { shownStore } from "./store_master.ts";
+
+/** Where ticket keys come from. */
+interface TicketSource {
+  readonly ring: TicketRing;
+  /** To be called about once a second. True when the ring has changed. */
+  check(): boolean;
+  /** Fulfilled when nothing of it is left outside this process. */
+  stop?(): Promise<void>;
+}
+
+/** What decides where they come from. */
+export interface TicketPlan {
+  readonly config: Reads<
+    "sessions.ticketRotation" | "sessions.ticketStore" | "sessions.tickets"
+  >;
+  readonly ticketSecret?: Uint8Array;
+  /** PEM. */
+  readonly ticketStoreCa?: string;
+  readonly privileges?: Privileges;
+}
+
+/** What keys from a store need. */
+export interface TicketStores {
+  /** Connects to nothing yet. */
+  open(plan: TicketPlan): TicketStore;
+  readonly log: Log;
+}
+
+/** What a successor goes on with. */
+export interface TicketState {
+  readonly local?: LocalState;
+  readonly store?: StoreState;
+  /** What is still read, though it makes no more tickets. */
+  readonly retired: readonly RetiredSecrets[];
+}
+
+interface RetiredSecrets {
+  readonly secrets: readonly string[];
+  /** A second of CLOCK_MONOTONIC. */
+  readonly until: number;
+}
+
+/** The ticket keys of all workers: they outlive workers, generations, and the program's version. */
+export class Tickets {
+  private readonly changed: (ring: TicketRing) => void;
+  private readonly now: () => number;
+  private readonly stores: TicketStores | undefined;
+  private source: TicketSource;
+  /** By which two plans that lead to the same keys are known. */
+  private name: string;
+  private period: number;
+  private retired: readonly RetiredSecrets[];
+
+  /** `now` tells seconds of CLOCK_MONOTONIC. Without `stores` no plan may name a store. */
+  constructor(
+    plan: TicketPlan,
+    changed: (ring: TicketRing) => void,
+    now: () => number,
+    inherited?: TicketState,
+    stores?: TicketStores,
+  ) {
+    this.changed = changed;
+    this.now = now;
+    this.stores = stores;
+    this.name = nameOf(plan);
+    this.period = plan.config.sessions.ticketRotation;
+    this.source = this.sourceOf(plan, inherited);
+    this.retired = inherited?.retired ?? [];
+  }
+
+  get ring(): TicketRing {
+    return alsoReading(this.source.ring, this.retired.flatMap(({ secrets }) => secrets));
+  }
+
+  get state(): TicketState {
+    const { source, retired } = this;
+    return {
+      retired,
+      ...(source instanceof LocalKeys ? { local: source.state } : {}),
+      ...(source instanceof StoreKeys ? { store: source.state } : {}),
+    };
+  }
+
+  /** Keys come from elsewhere from now on; those of before still read tickets for their time. */
+  use(plan: TicketPlan): void {
+    const name = nameOf(plan);
+    if (name === this.name) return;
+    this.retired = [
+      ...this.retired,
+      { secrets: this.source.ring.secrets, until: this.now() + this.period },
+    ];
+    this.name = name;
+    this.period = plan.config.sessions.ticketRotation;
+    const { store } = this.state;
+    void this.source.stop?.();
+    // The same fleet's keys are the same in another store, or under another user.
+    this.source = this.sourceOf(plan, store && { store });
+    this.changed(this.ring);
+  }
+
+  /** To be called about once a second. */
+  check(): void {
+    const rest = this.retired.filter(({ until }) => this.now() < until);
+    const isShorter = rest.length < this.retired.length;
+    this.retired = rest;
+    if (this.source.check() || isShorter) this.changed(this.ring);
+  }
+
+  /** Ends what belongs to it outside this process; the keys stay as they are. */
+  async stop(): Promise<void> {
+    await this.source.stop?.();
+  }
+
+  private sourceOf(
+    plan: TicketPlan,
+    inherited?: Pick<TicketState, "local" | "store">,
+  ): TicketSource {
+    const { config: { sessions }, ticketSecret } = plan;
+    const { ticketRotation: period, ticketStore } = sessions;
+    if (!ticketSecret) return new LocalKeys(period, this.now, inherited?.local);
+    const date = () => Date.now() / 1000;
+    if (!usesStore(plan)) return new FleetKeys(ticketSecret, period, date);
+    const source: TicketSource = new StoreKeys(
+      {
+        ...{ store: this.stores!.open(plan), log: this.stores!.log },
+        ...{ place: shownStore(ticketStore), secret: ticketSecret, period },
+        ...{ date, now: this.now },
+        changed: () => source === this.source && this.changed(this.ring),
+      },
+      inherited?.store,
+    );
+    return source;
+  }
+}
+
+function usesStore({ config: { sessions } }: TicketPlan): boolean {
+  return sessions.tickets && sessions.ticketStore !== "";
+}
+
+function nameOf(plan: TicketPlan): string {
+  const { config: { sessions }, ticketSecret, ticketStoreCa, privileges } = plan;
+  const secret = ticketSecret ? Buffer.from(ticketSecret).toString("base64") : "";
+  const store = usesStore(plan)
+    ? [sessions.ticketStore, ticketStoreCa, privileges?.uid, privileges?.gid]
+    : [];
+  return JSON.stringify([sessions.ticketRotation, secret, ...store]);
+}

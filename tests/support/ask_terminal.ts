@@ -1,0 +1,7 @@
+/** Asks for a secret at the terminal of this process, and shows its hash. */
+import { createHash } from "node:crypto";
+import * as runtime from "#runtime";
+import { controllingTerminal } from "../../src/certificates/terminal.ts";
+
+const answer = controllingTerminal(runtime.libc).askSecretly("Secret? ");
+console.log("hash", answer && createHash("sha256").update(answer).digest("hex"));
