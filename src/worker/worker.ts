@@ -137,6 +137,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   /** No command of the master can be read any more: a successor takes over. */
   unreadable(error: unknown): void {
     this.internalError(error);
+    if (!this.command) return this.channel.flush(() => process.exit(1));
     this.wantSuccessor();
     void this.drain();
   }
