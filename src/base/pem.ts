@@ -77,10 +77,28 @@ const CARRIAGE_RETURN = 0x0d;
 /** Tab, line feed, carriage return, space. */
 const SPACES: readonly number[] = [0x09, 0x0a, CARRIAGE_RETURN, 0x20];
 
-/** Returns the DER of a section. */
+/** Returns the DER of a section; the caller can wipe it, no part of it becomes a string. */
 export function derOf({ body }: PemSection): Buffer {
-  return Buffer.from(body.toString("latin1"), "base64");
+  const der = Buffer.alloc(Math.ceil(body.length * 3 / 4));
+  let [length, bits, value] = [0, 0, 0];
+  for (let i = 0; i < body.length; i++) {
+    const digit = DIGITS[body[i]!]!;
+    // Line ends, and the padding.
+    if (digit < 0) continue;
+    value = (value << 6 | digit) & 0xffff;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    der[length++] = value >> bits;
+  }
+  return der.subarray(0, length);
 }
+
+/** The values of base64's digits (RFC 4648 section 4) by character, -1 for others. */
+const DIGITS = new Int8Array(256).fill(-1);
+[..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"].forEach((digit, value) => {
+  DIGITS[digit.charCodeAt(0)] = value;
+});
 
 /** Returns DER as PEM text. */
 export function derToPem(label: string, der: Uint8Array): string {

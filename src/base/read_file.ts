@@ -50,6 +50,7 @@ export interface ReadOptions {
 const STREAM_LIMIT_MS = 30_000;
 const WRITER_LIMIT_MS = 2000;
 const POLL_MS = 5;
+/** Initial size of the buffer if the file's size is unknown, in bytes. */
 const CHUNK = 16 * 1024;
 
 /**
@@ -151,7 +152,7 @@ interface Patience {
   readonly mayBeEmpty: boolean;
 }
 
-/** `size` is a first guess. Without `patience` nothing has to be waited for. */
+/** `size` is a first guess, 0 if unknown. Without `patience` there is nothing to wait for. */
 function readToEnd(
   file: string,
   fd: number,
@@ -162,7 +163,7 @@ function readToEnd(
   if (size > maxBytes) throw tooLarge(file, maxBytes);
   const { limitMs, firstByteMs, mayBeEmpty } = patience;
   const start = performance.now();
-  let bytes = Buffer.alloc(Math.max(size + 1, CHUNK));
+  let bytes = Buffer.alloc(size > 0 ? size + 1 : CHUNK);
   let length = 0;
   try {
     for (;;) {
