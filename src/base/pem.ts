@@ -61,7 +61,10 @@ export function pemBytes({ label, body }: PemSection): Buffer {
   const [begin, end] = [`-----BEGIN ${label}-----\n`, `\n-----END ${label}-----\n`];
   const bytes = Buffer.alloc(begin.length + body.length + end.length);
   let length = bytes.write(begin, "latin1");
-  for (const byte of trimmed(body)) if (byte !== CARRIAGE_RETURN) bytes[length++] = byte;
+  const text = trimmed(body);
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] !== CARRIAGE_RETURN) bytes[length++] = text[at]!;
+  }
   length += bytes.write(end, length, "latin1");
   return bytes.subarray(0, length);
 }
