@@ -123,9 +123,9 @@ function readKey(
   );
 }
 
-/** A plain PKCS#8 section has it already; to export it takes Deno 200 µs. */
+/** A plain PKCS#8 section is not exported, which would take Deno 200 µs. */
 function pkcs8Of(section: PemSection, key: KeyObject): Buffer {
-  return section.label === "PRIVATE KEY"
+  return section.label === "PRIVATE KEY" && !isEncrypted(section)
     ? derOf(section)
     : key.export({ type: "pkcs8", format: "der" });
 }
