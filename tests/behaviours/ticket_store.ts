@@ -16,8 +16,8 @@ import { upgraded } from "./upgrade.ts";
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 type Version = typeof VERSIONS[number];
 const NOBODY = 65534;
-/** Bytes at once, more than the kernel takes. */
-const FLOOD = 64 * 1024 * 1024;
+/** What a store sends again and again: made once, since this process is to stay small. */
+const FLOOD = Buffer.alloc(1024 * 1024, "x");
 
 /** What a server may do that is not as it should be. */
 const hostile: Readonly<Record<string, { answer: string; reason: RegExp; isEndless?: true }>> = {
@@ -61,6 +61,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "a store that is killed changes nothing, and one that comes back empty is filled",
+    waits: true,
     async run(context) {
       const redis = await Redis.start(context);
       const fleet = fleetOf(context, redis.url());
@@ -82,6 +83,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "without the store at its start stud serves all the same, and its clients stay known",
+    waits: true,
     async run(context) {
       const redis = await Redis.start(context);
       await redis.stop();
@@ -103,6 +105,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "a store that hangs holds up neither clients nor the end",
+    waits: true,
     async run(context) {
       const redis = await Redis.start(context);
       const one = await sharing(context, fleetOf(context, redis.url()), QUICK);
@@ -118,9 +121,10 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   ...Object.entries(hostile).map(([what, { answer, isEndless, reason }]) => ({
     name: `a store that ${what} is told and harms nothing`,
+    waits: true,
     async run(context: Context) {
       const { port } = await context.backend((socket) => {
-        const flood = () => isEndless && socket.write(Buffer.alloc(FLOOD, "x"));
+        const flood = () => isEndless && socket.write(FLOOD);
         socket.on("data", () => socket.write(answer) && flood());
         socket.on("drain", flood);
       });
@@ -132,6 +136,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   })),
   {
     name: "garbage in an entry is told once and replaced",
+    waits: true,
     async run(context) {
       const redis = await Redis.start(context);
       const one = await sharing(context, fleetOf(context, redis.url()), QUICK);
@@ -157,6 +162,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "entries come and go with their time",
+    waits: true,
     async run(context) {
       const redis = await Redis.start(context);
       const words = ["--ticket-rotation=2", "--session-timeout=1"];
@@ -194,6 +200,8 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "a process without rights speaks with the store, is replaced and does not stay behind",
+    waits: true,
+    fromSource: true,
     async run(context) {
       const redis = await Redis.start(context);
       const isRoot = process.getuid!() === 0;
@@ -213,6 +221,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "a reload leaves the store and comes back to it, and no client is forgotten",
+    waits: true,
     async run(context) {
       const redis = await Redis.start(context);
       const fleet = fleetOf(context, redis.url());
@@ -237,6 +246,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   },
   {
     name: "a successor goes on with the store's keys and a helper of its own",
+    fromSource: true,
     async run(context) {
       const redis = await Redis.start(context);
       const one = await sharing(context, fleetOf(context, redis.url()), QUICK);
