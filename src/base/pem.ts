@@ -61,7 +61,10 @@ export function pemBytes({ label, body }: PemSection): Buffer {
   const [begin, end] = [`-----BEGIN ${label}-----\n`, `\n-----END ${label}-----\n`];
   const bytes = Buffer.alloc(begin.length + body.length + end.length);
   let length = bytes.write(begin, "latin1");
-  for (const byte of trimmed(body)) if (byte !== CARRIAGE_RETURN) bytes[length++] = byte;
+  const text = trimmed(body);
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] !== CARRIAGE_RETURN) bytes[length++] = text[at]!;
+  }
   length += bytes.write(end, length, "latin1");
   return bytes.subarray(0, length);
 }
@@ -77,10 +80,28 @@ const CARRIAGE_RETURN = 0x0d;
 /** Tab, line feed, carriage return, space. */
 const SPACES: readonly number[] = [0x09, 0x0a, CARRIAGE_RETURN, 0x20];
 
-/** Returns the DER of a section. */
+/** Returns the DER of a section; the caller can wipe it, no part of it becomes a string. */
 export function derOf({ body }: PemSection): Buffer {
-  return Buffer.from(body.toString("latin1"), "base64");
+  const der = Buffer.alloc(Math.ceil(body.length * 3 / 4));
+  let [length, bits, value] = [0, 0, 0];
+  for (let i = 0; i < body.length; i++) {
+    const digit = DIGITS[body[i]!]!;
+    // Line ends, and the padding.
+    if (digit < 0) continue;
+    value = (value << 6 | digit) & 0xffff;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    der[length++] = value >> bits;
+  }
+  return der.subarray(0, length);
 }
+
+/** The values of base64's digits (RFC 4648 section 4) by character, -1 for others. */
+const DIGITS = new Int8Array(256).fill(-1);
+[..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"].forEach((digit, value) => {
+  DIGITS[digit.charCodeAt(0)] = value;
+});
 
 /** Returns DER as PEM text. */
 export function derToPem(label: string, der: Uint8Array): string {

@@ -1,7 +1,7 @@
 /** Inspects the files and directories of certificates without reading them. */
 import { type BigIntStats, readdir, readdirSync, stat, statSync } from "node:fs";
 import { join } from "node:path";
-import { explained, notRegular } from "../base/read_file.ts";
+import { notRegular, withFileError } from "../base/read_file.ts";
 import type { PemDirectory } from "../options/config.ts";
 import { globPattern } from "./glob.ts";
 
@@ -11,7 +11,7 @@ import { globPattern } from "./glob.ts";
  * neither a regular file nor a pipe.
  */
 export function stampOf(file: string): string {
-  const found = explained(file, () => statSync(file, { bigint: true }));
+  const found = withFileError(file, () => statSync(file, { bigint: true }));
   if (found.isFile()) return stampFrom(found);
   if (found.isFIFO()) return [found.dev, found.ino].join(":");
   throw notRegular(file, found.isDirectory());
@@ -35,7 +35,7 @@ export function lookAt(file: string): Promise<string> {
  */
 export function listDirectory(directory: PemDirectory): string[] {
   const { path } = directory;
-  return matching(directory, explained(path, () => readdirSync(path))).filter(isFileOrBroken);
+  return matching(directory, withFileError(path, () => readdirSync(path))).filter(isFileOrBroken);
 }
 
 /** Returns all matching paths without blocking, or none if the directory cannot be read. */

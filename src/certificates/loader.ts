@@ -51,14 +51,16 @@ export class CertificateLoader {
 
   /** Wipes the files' bytes, which may hold keys. */
   private read(cert: string, key: string): LoadedCertificate {
-    const read = (file: string) => ({ text: readFile(file, { also: "pipe" }), file });
-    const certFile = read(cert);
-    const keyFile = key === "" ? undefined : read(key);
+    const texts: Buffer[] = [];
+    const read = (file: string) => {
+      const text = readFile(file, { also: "pipe" });
+      texts.push(text);
+      return { text, file };
+    };
     try {
-      return this.add(certFile, keyFile);
+      return this.add(read(cert), key === "" ? undefined : read(key));
     } finally {
-      certFile.text.fill(0);
-      keyFile?.text.fill(0);
+      for (const text of texts) text.fill(0);
     }
   }
 
