@@ -45,7 +45,7 @@ export type MasterSettings =
     | "watchdog"
   >;
 
-/** What is read to look everything up. */
+/** What {@link prepare} reads of a configuration. */
 export type PrepareSettings =
   & MasterSettings
   & CertificateSettings
@@ -59,7 +59,7 @@ export type PrepareSettings =
     | "sessions.ticketStoreCa"
   >;
 
-/** A configuration with everything looked up that it names. */
+/** A configuration with its files read and its names resolved. */
 export interface Prepared {
   readonly config: MasterSettings & WorkerSettings;
   readonly tls: ServedTls;
@@ -70,19 +70,19 @@ export interface Prepared {
   readonly backendTls?: ClientTlsSettings;
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
-  /** Every address to listen on, with the place of its frontend. */
+  /** Every address to listen on, with the index of its frontend. */
   readonly listeners: readonly (Wanted & { readonly frontend: number })[];
   readonly privileges?: Privileges;
-  /** What ticket keys are derived from on all machines that have it. */
+  /** The secret from which machines that share it derive their ticket keys. */
   readonly ticketSecret?: Uint8Array;
-  /** PEM: whom the ticket store is verified by, if not by the public CAs. */
+  /** The CAs that verify the ticket store, as PEM; absent: the public ones. */
   readonly ticketStoreCa?: string;
   readonly cachePeers?: PeersPlan;
-  /** Single lines for the operator. */
+  /** For the operator, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** What a configuration is looked up with; it lives as long as the master. */
+/** What {@link prepare} needs besides a configuration; it lives as long as the master. */
 export interface PrepareContext {
   readonly runtime: Runtime;
   readonly certificates: Certificates;
@@ -91,8 +91,8 @@ export interface PrepareContext {
 }
 
 /**
- * Reads the certificates, resolves the names and tries the TLS settings on the TLS library itself.
- * Opens no socket for good. Throws a UsageError with all that is wrong.
+ * Reads the certificates, resolves the names and tests the TLS settings with the TLS library. Opens
+ * no socket permanently. Throws a UsageError with all problems.
  */
 export async function prepare(
   dependencies: PrepareContext,
@@ -118,7 +118,7 @@ export async function prepare(
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
-        (await wantedAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
+        (await listenersAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
@@ -163,7 +163,7 @@ export async function prepare(
   };
 }
 
-async function wantedAt(
+async function listenersAt(
   { runtime, activated }: PrepareContext,
   listen: ListenAddress,
 ): Promise<Wanted[]> {
@@ -180,7 +180,7 @@ async function wantedAt(
 function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSettings): string[] {
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
-  return ["--frontend: on the Deno build [::] takes IPv4 connections too"];
+  return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
 }
 
 function duplicates(listeners: readonly Wanted[]): string[] {
@@ -191,7 +191,7 @@ function duplicates(listeners: readonly Wanted[]): string[] {
       seen.add(text);
       return [];
     }
-    return [`--frontend: ${text} is there twice; leave one of them out`];
+    return [`--frontend: ${text} is specified twice; remove one of them`];
   });
 }
 
@@ -209,13 +209,13 @@ async function backendAt(
   const problem = isSocket === false
     ? `Invalid path '${path}': Not a socket.`
     : `Unable to stat path '${path}': No such file or directory`;
-  // hitch demands it at start; a backend may well come up after its proxy.
+  // hitch requires it at the start, but a backend may start after its proxy.
   if (dialect === "hitch" || isSocket === false) throw new UsageError(`--backend: ${problem}`);
   warnings.push(`--backend: ${path} does not exist yet; connections fail until it does`);
   return endpoint;
 }
 
-/** Undefined where there is nothing. Throws a UsageError when that cannot be known. */
+/** Returns undefined if there is no file. Throws a UsageError if that is unknown. */
 function isSocketAt(path: string): boolean | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isSocket();

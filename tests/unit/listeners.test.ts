@@ -25,7 +25,7 @@ after(() => made.forEach((listeners) => listeners.close()));
 function listeners(inherited: Listeners["held"] = [], adoptSockets = true): Listeners {
   const one = new Listeners(
     { libc, capabilities: { ...capabilities, adoptSockets } },
-    // As a process has them that inherited them: numbers of its own.
+    // A process that inherits them has them under other numbers.
     inherited.map((address) => {
       const copies = new Map(address.fds.map((fd) => [fd, libc.dup(fd)]));
       return { ...address, fds: address.fds.map((fd) => copies.get(fd)!) };
@@ -45,7 +45,7 @@ function listens(fd: number): boolean {
     readCInt(value) === 1;
 }
 
-test("inherited sockets are found, and those of more slots opened beside them", () => {
+test("inherited sockets are used, and sockets for more slots are opened beside them", () => {
   const at = wanted(loopback(freePort()));
   const old = listeners();
   old.claim([at], 2, settings).keep();
@@ -62,7 +62,7 @@ test("inherited sockets are found, and those of more slots opened beside them", 
   assert.deepEqual(fds!.map(listens), [true, true, false]);
 });
 
-test("a claim that is dropped closes what it opened alone", () => {
+test("a dropped claim closes only what it opened", () => {
   const [kept, added] = [wanted(loopback(freePort())), wanted(loopback(freePort()))];
   const old = listeners();
   old.claim([kept], 1, settings).keep();
@@ -73,7 +73,7 @@ test("a claim that is dropped closes what it opened alone", () => {
   assert.deepEqual([first!, second!, third!].map(listens), [true, false, false]);
 });
 
-test("what the heir does not want is closed when it takes over, not before", () => {
+test("inherited sockets that the new process does not use are closed when it takes over", () => {
   const [kept, other] = [wanted(loopback(freePort())), wanted(loopback(freePort()))];
   const old = listeners();
   old.claim([kept, other], 1, settings).keep();
@@ -86,7 +86,7 @@ test("what the heir does not want is closed when it takes over, not before", () 
   assert.deepEqual(heir.held.map(({ endpoint }) => endpoint), [kept.endpoint]);
 });
 
-test("a Unix socket's file is the heir's once it has taken over", () => {
+test("a Unix socket's file belongs to the new process once it has taken over", () => {
   const path = join(temporaryDirectory(), "stud.sock");
   const at = wanted({ family: "unix", path });
   const old = listeners();
@@ -104,7 +104,7 @@ test("a Unix socket's file is the heir's once it has taken over", () => {
   assert.ok(!existsSync(path));
 });
 
-test("where workers bind by themselves, a predecessor's address is not taken for another's", () => {
+test("if workers bind their own sockets, a predecessor's address does not count as in use", () => {
   const at = wanted(loopback(freePort()));
   const old = listeners();
   old.claim([at], 1, settings).keep();
@@ -113,7 +113,7 @@ test("where workers bind by themselves, a predecessor's address is not taken for
   assert.deepEqual(listeners([address], false).claim([at], 1, settings).fds, [[]]);
 });
 
-test("a socket of the service manager's stays open when no configuration asks for it", () => {
+test("the service manager's socket stays open if no configuration uses it", () => {
   const at = wanted(loopback(freePort()));
   const opener = listeners();
   opener.claim([at], 1, settings).keep();
