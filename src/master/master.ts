@@ -219,22 +219,22 @@ export class Master {
    */
   async stop(limitMs: number): Promise<number> {
     this.backendName.stop();
-    this.generations.next?.end();
+    this.generations.next?.cut();
     // A service manager may have sent its signal to all processes.
     const helpers = [this.stapling.stop(), this.tickets?.stop(), this.sessions.stop()];
-    for (const generation of this.generations.serving) generation.keepWorkers();
+    for (const generation of this.generations.serving) generation.refuseSuccessors();
     if (limitMs > 0) await this.emptyQueues(this.listeners.withdraw());
     const { serving } = this.generations;
     const hasEnded = this.generations.end();
-    await Promise.all(serving.map((generation) => generation.retire()));
-    if (this.current) this.statistics.tell(this.current.slots);
+    await Promise.all(serving.map((generation) => generation.drain()));
+    if (this.current) this.statistics.logNow(this.current.slots);
     if (limitMs > 0) {
       const limit = setTimeout(() => this.cut(), limitMs);
       await Promise.race([hasEnded, this.isCut]);
       clearTimeout(limit);
     }
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
-    for (const generation of serving) generation.end();
+    for (const generation of serving) generation.cut();
     await Promise.all([hasEnded, ...helpers]);
     clearInterval(this.checks);
     this.listeners.close();
