@@ -1,19 +1,19 @@
-/** Bytes that come in pieces, in one place; whoever fills it bounds it. */
+/** Collects chunks in contiguous memory; the caller limits its size. */
 export class GrowingBuffer {
   private room: Uint8Array;
   private length = 0;
 
-  /** `room` is how many bytes there is room for at first. */
+  /** `room` is the initial capacity in bytes. */
   constructor(room = 0) {
     this.room = new Uint8Array(room);
   }
 
-  /** Everything so far, until more is added. */
+  /** All bytes so far, as a view that is valid until the next {@link add}. */
   get bytes(): Uint8Array {
     return this.room.subarray(0, this.length);
   }
 
-  /** Copies the piece and returns everything so far. */
+  /** Appends a copy of the chunk. Returns all bytes so far. */
   add(chunk: Uint8Array): Uint8Array {
     const length = this.length + chunk.length;
     if (length > this.room.length) {

@@ -94,7 +94,9 @@ export function readStandardInput(name: string, maxBytes: number = MAX_FILE): Bu
   );
 }
 
-/** Runs what reads or looks at a file. Throws a {@link FileError} in place of the system's error. */
+/**
+ * Runs what reads or looks at a file. Throws a {@link FileError} in place of the system's error.
+ */
 export function explained<T>(file: string, action: () => T): T {
   try {
     return action();
@@ -110,13 +112,13 @@ export function notRegular(file: string, isDirectory = false): FileError {
   return new FileError(file, isDirectory ? reasons.EISDIR! : NOT_REGULAR);
 }
 
-const NOT_REGULAR = "it is not a regular file; name one";
+const NOT_REGULAR = "it is not a regular file; specify one";
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file; check the path",
-  EACCES: "it may not be read; give this user the right to read it",
-  EISDIR: "it is a directory; name a file in it",
-  ENOTDIR: "a part of the path is no directory; check the path",
+  ENOENT: "it does not exist; check the path",
+  EACCES: "this user may not read it; check its permissions",
+  EISDIR: "it is a directory; specify a file in it",
+  ENOTDIR: "a part of the path is not a directory; check the path",
   // What open(2) says of a socket.
   ENXIO: NOT_REGULAR,
 };
@@ -180,7 +182,7 @@ function readToEnd(
   }
 }
 
-const EMPTY_PIPE = "nothing is in the pipe, which can be read only once; name a regular file";
+const EMPTY_PIPE = "the pipe is empty, and a pipe can be read only once; specify a regular file";
 
 /** How many bytes have been read, 0 at the end; undefined when there are none yet. */
 function readSome(fd: number, bytes: Buffer, offset: number): number | undefined {
@@ -197,7 +199,7 @@ function readSome(fd: number, bytes: Buffer, offset: number): number | undefined
 
 function wait(file: string, waited: number, limitMs: number): void {
   if (waited >= limitMs) {
-    throw new FileError(file, `it did not end within ${limitMs / 1000} s; name a regular file`);
+    throw new FileError(file, `it did not end within ${limitMs / 1000} s; specify a regular file`);
   }
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
 }

@@ -4,7 +4,7 @@ import { readBlocks } from "./block_file.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { type FileReading, readLines } from "./line_file.ts";
 
-/** Reads a file's text; throws a FileError. `-` is standard input. */
+/** Reads a file's text; `-` is standard input. Throws a FileError. */
 export type ReadText = (path: string) => string;
 
 /**

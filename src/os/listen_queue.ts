@@ -10,6 +10,8 @@ import type { Libc } from "./libc.ts";
 
 /** No machine has an interface of this number. */
 const NOWHERE = 0x7fffffff;
+/** shutdown(2); of a listening Unix socket, whose queue can still be accepted from. */
+const SHUT_RD = 0;
 /** Of `struct tcp_info`: a listening socket has the length of its queue there (tcp(7)). */
 const UNACKED_OFFSET = 24;
 const TCP_INFO_SIZE = UNACKED_OFFSET + 4;
@@ -25,6 +27,13 @@ const LATECOMERS_MS = 200;
  */
 export function refuseNew(libc: Libc, fd: number): void {
   setOption(libc, fd, { level: SOL_SOCKET, option: SO_BINDTOIFINDEX, value: NOWHERE });
+}
+
+/**
+ * The same for a Unix socket. Its workers' event loops find it readable from now on: close it soon.
+ */
+export function refuseNewUnix(libc: Libc, fd: number): void {
+  libc.shutdown(fd, SHUT_RD);
 }
 
 /** How many connections wait in a listening TCP socket to be accepted; 0 for any other socket. */

@@ -5,15 +5,15 @@ import { PR_SET_DUMPABLE } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 
-/** What a worker creates, which is nothing, would be its own. */
+/** A worker creates no files; if it did, only its user could use them. */
 const UMASK = 0o077;
 
 /**
- * Leaves the file system behind where a chroot is asked for, becomes another user for good, without
- * any supplementary group, and forbids others to look into this process (core dumps, ptrace and
- * most of /proc, prctl(2)). Without `privileges` it only does the last. It holds for all threads:
- * glibc passes its calls on to them. Call it when everything is open. Throws an Error when the
- * system refuses, or when the way back is open.
+ * Changes the root directory if asked for, becomes another user permanently, without supplementary
+ * groups, and makes this process undumpable (no core dumps, ptrace or access to most of its /proc,
+ * prctl(2)). Without `privileges` it does only the last. It applies to all threads, since glibc's
+ * calls do. Call it when everything is open. Throws an Error if the system refuses, or if the
+ * process could become root again.
  */
 export function dropPrivileges(libc: Libc, privileges: Privileges | undefined): void {
   if (privileges) {
@@ -21,14 +21,14 @@ export function dropPrivileges(libc: Libc, privileges: Privileges | undefined): 
     becomeUser(libc, privileges);
   }
   process.umask(UMASK);
-  // The kernel clears it too when the user changes, unless fs.suid_dumpable says otherwise.
+  // The kernel clears it as well when the user changes, unless fs.suid_dumpable is set.
   attempt(libc, "prctl(PR_SET_DUMPABLE)", libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 }
 
 function enterRoot(libc: Libc, directory: string): void {
   if (directory === "") return;
   attempt(libc, `chroot to ${directory}`, libc.chroot(cString(directory)));
-  // The working directory is still outside, and a way out.
+  // The working directory is still outside of the new root, which would be a way out.
   process.chdir("/");
 }
 
@@ -44,7 +44,7 @@ function becomeUser(libc: Libc, { uid, gid }: Privileges): void {
   }
 }
 
-/** `present` is who we are already, to which a change always succeeds. */
+/** `present` is the current id, to which a change always succeeds. */
 function mayBecomeRoot(change: () => void, present?: number): boolean {
   if (present === 0) return false;
   try {

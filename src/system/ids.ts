@@ -1,4 +1,4 @@
-/** Numeric ids, and a directory that becomes the root ("" leaves the root). */
+/** The user to become, and the new root directory ("": no change). */
 export interface Privileges extends Ids {
   readonly chroot: string;
 }

@@ -7,8 +7,8 @@ import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 
 /**
- * Every numeric address of the host, in the resolver's order; `*` is the dual-stack wildcard, or
- * the IPv4 one on a system without IPv6. Throws a UsageError that names `option`.
+ * Returns every numeric address of the host, in the resolver's order; `*` is the dual-stack
+ * wildcard, or the IPv4 one on a system without IPv6. Throws a UsageError that names `option`.
  */
 export async function resolve(
   libc: Libc,

@@ -28,6 +28,8 @@ export type WorkerCommand =
   | { readonly type: "backend-down" }
   | SessionFound
   | LimitCommand
+  /** The predecessor of `StartCommand.sharesSockets` no longer has the sockets. */
+  | { readonly type: "sockets-owned" }
   /** Detach the program of `StartCommand.affinity`. */
   | { readonly type: "balance" }
   /** Accept no more, answer with `draining`, and exit after the last connection closes. */
@@ -51,6 +53,11 @@ export interface StartCommand {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerSetup[];
+  /**
+   * A predecessor serves the same sockets until the master takes over: a worker that loses its
+   * master before that must not change them. Absent: no.
+   */
+  readonly sharesSockets?: boolean;
   /** Only with `capabilities.ticketKeys`. */
   readonly tickets?: TicketRing;
   /** As in {@link LimitCommand}. */

@@ -249,7 +249,7 @@ test("standard input is a file too, once", () => {
 
 test("a file that cannot be read is told, without what it would have brought", () => {
   assert.deepEqual(problemsOf(["--config=/no"]), [
-    "--config: /no: there is no such file; check the path",
+    "--config: /no: it does not exist; check the path",
   ]);
   assert.match(
     problemsOf(["--config=/no"], { dialect: "hitch" }).join(),

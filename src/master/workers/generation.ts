@@ -1,3 +1,4 @@
+import { inTime } from "../../base/in_time.ts";
 import type { CounterTotals } from "../../base/counters.ts";
 import type {
   SharedEventHandlers,
@@ -92,12 +93,12 @@ export class Generation {
     this.isDraining = true;
     const acknowledged = this.slots.map((slot) => slot.drain());
     this.notifyEmpty();
-    await withinLimit(acknowledged);
+    await inTime(acknowledged, ACKNOWLEDGE_LIMIT_MS);
   }
 
   /** Sets certificates for new connections. Fulfilled like `drain`, when its workers use them. */
   async swap(tls: ServedTls): Promise<void> {
-    await withinLimit(this.slots.map((slot) => slot.swap(tls)));
+    await inTime(this.slots.map((slot) => slot.swap(tls)), ACKNOWLEDGE_LIMIT_MS);
   }
 
   /** A worker that asks for a successor no longer gets one. */
@@ -209,14 +210,4 @@ export class Generation {
     if (this.crashes.get(slot)!.isLoop) return;
     this.events.log({ level, event, message, facts: { worker: slot.number, ...facts } });
   }
-}
-
-/** Fulfilled with the last of them, or after {@link ACKNOWLEDGE_LIMIT_MS}. */
-async function withinLimit(acknowledged: readonly Promise<void>[]): Promise<void> {
-  let limit: ReturnType<typeof setTimeout>;
-  const timedOut = new Promise<void>((resolve) =>
-    limit = setTimeout(resolve, ACKNOWLEDGE_LIMIT_MS)
-  );
-  await Promise.race([Promise.all(acknowledged), timedOut]);
-  clearTimeout(limit!);
 }
