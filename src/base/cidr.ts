@@ -46,7 +46,7 @@ function addressBytes(text: string): Uint8Array {
     const isZoned = text.includes("%");
     throw new RangeError(
       isZoned
-        ? "has a zone, which is not supported; leave out what follows the %"
+        ? "has a zone, which is not supported; remove the % and what follows it"
         : "is not an IP address",
     );
   }
