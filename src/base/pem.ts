@@ -3,18 +3,18 @@
 /** One section of a PEM text. */
 export interface PemSection {
   readonly label: string;
-  /** Between the lines BEGIN and END, unchecked; a view of the text it was found in. */
+  /** What is between the BEGIN and END lines, unchecked; a view of the text. */
   readonly body: Buffer;
 }
 
 const BEGIN = "-----BEGIN ";
-/** No label is nearly as long, in bytes with its dashes. */
+/** Maximum length of a BEGIN line, in bytes, more than any label needs. */
 const MAX_BEGIN_LINE = 200;
 const BASE64_LINE = 64;
 
 /**
- * The sections of a PEM text. Text between them is passed over, and so is a BEGIN line which does
- * not begin with exactly five dashes. Throws an Error when a section has no end.
+ * Returns the sections of a PEM text. Text between them is skipped, and so is a BEGIN line without
+ * exactly five leading dashes. Throws an Error if a section has no END line.
  */
 export function pemSections(text: Uint8Array | string): PemSection[] {
   const bytes = typeof text === "string"
@@ -33,7 +33,7 @@ export function pemSections(text: Uint8Array | string): PemSection[] {
     const next = bytes.indexOf(`\n${BEGIN}`, start);
     if (end < 0 || (next >= 0 && next < end)) {
       throw new Error(
-        `a ${label} section has no END line; the file is cut off, put it there whole`,
+        `a ${label} section has no END line; the file is truncated, restore it completely`,
       );
     }
     found.push({ label, body: bytes.subarray(start, end) });
@@ -42,7 +42,7 @@ export function pemSections(text: Uint8Array | string): PemSection[] {
   return found;
 }
 
-/** The label of a BEGIN line that is a whole line. */
+/** Returns the label if a complete BEGIN line starts here. */
 function labelAt(bytes: Buffer, at: number): string | undefined {
   if (at > 0 && bytes[at - 1] !== 0x0a) return undefined;
   const lineEnd = bytes.subarray(at, at + MAX_BEGIN_LINE).indexOf("\n");
@@ -50,13 +50,13 @@ function labelAt(bytes: Buffer, at: number): string | undefined {
   return /^-----BEGIN ([A-Z0-9. ]+)-----[ \t\r]*$/.exec(line)?.[1];
 }
 
-/** A section as PEM text with plain line ends. */
+/** Returns a section as PEM text with LF line ends. */
 export function pemText({ label, body }: PemSection): string {
   const text = body.toString("latin1").replaceAll("\r", "").trim();
   return `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
 }
 
-/** The same in bytes, which the caller can wipe: no part of the body becomes a string. */
+/** The same as bytes, which the caller can wipe: no part of the body becomes a string. */
 export function pemBytes({ label, body }: PemSection): Buffer {
   const [begin, end] = [`-----BEGIN ${label}-----\n`, `\n-----END ${label}-----\n`];
   const bytes = Buffer.alloc(begin.length + body.length + end.length);
@@ -77,12 +77,12 @@ const CARRIAGE_RETURN = 0x0d;
 /** Tab, line feed, carriage return, space. */
 const SPACES: readonly number[] = [0x09, 0x0a, CARRIAGE_RETURN, 0x20];
 
-/** The DER that a section holds in base64. */
+/** Decodes the DER of a section. */
 export function derOf({ body }: PemSection): Buffer {
   return Buffer.from(body.toString("latin1"), "base64");
 }
 
-/** DER as PEM text. */
+/** Encodes DER as PEM text. */
 export function derToPem(label: string, der: Uint8Array): string {
   const base64 = Buffer.from(der.buffer, der.byteOffset, der.length).toString("base64");
   const lines = base64.replaceAll(LINES, "$&\n");

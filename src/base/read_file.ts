@@ -1,6 +1,6 @@
 /**
- * The one way to read a file that a user names. Such a name may lead to a device without an end, to
- * a pipe that nobody writes to, or to a socket: each of them is refused, or read with limits.
+ * Reads every file that a user specifies. The path may be that of an endless device, a pipe without a
+ * writer, or a socket: each of them is refused, or read with limits.
  */
 import {
   closeSync,
@@ -14,12 +14,12 @@ import {
 } from "node:fs";
 import { UsageError } from "./errors.ts";
 
-/** The largest file where no other limit is given, in bytes. */
+/** The default limit of a file's size, in bytes. */
 export const MAX_FILE = 16 * 1024 * 1024;
 
 /** A file that cannot be used; the message is `${file}: ${reason}`. */
 export class FileError extends UsageError {
-  /** What is wrong, and what to do about it. */
+  /** What is wrong, and what to do. */
   readonly reason: string;
 
   constructor(file: string, reason: string) {
@@ -29,40 +29,40 @@ export class FileError extends UsageError {
 }
 
 export interface ReadOptions {
-  /** The largest file that is read. */
+  /** Maximum size of the file, in bytes. */
   readonly maxBytes?: number;
   /**
-   * What is read beside regular files. `pipe`: the shell's pipes, as in `<(command)`, each of which
-   * can be read only once. `stream`: also named pipes and character devices.
+   * What is read in addition to regular files. `pipe`: the shell's pipes, as in `<(command)`, each of
+   * which can be read only once. `stream`: also named pipes and character devices.
    */
   readonly also?: "pipe" | "stream";
-  /** A pipe that was read before is taken as empty; absent: it is refused. */
+  /** A pipe that was read before counts as empty; absent: it is refused. */
   readonly mayBeEmpty?: boolean;
-  /** It is refused if others than its owner may read or write it. */
+  /** The file is refused if anyone but its owner may read or write it. */
   readonly isSecret?: boolean;
-  /** Milliseconds in which a pipe or a device has to end. */
+  /** Milliseconds within which a pipe or a device must end. */
   readonly limitMs?: number;
-  /** Milliseconds in which the writer of a named pipe has to open it. */
+  /** Milliseconds within which a writer must open a named pipe. */
   readonly writerMs?: number;
 }
 
-/** The program at the other end of a pipe may have to ask somebody for a passphrase. */
+/** Long, because the program that writes to a pipe may prompt for a passphrase. */
 const STREAM_LIMIT_MS = 30_000;
 const WRITER_LIMIT_MS = 2000;
 const POLL_MS = 5;
 const CHUNK = 16 * 1024;
 
 /**
- * The file's bytes, in memory that nothing else uses, so that the caller can wipe them. It blocks
- * the process until a pipe ends. Throws a {@link FileError}.
+ * Returns the file's bytes, in memory of their own, so that the caller can wipe them. Blocks the
+ * process until a pipe ends. Throws a {@link FileError}.
  */
 export function readFile(
   file: string,
   options: ReadOptions = {},
 ): Buffer {
   const { maxBytes = MAX_FILE, also, limitMs = STREAM_LIMIT_MS } = options;
-  return explained(file, () => {
-    // To open a device may already do something.
+  return withFileErrors(file, () => {
+    // Opening a device can have side effects.
     assertKind(file, statSync(file), also);
     const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
@@ -84,81 +84,81 @@ export function readFile(
 }
 
 /**
- * All of standard input; `name` stands for it in errors. It has no time limit: somebody may be
+ * Returns all of standard input; errors call it `name`. There is no time limit, since a user may be
  * typing. Throws a {@link FileError}.
  */
 export function readStandardInput(name: string, maxBytes: number = MAX_FILE): Buffer {
-  return explained(
+  return withFileErrors(
     name,
     () => readToEnd(name, 0, maxBytes, 0, { limitMs: Infinity, firstByteMs: 0, mayBeEmpty: true }),
   );
 }
 
-/** Runs what reads or looks at a file. Throws a {@link FileError} in place of the system's error. */
-export function explained<T>(file: string, action: () => T): T {
+/** Runs an action on a file. Throws a {@link FileError} in place of a system error. */
+export function withFileErrors<T>(file: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
     if (error instanceof FileError) throw error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    throw new FileError(file, reasons[code] ?? `it cannot be read (${code}); name another file`);
+    throw new FileError(file, reasons[code] ?? `it cannot be read (${code}); specify another file`);
   }
 }
 
-/** For what is there and is no regular file. */
+/** Returns the error for something other than a regular file. */
 export function notRegular(file: string, isDirectory = false): FileError {
   return new FileError(file, isDirectory ? reasons.EISDIR! : NOT_REGULAR);
 }
 
-const NOT_REGULAR = "it is not a regular file; name one";
+const NOT_REGULAR = "it is not a regular file; specify one";
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file; check the path",
-  EACCES: "it may not be read; give this user the right to read it",
-  EISDIR: "it is a directory; name a file in it",
-  ENOTDIR: "a part of the path is no directory; check the path",
-  // What open(2) says of a socket.
+  EACCES: "permission denied; allow this user to read it",
+  EISDIR: "it is a directory; specify a file in it",
+  ENOTDIR: "a component of the path is not a directory; check the path",
+  // The error of open(2) for a socket.
   ENXIO: NOT_REGULAR,
 };
 
 function assertKind(file: string, stat: Stats, also: ReadOptions["also"]): void {
-  const isTaken = stat.isFile() || (also !== undefined && stat.isFIFO()) ||
+  const isAllowed = stat.isFile() || (also !== undefined && stat.isFIFO()) ||
     (also === "stream" && stat.isCharacterDevice());
-  if (!isTaken) throw notRegular(file, stat.isDirectory());
+  if (!isAllowed) throw notRegular(file, stat.isDirectory());
 }
 
 function notSecret(file: string): FileError {
   return new FileError(file, `others can read it; restrict it with: chmod 600 ${file}`);
 }
 
-/** One without a name in the file system, which has had its writer from the beginning. */
+/** True for a pipe without a name in the file system, which has its writer from the start. */
 function isAnonymousPipe(fd: number): boolean {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`).startsWith("pipe:");
   } catch {
-    // Without /proc there is no path to one.
+    // Without /proc there is no path to such a pipe.
     return false;
   }
 }
 
-/** How long a stream is waited for. */
-interface Patience {
+/** Limits for reading a stream. */
+interface StreamLimits {
   readonly limitMs: number;
-  /** For which nothing at all may come without being the end. */
+  /** Milliseconds before which an empty read is not the end: a writer may still come. */
   readonly firstByteMs: number;
   readonly mayBeEmpty: boolean;
 }
 
-/** `size` is a first guess. Without `patience` nothing has to be waited for. */
+/** `size` is an estimate. Without `limits` the file is read without waiting. */
 function readToEnd(
   file: string,
   fd: number,
   maxBytes: number,
   size: number,
-  patience: Patience = { limitMs: 0, firstByteMs: 0, mayBeEmpty: true },
+  limits: StreamLimits = { limitMs: 0, firstByteMs: 0, mayBeEmpty: true },
 ): Buffer {
   if (size > maxBytes) throw tooLarge(file, maxBytes);
-  const { limitMs, firstByteMs, mayBeEmpty } = patience;
+  const { limitMs, firstByteMs, mayBeEmpty } = limits;
   const start = performance.now();
   let bytes = Buffer.alloc(Math.max(size + 1, CHUNK));
   let length = 0;
@@ -170,7 +170,7 @@ function readToEnd(
       if (!count) wait(file, waited, limitMs);
       length += count ?? 0;
       if (length > maxBytes) throw tooLarge(file, maxBytes);
-      if (length === bytes.length) bytes = moved(bytes);
+      if (length === bytes.length) bytes = grown(bytes);
     }
     if (length === 0 && !mayBeEmpty) throw new FileError(file, EMPTY_PIPE);
     return bytes.subarray(0, length);
@@ -180,15 +180,15 @@ function readToEnd(
   }
 }
 
-const EMPTY_PIPE = "nothing is in the pipe, which can be read only once; name a regular file";
+const EMPTY_PIPE = "the pipe is empty, and a pipe can be read only once; specify a regular file";
 
-/** How many bytes have been read, 0 at the end; undefined when there are none yet. */
+/** Returns the number of bytes read, 0 at the end, undefined if none are available yet. */
 function readSome(fd: number, bytes: Buffer, offset: number): number | undefined {
   try {
     return readSync(fd, bytes, offset, bytes.length - offset, null);
   } catch (error) {
     const code = (error as { readonly code?: unknown }).code;
-    // Some runtimes tell the end by an error.
+    // Some runtimes report the end as an error.
     if (code === "EOF") return 0;
     if (code === "EAGAIN" || code === "EINTR") return undefined;
     throw error;
@@ -197,13 +197,13 @@ function readSome(fd: number, bytes: Buffer, offset: number): number | undefined
 
 function wait(file: string, waited: number, limitMs: number): void {
   if (waited >= limitMs) {
-    throw new FileError(file, `it did not end within ${limitMs / 1000} s; name a regular file`);
+    throw new FileError(file, `it did not end within ${limitMs / 1000} s; specify a regular file`);
   }
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
 }
 
-/** To twice as much memory; nothing stays behind. */
-function moved(bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
+/** Copies to twice as much memory, and wipes the old. */
+function grown(bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
   const larger = Buffer.alloc(2 * bytes.length);
   bytes.copy(larger);
   bytes.fill(0);

@@ -1,7 +1,7 @@
 /** Looks at the files and directories that certificates are loaded from, without reading them. */
 import { type BigIntStats, readdir, readdirSync, stat, statSync } from "node:fs";
 import { join } from "node:path";
-import { explained, notRegular } from "../base/read_file.ts";
+import { notRegular, withFileErrors } from "../base/read_file.ts";
 import type { PemDirectory } from "../options/config.ts";
 import { globPattern } from "./glob.ts";
 
@@ -11,7 +11,7 @@ import { globPattern } from "./glob.ts";
  * neither a regular file nor a pipe.
  */
 export function stampOf(file: string): string {
-  const found = explained(file, () => statSync(file, { bigint: true }));
+  const found = withFileErrors(file, () => statSync(file, { bigint: true }));
   if (found.isFile()) return stampFrom(found);
   if (found.isFIFO()) return [found.dev, found.ino].join(":");
   throw notRegular(file, found.isDirectory());
@@ -35,7 +35,7 @@ export function lookAt(file: string): Promise<string> {
  */
 export function listDirectory(directory: PemDirectory): string[] {
   const { path } = directory;
-  return matching(directory, explained(path, () => readdirSync(path))).filter(isFileOrBroken);
+  return matching(directory, withFileErrors(path, () => readdirSync(path))).filter(isFileOrBroken);
 }
 
 /** Returns all paths whose names match, without blocking; none if it cannot be read. */

@@ -3,7 +3,7 @@ import { UsageError } from "../base/errors.ts";
 import { type Assignment, commandLineOrigin } from "./assignment.ts";
 import { type Build, contradictions, unmetNeeds } from "./checks.ts";
 import type { Config } from "./config.ts";
-import { type Dialect, namedDialect } from "../base/dialect.ts";
+import { type Dialect, parseDialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
 import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
@@ -76,7 +76,7 @@ export function parseCommandLine(
 
 function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Dialect {
   const { value } = getopt(argv, dialect).given.findLast(({ name }) => name === "compat") ?? {};
-  return value === undefined ? dialect : namedDialect(value);
+  return value === undefined ? dialect : parseDialect(value);
 }
 
 class Reader {

@@ -3,7 +3,7 @@
  * arguments need not follow getopt_long's rules: `parseArgs` parses them.
  */
 import { parseArgs } from "@std/cli/cli/parse_args.js";
-import { namedDialect } from "../base/dialect.ts";
+import { parseDialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Command } from "./command_line.ts";
 import { helpAbout } from "./help.ts";
@@ -26,5 +26,5 @@ function help(argv: readonly string[]): Command {
     },
   });
   if (problems.length > 0) throw new UsageError(problems);
-  return { kind: "help", text: helpAbout(words, namedDialect(compat as string)) };
+  return { kind: "help", text: helpAbout(words, parseDialect(compat as string)) };
 }

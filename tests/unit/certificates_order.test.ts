@@ -118,10 +118,10 @@ test("all problems are told at once", (t) => {
   assert.deepEqual(problems, [
     `${missing}: there is no such file; check the path`,
     `${join(directory, "none")}: there is no such file; check the path`,
-    `${directory}: it is a directory; name a file in it`,
+    `${directory}: it is a directory; specify a file in it`,
     `${empty}: no certificate in it; put a PEM CERTIFICATE section there`,
     `${empty}: no CA certificate in it; put PEM CERTIFICATE sections there`,
-    "/dev/null: it is not a regular file; name one",
+    "/dev/null: it is not a regular file; specify one",
     `${empty}: no private key in it; append the key's PEM section`,
   ]);
   assert.equal(tls.certificates.length, 1);

@@ -233,7 +233,7 @@ test("hitch's flags accept on and off, its log level any number", () => {
 test("--compat overrides the program's name", () => {
   assert.equal(hitch("--compat=stud", "--write-proxy").prefix, "proxy-v1");
   assert.equal(config("--write-proxy", "--compat", "hitch").prefix, "proxy-v2");
-  refused(["--compat=nginx", "a.pem"], '--compat: "nginx" is no dialect; give stud or hitch');
+  refused(["--compat=nginx", "a.pem"], '--compat: "nginx" is not a dialect; use stud or hitch');
 });
 
 test("hitch without arguments shows its usage", () => {

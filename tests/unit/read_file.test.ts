@@ -49,14 +49,14 @@ test("a file is read completely, whatever size the system reports", (t) => {
 test("anything but a regular file is refused at once", (t) => {
   const directory = makeDirectory(t);
   refused(/^there is no such file; check the path$/, join(directory, "none"));
-  refused(/^it is a directory; name a file in it$/, directory);
+  refused(/^it is a directory; specify a file in it$/, directory);
   for (const file of ["/dev/null", "/dev/zero", makePipe(t)]) {
-    refused(/^it is not a regular file; name one$/, file);
-    refused(/^it is not a regular file; name one$/, file, { also: "pipe" });
+    refused(/^it is not a regular file; specify one$/, file);
+    refused(/^it is not a regular file; specify one$/, file, { also: "pipe" });
   }
   const file = join(directory, "file");
   writeFileSync(file, "");
-  refused(/^a part of the path is no directory; check the path$/, join(file, "x"));
+  refused(/^a component of the path is not a directory; check the path$/, join(file, "x"));
 });
 
 test("files and devices are read up to the limit only", (t) => {
@@ -75,7 +75,7 @@ test("a pipe that does not end is abandoned", (t) => {
   // A writer that never writes.
   const fd = openSync(pipe, constants.O_RDWR);
   t.after(() => closeSync(fd));
-  refused(/^it did not end within 0\.1 s; name a regular file$/, pipe, {
+  refused(/^it did not end within 0\.1 s; specify a regular file$/, pipe, {
     also: "stream",
     limitMs: 100,
   });
@@ -83,7 +83,7 @@ test("a pipe that does not end is abandoned", (t) => {
 
 test("a named pipe is read where streams are allowed, once it has a writer", (t) => {
   const pipe = makePipe(t);
-  refused(/^nothing is in the pipe, which can be read only once; name a regular file$/, pipe, {
+  refused(/^the pipe is empty, and a pipe can be read only once; specify a regular file$/, pipe, {
     also: "stream",
     writerMs: 50,
   });
@@ -99,7 +99,7 @@ test("a pipe of the shell is read once, however slowly it is written", () => {
     `pipe <(head -c 100000 <(yes line); sleep 0.2; head -c 100000 <(yes line))`,
   ).split("\n");
   assert.equal(first, JSON.stringify(text));
-  assert.match(second!, /^"\/dev\/fd\/\d+: nothing is in the pipe, .* once; name a regular file"$/);
+  assert.match(second!, /^"\/dev\/fd\/\d+: the pipe is empty, .* once; specify a regular file"$/);
   assert.match(readInShell("nothing <(echo text)"), /^"\/dev\/fd\/\d+: it is not a regular file; /);
 });
 
@@ -109,7 +109,7 @@ test("a socket is refused", async (t) => {
   t.after(() => server.close());
   await once(server, "listening");
   for (const also of ["pipe", "stream"] as const) {
-    refused(/^it is not a regular file; name one$/, path, { also });
+    refused(/^it is not a regular file; specify one$/, path, { also });
   }
 });
 
@@ -118,7 +118,7 @@ test("a file without read permission is reported with a remedy", { skip: isRoot(
   const file = join(directory, "file");
   writeFileSync(file, "");
   chmodSync(file, 0);
-  refused(/^it may not be read; give this user the right to read it$/, file);
+  refused(/^permission denied; allow this user to read it$/, file);
 });
 
 function isRoot(): boolean {

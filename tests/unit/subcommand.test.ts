@@ -24,8 +24,8 @@ test("an unknown word or option of stud help is refused in one line", () => {
   const cases: [words: string[], problem: string][] = [
     [["keepalve"], 'help: no option has "keepalve" in its name; did you mean keepalive?'],
     [["--", "-zz"], 'help: no option has "-zz" in its name; stud help shows all of them'],
-    [["--compat"], '--compat: "" is no dialect; give stud or hitch'],
-    [["--compat=x"], '--compat: "x" is no dialect; give stud or hitch'],
+    [["--compat"], '--compat: "" is not a dialect; use stud or hitch'],
+    [["--compat=x"], '--compat: "x" is not a dialect; use stud or hitch'],
     ...["-n", "--nope=1", "--compat.x=1", "--__proto__=1", "--no-compat"].map(
       (word): [string[], string] => [
         [word],
