@@ -19,7 +19,7 @@ export interface Series {
 
 /** Sums over counters. */
 export interface CounterSums {
-  /** Returns the sum of a family's numbers with these label values; omitted labels match any value. */
+  /** Returns the sum of a family's numbers with these label values; omitted labels match all. */
   total(name: string, labels?: Readonly<Record<string, string>>): number;
 }
 
@@ -134,7 +134,7 @@ function matches(series: Series, name: string, labels: Readonly<Record<string, s
     Object.entries(labels).every(([label, value]) => series.labels[label] === value);
 }
 
-/** Byte counts may exceed the integers that a double represents exactly; the limit keeps sums finite. */
+/** Byte counts may exceed the exact integers of a double; the limit keeps sums finite. */
 function isCount(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_COUNT;
 }

@@ -8,7 +8,7 @@ import { servicePort } from "./services.ts";
 import { ValueError } from "./values.ts";
 import { quote } from "./words.ts";
 
-/** A frontend given as one text: where it listens, and the file after hitch's `+` (or ""). */
+/** A frontend given as one text: its address, and the file after hitch's `+` (or ""). */
 export interface ListenText {
   readonly listen: ListenAddress;
   readonly cert: string;
@@ -50,7 +50,7 @@ export function parseBackend(text: string, dialect: Dialect): BackendAddress {
   return { host: parseHost(host), port: parsePort(port) };
 }
 
-/** Parses a UDP address to bind: a host, a multicast group or `*`, and a port. Throws a ValueError. */
+/** Parses a UDP address to bind: host, multicast group or `*`, and port. Throws a ValueError. */
 export function parseUdp(text: string, dialect: Dialect): Address {
   const { host, port, cert } = splitAddress(text, dialect);
   if (cert === "") return { host: parseHost(host), port: parsePort(port) };

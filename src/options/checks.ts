@@ -92,7 +92,7 @@ export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build)
   return check.found;
 }
 
-/** Adds a problem for each contradiction in a configuration, and warnings for surprising effects. */
+/** Adds a problem for each contradiction in a configuration, and warnings for surprises. */
 export function checkConfig(config: Config, collected: Collected, notes: Notes): void {
   checkLimits(config, notes);
   checkSessions(config, collected, notes);

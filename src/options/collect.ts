@@ -23,7 +23,7 @@ export interface BlockOrigin {
   readonly origins: ReadonlyMap<OptionName, Origin>;
 }
 
-/** Parses the values in order. An invalid one is added to `problems` and leaves its setting as is. */
+/** Parses the values in order. Adds invalid ones to `problems` and skips them. */
 export function collect(
   assignments: readonly Assignment[],
   dialect: Dialect,

@@ -68,7 +68,7 @@ export interface PemFile {
 /** One address to listen on, and the settings of its connections. */
 export interface FrontendConfig {
   readonly listen: ListenAddress;
-  /** Its own, in the order given; the last is its default. If empty, it has only the global ones. */
+  /** Its own, in the order given; the last is its default. Empty: it has only the global ones. */
   readonly pemFiles: readonly PemFile[];
   /** A server name that its own certificates lack is looked up among the global ones. */
   readonly matchGlobalCerts: boolean;

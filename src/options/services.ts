@@ -11,7 +11,7 @@ export function servicePort(name: string): number | undefined {
   return services.get(name) ?? (Object.hasOwn(fallback, name) ? fallback[name] : undefined);
 }
 
-/** Parses `name port/protocol alias… # comment` (services(5)); the first entry of a name applies. */
+/** Parses `name port/protocol alias… # comment` (services(5)); a name's first entry applies. */
 export function parseServices(text: string): ReadonlyMap<string, number> {
   const ports = new Map<string, number>();
   for (const line of text.split("\n")) {

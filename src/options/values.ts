@@ -106,7 +106,7 @@ export function anyText(text: string): string {
   return text;
 }
 
-/** Parses a log level. hitch accepts any number from 0; its levels above 2 are the same as 2 here. */
+/** Parses a log level. hitch accepts any number from 0; levels above 2 are the same as 2 here. */
 export function logLevel(text: string, dialect: Dialect): 0 | 1 | 2 {
   const level = ([0, 1, 2] as const).find((level) => String(level) === text);
   if (level !== undefined) return level;

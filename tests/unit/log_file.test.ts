@@ -116,7 +116,7 @@ test("continues in a new file at once on request", () => {
 test("keeps the old file while the path cannot be opened, and reports why once", () => {
   const { path, file, pass } = newLog();
   const reasons: string[] = [];
-  file.onTrouble = (reason) => void reasons.push(reason);
+  file.onReopenFailed = (reason) => void reasons.push(reason);
   renameSync(path, `${path}.1`);
   mkdirSync(path);
   for (const line of ["one", "two", "three"]) {

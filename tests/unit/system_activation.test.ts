@@ -112,6 +112,6 @@ test("what is no number or no listening socket is refused by one line", async ()
       fds: [fd],
       environment: "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web",
     });
-    assert.match(facts.refused, /^LISTEN_FDS: descriptor 3 \(web\) is no listening TCP or Unix/);
+    assert.match(facts.refused, /^LISTEN_FDS: descriptor 3 \(web\) is not a listening TCP or Unix/);
   }
 });

@@ -65,7 +65,7 @@ test("without root, only who we are already may be named", () => {
   assert.deepEqual(same, { problems: [], warnings: [] });
   assert.deepEqual(privilegesOf(asked({}), "hitch", { uid, gid }), { problems: [], warnings: [] });
   const cases: [Partial<PrivilegeConfig>, RegExp][] = [
-    [{ user: "root" }, /^--user: only root can become 'root'; start as root or leave it out$/],
+    [{ user: "root" }, /^--user: only root can become 'root'; start as root or remove it$/],
     [{ user: "70001" }, /^--user: only root can become '70001'/],
     [{ group: "tty" }, /^--group: only root can become 'tty'/],
     [{ user: "70001", group: "tty" }, /^--group: only root can become 'tty'/],
