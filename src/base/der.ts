@@ -10,7 +10,7 @@ export const UTC_TIME = 0x17;
 export const GENERALIZED_TIME = 0x18;
 export const SEQUENCE = 0x30;
 
-/** One element; the bytes are views of the input. */
+/** An element. Its bytes are views of the input. */
 export interface Der {
   /** Class, form and number in one byte; longer tags are refused. */
   readonly tag: number;

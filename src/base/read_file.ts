@@ -113,11 +113,11 @@ export function notRegular(file: string, isDirectory = false): FileError {
 const NOT_REGULAR = "it is not a regular file; specify one";
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file; check the path",
-  EACCES: "permission denied; allow this user to read it",
+  ENOENT: "it does not exist; check the path",
+  EACCES: "this user may not read it; check its permissions",
   EISDIR: "it is a directory; specify a file in it",
-  ENOTDIR: "a component of the path is not a directory; check the path",
-  // The error of open(2) for a socket.
+  ENOTDIR: "a part of the path is not a directory; check the path",
+  // What open(2) says of a socket.
   ENXIO: NOT_REGULAR,
 };
 

@@ -1,4 +1,5 @@
 import process from "node:process";
+import { surviveFaults } from "../base/survive_faults.ts";
 import { FrameReader, MAX_FRAME_DOWN } from "./channel.ts";
 import type { FrameWriter } from "./frame_writer.ts";
 
@@ -27,8 +28,7 @@ export function runHelper<Command>(helper: Helper<Command>): void {
   readHelperCommands(helper);
   // Ctrl-C reaches the whole foreground group; the master decides what it means.
   process.on("SIGINT", () => {});
-  process.on("uncaughtException", (error) => helper.internalError(error));
-  process.on("unhandledRejection", (error) => helper.internalError(error));
+  surviveFaults((error) => helper.internalError(error));
 }
 
 /** Handles a helper's commands from standard input; the process exits when that ends. */

@@ -10,6 +10,8 @@ import type { Libc } from "./libc.ts";
 
 /** An interface index that no machine has. */
 const NO_INTERFACE = 0x7fffffff;
+/** shutdown(2); the queue of a listening Unix socket can still be accepted from. */
+const SHUT_RD = 0;
 /** Offset in `struct tcp_info`, where a listening socket has the length of its queue (tcp(7)). */
 const UNACKED_OFFSET = 24;
 const TCP_INFO_SIZE = UNACKED_OFFSET + 4;
@@ -25,6 +27,14 @@ const TCP_HANDSHAKE_MS = 200;
  */
 export function refuseNew(libc: Libc, fd: number): void {
   setOption(libc, fd, { level: SOL_SOCKET, option: SO_BINDTOIFINDEX, value: NO_INTERFACE });
+}
+
+/**
+ * Does the same for a Unix socket, which its workers' event loops find readable from then on: close
+ * it soon.
+ */
+export function refuseNewUnix(libc: Libc, fd: number): void {
+  libc.shutdown(fd, SHUT_RD);
 }
 
 /** Returns the number of connections in a listening TCP socket's queue; 0 for other sockets. */

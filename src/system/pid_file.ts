@@ -17,9 +17,15 @@ export interface PidFile {
   readonly path: string;
   /** A process that inherits it shares the lock. */
   readonly fd: number;
-  /** Writes our pid, possibly over that of another process that shares the lock. */
+  /**
+   * Writes our pid, possibly over that of another process that shares the lock. Throws a UsageError
+   * if that fails.
+   */
   write(): void;
-  /** Removes the file if it is ours and contains our pid, and releases the lock. */
+  /**
+   * Removes the file if it is ours and contains our pid, and releases the lock. Throws a UsageError if
+   * the file cannot be removed; the lock is released even then.
+   */
   remove(): void;
 }
 
@@ -90,37 +96,53 @@ function fill(
   fd: number,
   refuse: (reason: string, remedy: string) => never,
 ): PidFile {
-  const file = pidFile(path, fd, () => closeSync(fd));
   try {
-    file.write();
+    writePid(fd);
   } catch (error) {
     closeSync(fd);
     return refuse(errorText(error), "choose another path");
   }
-  return file;
+  return pidFile(path, fd, () => closeSync(fd));
 }
 
 function pidFile(path: string, fd: number, close: () => void): PidFile {
-  const pid = Buffer.from(String(process.pid));
   return {
     path,
     fd,
     write() {
-      const before = readFileSync(descriptorPath(fd));
-      if (before.equals(pid)) return;
-      // Opened again, because processes that share the lock share the position too. Overwritten in
-      // place, so that nobody sees an empty file; only a longer number is truncated first.
-      writeFileSync(descriptorPath(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
+      try {
+        writePid(fd);
+      } catch (error) {
+        throw failure("write", path, error, "specify another path");
+      }
     },
     remove() {
       try {
-        if (isSame(path, fd) && readFileSync(path).equals(pid)) unlinkSync(path);
-      } catch {
-        // The directory may have become read-only; the lock is what counts.
+        if (isSame(path, fd) && readFileSync(path).equals(ownPid())) unlinkSync(path);
+      } catch (error) {
+        throw failure("remove", path, error, "remove it yourself");
+      } finally {
+        close();
       }
-      close();
     },
   };
+}
+
+function failure(action: string, path: string, error: unknown, remedy: string): UsageError {
+  return new UsageError(`--pidfile: cannot ${action} ${path}: ${errorText(error)}; ${remedy}`);
+}
+
+function ownPid(): Buffer {
+  return Buffer.from(String(process.pid));
+}
+
+function writePid(fd: number): void {
+  const pid = ownPid();
+  const before = readFileSync(descriptorPath(fd));
+  if (before.equals(pid)) return;
+  // Opened again, because processes that share the lock share the position too. Overwritten in
+  // place, so that nobody sees an empty file; only a longer number is truncated first.
+  writeFileSync(descriptorPath(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
 }
 
 function isSame(path: string, fd: number): boolean {

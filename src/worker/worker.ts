@@ -1,3 +1,4 @@
+import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
 import type { Connection, ConnectionEvents } from "../connection/connection.ts";
 import { Connections } from "../connection/connections.ts";
@@ -51,8 +52,7 @@ export function runWorker(runtime: Runtime): void {
   // They reach the whole foreground group; the master decides what they mean.
   for (const signal of ["SIGINT", "SIGQUIT"]) process.on(signal, () => {});
   // A fault of ours costs the connection that met it, never the worker.
-  process.on("uncaughtException", (error) => worker.internalError(error));
-  process.on("unhandledRejection", (error) => worker.internalError(error));
+  surviveFaults((error) => worker.internalError(error));
 }
 
 class Worker implements CommandHandler<WorkerCommand> {
@@ -114,6 +114,9 @@ class Worker implements CommandHandler<WorkerCommand> {
         return this.sharedSessions.found(command);
       case "limit":
         return void this.limit(command);
+      case "sockets-owned":
+        this.command = { ...this.command!, sharesSockets: false };
+        return;
       case "balance":
         return this.listeners!.balance();
       case "drain":
@@ -134,6 +137,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   /** No command of the master can be read any more: a successor takes over. */
   unreadable(error: unknown): void {
     this.internalError(error);
+    if (!this.command) return this.channel.flush(() => process.exit(1));
     this.wantSuccessor();
     void this.drain();
   }
@@ -151,8 +155,10 @@ class Worker implements CommandHandler<WorkerCommand> {
     if (this.isOrphan) return;
     this.isOrphan = true;
     const { libc } = this.runtime;
-    const own = this.command.listeners.filter(({ activated }) => !activated);
-    const fds = own.flatMap(({ fds }) => fds);
+    const { listeners, sharesSockets } = this.command;
+    const own = listeners.filter(({ activated }) => !activated && !sharesSockets);
+    // One that drains has closed them: their numbers may be those of connections.
+    const fds = this.draining ? [] : own.flatMap(({ fds }) => fds);
     for (const fd of fds) refuseNew(libc, fd);
     await queuesEmptied(libc, fds, ORPHAN_LIMIT_MS);
     await this.drain();

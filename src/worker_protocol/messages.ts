@@ -28,6 +28,8 @@ export type WorkerCommand =
   | { readonly type: "backend-down" }
   | SessionFound
   | LimitCommand
+  /** The sockets of `StartCommand.sharesSockets` are this master's alone from now on. */
+  | { readonly type: "sockets-owned" }
   /** Take the program of `StartCommand.affinity` away. */
   | { readonly type: "balance" }
   /** Accept no more and leave with the last connection; it answers with `draining`. */
@@ -51,6 +53,11 @@ export interface StartCommand {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerSetup[];
+  /**
+   * A predecessor serves the same sockets until the master takes over: a worker whose master fails
+   * before that must leave them as they are. Absent: no.
+   */
+  readonly sharesSockets?: boolean;
   /** Only with `capabilities.ticketKeys`. */
   readonly tickets?: TicketRing;
   /** As in {@link LimitCommand}. */

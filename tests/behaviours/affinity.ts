@@ -115,6 +115,7 @@ export const affinity: readonly Behaviour[] = [
   },
   {
     name: "a successor after SIGUSR2 does so too",
+    fromSource: true,
     async run(context) {
       const { stud } = await configured(context);
       // The process whose log is read lives with its last connection.
@@ -201,6 +202,7 @@ export const affinity: readonly Behaviour[] = [
   {
     name: "auto ends where one worker has nearly all connections for ten seconds, and says so",
     appliesTo: ({ runtime }) => runtime !== "node",
+    waits: true,
     async run(context) {
       const stud = await serving(context, ["-n", "2", "--affinity=auto"]);
       const ended = () => stud.logs.find(({ event }) => event === "affinity-ended");

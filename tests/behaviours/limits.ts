@@ -111,6 +111,7 @@ export const limits: readonly Behaviour[] = [
   {
     name: "a queue that is served for another worker waits as well",
     appliesTo: ({ adoptSockets }) => adoptSockets,
+    waits: true,
     async run(context) {
       const words = ["-n", "2", "--affinity=off", "--max-worker-connections=6"];
       const { port, held, release } = await holding(context);

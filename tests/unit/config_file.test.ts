@@ -249,7 +249,7 @@ test("standard input can be a file, once", () => {
 
 test("an unreadable file is the only error that is reported", () => {
   assert.deepEqual(problemsOf(["--config=/no"]), [
-    "--config: /no: there is no such file; check the path",
+    "--config: /no: it does not exist; check the path",
   ]);
   assert.match(
     problemsOf(["--config=/no"], { dialect: "hitch" }).join(),

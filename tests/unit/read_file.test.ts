@@ -48,7 +48,7 @@ test("a file is read completely, whatever size the system reports", (t) => {
 
 test("anything but a regular file is refused at once", (t) => {
   const directory = makeDirectory(t);
-  refused(/^there is no such file; check the path$/, join(directory, "none"));
+  refused(/^it does not exist; check the path$/, join(directory, "none"));
   refused(/^it is a directory; specify a file in it$/, directory);
   for (const file of ["/dev/null", "/dev/zero", makePipe(t)]) {
     refused(/^it is not a regular file; specify one$/, file);
@@ -56,7 +56,7 @@ test("anything but a regular file is refused at once", (t) => {
   }
   const file = join(directory, "file");
   writeFileSync(file, "");
-  refused(/^a component of the path is not a directory; check the path$/, join(file, "x"));
+  refused(/^a part of the path is not a directory; check the path$/, join(file, "x"));
 });
 
 test("files and devices are read up to the limit only", (t) => {
@@ -99,7 +99,10 @@ test("a pipe of the shell is read once, however slowly it is written", () => {
     `pipe <(head -c 100000 <(yes line); sleep 0.2; head -c 100000 <(yes line))`,
   ).split("\n");
   assert.equal(first, JSON.stringify(text));
-  assert.match(second!, /^"\/dev\/fd\/\d+: the pipe is empty, .* once; specify a regular file"$/);
+  assert.match(
+    second!,
+    /^"\/dev\/fd\/\d+: the pipe is empty, .* once; specify a regular file"$/,
+  );
   assert.match(readInShell("nothing <(echo text)"), /^"\/dev\/fd\/\d+: it is not a regular file; /);
 });
 
@@ -118,7 +121,7 @@ test("a file without read permission is reported with a remedy", { skip: isRoot(
   const file = join(directory, "file");
   writeFileSync(file, "");
   chmodSync(file, 0);
-  refused(/^permission denied; allow this user to read it$/, file);
+  refused(/^this user may not read it; check its permissions$/, file);
 });
 
 function isRoot(): boolean {

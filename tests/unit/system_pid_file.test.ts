@@ -133,6 +133,25 @@ test("a FIFO is refused and not read", () => {
   );
 });
 
+test("a file that cannot be removed gives up its lock and says so", () => {
+  const directory = temporaryDirectory();
+  const [link, real] = [join(directory, "link"), join(directory, "real")];
+  mkdirSync(real);
+  symlinkSync(real, link);
+  const path = join(link, "stud.pid");
+  const file = createPidFile(libc, path, "stud");
+  // A link to itself: nothing below it can be removed, by root neither.
+  symlinkSync(link, `${link}.new`);
+  renameSync(`${link}.new`, link);
+  assert.throws(
+    () => file.remove(),
+    (error) =>
+      error instanceof UsageError &&
+      error.message.startsWith(`--pidfile: cannot remove ${path}: Too many `),
+  );
+  createPidFile(libc, join(real, "stud.pid"), "stud").remove();
+});
+
 /** Says when it has begun to read, and whenever it finds nothing. */
 const READER = `$| = 1; print "reading\\n";
   while (open(my $file, "<", $ARGV[0])) { print "empty\\n" unless defined <$file> }`;

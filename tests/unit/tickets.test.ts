@@ -197,7 +197,7 @@ test("a secret that is none, or no secret, is refused with the way out", () => {
     [file("world", randomSecret(), 0o604), /: others can read it/],
     [link, /: others can read it/],
     [directory, /: it is a directory; specify a file in it/],
-    [join(directory, "none"), /: there is no such file; check the path/],
+    [join(directory, "none"), /: it does not exist; check the path/],
   ];
   for (const [path, message] of cases) {
     assert.throws(() => readTicketSecret(path), (error: unknown) => {

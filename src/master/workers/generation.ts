@@ -1,3 +1,4 @@
+import { inTime } from "../../base/in_time.ts";
 import type { CounterTotals } from "../../base/counters.ts";
 import type {
   SharedEventHandlers,
@@ -92,12 +93,12 @@ export class Generation {
     this.isRetired = true;
     const acknowledged = this.slots.map((slot) => slot.retire());
     this.tellEmpty();
-    await inTime(acknowledged);
+    await inTime(acknowledged, ACKNOWLEDGE_LIMIT_MS);
   }
 
   /** New certificates for new connections. Fulfilled as `retire` when its workers serve them. */
   async swap(tls: ServedTls): Promise<void> {
-    await inTime(this.slots.map((slot) => slot.swap(tls)));
+    await inTime(this.slots.map((slot) => slot.swap(tls)), ACKNOWLEDGE_LIMIT_MS);
   }
 
   /** A worker that asks for a successor gets none any more. */
@@ -207,12 +208,4 @@ export class Generation {
     if (this.crashes.get(slot)!.isLoop) return;
     this.events.log({ level, event, message, facts: { worker: slot.number, ...facts } });
   }
-}
-
-/** Fulfilled with the last of them, or when the time for it is over. */
-async function inTime(acknowledged: readonly Promise<void>[]): Promise<void> {
-  let limit: ReturnType<typeof setTimeout>;
-  const tooLong = new Promise<void>((resolve) => limit = setTimeout(resolve, ACKNOWLEDGE_LIMIT_MS));
-  await Promise.race([Promise.all(acknowledged), tooLong]);
-  clearTimeout(limit!);
 }
