@@ -1,7 +1,6 @@
 /**
- * A reader of DER (X.690) for the few fields of certificates and CRLs that the runtimes do not
- * return in the same form. It is small and has no schemas, since it runs for each of thousands of
- * certificates.
+ * A DER parser (X.690) for the few fields of certificates and CRLs that the runtimes do not report
+ * consistently. Small and without schemas, since it runs for each of thousands of certificates.
  */
 
 export const INTEGER = 0x02;
@@ -15,7 +14,7 @@ export const SEQUENCE = 0x30;
 export interface Der {
   /** Class, form and number in one byte; longer tags are refused. */
   readonly tag: number;
-  /** The contents octets. */
+  /** The contents, without tag and length. */
   readonly content: Uint8Array;
   /** The whole element, with tag and length. */
   readonly whole: Uint8Array;
@@ -30,7 +29,7 @@ export function firstDer(bytes: Uint8Array): Der {
   let length = short;
   if (short >= 0x80) {
     const digits = short & 0x7f;
-    // Three digits are up to 16 MiB; DER has no indefinite length.
+    // Three digits allow 16 MiB, and DER has no indefinite length.
     if (digits === 0 || digits > 3) throw malformed();
     length = 0;
     for (; start < 2 + digits; start++) length = length * 256 + (bytes[start] ?? 0);
@@ -40,7 +39,7 @@ export function firstDer(bytes: Uint8Array): Der {
   return { tag, content: bytes.subarray(start, end), whole: bytes.subarray(0, end) };
 }
 
-/** Returns all elements. Throws an Error if one is malformed. */
+/** Returns the consecutive elements. Throws an Error if they do not fill the bytes. */
 export function allDer(bytes: Uint8Array): Der[] {
   const found: Der[] = [];
   for (let rest = bytes; rest.length > 0;) {
@@ -51,7 +50,7 @@ export function allDer(bytes: Uint8Array): Der[] {
   return found;
 }
 
-/** Returns the elements inside an element. Throws an Error if it does not have this tag. */
+/** Returns the elements inside an element. Throws an Error if it has another tag or is malformed. */
 export function inside(element: Der | undefined, tag: number): Der[] {
   if (element?.tag !== tag) throw malformed();
   return allDer(element.content);

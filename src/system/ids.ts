@@ -1,4 +1,4 @@
-/** The user to become, and the new root directory ("": no change). */
+/** Numeric ids, and the new root directory ("" keeps the root). */
 export interface Privileges extends Ids {
   readonly chroot: string;
 }

@@ -195,7 +195,7 @@ export const affinity: readonly Behaviour[] = [
       const warnings = stud.logs.filter(({ message }) => message.includes("--affinity"));
       assert.equal(warnings.length, 1);
       assert.equal(warnings[0]!.level, "warn");
-      assert.match(warnings[0]!.message, /the kernel takes no program .*\(\S.*\)/);
+      assert.match(warnings[0]!.message, /the kernel refuses a BPF program .*\(\S.*\)/);
       assert.deepEqual(await stud.stop(), { code: 0, signal: null });
     },
   },
