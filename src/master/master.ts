@@ -237,11 +237,11 @@ export class Master {
     const { log } = this;
     this.isStopping = true;
     void guarded(log, () => this.backendName.stop());
-    void guarded(log, () => this.generations.next?.end());
+    void guarded(log, () => this.generations.next?.cut());
     const helpers = this.stopHelpers();
     // A service manager may have sent its signal to all processes.
     for (const generation of this.generations.serving) {
-      void guarded(log, () => generation.keepWorkers());
+      void guarded(log, () => generation.refuseSuccessors());
     }
     if (limitMs > 0) {
       const isEmpty = guarded(log, () => this.emptyQueues(this.listeners.withdraw()));
@@ -250,13 +250,13 @@ export class Master {
     const { serving } = this.generations;
     const hasEnded = this.generations.end();
     // Their answers tell how many connections there are to be cut.
-    await Promise.all(serving.map((generation) => guarded(log, () => generation.retire())));
-    void guarded(log, () => this.statistics.tell(this.current?.slots ?? []));
+    await Promise.all(serving.map((generation) => guarded(log, () => generation.drain())));
+    void guarded(log, () => this.statistics.logNow(this.current?.slots ?? []));
     const limit = setTimeout(() => this.cut(), limitMs);
     await Promise.race([hasEnded, this.isCut]);
     clearTimeout(limit);
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
-    for (const generation of serving) void guarded(log, () => generation.end());
+    for (const generation of serving) void guarded(log, () => generation.cut());
     await Promise.all([hasEnded, helpers]);
     clearInterval(this.checks);
     void guarded(log, () => this.listeners.close());

@@ -118,7 +118,7 @@ export async function prepare(
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
-        (await wantedAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
+        (await listenersAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
@@ -163,7 +163,7 @@ export async function prepare(
   };
 }
 
-async function wantedAt(
+async function listenersAt(
   { runtime, activated }: PrepareContext,
   listen: ListenAddress,
 ): Promise<Wanted[]> {
@@ -180,7 +180,7 @@ async function wantedAt(
 function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSettings): string[] {
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
-  return ["--frontend: on the Deno build [::] takes IPv4 connections too"];
+  return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
 }
 
 function duplicates(listeners: readonly Wanted[]): string[] {

@@ -7,7 +7,7 @@ import { startChild } from "../support/child.ts";
 import { start } from "../support/parse.ts";
 import { until } from "../support/until.ts";
 
-/** As little as a worker can start with: it listens nowhere. */
+/** A minimal start command, without listeners. */
 const startCommand: StartCommand = {
   type: "start",
   slot: 1,
@@ -19,10 +19,10 @@ const startCommand: StartCommand = {
   listeners: [],
 };
 
-/** The end of a stream of commands: what is not the protocol. */
+/** Bytes that are not the protocol. */
 const GARBAGE = Buffer.from("\0\0\0\x01{");
 
-/** A worker that has started; `sends` are commands, and `types` the types of its events. */
+/** A started worker; `sends` sends it commands, `events` are its events since the start. */
 async function startedWorker() {
   const { pid, stdin, events, exited } = startChild("worker_main.ts");
   const sends = (...commands: readonly WorkerCommand[]) =>
@@ -34,7 +34,7 @@ async function startedWorker() {
   return { pid, stdin, events, exited, sends };
 }
 
-/** Its internal errors, and the types of its other events. */
+/** The messages of log events, and the types of the others. */
 function summary(events: readonly unknown[]): string[] {
   const known = events as { type: string; entry?: { message: string } }[];
   return known.map(({ type, entry }) => entry?.message ?? type);
@@ -52,17 +52,17 @@ test("a repeated command is answered again, with its own number", async () => {
     events.filter((event) => (event as { type: string }).type === type);
   assert.deepEqual(byType("limited"), [answers[0], answers[0]]);
   assert.deepEqual(byType("swapped"), [answers[1], answers[1]]);
-  sends({ type: "leave" });
+  sends({ type: "exit" });
   assert.deepEqual(await exited, [0, null]);
 });
 
 test("a command whose handler throws is an internal error, and the next one is handled", async () => {
   const { events, exited, sends } = await startedWorker();
-  // There is no keyring to use it.
+  // The worker has no keyring.
   sends({ type: "tickets", ring: undefined! }, { type: "ping" });
   await until(() => events.length === 2, "an error and an answer");
   assert.deepEqual(summary(events).filter((each) => !/^internal error/.test(each)), ["pong"]);
-  sends({ type: "leave" });
+  sends({ type: "exit" });
   assert.deepEqual(await exited, [0, null]);
 });
 
@@ -73,7 +73,13 @@ test("a worker that wants a successor asks again with each answer, until it drai
   await until(() => events.length === 1, "the request");
   sends({ type: "ping" }, { type: "ping" });
   await until(() => events.length === 5, "it is repeated");
-  assert.deepEqual(summary(events), ["retiring", "pong", "retiring", "pong", "retiring"]);
+  assert.deepEqual(summary(events), [
+    "successor-wanted",
+    "pong",
+    "successor-wanted",
+    "pong",
+    "successor-wanted",
+  ]);
   sends({ type: "drain" });
   assert.deepEqual(await exited, [0, null]);
   assert.ok(summary(events).slice(5).every((type) => type === "draining"));
@@ -85,11 +91,11 @@ test("a worker that cannot read its commands asks for a successor, drains and sa
   assert.deepEqual(await exited, [0, null]);
   const said = summary(events);
   assert.ok(said.includes("internal error: a frame that is not JSON; please report it"));
-  assert.ok(said.includes("retiring"));
+  assert.ok(said.includes("successor-wanted"));
   assert.equal(said.at(-1), "draining");
 });
 
-test("before its start it just exits", async () => {
+test("a worker that cannot read its start command exits", async () => {
   const { stdin, events, exited } = startChild("worker_main.ts");
   stdin.write(GARBAGE);
   assert.deepEqual(await exited, [1, null]);
