@@ -1,7 +1,7 @@
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { LogChange } from "../log/log.ts";
 import { guarded } from "../log/guarded.ts";
-import type { BegunReload } from "../master/master.ts";
+import type { BegunReload } from "../master/reloader.ts";
 import { prepare, type Prepared } from "../master/prepare.ts";
 import type { ListenReport } from "./listen_report.ts";
 import type { Change } from "./change_queue.ts";

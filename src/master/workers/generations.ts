@@ -99,3 +99,11 @@ export class Generations {
     if (isOver && this.older.size === 0) this.allEnded?.();
   }
 }
+
+/** Text about the older generations, for the end of a message; empty if there are none. */
+export function olderText(older: number, connections: number): string {
+  if (older === 0) return "";
+  return older === 1
+    ? `; an older one still has ${connections} connections`
+    : `; ${older} older ones still have ${connections} connections`;
+}
