@@ -131,10 +131,10 @@ export class Master {
   async handOver(): Promise<void> {
     const { log } = this;
     const services = this.services.stop();
-    void guarded(log, () => this.listeners.leave());
-    const hasEnded = this.generations.end();
+    void guarded(log, () => this.listeners.handOver());
+    const hasEnded = this.generations.ended();
     const { reloadDrainTimeout } = this.prepared.config;
-    void guarded(log, () => this.generations.retire(this.current!, reloadDrainTimeout));
+    void guarded(log, () => this.generations.drain(this.current!, reloadDrainTimeout));
     await Promise.all([hasEnded, services]);
   }
 
@@ -156,7 +156,7 @@ export class Master {
       await Promise.race([isEmpty, this.isCut]);
     }
     const { serving } = generations;
-    const hasEnded = generations.end();
+    const hasEnded = generations.ended();
     // Their answers contain the number of connections that may be cut.
     await Promise.all(serving.map((generation) => guarded(log, () => generation.retire())));
     void guarded(log, () => services.statistics.tell(this.current?.slots ?? []));

@@ -28,7 +28,7 @@ import { planStapling, type StaplingPlan, type StaplingSettings } from "../ocsp/
 import type { TicketPlan } from "../tickets/tickets.ts";
 import { tryTls } from "../certificates/trial.ts";
 
-/** What the master reads of a configuration while it is in use. */
+/** The settings that the master reads while a configuration is in use. */
 export type MasterSettings =
   & AffinityPlan
   & BackendNameSettings
@@ -45,7 +45,7 @@ export type MasterSettings =
     | "watchdog"
   >;
 
-/** What is read to look everything up. */
+/** The settings that are read to prepare a configuration. */
 export type PrepareSettings =
   & MasterSettings
   & CertificateSettings
@@ -59,7 +59,7 @@ export type PrepareSettings =
     | "sessions.ticketStoreCa"
   >;
 
-/** A configuration with everything looked up that it names. */
+/** A configuration with all that it refers to: certificates, addresses, users. */
 export interface Prepared {
   readonly config: MasterSettings & WorkerSettings;
   readonly tls: ServedTls;
@@ -70,29 +70,29 @@ export interface Prepared {
   readonly backendTls?: ClientTlsSettings;
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
-  /** Every address to listen on, with the place of its frontend. */
+  /** Every address to listen on, with the index of its frontend. */
   readonly listeners: readonly (Wanted & { readonly frontend: number })[];
   readonly privileges?: Privileges;
-  /** What ticket keys are derived from on all machines that have it. */
+  /** The secret from which all machines that share it derive ticket keys. */
   readonly ticketSecret?: Uint8Array;
-  /** PEM: whom the ticket store is verified by, if not by the public CAs. */
+  /** The CAs that verify the ticket store's certificate, in PEM; absent: the public ones. */
   readonly ticketStoreCa?: string;
   readonly cachePeers?: PeersPlan;
-  /** Single lines for the operator. */
+  /** One line each. */
   readonly warnings: readonly string[];
 }
 
-/** What a configuration is looked up with; it lives as long as the master. */
+/** What preparing needs; the same for all configurations of a master. */
 export interface PrepareContext {
   readonly runtime: Runtime;
   readonly certificates: Certificates;
-  /** Sockets that the service manager opened. */
+  /** The service manager's sockets. */
   readonly activated: readonly PassedSocket[];
 }
 
 /**
  * Reads the certificates, resolves the names and tries the TLS settings on the TLS library itself.
- * Opens no socket for good. Throws a UsageError with all that is wrong.
+ * Keeps no socket open. Rejected with a UsageError that has all problems.
  */
 export async function prepare(
   dependencies: PrepareContext,
@@ -185,7 +185,7 @@ async function wantedAt(
 function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSettings): string[] {
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
-  return ["--frontend: on the Deno build [::] takes IPv4 connections too"];
+  return ["--frontend: in the Deno build [::] accepts IPv4 connections too"];
 }
 
 function duplicates(listeners: readonly Wanted[]): string[] {
@@ -196,7 +196,7 @@ function duplicates(listeners: readonly Wanted[]): string[] {
       seen.add(text);
       return [];
     }
-    return [`--frontend: ${text} is there twice; leave one of them out`];
+    return [`--frontend: ${text} is specified twice; remove one`];
   });
 }
 
@@ -214,13 +214,13 @@ async function backendAt(
   const problem = isSocket === false
     ? `Invalid path '${path}': Not a socket.`
     : `Unable to stat path '${path}': No such file or directory`;
-  // hitch demands it at start; a backend may well come up after its proxy.
+  // hitch requires it at start, but a backend may start after its proxy.
   if (dialect === "hitch" || isSocket === false) throw new UsageError(`--backend: ${problem}`);
   warnings.push(`--backend: ${path} does not exist yet; connections fail until it does`);
   return endpoint;
 }
 
-/** Undefined where there is nothing. Throws a UsageError when that cannot be known. */
+/** Undefined if the path does not exist. Throws a UsageError if it cannot be examined. */
 function isSocketAt(path: string): boolean | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isSocket();

@@ -106,7 +106,7 @@ export class Reloader {
   private async beginGeneration(prepared: Prepared): Promise<BegunGeneration> {
     const { generations, listeners, services } = this.dependencies;
     const { config, listeners: wanted } = prepared;
-    await listeners.left(wanted);
+    await listeners.released(wanted);
     if (this.isStopped) throw new UsageError("stud is stopping");
     const claim = listeners.claim(wanted, config.workers, config);
     try {
@@ -201,7 +201,7 @@ export class Reloader {
     await guarded(log, () => this.succeed(begun));
     // Only the old workers serve addresses that the new configuration does not have.
     await guarded(log, () => emptyQueues(runtime.libc, claim.use()));
-    await guarded(log, () => generations.retire(old, config.reloadDrainTimeout));
+    await guarded(log, () => generations.drain(old, config.reloadDrainTimeout));
     await guarded(log, () => claim.keep());
     const frontends = frontendsText(prepared);
     const { generation, older, connections } = generations.census();

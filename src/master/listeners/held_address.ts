@@ -1,10 +1,10 @@
 import type { Endpoint } from "../../os/endpoint.ts";
 
-/** An address that is listened on. */
+/** A listening address and its sockets. */
 export interface HeldAddress {
   readonly endpoint: Endpoint;
-  /** For slot 1, 2 …, which may be the same for all; none where workers bind by themselves. */
+  /** The descriptor for slot 1, 2 …, possibly one for all; empty where workers bind their own. */
   readonly fds: readonly number[];
-  /** The service manager opened it. */
+  /** Whether the service manager opened it. */
   readonly isActivated: boolean;
 }
