@@ -149,7 +149,7 @@ export class Master {
     const servicesStopped = services.stop();
     // A service manager may have sent its signal to all processes.
     for (const generation of generations.serving) {
-      void guarded(log, () => generation.keepWorkers());
+      void guarded(log, () => generation.refuseSuccessors());
     }
     if (limitMs > 0) {
       const isEmpty = guarded(log, () => emptyQueues(this.runtime.libc, listeners.withdraw()));
@@ -158,13 +158,13 @@ export class Master {
     const { serving } = generations;
     const hasEnded = generations.ended();
     // Their answers contain the number of connections that may be cut.
-    await Promise.all(serving.map((generation) => guarded(log, () => generation.retire())));
-    void guarded(log, () => services.statistics.tell(this.current?.slots ?? []));
+    await Promise.all(serving.map((generation) => guarded(log, () => generation.drain())));
+    void guarded(log, () => services.statistics.logNow(this.current?.slots ?? []));
     const limit = setTimeout(() => this.cut(), limitMs);
     await Promise.race([hasEnded, this.isCut]);
     clearTimeout(limit);
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
-    for (const generation of serving) void guarded(log, () => generation.end());
+    for (const generation of serving) void guarded(log, () => generation.cut());
     await Promise.all([hasEnded, servicesStopped]);
     clearInterval(this.checks);
     void guarded(log, () => listeners.close());

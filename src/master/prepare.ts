@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { CertificateSettings } from "../certificates/collect.ts";
-import type { Certificates } from "../certificates/tls_order.ts";
+import type { Certificates } from "../certificates/certificates.ts";
 import { readAuthorities } from "../certificates/trust.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
@@ -26,9 +26,9 @@ import { type PeersPlan, planPeers } from "../sessions/session_peers_plan.ts";
 import { assertLocal, checkSource } from "./listeners/sockets.ts";
 import { planStapling, type StaplingPlan, type StaplingSettings } from "../ocsp/stapling.ts";
 import type { TicketPlan } from "../tickets/tickets.ts";
-import { tryTls } from "../certificates/trial.ts";
+import { tryTls } from "../certificates/try_tls.ts";
 
-/** The settings that the master reads while a configuration is in use. */
+/** The settings that the master uses while a configuration is active. */
 export type MasterSettings =
   & AffinityPlan
   & BackendNameSettings
@@ -45,7 +45,7 @@ export type MasterSettings =
     | "watchdog"
   >;
 
-/** The settings that are read to prepare a configuration. */
+/** The settings that {@link prepare} uses. */
 export type PrepareSettings =
   & MasterSettings
   & CertificateSettings
@@ -59,7 +59,7 @@ export type PrepareSettings =
     | "sessions.ticketStoreCa"
   >;
 
-/** A configuration with all that it refers to: certificates, addresses, users. */
+/** A configuration with everything that it names loaded and resolved. */
 export interface Prepared {
   readonly config: MasterSettings & WorkerSettings;
   readonly tls: ServedTls;
@@ -73,26 +73,26 @@ export interface Prepared {
   /** Every address to listen on, with the index of its frontend. */
   readonly listeners: readonly (Wanted & { readonly frontend: number })[];
   readonly privileges?: Privileges;
-  /** The secret from which all machines that share it derive ticket keys. */
+  /** The fleet's secret, which ticket keys are derived from. */
   readonly ticketSecret?: Uint8Array;
-  /** The CAs that verify the ticket store's certificate, in PEM; absent: the public ones. */
+  /** The CAs that verify the ticket store, as PEM; absent: the public CAs. */
   readonly ticketStoreCa?: string;
   readonly cachePeers?: PeersPlan;
-  /** One line each. */
+  /** Warnings, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** What preparing needs; the same for all configurations of a master. */
+/** The dependencies of {@link prepare}; they live as long as the master. */
 export interface PrepareContext {
   readonly runtime: Runtime;
   readonly certificates: Certificates;
-  /** The service manager's sockets. */
+  /** The sockets that the service manager passed. */
   readonly activated: readonly PassedSocket[];
 }
 
 /**
- * Reads the certificates, resolves the names and tries the TLS settings on the TLS library itself.
- * Keeps no socket open. Rejected with a UsageError that has all problems.
+ * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong.
  */
 export async function prepare(
   dependencies: PrepareContext,
@@ -118,7 +118,7 @@ export async function prepare(
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
-        (await wantedAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
+        (await listenersAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
@@ -168,7 +168,7 @@ export function frontendsText({ listeners }: Prepared): string {
   return listeners.map(({ endpoint }) => formatEndpoint(endpoint)).join(" ");
 }
 
-async function wantedAt(
+async function listenersAt(
   { runtime, activated }: PrepareContext,
   listen: ListenAddress,
 ): Promise<Wanted[]> {
@@ -185,7 +185,7 @@ async function wantedAt(
 function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSettings): string[] {
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
-  return ["--frontend: in the Deno build [::] accepts IPv4 connections too"];
+  return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
 }
 
 function duplicates(listeners: readonly Wanted[]): string[] {
@@ -196,7 +196,7 @@ function duplicates(listeners: readonly Wanted[]): string[] {
       seen.add(text);
       return [];
     }
-    return [`--frontend: ${text} is specified twice; remove one`];
+    return [`--frontend: ${text} is listed twice; remove one of them`];
   });
 }
 
@@ -214,13 +214,13 @@ async function backendAt(
   const problem = isSocket === false
     ? `Invalid path '${path}': Not a socket.`
     : `Unable to stat path '${path}': No such file or directory`;
-  // hitch requires it at start, but a backend may start after its proxy.
+  // hitch requires it at start; a backend may start after its proxy.
   if (dialect === "hitch" || isSocket === false) throw new UsageError(`--backend: ${problem}`);
   warnings.push(`--backend: ${path} does not exist yet; connections fail until it does`);
   return endpoint;
 }
 
-/** Undefined if the path does not exist. Throws a UsageError if it cannot be examined. */
+/** Returns undefined if nothing is there. Throws a UsageError if that cannot be determined. */
 function isSocketAt(path: string): boolean | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isSocket();

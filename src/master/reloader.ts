@@ -89,7 +89,7 @@ export class Reloader {
   stop(): void {
     const { log, generations } = this.dependencies;
     this.isStopped = true;
-    void guarded(log, () => generations.next?.end());
+    void guarded(log, () => generations.next?.cut());
   }
 
   /** Running workers can switch to new certificates, and nothing else differs. */

@@ -1,6 +1,6 @@
 import type { CertificateWatch } from "../certificates/watch.ts";
 import { controllingTerminal } from "../certificates/terminal.ts";
-import { Certificates } from "../certificates/tls_order.ts";
+import { Certificates } from "../certificates/certificates.ts";
 import { Passphrases } from "../certificates/passphrases.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { OpenLog } from "../log/log.ts";

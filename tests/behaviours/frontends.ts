@@ -204,6 +204,7 @@ export const frontends: readonly Behaviour[] = [
   },
   {
     name: "sockets of the service manager are served, by their names",
+    fromSource: true,
     async run(context) {
       const words = ["--frontend=systemd:https"];
       if (!context.target.adoptSockets) return await refuses(context, "adoptSockets", words);

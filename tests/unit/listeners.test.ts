@@ -31,7 +31,7 @@ function listeners(inherited: Listeners["held"] = [], adoptSockets = true): List
   const one = new Listeners(
     { libc, capabilities: { ...capabilities, adoptSockets } },
     (entry) => logged.push(entry),
-    // As a process has them that inherited them: numbers of its own.
+    // A process that inherits them has them under other numbers.
     inherited.map((address) => {
       const copies = new Map(address.fds.map((fd) => [fd, libc.dup(fd)]));
       return { ...address, fds: address.fds.map((fd) => copies.get(fd)!) };
@@ -54,13 +54,13 @@ function listens(fd: number): boolean {
   return option(fd, SOL_SOCKET, SO_ACCEPTCONN) === 1;
 }
 
-/** Undefined for what is no socket. */
+/** Returns undefined if it is not a socket. */
 function option(fd: number, level: number, name: number): number | undefined {
   const value = cInt(0);
   return libc.getsockopt(fd, level, name, value, cInt(4)) === 0 ? readCInt(value) : undefined;
 }
 
-/** "connected", or the code of the error. */
+/** Returns "connected" or the error's code. */
 function tryConnect(path: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(path, () => {
@@ -71,7 +71,7 @@ function tryConnect(path: string): Promise<string> {
   });
 }
 
-/** A path whose directory can be made to be none, for root as well; `real` always leads there. */
+/** A path whose directory `breakIt` makes unusable, for root as well; `real` always works. */
 function breakable() {
   const directory = temporaryDirectory();
   const [link, real] = [join(directory, "link"), join(directory, "real")];
@@ -87,49 +87,49 @@ function breakable() {
   };
 }
 
-test("inherited sockets are found, and those of more slots opened beside them", () => {
+test("inherited sockets are used, and sockets for more slots are opened beside them", () => {
   const at = wanted(loopback(freePort()));
   const old = listeners();
   commit(old.claim([at], 2, settings));
-  const heir = listeners(old.held);
-  const inherited = heir.held[0]!.fds;
-  const claim = heir.claim([at], 3, settings);
+  const successor = listeners(old.held);
+  const inherited = successor.held[0]!.fds;
+  const claim = successor.claim([at], 3, settings);
   const [fds] = claim.fds;
   assert.deepEqual(fds!.slice(0, 2), inherited);
   assert.equal(fds!.length, 3);
   assert.deepEqual(fds!.map(listens), [true, true, false], "the new worker makes its own listen");
   commit(claim);
   assert.ok(!listens(fds![2]!), "a predecessor's sockets stay as they are");
-  heir.takeOver();
-  old.leave();
+  successor.takeOver();
+  old.handOver();
   assert.deepEqual(fds!.map(listens), [true, true, true]);
 });
 
-test("a claim that is dropped closes what it opened alone", () => {
+test("a dropped claim closes only what it opened", () => {
   const [kept, added] = [wanted(loopback(freePort())), wanted(loopback(freePort()))];
   const old = listeners();
   commit(old.claim([kept], 1, settings));
-  const heir = listeners(old.held);
-  const claim = heir.claim([kept, added], 2, settings);
+  const successor = listeners(old.held);
+  const claim = successor.claim([kept, added], 2, settings);
   const [[first, second], [third]] = claim.fds as [number[], number[]];
   claim.drop();
   assert.deepEqual([first!, second!, third!].map(listens), [true, false, false]);
 });
 
-test("what the heir does not want is closed when it takes over, not before", () => {
+test("inherited sockets that the new process does not use are closed when it takes over", () => {
   const [kept, other] = [wanted(loopback(freePort())), wanted(loopback(freePort()))];
   const old = listeners();
   commit(old.claim([kept, other], 1, settings));
-  const heir = listeners(old.held);
-  const unwanted = heir.held[1]!.fds[0]!;
-  commit(heir.claim([kept], 1, settings));
+  const successor = listeners(old.held);
+  const unwanted = successor.held[1]!.fds[0]!;
+  commit(successor.claim([kept], 1, settings));
   assert.ok(listens(unwanted));
-  heir.takeOver();
+  successor.takeOver();
   assert.ok(!listens(unwanted));
-  assert.deepEqual(heir.held.map(({ endpoint }) => endpoint), [kept.endpoint]);
+  assert.deepEqual(successor.held.map(({ endpoint }) => endpoint), [kept.endpoint]);
 });
 
-test("a Unix socket's file is the heir's once it has taken over", () => {
+test("a Unix socket's file belongs to the new process once it has taken over", () => {
   const path = join(temporaryDirectory(), "stud.sock");
   const at = wanted({ family: "unix", path });
   const old = listeners();
@@ -138,16 +138,16 @@ test("a Unix socket's file is the heir's once it has taken over", () => {
   commit(failing.claim([at], 2, settings));
   failing.close();
   assert.ok(existsSync(path), "one that gives up leaves it");
-  const heir = listeners(old.held);
-  commit(heir.claim([at], 2, settings));
-  heir.takeOver();
-  old.leave();
+  const successor = listeners(old.held);
+  commit(successor.claim([at], 2, settings));
+  successor.takeOver();
+  old.handOver();
   assert.ok(existsSync(path), "the old one leaves it too");
-  heir.close();
+  successor.close();
   assert.ok(!existsSync(path));
 });
 
-test("where workers bind by themselves, a predecessor's address is not taken for another's", () => {
+test("if workers bind their own sockets, a predecessor's address does not count as in use", () => {
   const at = wanted(loopback(freePort()));
   const old = listeners();
   commit(old.claim([at], 1, settings));
@@ -156,7 +156,7 @@ test("where workers bind by themselves, a predecessor's address is not taken for
   assert.deepEqual(listeners([address], false).claim([at], 1, settings).fds, [[]]);
 });
 
-test("a socket of the service manager's stays open when no configuration asks for it", () => {
+test("the service manager's socket stays open if no configuration uses it", () => {
   const at = wanted(loopback(freePort()));
   const opener = listeners();
   commit(opener.claim([at], 1, settings));
@@ -167,7 +167,7 @@ test("a socket of the service manager's stays open when no configuration asks fo
   assert.ok(listens(activated!));
 });
 
-test("a socket file that cannot be removed keeps no address from being closed", async () => {
+test("if a socket file cannot be removed, all addresses are still closed", async () => {
   const { path, real, breakIt } = breakable();
   const other = join(temporaryDirectory(), "other.sock");
   const one = listeners();
@@ -196,12 +196,12 @@ test("an abstract socket refuses new connections when it is withdrawn", async ()
   const address = path.replace("@", "\0");
   const isConnectable = await tryConnect(address);
   one.withdraw();
-  // Not every runtime's client knows abstract names.
+  // Not every runtime's client supports abstract names.
   if (isConnectable === "connected") assert.equal(await tryConnect(address), "ECONNREFUSED");
   assert.ok(listens(one.held[0]!.fds[0]!));
 });
 
-test("the settings of a socket that is open change when a claim is used, not before", () => {
+test("the settings of an open socket change when a claim is used, not before", () => {
   const at = wanted(loopback(freePort()));
   const one = listeners();
   commit(one.claim([at], 1, settings));
@@ -216,14 +216,14 @@ test("the settings of a socket that is open change when a claim is used, not bef
   assert.equal(idle(), 120);
 });
 
-test("a successor gives its settings to inherited sockets when it takes over", () => {
+test("a successor applies its settings to inherited sockets when it takes over", () => {
   const at = wanted(loopback(freePort()));
   const old = listeners();
   commit(old.claim([at], 1, settings));
-  const heir = listeners(old.held);
-  commit(heir.claim([at], 1, { ...settings, keepalive: 120 }));
+  const successor = listeners(old.held);
+  commit(successor.claim([at], 1, { ...settings, keepalive: 120 }));
   const [fd] = old.held[0]!.fds;
   assert.equal(option(fd!, IPPROTO_TCP, TCP_KEEPIDLE), settings.keepalive);
-  heir.takeOver();
+  successor.takeOver();
   assert.equal(option(fd!, IPPROTO_TCP, TCP_KEEPIDLE), 120);
 });

@@ -12,7 +12,7 @@ import { makeUnwritable } from "../support/unwritable.ts";
 
 const libc: Libc = runtime.libc;
 
-test("a Unix socket is open to all from its beginning, whatever the umask", () => {
+test("a Unix socket has mode 0666 from the start, whatever the umask", () => {
   const directory = temporaryDirectory();
   for (const umask of [0o000, 0o022, 0o077, 0o777]) {
     const path = join(directory, String(umask));
@@ -27,12 +27,12 @@ test("a Unix socket is open to all from its beginning, whatever the umask", () =
   }
 });
 
-test("a link that takes the place of a new Unix socket is not followed", () => {
+test("a symbolic link that replaces a new Unix socket is not followed", () => {
   const directory = temporaryDirectory();
   const [path, secret] = [join(directory, "stud.sock"), join(directory, "secret")];
   writeFileSync(secret, "");
   chmodSync(secret, 0o600);
-  // Whoever owns the directory can do this at any moment.
+  // The directory's owner can do this at any moment.
   const watched: Libc = {
     ...libc,
     bind(fd, address, length) {

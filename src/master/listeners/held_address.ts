@@ -3,8 +3,8 @@ import type { Endpoint } from "../../os/endpoint.ts";
 /** A listening address and its sockets. */
 export interface HeldAddress {
   readonly endpoint: Endpoint;
-  /** The descriptor for slot 1, 2 …, possibly one for all; empty where workers bind their own. */
+  /** The descriptor of slot 1, 2 …, which slots may share; none if workers bind their own sockets. */
   readonly fds: readonly number[];
-  /** Whether the service manager opened it. */
+  /** The service manager opened it. */
   readonly isActivated: boolean;
 }

@@ -174,7 +174,7 @@ function removeDeadSocket(endpoint: UnixEndpoint): void {
       endpoint,
       `a program that has exited left its socket there, which cannot be removed (${
         errorText(error)
-      }); remove it or specify another path`,
+      }); remove it or choose another path`,
     );
   }
 }
@@ -211,13 +211,13 @@ function lastError(libc: Libc): string {
 function unixRemedy(code: string): string {
   switch (code) {
     case "EADDRINUSE":
-      return "it is in use by another program, or not a socket; stop that program or specify " +
+      return "it is in use by another program, or not a socket; stop that program or choose " +
         "another path";
     case "ENOENT":
       return "its directory does not exist; create it";
     case "EACCES":
       return "its directory is not writable; give this user write permission";
     default:
-      return `${code}; specify another path`;
+      return `${code}; choose another path`;
   }
 }
