@@ -8,7 +8,7 @@ import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
-import { absent } from "../../src/runtime/completeness.ts";
+import { missingMembers } from "../../src/runtime/completeness.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { listen, pause, Recorder, visit } from "../support/adapter.ts";
 
@@ -22,10 +22,10 @@ test("what is absent is told by its name", () => {
   class Handle {
     close() {}
   }
-  assert.deepEqual(absent("Handle", Handle.prototype, ["close", "open"]), ["Handle.open"]);
-  assert.deepEqual(absent("x", undefined, ["a", "b"]), ["x.a", "x.b"]);
-  assert.deepEqual(absent("x", null, ["a"]), ["x.a"]);
-  assert.deepEqual(absent("f", () => {}, ["name"]), []);
+  assert.deepEqual(missingMembers("Handle", Handle.prototype, ["close", "open"]), ["Handle.open"]);
+  assert.deepEqual(missingMembers("x", undefined, ["a", "b"]), ["x.a", "x.b"]);
+  assert.deepEqual(missingMembers("x", null, ["a"]), ["x.a"]);
+  assert.deepEqual(missingMembers("f", () => {}, ["name"]), []);
 });
 
 test("a runtime that lacks something is refused by its name, in one line", limit, () => {
