@@ -10,16 +10,16 @@ import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
 import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
 
-/** Notes what is done with it. */
+/** Records the calls. */
 export class FakeStream implements Stream {
   handler: StreamHandler;
   readonly remote: Endpoint;
   readonly local: Endpoint;
   readonly facts: TlsFacts;
-  /** `write`, `finish`, `reset` … in their order. */
+  /** `write`, `finish`, `reset` … in order. */
   readonly calls: string[] = [];
   readonly written: Uint8Array[] = [];
-  /** What `startTls` was given. */
+  /** The argument of `startTls`. */
   early: Uint8Array | undefined;
 
   constructor(handler: StreamHandler, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
@@ -77,7 +77,7 @@ export class FakeStream implements Stream {
   }
 }
 
-/** A connect that was asked for. */
+/** A requested connect. */
 export interface FakeConnect {
   readonly stream: FakeStream;
   readonly source: IpEndpoint | undefined;
@@ -93,14 +93,14 @@ export const clientAt = at("192.0.2.1", 40000);
 export const frontendAt = at("192.0.2.2", 443);
 export const backendAt = at("192.0.2.3", 80);
 
-/** What connections act by when nothing is configured, but for `more`. */
+/** Returns the settings of connections with an empty configuration, except for `more`. */
 export function connectionSettings(more: Partial<ConnectionSettings>): ConnectionSettings {
   const settings = workerSettings(start([]).config);
   const limits = { ...settings.limits, handshakes: 1000 };
   return { ...settings, backend: backendAt, backendSources: [], alpn: [], limits, ...more };
 }
 
-/** Connections with time limits of 10 seconds by a clock that waits, and all that was made and told. */
+/** Makes connections with time limits of 10 seconds by a hand clock; records streams and events. */
 export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
   const clock = new HandClock();
   const connects: FakeConnect[] = [];
