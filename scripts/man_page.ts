@@ -1,5 +1,5 @@
 /** The manual page, in roff with the man macros (man-pages(7), groff_man(7)). */
-import { helpOf, lineRows, usage } from "../src/options/help.ts";
+import { commandLineRows, helpOf, usage } from "../src/options/help.ts";
 import { groups } from "../src/options/option.ts";
 import { isIn, rows } from "../src/options/table.ts";
 
@@ -130,7 +130,7 @@ function keys(place: "frontend" | "pem"): string {
 }
 
 function groupText(group: string): string[] {
-  const options = lineRows().filter(([, option]) => option.group === group);
+  const options = commandLineRows().filter(([, option]) => option.group === group);
   if (options.length === 0) return [];
   return [
     `.SS "${roff(group)}"`,

@@ -34,9 +34,9 @@ const targets = globSync("tests/targets/*.test.ts", { cwd: root }).sort();
 
 const suites: Record<string, Suite> = {
   "check": () => command("check", process.execPath, ["scripts/check.ts"]),
-  "unit (node)": () => nodeTests(unitTests, 2),
-  // Each uses one core.
-  "unit (bun, deno)": async () => sum(await Promise.all([unitBun(), unitDeno()])),
+  // Each is one process at a time, which waits now and then.
+  "unit (3 runtimes)": async () =>
+    sum(await Promise.all([nodeTests(unitTests), unitBun(), unitDeno()])),
   ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
   "faults": () => built(["tests/faults/short.test.ts"]),
 };
@@ -61,7 +61,7 @@ async function main(): Promise<number> {
     const tally = await suite();
     tallies.push(tally);
     const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
-    console.log(`${name.padEnd(16)}${seconds} s  ${text(tally)}`);
+    console.log(`${name.padEnd(18)}${seconds} s  ${text(tally)}`);
   }
   rmSync(reports, { recursive: true, force: true });
   const total = sum(tallies);
@@ -106,11 +106,11 @@ async function built(files: readonly string[]): Promise<Tally> {
 
 /**
  * Runs tests with Node's runner, which reports each test as an event, so no text has to be parsed.
- * Each file runs in its own process, `concurrency` of them at a time.
+ * Each file runs in its own process, one after the other.
  */
-async function nodeTests(files: readonly string[], concurrency = 1): Promise<Tally> {
+async function nodeTests(files: readonly string[]): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
-  const options = { cwd: root, concurrency, signal: AbortSignal.timeout(SUITE_LIMIT) };
+  const options = { cwd: root, concurrency: 1, signal: AbortSignal.timeout(SUITE_LIMIT) };
   for await (const { type, data } of run({ ...options, files: files.map((f) => join(root, f)) })) {
     if (type === "test:stderr" || type === "test:stdout") process.stderr.write(data.message);
     if (type !== "test:pass" && type !== "test:fail") continue;

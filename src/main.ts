@@ -6,9 +6,9 @@ import { STORE_ARGUMENT } from "./tickets/command_line.ts";
 import { WORKER_ARGUMENT } from "./worker_protocol/command_line.ts";
 
 /**
- * The program: becomes what its first word asks for, which is the master, or, where the master
- * started it, a worker or one of its helpers: for OCSP, the ticket store, and the sessions of other
- * machines. Each loads only what it needs: a worker holds less memory, and is there sooner.
+ * Runs the process that the first argument names: a worker or one of the helpers for OCSP, the
+ * ticket store and the sessions of other machines, all of which the master starts; else the user's
+ * command. Each loads only the code it needs, so that a worker takes less memory and starts faster.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);

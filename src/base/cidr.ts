@@ -1,16 +1,16 @@
 import { ipBytes, unmappedBytes } from "../os/ip.ts";
 
-/** An address block (RFC 4632 section 3.1, RFC 4291 section 2.3); one address is a block too. */
+/** An address block (RFC 4632 section 3.1, RFC 4291 section 2.3), which may be a single address. */
 export interface Cidr {
-  /** 4 or 16 bytes; those after the prefix do not count. */
+  /** 4 or 16 bytes; bits after the prefix are ignored. */
   readonly address: Uint8Array;
   /** Length of the prefix in bits. */
   readonly bits: number;
 }
 
 /**
- * Reads `ADDRESS` or `ADDRESS/BITS`. A block of IPv4-mapped addresses becomes the block of the IPv4
- * addresses in them. Throws a RangeError with a reason that can follow the text.
+ * Parses `ADDRESS` or `ADDRESS/BITS`. A block of IPv4-mapped addresses becomes the block of their IPv4
+ * addresses. Throws a RangeError whose message completes a sentence that begins with the text.
  */
 export function parseCidr(text: string): Cidr {
   const [address, prefix, ...others] = text.split("/");
@@ -25,11 +25,11 @@ export function parseCidr(text: string): Cidr {
   }
   const embedded = unmappedBytes(whole);
   const hidden = (whole.length - embedded.length) * 8;
-  // A block that is wider than the mapped addresses is one of IPv6.
+  // A block larger than that of the mapped addresses stays an IPv6 block.
   return bits < hidden ? { address: whole, bits } : { address: embedded, bits: bits - hidden };
 }
 
-/** True for an address, of 4 or 16 bytes, in the block; a mapped one counts as in `unmappedBytes`. */
+/** True if the block contains the address, which has 4 or 16 bytes as from `unmappedBytes`. */
 export function isInCidr({ address: network, bits }: Cidr, address: Uint8Array): boolean {
   if (network.length !== address.length) return false;
   for (let i = 0; i * 8 < bits; i++) {
@@ -46,7 +46,7 @@ function addressBytes(text: string): Uint8Array {
     const isZoned = text.includes("%");
     throw new RangeError(
       isZoned
-        ? "has a zone, which is not supported; leave out what follows the %"
+        ? "has a zone, which is not supported; remove the % and what follows it"
         : "is not an IP address",
     );
   }

@@ -1,20 +1,20 @@
 import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
 import type { Libc } from "../os/libc.ts";
 
-/** What the program needs of time, as an interface that a test can control. */
+/** The clock that the program uses, as an interface that a test can control. */
 export interface Clock {
-  /** Milliseconds that never jump. */
+  /** Monotonic time in milliseconds. */
   now(): number;
-  /** Calls back once, after any number of milliseconds. */
+  /** Calls back once, after any delay in milliseconds. */
   after(milliseconds: number, call: () => void): void;
 }
 
-/** The longest delay of `setTimeout`, 24.8 days; the runtimes turn a longer one into 1 ms. */
+/** The maximum delay of `setTimeout`, 24.8 days; the runtimes turn a longer one into 1 ms. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /**
- * The clock of this process. Use it for every delay that comes from outside; the options' own are a
- * day at most.
+ * The clock of this process. Use it for every delay from outside, which may exceed the maximum of
+ * `setTimeout`; the options' delays are a day at most.
  */
 export const systemClock: Clock = {
   now: () => performance.now(),
@@ -24,7 +24,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** A clock that shows the same time in all processes of the machine. */
+/** Returns a clock with the same time in all processes of the machine. */
 export function sharedClock(libc: Libc): Clock {
   return { ...systemClock, now: () => Number(monotonicMicroseconds(libc)) / 1000 };
 }

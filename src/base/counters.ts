@@ -1,12 +1,12 @@
 /**
- * Counters with labels. The process that counts adds to plain numbers; reports carry them to the
- * process that sums up, by name and labels.
+ * Counters with labels. The counting process increments plain numbers; reports carry them to the
+ * process that adds them up by name and labels.
  */
 
-/** A counter with its labels, each of which has a fixed set of values. */
+/** A counter with labels, each with a fixed set of values. */
 export interface CounterFamily {
   readonly name: string;
-  /** One sentence for people, as in Prometheus. */
+  /** One sentence, as Prometheus' HELP. */
   readonly help: string;
   readonly labels: Readonly<Record<string, readonly string[]>>;
 }
@@ -17,28 +17,28 @@ export interface Series {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** What several sets of counters have in common. */
+/** Sums over counters. */
 export interface CounterSums {
-  /** Sums up the numbers of a family whose labels have these values; labels left out may have any. */
+  /** Returns the sum of a family's numbers with these label values; omitted labels match all. */
   total(name: string, labels?: Readonly<Record<string, string>>): number;
 }
 
-/** The numbers of each family that is not all zeros, by its name and without the zeros at its end. */
+/** The numbers of each nonzero family by its name, without trailing zeros. */
 export type CounterReport = Readonly<Record<string, readonly number[]>>;
 
-/** Parses a report in a decoded frame, which is not to be trusted; undefined if it is none. */
+/** Parses a report in a decoded frame, which is untrusted; undefined if it is invalid. */
 export function parseCounterReport(value: unknown): CounterReport | undefined {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   const isReport = Object.values(value).every((each) => Array.isArray(each) && each.every(isCount));
   return isReport ? value as CounterReport : undefined;
 }
 
-/** Numbers that only grow, one for each combination of the label values of each family. */
+/** Monotonic counters, one for each combination of label values of each family. */
 export class CounterSet implements CounterSums {
   readonly families: readonly CounterFamily[];
   /**
-   * All numbers: the families follow each other, and the last label of a family changes fastest. For
-   * those who add to them at places that they know.
+   * All numbers: family after family, the last label of a family varying fastest. The hot path
+   * increments them at precomputed places.
    */
   readonly values: Float64Array;
   private allSeries: readonly Series[] | undefined;
@@ -66,8 +66,8 @@ export class CounterSet implements CounterSums {
   }
 
   /**
-   * Takes over a newer report of a set with the same families, and calls `grown` with what was added
-   * at each place. What a report says of other families is ignored, and so are numbers that shrank.
+   * Applies a newer report of a set with the same families, and calls `grown` with the increase at
+   * each place. Unknown families and decreased numbers are ignored.
    */
   update(report: CounterReport, grown: (place: number, by: number) => void): void {
     for (const [{ name }, start, end] of this.places()) {
@@ -97,7 +97,7 @@ export class CounterSet implements CounterSums {
   }
 }
 
-/** Sums of sets whose families may have different label values. Nothing is ever taken back. */
+/** Sums over sets whose families may have different label values. They never decrease. */
 export class CounterTotals implements CounterSums {
   private readonly entries = new Map<string, { readonly series: Series; value: number }>();
 
@@ -134,7 +134,7 @@ function matches(series: Series, name: string, labels: Readonly<Record<string, s
     Object.entries(labels).every(([label, value]) => series.labels[label] === value);
 }
 
-/** Bytes may exceed what a double counts one by one; the limit keeps sums finite. */
+/** Byte counts may exceed the exact integers of a double; the limit keeps sums finite. */
 function isCount(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_COUNT;
 }

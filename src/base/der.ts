@@ -1,6 +1,6 @@
 /**
- * A reader of DER (X.690) for the few fields of certificates and CRLs that no runtime tells
- * alike. Small and without schemas, since it runs for each of thousands of certificates.
+ * A DER parser (X.690) for the few fields of certificates and CRLs that the runtimes do not report
+ * consistently. Small and without schemas, since it runs for each of thousands of certificates.
  */
 
 export const INTEGER = 0x02;
@@ -10,17 +10,17 @@ export const UTC_TIME = 0x17;
 export const GENERALIZED_TIME = 0x18;
 export const SEQUENCE = 0x30;
 
-/** One element; the bytes are views of the input. */
+/** An element. Its bytes are views of the input. */
 export interface Der {
   /** Class, form and number in one byte; longer tags are refused. */
   readonly tag: number;
-  /** What is inside. */
+  /** The contents, without tag and length. */
   readonly content: Uint8Array;
-  /** Tag and length too. */
+  /** The whole element, with tag and length. */
   readonly whole: Uint8Array;
 }
 
-/** The first element; bytes may follow it. Throws an Error when the bytes are none. */
+/** Returns the first element; bytes may follow it. Throws an Error if it is malformed. */
 export function firstDer(bytes: Uint8Array): Der {
   const tag = bytes[0];
   const short = bytes[1];
@@ -29,7 +29,7 @@ export function firstDer(bytes: Uint8Array): Der {
   let length = short;
   if (short >= 0x80) {
     const digits = short & 0x7f;
-    // Three digits are 16 MiB, and DER knows no indefinite length.
+    // Three digits allow 16 MiB, and DER has no indefinite length.
     if (digits === 0 || digits > 3) throw malformed();
     length = 0;
     for (; start < 2 + digits; start++) length = length * 256 + (bytes[start] ?? 0);
@@ -39,7 +39,7 @@ export function firstDer(bytes: Uint8Array): Der {
   return { tag, content: bytes.subarray(start, end), whole: bytes.subarray(0, end) };
 }
 
-/** The elements one after the other. Throws an Error when a byte is left over. */
+/** Returns the consecutive elements. Throws an Error if they do not fill the bytes. */
 export function allDer(bytes: Uint8Array): Der[] {
   const found: Der[] = [];
   for (let rest = bytes; rest.length > 0;) {
@@ -50,7 +50,7 @@ export function allDer(bytes: Uint8Array): Der[] {
   return found;
 }
 
-/** What is inside an element, which must have this tag. Throws an Error. */
+/** Returns the elements inside an element. Throws an Error if it has another tag or is malformed. */
 export function inside(element: Der | undefined, tag: number): Der[] {
   if (element?.tag !== tag) throw malformed();
   return allDer(element.content);

@@ -1,10 +1,10 @@
 import { UsageError } from "./errors.ts";
 
-/** Which program's command line and configuration file are spoken. */
+/** The program whose command line and configuration file syntax apply. */
 export type Dialect = "stud" | "hitch";
 
-/** The dialect that `--compat` names. Throws a UsageError. */
-export function namedDialect(name: string): Dialect {
+/** Parses the value of `--compat`. Throws a UsageError. */
+export function parseDialect(name: string): Dialect {
   if (name === "stud" || name === "hitch") return name;
-  throw new UsageError(`--compat: ${JSON.stringify(name)} is no dialect; give stud or hitch`);
+  throw new UsageError(`--compat: ${JSON.stringify(name)} is not a dialect; use stud or hitch`);
 }

@@ -1,8 +1,8 @@
 import { oneLine } from "./one_line.ts";
 
 /**
- * Mistakes in what the user asked for. Each of `problems` is one line: what, where, what to do about
- * it. Control characters in them are escaped, so that no file and no argument can add a line.
+ * Errors in the user's input. Each of `problems` is one line: what, where, what to do. Control
+ * characters in them are escaped, so that no file and no argument can add a line.
  */
 export class UsageError extends Error {
   override readonly name = "UsageError";
@@ -15,7 +15,7 @@ export class UsageError extends Error {
   }
 }
 
-/** The first line of an error's message. */
+/** Returns the first line of an error's message. */
 export function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
 }

@@ -1,27 +1,27 @@
-/** Bytes that come in pieces, in one place; whoever fills it bounds it. */
+/** Collects chunks of bytes in contiguous memory; the caller bounds the size. */
 export class GrowingBuffer {
-  private room: Uint8Array;
+  private memory: Uint8Array;
   private length = 0;
 
-  /** `room` is how many bytes there is room for at first. */
-  constructor(room = 0) {
-    this.room = new Uint8Array(room);
+  /** `capacity` is the initial one, in bytes. */
+  constructor(capacity = 0) {
+    this.memory = new Uint8Array(capacity);
   }
 
-  /** Everything so far, until more is added. */
+  /** All bytes so far; valid until more are added. */
   get bytes(): Uint8Array {
-    return this.room.subarray(0, this.length);
+    return this.memory.subarray(0, this.length);
   }
 
-  /** Copies the piece and returns everything so far. */
+  /** Copies the chunk and returns all bytes so far. */
   add(chunk: Uint8Array): Uint8Array {
     const length = this.length + chunk.length;
-    if (length > this.room.length) {
-      const larger = new Uint8Array(Math.max(length, 2 * this.room.length));
+    if (length > this.memory.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.memory.length));
       larger.set(this.bytes);
-      this.room = larger;
+      this.memory = larger;
     }
-    this.room.set(chunk, this.length);
+    this.memory.set(chunk, this.length);
     this.length = length;
     return this.bytes;
   }

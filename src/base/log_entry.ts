@@ -1,16 +1,16 @@
-/** How much an event matters; `--log-level` chooses from which level on events are logged. */
+/** The severity of an event; `--log-level` selects the lowest one that is logged. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** One event, as data: workers and helpers send theirs to the master, which writes all of them. */
+/** One event, as data: workers and helpers send theirs to the master, which logs them. */
 export interface LogEntry {
   readonly level: LogLevel;
-  /** Stable, for machines: `connection-failed`, `worker-exited` … */
+  /** Stable, for programs: `connection-failed`, `worker-exited` … */
   readonly event: string;
-  /** One line for people. If there is a fact `worker`, the log puts `worker N: ` in front of it. */
+  /** One line of text. If there is a fact `worker`, the log prefixes it with `worker N: `. */
   readonly message: string;
   /** Flat members of the JSON form: worker, connection, client, source, code, cause … */
   readonly facts: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Takes the entries of a component. */
+/** Logs an entry. */
 export type Log = (entry: LogEntry) => void;

@@ -1,6 +1,6 @@
 /**
- * The text with control characters and line separators escaped, as `\x0a` or `\u2028`. Texts that
- * come from the network or from files can then neither add a line nor control a terminal.
+ * Escapes control characters and line separators, as `\x0a` or `\u2028`. Text from the network or
+ * from files can then neither add a line nor control a terminal.
  */
 export function oneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029]/gu, escaped);

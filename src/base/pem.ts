@@ -1,20 +1,21 @@
 /** PEM (RFC 7468). */
+import { secretBuffer } from "./secret_buffer.ts";
 
 /** One section of a PEM text. */
 export interface PemSection {
   readonly label: string;
-  /** Between the lines BEGIN and END, unchecked; a view of the text it was found in. */
+  /** The bytes between the lines BEGIN and END, unchecked; a view of the text. */
   readonly body: Buffer;
 }
 
 const BEGIN = "-----BEGIN ";
-/** No label is nearly as long, in bytes with its dashes. */
+/** Maximum length of a BEGIN line, in bytes. */
 const MAX_BEGIN_LINE = 200;
 const BASE64_LINE = 64;
 
 /**
- * The sections of a PEM text. Text between them is passed over, and so is a BEGIN line which does
- * not begin with exactly five dashes. Throws an Error when a section has no end.
+ * Returns the sections of a PEM text. It ignores text between them, and BEGIN lines that do not
+ * start with exactly five dashes. Throws an Error if a section has no end.
  */
 export function pemSections(text: Uint8Array | string): PemSection[] {
   const bytes = typeof text === "string"
@@ -42,7 +43,7 @@ export function pemSections(text: Uint8Array | string): PemSection[] {
   return found;
 }
 
-/** The label of a BEGIN line that is a whole line. */
+/** Returns the label of a BEGIN line, or undefined if it is not a complete line. */
 function labelAt(bytes: Buffer, at: number): string | undefined {
   if (at > 0 && bytes[at - 1] !== 0x0a) return undefined;
   const lineEnd = bytes.subarray(at, at + MAX_BEGIN_LINE).indexOf("\n");
@@ -50,18 +51,21 @@ function labelAt(bytes: Buffer, at: number): string | undefined {
   return /^-----BEGIN ([A-Z0-9. ]+)-----[ \t\r]*$/.exec(line)?.[1];
 }
 
-/** A section as PEM text with plain line ends. */
+/** Returns a section as PEM text with plain line ends. */
 export function pemText({ label, body }: PemSection): string {
   const text = body.toString("latin1").replaceAll("\r", "").trim();
   return `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
 }
 
-/** The same in bytes, which the caller can wipe: no part of the body becomes a string. */
+/** Returns the same as bytes that the caller can wipe: no part of the body becomes a string. */
 export function pemBytes({ label, body }: PemSection): Buffer {
   const [begin, end] = [`-----BEGIN ${label}-----\n`, `\n-----END ${label}-----\n`];
-  const bytes = Buffer.alloc(begin.length + body.length + end.length);
+  const bytes = secretBuffer(begin.length + body.length + end.length);
   let length = bytes.write(begin, "latin1");
-  for (const byte of trimmed(body)) if (byte !== CARRIAGE_RETURN) bytes[length++] = byte;
+  const text = trimmed(body);
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] !== CARRIAGE_RETURN) bytes[length++] = text[at]!;
+  }
   length += bytes.write(end, length, "latin1");
   return bytes.subarray(0, length);
 }
@@ -77,12 +81,30 @@ const CARRIAGE_RETURN = 0x0d;
 /** Tab, line feed, carriage return, space. */
 const SPACES: readonly number[] = [0x09, 0x0a, CARRIAGE_RETURN, 0x20];
 
-/** The DER that a section holds in base64. */
+/** Returns the DER of a section; the caller can wipe it, no part of it becomes a string. */
 export function derOf({ body }: PemSection): Buffer {
-  return Buffer.from(body.toString("latin1"), "base64");
+  const der = secretBuffer(Math.ceil(body.length * 3 / 4));
+  let [length, bits, value] = [0, 0, 0];
+  for (let i = 0; i < body.length; i++) {
+    const digit = DIGITS[body[i]!]!;
+    // Line ends, and the padding.
+    if (digit < 0) continue;
+    value = (value << 6 | digit) & 0xffff;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    der[length++] = value >> bits;
+  }
+  return der.subarray(0, length);
 }
 
-/** DER as PEM text. */
+/** The values of base64's digits (RFC 4648 section 4) by character, -1 for others. */
+const DIGITS = new Int8Array(256).fill(-1);
+[..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"].forEach((digit, value) => {
+  DIGITS[digit.charCodeAt(0)] = value;
+});
+
+/** Returns DER as PEM text. */
 export function derToPem(label: string, der: Uint8Array): string {
   const base64 = Buffer.from(der.buffer, der.byteOffset, der.length).toString("base64");
   const lines = base64.replaceAll(LINES, "$&\n");

@@ -1,6 +1,6 @@
 /**
- * The one way to read a file that a user names. Such a name may lead to a device without an end, to
- * a pipe that nobody writes to, or to a socket: each of them is refused, or read with limits.
+ * Reads files that a user names. Such a name may lead to an endless device, to a pipe without a
+ * writer, or to a socket: each of them is either refused or read with limits on size and time.
  */
 import {
   closeSync,
@@ -13,11 +13,12 @@ import {
   statSync,
 } from "node:fs";
 import { UsageError } from "./errors.ts";
+import { secretBuffer } from "./secret_buffer.ts";
 
-/** The largest file where no other limit is given, in bytes. */
+/** The default of `maxBytes`. */
 export const MAX_FILE = 16 * 1024 * 1024;
 
-/** A file that cannot be used; the message is `${file}: ${reason}`. */
+/** A file cannot be used. The message is `${file}: ${reason}`. */
 export class FileError extends UsageError {
   /** What is wrong, and what to do about it. */
   readonly reason: string;
@@ -29,40 +30,41 @@ export class FileError extends UsageError {
 }
 
 export interface ReadOptions {
-  /** The largest file that is read. */
+  /** The maximum size of the file. */
   readonly maxBytes?: number;
   /**
-   * What is read beside regular files. `pipe`: the shell's pipes, as in `<(command)`, each of which
-   * can be read only once. `stream`: also named pipes and character devices.
+   * What may be read apart from regular files. `pipe`: the shell's pipes, as in `<(command)`, each
+   * of which can be read only once. `stream`: also named pipes and character devices.
    */
   readonly also?: "pipe" | "stream";
-  /** A pipe that was read before is taken as empty; absent: it is refused. */
+  /** Accept an empty pipe, such as one that was read before. */
   readonly mayBeEmpty?: boolean;
-  /** It is refused if others than its owner may read or write it. */
+  /** Refuse a file that users other than its owner may access. */
   readonly isSecret?: boolean;
-  /** Milliseconds in which a pipe or a device has to end. */
+  /** Time limit for reading a pipe or a device to its end, in milliseconds. */
   readonly limitMs?: number;
-  /** Milliseconds in which the writer of a named pipe has to open it. */
+  /** Time limit for the writer of a named pipe to open it, in milliseconds. */
   readonly writerMs?: number;
 }
 
-/** The program at the other end of a pipe may have to ask somebody for a passphrase. */
+/** Long enough for a program that asks for a passphrase before it writes to the pipe. */
 const STREAM_LIMIT_MS = 30_000;
 const WRITER_LIMIT_MS = 2000;
 const POLL_MS = 5;
+/** Initial size of the buffer if the file's size is unknown, in bytes. */
 const CHUNK = 16 * 1024;
 
 /**
- * The file's bytes, in memory that nothing else uses, so that the caller can wipe them. It blocks
- * the process until a pipe ends. Throws a {@link FileError}.
+ * Returns the file's bytes in a buffer of their own, so that the caller can wipe them. Blocks the
+ * process until a pipe ends. Throws a {@link FileError}.
  */
 export function readFile(
   file: string,
   options: ReadOptions = {},
 ): Buffer {
   const { maxBytes = MAX_FILE, also, limitMs = STREAM_LIMIT_MS } = options;
-  return explained(file, () => {
-    // To open a device may already do something.
+  return withFileError(file, () => {
+    // Opening a device can have side effects.
     assertKind(file, statSync(file), also);
     const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
@@ -84,40 +86,40 @@ export function readFile(
 }
 
 /**
- * All of standard input; `name` stands for it in errors. It has no time limit: somebody may be
- * typing. Throws a {@link FileError}.
+ * Returns all of standard input; `name` is its name in errors. There is no time limit, since the
+ * input may be typed. Throws a {@link FileError}.
  */
 export function readStandardInput(name: string, maxBytes: number = MAX_FILE): Buffer {
-  return explained(
+  return withFileError(
     name,
     () => readToEnd(name, 0, maxBytes, 0, { limitMs: Infinity, firstByteMs: 0, mayBeEmpty: true }),
   );
 }
 
-/** Runs what reads or looks at a file. Throws a {@link FileError} in place of the system's error. */
-export function explained<T>(file: string, action: () => T): T {
+/** Runs `action`, which accesses the file. Replaces the system's error by a {@link FileError}. */
+export function withFileError<T>(file: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
     if (error instanceof FileError) throw error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    throw new FileError(file, reasons[code] ?? `it cannot be read (${code}); name another file`);
+    throw new FileError(file, reasons[code] ?? `it cannot be read (${code}); specify another file`);
   }
 }
 
-/** For what is there and is no regular file. */
+/** Returns the error for a file that is not regular. */
 export function notRegular(file: string, isDirectory = false): FileError {
   return new FileError(file, isDirectory ? reasons.EISDIR! : NOT_REGULAR);
 }
 
-const NOT_REGULAR = "it is not a regular file; name one";
+const NOT_REGULAR = "it is not a regular file; specify one";
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file; check the path",
-  EACCES: "it may not be read; give this user the right to read it",
-  EISDIR: "it is a directory; name a file in it",
-  ENOTDIR: "a part of the path is no directory; check the path",
-  // What open(2) says of a socket.
+  ENOENT: "it does not exist; check the path",
+  EACCES: "this user may not read it; check its permissions",
+  EISDIR: "it is a directory; specify a file in it",
+  ENOTDIR: "a part of the path is not a directory; check the path",
+  // The error of open(2) for a socket.
   ENXIO: NOT_REGULAR,
 };
 
@@ -131,36 +133,37 @@ function notSecret(file: string): FileError {
   return new FileError(file, `others can read it; restrict it with: chmod 600 ${file}`);
 }
 
-/** One without a name in the file system, which has had its writer from the beginning. */
+/** Whether a pipe has no name in the file system; such a pipe has a writer from the beginning. */
 function isAnonymousPipe(fd: number): boolean {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`).startsWith("pipe:");
   } catch {
-    // Without /proc there is no path to one.
+    // Without /proc, no path leads to an anonymous pipe.
     return false;
   }
 }
 
-/** How long a stream is waited for. */
-interface Patience {
+interface StreamLimits {
   readonly limitMs: number;
-  /** For which nothing at all may come without being the end. */
+  /**
+   * Time in which zero bytes do not mean the end, since the writer may not have opened the pipe.
+   */
   readonly firstByteMs: number;
   readonly mayBeEmpty: boolean;
 }
 
-/** `size` is a first guess. Without `patience` nothing has to be waited for. */
+/** `size` is an estimate, 0 if unknown. Without `limits` it never waits. */
 function readToEnd(
   file: string,
   fd: number,
   maxBytes: number,
   size: number,
-  patience: Patience = { limitMs: 0, firstByteMs: 0, mayBeEmpty: true },
+  limits: StreamLimits = { limitMs: 0, firstByteMs: 0, mayBeEmpty: true },
 ): Buffer {
   if (size > maxBytes) throw tooLarge(file, maxBytes);
-  const { limitMs, firstByteMs, mayBeEmpty } = patience;
+  const { limitMs, firstByteMs, mayBeEmpty } = limits;
   const start = performance.now();
-  let bytes = Buffer.alloc(Math.max(size + 1, CHUNK));
+  let bytes = secretBuffer(size > 0 ? size + 1 : CHUNK);
   let length = 0;
   try {
     for (;;) {
@@ -180,15 +183,15 @@ function readToEnd(
   }
 }
 
-const EMPTY_PIPE = "nothing is in the pipe, which can be read only once; name a regular file";
+const EMPTY_PIPE = "the pipe is empty, and a pipe can be read only once; specify a regular file";
 
-/** How many bytes have been read, 0 at the end; undefined when there are none yet. */
+/** Returns the number of bytes read, 0 at the end, or undefined if there are none yet. */
 function readSome(fd: number, bytes: Buffer, offset: number): number | undefined {
   try {
     return readSync(fd, bytes, offset, bytes.length - offset, null);
   } catch (error) {
     const code = (error as { readonly code?: unknown }).code;
-    // Some runtimes tell the end by an error.
+    // Some runtimes report the end as an error.
     if (code === "EOF") return 0;
     if (code === "EAGAIN" || code === "EINTR") return undefined;
     throw error;
@@ -197,14 +200,14 @@ function readSome(fd: number, bytes: Buffer, offset: number): number | undefined
 
 function wait(file: string, waited: number, limitMs: number): void {
   if (waited >= limitMs) {
-    throw new FileError(file, `it did not end within ${limitMs / 1000} s; name a regular file`);
+    throw new FileError(file, `it did not end within ${limitMs / 1000} s; specify a regular file`);
   }
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
 }
 
-/** To twice as much memory; nothing stays behind. */
+/** Moves the bytes to a buffer of twice the size, and wipes the old one. */
 function moved(bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
-  const larger = Buffer.alloc(2 * bytes.length);
+  const larger = secretBuffer(2 * bytes.length);
   bytes.copy(larger);
   bytes.fill(0);
   return larger;

@@ -2,8 +2,8 @@ import { raise } from "./raise.ts";
 import { type Clock, systemClock } from "./clock.ts";
 
 /**
- * One time limit shared by many holders. All wait equally long, so they expire in the order in
- * which they came, and a single timer for the oldest serves them all.
+ * One time limit for many holders. All wait for the same time, so they expire in the order in which
+ * they were started, and a single timer for the oldest is enough.
  */
 export class TimeoutQueue<T> {
   private readonly expiries = new Map<T, number>();
@@ -12,7 +12,7 @@ export class TimeoutQueue<T> {
   private readonly expired: (holder: T) => void;
   private readonly clock: Clock;
 
-  /** `expired` is called once for each holder that is still here after `seconds`. */
+  /** `expired` is called once for each holder that was not stopped within `seconds`. */
   constructor(seconds: number, expired: (holder: T) => void, clock = systemClock) {
     this.milliseconds = seconds * 1000;
     this.expired = expired;
@@ -23,12 +23,12 @@ export class TimeoutQueue<T> {
     return this.expiries.size;
   }
 
-  /** Who has been here longest. */
+  /** The holder that expires next. */
   get oldest(): T | undefined {
     return this.expiries.keys().next().value;
   }
 
-  /** Starts the holder's time, or starts it anew. */
+  /** Starts or restarts the holder's time. */
   start(holder: T): void {
     this.expiries.delete(holder);
     this.expiries.set(holder, this.clock.now() + this.milliseconds);

@@ -7,7 +7,7 @@ import { derOf, pemBytes, type PemSection, pemText } from "../base/pem.ts";
 import { certificatesIn, readCertificate, sectionsOf } from "./sections.ts";
 import type { NewMaterial } from "./store.ts";
 
-/** A certificate with its key, checked. */
+/** A certificate with its key, both checked. */
 export interface Bundle {
   readonly material: NewMaterial;
   /** As in {@link Leaf}. */
@@ -17,11 +17,11 @@ export interface Bundle {
   /** Milliseconds since 1970. */
   readonly validFrom: number;
   readonly validTo: number;
-  /** It has DH parameters which cannot be used; they are not in `material`. */
+  /** It has unusable DH parameters, which are not in `material`. */
   readonly hasBadDh: boolean;
 }
 
-/** What is in a file, with its name for messages. */
+/** The contents of a file, with its name for messages. */
 export interface PemText {
   readonly text: Uint8Array | string;
   readonly file: string;
@@ -33,14 +33,14 @@ export type OpenKey = (pem: Buffer, file: string) => KeyObject;
 const PRIVATE_KEY = /^(?:[A-Z0-9]+ )?PRIVATE KEY$/;
 const DH_PARAMETERS = /^(?:X9\.42 )?DH PARAMETERS$/;
 
-/** Below this, no current TLS library or client takes part in a DH key exchange. */
+/** Minimum length of a DH prime that current TLS libraries and clients accept, in bytes. */
 const MIN_DH_BYTES = 1024 / 8;
 
 /**
- * Reads a PEM bundle with its sections in any order: the first certificate is the leaf, further
- * ones are its chain, the first private key is its key, unless that is in a file of its own.
- * The caller wipes the texts and `material.key`. Throws a UsageError that names the file when
- * something is missing or does not fit.
+ * Parses a PEM bundle with its sections in any order: the first certificate is the leaf, the others
+ * are its chain, the first private key is its key unless `key` is given. The caller wipes the texts
+ * and `material.key`. Throws a UsageError that names the file if something is missing or does not
+ * match.
  */
 export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bundle {
   const { file } = cert;
@@ -69,7 +69,7 @@ export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bun
   };
 }
 
-/** One line when a certificate is out of its time, which serves but satisfies no client. */
+/** Returns a warning, in one line, if the certificate has expired or is not yet valid. */
 export function validityWarning(
   { validFrom, validTo }: Pick<Bundle, "validFrom" | "validTo">,
   file: string,
@@ -99,7 +99,7 @@ function leafOf(
   );
 }
 
-/** In PKCS#8, which all TLS libraries take, as DER. */
+/** Returns the key as PKCS#8 in DER, a form that all TLS libraries accept. */
 function readKey(
   sections: readonly PemSection[],
   file: string,
@@ -113,7 +113,7 @@ function readKey(
   const pem = pemBytes(section);
   try {
     const key = isEncrypted(section) ? openKey(pem, file) : openPlain(pem, file);
-    if (belongs(certificate, key)) return key.export({ type: "pkcs8", format: "der" });
+    if (belongs(certificate, key)) return pkcs8Of(section, key);
   } finally {
     pem.fill(0);
   }
@@ -121,6 +121,13 @@ function readKey(
     `${file}: the private key does not belong to the first certificate; ` +
       `put the matching key there, and the server's own certificate before its chain`,
   );
+}
+
+/** A plain PKCS#8 section is not exported, which would take Deno 200 µs. */
+function pkcs8Of(section: PemSection, key: KeyObject): Buffer {
+  return section.label === "PRIVATE KEY" && !isEncrypted(section)
+    ? derOf(section)
+    : key.export({ type: "pkcs8", format: "der" });
 }
 
 function openPlain(pem: Buffer, file: string): KeyObject {
@@ -137,7 +144,7 @@ function openPlain(pem: Buffer, file: string): KeyObject {
 function isEncrypted({ label, body }: PemSection): boolean {
   if (label === "ENCRYPTED PRIVATE KEY") return true;
   const header = body.indexOf("Proc-Type:");
-  // No more than that becomes a string: the body of a plain key is secret.
+  // Only this line becomes a string: the body of a plain key is secret.
   return header >= 0 &&
     /^Proc-Type: *4, *ENCRYPTED/.test(body.toString("latin1", header, body.indexOf("\n", header)));
 }
@@ -151,7 +158,7 @@ function belongs(certificate: X509Certificate, key: KeyObject): boolean {
   }
 }
 
-/** PKCS #3: a SEQUENCE of prime and base. The TLS libraries pass over others without a word. */
+/** PKCS #3: a SEQUENCE of prime and base. TLS libraries silently ignore any other form. */
 function isUsableDh(section: PemSection): boolean {
   if (section.label !== "DH PARAMETERS") return false;
   try {

@@ -5,7 +5,7 @@ import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { readAuthorities } from "./trust.ts";
 
-/** Where distributions have the CAs that the system trusts: Debian, Fedora, Alpine and BSDs. */
+/** The system's trusted CAs on Debian, on Fedora, and on Alpine and the BSDs. */
 const SYSTEM_BUNDLES = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
@@ -13,8 +13,8 @@ const SYSTEM_BUNDLES = [
 ];
 
 /**
- * The settings for TLS to the backend, with the CAs read: those of the given file, or else those
- * that the system trusts. Throws a UsageError.
+ * Returns the settings for TLS to the backend with the CAs of the given file, or else the system's.
+ * Throws a UsageError.
  */
 export function clientTls(
   backendTls: BackendTls,
@@ -28,17 +28,17 @@ export function clientTls(
   return { ...settings, ca: verify && backendTrust ? readSystemBundle(bundles) : "" };
 }
 
-/** The TLS library passes over what it cannot read, so only the file is looked for. */
+/** Returns the file unchecked, since the TLS library skips what it cannot read. */
 function readSystemBundle(bundles: readonly string[]): string {
   for (const file of bundles) {
     try {
       return readFile(file).toString("latin1");
     } catch {
-      // The next one.
+      // Try the next one.
     }
   }
   throw new UsageError(
-    `no CAs to verify the backend with are in ${bundles.join(", ")}; ` +
-      "install the package ca-certificates, or name a file by --client-verify-ca",
+    `cannot find the system's CAs to verify the backend in ${bundles.join(", ")}; ` +
+      "install the package ca-certificates, or specify a file with --client-verify-ca",
   );
 }

@@ -19,34 +19,39 @@ export type CertificateSettings = Reads<
   | "pemFiles"
 >;
 
-/** What the TLS library can do counts. */
-export type Able = Pick<Capabilities, "dhParameters" | "dualCertificates">;
+/** The capabilities of the TLS library that warnings depend on. */
+export type CertificateCapabilities = Pick<Capabilities, "dhParameters" | "dualCertificates">;
 
-/** Gathers one configuration's order, and everything that is wrong with it. */
+/** Collects the certificates of one configuration, and everything that is wrong with them. */
 export class CertificateCollection {
   readonly problems: string[] = [];
   readonly warnings: string[] = [];
-  /** Where `certificates` come from. */
+  /** The files of `certificates`, in the same order. */
   readonly files: PemFile[] = [];
   private readonly certificates: StoredCertificate[] = [];
   private readonly trusts: Trust[] = [];
   private readonly config: CertificateSettings;
   private readonly loader: CertificateLoader;
-  private readonly able: Able;
+  private readonly capabilities: CertificateCapabilities;
   private readonly now: number;
   private readonly filesWithDh: string[] = [];
-  /** Places by what they were made from; undefined for what failed. */
+  /** Index in `certificates` by the PEM file's settings; undefined if it could not be loaded. */
   private readonly certificatePlaces = new Map<string, number | undefined>();
   private readonly trustPlaces = new Map<string, number>();
 
-  constructor(config: CertificateSettings, loader: CertificateLoader, able: Able, now: number) {
+  constructor(
+    config: CertificateSettings,
+    loader: CertificateLoader,
+    capabilities: CertificateCapabilities,
+    now: number,
+  ) {
     this.config = config;
     this.loader = loader;
-    this.able = able;
+    this.capabilities = capabilities;
     this.now = now;
   }
 
-  /** To be called once. */
+  /** Loads everything. Call it once. */
   collect(): ServedTls {
     const isServer = this.config.backendTls === undefined;
     const global = isServer ? this.places(this.globalFiles()) : [];
@@ -59,7 +64,7 @@ export class CertificateCollection {
     return { certificates, trusts, frontends, alpn: this.config.alpn };
   }
 
-  /** Notes a user's mistake, once, and goes on. */
+  /** Runs `action`; adds a UsageError to the problems, each text once. */
   attempt<T>(action: () => T): T | undefined {
     try {
       return action();
@@ -70,12 +75,12 @@ export class CertificateCollection {
     }
   }
 
-  /** Files of the directory come first, since the last listed one is the default. */
+  /** Puts the directory's files first, since the last file is the default. */
   private globalFiles(): PemFile[] {
     const { pemDirectory, pemFiles } = this.config;
     if (!pemDirectory) return [...pemFiles];
     const found = this.attempt(() => listDirectory(pemDirectory)) ?? [];
-    // hitch's default, where no file is named, is the first one of the directory.
+    // Without a listed file, hitch's default is the directory's first one.
     const inOrder = pemFiles.length > 0 ? found : [...found.slice(1), ...found.slice(0, 1)];
     const { verify } = this.config.ocsp;
     const fromDirectory = inOrder.map((cert): PemFile => ({
@@ -94,9 +99,9 @@ export class CertificateCollection {
     };
     const { pemFiles, pemDirectory } = this.config;
     const isWithout = frontend.pemFiles.length === 0 && pemFiles.length === 0;
-    // A file that failed is told already, and so is a directory that cannot be listed.
+    // A file or a directory that could not be read is already reported.
     if (isWithout && global.length === 0 && this.problems.length === 0) {
-      const remedy = pemDirectory ? `Put one into ${pemDirectory.path}` : "Name one";
+      const remedy = pemDirectory ? `Put one into ${pemDirectory.path}` : "Specify one";
       this.problems.push(
         `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ${remedy}`,
       );
@@ -141,7 +146,10 @@ export class CertificateCollection {
     return this.files.push(file) - 1;
   }
 
-  /** A trust that could not be loaded is replaced by none; the problem keeps it from use. */
+  /**
+   * Returns the index of no verification if the files cannot be loaded; the problem prevents its
+   * use.
+   */
   private trust(verify: ClientVerify): number {
     const { mode, ca, crl } = verify;
     const key = mode === "none" ? mode : JSON.stringify([mode, ca, crl]);
@@ -162,7 +170,7 @@ export class CertificateCollection {
         `${file}: its DH parameters cannot be used; make others with: openssl dhparam 2048`,
       );
     }
-    if (loaded.hasDh && !this.able.dhParameters) this.filesWithDh.push(file);
+    if (loaded.hasDh && !this.capabilities.dhParameters) this.filesWithDh.push(file);
   }
 
   private warnOfDh(): void {
@@ -170,7 +178,7 @@ export class CertificateCollection {
     if (first === undefined) return;
     const more = others.length === 0 ? "" : ` and ${others.length} more files`;
     this.warnings.push(
-      `${first}${more}: the DH parameters have no use in this build, which has no DHE ciphers; ` +
+      `${first}${more}: this build does not use the DH parameters, since it has no DHE ciphers; ` +
         "the Node build has them",
     );
   }
@@ -180,7 +188,7 @@ export class CertificateCollection {
       duplicateWarnings(
         places.map((place) => ({ ...this.certificates[place]!, file: this.files[place]!.cert })),
         this.config.dialect,
-        this.able.dualCertificates,
+        this.capabilities.dualCertificates,
       )
     );
     this.warnings.push(...new Set(found));

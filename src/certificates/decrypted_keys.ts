@@ -9,9 +9,9 @@ interface Kept {
 }
 
 /**
- * Encrypted keys that were decrypted before, so that a reload needs no passphrase for them: a key is
- * found in the certificate store by the hash of its encrypted form, under whatever certificate and
- * file name that comes again.
+ * Finds keys that were decrypted before, so that a reload needs no passphrase for them. A key is
+ * looked up in the certificate store by the hash of its encrypted form, so it may be in another
+ * file or with another certificate than before.
  */
 export class DecryptedKeys {
   private readonly libc: Libc;
@@ -24,8 +24,8 @@ export class DecryptedKeys {
   }
 
   /**
-   * Returns the key in an encrypted PEM section of `file`, and the name to keep it by. Throws a
-   * UsageError if it was not decrypted before and no passphrase opens it.
+   * Returns the key in an encrypted PEM section of `file`, and a name for {@link keep}. Throws a
+   * UsageError if it was not decrypted before and no passphrase decrypts it.
    */
   open(pem: Buffer, file: string): { readonly name: string; readonly key: KeyObject } {
     const name = createHash("sha256").update(pem).digest("base64");
@@ -33,12 +33,12 @@ export class DecryptedKeys {
     return { name, key: kept ? this.read(kept) : this.passphrases.open(pem, file) };
   }
 
-  /** The decrypted key is at this place. */
+  /** Remembers where the decrypted key is stored. */
   keep(name: string, store: CertificateStore, location: Location): void {
     this.kept.set(name, { store, location });
   }
 
-  /** Saves the keys of a store that is about to be closed in another one. */
+  /** Copies the keys of a store that is about to be closed into another one. */
   move(from: CertificateStore, to: CertificateStore): void {
     for (const [name, kept] of this.kept) {
       if (kept.store !== from) continue;

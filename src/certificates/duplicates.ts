@@ -1,15 +1,15 @@
 import type { StoredCertificate } from "./served_tls.ts";
 import type { Dialect } from "../base/dialect.ts";
 
-/** A certificate with the file that it comes from. */
+/** A certificate and its file. */
 export interface FiledCertificate extends Pick<StoredCertificate, "names" | "keyType"> {
   readonly file: string;
 }
 
 /**
- * One line for each name that several certificates of a list have: the first one serves it.
- * With `dualCertificates`, certificates for keys of different types do not stand in each other's
- * way. The hitch dialect has hitch's words.
+ * Returns one line for each name that several certificates of a list have; the first one serves it.
+ * With `dualCertificates`, certificates with different key types can share a name. The hitch
+ * dialect uses hitch's text.
  */
 export function duplicateWarnings(
   certificates: readonly FiledCertificate[],
@@ -32,5 +32,5 @@ export function duplicateWarnings(
 function warning(dialect: Dialect, name: string, loser: string, winner: string): string {
   return dialect === "hitch"
     ? `Warning: SNI name '${name}' from '${loser}' overridden by '${winner}'`
-    : `${loser}: the name ${name} is served by ${winner}, which is listed before`;
+    : `${loser}: the name ${name} is served by ${winner}, which is listed first`;
 }

@@ -1,44 +1,44 @@
-/** Looks at the files and directories that certificates are loaded from, without reading them. */
+/** Inspects the files and directories of certificates without reading them. */
 import { type BigIntStats, readdir, readdirSync, stat, statSync } from "node:fs";
 import { join } from "node:path";
-import { explained, notRegular } from "../base/read_file.ts";
+import { notRegular, withFileError } from "../base/read_file.ts";
 import type { PemDirectory } from "../options/config.ts";
 import { globPattern } from "./glob.ts";
 
 /**
- * Returns a text that differs as soon as the file was replaced or changed; symbolic links are
- * followed. A pipe, which can be read only once, never changes. Throws a FileError when it is
+ * Returns a text that changes when the file is replaced or modified; it follows symbolic links. The
+ * text for a pipe never changes, since a pipe can be read only once. Throws a FileError if it is
  * neither a regular file nor a pipe.
  */
 export function stampOf(file: string): string {
-  const found = explained(file, () => statSync(file, { bigint: true }));
+  const found = withFileError(file, () => statSync(file, { bigint: true }));
   if (found.isFile()) return stampFrom(found);
   if (found.isFIFO()) return [found.dev, found.ino].join(":");
   throw notRegular(file, found.isDirectory());
 }
 
-/** The same without blocking, for whatever is there. Never rejected. */
+/** Returns the same without blocking, or why there is no regular file. Never rejects. */
 export function lookAt(file: string): Promise<string> {
   return new Promise((resolve) => {
     stat(file, { bigint: true }, (error, found) => {
-      // Whoever loads it reports what is wrong.
+      // Loading it reports the error.
       if (error) return resolve(String(error.code));
-      // A directory changes with all that is made in it.
+      // A directory's times change whenever a file is created in it.
       resolve(found.isFile() ? stampFrom(found) : "no file");
     });
   });
 }
 
 /**
- * Returns the paths of the regular files in a directory whose names match its glob, in the order of
- * the names' bytes; symbolic links are followed, one to nothing among them. Throws a FileError.
+ * Returns the paths of the regular files in a directory whose names match its glob, sorted by the
+ * bytes of the names. It follows symbolic links and includes broken ones. Throws a FileError.
  */
 export function listDirectory(directory: PemDirectory): string[] {
   const { path } = directory;
-  return matching(directory, explained(path, () => readdirSync(path))).filter(isFileOrBroken);
+  return matching(directory, withFileError(path, () => readdirSync(path))).filter(isFileOrBroken);
 }
 
-/** Returns all paths whose names match, without blocking; none if it cannot be read. */
+/** Returns all matching paths without blocking, or none if the directory cannot be read. */
 export function lookInto(directory: PemDirectory): Promise<string[]> {
   return new Promise((resolve) => {
     readdir(directory.path, (error, names) => resolve(error ? [] : matching(directory, names)));
@@ -56,7 +56,7 @@ function matching({ path, glob }: PemDirectory, names: readonly string[]): strin
   return found.map((name) => join(path, name));
 }
 
-/** Whoever loads a file reports that it cannot be looked at. */
+/** True also for a path that cannot be inspected: loading it reports the error. */
 function isFileOrBroken(file: string): boolean {
   try {
     return statSync(file).isFile();

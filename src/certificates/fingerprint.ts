@@ -1,12 +1,14 @@
-/** Notices changed certificate files without reading them. */
+/** Detects changed certificate files without reading them. */
 import { createHash } from "node:crypto";
 import type { ClientVerify, PemFile, Reads } from "../options/config.ts";
 import { lookAt, lookInto } from "./files.ts";
 
-/** Maximum number of files that are looked at at once: other work of the event loop comes in between. */
+/**
+ * Maximum number of files inspected at once, so that the event loop can do other work in between.
+ */
 const AT_ONCE = 32;
 
-/** What names files. */
+/** The settings that name files. */
 export type NamedFiles = Reads<
   | "backendTls"
   | "frontends"
@@ -17,13 +19,13 @@ export type NamedFiles = Reads<
   | "sessions.ticketStoreCa"
 >;
 
-/** One file as it is now, in a few characters; never fails. */
+/** Returns a short text for the present state of a file. Never rejects. */
 export type Look = (file: string) => Promise<string>;
 
 /**
- * Returns a text that differs as soon as one of the files that the configuration's certificates and
- * secrets are loaded from was changed, replaced, removed or made readable, also behind symbolic
- * links, or a file was added to or removed from the directory of PEM files. Never rejected.
+ * Returns a text that changes when a file with certificates or secrets of the configuration is
+ * modified, replaced, removed or made readable, also behind symbolic links, or when a file is added
+ * to or removed from the directory of PEM files. Never rejects.
  */
 export async function fingerprintOf(config: NamedFiles, look: Look = lookAt): Promise<string> {
   const hash = createHash("sha256");

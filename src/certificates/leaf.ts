@@ -1,17 +1,17 @@
 import type { StoredCertificate } from "./served_tls.ts";
 import { allDer, type Der, firstDer, inside, OBJECT_IDENTIFIER, SEQUENCE } from "../base/der.ts";
 
-/** What an end entity's certificate says of itself. */
+/** The fields of a server's own certificate. */
 export interface Leaf {
   /** Lower case, printable ASCII; `*.` before a wildcard's parent. */
   readonly names: readonly string[];
   /** It has neither a subjectAltName with entries nor a common name. */
   readonly isNameless: boolean;
-  /** Of another type: its name, for people. */
+  /** For an unsupported type: its name, for messages. */
   readonly keyType: StoredCertificate["keyType"] | { readonly unsupported: string };
 }
 
-/** Types of keys by the OBJECT IDENTIFIER of RFC 3279, 5280, 4055, 8410 in hex. */
+/** Key types by OBJECT IDENTIFIER in hex (RFC 3279, 5280, 4055, 8410). */
 const keyTypes: Record<string, Leaf["keyType"]> = {
   "2a864886f70d010101": "rsa",
   "2a8648ce3d0201": "ec",
@@ -32,14 +32,16 @@ const DNS_NAME = 0x82;
 
 const BMP_STRING = 0x1e;
 
-/** RFC 6066 section 3 has SNI in ASCII; a longer name is none (RFC 1035 section 2.3.4). */
+/**
+ * A name that SNI can carry: ASCII (RFC 6066 section 3), up to 255 bytes (RFC 1035 section 2.3.4).
+ */
 const USABLE_NAME = /^[!-~]{1,255}$/;
 
 /**
- * Reads a certificate in DER. The names are the DNS names of the subjectAltName extension, if that
- * has any entries, or else the common name. The text forms of `node:crypto` do not serve: Deno
- * neither quotes nor escapes in them, so that an entry of another type can pass for a DNS name.
- * Throws an Error when the certificate is malformed.
+ * Parses a certificate in DER. The names are the DNS names of the subjectAltName extension, or the
+ * common name if the extension has no entries. The text forms of `node:crypto` are unusable: Deno
+ * neither quotes nor escapes them, so an entry of another type can look like a DNS name. Throws an
+ * Error if the certificate is malformed.
  */
 export function readLeaf(der: Uint8Array): Leaf {
   const [toBeSigned] = inside(firstDer(der), SEQUENCE);
@@ -74,7 +76,7 @@ function subjectAltNames(optional: readonly Der[]): Der[] {
   return [];
 }
 
-/** The first one. The subject is a SEQUENCE of SETs of attributes. */
+/** Returns the first common name. The subject is a SEQUENCE of SETs of attributes. */
 function readCommonName(subject: Der | undefined): string | undefined {
   for (const set of inside(subject, SEQUENCE)) {
     for (const attribute of allDer(set.content)) {
@@ -87,7 +89,7 @@ function readCommonName(subject: Der | undefined): string | undefined {
 
 function directoryString({ tag, content }: Der): string {
   const bytes = Buffer.from(content);
-  // Big-endian UTF-16; the other kinds of strings agree in ASCII, and names have nothing else.
+  // BMPString is big-endian UTF-16. The other string types agree in ASCII, which is all a name has.
   return tag === BMP_STRING && bytes.length % 2 === 0
     ? bytes.swap16().toString("utf16le")
     : bytes.toString("utf8");

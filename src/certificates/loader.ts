@@ -6,7 +6,7 @@ import type { DecryptedKeys } from "./decrypted_keys.ts";
 import { stampOf } from "./files.ts";
 import type { CertificateStore } from "./store.ts";
 
-/** A certificate that is in the store, with what the master needs to know of it. */
+/** A certificate in the store, with the facts that the master needs. */
 export interface LoadedCertificate
   extends
     Pick<Bundle, "names" | "isNameless" | "validFrom" | "validTo" | "hasBadDh">,
@@ -14,10 +14,10 @@ export interface LoadedCertificate
   readonly hasDh: boolean;
 }
 
-/** Loads certificates into a store, and those that were not changed only once. */
+/** Loads certificates into a store; unchanged files are loaded only once. */
 export class CertificateLoader {
   readonly store: CertificateStore;
-  /** What the TLS library has accepted, by names that count with this store. */
+  /** What the TLS library has accepted; the names are valid for this store only. */
   readonly tried = new Set<string>();
   private readonly keys: DecryptedKeys;
   private cache = new Map<string, LoadedCertificate>();
@@ -28,7 +28,7 @@ export class CertificateLoader {
     this.keys = keys;
   }
 
-  /** Throws a UsageError when the files are not what they should be. */
+  /** Loads a certificate and its key. Throws a UsageError if the files cannot be used. */
   load({ cert, key }: Pick<PemFile, "cert" | "key">): LoadedCertificate {
     const stamps = [cert, key].map((file) => file === "" ? "" : `${stampOf(file)} ${file}`);
     const place = stamps.join("\0");
@@ -37,28 +37,30 @@ export class CertificateLoader {
     return loaded;
   }
 
-  /** Forgets what was not asked for since the last call. */
+  /** Forgets what was not loaded since the last call. */
   forgetUnused(): void {
     this.cache = this.used;
     this.used = new Map();
   }
 
-  /** Bytes of the store which those need that were asked for since {@link forgetUnused}. */
+  /** Returns the bytes of the store in use by what was loaded since {@link forgetUnused}. */
   usedBytes(): number {
     const lengths = new Map([...this.used.values()].map(({ offset, length }) => [offset, length]));
     return [...lengths.values()].reduce((sum, length) => sum + length, 0);
   }
 
-  /** The files' bytes, which may hold keys, are wiped. */
+  /** Wipes the files' bytes, which may hold keys. */
   private read(cert: string, key: string): LoadedCertificate {
-    const read = (file: string) => ({ text: readFile(file, { also: "pipe" }), file });
-    const certFile = read(cert);
-    const keyFile = key === "" ? undefined : read(key);
+    const texts: Buffer[] = [];
+    const read = (file: string) => {
+      const text = readFile(file, { also: "pipe" });
+      texts.push(text);
+      return { text, file };
+    };
     try {
-      return this.add(certFile, keyFile);
+      return this.add(read(cert), key === "" ? undefined : read(key));
     } finally {
-      certFile.text.fill(0);
-      keyFile?.text.fill(0);
+      for (const text of texts) text.fill(0);
     }
   }
 

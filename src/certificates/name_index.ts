@@ -1,26 +1,29 @@
 import type { StoredCertificate } from "./served_tls.ts";
 
-/** Which certificates serve a name together: places in `ServedTls.certificates`, favourite first. */
+/**
+ * The certificates that serve a name together, as indexes in `ServedTls.certificates`, preferred
+ * first.
+ */
 export type CertificateGroup = readonly number[];
 
-/** Smaller signatures first; clients that know only RSA take the last one. */
+/** Smaller signatures first; clients that support only RSA use the last one. */
 const PREFERENCE: readonly StoredCertificate["keyType"][] = ["ec", "ed25519", "rsa"];
 
-/** RFC 6066 section 3 has names in ASCII; none is longer (RFC 1035 section 2.3.4). */
+/** Maximum length of a name (RFC 1035 section 2.3.4). */
 const MAX_CHARACTERS = 255;
 
 /**
- * The names of a list of certificates. The first one listed has a name; with `dualCertificates`,
- * the first one of each type of key. The last one listed is the default.
+ * Maps names to the certificates of a list. The first certificate with a name serves it; with
+ * `dualCertificates`, the first one of each key type does. The last certificate is the default.
  */
 export class NameIndex {
-  /** All that `lookup` may answer; never empty. */
+  /** All groups that `lookup` can return; never empty. */
   readonly groups: readonly CertificateGroup[];
-  /** The place of the default's group in `groups`. */
+  /** The default's index in `groups`. */
   readonly fallback: number;
   private readonly byName = new Map<string, number>();
 
-  /** `places` is not empty. */
+  /** `places` are indexes in `certificates`, at least one. */
   constructor(
     certificates: readonly StoredCertificate[],
     places: readonly number[],
@@ -58,8 +61,8 @@ export class NameIndex {
   }
 
   /**
-   * The place in `groups` of what serves this name: an exact match, or else a wildcard for its
-   * first label. Safe for any text.
+   * Returns the index in `groups` of what serves this name: an exact match, or else a wildcard for
+   * its first label. Accepts any text.
    */
   lookup(serverName: string): number | undefined {
     if (serverName.length > MAX_CHARACTERS || !/^[!-~]+$/.test(serverName)) return undefined;
@@ -71,7 +74,7 @@ export class NameIndex {
   }
 }
 
-/** Adds a certificate for a name unless there is one with its type of key. */
+/** Adds a certificate for a name unless the name has one with this key type. */
 function addPartner(
   candidates: Map<string, number | number[]>,
   name: string,

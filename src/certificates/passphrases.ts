@@ -6,8 +6,9 @@ import type { Terminal } from "./terminal.ts";
 const TRIES = 3;
 
 /**
- * Decrypts keys: with what has decrypted others, with the lines of a file, and at start with what
- * is typed. Passphrases are kept in buffers only, never in strings, and only until they are wiped.
+ * Decrypts keys with passphrases that decrypted other keys, with the lines of a file, and at start
+ * with passphrases from the terminal. Passphrases are in buffers only, never in strings, until
+ * {@link Passphrases.forget} wipes them.
  */
 export class Passphrases {
   private terminal: Terminal | undefined;
@@ -15,15 +16,15 @@ export class Passphrases {
   private text: Buffer = EMPTY;
   private lines: readonly Buffer[] = [];
   private typed: Buffer[] = [];
-  /** Lines and typed ones that have decrypted a key. */
+  /** Passphrases that have decrypted a key. */
   private readonly proven = new Set<Buffer>();
 
-  /** Without a terminal nobody is asked. */
+  /** Without a terminal it never asks. */
   constructor(terminal?: Terminal) {
     this.terminal = terminal;
   }
 
-  /** The lines of this file are tried until {@link forget}; "" is none. Throws a UsageError. */
+  /** Tries the lines of this file until {@link forget}; "" is no file. Throws a UsageError. */
   useFile(file: string): void {
     this.file = file;
     if (file === "") return;
@@ -32,8 +33,8 @@ export class Passphrases {
   }
 
   /**
-   * Wipes all passphrases. From now on nobody is asked any more: a running service must not wait for
-   * an answer.
+   * Wipes all passphrases. From now on it never asks: a running service must not wait for an
+   * answer.
    */
   forget(): void {
     this.terminal = undefined;
@@ -43,7 +44,9 @@ export class Passphrases {
     this.proven.clear();
   }
 
-  /** Returns the key in an encrypted PEM section of `file`. Throws a UsageError if none opens it. */
+  /**
+   * Returns the key in an encrypted PEM section of `file`. Throws a UsageError if none decrypts it.
+   */
   open(pem: Buffer, file: string): KeyObject {
     let reason = "";
     const attempt = (passphrase: Buffer) => {
@@ -67,21 +70,21 @@ export class Passphrases {
       this.typed.push(answer);
       const key = attempt(answer);
       if (key) return key;
-      prompt = `That does not open it. Passphrase for ${file}: `;
+      prompt = `Wrong passphrase. Passphrase for ${file}: `;
     }
     throw new UsageError(`${file}: the private key is encrypted, and ${this.why(reason)}`);
   }
 
-  /** `reason` is the TLS library's for the last passphrase tried, or "". */
+  /** `reason` is the TLS library's error for the last passphrase, or "". */
   private why(reason: string): string {
     const remedy = "put its passphrase into a file for --passphrase-file";
     if (this.file === "" && reason === "") {
-      return `its passphrase can be asked for only at start and on a terminal; ${remedy}`;
+      return `stud asks for its passphrase only at start and on a terminal; ${remedy}`;
     }
-    const tried = this.file === "" ? "no passphrase given" : `no line of ${this.file}`;
-    // A wrong passphrase is the usual reason; others are worth telling (an unknown cipher …).
+    const tried = this.file === "" ? "no passphrase that was entered" : `no line of ${this.file}`;
+    // A wrong passphrase is the usual reason; others help (an unknown cipher …).
     const detail = reason === "" || /bad.?decrypt/i.test(reason) ? "" : ` (${reason})`;
-    return `${tried} opens it${detail}; ${remedy}`;
+    return `${tried} decrypts it${detail}; ${remedy}`;
   }
 }
 
@@ -89,7 +92,7 @@ const EMPTY = Buffer.alloc(0);
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
-/** The lines that are not empty, without their ends; views of the text. */
+/** Returns the lines that are not empty, without line ends, as views of the text. */
 function linesOf(text: Buffer): Buffer[] {
   const lines: Buffer[] = [];
   for (let start = 0; start < text.length;) {

@@ -1,4 +1,4 @@
-/** What of PEM files is about certificates. */
+/** Certificates in PEM files. */
 import { X509Certificate } from "node:crypto";
 import { firstDer } from "../base/der.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
@@ -6,7 +6,7 @@ import { derOf, derToPem, type PemSection, pemSections, pemText } from "../base/
 
 const CERTIFICATE = /^(?:TRUSTED |X509 )?CERTIFICATE$/;
 
-/** The sections of a PEM file. Throws a UsageError when one has no end. */
+/** Returns the sections of a PEM file. Throws a UsageError if one has no end. */
 export function sectionsOf(text: Uint8Array | string, file: string): PemSection[] {
   try {
     return pemSections(text);
@@ -16,14 +16,14 @@ export function sectionsOf(text: Uint8Array | string, file: string): PemSection[
 }
 
 /**
- * The certificates among the sections, as PEM text with the one label that all libraries know in
- * place of older ones.
+ * Returns the certificates among the sections as PEM texts. Older labels are replaced by the one
+ * that all libraries accept.
  */
 export function certificatesIn(sections: readonly PemSection[]): string[] {
   return sections.filter(({ label }) => CERTIFICATE.test(label)).map(certificateText);
 }
 
-/** Throws a UsageError when it is none; `what` names it in the line, as in `its certificate`. */
+/** Parses a certificate. Throws a UsageError, in which `what` names it: `its certificate`. */
 export function readCertificate(pem: string, file: string, what: string): X509Certificate {
   try {
     return new X509Certificate(pem);
@@ -32,14 +32,14 @@ export function readCertificate(pem: string, file: string, what: string): X509Ce
   }
 }
 
-/** OpenSSL's TRUSTED CERTIFICATE has notes of its own after the certificate. */
+/** OpenSSL's TRUSTED CERTIFICATE has trust settings after the certificate. */
 function certificateText({ label, body }: PemSection): string {
   const section = { label: "CERTIFICATE", body };
   if (label !== "TRUSTED CERTIFICATE") return pemText(section);
   try {
     return derToPem("CERTIFICATE", firstDer(derOf(section)).whole);
   } catch {
-    // Whoever reads it reports that it is broken.
+    // Parsing it reports that it is broken.
     return pemText(section);
   }
 }

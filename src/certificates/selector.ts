@@ -1,11 +1,11 @@
 import type { FrontendTls, ServedTls, Trust } from "./served_tls.ts";
 import { type CertificateGroup, NameIndex } from "./name_index.ts";
 
-/** What one frontend presents for which server name. */
+/** Selects the certificates of one frontend by server name. */
 export class CertificateSelector {
-  /** More than one answer of `select` is possible. */
+  /** `select` has more than one possible result. */
   readonly choice: boolean;
-  /** Not all identities trust the same clients. */
+  /** Identities differ in how they verify clients. */
   readonly isMixed: boolean;
   private readonly tls: ServedTls;
   private readonly frontend: FrontendTls;
@@ -13,8 +13,8 @@ export class CertificateSelector {
   private readonly global: NameIndex | undefined;
 
   /**
-   * For the frontend at this place of `tls.frontends`. `dualCertificates` is the capability of that
-   * name. Throws an Error when the frontend has no certificates.
+   * `frontend` is an index in `tls.frontends`, `dualCertificates` the capability of that name.
+   * Throws an Error if the frontend has no certificates.
    */
   constructor(tls: ServedTls, frontend: number, dualCertificates: boolean) {
     this.tls = tls;
@@ -24,12 +24,12 @@ export class CertificateSelector {
     const groups = [...this.own?.groups ?? [], ...this.global?.groups ?? []];
     if (groups.length === 0) throw new Error(`frontend ${frontend} has no certificates`);
     this.choice = groups.length > 1 || this.frontend.sniNomatchAbort;
-    this.isMixed = new Set(groups.map((group) => this.verifyMode(group))).size > 1;
+    this.isMixed = new Set(groups.map((group) => this.trustIndex(group))).size > 1;
   }
 
   /**
-   * The number of the identity for this name, or undefined when the handshake has to end with the
-   * alert `unrecognized_name`. "" stands for a client without SNI. Safe for any text.
+   * Returns the number of the identity for this name, or undefined if the handshake must fail with
+   * the alert `unrecognized_name`. "" stands for a client without SNI. Accepts any text.
    */
   select(serverName: string): number | undefined {
     const fallback = this.own ? this.own.fallback : this.global!.fallback;
@@ -42,30 +42,30 @@ export class CertificateSelector {
   }
 
   /**
-   * What is behind such a number: places in `tls.certificates`, the favourite first, and who
-   * verifies clients how. Throws an Error for any other number.
+   * Returns an identity: indexes in `tls.certificates`, the preferred one first, and how it
+   * verifies clients. Throws an Error for a number that `select` does not return.
    */
   material(identity: number): { readonly certificates: CertificateGroup; readonly trust: Trust } {
     const certificates = this.own?.groups[identity] ??
       this.global?.groups[identity - this.ownCount()];
     if (!certificates) throw new Error(`there is no identity ${identity}`);
-    return { certificates, trust: this.tls.trusts[this.verifyMode(certificates)]! };
+    return { certificates, trust: this.tls.trusts[this.trustIndex(certificates)]! };
   }
 
-  /** The identities of the global certificates are numbered after those of its own. */
+  /** The numbers of global identities start after the frontend's own. */
   private ownCount(): number {
     return this.own?.groups.length ?? 0;
   }
 
-  /** The place in `tls.trusts`. */
-  private verifyMode(group: CertificateGroup): number {
+  /** Returns an index in `tls.trusts`. */
+  private trustIndex(group: CertificateGroup): number {
     const { certificates } = this.tls;
     const particular = group.find((place) => certificates[place]!.trust !== undefined);
     return particular === undefined ? this.frontend.trust : certificates[particular]!.trust!;
   }
 }
 
-/** Frontends with the same list of certificates share one index. */
+/** Indexes that frontends with equal lists of certificates share. */
 const indexes = new WeakMap<ServedTls, Map<string, NameIndex>>();
 
 function indexOf(

@@ -1,30 +1,30 @@
 import type { TlsParameters } from "../runtime/tls.ts";
 
-/** All certificates of a configuration, and which frontend has which. */
+/** All certificates of a configuration and the frontends that serve them. */
 export interface ServedTls {
   readonly certificates: readonly StoredCertificate[];
-  /** Who verifies clients how; certificates and frontends point here. */
+  /** Ways to verify clients; certificates and frontends refer to them by index. */
   readonly trusts: readonly Trust[];
-  /** In the order of the configuration's frontends. */
+  /** In the order of the frontends in the configuration. */
   readonly frontends: readonly FrontendTls[];
-  /** Protocol names, the server's favourite first. */
+  /** Protocol names, the server's preferred one first. */
   readonly alpn: readonly string[];
 }
 
 /** A certificate in the store that master and workers share (`certificates/store.ts`). */
 export interface StoredCertificate {
-  /** For which it is chosen by SNI: lower case, `*.` before a wildcard's parent. */
+  /** Names that SNI selects it by: lower case, `*.` before a wildcard's parent. */
   readonly names: readonly string[];
-  /** Certificates of different types serve one name side by side. */
+  /** Certificates of different key types can serve one name. */
   readonly keyType: "rsa" | "ec" | "ed25519";
-  /** Where its {@link Material} is, in bytes. */
+  /** Where its {@link Material} is in the store, in bytes. */
   readonly offset: number;
   readonly length: number;
-  /** A place in `ServedTls.trusts` that counts instead of the frontend's. */
+  /** An index in `ServedTls.trusts` that overrides the frontend's. */
   readonly trust?: number;
 }
 
-/** What the store holds of a certificate. */
+/** A certificate with its key, as the store holds it. */
 export interface Material {
   /** PEM, the leaf first. */
   readonly chain: string;
@@ -34,20 +34,25 @@ export interface Material {
   readonly dhParameters?: string;
 }
 
+/** How clients are verified. */
 export interface Trust {
   readonly mode: "none" | "optional" | "required";
-  /** PEM; "" where the mode is none. */
+  /** PEM; "" if the mode is none. */
   readonly ca: string;
   /** PEM, or "". */
   readonly crl: string;
 }
 
+/** The TLS settings and certificates of one frontend. */
 export interface FrontendTls extends TlsParameters {
-  /** Places in `ServedTls.certificates`; the last one is its default. */
+  /** Indexes in `ServedTls.certificates`; the last one is the default. */
   readonly own: readonly number[];
-  /** Where a name is looked up that `own` lacks; its last one is the default if `own` is empty. */
+  /**
+   * Indexes of certificates for names that `own` lacks; the last one is the default if `own` is
+   * empty.
+   */
   readonly global: readonly number[];
   readonly sniNomatchAbort: boolean;
-  /** A place in `ServedTls.trusts`. */
+  /** An index in `ServedTls.trusts`. */
   readonly trust: number;
 }

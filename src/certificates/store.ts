@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
 import { derToPem } from "../base/pem.ts";
+import { secretBuffer } from "../base/secret_buffer.ts";
 import type { Material, StoredCertificate } from "./served_tls.ts";
 import { cString } from "../os/structures.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
@@ -8,62 +9,66 @@ import { O_CLOEXEC } from "../os/constants.ts";
 import { O_RDONLY } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 
-/** Bytes that tell the lengths of a chain, its key and its DH parameters, which follow. */
+/** Length of an entry's header: the lengths of chain, key and DH parameters, which follow it. */
 const HEADER = 3 * 4;
 
-/** Where something is in the store, in bytes. */
+/** The place of an entry in the store, in bytes. */
 export type Location = Pick<StoredCertificate, "offset" | "length">;
 
-/** What is put into the store. */
+/** An entry for the store. */
 export interface NewMaterial extends Omit<Material, "key"> {
   /** PKCS#8 in DER, not encrypted. */
   readonly key: Uint8Array;
 }
 
-/** A chain of hundreds of certificates has not as much; a length beyond it is a fault. */
+/** Maximum length of an entry, in bytes: more than a chain of hundreds of certificates. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * Certificates and keys in memory that master and workers share: a file without a name which the
- * master appends to. Workers inherit a descriptor that can only be read.
+ * Certificates and keys in memory that the master and its workers share: an unnamed file that the
+ * master appends to. Workers inherit a read-only descriptor.
  */
 export class CertificateStore {
-  /** For the workers to inherit. */
+  /** The descriptor that workers inherit. */
   readonly readFd: number;
-  /** Bytes that were written. */
+  /** Bytes written so far. */
   size = 0;
   private readonly libc: Libc;
   private readonly writeFd: number;
-  /** By the hash of what is there, so that nothing is there twice. */
+  /** By the hash of the entry, so that equal entries are stored once. */
   private readonly locations = new Map<string, Location>();
 
-  /** Throws an Error when the system refuses. */
+  /** Throws an Error if the system call fails. */
   constructor(libc: Libc) {
     this.libc = libc;
     this.writeFd = check(libc, libc.memfd_create(cString("certificates"), MFD_CLOEXEC));
-    // A worker could otherwise open its descriptor anew in /proc, for writing.
+    // Otherwise a worker could reopen its descriptor for writing, in /proc.
     check(libc, libc.fchmod(this.writeFd, 0o400));
     const self = cString(`/proc/self/fd/${this.writeFd}`);
     this.readFd = check(libc, libc.open(self, O_RDONLY | O_CLOEXEC, 0));
   }
 
   /**
-   * Stores it, or finds what is equal to it. No copy of the key stays in this process's memory.
-   * Throws an Error when memory runs out.
+   * Stores an entry, or finds an equal one. Leaves no copy of the key in this process's memory.
+   * Throws an Error if memory runs out.
    */
   add({ chain, key, dhParameters = "" }: NewMaterial): Location {
     const parts = [Buffer.from(chain), key, Buffer.from(dhParameters)];
-    const header = Buffer.alloc(HEADER);
-    parts.forEach((part, i) => header.writeUInt32BE(part.length, 4 * i));
-    const bytes = Buffer.concat([header, ...parts]);
+    const bytes = secretBuffer(parts.reduce((sum, part) => sum + part.length, HEADER));
     try {
+      let start = HEADER;
+      for (const [i, part] of parts.entries()) {
+        bytes.writeUInt32BE(part.length, 4 * i);
+        bytes.set(part, start);
+        start += part.length;
+      }
       return this.write(bytes);
     } finally {
       bytes.fill(0);
     }
   }
 
-  /** Workers that inherited it keep it. */
+  /** Closes it here; workers that inherited it keep it open. */
   close(): void {
     this.libc.close(this.writeFd);
     this.libc.close(this.readFd);
@@ -84,7 +89,7 @@ export class CertificateStore {
   }
 }
 
-/** What is at a place of the store behind `fd`. Throws an Error when it is not whole. */
+/** Reads an entry of the store behind `fd`. Throws an Error if it is incomplete. */
 export function readMaterial(libc: Libc, fd: number, location: Location): Material {
   const [chain, key, dhParameters] = readParts(libc, fd, location);
   return {
@@ -94,25 +99,25 @@ export function readMaterial(libc: Libc, fd: number, location: Location): Materi
   };
 }
 
-/** The chain alone, as PEM text. */
+/** Reads the chain of an entry, as PEM text. */
 export function readChain(libc: Libc, fd: number, location: Location): string {
   const [chain, key] = readParts(libc, fd, location);
   key!.fill(0);
   return chain!.toString();
 }
 
-/** The key alone, as PKCS#8 in DER; the caller wipes it. */
+/** Reads the key of an entry, as PKCS#8 in DER; the caller wipes it. */
 export function readKey(libc: Libc, fd: number, location: Location): Buffer {
   return readParts(libc, fd, location)[1]!;
 }
 
-/** Chain, key and DH parameters. */
+/** Reads chain, key and DH parameters of an entry. */
 function readParts(libc: Libc, fd: number, { offset, length }: Location): Buffer[] {
   if (!isSize(offset) || !isSize(length) || length > MAX_BYTES) {
     throw new Error(`no place in the certificate store: ${offset}, ${length}`);
   }
   if (length < HEADER) throw new Error("the certificate store is damaged");
-  const bytes = Buffer.alloc(length);
+  const bytes = secretBuffer(length);
   for (let read = 0; read < length;) {
     const rest = bytes.subarray(read);
     const count = check(libc, libc.pread(fd, rest, rest.length, offset + read));

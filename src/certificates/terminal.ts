@@ -1,21 +1,23 @@
 import { spawnSync } from "node:child_process";
 import { MFD_CLOEXEC } from "../os/constants.ts";
+import { secretBuffer } from "../base/secret_buffer.ts";
 import type { Libc } from "../os/libc.ts";
 import { cString } from "../os/structures.ts";
 
-/** Where somebody can be asked. */
+/** A terminal that can ask for a secret. */
 export interface Terminal {
   /**
-   * Shows `prompt` and reads a line without echo; undefined when nobody answers: there is no
-   * terminal, it was closed, or Ctrl-C was pressed. Blocks the process meanwhile. The caller wipes
-   * the answer.
+   * Shows `prompt` and reads a line without echo. Returns undefined without an answer: there is no
+   * terminal, it was closed, or Ctrl-C was pressed. Blocks the process. The caller wipes the
+   * answer.
    */
   askSecretly(prompt: string): Buffer | undefined;
 }
 
 /**
- * A shell does it, for a process that is blocked in a read can neither see a signal nor restore
- * the echo. `read` and `printf` are the shell's own, so the answer is in no command line.
+ * A shell reads the line, because a process that is blocked in a read can neither handle a signal
+ * nor restore the echo. `read` and `printf` are built into the shell, so the answer is in no
+ * command line.
  */
 const SCRIPT = `
 exec 4<>/dev/tty || exit 1
@@ -30,17 +32,17 @@ restore
 [ $status -eq 0 ] && printf '%s' "$answer" >&3
 `;
 
-/** Longer than what a terminal passes on as one line, in bytes. */
+/** More than the longest line of a terminal, in bytes. */
 const MAX_ANSWER = 8192;
 
-/** The terminal from which this process was started, if there is one. */
+/** The controlling terminal of this process, if it has one. */
 export function controllingTerminal(libc: Libc): Terminal {
   return {
     askSecretly(prompt) {
-      // What comes by a pipe of the runtime's stays in its buffers, which nobody can wipe.
+      // A pipe's data would stay in buffers of the runtime, which cannot be wiped.
       const fd = libc.memfd_create(cString("answer"), MFD_CLOEXEC);
       if (fd < 0) return undefined;
-      const bytes = Buffer.alloc(MAX_ANSWER);
+      const bytes = secretBuffer(MAX_ANSWER);
       try {
         const { status } = spawnSync("/bin/sh", ["-c", SCRIPT, "sh", prompt], {
           stdio: ["ignore", "ignore", "ignore", fd],

@@ -18,11 +18,11 @@ import { certificatesIn, readCertificate, sectionsOf } from "./sections.ts";
 
 export interface LoadedTrust {
   readonly trust: Trust;
-  /** Single lines for the operator. */
+  /** Warnings, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** Reads and checks the files with CAs and CRLs. Throws a UsageError. */
+/** Reads and checks the files of CAs and CRLs. Throws a UsageError. */
 export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
   if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
   const authorities = readAuthorities(ca);
@@ -30,28 +30,28 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
   if (crl === "") return { trust: { mode, ca: caText, crl: "" }, warnings: [] };
   const lists = readLists(crl);
   const warnings = lists.filter(({ nextUpdate }) => nextUpdate < now).map(({ nextUpdate }) =>
-    `${crl}: a CRL in it was valid only until ${new Date(nextUpdate).toISOString()}; ` +
-    "clients of its CA will be refused, so get the new one"
+    `${crl}: a CRL in it expired on ${new Date(nextUpdate).toISOString()}; ` +
+    "clients of its CA will be refused; get a new one"
   );
   for (const { certificate } of authorities) {
     const subject = subjectOf(certificate);
     if (lists.some(({ issuer }) => issuer.equals(subject))) continue;
     warnings.push(
-      `${crl}: no CRL of the CA ${JSON.stringify(certificate.subject)} of ${ca} is in it; ` +
-        "clients of that CA will be refused, so add one",
+      `${crl}: it has no CRL of the CA ${JSON.stringify(certificate.subject)} of ${ca}; ` +
+        "clients of that CA will be refused; add one",
     );
   }
   const text = lists.map(({ section }) => pemText(section)).join("");
   return { trust: { mode, ca: caText, crl: text }, warnings };
 }
 
-/** A CA's certificate as it was read and as PEM text. */
+/** A CA's certificate, parsed and as PEM text. */
 interface Authority {
   readonly certificate: X509Certificate;
   readonly pem: string;
 }
 
-/** The CAs in a PEM file, of which there is at least one. Throws a UsageError. */
+/** Reads the CAs in a PEM file. Throws a UsageError if there is none. */
 export function readAuthorities(file: string): Authority[] {
   const found = certificatesIn(sectionsOf(readFile(file, { also: "pipe" }), file));
   if (found.length === 0) {
@@ -63,14 +63,17 @@ export function readAuthorities(file: string): Authority[] {
   }));
 }
 
-/** CRLs of large CAs have tens of megabytes, and as JSON they have to fit into one frame. */
+/**
+ * Maximum size of a CRL file, in bytes: CRLs of large CAs have tens of megabytes, and the control
+ * channel's frames 64 MiB.
+ */
 const MAX_LISTS = 32 * 1024 * 1024;
 
 interface RevocationList {
   readonly section: PemSection;
-  /** A Name in DER. */
+  /** The issuer's Name in DER. */
   readonly issuer: Buffer;
-  /** Milliseconds since 1970; Infinity where it does not say. */
+  /** Milliseconds since 1970; Infinity if the CRL has no such field. */
   readonly nextUpdate: number;
 }
 
@@ -89,7 +92,7 @@ function readLists(file: string): RevocationList[] {
   });
 }
 
-/** CertificateList of RFC 5280 section 5.1. Throws an Error when it is malformed. */
+/** Parses a CertificateList (RFC 5280 section 5.1). Throws an Error if it is malformed. */
 function readList(der: Uint8Array): Omit<RevocationList, "section"> {
   const [toBeSigned, algorithm, signature] = inside(firstDer(der), SEQUENCE);
   const fields = inside(toBeSigned, SEQUENCE);
@@ -101,7 +104,7 @@ function readList(der: Uint8Array): Omit<RevocationList, "section"> {
   return { issuer: Buffer.from(issuer.whole), nextUpdate: timeOf(nextUpdate) };
 }
 
-/** In milliseconds since 1970; Infinity for what is no time (RFC 5280 section 4.1.2.5). */
+/** Returns milliseconds since 1970, or Infinity if it is not a time (RFC 5280 section 4.1.2.5). */
 function timeOf(element: Der | undefined): number {
   if (element?.tag !== UTC_TIME && element?.tag !== GENERALIZED_TIME) return Infinity;
   const text = Buffer.from(element.content).toString("latin1");
@@ -115,6 +118,6 @@ function timeOf(element: Der | undefined): number {
 function subjectOf({ raw }: X509Certificate): Buffer {
   const [toBeSigned] = inside(firstDer(raw), SEQUENCE);
   const fields = inside(toBeSigned, SEQUENCE);
-  // The version comes first, unless it is 1.
+  // The version comes first, but is omitted if it is 1.
   return Buffer.from(fields[fields[0]?.tag === INTEGER ? 4 : 5]!.whole);
 }

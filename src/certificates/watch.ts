@@ -2,9 +2,9 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import type { Reads } from "../options/config.ts";
 import { fingerprintOf, type NamedFiles } from "./fingerprint.ts";
 
-/** Between two looks, in milliseconds. */
+/** The interval of polling, in milliseconds. */
 const INTERVAL_MS = 2000;
-/** Of the time, one part in so many at most is spent on looking: thousands of files are many. */
+/** Polling takes at most 1/40 of the time, also with thousands of files. */
 const SHARE = 40;
 
 export type WatchSettings = NamedFiles & Reads<"watch">;
@@ -15,21 +15,21 @@ export interface WatchDependencies {
 }
 
 /**
- * `--watch`: notices by itself that certificate files have changed. It polls, which sees exchanged
+ * Implements `--watch`: detects changed certificate files. It polls, which also detects replaced
  * symbolic links and works on every file system.
  */
 export class CertificateWatch {
   private readonly changed: () => void;
   private readonly look: (config: WatchSettings) => Promise<string>;
   private readonly clock: Clock;
-  /** What was loaded, or at least tried. */
+  /** The fingerprint of what was loaded, successfully or not. */
   private known = "";
-  /** What was found instead; not loaded before it is found twice, since half of it may be missing. */
+  /** A different fingerprint that was found once; half of the files may still be missing. */
   private found: string | undefined;
-  /** Each {@link begin} ends the one before. */
+  /** The number of the last {@link begin}, which ends the one before. */
   private round = 0;
 
-  /** `changed` is called once for each change that has come to rest. */
+  /** Calls `changed` once for each change, when two polls in a row have found the same files. */
   constructor(
     changed: () => void,
     { look = fingerprintOf, clock = systemClock }: WatchDependencies = {},
@@ -40,8 +40,8 @@ export class CertificateWatch {
   }
 
   /**
-   * Watches this configuration's files from now on, if it says so. Fulfilled when all were looked
-   * at: what is loaded after that is at least as new, and what changes meanwhile is noticed.
+   * Watches this configuration's files if it enables watching, and no others. Resolves after the
+   * first poll: files that are loaded later are at least as new, and later changes are detected.
    */
   async begin(config: WatchSettings): Promise<void> {
     const round = ++this.round;
@@ -53,7 +53,7 @@ export class CertificateWatch {
     this.lookLater(config, round, INTERVAL_MS);
   }
 
-  /** Looks no more. */
+  /** Stops polling. */
   end(): void {
     this.round++;
   }
@@ -71,7 +71,7 @@ export class CertificateWatch {
     this.found = found === this.known || isAtRest ? undefined : found;
     this.lookLater(config, round, Math.max(INTERVAL_MS, SHARE * (this.clock.now() - began)));
     if (!isAtRest) return;
-    // A broken one is not tried again before it changes.
+    // Broken files are not loaded again until they change.
     this.known = found;
     this.changed();
   }

@@ -1,38 +1,38 @@
-/** What a PROXY header and the log tell of a certificate, which is given as DER. */
+/** Facts about a certificate (DER) for the PROXY header and the log. */
 import { createHash, X509Certificate } from "node:crypto";
 import { derToPem } from "../base/pem.ts";
 
-/** A member is absent where the certificate, or the TLS library's knowledge, lacks it. */
+/** A member is absent if the certificate lacks it or the TLS library does not know it. */
 export interface CertificateFacts {
   /** The first common name (RFC 4519 section 2.3) of the subject. */
   readonly commonName?: string;
-  /** The algorithm by which it was signed, as HAProxy writes it: `RSA-SHA256`, `ecdsa-with-SHA256`. */
+  /** The signature algorithm, as HAProxy writes it: `RSA-SHA256`, `ecdsa-with-SHA256`. */
   readonly signatureAlgorithm?: string;
-  /** The algorithm of its key with the bits, as HAProxy writes it: `RSA2048`, `EC256`. */
+  /** The key's algorithm and size in bits, as HAProxy writes it: `RSA2048`, `EC256`. */
   readonly keyAlgorithm?: string;
 }
 
-/** Maximum number of certificates whose facts are kept; at the next one all are dropped. */
-const MAX_REMEMBERED = 1000;
+/** Maximum number of cached certificates; the next one empties the cache. */
+const MAX_CACHED = 1000;
 
-/** By the digest of the certificate. */
-const remembered = new Map<string, CertificateFacts>();
+/** By the certificate's SHA-256 digest. */
+const cache = new Map<string, CertificateFacts>();
 
 /**
- * The facts, which are remembered, since reading a certificate takes up to 100 µs. Of something that
- * is no certificate there are none.
+ * Returns the facts of a certificate, none if `der` is not a certificate. They are cached, since
+ * parsing takes up to 100 µs.
  */
 export function certificateFacts(der: Uint8Array): CertificateFacts {
   const digest = createHash("sha256").update(der).digest("base64");
-  const known = remembered.get(digest);
-  if (known) return known;
+  const cached = cache.get(digest);
+  if (cached) return cached;
   const facts = readFacts(der);
-  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
-  remembered.set(digest, facts);
+  if (cache.size >= MAX_CACHED) cache.clear();
+  cache.set(digest, facts);
   return facts;
 }
 
-/** PEM with OpenSSL's label for certificates that may carry trust settings, as hitch sends it. */
+/** Returns PEM with OpenSSL's label for certificates with trust settings, as hitch sends it. */
 export function trustedPem(der: Uint8Array): string {
   return derToPem("TRUSTED CERTIFICATE", der);
 }
@@ -54,7 +54,7 @@ function readFacts(der: Uint8Array): CertificateFacts {
   }
 }
 
-/** `RSA`, `EC`, `ED25519` …, or undefined for a type that the TLS library does not know. */
+/** Returns `RSA`, `EC`, `ED25519` …, or undefined for a type that the TLS library does not know. */
 function keyType(certificate: X509Certificate): string | undefined {
   try {
     return certificate.publicKey.asymmetricKeyType?.toUpperCase();
@@ -63,7 +63,7 @@ function keyType(certificate: X509Certificate): string | undefined {
   }
 }
 
-/** OpenSSL's short name for an algorithm, which for RSA differs from its long name. */
+/** Returns OpenSSL's short name of an algorithm; for RSA it differs from the long name. */
 function shortName(longName: string): string {
   const [, digest] = /^(\w+)WithRSAEncryption$/i.exec(longName) ?? [];
   return digest ? `RSA-${digest.toUpperCase()}` : longName;

@@ -1,25 +1,25 @@
 import type { TlsFacts } from "../runtime/tls.ts";
 
-/** Who must show a certificate at a frontend that asks some of its clients for one. */
+/** Which clients must present a certificate, at a frontend that requests one from some of them. */
 export interface ClientTrust {
-  /** By the name that a client asked for, as it sent it; "" for a client without SNI. */
+  /** By the server name that the client sent, unchanged; "" without SNI. */
   readonly verifyMode: (serverName: string) => "none" | "optional" | "required";
-  /** Not all names are treated alike, so that no session may be taken from one to the other. */
+  /** Names have different modes, so a session of one must not be resumed under another. */
   readonly isMixed: boolean;
 }
 
 /**
- * Why a client must not reach the backend, or undefined when it may. The TLS libraries let a session
- * that was made under one name resume under another one, and adapters let every handshake through
- * in which the client has the key of its certificate: here is where it counts.
+ * Returns why a client must not reach the backend, or undefined if it may. This check is the one
+ * that counts: TLS libraries resume a session under any name, and adapters accept every handshake
+ * in which the client proves that it has its certificate's key.
  */
 export function rejectReason(trust: ClientTrust, tls: TlsFacts): string | undefined {
   if (trust.isMixed && tls.resumed) {
-    return "a session was resumed where names differ in whom they trust";
+    return "resumed a session, which is refused where names verify clients differently";
   }
   const mode = trust.verifyMode(tls.serverName ?? "");
   if (mode === "none") return undefined;
   if (!tls.peer) return mode === "required" ? "no certificate" : undefined;
   const { verifyError } = tls.peer;
-  return verifyError === undefined ? undefined : `its certificate is not trusted: ${verifyError}`;
+  return verifyError === undefined ? undefined : `certificate not trusted: ${verifyError}`;
 }

@@ -25,33 +25,33 @@ import type { ConnectionSettings } from "./settings.ts";
 import type { IdleHolder, IdleTimeouts } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
 
-/** While a slow reader still has bytes to take, silence may last this many half-close timeouts. */
-const SLOW_READER_PATIENCE = 10;
+/** Half-close timeouts that may pass while a slow reader still has bytes to read. */
+const SLOW_READER_FACTOR = 10;
 
 type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
 
-/** What all connections of a worker share. */
+/** What a connection needs of its worker; all connections share it. */
 export interface ConnectionContext {
   readonly settings: ConnectionSettings;
-  /** What `settings.proxyTlvs` lists. */
+  /** The TLVs of `settings.proxyTlvs`. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
   readonly handshakes: Limit;
   readonly connects: Limit;
   readonly halfClosed: Limit;
   /** Absent without a limit. */
   readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start"> | undefined;
-  /** Absent without a limit for sources. */
+  /** Absent without limits per source. */
   readonly clientSources: Sources | undefined;
   readonly counters: Pick<ConnectionCounters, "values">;
   readonly events: Pick<ConnectionEvents, "established">;
-  /** To be called when the client is ready, after its handshake if there is one. */
+  /** Called when the client is ready, after its handshake if it makes one. */
   handshakeDone(client: Stream): void;
-  /** Begins a connection to the backend. */
+  /** Starts a connection to the backend. */
   connect(connection: Connection): Stream;
-  /** To be called at most once for each connection. */
+  /** Called at most once for each connection. */
   failed(connection: Connection, failure: ConnectionFailure): void;
-  /** To be called when the last descriptor is closed. */
-  over(connection: Connection): void;
+  /** Called when the last descriptor is closed. */
+  closed(connection: Connection): void;
 }
 
 /** Events of connections, for the worker. */
@@ -60,26 +60,27 @@ export interface ConnectionEvents {
   established(connection: Connection): void;
   /** At most once for each connection. */
   failed(connection: Connection, failure: ConnectionFailure): void;
-  over(connection: Connection): void;
+  /** The last descriptor is closed. */
+  closed(connection: Connection): void;
 }
 
 /**
- * One client with its backend, from accept to close: handshake, connect, prefix, relay. The relay
- * keeps no bytes: a chunk goes to the other side at once, and when that side cannot take more, this
- * side is paused until it can.
+ * One client and its backend, from accept to close: handshake, connect, prefix, relay. The relay
+ * buffers nothing: each chunk is written to the other side at once, and while that side cannot take
+ * more, this side is paused.
  */
 export class Connection implements HeaderReceiver, IdleHolder {
   readonly id: number;
   readonly client: Stream;
-  /** Where it is counted, if it is. */
+  /** The source that counts it, if any. */
   source: Source | undefined;
-  private readonly all: ConnectionContext;
+  private readonly context: ConnectionContext;
   private readonly trust: ClientTrust | undefined;
   private backend: Stream | undefined;
   private phase: "handshake" | "connecting" | "relaying" = "handshake";
-  /** The header that the client sent, where it is passed on and until then. */
+  /** The client's PROXY header, until it is passed on to the backend. */
   private header: Uint8Array | undefined;
-  /** From the client's header; undefined: those of its stream count. */
+  /** From the client's PROXY header; undefined: its stream's addresses are used. */
   private addresses: ProxyAddresses | undefined;
   private uniqueId: string | undefined;
   private clientEnded = false;
@@ -88,15 +89,20 @@ export class Connection implements HeaderReceiver, IdleHolder {
   private backendClosed = false;
   private clientPaused = false;
   private backendPaused = false;
-  /** The backend is gone and the client has its last byte: what it still sends is dropped. */
+  /** The client's side is finished; what it still sends is dropped. */
   private lingering = false;
   private hasFailed = false;
   private halfCloseExtensions = 0;
   isActive = true;
   idleRounds = 0;
 
-  constructor(all: ConnectionContext, id: number, client: Stream, trust: ClientTrust | undefined) {
-    this.all = all;
+  constructor(
+    context: ConnectionContext,
+    id: number,
+    client: Stream,
+    trust: ClientTrust | undefined,
+  ) {
+    this.context = context;
     this.id = id;
     this.client = client;
     this.trust = trust;
@@ -107,13 +113,13 @@ export class Connection implements HeaderReceiver, IdleHolder {
     return formatEndpoint(this.addresses?.client ?? this.client.remote);
   }
 
-  /** What every entry of the log about it tells. */
+  /** The facts of every log entry about this connection. */
   get facts(): LogEntry["facts"] {
     const { id, clientName, uniqueId } = this;
     return { connection: id, client: clientName, ...(uniqueId ? { uniqueId } : {}) };
   }
 
-  /** The common name in the client's certificate that was verified; while the client is there. */
+  /** The common name of the client's verified certificate; only while its stream is open. */
   get clientCommonName(): string | undefined {
     const peer = this.trust && this.client.tls().peer;
     return peer && peer.verifyError === undefined
@@ -121,19 +127,19 @@ export class Connection implements HeaderReceiver, IdleHolder {
       : undefined;
   }
 
-  /** Counts it among those of its source address; or why it may not be one of them. */
-  enter(sources: Sources, client: Endpoint): ConnectionFailure | undefined {
+  /** Counts it for its source address, or returns why that is refused. */
+  admit(sources: Sources, client: Endpoint): ConnectionFailure | undefined {
     const source = sources.of(client);
     if (!source) return undefined;
-    const refusal = sources.enter(source);
+    const refusal = sources.admit(source);
     if (!refusal) this.source = source;
     return refusal;
   }
 
-  /** Ends it before anything is done for it; from within the accept of its stream. */
-  turnAway(refusal: ConnectionFailure): void {
+  /** Resets the client before anything is done for it; called while its stream is being accepted. */
+  refuse(refusal: ConnectionFailure): void {
     this.fail(refusal);
-    // A stream cannot be ended while it is being accepted.
+    // A stream cannot be reset while it is being accepted.
     queueMicrotask(() => this.client.reset());
   }
 
@@ -141,12 +147,12 @@ export class Connection implements HeaderReceiver, IdleHolder {
     header: Uint8Array,
     addresses: ProxyAddresses | undefined,
   ): ConnectionFailure | undefined {
-    const { settings, clientSources } = this.all;
+    const { settings, clientSources } = this.context;
     if (settings.acceptProxy.mode === "pass") this.header = header;
     else this.addresses = addresses;
     if (!clientSources) return undefined;
     const { client } = addresses ?? addressesIn(header) ?? { client: this.client.remote };
-    return this.enter(clientSources, client);
+    return this.admit(clientSources, client);
   }
 
   headerFailed(failure: ConnectionFailure): void {
@@ -162,8 +168,8 @@ export class Connection implements HeaderReceiver, IdleHolder {
   received(from: Stream, bytes: Uint8Array): void {
     if (this.lingering) return;
     this.isActive = true;
-    if (this.isHalfClosed) this.noteProgress();
-    const { values } = this.all.counters;
+    if (this.isHalfClosed) this.restartHalfClose();
+    const { values } = this.context.counters;
     if (from === this.client) {
       values[BYTES_RECEIVED]! += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
@@ -177,7 +183,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
 
   writable(stream: Stream): void {
     this.isActive = true;
-    if (this.isHalfClosed) this.noteProgress();
+    if (this.isHalfClosed) this.restartHalfClose();
     if (stream === this.backend) this.resumeClient();
     else this.resumeBackend();
   }
@@ -186,24 +192,24 @@ export class Connection implements HeaderReceiver, IdleHolder {
     if (stream === this.client) this.clientEnded = true;
     else this.backendEnded = true;
     this.otherSide(stream)?.finish();
-    // What was ended by a limit has to close in time, whoever ended first.
-    if (this.isHalfClosed || this.lingering) this.noteProgress();
-    else this.all.halfClosed.stop(this);
+    // After a limit both sides have to close in time, whichever ends first.
+    if (this.isHalfClosed || this.lingering) this.restartHalfClose();
+    else this.context.halfClosed.stop(this);
   }
 
   closed(stream: Stream, failure: Failure | undefined): void {
-    // Asked first: a stream may close within the call that ends it for the other's sake.
+    // Read first: resetting the other side below may close it within the call.
     const isLast = stream === this.client ? this.backendClosed || !this.backend : this.clientClosed;
     try {
-      if (stream === this.client) this.clientGone(failure);
-      else this.backendGone(failure);
+      if (stream === this.client) this.onClientClosed(failure);
+      else this.onBackendClosed(failure);
     } catch (error) {
       this.otherSide(stream)?.reset();
       throw error;
     } finally {
       if (isLast) {
-        this.all.halfClosed.stop(this);
-        this.all.over(this);
+        this.context.halfClosed.stop(this);
+        this.context.closed(this);
       }
     }
   }
@@ -213,29 +219,29 @@ export class Connection implements HeaderReceiver, IdleHolder {
     this.client.reset();
   }
 
-  /** Others wait for the place of the handshake that has taken longest. */
+  /** Too many handshakes are in progress, and this one has taken longest. */
   handshakeEvicted(): void {
-    const cause = "more handshakes at once than --max-handshakes allows; it had taken longest";
+    const cause = "--max-handshakes was exceeded, and this handshake had taken longest";
     this.fail({ source: "client", code: "handshake-evicted", cause });
     this.client.reset();
   }
 
   connectTimedOut(): void {
-    const cause = this.all.settings.backendTls
+    const cause = this.context.settings.backendTls
       ? "no TLS connection in time"
-      : "no answer to the connect";
+      : "connection timed out";
     this.fail({ source: "backend", code: "backend-timeout", cause });
     this.backend!.reset();
-    this.endClient();
+    this.finishClient();
   }
 
   halfCloseTimedOut(): void {
-    if (this.isHeldUp && ++this.halfCloseExtensions < SLOW_READER_PATIENCE) {
-      this.all.halfClosed.start(this);
+    if (this.isBlocked && ++this.halfCloseExtensions < SLOW_READER_FACTOR) {
+      this.context.halfClosed.start(this);
       return;
     }
     if (this.backendEnded || this.lingering) {
-      // The client has everything, or the kernel has it and still delivers it.
+      // The client has everything, or the kernel still delivers it.
       this.failHalfClosed("client");
       this.client.close();
       this.backend?.close();
@@ -247,43 +253,43 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   idleTimedOut(): void {
-    this.expire("idle-timeout", "silent in both directions for as long as --idle-timeout allows");
+    this.expire("idle-timeout", "idle in both directions for --idle-timeout");
   }
 
-  lifetimeOver(): void {
-    this.expire("lifetime", "as old as --max-lifetime allows");
+  lifetimeExpired(): void {
+    this.expire("lifetime", "--max-lifetime has elapsed");
   }
 
-  /** A side is stopped until the other one has taken what it was sent. */
-  get isHeldUp(): boolean {
+  /** One side is paused until the other one has read what it was sent. */
+  get isBlocked(): boolean {
     return this.clientPaused || this.backendPaused;
   }
 
   private clientOpened(): void {
-    // Without TLS it is open before it can be turned away.
+    // Without TLS it is open before it can be refused.
     if (this.hasFailed) return;
-    this.all.handshakes.stop(this);
-    this.all.handshakeDone(this.client);
+    this.context.handshakes.stop(this);
+    this.context.handshakeDone(this.client);
     const cause = this.trust && rejectReason(this.trust, this.client.tls());
     if (cause === undefined) return this.connectBackend();
     this.fail({ source: "client", code: "client-certificate", cause });
-    this.endClient();
+    this.finishClient();
   }
 
   private connectBackend(): void {
     this.phase = "connecting";
-    this.backend = this.all.connect(this);
-    this.all.connects.start(this);
+    this.backend = this.context.connect(this);
+    this.context.connects.start(this);
     if (this.header) {
       this.backend.write(this.header);
       this.header = undefined;
-    } else if (this.all.settings.prefix !== "none") {
+    } else if (this.context.settings.prefix !== "none") {
       this.backend.write(this.prefix());
     }
   }
 
   private prefix(): Uint8Array {
-    const { settings, tlvs } = this.all;
+    const { settings, tlvs } = this.context;
     if (tlvs.has("unique-id")) this.uniqueId = randomBytes(16).toString("hex");
     const { client, uniqueId } = this;
     const ends = this.addresses ?? { client: client.remote, frontend: client.local };
@@ -291,62 +297,62 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   private backendConnected(): void {
-    this.all.connects.stop(this);
+    this.context.connects.stop(this);
     this.phase = "relaying";
-    this.all.idleTimeouts?.start(this);
-    this.all.events.established(this);
+    this.context.idleTimeouts?.start(this);
+    this.context.events.established(this);
   }
 
-  private clientGone(failure: Failure | undefined): void {
+  private onClientClosed(failure: Failure | undefined): void {
     this.clientClosed = true;
     if (this.phase === "handshake") {
-      this.all.handshakes.stop(this);
+      this.context.handshakes.stop(this);
       if (failure) this.fail(handshakeFailed(failure));
     } else if (failure && !this.backendEnded) {
-      this.all.connects.stop(this);
+      this.context.connects.stop(this);
       this.fail(clientLost(failure));
       this.backend?.reset();
     } else {
-      // Both directions ended in order, or the client left with the backend's last byte in hand.
+      // Both directions ended in order, or the client has the backend's last byte.
       this.backend?.close();
     }
   }
 
-  private backendGone(failure: Failure | undefined): void {
+  private onBackendClosed(failure: Failure | undefined): void {
     this.backendClosed = true;
-    this.all.connects.stop(this);
+    this.context.connects.stop(this);
     if (!failure || this.clientClosed || this.lingering) return;
     if (this.phase === "connecting") {
-      const isHandshake = this.all.settings.backendTls && !isConnectFailure(failure);
+      const isHandshake = this.context.settings.backendTls && !isConnectFailure(failure);
       this.fail(isHandshake ? backendHandshakeFailed(failure) : backendUnreachable(failure));
-      this.endClient();
+      this.finishClient();
     } else if (this.backendEnded) {
-      // It said all it had to say and then stopped listening; its answer must still arrive.
-      this.endClient();
+      // It sent its whole answer and then stopped reading; the answer must still arrive.
+      this.finishClient();
     } else {
       this.fail(backendLost(failure));
       this.client.reset();
     }
   }
 
-  /** Ends the client in order, though it may still be sending: RFC 9112 section 9.6 tells why. */
-  private endClient(): void {
+  /** Finishes the client in order though it may still be sending, as in RFC 9112 section 9.6. */
+  private finishClient(): void {
     this.lingering = true;
     this.client.finish();
     this.resumeClient();
-    if (!this.clientEnded) this.all.halfClosed.start(this);
+    if (!this.clientEnded) this.context.halfClosed.start(this);
   }
 
-  /** Ends both sides in order; one that does not close then is cut as a half-closed one is. */
+  /** Finishes both sides in order; one that does not close is cut after the half-close timeout. */
   private expire(code: "idle-timeout" | "lifetime", cause: string): void {
     if (this.lingering) return;
     this.fail({ source: "limit", code, cause });
     if (this.phase === "handshake") return this.client.reset();
-    this.endClient();
+    this.finishClient();
     if (this.phase === "connecting") return this.backend!.reset();
     this.backend!.finish();
     this.resumeBackend();
-    this.all.halfClosed.start(this);
+    this.context.halfClosed.start(this);
   }
 
   private pauseClient(): void {
@@ -370,9 +376,9 @@ export class Connection implements HeaderReceiver, IdleHolder {
     return this.clientEnded !== this.backendEnded;
   }
 
-  private noteProgress(): void {
+  private restartHalfClose(): void {
     this.halfCloseExtensions = 0;
-    this.all.halfClosed.start(this);
+    this.context.halfClosed.start(this);
   }
 
   private otherSide(stream: Stream): Stream | undefined {
@@ -387,6 +393,6 @@ export class Connection implements HeaderReceiver, IdleHolder {
   private fail(failure: ConnectionFailure): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
-    this.all.failed(this, failure);
+    this.context.failed(this, failure);
   }
 }

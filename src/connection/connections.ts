@@ -14,12 +14,12 @@ import { IdleTimeouts } from "./idle_timeouts.ts";
 import { Sources } from "./sources.ts";
 import { trustedPeers } from "./trusted.ts";
 
-/** All connections of a worker. */
+/** All connections of a worker, with their limits and counters. */
 export class Connections implements ConnectionContext {
   readonly settings: ConnectionSettings;
   readonly events: ConnectionEvents;
   readonly counters: ConnectionCounters;
-  /** What `settings.proxyTlvs` lists. */
+  /** The TLVs of `settings.proxyTlvs`. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
   readonly handshakes: TimeoutQueue<Connection>;
   readonly connects: TimeoutQueue<Connection>;
@@ -27,7 +27,7 @@ export class Connections implements ConnectionContext {
   /** Absent without a limit. */
   readonly idleTimeouts: IdleTimeouts<Connection> | undefined;
   private readonly lifetimes: TimeoutQueue<Connection> | undefined;
-  /** Absent where no source has a limit. */
+  /** Absent without limits per source. */
   readonly clientSources: Sources | undefined;
   private readonly runtime: Pick<Runtime, "connect">;
   private readonly isTrusted: (peer: Endpoint) => boolean;
@@ -37,7 +37,7 @@ export class Connections implements ConnectionContext {
   private openCount = 0;
   private maxOpen = 0;
 
-  /** Throws a RangeError for a trusted proxy that is no address. */
+  /** Throws a RangeError if a trusted proxy is not an address. */
   constructor(
     runtime: Pick<Runtime, "connect">,
     settings: ConnectionSettings,
@@ -59,21 +59,23 @@ export class Connections implements ConnectionContext {
     this.idleTimeouts = idleTimeout > 0
       ? new IdleTimeouts(idleTimeout, (c) => c.idleTimedOut(), clock)
       : undefined;
-    this.lifetimes = maxLifetime > 0 ? timeouts(maxLifetime, (c) => c.lifetimeOver()) : undefined;
+    this.lifetimes = maxLifetime > 0
+      ? timeouts(maxLifetime, (c) => c.lifetimeExpired())
+      : undefined;
     const { sourceConnections, sourceRate } = settings.limits;
     if (sourceConnections || sourceRate) this.clientSources = new Sources(settings.limits, clock);
     this.target = settings.backend;
     this.sources = this.sourcesFor(settings.backend);
   }
 
-  /** The most connections that were open at a time since the last call. */
+  /** Returns the maximum number of connections open at once since the last call. */
   takeMaxOpen(): number {
     const { maxOpen } = this;
     this.maxOpen = this.openCount;
     return maxOpen;
   }
 
-  /** Connections that were ever accepted. */
+  /** Connections accepted so far. */
   get total(): number {
     return this.lastId;
   }
@@ -83,16 +85,15 @@ export class Connections implements ConnectionContext {
     return this.openCount;
   }
 
-  /** New connections go here, from now on. */
+  /** The address for new connections. */
   set backend(backend: Endpoint) {
     this.target = backend;
     this.sources = this.sourcesFor(backend);
   }
 
   /**
-   * A client's connection was accepted: its life begins with the PROXY header, where one is
-   * expected, and the TLS handshake. `trust` is there when its frontend asks clients for
-   * certificates. Returns the owner of its stream.
+   * Starts an accepted connection with the PROXY header, if one is expected, and the TLS handshake.
+   * `trust` is set if the frontend requests client certificates. Returns the stream's handler.
    */
   accept(client: Stream, trust?: ClientTrust): StreamHandler {
     if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
@@ -102,12 +103,12 @@ export class Connections implements ConnectionContext {
       return this.begin(connection, client);
     } catch (error) {
       this.handshakes.stop(connection);
-      this.over(connection);
+      this.closed(connection);
       throw error;
     }
   }
 
-  /** The client's handshake is done, if it makes one. */
+  /** Counts the client's handshake, if it makes one. */
   handshakeDone(client: Stream): void {
     const { backendTls, alpn } = this.settings;
     if (backendTls) return;
@@ -115,46 +116,46 @@ export class Connections implements ConnectionContext {
     this.counters.handshakeDone(client.tlsVersion, client.isResumed, protocol);
   }
 
-  /** To be called once at most for each connection. */
+  /** Called at most once for each connection. */
   failed(connection: Connection, failure: ConnectionFailure): void {
     this.counters.failed(failure);
     this.events.failed(connection, failure);
   }
 
-  /** Begins a connection to the backend. */
+  /** Starts a connection to the backend. */
   connect(connection: Connection): Stream {
     const { runtime, target, sources, settings } = this;
     const source = sources.length > 0 ? sources[connection.id % sources.length] : undefined;
     return runtime.connect(target, connection, source, settings.backendTls);
   }
 
-  /** Called by a connection when its last descriptor is gone. */
-  over(connection: Connection): void {
+  /** Called by a connection when its last descriptor is closed. */
+  closed(connection: Connection): void {
     this.openCount--;
     this.idleTimeouts?.stop(connection);
     this.lifetimes?.stop(connection);
-    if (connection.source) this.clientSources!.leave(connection.source);
-    this.events.over(connection);
+    if (connection.source) this.clientSources!.release(connection.source);
+    this.events.closed(connection);
   }
 
   private begin(connection: Connection, client: Stream): StreamHandler {
     const { mode } = this.settings.acceptProxy;
     if (this.clientSources && mode === "none") {
-      const refusal = connection.enter(this.clientSources, client.remote);
+      const refusal = connection.admit(this.clientSources, client.remote);
       if (refusal) {
-        connection.turnAway(refusal);
+        connection.refuse(refusal);
         return connection;
       }
     }
-    this.makeRoom();
+    this.evictOldest();
     this.handshakes.start(connection);
     this.lifetimes?.start(connection);
     if (mode === "none") return connection;
     return new HeaderPhase(mode, connection, mode === "pass" || this.isTrusted(client.remote));
   }
 
-  /** For one more handshake. */
-  private makeRoom(): void {
+  /** Makes room for one more handshake. */
+  private evictOldest(): void {
     const { handshakes, settings } = this;
     if (handshakes.size < settings.limits.handshakes) return;
     const { oldest } = handshakes;

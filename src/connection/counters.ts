@@ -1,4 +1,4 @@
-/** What the connections of a worker count. Each counter is declared here, and nowhere else. */
+/** The counters of a worker's connections. Each is declared here, and nowhere else. */
 import { type CounterFamily, CounterSet } from "../base/counters.ts";
 import { type ConnectionFailure, FAILURE_CODES, FAILURE_SOURCES } from "./failure.ts";
 
@@ -7,7 +7,7 @@ const KINDS = ["full", "resumed", "unknown"] as const;
 /** Maximum number of ALPN protocols that are counted separately; the others are `other`. */
 const MAX_PROTOCOLS = 16;
 
-/** Returns all counters. `alpn` lists the protocols that are negotiated; it has 16 at most. */
+/** Returns the declarations. `alpn` lists the negotiated protocols, at most 16. */
 function families(alpn: readonly string[]): readonly CounterFamily[] {
   return [
     {
@@ -22,7 +22,7 @@ function families(alpn: readonly string[]): readonly CounterFamily[] {
     },
     {
       name: "connection_failures_total",
-      help: "Connections that failed, by who caused it and why.",
+      help: "Failed connections by source and reason.",
       labels: { source: FAILURE_SOURCES, code: FAILURE_CODES },
     },
     {
@@ -44,20 +44,20 @@ const HANDSHAKES = FAILURES + FAILURE_SOURCES.length * FAILURE_CODES.length;
 export class ConnectionCounters extends CounterSet {
   private readonly alpn: readonly string[];
 
-  /** `alpn` lists the protocols that are negotiated. */
+  /** `alpn` lists the negotiated protocols. */
   constructor(alpn: readonly string[]) {
     const counted = alpn.slice(0, MAX_PROTOCOLS);
     super(families(counted));
     this.alpn = counted;
   }
 
-  /** Counts a connection that failed. */
+  /** Counts a failed connection. */
   failed({ source, code }: Pick<ConnectionFailure, "source" | "code">): void {
     const row = FAILURE_SOURCES.indexOf(source) * FAILURE_CODES.length;
     this.values[FAILURES + row + FAILURE_CODES.indexOf(code)]!++;
   }
 
-  /** Counts a handshake with a client; `undefined` is what the TLS library does not tell. */
+  /** Counts a handshake with a client; `undefined` is what the TLS library does not report. */
   handshakeDone(
     version: string | undefined,
     isResumed: boolean | undefined,
@@ -84,7 +84,7 @@ function versionIndex(version: string | undefined): number {
       return 1;
     case "TLSv1.1":
       return 2;
-    // The libraries' own name for it.
+    // The libraries' name for TLS 1.0.
     case "TLSv1":
       return 3;
     default:

@@ -1,6 +1,6 @@
 import type { Failure } from "../runtime/failure.ts";
 
-/** Who caused a failure. `limit`: a time that the configuration sets has elapsed. */
+/** Who caused a failure. `limit`: a configured time has elapsed. */
 export const FAILURE_SOURCES = ["client", "backend", "limit", "internal"] as const;
 
 /** Why a connection failed: stable codes for machines. */
@@ -26,41 +26,41 @@ export const FAILURE_CODES = [
   "internal-error",
 ] as const;
 
-/** Who caused a failed connection, a stable code for machines, and the cause for people. */
+/** Why a connection failed: who caused it, a stable code for machines, the cause for people. */
 export interface ConnectionFailure {
   readonly source: (typeof FAILURE_SOURCES)[number];
   readonly code: (typeof FAILURE_CODES)[number];
   readonly cause: string;
 }
 
-/** The handshake broke off: the client left, or does not speak our TLS. */
+/** The handshake failed: the client closed, or did not send acceptable TLS. */
 export function handshakeFailed(failure: Failure): ConnectionFailure {
   const isHttp = /^http request$/i.test(failure.message);
   const message = isHttp ? "plain HTTP was sent to the TLS port" : failure.message;
   return unlessInternal({ ...failure, message }, "client", "handshake-failed");
 }
 
-/** The client vanished before both directions had ended. */
+/** The client was lost before both directions had ended. */
 export function clientLost(failure: Failure): ConnectionFailure {
   return unlessInternal(failure, "client", "client-reset");
 }
 
-/** The backend vanished in the middle of its answer. */
+/** The backend was lost in the middle of its answer. */
 export function backendLost(failure: Failure): ConnectionFailure {
   return unlessInternal(failure, "backend", "backend-reset");
 }
 
-/** The backend is connected, but its TLS handshake broke off, or it could not be verified. */
+/** The backend is connected, but its TLS handshake failed, or it could not be verified. */
 export function backendHandshakeFailed(failure: Failure): ConnectionFailure {
   return unlessInternal(failure, "backend", "backend-handshake");
 }
 
-/** A connect that fails is told by an errno, a handshake in the TLS library's own words. */
+/** A failed connect has an errno as its code, a failed handshake the TLS library's own code. */
 export function isConnectFailure({ code }: Failure): boolean {
   return /^E[A-Z]+$/.test(code) && !HANDSHAKE_ERRNOS.includes(code);
 }
 
-/** With these, a connected socket fails. */
+/** Errno codes of a connected socket. */
 const HANDSHAKE_ERRNOS = ["ECONNRESET", "EPIPE", "EPROTO"];
 
 /** The backend could not be reached; `failure.code` is the errno of the connect. */
@@ -69,14 +69,14 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
     case "ECONNREFUSED":
       return { source: "backend", code: "backend-refused", cause: "connection refused" };
     case "ETIMEDOUT":
-      return { source: "backend", code: "backend-timeout", cause: "no answer to the connect" };
+      return { source: "backend", code: "backend-timeout", cause: "connection timed out" };
     case "EAGAIN":
-      return { source: "backend", code: "backend-refused", cause: "its queue is full" };
+      return { source: "backend", code: "backend-refused", cause: "its listen queue is full" };
     case "EADDRNOTAVAIL":
       return {
         source: "internal",
         code: "backend-no-ports",
-        cause: "every local port to this backend is in use; give more addresses with " +
+        cause: "all local ports for this backend are in use; add addresses with " +
           "--backend-source, or widen net.ipv4.ip_local_port_range",
       };
     default:
@@ -84,7 +84,7 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
   }
 }
 
-/** The backend cannot be connected, so that the next client would fare no better. */
+/** Returns true if the backend cannot be connected, so that other clients fail as well. */
 export function isOutage({ code }: ConnectionFailure): boolean {
   return OUTAGES.has(code);
 }
@@ -99,7 +99,7 @@ const OUTAGES: ReadonlySet<ConnectionFailure["code"]> = new Set(
   ] as const,
 );
 
-/** `ERR_INTERNAL` is what an adapter reports when our own handler threw. */
+/** An adapter reports `ERR_INTERNAL` if a stream handler threw. */
 function unlessInternal(
   failure: Failure,
   source: "client" | "backend",

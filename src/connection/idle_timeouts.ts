@@ -1,31 +1,31 @@
 import { raise } from "../base/raise.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 
-/** Silence is measured in rounds, and so a tenth of the limit too long at most. */
+/** Idle time is measured in rounds, so a timeout fires at most a tenth of the limit late. */
 const ROUNDS = 10;
 const MIN_ROUND_MS = 10;
-/** While a slow reader still has bytes to take, silence may last this many limits. */
-const SLOW_READER_PATIENCE = 10;
+/** Limits that may pass while a slow reader still has bytes to read. */
+const SLOW_READER_FACTOR = 10;
 
-/** Something that may fall silent. */
+/** Something that can be idle. */
 export interface IdleHolder {
-  /** It sets this whenever it is not silent, which is all that activity costs. */
+  /** Set by the holder at each activity, which is all that activity costs. */
   isActive: boolean;
   idleRounds: number;
-  /** It is silent because a reader takes its bytes slowly. */
-  readonly isHeldUp: boolean;
+  /** It waits for a slow reader. */
+  readonly isBlocked: boolean;
 }
 
-/** Finds speakers that were silent too long, by one timer that looks at all of them. */
+/** Finds holders that were idle too long, with one timer for all of them. */
 export class IdleTimeouts<T extends IdleHolder> {
   private readonly holders = new Set<T>();
   private readonly roundMs: number;
   private readonly rounds: number;
   private readonly expired: (holder: T) => void;
   private readonly clock: Clock;
-  private isWaiting = false;
+  private isScheduled = false;
 
-  /** `expired` is called once for each speaker that was silent for `seconds`. */
+  /** `expired` is called once for each holder that was idle for `seconds`. */
   constructor(seconds: number, expired: (holder: T) => void, clock: Clock = systemClock) {
     this.roundMs = Math.max(seconds * 1000 / ROUNDS, MIN_ROUND_MS);
     this.rounds = Math.ceil(seconds * 1000 / this.roundMs);
@@ -36,30 +36,30 @@ export class IdleTimeouts<T extends IdleHolder> {
   start(holder: T): void {
     holder.isActive = true;
     this.holders.add(holder);
-    if (!this.isWaiting) this.wait();
+    if (!this.isScheduled) this.schedule();
   }
 
   stop(holder: T): void {
     this.holders.delete(holder);
   }
 
-  private wait(): void {
-    this.isWaiting = true;
+  private schedule(): void {
+    this.isScheduled = true;
     this.clock.after(this.roundMs, () => {
-      this.isWaiting = false;
-      for (const holder of this.holders) this.look(holder);
-      if (this.holders.size > 0 && !this.isWaiting) this.wait();
+      this.isScheduled = false;
+      for (const holder of this.holders) this.check(holder);
+      if (this.holders.size > 0 && !this.isScheduled) this.schedule();
     });
   }
 
-  private look(holder: T): void {
+  private check(holder: T): void {
     if (holder.isActive) {
       holder.isActive = false;
       holder.idleRounds = 0;
       return;
     }
-    const patience = holder.isHeldUp ? SLOW_READER_PATIENCE : 1;
-    if (++holder.idleRounds < this.rounds * patience) return;
+    const factor = holder.isBlocked ? SLOW_READER_FACTOR : 1;
+    if (++holder.idleRounds < this.rounds * factor) return;
     this.holders.delete(holder);
     try {
       this.expired(holder);

@@ -4,30 +4,30 @@ import type { PrefixKind, ProxyTlv } from "../options/config.ts";
 import { AF_INET6 } from "../os/constants.ts";
 import { AF_INET } from "../os/constants.ts";
 import type { Endpoint } from "../os/endpoint.ts";
-import { type Announcement, commonAddresses, proxyV2 } from "./proxy_protocol/write_v2.ts";
+import { commonAddresses, type ConnectionInfo, proxyV2 } from "./proxy_protocol/write_v2.ts";
 
 /**
- * The bytes of a prefix: empty for `none`; for `write-ip` the family as Linux numbers it, then the
- * client's address in network order; else a header of the PROXY protocol, version 1 or 2 (sections
- * 2.1 and 2.2 of its specification), where `tlvs` are for version 2. IPv4-mapped addresses are
- * written as the IPv4 ones they hold; a PROXY header, which has one family for both ends, does so
- * when both ends are IPv4. A Unix socket has no address that a backend could use: a PROXY header
- * then tells none, and write-ip, which must, tells 0.0.0.0.
+ * Returns the bytes of a prefix: none for `none`; for `write-ip` Linux's number of the family, then
+ * the client's address in network order; else a PROXY protocol header, version 1 or 2 (sections 2.1
+ * and 2.2 of its specification); `tlvs` are for version 2. IPv4-mapped addresses are written as
+ * IPv4; in a PROXY header, which has one family for both ends, only if both ends are IPv4. A Unix
+ * socket has no address that a backend could use: a PROXY header then has none, and write-ip, which
+ * needs one, has 0.0.0.0.
  */
 export function prefixBytes(
   kind: PrefixKind,
-  about: Announcement,
+  info: ConnectionInfo,
   tlvs: ReadonlySet<ProxyTlv>,
 ): Uint8Array {
   switch (kind) {
     case "none":
       return new Uint8Array();
     case "write-ip":
-      return writeIp(about.client);
+      return writeIp(info.client);
     case "proxy-v1":
-      return proxyV1(about);
+      return proxyV1(info);
     case "proxy-v2":
-      return proxyV2(about, tlvs);
+      return proxyV2(info, tlvs);
   }
 }
 
@@ -41,8 +41,8 @@ function writeIp(client: Endpoint): Uint8Array {
   return prefix;
 }
 
-/** At most 104 bytes, within the 107 that section 2.1 lets a receiver reserve. */
-function proxyV1({ client, frontend }: Announcement): Uint8Array {
+/** At most 104 bytes; section 2.1 allows 107. */
+function proxyV1({ client, frontend }: ConnectionInfo): Uint8Array {
   const ends = commonAddresses(client, frontend);
   if (!ends) return ascii.encode("PROXY UNKNOWN\r\n");
   const { source, destination, ports } = ends;

@@ -2,7 +2,7 @@ import type { Limits, Reads } from "../options/config.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { ClientTlsContext } from "../runtime/tls.ts";
 
-/** What connections act by; all of a worker have it in common. */
+/** The settings of connections; all connections of a worker share them. */
 export interface ConnectionSettings extends
   Reads<
     | "acceptProxy"
@@ -14,16 +14,16 @@ export interface ConnectionSettings extends
     | "prefix"
     | "proxyTlvs"
   > {
-  /** Where they go at first. */
+  /** The initial address of the backend. */
   readonly backend: Endpoint;
   /** Local addresses for the backend connections, used in turn; empty: the system chooses. */
   readonly backendSources: readonly IpEndpoint[];
-  /** How much clients may take; 0 is no limit but of handshakes. */
+  /** Limits for clients; 0 is no limit, except for handshakes. */
   readonly limits: Pick<Limits, "sourceConnections" | "sourceRate"> & {
     readonly handshakes: number;
   };
-  /** The protocols that are negotiated with clients. */
+  /** The ALPN protocols that are negotiated with clients. */
   readonly alpn: readonly string[];
-  /** Client mode: what a backend's TLS is checked by. */
+  /** The TLS context for the backend, in client mode. */
   readonly backendTls?: ClientTlsContext | undefined;
 }

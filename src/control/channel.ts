@@ -11,7 +11,7 @@ export const MAX_FRAME_DOWN = 64 * 1024 * 1024;
 /** The largest frame to the master, in bytes; the master trusts no child process. */
 export const MAX_FRAME_UP = 64 * 1024;
 
-/** Bytes of a frame before its body. */
+/** Size of a frame's header, in bytes. */
 export const HEADER = 4;
 
 /** Returns one message as a frame. */
@@ -23,21 +23,21 @@ export function frame(message: unknown): Uint8Array {
   return bytes;
 }
 
-/** A byte stream is not the control protocol. The message is a noun phrase that says why. */
+/** A byte stream violates the control protocol. The message is a noun phrase with the reason. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
 }
 
-/** What a {@link FrameReader} does with messages. */
+/** Parses and handles the messages of a {@link FrameReader}. */
 export interface FrameHandler<Message> {
-  /** Checks a decoded frame; undefined refuses it. */
+  /** Validates a decoded frame; undefined refuses it. */
   parse(value: unknown): Message | undefined;
   handle(message: Message): void;
-  /** `handle` threw: a fault of our own, which costs that message only. */
+  /** `handle` threw: an internal error, which affects only that message. */
   internalError(error: unknown): void;
 }
 
-/** Cuts a byte stream into messages. It holds one frame and one chunk at most. */
+/** Splits a byte stream into messages. It buffers at most one frame and one chunk. */
 export class FrameReader<Message> {
   private readonly limit: number;
   private readonly handler: FrameHandler<Message>;
@@ -54,8 +54,8 @@ export class FrameReader<Message> {
   }
 
   /**
-   * Handles the messages that are complete. Throws a ProtocolError once, at a frame that is too
-   * large, is not JSON or is refused by `parse`; everything after it is ignored.
+   * Handles all complete messages. Throws a ProtocolError once, for a frame that is too large, is not
+   * JSON or is refused by `parse`; everything after it is ignored.
    */
   push(bytes: Uint8Array): void {
     if (this.isBroken) return;
@@ -128,7 +128,7 @@ export class FrameReader<Message> {
   }
 }
 
-/** Names what was refused by its type alone: the rest may hold a secret. */
+/** Names a refused message by its type only: the rest may contain a secret. */
 function describeRefused(value: unknown): string {
   const type = typeof value === "object" && value !== null && "type" in value
     ? value.type

@@ -9,7 +9,7 @@ export interface ProcessExit {
   readonly signal: string | null;
 }
 
-/** All that such a process may know of the environment; secrets of the master's stay with it. */
+/** The variables that a child process inherits; others may contain secrets of the master. */
 const ENVIRONMENT = [
   "PATH",
   "HOME",
@@ -22,14 +22,14 @@ const ENVIRONMENT = [
   "NODE_COMPILE_CACHE",
 ];
 
-/** Bytes that may wait for a process beside what it has to know. */
+/** Maximum number of bytes that wait for a process when `offer` adds a command. */
 const MAX_OFFERED = 1024 * 1024;
 
 /** What can go wrong on the control channel of a child process. */
 export interface ChannelFaults {
   /** The process was killed because of what it sent; `reason` is a noun phrase. */
   protocolError(reason: string, pid: number): void;
-  /** A handler of the master's own threw. The channel goes on. */
+  /** A handler in the master threw. The channel continues. */
   internalError(error: unknown): void;
 }
 
@@ -37,9 +37,9 @@ export interface ChannelFaults {
 export interface ChildOptions<Up> {
   /** Arguments. */
   readonly words: readonly string[];
-  /** Descriptors that the process finds from 4 on; they stay open in the master. */
+  /** Descriptors that the process gets from 4 on; they stay open in the master. */
   readonly inherited?: readonly number[];
-  /** Checks a decoded frame, which is not to be trusted; undefined refuses it. */
+  /** Validates a decoded frame, which is untrusted; undefined refuses it. */
   parse(value: unknown): Up | undefined;
   readonly faults: ChannelFaults;
 }
@@ -64,12 +64,12 @@ export class ControlledProcess<Down, Up> {
       return value === undefined ? [] : [[name, value]];
     });
     this.child = spawn(self[0]!, [...self.slice(1), ...words], {
-      // For those who look at a list of processes.
+      // For the list of processes.
       argv0: process.execPath,
       stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
       env: { ...Object.fromEntries(environment), ...workerEnvironment },
     });
-    // Out of descriptors or processes, there is an `error` to come and no channel.
+    // Without free descriptors or processes, an `error` follows and there is no channel.
     this.child.on("error", () => {});
     const upward = this.child.stdio?.[3] as Readable | undefined;
     if (this.child.pid === undefined || !upward) throw new Error("fork failed");
@@ -83,14 +83,14 @@ export class ControlledProcess<Down, Up> {
       try {
         events.push(bytes);
       } catch (error) {
-        // Nothing after it can be understood; whoever restarts the process gets a new channel.
+        // Nothing after it can be parsed; a restarted process has a new channel.
         this.kill("SIGKILL");
         faults.protocolError(reasonOf(error), pid);
       }
     });
     upward.on("error", () => {});
     upward.on("close", () => this.ended("events"));
-    // A write to a process that has just died; its exit is told by `exit`.
+    // A write to a process that has just exited, which `exit` reports.
     this.child.stdin!.on("error", () => {});
     this.child.on("exit", (code, signal) => {
       this.exit = { code, signal };
@@ -107,8 +107,8 @@ export class ControlledProcess<Down, Up> {
   }
 
   /**
-   * As `send`; false when it is left out because the process does not keep up, which on Bun nobody
-   * can tell.
+   * As `send`; returns false if the command is dropped because the process does not keep up, which
+   * Bun does not report.
    */
   offer(command: Down): boolean {
     if (this.child.stdin!.writableLength >= MAX_OFFERED) return false;
@@ -119,14 +119,14 @@ export class ControlledProcess<Down, Up> {
   kill(signal: "SIGTERM" | "SIGKILL"): void {
     if (this.exit) return;
     try {
-      // Deno's own `kill` of a child also closes its pipes, and with them its last words.
+      // Deno's own `kill` of a child also closes its pipes, which would lose its last events.
       process.kill(this.child.pid!, signal);
     } catch {
-      // It has just ended, which `exit` tells.
+      // It has just exited, which `exit` reports.
     }
   }
 
-  /** The exit counts once the last event has been read too. */
+  /** Reports the exit once the last event has been read. */
   private ended(part: "process" | "events"): void {
     this.unfinished.delete(part);
     if (this.unfinished.size > 0) return;

@@ -1,4 +1,4 @@
-/** How a process ended: `signal SIGKILL` or `status 1`. */
+/** Describes how a process exited: `signal SIGKILL` or `status 1`. */
 export function exitText(
   { code, signal }: { readonly code: number | null; readonly signal: string | null },
 ): string {

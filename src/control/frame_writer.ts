@@ -4,7 +4,7 @@ import type { Libc } from "../os/libc.ts";
 import { cInt } from "../os/structures.ts";
 import { EVENTS_FD, frame, HEADER, MAX_FRAME_UP } from "./channel.ts";
 
-/** Maximum number of bytes that wait in each of the two queues. */
+/** Maximum size of each of the two queues, in bytes. */
 const MAX_QUEUED = 1024 * 1024;
 /** Milliseconds until a full socket is tried again. */
 const RETRY_MS = 10;
@@ -14,10 +14,10 @@ const RETRY_MS = 10;
  */
 const SOCKET_BUFFER = 16 * 1024;
 
-/** Where frames are written: returns the number of bytes it took, 0 while it is full. */
+/** Writes bytes of frames. Returns the number of bytes accepted, 0 while it is full. */
 export type FrameSink = (bytes: Uint8Array) => number;
 
-/** Returns a writer on this process's way up to the master. */
+/** Returns the writer of this process's events to the master. */
 export function eventWriter(libc: Libc): FrameWriter {
   const size = cInt(SOCKET_BUFFER);
   libc.setsockopt(EVENTS_FD, SOL_SOCKET, SO_SNDBUF, size, size.length);
@@ -32,16 +32,16 @@ export function eventWriter(libc: Libc): FrameWriter {
 }
 
 /**
- * The way up from a child process to the master. It never waits for the master: what the socket does
- * not take waits in two bounded queues. Log entries wait behind everything else, so that a slow log
- * delays no answer.
+ * Writes a child process's messages to the master. It never blocks: what the socket does not accept
+ * waits in two bounded queues. Log entries wait behind everything else, so that a slow log delays no
+ * answer.
  */
 export class FrameWriter {
   private readonly sink: FrameSink;
   private readonly clock: Clock;
   private readonly answers: FrameQueue;
   private readonly logs: FrameQueue;
-  /** What is left of a frame that was taken in part. */
+  /** The rest of a partially written frame. */
   private rest: Uint8Array | undefined;
   private isRetrying = false;
   private droppedLogs = 0;
@@ -63,14 +63,14 @@ export class FrameWriter {
     return this.add(this.answers, message, 1);
   }
 
-  /** As `send`, for what can be omitted: it leaves half of the queue to what cannot. */
+  /** As `send`, for messages that may be dropped: half of the queue is reserved for the others. */
   offer(message: unknown): boolean {
     return this.add(this.answers, message, 0.5);
   }
 
   /**
-   * Sends a log entry when nothing else waits. What does not fit is dropped and counted: `build` is
-   * called with the number of entries that were dropped before this one.
+   * Sends a log entry when nothing else waits. Entries that do not fit are dropped and counted:
+   * `build` is called with the number of entries dropped before this one.
    */
   sendLog(build: (dropped: number) => unknown): void {
     if (this.add(this.logs, build(this.droppedLogs), 1)) this.droppedLogs = 0;
@@ -120,7 +120,7 @@ class FrameQueue {
     this.limit = limit;
   }
 
-  /** False if it does not fit into this part of the queue. */
+  /** Returns false if the frame does not fit into this part of the queue. */
   add(bytes: Uint8Array, part: number): boolean {
     if (this.bytes + bytes.length > this.limit * part) return false;
     this.frames.push(bytes);

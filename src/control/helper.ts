@@ -1,37 +1,37 @@
 import process from "node:process";
+import { surviveFaults } from "../base/survive_faults.ts";
 import { FrameReader, MAX_FRAME_DOWN } from "./channel.ts";
 import type { FrameWriter } from "./frame_writer.ts";
 
-/** A process of stud's own that takes commands from the master. */
+/** Handles commands from the master, and the end of the channel. */
 export interface CommandHandler<Command> {
   handle(command: Command): void;
-  /** A fault of our own, which must not end the process. */
+  /** An internal error, which must not end the process. */
   internalError(error: unknown): void;
-  /** Standard input is not the control protocol: no command can be read any more. */
+  /** Standard input violates the control protocol: no further command can be read. */
   unreadable(error: unknown): void;
   /** The master has exited. */
   ended(): void;
 }
 
-/** What a helper process is made of. */
+/** A helper process's command handler and event writer. */
 export interface Helper<Command> extends Pick<CommandHandler<Command>, "handle" | "internalError"> {
   readonly events: FrameWriter;
 }
 
 /**
  * Runs this process as a helper of the master: it handles commands from standard input until that
- * ends, which means that the master has exited. It never returns by itself, and SIGTERM ends it
- * whatever it does.
+ * ends, which means that the master has exited. It does not exit before, except by SIGTERM, which is
+ * not handled.
  */
 export function runHelper<Command>(helper: Helper<Command>): void {
   readHelperCommands(helper);
   // Ctrl-C reaches the whole foreground group; the master decides what it means.
   process.on("SIGINT", () => {});
-  process.on("uncaughtException", (error) => helper.internalError(error));
-  process.on("unhandledRejection", (error) => helper.internalError(error));
+  surviveFaults((error) => helper.internalError(error));
 }
 
-/** Reads a helper's commands from standard input; the process exits when that ends. */
+/** Handles a helper's commands from standard input; the process exits when that ends. */
 export function readHelperCommands<Command>(helper: Helper<Command>): void {
   readCommands<Command>({
     handle: (command) => helper.handle(command),

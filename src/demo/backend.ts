@@ -1,6 +1,6 @@
 /**
- * The demo's backend. It is no part of the proxy, and the one place beside the adapters that opens
- * plain sockets: it must read the prefix that stands before the HTTP request.
+ * The demo's backend, not part of the proxy. It opens plain sockets, as otherwise only the adapters
+ * do, since it must read the prefix before the HTTP request.
  */
 import { createServer, type Socket } from "node:net";
 import { ipText } from "../os/ip.ts";
@@ -8,7 +8,7 @@ import { ipText } from "../os/ip.ts";
 const MAX_REQUEST = 64 * 1024;
 const REQUEST_LIMIT_MS = 10_000;
 
-/** Listens on a free port of 127.0.0.1 and gives its number. */
+/** Listens on a free port of 127.0.0.1 and returns its number. */
 export function startBackend(): Promise<number> {
   const server = createServer(answer);
   return new Promise((resolve, reject) => {
@@ -17,17 +17,17 @@ export function startBackend(): Promise<number> {
   });
 }
 
-/** Answers one HTTP request with what the prefix and the request said. */
+/** Answers one HTTP request with the contents of its prefix and its request line. */
 function answer(socket: Socket): void {
-  let seen = Buffer.alloc(0);
+  let received = Buffer.alloc(0);
   socket.setTimeout(REQUEST_LIMIT_MS, () => socket.destroy());
   socket.on("error", () => socket.destroy());
   socket.on("data", (bytes) => {
-    seen = Buffer.concat([seen, bytes as Buffer]);
-    if (seen.length > MAX_REQUEST) return socket.destroy();
-    const prefix = readPrefix(seen);
+    received = Buffer.concat([received, bytes as Buffer]);
+    if (received.length > MAX_REQUEST) return socket.destroy();
+    const prefix = readPrefix(received);
     if (!prefix) return;
-    const request = seen.toString("latin1", prefix.length);
+    const request = received.toString("latin1", prefix.length);
     if (!request.includes("\r\n\r\n")) return;
     const [line] = request.split("\r\n");
     const body = ["Hello from the backend behind stud.", ...prefix.lines, `request: ${line}`, ""]
@@ -46,7 +46,7 @@ interface Prefix {
 
 const V2_SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");
 
-/** What stands before the request, or undefined while it is incomplete. */
+/** Returns the prefix before the request, or undefined while it is incomplete. */
 function readPrefix(bytes: Buffer): Prefix | undefined {
   if (bytes[0] === V2_SIGNATURE[0]) return readV2(bytes);
   if (bytes[0] === 2) return readWriteIp(bytes, 4);

@@ -1,4 +1,4 @@
-/** The certificate of `--demo` (RFC 5280). Nothing else in the program issues certificates. */
+/** The certificate for `--demo` (RFC 5280). Nothing else in the program issues certificates. */
 import { createSign, generateKeyPairSync, randomBytes } from "node:crypto";
 
 /** Both as PEM text. */
@@ -10,7 +10,7 @@ export interface KeyAndCertificate {
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Makes a new key (ECDSA, P-256) with a self-signed certificate for `localhost`, 127.0.0.1 and ::1
+ * Returns a new key (ECDSA, P-256) and a self-signed certificate for `localhost`, 127.0.0.1 and ::1
  * that is valid for a day. `now` is in milliseconds since 1970.
  */
 export function localhostCertificate(now = Date.now()): KeyAndCertificate {
@@ -85,7 +85,7 @@ function identifier(hex: string): Buffer {
   return der(OBJECT_IDENTIFIER, Buffer.from(hex, "hex"));
 }
 
-/** Encodes a date; its year has two digits until 2049 (RFC 5280 section 4.1.2.5). */
+/** Encodes a date; the year has two digits until 2049 (RFC 5280 section 4.1.2.5). */
 function time(milliseconds: number): Buffer {
   const date = new Date(milliseconds);
   const text = `${date.toISOString().replaceAll(/\D/g, "").slice(0, 14)}Z`;

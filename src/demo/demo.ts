@@ -6,16 +6,16 @@ import type { Libc } from "../os/libc.ts";
 import { startBackend } from "./backend.ts";
 import { localhostCertificate } from "./certificate.ts";
 
-/** A complete service to try stud with. */
+/** A complete service for trying stud. */
 export interface Demo {
   readonly config: Config;
-  /** What to show the user. */
+  /** What to print for the user. */
   readonly invitation: string;
 }
 
 const DEMO_WORKERS = 2;
 
-/** Makes a certificate for localhost and starts a backend that answers what it was told. */
+/** Makes a certificate for localhost and starts a backend that returns what it receives. */
 export async function demo(given: Config, libc: Libc): Promise<Demo> {
   const port = await startBackend();
   const [frontend] = given.frontends;
@@ -33,7 +33,7 @@ export async function demo(given: Config, libc: Libc): Promise<Demo> {
     config,
     invitation: `\nstud is running. Try it:\n\n    ${
       curlLine(frontend!.listen)
-    }\n\nCtrl-C ends it.\n`,
+    }\n\nPress Ctrl-C to stop it.\n`,
   };
 }
 
@@ -45,19 +45,21 @@ function curlLine(listen: ListenAddress): string {
   return `curl -k https://${host.includes(":") ? `[${host}]` : host}:${listen.port}/`;
 }
 
-/** For the names of this machine only, thrown away with the process. */
+/** Only for the names of this machine; it exists as long as the process. */
 function makeCertificate(libc: Libc): PemFile {
   const { certificate, key } = localhostCertificate();
   return {
-    cert: fileInMemory(libc, certificate + key),
+    cert: memoryFile(libc, certificate + key),
     ...{ key: "", ocspResponse: "", ocspVerify: false },
   };
 }
 
-/** A file that no disk ever sees; it goes with the process. */
-function fileInMemory(libc: Libc, text: string): string {
+/** Returns the path of a file in memory, which exists as long as the process. */
+function memoryFile(libc: Libc, text: string): string {
   const bytes = new TextEncoder().encode(text);
   const fd = libc.memfd_create(cString("stud demo"), MFD_CLOEXEC);
-  if (libc.write(fd, bytes, bytes.length) !== bytes.length) throw new Error("no memory for a file");
+  if (libc.write(fd, bytes, bytes.length) !== bytes.length) {
+    throw new Error("cannot write a file in memory");
+  }
   return `/proc/self/fd/${fd}`;
 }

@@ -4,12 +4,12 @@ import { internalError } from "./internal_error.ts";
 
 /** How log entries name a child process. */
 export interface ChildName {
-  /** The subject of the message; "" if a fact `worker` is its subject. */
+  /** The subject of the message; "" if the fact `worker` is the subject. */
   readonly subject: string;
   readonly facts: LogEntry["facts"];
 }
 
-/** Logs what goes wrong on the control channel of a child process, one line each. */
+/** Logs errors on the control channel of a child process, one line each. */
 export function logChannelFaults(log: Log, { subject, facts }: ChildName): ChannelFaults {
   const prefix = subject === "" ? "" : `${subject} `;
   return {

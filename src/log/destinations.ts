@@ -18,7 +18,7 @@ export interface LogContext {
   readonly syslogPath?: string;
 }
 
-/** Other settings for a log. Everything that can fail is done. */
+/** New settings for a log. Everything that can fail is done. */
 export interface Change<Result> {
   /** Applies the settings. */
   commit(): Result;
@@ -30,7 +30,7 @@ export interface Change<Result> {
 export class Destinations {
   private readonly context: LogContext;
   private readonly log: Log;
-  /** Opened when it is first needed, and then kept. */
+  /** Opened when first needed, and then kept. */
   private stderr: LineWriter | undefined;
   private file: LogFile | undefined;
   private facility: number | undefined;
@@ -57,7 +57,7 @@ export class Destinations {
     };
   }
 
-  /** Logs it if syslog is configured and does not answer. */
+  /** Logs a warning if syslog is configured and cannot be reached. */
   reportUnreachable(): void {
     if (!this.syslog || this.syslog.isConnected) return;
     const { path } = this.syslog;
@@ -103,7 +103,7 @@ export class Destinations {
   private openFile(path: string): LogFile {
     const file = new LogFile(path);
     file.onLost = (lines) => this.reportLost(lines);
-    file.onTrouble = (reason) =>
+    file.onReopenFailed = (reason) =>
       this.log({
         level: "error",
         event: "log-not-reopened",

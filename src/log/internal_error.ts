@@ -1,7 +1,7 @@
 import type { LogEntry } from "../base/log_entry.ts";
 import { reasonOf } from "../base/errors.ts";
 
-/** The log entry for a fault of stud's own. The stack is in the JSON form only. */
+/** Returns the log entry for an internal error. The stack is in the JSON form only. */
 export function internalError(error: unknown): LogEntry {
   const reason = reasonOf(error);
   return {

@@ -15,7 +15,7 @@ export function entryLevel(level: RecordLevel): LogLevel {
       return "debug";
     case "warning":
       return "warn";
-    // LogTape's own, for a sink that failed.
+    // LogTape logs this for a sink that failed.
     case "fatal":
       return "error";
     default:

@@ -1,35 +1,36 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Output } from "./output.ts";
 
+/** Maximum size of the queue, in bytes. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 /** Milliseconds until a full output is tried again. */
 const RETRY_MS = 10;
-/** How long the end of the process, or of a file, waits for a reader, in milliseconds. */
+/** How long the exit of the process, or the close of a file, waits for a reader, in milliseconds. */
 const FLUSH_LIMIT_MS = 500;
 
 const NEWLINE = Buffer.from("\n");
 
 /**
- * Writes whole lines to an output, in order, and never waits for it. Lines that a full output does
- * not take wait in a bounded queue; those that do not fit there, or are refused, are lost and counted.
+ * Writes whole lines to an output, in order, and never blocks. Lines that a full output does not
+ * accept wait in a bounded queue; those that do not fit there, or are refused, are lost and counted.
  */
 export class LineWriter {
-  /** Called with the number of lost lines once the output takes all lines again. */
+  /** Called with the number of lost lines once the output accepts all lines again. */
   onLost: (lines: number) => void = () => {};
   private readonly output: Output;
   private readonly clock: Clock;
   private readonly waiting: Buffer[] = [];
   private waitingBytes = 0;
   private lost = 0;
-  /** A part of the first waiting line is written. */
+  /** A part of the first waiting line has been written. */
   private isBegun = false;
-  /** The output ends in a part of a line whose rest was refused. */
+  /** The output ends in an incomplete line whose rest was refused. */
   private isTorn = false;
   private isRetrying = false;
   private state: "open" | "closing" | "closed" = "open";
   private readonly flushed: (() => void)[] = [];
 
-  /** The writer owns the output from now on: it alone closes it, after its last attempt to write. */
+  /** The writer takes ownership of the output, and closes it after the last attempt to write. */
   constructor(output: Output, clock: Clock = systemClock) {
     this.output = output;
     this.clock = clock;
@@ -51,7 +52,7 @@ export class LineWriter {
     this.lost += lines;
   }
 
-  /** Fulfilled when no line waits any more, or after half a second. */
+  /** Fulfilled when no line is waiting, or after half a second. */
   flush(): Promise<void> {
     if (this.waiting.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -61,8 +62,8 @@ export class LineWriter {
   }
 
   /**
-   * Takes no more lines, and closes the output after the last waiting line or after half a second.
-   * Fulfilled then with the number of lost lines that were not reported.
+   * Accepts no more lines, and closes the output after the last waiting line or after half a second.
+   * Then fulfilled with the number of lost lines that were not reported.
    */
   async close(): Promise<number> {
     if (this.state === "open") this.state = "closing";
@@ -70,7 +71,7 @@ export class LineWriter {
     return this.abandon();
   }
 
-  /** Gives up the waiting lines and closes the output. Returns what {@link close} is fulfilled with. */
+  /** Drops the waiting lines and closes the output. Returns the same number as {@link close}. */
   abandon(): number {
     if (this.state !== "closed") this.output.close();
     this.state = "closed";

@@ -1,5 +1,5 @@
 /**
- * The log, which the master alone writes: workers and helpers send it their entries, so that lines
+ * The log, which only the master writes: workers and helpers send it their entries, so that lines
  * never mix and no worker needs a descriptor for them. LogTape selects by level and passes records to
  * the sinks; entries become its records here.
  */
@@ -10,15 +10,15 @@ import { type Change, Destinations, type LogContext } from "./destinations.ts";
 import { lowestLevel, recordLevel } from "./levels.ts";
 
 export interface OpenLog extends Log {
-  /** Opens the file of other settings, which `commit` applies. Throws a LogFileError. */
+  /** Opens the file of new settings, which `commit` applies. Throws a LogFileError. */
   prepare(config: LogConfig): LogChange;
   /** Reopens the log file after rotation. On failure it logs why and keeps the old file. */
   reopen(): void;
-  /** Fulfilled when all lines are written, or after half a second. Call it before the process ends. */
+  /** Fulfilled when all lines are written, or after half a second. Call it before the exit. */
   flush(): Promise<void>;
 }
 
-/** Other settings for the log. Everything that can fail is done. */
+/** New settings for the log. Everything that can fail is done. */
 export type LogChange = Change<void>;
 
 /**

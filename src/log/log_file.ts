@@ -5,32 +5,32 @@ import { errorText } from "../os/error_text.ts";
 import { LineWriter } from "./line_writer.ts";
 import { ownOutput } from "./output.ts";
 
-/** Names of servers and addresses of clients are not for every user. */
+/** Not readable by all users, since it has server names and client addresses. */
 const MODE = 0o640;
-/** Milliseconds from one check whether the file was renamed, removed or replaced to the next. */
+/** Milliseconds between checks whether the file was renamed, removed or replaced. */
 const CHECK_INTERVAL_MS = 1000;
-/** A FIFO without a reader must not block the master, nor a terminal become its controlling one. */
+/** A FIFO without a reader must not block, and a terminal must not become the controlling one. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK |
   constants.O_NOCTTY;
 
-/** The log file cannot be opened at start, for which hitch has exit code 2. */
+/** The log file cannot be opened at start; hitch has exit code 2 for this. */
 export class LogFileError extends UsageError {}
 
-/** A file that lines are appended to, and that rotation may rename, remove or replace at any time. */
+/** Appends lines to a file, which rotation may rename, remove or replace at any time. */
 export class LogFile {
   readonly path: string;
-  /** Called, once for each failure that lasts, with why the path could not be reopened. */
-  onTrouble: (reason: string) => void = () => {};
+  /** Called once for consecutive failures to reopen the path, with the reason. */
+  onReopenFailed: (reason: string) => void = () => {};
   /** As {@link LineWriter.onLost}. */
   onLost: (lines: number) => void = () => {};
   private readonly clock: Clock;
   private fd: number;
   private writer: LineWriter;
-  /** It writes the last lines of the file before this one. There is at most one. */
+  /** The writer of the last lines of the previous file. There is at most one. */
   private previous: LineWriter | undefined;
   private closing: Promise<void> | undefined;
   private lastCheck: number;
-  private isTroubled = false;
+  private isFailing = false;
 
   /** Throws a LogFileError. */
   constructor(path: string, clock: Clock = systemClock) {
@@ -47,7 +47,7 @@ export class LogFile {
     this.writer = this.newWriter();
   }
 
-  /** Appends to the file that is at the path now, which is checked at most once a second. */
+  /** Appends to the file now at the path, which is checked at most once a second. */
   write(line: string): void {
     const now = this.clock.now();
     if (now - this.lastCheck >= CHECK_INTERVAL_MS) {
@@ -63,27 +63,27 @@ export class LogFile {
   }
 
   /**
-   * Opens the path again if another file is there, or none. A failure keeps the old file and is
-   * passed to `onTrouble`.
+   * Opens the path again if it has another file, or none. On failure it keeps the old file and calls
+   * `onReopenFailed`.
    */
   reopen(): void {
     if (this.isCurrent()) {
-      this.isTroubled = false;
+      this.isFailing = false;
       return;
     }
     let fd: number;
     try {
       fd = openSync(this.path, FLAGS, MODE);
     } catch (error) {
-      if (this.isTroubled) return;
-      this.isTroubled = true;
-      return this.onTrouble(errorText(error));
+      if (this.isFailing) return;
+      this.isFailing = true;
+      return this.onReopenFailed(errorText(error));
     }
-    this.isTroubled = false;
+    this.isFailing = false;
     this.continueIn(fd);
   }
 
-  /** Fulfilled when all is written, or after half a second. */
+  /** Fulfilled when all lines are written, or after half a second. */
   async flush(): Promise<void> {
     await Promise.all([this.writer.flush(), this.closing]);
   }
@@ -95,7 +95,7 @@ export class LogFile {
     return lost + this.writer.abandon();
   }
 
-  /** The old file's writer may still have lines that its reader is slow to take; one such is enough. */
+  /** The old file's writer may still have lines for a slow reader; only one such writer is kept. */
   private continueIn(fd: number): void {
     const { writer, previous } = this;
     this.fd = fd;

@@ -9,7 +9,7 @@ export interface LogEvent {
 const levels = ["debug", "info", "warn", "error"];
 
 /**
- * Checks a decoded frame, which is untrusted. Undefined if it is not a log event. Facts that are not
+ * Parses a decoded frame, which is untrusted; undefined if it is not a log event. Facts that are not
  * scalars are omitted: JSON turns NaN and Infinity into null.
  */
 export function parseLogEvent(value: unknown): LogEvent | undefined {

@@ -1,14 +1,14 @@
 import { closeSync, writeSync } from "node:fs";
 
-/** Takes bytes without ever waiting for whoever reads them. */
+/** Accepts bytes without ever waiting for their reader. */
 export interface Output {
-  /** How many bytes were taken; `full`: none for now; `refused`: none, and no use to try again. */
+  /** Returns the number of bytes accepted; `full`: try again later; `refused`: do not try again. */
   write(bytes: Uint8Array): number | "full" | "refused";
-  /** Nothing is written afterwards. */
+  /** No write follows. */
   close(): void;
 }
 
-/** Owns a descriptor that does not block, or that of a regular file. */
+/** Returns an output that owns a non-blocking descriptor, or that of a regular file. */
 export function ownOutput(fd: number): Output {
   return {
     write: (bytes) => tryWrite(fd, bytes),
@@ -16,13 +16,13 @@ export function ownOutput(fd: number): Output {
       try {
         closeSync(fd);
       } catch {
-        // A network file system reports late that a write has failed. The descriptor is free.
+        // A network file system may report a failed write only now. The descriptor is closed.
       }
     },
   };
 }
 
-/** One attempt to write. A disk that is full and a reader that is gone refuse. */
+/** Tries to write once. A full disk and a closed pipe count as refused. */
 export function tryWrite(fd: number, bytes: Uint8Array): number | "full" | "refused" {
   try {
     return writeSync(fd, bytes) || "full";

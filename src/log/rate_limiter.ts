@@ -4,7 +4,7 @@ import { countText } from "../base/count_text.ts";
 import type { LogConfig } from "../options/config.ts";
 
 const DEFAULT_LIMIT: RateLimit = { intervalMs: 10_000, burst: 10 };
-/** Groups that are counted apart; beyond them, events that differ only in their cause share one. */
+/** Maximum number of groups; beyond it, events that differ only in their cause share one. */
 const MAX_GROUPS = 100;
 
 /** `burst` equal events are logged one by one in each interval. */
@@ -13,9 +13,9 @@ export interface RateLimit {
   readonly burst: number;
 }
 
-/** Equal events of an interval. */
+/** The equal events of an interval. */
 interface Group {
-  /** They differ in their cause. */
+  /** The events differ in their cause. */
   readonly isMixed: boolean;
   logged: number;
   suppressed: number;
@@ -25,8 +25,8 @@ interface Group {
 /**
  * Limits how often equal events are logged, so that a flood of them cannot fill a log. Events are
  * equal if event, source, code and cause (without a cause: the message) are. In each interval the
- * first ones are logged one by one, by default ten in 10 s. The others are counted and summed up in
- * one line at its end, so lines and counts together are all events.
+ * first ones are logged one by one, by default ten in 10 s. The others are counted and summarized in
+ * one line at its end, so lines and counts together cover all events.
  */
 export class LogRateLimiter {
   private readonly output: Log;
@@ -37,7 +37,7 @@ export class LogRateLimiter {
   private beganAt = 0;
   private isTimerSet = false;
 
-  /** `level` returns the present `--log-level`: at 2 there is no limit. */
+  /** `level` returns the current `--log-level`: at 2 there is no limit. */
   constructor(
     output: Log,
     level: () => LogConfig["level"],
@@ -54,7 +54,7 @@ export class LogRateLimiter {
   log(entry: LogEntry): void {
     if (this.level() === 2) return this.output(entry);
     const now = this.clock.now();
-    // No timer ends an interval in which nothing was suppressed.
+    // There is no timer for an interval in which nothing was suppressed.
     if (!this.isTimerSet && now - this.beganAt >= this.limit.intervalMs) this.groups.clear();
     if (this.groups.size === 0) this.beganAt = now;
     const group = this.groupOf(entry);
@@ -72,7 +72,7 @@ export class LogRateLimiter {
     });
   }
 
-  /** Sums up what was counted so far, and begins the next interval. */
+  /** Logs the summaries of what was counted so far, and begins the next interval. */
   flush(): void {
     const milliseconds = this.clock.now() - this.beganAt;
     const seconds = Math.max(1, Math.round(milliseconds / 1000));
@@ -85,7 +85,7 @@ export class LogRateLimiter {
     const { event, message, facts: { source, code, cause } } = entry;
     const exact = [event, source, code, cause ?? message].join("\n");
     const isMixed = !this.groups.has(exact) && this.groups.size >= MAX_GROUPS;
-    // A cause may hold what a client chose; events and codes are few.
+    // A cause may contain text that a client chose; events and codes are few.
     const key = isMixed ? [event, code].join("\n") : exact;
     const known = this.groups.get(key);
     if (known) return known;

@@ -1,7 +1,7 @@
 /**
- * Standard error as a log. It usually blocks, and what it is connected to is not ours to change: the
- * open file description is shared with a shell, with a service manager, with our workers. A log that
- * nobody reads, and a terminal stopped by Ctrl-S, must not hold up the master all the same.
+ * Standard error as a log. It usually blocks, and that must not be changed: the open file description
+ * is shared with a shell, a service manager, our workers. Still, a log that nobody reads, and a
+ * terminal stopped by Ctrl-S, must not block the master.
  */
 import { constants, fstatSync, openSync } from "node:fs";
 import {
@@ -19,13 +19,13 @@ import { type Output, ownOutput, tryWrite } from "./output.ts";
 const STDERR = 2;
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK | constants.O_NOCTTY;
 
-/** `fd` stays open when the output is closed; `path` is where the system has it as a file. */
+/** Returns an output for `fd`, which it does not close; `path` is a path to the same file. */
 export function standardError(libc: Libc, fd = STDERR, path = `/proc/self/fd/${fd}`): Output {
   const is = fstatSync(fd);
   if (is.isSocket()) return socketOutput(libc, fd);
   if (is.isFile()) return { write: (bytes) => tryWrite(fd, bytes), close() {} };
   try {
-    // The same pipe or terminal by an open file description of our own, which need not block.
+    // The same pipe or terminal through our own open file description, which can be non-blocking.
     return ownOutput(openSync(path, FLAGS));
   } catch {
     // It belongs to another user, as after `su` or `setpriv`, or there is no /proc.
@@ -47,7 +47,7 @@ function socketOutput(libc: Libc, fd: number): Output {
 
 /**
  * A pipe stays non-blocking from now on, set again before each write since others may change it. A
- * terminal is non-blocking for the moment of a write only: others read from it.
+ * terminal is non-blocking only during a write, since others read from it.
  */
 function sharedOutput(libc: Libc, fd: number, isTerminal: boolean): Output {
   return {

@@ -1,6 +1,6 @@
 /**
- * Syslog by its local socket, in the form of RFC 3164 section 4.1 without a host name, as the C
- * library writes it. Nothing here ever waits: lines that the socket does not take are counted.
+ * Syslog through its local socket, in the format of RFC 3164 section 4.1 without a host name, as the
+ * C library writes it. Nothing here blocks: lines that the socket does not accept are counted.
  */
 import type { LogLevel } from "../base/log_entry.ts";
 import type { Dialect } from "../base/dialect.ts";
@@ -23,16 +23,16 @@ import { sockaddr } from "../os/sockaddr.ts";
 const severities: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 
 const SOCKET = "/dev/log";
-/** Bytes of a record, its header included. */
+/** Maximum size of a record, in bytes, including its header. */
 const MAX_RECORD = 8192;
-/** Milliseconds from one attempt to connect to the next. */
+/** Minimum time between two attempts to connect, in milliseconds. */
 const RETRY_MS = 1000;
 
 const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 /**
- * The number of a facility by its name, or undefined. The original stud logs `auth` to the facility
- * authpriv, hitch to auth.
+ * Returns the number of a facility by its name, or undefined. The original stud logs `auth` to the
+ * facility authpriv, hitch to auth.
  */
 export function facilityNumber(name: string, dialect: Dialect): number | undefined {
   const given = dialect === "stud" && name === "auth" ? "authpriv" : name;
@@ -54,8 +54,8 @@ export class Syslog {
   private lost = 0;
 
   /**
-   * `facility` is from {@link facilityNumber}, `ident` the name of the program. `now` are
-   * milliseconds that never jump.
+   * `facility` is from {@link facilityNumber}, `ident` the name of the program. `now` returns
+   * monotonic milliseconds.
    */
   constructor(
     libc: Libc,
@@ -71,12 +71,12 @@ export class Syslog {
     this.connect();
   }
 
-  /** False once a line could not be sent, until the next successful attempt to connect. */
+  /** False after a line could not be sent, until the next successful attempt to connect. */
   get isConnected(): boolean {
     return this.fd >= 0;
   }
 
-  /** `line` is without control characters; its end is cut off beyond 8 KiB. */
+  /** `line` has no control characters; a record is truncated to 8 KiB. */
   write(level: LogLevel, line: string): void {
     if (!this.send(level, line)) {
       this.lost++;
@@ -91,7 +91,7 @@ export class Syslog {
     this.fd = -1;
   }
 
-  /** False when the line was not taken. */
+  /** Returns false if the line was not accepted. */
   private send(level: LogLevel, line: string): boolean {
     if (this.fd < 0 && !this.connect()) return false;
     const length = this.fill(level, line);
@@ -100,14 +100,14 @@ export class Syslog {
     return sent ?? (this.connect() && this.trySend(length) === true);
   }
 
-  /** Undefined when the connection is gone. */
+  /** Returns undefined if the connection is lost. */
   private trySend(length: number): boolean | undefined {
     const sent = this.libc.send(this.fd, this.record, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent === length) return true;
     const errno = sent < 0 ? this.libc.errno() : 0;
     if (errno === EAGAIN || errno === EMSGSIZE) return false;
     this.close();
-    // Only the end of the stream ends a record of which a part is sent.
+    // A partially sent record in a stream can only be ended by closing the stream.
     return sent < 0 ? undefined : false;
   }
 
@@ -118,7 +118,7 @@ export class Syslog {
     return errno === 0 || (errno === EPROTOTYPE && this.connectAs(SOCK_STREAM) === 0);
   }
 
-  /** 0, or the errno of the failure. */
+  /** Returns 0, or the errno of the failure. */
   private connectAs(type: number): number {
     const fd = this.libc.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return this.libc.errno();

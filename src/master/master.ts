@@ -1,7 +1,10 @@
+import { inTime } from "../base/in_time.ts";
 import { sharedClock } from "../base/clock.ts";
 import { CounterTotals } from "../base/counters.ts";
+import { UsageError } from "../base/errors.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
 import type { Log, LogEntry } from "../base/log_entry.ts";
+import { guarded } from "../log/guarded.ts";
 import { formatEndpoint } from "../options/address.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
 import { LogRateLimiter } from "../log/rate_limiter.ts";
@@ -32,6 +35,24 @@ const CHECK_INTERVAL_MS = 1000;
  * it takes two seconds until another one serves its queue.
  */
 const QUEUE_LIMIT_MS = 5000;
+/** The longest that a stop waits for the helpers, which have nothing to lose, in milliseconds. */
+const HELPER_LIMIT_MS = 2000;
+
+/**
+ * A reload that has begun: everything that can fail is done, and the running configuration is as it
+ * was. {@link Master.commit} is to follow.
+ */
+export type BegunReload =
+  | { readonly kind: "certificates"; readonly prepared: Prepared }
+  | BegunGeneration;
+
+interface BegunGeneration {
+  readonly kind: "generation";
+  readonly prepared: Prepared;
+  /** Its workers accept connections. */
+  readonly generation: Generation;
+  readonly claim: Claim;
+}
 
 /** What a master whose place this one takes hands over. */
 export interface Inherited {
@@ -65,6 +86,7 @@ export class Master {
   private readonly tickets: Tickets | undefined;
   private readonly sessions: Sessions;
   private checks: ReturnType<typeof setInterval> | undefined;
+  private isStopping = false;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
@@ -81,7 +103,7 @@ export class Master {
     this.rateLimiter = new LogRateLimiter(log, () => this.prepared.config.log.level);
     this.log = (entry) => isTrouble(entry) ? this.rateLimiter.log(entry) : log(entry);
     this.generations = new Generations(this.log);
-    this.listeners = new Listeners(runtime, inherited?.addresses);
+    this.listeners = new Listeners(runtime, this.log, inherited?.addresses);
     if (runtime.capabilities.ticketKeys) this.tickets = this.makeTickets(inherited?.tickets);
     this.affinity = new Affinity(runtime, {
       log: this.log,
@@ -114,15 +136,10 @@ export class Master {
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     // A store may answer while the workers start.
     this.tickets?.check();
-    (await this.begin(this.prepared)).keep();
-    this.checks = setInterval(() => {
-      for (const generation of this.generations.serving) generation.check();
-      this.budget.check();
-      this.tickets?.check();
-      this.affinity.check(this.current!.slots);
-      this.statistics.check(this.current!.slots);
-      this.sessions.check();
-    }, CHECK_INTERVAL_MS);
+    const { claim } = this.succeed(await this.beginGeneration(this.prepared));
+    claim.use();
+    claim.keep();
+    this.checks = setInterval(() => this.check(), CHECK_INTERVAL_MS);
     const workers = this.prepared.config.workers;
     const frontends = this.frontends();
     this.note("info", "ready", `listening on ${frontends}, workers: ${workers}`, {
@@ -145,42 +162,29 @@ export class Master {
       olderText(older, connections);
   }
 
+  /** Whether a reload to this configuration can begin now, or has to wait for a generation's end. */
+  hasRoomFor(prepared: Prepared): boolean {
+    return this.canSwap(prepared) || this.generations.hasRoom(prepared.config.maxGenerations);
+  }
+
   /**
-   * Serves another configuration from now on: in place when only certificates differ, else by new
-   * workers, while the old ones keep the connections that they have. False when so many generations
-   * live already that another one has to wait for room. Rejected with a UsageError when it
-   * cannot be; then, as after false, nothing has changed.
+   * Begins a reload: running workers will take new certificates if nothing else differs; otherwise
+   * new workers are started beside the old ones. Fulfilled when all of them accept connections.
+   * Rejected with a UsageError when that fails; nothing has changed then.
    */
-  async reload(prepared: Prepared): Promise<boolean> {
-    const { swapCertificates } = this.runtime.capabilities;
-    if (swapCertificates && differsInCertificatesOnly(this.prepared, prepared)) {
-      const { tls, backend } = prepared;
-      this.sessions.open(prepared);
-      const next = this.stapling.of(prepared).map((staple) => ({ ...staple, next: true } as const));
-      for (const slot of this.current!.slots) next.forEach((staple) => slot.send(staple));
-      await this.current!.swap(tls);
-      this.current!.update({ backend }, { type: "backend", backend });
-      this.use(prepared, this.current!);
-      this.note("info", "reloaded", "the running workers have loaded the configuration anew", {});
-      return true;
-    }
-    const { config } = prepared;
-    if (!this.generations.hasRoom(config.maxGenerations)) return false;
-    const old = this.current!;
-    const claim = await this.begin(prepared);
-    // The old workers alone serve what the new configuration does not.
-    await this.emptyQueues(claim.withdrawOthers());
-    await this.generations.retire(old, config.reloadDrainTimeout);
-    claim.keep();
-    const frontends = this.frontends();
-    const { generation, older, connections } = this.generations.census();
-    const message = `the configuration was loaded anew: listening on ${frontends}, workers: ` +
-      `${config.workers}, generation ${generation}${olderText(older, connections)}`;
-    // Halfway to where a reload has to wait.
-    const level = older * 2 >= config.maxGenerations ? "warn" : "info";
-    const facts = { frontends, workers: config.workers, generation, older, connections };
-    this.note(level, "reloaded", message, facts);
-    return true;
+  async begin(prepared: Prepared): Promise<BegunReload> {
+    if (!this.canSwap(prepared)) return await this.beginGeneration(prepared);
+    this.sessions.open(prepared);
+    return { kind: "certificates", prepared };
+  }
+
+  /**
+   * Serves the configuration of a reload that has begun. Fulfilled when no older one accepts
+   * connections any more; never rejected: what goes wrong is logged.
+   */
+  async commit(begun: BegunReload): Promise<void> {
+    if (begun.kind === "certificates") await this.commitCertificates(begun.prepared);
+    else await this.commitGeneration(begun);
   }
 
   /** What a successor has to inherit so that no connection is refused. */
@@ -193,51 +197,69 @@ export class Master {
     return this.tickets?.state;
   }
 
-  /** The master whose addresses were inherited leaves them to this one. */
+  /** The master whose addresses were inherited leaves them to this one. Never throws. */
   takeOver(): void {
-    this.listeners.takeOver();
-    this.affinity.use(this.prepared.config);
+    const { log } = this;
+    void guarded(log, () => this.listeners.takeOver());
+    void guarded(log, () => this.affinity.use(this.prepared.config));
+    void guarded(
+      log,
+      () => this.current!.update({ sharesSockets: false }, { type: "sockets-owned" }),
+    );
+  }
+
+  /** A successor has failed: what it changed of the sockets that both had is undone. */
+  keepSockets(): void {
+    this.listeners.applySettings();
   }
 
   /**
    * A successor serves the same addresses: workers accept no more and leave with their last
-   * connections. Fulfilled when all of them are gone.
+   * connections. Fulfilled when all of them are gone; never rejected.
    */
   async handOver(): Promise<void> {
-    this.backendName.stop();
-    const hasLeft = this.sessions.stop();
-    this.listeners.leave();
+    const { log } = this;
+    void guarded(log, () => this.backendName.stop());
+    const helpers = this.stopHelpers();
+    void guarded(log, () => this.listeners.leave());
     const hasEnded = this.generations.end();
-    void this.generations.retire(this.current!, this.prepared.config.reloadDrainTimeout);
-    await Promise.all([hasEnded, this.stapling.stop(), this.tickets?.stop(), hasLeft]);
+    const { reloadDrainTimeout } = this.prepared.config;
+    void guarded(log, () => this.generations.retire(this.current!, reloadDrainTimeout));
+    await Promise.all([hasEnded, helpers]);
   }
 
   /**
    * Refuses new connections, serves those that wait already, and ends when the last one has ended,
    * or cuts them after `limitMs` milliseconds or at `cut`. Fulfilled with the number of connections
-   * that were cut, when all workers are gone.
+   * that were cut, when all workers are gone; never rejected: what goes wrong is logged.
    */
   async stop(limitMs: number): Promise<number> {
-    this.backendName.stop();
-    this.generations.next?.end();
+    const { log } = this;
+    this.isStopping = true;
+    void guarded(log, () => this.backendName.stop());
+    void guarded(log, () => this.generations.next?.cut());
+    const helpers = this.stopHelpers();
     // A service manager may have sent its signal to all processes.
-    const helpers = [this.stapling.stop(), this.tickets?.stop(), this.sessions.stop()];
-    for (const generation of this.generations.serving) generation.keepWorkers();
-    if (limitMs > 0) await this.emptyQueues(this.listeners.withdraw());
+    for (const generation of this.generations.serving) {
+      void guarded(log, () => generation.refuseSuccessors());
+    }
+    if (limitMs > 0) {
+      const isEmpty = guarded(log, () => this.emptyQueues(this.listeners.withdraw()));
+      await Promise.race([isEmpty, this.isCut]);
+    }
     const { serving } = this.generations;
     const hasEnded = this.generations.end();
-    await Promise.all(serving.map((generation) => generation.retire()));
-    if (this.current) this.statistics.tell(this.current.slots);
-    if (limitMs > 0) {
-      const limit = setTimeout(() => this.cut(), limitMs);
-      await Promise.race([hasEnded, this.isCut]);
-      clearTimeout(limit);
-    }
+    // Their answers tell how many connections there are to be cut.
+    await Promise.all(serving.map((generation) => guarded(log, () => generation.drain())));
+    void guarded(log, () => this.statistics.logNow(this.current?.slots ?? []));
+    const limit = setTimeout(() => this.cut(), limitMs);
+    await Promise.race([hasEnded, this.isCut]);
+    clearTimeout(limit);
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
-    for (const generation of serving) generation.end();
-    await Promise.all([hasEnded, ...helpers]);
+    for (const generation of serving) void guarded(log, () => generation.cut());
+    await Promise.all([hasEnded, helpers]);
     clearInterval(this.checks);
-    this.listeners.close();
+    void guarded(log, () => this.listeners.close());
     this.rateLimiter.flush();
     return open;
   }
@@ -247,21 +269,57 @@ export class Master {
     this.resolveCut();
   }
 
+  /** Certificates can be exchanged in running workers, and nothing else is to be. */
+  private canSwap(prepared: Prepared): boolean {
+    return this.runtime.capabilities.swapCertificates &&
+      differsInCertificatesOnly(this.prepared, prepared);
+  }
+
   /**
-   * Makes a generation for this configuration the current one. What its claim does not ask for is
-   * still open. No generation may be in sight of the events of the next: it would live as long.
+   * Starts the workers of a configuration. No generation may be in sight of the events of the next:
+   * it would live as long.
    */
-  private async begin(prepared: Prepared): Promise<Claim> {
+  private async beginGeneration(prepared: Prepared): Promise<BegunGeneration> {
     const { config, listeners } = prepared;
-    const backend = formatEndpoint(prepared.backend);
     await this.listeners.left(listeners);
+    if (this.isStopping) throw new UsageError("stud is stopping");
     const claim = this.listeners.claim(listeners, config.workers, config);
+    // Until it is certain which of the two holds, the smaller one does.
+    this.budget.total = Math.min(maxConnections(prepared), maxConnections(this.prepared));
+    try {
+      this.sessions.open(prepared);
+      const generation = this.makeGeneration(prepared, claim);
+      this.generations.next = generation;
+      await generation.start();
+      return { kind: "generation", prepared, generation, claim };
+    } catch (error) {
+      this.sessions.drop();
+      this.budget.total = maxConnections(this.prepared);
+      claim.drop();
+      throw error;
+    } finally {
+      this.generations.next = undefined;
+    }
+  }
+
+  /** Its workers have not been started yet. */
+  private makeGeneration(prepared: Prepared, claim: Claim): Generation {
+    const { config } = prepared;
+    const backend = formatEndpoint(prepared.backend);
     const sockets = [...new Set(claim.fds.flat())];
     const inherited = [prepared.storeFd, ...sockets];
     const number = this.generations.nextNumber;
-    const generation = new Generation(
+    const commands = startCommands(
+      prepared,
+      claim,
+      sockets,
+      this.tickets?.ring,
+      this.affinity.ruleFor(config),
+    );
+    const { sharesSockets } = this.listeners;
+    const generation: Generation = new Generation(
       number,
-      startCommands(prepared, claim, sockets, this.tickets?.ring, this.affinity.ruleFor(config)),
+      commands.map((command) => ({ ...command, sharesSockets })),
       {
         adopt: this.runtime.capabilities.adoptSockets,
         watchdog: config.watchdog,
@@ -282,26 +340,51 @@ export class Master {
         empty: (empty) => this.generations.emptied(empty),
       },
     );
-    this.generations.next = generation;
-    // Until it is certain which of the two holds, the smaller one does.
-    this.budget.total = Math.min(maxConnections(prepared), maxConnections(this.prepared));
-    try {
-      this.sessions.open(prepared);
-      await generation.start();
-    } catch (error) {
-      this.sessions.drop();
-      this.budget.total = maxConnections(this.prepared);
-      claim.drop();
-      throw error;
-    } finally {
-      this.generations.next = undefined;
-    }
+    return generation;
+  }
+
+  /** The generation that has begun is the current one from now on. */
+  private succeed(begun: BegunGeneration): BegunGeneration {
+    const { prepared, generation } = begun;
     this.generations.succeed(generation);
     this.use(prepared, generation);
     // Some may have come while the workers started.
     const staples = this.stapling.of(prepared);
     for (const slot of generation.slots) staples.forEach((staple) => slot.send(staple));
-    return claim;
+    return begun;
+  }
+
+  private async commitCertificates(prepared: Prepared): Promise<void> {
+    const { log } = this;
+    const { tls, backend } = prepared;
+    const current = this.current!;
+    await guarded(log, () => {
+      const next = this.stapling.of(prepared).map((staple) => ({ ...staple, next: true } as const));
+      for (const slot of current.slots) next.forEach((staple) => slot.send(staple));
+    });
+    await guarded(log, () => current.swap(tls));
+    await guarded(log, () => current.update({ backend }, { type: "backend", backend }));
+    this.use(prepared, current);
+    this.note("info", "reloaded", "reloaded the configuration in the running workers", {});
+  }
+
+  private async commitGeneration(begun: BegunGeneration): Promise<void> {
+    const { log } = this;
+    const { claim, prepared: { config } } = begun;
+    const old = this.current!;
+    await guarded(log, () => void this.succeed(begun));
+    // The old workers alone serve what the new configuration does not.
+    await guarded(log, () => this.emptyQueues(claim.use()));
+    await guarded(log, () => this.generations.retire(old, config.reloadDrainTimeout));
+    await guarded(log, () => claim.keep());
+    const frontends = this.frontends();
+    const { generation, older, connections } = this.generations.census();
+    const message = `reloaded the configuration: listening on ${frontends}, workers: ` +
+      `${config.workers}, generation ${generation}${olderText(older, connections)}`;
+    // Halfway to where a reload has to wait.
+    const level = older * 2 >= config.maxGenerations ? "warn" : "info";
+    const facts = { frontends, workers: config.workers, generation, older, connections };
+    this.note(level, "reloaded", message, facts);
   }
 
   private get current(): Generation | undefined {
@@ -331,18 +414,44 @@ export class Master {
     if (fds.length > 0) await queuesEmptied(this.runtime.libc, fds, QUEUE_LIMIT_MS);
   }
 
-  /** The generation serves this configuration: what goes with it begins. */
+  /** Fulfilled when they are gone, or after their time; whatever happens to them. */
+  private async stopHelpers(): Promise<void> {
+    const { log, stapling, tickets, sessions } = this;
+    const stopped = [stapling, tickets, sessions].map((each) => guarded(log, () => each?.stop()));
+    await inTime(stopped, HELPER_LIMIT_MS);
+  }
+
+  private check(): void {
+    const slots = this.current!.slots;
+    for (
+      const step of [
+        () => this.generations.serving.forEach((generation) => generation.check()),
+        () => this.budget.check(),
+        () => this.tickets?.check(),
+        () => this.affinity.check(slots),
+        () => this.statistics.check(slots),
+        () => this.sessions.check(),
+      ]
+    ) void guarded(this.log, step);
+  }
+
+  /** The generation serves this configuration: what goes with it begins. Never throws. */
   private use(prepared: Prepared, generation: Generation): void {
+    const { config, backend } = prepared;
     this.prepared = prepared;
-    this.budget.total = maxConnections(prepared);
-    this.backendName.watch(prepared.config, prepared.backend);
-    this.backendState.backend = formatEndpoint(prepared.backend);
-    this.stapling.begin(prepared.stapling);
-    this.tickets?.use(prepared);
-    this.affinity.use(prepared.config);
-    this.statistics.interval = prepared.config.statsInterval;
-    this.sessions.use(prepared);
-    for (const slot of generation.slots) this.tell(slot);
+    for (
+      const step of [
+        () => this.budget.total = maxConnections(prepared),
+        () => this.backendName.watch(config, backend),
+        () => this.backendState.backend = formatEndpoint(backend),
+        () => this.stapling.begin(prepared.stapling),
+        () => this.tickets?.use(prepared),
+        () => this.affinity.use(config),
+        () => this.statistics.interval = config.statsInterval,
+        () => this.sessions.use(prepared),
+        () => generation.slots.forEach((slot) => this.tell(slot)),
+      ]
+    ) void guarded(this.log, step);
   }
 
   /** What its worker, which has just begun to serve, cannot know. */

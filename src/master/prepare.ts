@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { CertificateSettings } from "../certificates/collect.ts";
-import type { Certificates } from "../certificates/tls_order.ts";
+import type { Certificates } from "../certificates/certificates.ts";
 import { readAuthorities } from "../certificates/trust.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
@@ -26,9 +26,9 @@ import { type PeersPlan, planPeers } from "../sessions/session_peers_plan.ts";
 import { assertLocal, checkSource } from "./listeners/sockets.ts";
 import { planStapling, type StaplingPlan, type StaplingSettings } from "../ocsp/stapling.ts";
 import type { TicketPlan } from "../tickets/tickets.ts";
-import { tryTls } from "../certificates/trial.ts";
+import { tryTls } from "../certificates/try_tls.ts";
 
-/** What the master reads of a configuration while it is in use. */
+/** The settings that the master uses while a configuration is active. */
 export type MasterSettings =
   & AffinityPlan
   & BackendNameSettings
@@ -45,7 +45,7 @@ export type MasterSettings =
     | "watchdog"
   >;
 
-/** What is read to look everything up. */
+/** The settings that {@link prepare} uses. */
 export type PrepareSettings =
   & MasterSettings
   & CertificateSettings
@@ -59,7 +59,7 @@ export type PrepareSettings =
     | "sessions.ticketStoreCa"
   >;
 
-/** A configuration with everything looked up that it names. */
+/** A configuration with everything that it names loaded and resolved. */
 export interface Prepared {
   readonly config: MasterSettings & WorkerSettings;
   readonly tls: ServedTls;
@@ -70,29 +70,29 @@ export interface Prepared {
   readonly backendTls?: ClientTlsSettings;
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
-  /** Every address to listen on, with the place of its frontend. */
+  /** Every address to listen on, with the index of its frontend. */
   readonly listeners: readonly (Wanted & { readonly frontend: number })[];
   readonly privileges?: Privileges;
-  /** What ticket keys are derived from on all machines that have it. */
+  /** The fleet's secret, which ticket keys are derived from. */
   readonly ticketSecret?: Uint8Array;
-  /** PEM: whom the ticket store is verified by, if not by the public CAs. */
+  /** The CAs that verify the ticket store, as PEM; absent: the public CAs. */
   readonly ticketStoreCa?: string;
   readonly cachePeers?: PeersPlan;
-  /** Single lines for the operator. */
+  /** Warnings, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** What a configuration is looked up with; it lives as long as the master. */
+/** The dependencies of {@link prepare}; they live as long as the master. */
 export interface PrepareContext {
   readonly runtime: Runtime;
   readonly certificates: Certificates;
-  /** Sockets that the service manager opened. */
+  /** The sockets that the service manager passed. */
   readonly activated: readonly PassedSocket[];
 }
 
 /**
- * Reads the certificates, resolves the names and tries the TLS settings on the TLS library itself.
- * Opens no socket for good. Throws a UsageError with all that is wrong.
+ * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong.
  */
 export async function prepare(
   dependencies: PrepareContext,
@@ -118,7 +118,7 @@ export async function prepare(
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
-        (await wantedAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
+        (await listenersAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
@@ -163,7 +163,7 @@ export async function prepare(
   };
 }
 
-async function wantedAt(
+async function listenersAt(
   { runtime, activated }: PrepareContext,
   listen: ListenAddress,
 ): Promise<Wanted[]> {
@@ -180,7 +180,7 @@ async function wantedAt(
 function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSettings): string[] {
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
-  return ["--frontend: on the Deno build [::] takes IPv4 connections too"];
+  return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
 }
 
 function duplicates(listeners: readonly Wanted[]): string[] {
@@ -191,7 +191,7 @@ function duplicates(listeners: readonly Wanted[]): string[] {
       seen.add(text);
       return [];
     }
-    return [`--frontend: ${text} is there twice; leave one of them out`];
+    return [`--frontend: ${text} is listed twice; remove one of them`];
   });
 }
 
@@ -209,13 +209,13 @@ async function backendAt(
   const problem = isSocket === false
     ? `Invalid path '${path}': Not a socket.`
     : `Unable to stat path '${path}': No such file or directory`;
-  // hitch demands it at start; a backend may well come up after its proxy.
+  // hitch requires it at start; a backend may start after its proxy.
   if (dialect === "hitch" || isSocket === false) throw new UsageError(`--backend: ${problem}`);
   warnings.push(`--backend: ${path} does not exist yet; connections fail until it does`);
   return endpoint;
 }
 
-/** Undefined where there is nothing. Throws a UsageError when that cannot be known. */
+/** Returns undefined if nothing is there. Throws a UsageError if that cannot be determined. */
 function isSocketAt(path: string): boolean | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isSocket();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readFile } from "../base/read_file.ts";
 import { MAX_RESPONSE } from "./messages.ts";
 
-/** One line that tells why a directory cannot be the cache, or undefined if it can. */
+/** Returns why a directory cannot be the cache, in one line, or undefined if it can. */
 export function directoryProblem(directory: string): string | undefined {
   try {
     if (statSync(directory).isDirectory()) return undefined;
@@ -16,8 +16,8 @@ export function directoryProblem(directory: string): string | undefined {
 }
 
 /**
- * OCSP responses in a directory, one file for each certificate, named as hitch names it: the MD5
- * of the path of the certificate's PEM file, in lower-case hex.
+ * OCSP responses in a directory, one file for each certificate, with the name that hitch uses: the
+ * MD5 of the path of the certificate's PEM file, in lower-case hex.
  */
 export class ResponseCache {
   private readonly directory: string;
@@ -35,7 +35,7 @@ export class ResponseCache {
     }
   }
 
-  /** DER, unchecked; undefined when there is none, or one that cannot be read. */
+  /** Returns a response in DER, unchecked, or undefined if there is none that can be read. */
   load(certificatePath: string): Uint8Array | undefined {
     try {
       const response = readFile(this.file(certificatePath), { maxBytes: MAX_RESPONSE });
@@ -45,7 +45,7 @@ export class ResponseCache {
     }
   }
 
-  /** Puts the response in place at once, so that no reader finds half of it. Throws an Error. */
+  /** Saves a response atomically, so that no reader finds half of it. Throws an Error. */
   save(certificatePath: string, response: Uint8Array): void {
     const file = this.file(certificatePath);
     const temporary = `${file}.${randomUUID()}`;

@@ -1,2 +1,2 @@
-/** The first argument of the OCSP helper's command line: no user types it. */
+/** The first argument on the OCSP helper's command line, for internal use. */
 export const OCSP_ARGUMENT = "@ocsp";

@@ -7,7 +7,7 @@ export interface FetchLimits {
   readonly responseTimeout: number;
 }
 
-/** The responder kept silent for as long as it was waited for. */
+/** The responder did not answer within the time limit. */
 export class SilentResponderError extends Error {
   override readonly name = "SilentResponderError";
 }
@@ -17,9 +17,9 @@ const redirects: readonly number[] = [301, 302, 307, 308];
 
 /**
  * Sends a request to a responder by HTTP POST (RFC 6960 appendix A.1) and returns the response's
- * bytes, unchecked. `fetch` does not tell when it is connected, so the two limits bound the whole
- * of it by their sum. Throws a SilentResponderError at that limit, and otherwise an Error; both
- * messages are one line.
+ * bytes, unchecked. `fetch` does not report when it has connected, so the sum of both limits
+ * applies to the whole exchange. Throws a SilentResponderError at that limit, otherwise an Error;
+ * both messages are one line.
  */
 export async function fetchResponse(
   responder: string,
@@ -52,7 +52,7 @@ async function post(
   let url = new URL(responder);
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     if (url.protocol !== "http:" && url.protocol !== "https:") {
-      throw new Error(`${url.protocol} is not asked, only http: and https:`);
+      throw new Error(`${url.protocol} is not supported, only http: and https:`);
     }
     const answer = await fetch(url, {
       method: "POST",
@@ -62,7 +62,7 @@ async function post(
         "accept-encoding": "identity",
       },
       body,
-      // Followed by hand: fetch would turn the request into a GET without a body.
+      // Redirects are followed here, since fetch would turn the request into a GET without a body.
       redirect: "manual",
       signal,
     });
@@ -88,7 +88,7 @@ async function readBody(answer: Response): Promise<Uint8Array> {
   return body.bytes;
 }
 
-/** Runtimes put what the system said into the cause. */
+/** Returns the message in one line, with that of the cause, which is the system's error. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause, message } = error;

@@ -4,18 +4,18 @@ import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
 import type { LogConfig } from "../options/config.ts";
 
 /**
- * The largest response that is looked at, in bytes. Real ones have less than 4 KiB, and as base64
- * this many fit into one frame to the master.
+ * Maximum size of a response, in bytes. Real ones have less than 4 KiB, and in base64 this size
+ * fits into one frame to the master.
  */
 export const MAX_RESPONSE = 32 * 1024;
 
-/** What the master tells the OCSP helper: one start, then every certificate. */
+/** Commands from the master to the OCSP helper: one start, then every certificate. */
 export type OcspCommand = OcspStart | OcspCertificate;
 
 export interface OcspStart {
   readonly type: "start";
   readonly settings: OcspSettings;
-  /** Whom to become before anything else; absent: stay who we are. */
+  /** The user to become first; absent: no change. */
   readonly ids?: Ids;
 }
 
@@ -31,24 +31,24 @@ export interface OcspSettings {
 
 export interface OcspCertificate {
   readonly type: "certificate";
-  /** Its place in `ServedTls.certificates`. */
+  /** Its index in `ServedTls.certificates`. */
   readonly certificate: number;
-  /** Of its PEM file: names it in the log and in the cache. */
+  /** The path of its PEM file, which names it in the log and in the cache. */
   readonly path: string;
   /** PEM, the leaf first. */
   readonly chain: string;
-  /** The signature of a response in the cache is verified. One from the network always is. */
+  /** Verify the signature of a cached response. Responses from the network are always verified. */
   readonly verify: boolean;
-  /** The workers have a staple from the certificate's own response file. */
+  /** The staple that workers have from the certificate's response file. */
   readonly staple?: { readonly until?: number };
 }
 
-/** What the OCSP helper tells the master. */
+/** Events from the OCSP helper to the master. */
 export type OcspEvent = StapleCommand | LogEvent;
 
 /**
- * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
- * send, so nothing it says is believed. `certificates` is how many there are.
+ * Returns the event in a decoded frame, or undefined if it is not one. The helper parses data from
+ * the network, so the master does not trust it. `certificates` is the number of certificates.
  */
 export function parseOcspEvent(value: unknown, certificates: number): OcspEvent | undefined {
   const log = parseLogEvent(value);

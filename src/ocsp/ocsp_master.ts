@@ -14,29 +14,29 @@ import {
   parseOcspEvent,
 } from "./messages.ts";
 
-/** Everything the helper works on. */
+/** The helper's settings and certificates. */
 export interface OcspWork extends Omit<OcspStart, "type"> {
   readonly certificates: readonly Omit<OcspCertificate, "type">[];
 }
 
 export interface OcspEvents {
-  /** For all workers; those that start later find it in {@link OcspHelper.staples}. */
+  /** A new staple for all workers; it is also in {@link OcspHelper.staples}. */
   staple(staple: StapleCommand): void;
   log: Log;
 }
 
-/** The helper's process as the master sees it. */
+/** The helper's process, seen from the master. */
 export type OcspProcess = Pick<
   ControlledProcess<OcspCommand, OcspEvent>,
   "onEvent" | "onExit" | "send" | "kill" | "pid"
 >;
 
-/** A helper that ends is not missed at once, and responders are not to be asked in a hurry. */
+/** Staples outlive the helper for hours, and responders must not be flooded with requests. */
 const RESTART_MS = 60_000;
 
-/** The master's end of the OCSP helper, which it keeps running. */
+/** Keeps the OCSP helper running, in the master. */
 export class OcspHelper {
-  /** The last staple of each certificate that has one. */
+  /** The latest staple of each certificate that has one. */
   readonly staples = new Map<number, StapleCommand>();
   private readonly spawn: (certificates: number) => OcspProcess;
   private readonly events: OcspEvents;
@@ -45,7 +45,7 @@ export class OcspHelper {
   private process: OcspProcess | undefined;
   private stopped: (() => void) | undefined;
 
-  /** `spawn` starts a process for that many certificates and throws an Error when none can be had. */
+  /** `spawn` starts a process for a number of certificates. It throws an Error if it cannot. */
   constructor(
     spawn: (certificates: number) => OcspProcess,
     events: OcspEvents,
@@ -61,18 +61,17 @@ export class OcspHelper {
   }
 
   /**
-   * Starts a helper for these certificates, in place of the one that runs. `known` are staples that
-   * are good for them already.
+   * Replaces the running helper by one for these certificates. `known` are valid staples for them.
    */
   replace(work: OcspWork, known: readonly StapleCommand[]): void {
-    this.retire();
+    this.killCurrent();
     this.staples.clear();
     for (const staple of known) this.staples.set(staple.certificate, staple);
     this.work = work;
     this.start(work);
   }
 
-  /** Ends the helper for good; fulfilled when it is gone. */
+  /** Stops the helper. Resolves when it has exited. */
   stop(): Promise<void> {
     this.work = undefined;
     return new Promise((resolve) => {
@@ -82,8 +81,8 @@ export class OcspHelper {
     });
   }
 
-  /** It has nothing to lose: what it writes to disk is put in place in one step. */
-  private retire(): void {
+  /** Nothing is lost, since the helper writes its files atomically. */
+  private killCurrent(): void {
     const { process } = this;
     this.process = undefined;
     if (!process) return;
@@ -120,14 +119,14 @@ export class OcspHelper {
     this.events.log({
       level: "error",
       event: "ocsp-exited",
-      message: `the OCSP helper ${what}; it is started again in ${RESTART_MS / 1000} s`,
+      message: `the OCSP helper ${what}; restarting it in ${RESTART_MS / 1000} s`,
       facts: {},
     });
     this.clock.after(RESTART_MS, () => this.start(work));
   }
 }
 
-/** Starts the helper's process. */
+/** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnOcsp(
   runtime: Pick<Runtime, "self" | "workerEnvironment">,
   certificates: number,

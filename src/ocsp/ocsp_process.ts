@@ -21,13 +21,13 @@ import { checkResponse, type Validity, validityProblem } from "./response.ts";
 import { type Outcome, Schedule } from "./schedule.ts";
 import { readSubject, responderOf } from "./subject.ts";
 
-/** Staples' ends are told in the time of the wall. */
+/** Staples expire by the wall clock. */
 const wallClock: Clock = { ...systemClock, now: () => Date.now() };
 
 /**
- * Runs this process as the OCSP helper: it reads the cache, asks responders and reports what is to
- * be stapled, without privileges, until its standard input ends, which means that the master is
- * gone. It never returns by itself, and SIGTERM ends it whatever it does.
+ * Runs this process as the OCSP helper, without privileges: it reads the cache, asks responders and
+ * sends staples to the master. It exits when its standard input ends, which means that the master
+ * has exited, and on SIGTERM. It does not return otherwise.
  */
 export function runOcsp(runtime: Pick<Runtime, "libc">): void {
   runHelper(new OcspHelper(runtime));
@@ -37,12 +37,12 @@ class OcspHelper implements Helper<OcspCommand> {
   private readonly runtime: Pick<Runtime, "libc">;
   readonly events: FrameWriter;
   private readonly certificates = new Map<number, OcspCertificate>();
-  /** What was last said of a certificate, so that a lasting trouble is told once. */
-  private readonly told = new Map<number, string>();
+  /** The last message about each certificate, so that a lasting problem is logged once. */
+  private readonly lastMessages = new Map<number, string>();
   private settings: OcspSettings | undefined;
   private cache: ResponseCache | undefined;
   private schedule: Schedule | undefined;
-  /** Certificates are taken in one after the other, as fast as the master reads. */
+  /** Certificates are added one after the other, as fast as the master reads. */
   private intake: Promise<void> = Promise.resolve();
 
   constructor(runtime: Pick<Runtime, "libc">) {
@@ -52,7 +52,7 @@ class OcspHelper implements Helper<OcspCommand> {
 
   handle(command: OcspCommand): void {
     if (command.type === "start") return this.start(command);
-    // Without it the start has failed, and this process is about to end.
+    // Without a schedule the start has failed, and this process is about to exit.
     if (this.schedule) this.intake = this.intake.then(() => this.takeIn(command));
   }
 
@@ -65,7 +65,7 @@ class OcspHelper implements Helper<OcspCommand> {
     this.settings = settings;
     if (ids) {
       try {
-        // It needs the files that tell how to resolve names.
+        // Without a chroot, since resolving names needs files.
         dropPrivileges(this.runtime.libc, { ...ids, chroot: "" });
       } catch (error) {
         const message = `the OCSP helper cannot become another user: ${reasonOf(error)}`;
@@ -87,20 +87,20 @@ class OcspHelper implements Helper<OcspCommand> {
     try {
       const staple = this.loadCached(command) ?? command.staple;
       if (responderOf(chain) === undefined) {
-        return this.tell(command, "debug", "no OCSP responder URI found");
+        return this.logFor(command, "debug", "no OCSP responder URI found");
       }
       readSubject(chain);
       this.certificates.set(certificate, command);
       const isCurrent = staple && (staple.until === undefined || staple.until > Date.now());
       this.schedule!.add(certificate, isCurrent ? staple : undefined);
     } catch (error) {
-      this.tell(command, "warn", reasonOf(error));
+      this.logFor(command, "warn", reasonOf(error));
     } finally {
       await new Promise<void>((emptied) => this.events.flush(emptied));
     }
   }
 
-  /** Reports the response in the cache, if it is there and can be served. */
+  /** Sends the cached response to the master, if it exists and can be served. */
   private loadCached(command: OcspCertificate): Validity | undefined {
     const response = this.cache!.load(command.path);
     if (!response) return undefined;
@@ -108,12 +108,12 @@ class OcspHelper implements Helper<OcspCommand> {
     try {
       validity = checkResponse(response, readSubject(command.chain), { verify: command.verify });
     } catch (error) {
-      this.tell(command, "warn", `the cached response is not used: ${reasonOf(error)}`);
+      this.logFor(command, "warn", `the cached response is not used: ${reasonOf(error)}`);
       return undefined;
     }
     if (validityProblem(validity, Date.now())) return undefined;
     this.report(command.certificate, response, validity);
-    this.tell(command, "debug", "loaded cached OCSP staple");
+    this.logFor(command, "debug", "loaded cached OCSP staple");
     return validity;
   }
 
@@ -122,7 +122,7 @@ class OcspHelper implements Helper<OcspCommand> {
     try {
       const subject = readSubject(command.chain);
       if (subject.expires <= Date.now()) {
-        this.tell(command, "debug", "it has expired, so no responder is asked");
+        this.logFor(command, "debug", "the certificate has expired; its responder is not asked");
         return { type: "over" };
       }
       const request = createRequest(subject);
@@ -132,26 +132,30 @@ class OcspHelper implements Helper<OcspCommand> {
       if (problem) throw new Error(problem);
       this.report(number, response, validity);
       const seconds = Math.round((this.schedule!.renewal(validity) - Date.now()) / 1000);
-      this.tell(command, "debug", `retrieved new staple; refresh scheduled in ${seconds} seconds`);
+      this.logFor(
+        command,
+        "debug",
+        `retrieved new staple; refresh scheduled in ${seconds} seconds`,
+      );
       this.save(command, response);
       return { type: "fresh", ...untilOf(validity) };
     } catch (error) {
-      this.tell(command, "warn", `no new staple: ${reasonOf(error)}`);
+      this.logFor(command, "warn", `no new staple: ${reasonOf(error)}`);
       return { type: error instanceof SilentResponderError ? "silent" : "failed" };
     }
   }
 
-  /** A staple that cannot be kept serves all the same. */
+  /** Saves a staple. One that cannot be saved is served anyway. */
   private save(command: OcspCertificate, response: Uint8Array): void {
     if (!this.cache!.isWritable) return;
     try {
       this.cache!.save(command.path, response);
     } catch (error) {
-      this.tell(command, "warn", `the staple cannot be saved: ${reasonOf(error)}`);
+      this.logFor(command, "warn", `the staple cannot be saved: ${reasonOf(error)}`);
     }
   }
 
-  /** Throws an Error when the master does not read. */
+  /** Sends a staple to the master. Throws an Error if the master does not read. */
   private report(certificate: number, response: Uint8Array, validity: Validity): void {
     const staple: OcspEvent = {
       type: "staple",
@@ -159,13 +163,13 @@ class OcspHelper implements Helper<OcspCommand> {
       response: Buffer.from(response).toString("base64"),
       ...untilOf(validity),
     };
-    if (!this.events.send(staple)) throw new Error("the master does not keep up with the reports");
+    if (!this.events.send(staple)) throw new Error("the master does not keep up with the events");
   }
 
-  private tell(command: OcspCertificate, level: LogLevel, text: string): void {
+  private logFor(command: OcspCertificate, level: LogLevel, text: string): void {
     const { certificate, path } = command;
-    if (level !== "debug" && this.told.get(certificate) === text) return;
-    this.told.set(certificate, text);
+    if (level !== "debug" && this.lastMessages.get(certificate) === text) return;
+    this.lastMessages.set(certificate, text);
     this.log(level, level === "debug" ? "ocsp-staple" : "ocsp-failed", `cert ${path}: ${text}`, {
       certificate: path,
     });

@@ -4,14 +4,14 @@ import { MAX_RESPONSE } from "./messages.ts";
 import { isSignedForIssuer } from "./signature.ts";
 import { certificateId, type Subject } from "./subject.ts";
 
-/** What a staple says of its own time, in milliseconds since 1970. */
+/** The validity of a staple, in milliseconds since 1970. */
 export interface Validity {
   readonly from: number;
-  /** Absent: newer information is always to be had, and nothing limits its use. */
+  /** Absent: newer information is always available, and the response does not expire. */
   readonly until?: number;
 }
 
-/** How far the clock of a responder may be ahead of ours. */
+/** Maximum time by which a responder's clock can be ahead. */
 const CLOCK_SKEW_MS = 300_000;
 
 /** RFC 6960 section 4.2.1; 4 is not used. */
@@ -24,10 +24,10 @@ const statusNames: Readonly<Record<number, string>> = {
 };
 
 /**
- * Checks a DER response (RFC 6960 section 4.2): it is successful, of the basic type, and has one
- * answer for this certificate, which is that it is good; with `verify`, also that the certificate's
- * issuer or a responder which that issuer appointed has signed it. Whether it is of today is
- * {@link validityProblem}'s question. Throws an Error whose message is the reason in one line.
+ * Checks a response in DER (RFC 6960 section 4.2): it is successful, has the basic type, and has
+ * one answer for this certificate, with the status good. With `verify`, also that it is signed by
+ * the certificate's issuer or by a responder which that issuer authorized. {@link validityProblem}
+ * checks its dates. Throws an Error with the reason in one line.
  */
 export function checkResponse(
   response: Uint8Array,
@@ -45,7 +45,7 @@ export function checkResponse(
   return validity;
 }
 
-/** Why a staple cannot be served at `now` (milliseconds since 1970), or undefined if it can. */
+/** Returns why a staple cannot be served at `now` (milliseconds since 1970), or undefined. */
 export function validityProblem({ from, until }: Validity, now: number): string | undefined {
   if (until !== undefined && until <= now) return `the OCSP response expired on ${date(until)}`;
   if (from > now + CLOCK_SKEW_MS) return `the OCSP response is valid only from ${date(from)}`;
@@ -74,7 +74,7 @@ function parse(der: Uint8Array): BaseBlock {
   return result;
 }
 
-/** The library's errors tell of its own inner life. */
+/** Replaces the ASN.1 library's errors, which are about its internals. */
 function read<T>(what: string, action: () => T): T {
   try {
     return action();
@@ -103,7 +103,7 @@ function readValidity({ thisUpdate, nextUpdate }: SingleResponse): Validity {
   const from = thisUpdate.getTime();
   const until = nextUpdate?.getTime();
   if (Number.isNaN(from) || (until !== undefined && !(until >= from))) {
-    throw new Error("the OCSP response has no sane dates");
+    throw new Error("the OCSP response has invalid dates");
   }
   return { from, ...(until === undefined ? {} : { until }) };
 }

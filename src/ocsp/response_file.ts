@@ -4,19 +4,19 @@ import { MAX_RESPONSE } from "./messages.ts";
 import { checkResponse, validityProblem } from "./response.ts";
 import { readSubject } from "./subject.ts";
 
-/** The response in a file that the operator keeps up to date. */
+/** A response in a file that the operator keeps up to date. */
 export interface ResponseFile {
   /** Base64 of the DER. */
   readonly response: string;
   /** Milliseconds since 1970. */
   readonly until?: number;
-  /** One line for the operator: it is loaded, but not served as it is. */
+  /** Why it is not stapled although it is intact, in one line. */
   readonly warning?: string;
 }
 
 /**
- * Reads and checks the DER response in `file` for the certificate whose PEM chain is `chain`. One
- * that is out of its time is a warning only. Throws a UsageError which names the file.
+ * Reads and checks the DER response in `file` for the certificate with the PEM chain `chain`. An
+ * expired response is only a warning. Throws a UsageError that names the file.
  */
 export function readResponseFile(file: string, chain: string, verify: boolean): ResponseFile {
   try {

@@ -1,39 +1,39 @@
 import type { Clock } from "../base/clock.ts";
 
-/** How an attempt to get a new staple ended. */
+/** The outcome of an attempt to get a new staple. */
 export type Outcome =
-  /** There is a new one; `until` is its end in milliseconds since 1970, if it has one. */
+  /** Succeeded; `until` is when it expires in milliseconds since 1970, if it does. */
   | { readonly type: "fresh"; readonly until?: number }
-  /** The responder could not be asked, or its answer was of no use. */
+  /** The responder could not be asked, or its answer could not be used. */
   | { readonly type: "failed" }
   /** The responder did not answer. */
   | { readonly type: "silent" }
-  /** There is nothing to be had any more for this certificate. */
+  /** This certificate needs no staple any more. */
   | { readonly type: "over" };
 
-/** How long before its end a staple is replaced. */
+/** Time from a staple's replacement to its expiry. */
 const AHEAD_MS = 600_000;
-/** The least time between two attempts for one certificate. */
+/** Minimum time between two attempts for one certificate. */
 const SPACING_MS = 60_000;
 const RETRY_MS: Readonly<Record<"failed" | "silent", number>> = {
   failed: 300_000,
   silent: 600_000,
 };
-/** Thousands of certificates must not mean thousands of requests at the same time. */
+/** Maximum number of concurrent requests, even with thousands of certificates. */
 const MAX_UNDER_WAY = 8;
-/** The clock of the wall can be set, so the agenda is looked at again this often. */
+/** Maximum time between two checks of the agenda, since the wall clock can be set. */
 const LOOK_MS = 60_000;
 
 /**
- * Decides when each certificate's staple is asked for: at once where there is none, ten minutes
- * before it ends, or after the refresh interval where it has no end. It knows nothing of OCSP.
+ * Decides when to request each certificate's staple: at once if there is none, ten minutes before
+ * it expires, or after the refresh interval if it does not expire. It is independent of OCSP.
  */
 export class Schedule {
   private readonly attempt: (certificate: number) => Promise<Outcome>;
   private readonly refreshMs: number;
-  /** Its `now` is in milliseconds since 1970, since that is what staples' ends are told in. */
+  /** Its `now` returns milliseconds since 1970, the unit of staples' expiry. */
   private readonly clock: Clock;
-  /** When each certificate's turn is. */
+  /** The time of the next attempt for each certificate. */
   private readonly agenda = new Map<number, number>();
   private underWay = 0;
   private wakeAt = Infinity;
@@ -49,14 +49,14 @@ export class Schedule {
     this.clock = clock;
   }
 
-  /** Takes a certificate in; `staple` is what it has by now. */
+  /** Adds a certificate; `staple` is its present staple. */
   add(certificate: number, staple: { readonly until?: number } | undefined): void {
     const at = staple ? this.renewal(staple) : this.clock.now();
     this.agenda.set(certificate, at);
     this.wake(at);
   }
 
-  /** When a staple that is new now is to be replaced, in milliseconds since 1970. */
+  /** Returns when to replace a staple received now, in milliseconds since 1970. */
   renewal({ until }: { readonly until?: number }): number {
     const now = this.clock.now();
     const wanted = until === undefined ? now + this.refreshMs : until - AHEAD_MS;

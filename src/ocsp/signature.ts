@@ -13,7 +13,9 @@ const OCSP_SIGNING = "1.3.6.1.5.5.7.3.9";
 /** RFC 4055 section 3.1. */
 const RSA_PSS = "1.2.840.113549.1.1.10";
 
-/** The digest of a signature algorithm, by object identifier; null where it is part of it. */
+/**
+ * The digests of signature algorithms by object identifier; null if it is part of the algorithm.
+ */
 const signatureDigests: Readonly<Record<string, string | null>> = {
   // RSA with PKCS #1 v1.5, RFC 8017 appendix A.2.4.
   "1.2.840.113549.1.1.5": "sha1",
@@ -31,8 +33,8 @@ const signatureDigests: Readonly<Record<string, string | null>> = {
 };
 
 /**
- * Whether `issuer` signed the response itself, or a certificate in the response did which `issuer`
- * made for this purpose and which is valid now (RFC 6960 section 4.2.2.2).
+ * Returns whether the response is signed by `issuer`, or by a certificate in the response that is
+ * valid now and that `issuer` issued for this purpose (RFC 6960 section 4.2.2.2).
  */
 export function isSignedForIssuer(basic: BasicOCSPResponse, issuer: X509Certificate): boolean {
   if (isSignedBy(basic, issuer)) return true;
@@ -76,7 +78,7 @@ function isSignedBy(basic: BasicOCSPResponse, { publicKey }: X509Certificate): b
     const digest = signatureDigests[algorithmId];
     return digest !== undefined && verify(digest, data, publicKey, signature);
   } catch {
-    // The algorithm does not fit the key.
+    // The algorithm does not match the key.
     return false;
   }
 }

@@ -1,4 +1,4 @@
-import type { CertificateSource } from "../certificates/tls_order.ts";
+import type { CertificateSource } from "../certificates/certificates.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { StapleCommand } from "./staples.ts";
 import { UsageError } from "../base/errors.ts";
@@ -16,7 +16,7 @@ export type StaplingSettings = Reads<
   | "ocsp.responseTimeout"
 >;
 
-/** What is to be stapled: from files, and by the helper that asks the responders. */
+/** The staples from files, and the work for the helper that asks responders. */
 export interface StaplingPlan {
   readonly staples: readonly StapleCommand[];
   readonly work: OcspWork;
@@ -24,7 +24,7 @@ export interface StaplingPlan {
   readonly warnings: readonly string[];
 }
 
-/** Reads the certificates' response files. A build that cannot staple has nothing to do. */
+/** Reads the certificates' response files. Builds that cannot staple have an empty plan. */
 export async function planStapling(
   { capabilities }: Runtime,
   { ocsp, log }: StaplingSettings,
@@ -38,7 +38,7 @@ export async function planStapling(
   for (const [certificate, { file, chain }] of isUsed ? sources.entries() : []) {
     if (file.ocspResponse === "") continue;
     try {
-      // It brings an ASN.1 library along, which nobody else needs.
+      // Loaded only if needed, since it loads an ASN.1 library.
       const { readResponseFile } = await import("#ocsp");
       const { response, until, warning } = await readResponseFile(
         file.ocspResponse,
@@ -85,7 +85,7 @@ export async function planStapling(
   };
 }
 
-/** Keeps the workers' staples fresh. */
+/** Keeps the workers' staples up to date. */
 export class Stapling {
   private readonly helper: OcspHelper;
   private plan: StaplingPlan | undefined;
@@ -94,19 +94,19 @@ export class Stapling {
     this.helper = new OcspHelper((count) => spawnOcsp(runtime, count, log), { staple: send, log });
   }
 
-  /** Another configuration counts from now on. */
+  /** Starts with another configuration. */
   begin(plan: StaplingPlan): void {
     const known = this.known(plan);
     this.plan = plan;
     this.helper.replace(plan.work, known);
   }
 
-  /** All that is known for a configuration's certificates, the present one's or the next one's. */
+  /** Returns all staples for the certificates of the present or the next configuration. */
   of({ stapling }: { readonly stapling: StaplingPlan }): StapleCommand[] {
     return [...stapling.staples, ...this.known(stapling)];
   }
 
-  /** Fulfilled when the helper is gone. */
+  /** Resolves when the helper has exited. */
   stop(): Promise<void> {
     return this.helper.stop();
   }
@@ -117,7 +117,9 @@ export class Stapling {
   }
 }
 
-/** Staples of certificates that the other plan has too, under their places there. */
+/**
+ * Returns the staples of certificates that are also in the other plan, with their indexes there.
+ */
 function carriedOver(
   staples: ReadonlyMap<number, StapleCommand>,
   from: StaplingPlan | undefined,
@@ -130,7 +132,7 @@ function carriedOver(
   );
   return to.work.certificates.flatMap((each) => {
     const staple = known.get(sameAs(each));
-    // One from a file counts until the helper has another.
+    // A staple from a file applies until the helper has another.
     return staple && !each.staple ? [{ ...staple, certificate: each.certificate }] : [];
   });
 }

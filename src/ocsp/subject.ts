@@ -14,7 +14,7 @@ import {
   type InfoAccess,
 } from "pkijs";
 
-/** A certificate about which a responder is asked, as RFC 6960 section 4.1.1 identifies it. */
+/** A certificate to ask a responder about, identified as in RFC 6960 section 4.1.1. */
 export interface Subject {
   readonly serialNumber: Integer;
   /** DER of the issuer's name. */
@@ -22,13 +22,13 @@ export interface Subject {
   /** The issuer's public key without its algorithm. */
   readonly issuerKey: Uint8Array;
   readonly issuer: X509Certificate;
-  /** Where the certificate itself says that its responder is; the first HTTP one counts. */
+  /** The first HTTP URL of a responder in the certificate. */
   readonly responder: string | undefined;
   /** Milliseconds since 1970. */
   readonly expires: number;
 }
 
-/** The digest algorithms in certificate identifiers and signatures, by object identifier. */
+/** Digest algorithms of certificate identifiers and signatures, by object identifier. */
 export const digests: Readonly<Record<string, string>> = {
   [id_sha1]: "sha1",
   [id_sha256]: "sha256",
@@ -37,8 +37,8 @@ export const digests: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads a PEM chain, the leaf first. Throws an Error when the leaf cannot be read or its issuer,
- * without whom nothing can be asked or checked, is missing.
+ * Parses a PEM chain, the leaf first. Throws an Error if the leaf cannot be parsed or its issuer is
+ * missing, without which nothing can be requested or verified.
  */
 export function readSubject(chain: string): Subject {
   const { leaf, responder } = readLeaf(chain);
@@ -57,12 +57,12 @@ export function readSubject(chain: string): Subject {
   };
 }
 
-/** The responder of the leaf of a PEM chain. Throws an Error when the leaf cannot be read. */
+/** Returns the responder of a PEM chain's leaf. Throws an Error if the leaf cannot be parsed. */
 export function responderOf(chain: string): string | undefined {
   return readLeaf(chain).responder;
 }
 
-/** The leaf's CertID; undefined for a digest algorithm (object identifier) that is not known. */
+/** Returns the leaf's CertID, or undefined for an unknown digest algorithm (object identifier). */
 export function certificateId(subject: Subject, digestOid: string): CertID | undefined {
   const digest = digests[digestOid];
   if (!digest) return undefined;

@@ -1,4 +1,4 @@
-/** Addresses as users write them, and back. */
+/** Parses addresses as users write them, and formats them. */
 import type { Endpoint } from "../os/endpoint.ts";
 import { ipFamily, unmapped } from "../os/ip.ts";
 import { MAX_UNIX_PATH } from "../os/sockaddr.ts";
@@ -8,18 +8,18 @@ import { servicePort } from "./services.ts";
 import { ValueError } from "./values.ts";
 import { quote } from "./words.ts";
 
-/** A frontend as one text: where it listens, and the file after hitch's `+` (or ""). */
+/** A frontend given as one text: its address, and the file after hitch's `+` (or ""). */
 export interface ListenText {
   readonly listen: ListenAddress;
   readonly cert: string;
 }
 
 /**
- * Reads where to listen: stud's `HOST,PORT` (split at the last comma, so that `::1,8000` works; not
- * in hitch's dialect), `[HOST]:PORT`, each with `+CERT` after it if need be, `/path` or `unix:/path`
- * for a Unix socket, `@name` or `unix:@name` for an abstract one, `systemd:NAME` for a socket which
- * the service manager passes on. The host `*` stands for every address of this machine; the port is
- * a number or a service's name. Throws a ValueError.
+ * Parses a listening address: stud's `HOST,PORT` (split at the last comma, so that `::1,8000` works;
+ * not in hitch's dialect), `[HOST]:PORT`, each optionally with `+CERT` appended, `/path` or
+ * `unix:/path` for a Unix socket, `@name` or `unix:@name` for an abstract one, `systemd:NAME` for a
+ * socket from the service manager. The host `*` means every address of this machine; the port is a
+ * number or a service name. Throws a ValueError.
  */
 export function parseListen(text: string, dialect: Dialect): ListenText {
   const special = parseUnix(text) ?? parseActivated(text);
@@ -28,92 +28,100 @@ export function parseListen(text: string, dialect: Dialect): ListenText {
   return { listen: { host: parseHost(host), port: parsePort(port) }, cert };
 }
 
-/** Reads where to connect: as {@link parseListen}, without wildcard, certificate and `systemd:`. */
+/** Parses a backend's address: as {@link parseListen}, without wildcard, certificate, `systemd:`. */
 export function parseBackend(text: string, dialect: Dialect): BackendAddress {
   const unix = parseUnix(text);
   if (unix) return unix;
-  // Its right form as a frontend would be no better here.
+  // A hint to the form `[*]:PORT` would not help here.
   const [, starPort] = dialect === "stud" && /^\*:(\w{1,15})$/.exec(text) || [];
   const { host, port, cert } = starPort
     ? { host: "*", port: starPort, cert: "" }
     : splitAddress(text, dialect);
   if (cert !== "") {
-    throw new ValueError(`${quote(text)} names a certificate; only a frontend can, remove it`);
+    throw new ValueError(
+      `${quote(text)} contains a certificate, which only a frontend can have; remove it`,
+    );
   }
   if (host === "*") {
     throw new ValueError(
-      `Invalid address: wildcards are not allowed. Name one host, as in [127.0.0.1]:${port}`,
+      `Invalid address: wildcards are not allowed. Specify one host, as in [127.0.0.1]:${port}`,
     );
   }
   return { host: parseHost(host), port: parsePort(port) };
 }
 
-/** Reads where to take datagrams: a host, a group or `*` with its port. Throws a ValueError. */
+/** Parses a UDP address to bind: host, multicast group or `*`, and port. Throws a ValueError. */
 export function parseUdp(text: string, dialect: Dialect): Address {
   const { host, port, cert } = splitAddress(text, dialect);
   if (cert === "") return { host: parseHost(host), port: parsePort(port) };
-  throw new ValueError(`${quote(text)} is no address; write it as in [192.0.2.1]:8200`);
+  throw new ValueError(`${quote(text)} is not an address; write it as in [192.0.2.1]:8200`);
 }
 
-/** Reads where to send datagrams: as {@link parseUdp}, without wildcard. */
+/** Parses a UDP address to send to: as {@link parseUdp}, without wildcard. */
 export function parseUdpPeer(text: string, dialect: Dialect): Address {
   const address = parseUdp(text, dialect);
   if (address.host !== "*") return address;
-  throw new ValueError(`${quote(text)} stands for every address; name one host or one group`);
+  throw new ValueError(`${quote(text)} means every address; specify one host or one group`);
 }
 
-/** A host's name, a numeric address, or `*`. Throws a ValueError. */
+/** Parses a host name, a numeric address, or `*`. Throws a ValueError. */
 export function parseHost(host: string): string {
   const reason = host === "*" ? undefined : hostFault(host);
   if (reason) throw new ValueError(`${quote(host)} ${reason}`);
   return host;
 }
 
-/** 1 to 65535, or the name of a TCP service. Throws a ValueError. */
+/** Parses a port: 1 to 65535, or the name of a TCP service. Throws a ValueError. */
 export function parsePort(port: string): number {
   const number = /^\d{1,5}$/.test(port) ? Number(port) : servicePort(port) ?? 0;
   if (number >= 1 && number <= 65535) return number;
   throw new ValueError(
-    `Invalid port number ${quote(port)}; give 1 to 65535, or a name of /etc/services`,
+    `Invalid port number ${quote(port)}; use 1 to 65535, or a service name from /etc/services`,
     `Invalid port number '${port}'.`,
   );
 }
 
-/** A Unix socket, or undefined for text of another form. Throws a ValueError. */
+/** Parses a Unix socket; undefined for text of another form. Throws a ValueError. */
 export function parseUnix(text: string): UnixAddress | undefined {
   const path = text.startsWith("unix:") ? text.slice(5) : text;
   if (path === text && !/^[/@]/.test(text)) return undefined;
   if (!/^[/@]./.test(path)) {
-    throw new ValueError(`${quote(text)} is no socket; give an absolute path, or a name after @`);
+    throw new ValueError(
+      `${quote(text)} is not a Unix socket; use an absolute path, or @ and a name`,
+    );
   }
   if (new TextEncoder().encode(path).length >= MAX_UNIX_PATH) {
     throw new ValueError(
-      `${quote(text)} is too long for a socket; give a path of at most ${MAX_UNIX_PATH - 1} bytes`,
+      `${quote(text)} is too long for a Unix socket; use a path of at most ${
+        MAX_UNIX_PATH - 1
+      } bytes`,
     );
   }
   return { path };
 }
 
-/** `systemd:NAME`, or undefined for text of another form. Throws a ValueError. */
+/** Parses `systemd:NAME`; undefined for text of another form. Throws a ValueError. */
 export function parseActivated(text: string): { activated: string } | undefined {
   const [, name] = /^systemd:(.*)$/s.exec(text) ?? [];
   if (name === undefined) return undefined;
   // systemd.socket(5): FileDescriptorName= has up to 255 characters and no colon.
   if (/^[^:\s]{1,255}$/.test(name)) return { activated: name };
   throw new ValueError(
-    `${quote(text)} names no socket; write systemd: and the FileDescriptorName of the socket unit`,
+    `${
+      quote(text)
+    } does not name a socket; write systemd: and the FileDescriptorName of the socket unit`,
   );
 }
 
-/** `[host]:port`, `unix:/path`, `unix:@name` or `systemd:name`: forms that every option takes. */
+/** Returns `[host]:port`, `unix:/path`, `unix:@name` or `systemd:name`: forms for every option. */
 export function formatAddress(address: ListenAddress): string {
   if ("activated" in address) return `systemd:${address.activated}`;
   return "path" in address ? `unix:${address.path}` : `[${address.host}]:${address.port}`;
 }
 
 /**
- * `192.0.2.1:80`, `[2001:db8::1]:80` or `unix:/run/x.sock`, as people write them in logs; an IPv4
- * peer of a dual-stack socket is shown as the first.
+ * Returns `192.0.2.1:80`, `[2001:db8::1]:80` or `unix:/run/x.sock`, for logs; an IPv4 peer of a
+ * dual-stack socket is shown as IPv4.
  */
 export function formatEndpoint(endpoint: Endpoint): string {
   if (endpoint.family === "unix") return `unix:${endpoint.path}`;
@@ -148,7 +156,7 @@ function splitAddress(text: string, dialect: Dialect): AddressText {
   return { host, port: port!, cert: cert.join("+") };
 }
 
-/** The right form, with the user's own values where they can be told apart. */
+/** The correct form, with the user's own values if they can be told apart. */
 function hint(text: string, dialect: Dialect): string {
   const [, host, port] = /^([^[\],\s]+)[:,](\w{1,15})$/.exec(text) ?? [];
   const [shownHost, shownPort] = host === undefined ? ["HOST", "PORT"] : [host, port];
@@ -159,12 +167,14 @@ function hint(text: string, dialect: Dialect): string {
 }
 
 function hostFault(host: string): string | undefined {
-  if (host === "") return "is an empty host; name one, or write * for every address";
+  if (host === "") return "is an empty host; specify one, or write * for every address";
   if (ipFamily(host) !== 0) return undefined;
-  if (host.includes("%")) return "has a zone, which is not supported; leave out what follows the %";
+  if (host.includes("%")) {
+    return "has a zone, which is not supported; remove the % and what follows it";
+  }
   if (host.includes(":") || /^[\d.]+$/.test(host)) {
     return "is not an IP address; write it as in 192.0.2.1 or 2001:db8::1";
   }
   if (host.length <= 253 && /^[a-z0-9_][a-z0-9_.-]*$/i.test(host)) return undefined;
-  return "is not a host; give a host name or an IP address";
+  return "is not a host; use a host name or an IP address";
 }

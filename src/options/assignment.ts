@@ -1,46 +1,46 @@
-/** What the command line and the files have in common once they are read. */
+/** The common form of what the command line and files contain. */
 import type { Dialect } from "../base/dialect.ts";
 import { namesOf, type OptionName } from "./table.ts";
 
-/** One option as it was given; in a file the value may be a block of others. */
+/** One option as given; in a file its value may be a block of assignments. */
 export interface Assignment {
   readonly name: OptionName;
   readonly value: string | readonly Assignment[];
   readonly origin: Origin;
 }
 
-/** Where something was said. */
+/** Where an option was given. */
 export interface Origin {
   /** The same object for everything from one file, or from the command line. */
   readonly source: Source;
   /** The option, or the line of a file. */
   readonly words: string;
-  /** One line that says where and what; `original` is what hitch says of it, used in its dialect. */
-  tell(what: string, original?: string): string;
+  /** Returns one line with place and problem; `original` is hitch's own text, for its dialect. */
+  message(what: string, original?: string): string;
 }
 
 export interface Source {
   readonly kind: "line" | "file";
-  /** Two options that exclude each other are a mistake; otherwise the last one counts. */
+  /** Two options that exclude each other are an error; otherwise the last one applies. */
   readonly strict: boolean;
 }
 
-export const lineSource: Source = { kind: "line", strict: true };
+const lineSource: Source = { kind: "line", strict: true };
 
-/** The origin of an option of the command line. */
-export function lineOrigin(name: OptionName, dialect: Dialect): Origin {
+/** Returns the origin of an option on the command line. */
+export function commandLineOrigin(name: OptionName, dialect: Dialect): Origin {
   const [shown] = namesOf(name, dialect);
   return {
     source: lineSource,
     words: `--${shown}`,
-    tell: (what, original) => {
+    message: (what, original) => {
       if (dialect === "stud") return `--${shown}: ${what}`;
       return `Invalid parameter '${shown}': ${original === undefined ? "" : `${original} `}${what}`;
     },
   };
 }
 
-/** A place in a configuration file, and the line there. Lines and columns count from 1. */
+/** A place in a configuration file, and its line. Lines and columns count from 1. */
 export interface FilePlace {
   readonly file: string;
   readonly line: number;
@@ -48,7 +48,7 @@ export interface FilePlace {
   readonly text: string;
 }
 
-/** The origin of a key in a file. */
+/** Returns the origin of a key in a file. */
 export function fileOrigin(
   source: Source,
   place: FilePlace,
@@ -59,7 +59,7 @@ export function fileOrigin(
   return {
     source,
     words: cut(place.text),
-    tell: (what, original) => {
+    message: (what, original) => {
       const ours = `${pointer(place)}: ${key}: ${what}; the line is ${shownLine(place)}`;
       if (dialect === "stud") return ours;
       const words = original === undefined ? "" : `${original} `;
@@ -68,7 +68,7 @@ export function fileOrigin(
   };
 }
 
-/** A mistake in the form of a file, in one line. */
+/** Returns the error message for a syntax error in a file, as one line. */
 export function syntaxError(place: FilePlace, what: string, dialect: Dialect): string {
   const where = pointer(place);
   if (dialect === "stud") return `${where}: ${what}; the line is ${shownLine(place)}`;

@@ -1,4 +1,4 @@
-/** hitch's form of a configuration file: `key = value` in any layout, and blocks in braces. */
+/** hitch's configuration file grammar: `key = value` in any layout, and blocks in braces. */
 import {
   type Assignment,
   fileOrigin,
@@ -8,23 +8,23 @@ import {
 } from "./assignment.ts";
 import { type Token, tokens } from "./block_lexer.ts";
 import type { Dialect } from "../base/dialect.ts";
-import type { FileReading } from "./line_file.ts";
+import type { ParsedFile } from "./line_file.ts";
 import type { Form } from "./option.ts";
 import { namesIn, type OptionName, optionOf } from "./table.ts";
 import { unknownKey } from "./unknown_key.ts";
 
 /**
- * Reads a file's text. Unknown keys and values of a wrong type are skipped and reported; what breaks
- * the grammar itself ends the reading.
+ * Parses a file's text. Unknown keys and values of a wrong type are reported and skipped; parsing
+ * stops at the first syntax error.
  */
-export function readBlocks(text: string, file: string, dialect: Dialect): FileReading {
+export function readBlocks(text: string, file: string, dialect: Dialect): ParsedFile {
   return new BlockFile(text, file, dialect).read();
 }
 
 type Block = "frontend" | "pem";
 
-/** Ends the reading. */
-class Broken extends Error {}
+/** Stops parsing. */
+class ParsingStopped extends Error {}
 
 class BlockFile {
   readonly #lines: readonly string[];
@@ -32,7 +32,7 @@ class BlockFile {
   readonly #dialect: Dialect;
   readonly #tokens: readonly Token[];
   readonly #source: Source = { kind: "file", strict: true };
-  readonly #reading: FileReading = { assignments: [], problems: [], warnings: [], isCut: false };
+  readonly #parsed: ParsedFile = { assignments: [], problems: [], warnings: [], isPartial: false };
   #next = 0;
 
   constructor(text: string, file: string, dialect: Dialect) {
@@ -42,17 +42,17 @@ class BlockFile {
     this.#tokens = tokens(text);
   }
 
-  read(): FileReading {
+  read(): ParsedFile {
     try {
-      this.#readRecords(undefined, this.#reading.assignments);
+      this.#readRecords(undefined, this.#parsed.assignments);
     } catch (error) {
-      if (!(error instanceof Broken)) throw error;
-      this.#reading.isCut = true;
+      if (!(error instanceof ParsingStopped)) throw error;
+      this.#parsed.isPartial = true;
     }
-    return this.#reading;
+    return this.#parsed;
   }
 
-  /** Adds to `found`, which keeps what was read before a mistake that ends the reading. */
+  /** Adds to `found`, which keeps what was read before a syntax error. */
   #readRecords(block: Block | undefined, found: Assignment[]): Assignment[] {
     const keys = namesIn(block ?? "file", this.#dialect);
     for (;;) {
@@ -74,7 +74,7 @@ class BlockFile {
     }
   }
 
-  /** Undefined for what was reported and skipped. */
+  /** Returns undefined for a value that was reported and skipped. */
   #value(key: Token, name: OptionName | undefined): Assignment | undefined {
     const first = this.#take();
     const form = name && optionOf(name).form;
@@ -82,12 +82,12 @@ class BlockFile {
       if (name && (form === "frontend" || form === "pem")) {
         return this.#assignment(name, key, first, this.#readRecords(form, []));
       }
-      if (name) this.#report(first, `expected a value of ${key.text}, it has no block`);
+      if (name) this.#report(first, `expected a value for ${key.text}, which takes no block`);
       this.#skipBlock(first);
       return undefined;
     }
     if (first.kind !== "bare" && first.kind !== "string") {
-      this.#break(first, `expected a value of ${key.text}`);
+      this.#break(first, `expected a value for ${key.text}`);
     }
     const words = [first];
     while (this.#isVersion(first) && this.#continues()) words.push(this.#take());
@@ -100,7 +100,7 @@ class BlockFile {
     return this.#assignment(name, key, first, words.map(({ text }) => text).join(" "));
   }
 
-  /** The next token goes on with a list of TLS versions. */
+  /** True if the next token continues a list of TLS versions. */
   #continues(): boolean {
     while (this.#peek().kind === "separator") this.#take();
     return this.#isVersion(this.#peek());
@@ -130,7 +130,7 @@ class BlockFile {
     return this.#tokens[this.#next]!;
   }
 
-  /** The last token comes again and again. */
+  /** The last token is returned repeatedly. */
   #take(): Token {
     const token = this.#peek();
     if (this.#next < this.#tokens.length - 1) this.#next++;
@@ -142,11 +142,11 @@ class BlockFile {
       token,
       token.kind === "unterminated" ? 'expected a " at the end of this string' : expected,
     );
-    throw new Broken();
+    throw new ParsingStopped();
   }
 
   #report(token: Token, what: string): void {
-    this.#reading.problems.push(syntaxError(this.#place(token), what, this.#dialect));
+    this.#parsed.problems.push(syntaxError(this.#place(token), what, this.#dialect));
   }
 
   #place({ line, column }: Token): FilePlace {
@@ -154,7 +154,7 @@ class BlockFile {
   }
 }
 
-/** Why this is no value of that form, with what would be; the value's text is judged later. */
+/** Says what value is expected if this has another form; its text is checked later. */
 function typeFault(form: Form, words: readonly Token[], key: string): string | undefined {
   const [{ kind, text }] = words as [Token];
   switch (form) {
@@ -163,7 +163,7 @@ function typeFault(form: Form, words: readonly Token[], key: string): string | u
       if (kind === "string" ? /^\d+\.\d+$/.test(text) : /^(\d+|[a-z]+)$/i.test(text)) {
         return undefined;
       }
-      return "expected a number that is not negative, without quotes (with a fraction, in quotes)";
+      return "expected a non-negative number, without quotes (in quotes if it has a fraction)";
     case "flag":
       if (/^(yes|y|on|true|t|no|n|off|false|f)$/i.test(text)) return undefined;
       return "expected on or off";
@@ -172,7 +172,7 @@ function typeFault(form: Form, words: readonly Token[], key: string): string | u
       return "expected TLS versions without quotes, as in TLSv1.2 TLSv1.3";
     default:
       if (kind === "string") {
-        return text.includes('"') ? 'expected a text without " and without escapes' : undefined;
+        return text.includes('"') ? 'expected text without " and without escapes' : undefined;
       }
       if (/^[A-Za-z0-9-]+$/.test(text) && !/^-?\d+$/.test(text)) return undefined;
       return `expected quotes around the value: ${key} = "${text.slice(0, 60)}"`;

@@ -1,6 +1,6 @@
 /**
- * The tokens of hitch's grammar: newlines are spaces, `#` begins a remark outside strings, a string
- * stands between double quotes, may span lines and has no escapes.
+ * The tokens of hitch's grammar: newlines are whitespace, `#` outside strings begins a comment, a
+ * string is enclosed in double quotes, may span lines and has no escapes.
  */
 
 /** Lines and columns count from 1, columns in UTF-16 units. */
@@ -15,7 +15,7 @@ export interface Token {
 const pattern =
   /\s+|#[^\n]*|(?<mark>[{}=])|(?<separator>[;,])|"(?<string>(?:\\[^]|[^"\\])*)"|(?<bare>[^\s{}=;,"#]+)|(?<unterminated>")/gy;
 
-/** Cuts a text into its tokens; the last one is `end`, or a string that is never closed. */
+/** Splits a text into tokens; the last one is `end`, or an unterminated string. */
 export function tokens(text: string): Token[] {
   const found: Token[] = [];
   let line = 1;
@@ -36,7 +36,7 @@ export function tokens(text: string): Token[] {
   return [...found, { kind: "end", text: "", line, column: text.length - lineStart + 1 }];
 }
 
-/** True for a file in which a `{` stands outside strings and remarks: stud's form has none. */
+/** True if a `{` occurs outside strings and comments: stud's grammar has none. */
 export function hasBlocks(text: string): boolean {
   return tokens(text).some(({ kind }) => kind === "{");
 }

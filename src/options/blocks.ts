@@ -1,12 +1,12 @@
-/** Values with parts: certificates and frontends, which files may also write as blocks. */
+/** Composite values: certificates and frontends, which files may also write as blocks. */
 import { type ListenText, parseListen } from "./address.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { SettingsOf } from "./option.ts";
 import type { blockOptions, certificateOptions } from "./rows/certificates.ts";
 import type { tlsOptions } from "./rows/tls.ts";
-import { something } from "./values.ts";
+import { nonEmpty } from "./values.ts";
 
-/** Settings that stand in blocks only. */
+/** Settings that are allowed in blocks only. */
 export type BlockName =
   | "cert"
   | "host"
@@ -21,10 +21,10 @@ type PemKeys = SettingsOf<
   & Pick<typeof tlsOptions, "client-verify" | "client-verify-ca" | "client-verify-crl">
 >;
 
-/** The keys that were given for one certificate; `cert` is one of them. */
+/** The keys given for one certificate, at least `cert`. */
 export type PemValue = Partial<PemKeys> & { readonly cert: string };
 
-/** The TLS settings that were given in one frontend block. */
+/** The TLS settings given in one frontend block. */
 export type FrontendSettings = Partial<
   SettingsOf<typeof tlsOptions & Pick<typeof blockOptions, "match-global-certs">>
 >;
@@ -35,15 +35,15 @@ export interface FrontendValue {
   readonly settings: FrontendSettings;
 }
 
-/** Where clients connect if nothing is given. */
+/** Where clients connect if no frontend is given. */
 export const DEFAULT_FRONTEND = "[*]:8443";
 
-/** A certificate that is given as a file's name. Throws a ValueError. */
+/** Parses a certificate given as a file name. Throws a ValueError. */
 export function pemText(text: string): PemValue {
-  return { cert: something(text) };
+  return { cert: nonEmpty(text) };
 }
 
-/** A frontend that is given as an address, with its certificate after a `+`. Throws a ValueError. */
+/** Parses a frontend given as an address, with its certificate after a `+`. Throws a ValueError. */
 export function frontendText(text: string, dialect: Dialect): FrontendValue {
   const { listen, cert } = parseListen(text, dialect);
   return { listen, pemFiles: cert === "" ? [] : [{ cert }], settings: {} };

@@ -6,14 +6,14 @@ type Switch = {
   [C in keyof Capabilities]: Capabilities[C] extends boolean ? C : never;
 }[keyof Capabilities];
 
-/** What an option can need of a build: a capability that is on or off, or one TLS version. */
+/** What an option can require of a build: a boolean capability, or one TLS version. */
 export type Need =
   | Exclude<Switch, "dualCertificates" | "remembersNames" | "swapCertificates">
   | Protocol;
 
-const UNKNOWN_REASON = "its TLS library cannot do it";
+const UNKNOWN_REASON = "its TLS library does not support it";
 
-/** The builds by name, each with what it lacks and why. */
+/** The builds by name, with what each lacks and why. */
 const builds: Record<
   Runtime["name"],
   { readonly title: string; readonly lacks: { readonly [N in Need]?: string } }
@@ -24,9 +24,9 @@ const builds: Record<
       ciphersuites: "BoringSSL has a fixed list",
       dhParameters: "BoringSSL has no DHE ciphers",
       engines: "BoringSSL has no engines",
-      sessionCache: "BoringSSL's sessions cannot be kept outside it",
+      sessionCache: "Bun does not export BoringSSL's sessions",
       staples: "Bun cannot hand over a response",
-      ticketKeys: "Bun keeps BoringSSL's ticket keys to itself",
+      ticketKeys: "Bun does not expose BoringSSL's ticket keys",
     },
   },
   node: { title: "Node", lacks: {} },
@@ -43,14 +43,14 @@ const builds: Record<
       engines: "rustls has no engines",
       headerFirst: "Deno cannot read before TLS begins",
       preferServerCiphers: "rustls has a fixed order",
-      sniAbort: "Deno cannot end a handshake with an alert of our choice",
-      sessionCache: "rustls' sessions cannot be kept outside it",
-      sessionTimeout: "Deno leaves rustls its own",
+      sniAbort: "Deno cannot abort a handshake with a chosen alert",
+      sessionCache: "Deno does not export rustls' sessions",
+      sessionTimeout: "Deno does not expose that of rustls",
       staples: "Deno cannot hand over a response",
-      ticketKeys: "Deno leaves rustls its own",
-      unixBackendTls: "Deno speaks TLS over TCP only",
-      tlsFacts: "Deno does not tell what was negotiated",
-      verifyClients: "Deno cannot ask clients for certificates",
+      ticketKeys: "Deno does not expose those of rustls",
+      unixBackendTls: "Deno supports TLS over TCP only",
+      tlsFacts: "Deno does not report what was negotiated",
+      verifyClients: "Deno cannot request client certificates",
       chooseProtocols: "rustls offers TLSv1.2 and TLSv1.3, always both",
       "TLSv1.0": "rustls has no TLS before TLSv1.2",
       "TLSv1.1": "rustls has no TLS before TLSv1.2",
@@ -58,34 +58,34 @@ const builds: Record<
   },
 };
 
-/** The build's name as in `the Deno build`. */
+/** Returns the build's name, as in `the Deno build`. */
 export function buildTitle(name: Runtime["name"]): string {
   return builds[name].title;
 }
 
-/** True when these capabilities, which are the truth about the running build, meet the need. */
+/** True if these capabilities, those of the running build, meet the need. */
 export function meets(capabilities: Capabilities, need: Need): boolean {
   return isProtocol(need) ? capabilities.protocols.includes(need) : capabilities[need];
 }
 
-/** Says why this build cannot honour `what`, and which one can. */
+/** Says why this build does not support `what`, and which ones do. */
 export function refusal(what: string, need: Need, name: Runtime["name"]): string {
   const { title, lacks } = builds[name];
   const others = buildsWith(need).filter((other) => other !== title);
   const reason = lacks[need] ?? UNKNOWN_REASON;
-  const remedy = others.length > 0 ? `use the ${others.join(" or ")} build` : "leave it out";
-  return `${what} cannot be honoured by the ${title} build (${reason}); ${remedy}`;
+  const remedy = others.length > 0 ? `use the ${others.join(" or ")} build` : "remove it";
+  return `${what} is not supported by the ${title} build (${reason}); ${remedy}`;
 }
 
-/** The titles of the builds that meet a need. */
+/** Returns the titles of the builds that meet a need. */
 export function buildsWith(need: Need): string[] {
   return Object.values(builds).filter((build) => !(need in build.lacks)).map((build) =>
     build.title
   );
 }
 
-/** True when every build meets the need. */
-export function everywhere(need: Need): boolean {
+/** True if every build meets the need. */
+export function isInEveryBuild(need: Need): boolean {
   return buildsWith(need).length === Object.keys(builds).length;
 }
 

@@ -1,4 +1,4 @@
-/** Mistakes that show only when all settings are known: contradictions, and what the build lacks. */
+/** Checks that need all settings: contradictions, and what the build does not support. */
 import type { Runtime } from "../runtime/runtime.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Origin } from "./assignment.ts";
@@ -19,7 +19,7 @@ interface Notes {
 
 const prefixes = ["write-ip", "write-proxy-v1", "write-proxy-v2"] as const;
 
-/** One line for each pair of options that contradict each other. */
+/** Returns one line for each pair of options that contradict each other. */
 export function contradictions({ settings, origins }: Collected, dialect: Dialect): string[] {
   const shown = (name: OptionName) => `--${namesOf(name, dialect)[0]}`;
   const on = ([...prefixes, "proxy-proxy"] as const).filter((name) => settings[name]);
@@ -27,7 +27,7 @@ export function contradictions({ settings, origins }: Collected, dialect: Dialec
   if (on.length > 1 && dialect === "hitch") {
     found.push(
       "Options --write-ip, --write-proxy-proxy, --write-proxy-v1 and --write-proxy-v2 are mutually " +
-        `exclusive. Leave all but one of ${on.map(shown).join(", ")} out.`,
+        `exclusive. Remove all but one of ${on.map(shown).join(", ")}.`,
     );
   } else if (on.length > 1) {
     found.push(exclusive(shown(on[0]!), shown(on[1]!)));
@@ -41,10 +41,12 @@ export function contradictions({ settings, origins }: Collected, dialect: Dialec
   if (settings.client) {
     for (const name of [...prefixes, "proxy-proxy", "accept-proxy"] as const) {
       if (!settings[name]) continue;
-      found.push(`${shown(name)} has no use with --client, which passes bytes only; leave it out`);
+      found.push(
+        `${shown(name)} has no effect with --client, which forwards plain bytes only; remove it`,
+      );
     }
     if (origins.has("client-verify-crl")) {
-      found.push("--client-verify-crl is not supported with --client; leave it out");
+      found.push("--client-verify-crl is not supported with --client; remove it");
     }
   }
   if (settings["write-ip"]) {
@@ -57,7 +59,7 @@ export function contradictions({ settings, origins }: Collected, dialect: Dialec
   return found;
 }
 
-/** One line for each thing that was asked for and that the running build cannot do. */
+/** Returns one line for each given setting that the running build does not support. */
 export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build): string[] {
   const { settings, origins, blocks } = collected;
   const check = new NeedsCheck(dialect, build, settings);
@@ -90,13 +92,13 @@ export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build)
   return check.found;
 }
 
-/** Adds a problem for each contradiction in a configuration, and a warning for what may surprise. */
+/** Adds a problem for each contradiction in a configuration, and warnings for surprises. */
 export function checkConfig(config: Config, collected: Collected, notes: Notes): void {
   checkLimits(config, notes);
   checkSessions(config, collected, notes);
 }
 
-/** In client mode stud's dialect verifies unless told not to, hitch's only when told to. */
+/** In client mode stud's dialect verifies the backend by default, hitch's only on request. */
 export function verifiesBackend(
   settings: Pick<Settings, "client-verify">,
   dialect: Dialect,
@@ -109,7 +111,7 @@ function checkLimits({ limits, workers }: Config, { problems }: Notes): void {
   if (connections === 0 || connections >= workers) return;
   problems.push(
     `--max-connections: ${connections} is less than one for each of ${workers} workers; ` +
-      `give at least ${workers}, or fewer --workers`,
+      `use at least ${workers}, or fewer --workers`,
   );
 }
 
@@ -121,27 +123,27 @@ function checkSessions(
   const { tickets, timeout, ticketRotation, ticketSecretFile, ticketStore, cachePeers } = sessions;
   if (tickets && timeout > ticketRotation) {
     problems.push(
-      `--session-timeout: tickets are read for ${ticketRotation} s after their key has changed, ` +
-        `which is less than ${timeout} s; give at most --ticket-rotation`,
+      `--session-timeout: tickets are accepted for ${ticketRotation} s after their key has ` +
+        `changed, which is less than ${timeout} s; use at most --ticket-rotation`,
     );
   }
   if (ticketStore !== "" && ticketSecretFile === "") {
     problems.push(
-      "--ticket-store needs a secret to seal its keys with; give it with --ticket-secret-file",
+      "--ticket-store needs a secret to encrypt its keys; specify one with --ticket-secret-file",
     );
   }
   if (origins.get("ticket-store")?.source.kind === "line" && /:[^/]+@/.test(ticketStore)) {
     warnings.push(
-      "--ticket-store: all users see its password in the list of processes; " +
-        "give it in a configuration file",
+      "--ticket-store: all users can see its password in the process list; " +
+        "set it in a configuration file",
     );
   }
   if (cachePeers && sessions.cache === 0) {
-    problems.push("--shared-cache-listen needs sessions to share; give their number with -C");
+    problems.push("--shared-cache-listen needs sessions to share; specify their number with -C");
   }
   if (cachePeers && ticketSecretFile === "") {
     problems.push(
-      "--shared-cache-listen needs a secret to encrypt with; give it with --ticket-secret-file",
+      "--shared-cache-listen needs a secret to encrypt with; specify one with --ticket-secret-file",
     );
   }
 }
@@ -158,7 +160,7 @@ class NeedsCheck {
     this.#isClient = client;
   }
 
-  /** Looks at the settings of one scope that were given. */
+  /** Checks the given settings of one scope. */
   checkAll(values: Readonly<Record<string, unknown>>, origins: ReadonlyMap<OptionName, Origin>) {
     for (const [name, origin] of origins) {
       const { needs, default: usual } = optionOf(name);
@@ -181,7 +183,7 @@ class NeedsCheck {
     this.found.push(
       origin.source.kind === "line"
         ? refusal(line, need, this.#build.name)
-        : origin.tell(refusal(inFile, need, this.#build.name)),
+        : origin.message(refusal(inFile, need, this.#build.name)),
     );
   }
 }

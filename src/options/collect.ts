@@ -1,4 +1,4 @@
-/** From assignments to settings: later ones count, lists grow, mistakes are collected. */
+/** From assignments to settings: the last one applies, lists grow, errors are collected. */
 import { parseActivated, parseHost, parsePort, parseUnix } from "./address.ts";
 import type { Assignment, Origin, Source } from "./assignment.ts";
 import type { ListenAddress } from "./config.ts";
@@ -8,22 +8,22 @@ import { defaultSettings, namesOf, type OptionName, optionOf, type Settings } fr
 import { ValueError } from "./values.ts";
 import { quote } from "./words.ts";
 
-/** The settings, of which a function that names some reads only these. */
+/** The settings; a function that names some of them reads only these. */
 export interface Collected<Name extends keyof Settings = keyof Settings> {
   readonly settings: Pick<Settings, Name>;
-  /** Where each setting was given last. */
+  /** Where each setting was last given. */
   readonly origins: ReadonlyMap<OptionName, Origin>;
-  /** Where each frontend and each piece in it was given. */
-  readonly blocks: ReadonlyMap<object, Piece>;
+  /** Where each frontend and each certificate was given. */
+  readonly blocks: ReadonlyMap<object, BlockOrigin>;
 }
 
 /** The origin of a frontend or a certificate, and of the keys in its block. */
-export interface Piece {
+export interface BlockOrigin {
   readonly origin: Origin;
   readonly origins: ReadonlyMap<OptionName, Origin>;
 }
 
-/** Reads the values in order. What is wrong is added to `problems`, and leaves the setting as it is. */
+/** Parses the values in order. Adds invalid ones to `problems` and skips them. */
 export function collect(
   assignments: readonly Assignment[],
   dialect: Dialect,
@@ -39,7 +39,7 @@ type Values = Record<string, unknown>;
 class Collector {
   readonly #dialect: Dialect;
   readonly #problems: string[];
-  readonly #pieces = new Map<object, Piece>();
+  readonly #blocks = new Map<object, BlockOrigin>();
 
   constructor(dialect: Dialect, problems: string[]) {
     this.#dialect = dialect;
@@ -49,10 +49,10 @@ class Collector {
   collect(assignments: readonly Assignment[]): Collected {
     const settings = defaultSettings(this.#dialect);
     const origins = this.#assign(assignments, settings);
-    return { settings, origins, blocks: this.#pieces };
+    return { settings, origins, blocks: this.#blocks };
   }
 
-  /** Puts the values of one scope into `into`; the result tells where each came from. */
+  /** Stores the values of one scope in `into`. Returns where each was given. */
   #assign(assignments: readonly Assignment[], into: Values): Map<OptionName, Origin> {
     const origins = new Map<OptionName, Origin>();
     for (const assignment of assignments) {
@@ -69,7 +69,7 @@ class Collector {
     return origins;
   }
 
-  /** Undefined for a value that is wrong, and for an empty one that means nothing. */
+  /** Returns undefined for an invalid value, and for an empty one that counts as not given. */
   #valueOf({ name, value, origin }: Assignment): unknown {
     const option = optionOf(name);
     try {
@@ -78,28 +78,28 @@ class Collector {
       }
       if (value === "" && origin.source.kind === "file") {
         if (option.empty === undefined) return undefined;
-        if (option.empty === "mistake") throw new ValueError("it is empty; name a file");
+        if (option.empty === "error") throw new ValueError("it is empty; specify a file");
       }
       if (/\p{Cc}/u.test(value)) {
-        throw new ValueError(`${quote(value)} holds a control character; remove it`);
+        throw new ValueError(`${quote(value)} contains a control character; remove it`);
       }
       if (option.strict && this.#isWrongSwitch(name, value, origin)) return undefined;
       const parsed = option.parse?.(value, this.#dialect);
-      if (option.repeat) this.#keepPiece(parsed as FrontendValue | PemValue, origin);
+      if (option.repeat) this.#keepOrigin(parsed as FrontendValue | PemValue, origin);
       return parsed;
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
-      this.#problems.push(origin.tell(error.message, error.original));
+      this.#problems.push(origin.message(error.message, error.original));
       return undefined;
     }
   }
 
-  #keepPiece(block: FrontendValue | PemValue, origin: Origin): void {
-    this.#pieces.set(block, { origin, origins: new Map() });
-    if ("pemFiles" in block) block.pemFiles.forEach((pem) => this.#keepPiece(pem, origin));
+  #keepOrigin(block: FrontendValue | PemValue, origin: Origin): void {
+    this.#blocks.set(block, { origin, origins: new Map() });
+    if ("pemFiles" in block) block.pemFiles.forEach((pem) => this.#keepOrigin(pem, origin));
   }
 
-  /** hitch's command line takes only these two words where its files take more. */
+  /** hitch's command line accepts only these two words, its files accept more. */
   #isWrongSwitch(name: OptionName, value: string, { source }: Origin): boolean {
     if (this.#dialect === "stud" || source.kind === "file" || /^(on|off)$/.test(value)) {
       return false;
@@ -115,10 +115,10 @@ class Collector {
     const values: Values = {};
     const origins = this.#assign(block, values);
     if (values.cert === undefined) {
-      throw new ValueError('this block names no certificate; add cert = "FILE"');
+      throw new ValueError('this block has no certificate; add cert = "FILE"');
     }
     const pem = values as PemValue;
-    this.#pieces.set(pem, { origin, origins });
+    this.#blocks.set(pem, { origin, origins });
     return pem;
   }
 
@@ -131,7 +131,7 @@ class Collector {
       pemFiles: (pemFiles ?? []) as PemValue[],
       settings: settings as FrontendSettings,
     };
-    this.#pieces.set(frontend, { origin, origins });
+    this.#blocks.set(frontend, { origin, origins });
     return frontend;
   }
 
@@ -140,14 +140,14 @@ class Collector {
     if (special) return special;
     if (port !== undefined) return { host: parseHost(host ?? "*"), port: parsePort(port) };
     throw new ValueError(
-      'this block names no port; add port = "443"',
+      'this block has no port; add port = "443"',
       `No port number specified for frontend '[${host ?? "(null)"}]:(null)'`,
     );
   }
 
   /**
-   * Of `tls`, `ssl` and `tls-protos` only one can be on: another one of the same source is a mistake
-   * (where the form of the file does not make the last one count), one of an earlier source gives way.
+   * Only one of `tls`, `ssl` and `tls-protos` can be on: a second one from the same source is an
+   * error (unless the last one applies in that source), one from an earlier source is overridden.
    */
   #override(
     name: (typeof protocolOptions)[number],
@@ -171,7 +171,7 @@ class Collector {
       this.#problems.push(exclusive(`--${other}`, `--${name}`));
     } else if (isSame) {
       const original = `It is illegal to specify ${name} after ssl, tls or tls-protos`;
-      this.#problems.push(origin.tell(`${other} and ${name} exclude each other`, original));
+      this.#problems.push(origin.message(`${other} and ${name} exclude each other`, original));
     } else if (isLine && this.#dialect === "hitch" && name !== "tls-protos") {
       this.#problems.push(
         "Deprecated options --tls and --ssl cannot be used to override tls-protos in a config " +
@@ -183,18 +183,18 @@ class Collector {
     return true;
   }
 
-  /** Frontends of the command line and those of files read before take each other's place in stud. */
+  /** In stud's dialect, frontends of the command line and of files replace each other. */
   #replaceOthers(source: Source, into: Values): void {
     if (this.#dialect === "hitch" || !Array.isArray(into.frontend)) return;
     into.frontend = into.frontend.filter((frontend: object) =>
-      this.#pieces.get(frontend)?.origin.source.kind === source.kind
+      this.#blocks.get(frontend)?.origin.source.kind === source.kind
     );
   }
 }
 
-/** Both originals' words for two options that contradict each other. */
+/** Returns both originals' text for two options that exclude each other. */
 export function exclusive(one: string, other: string): string {
-  return `Options ${one} and ${other} are mutually exclusive. Leave one of them out.`;
+  return `Options ${one} and ${other} are mutually exclusive. Remove one of them.`;
 }
 
 function isProtocolOption(name: OptionName): name is (typeof protocolOptions)[number] {

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
-import { type Assignment, lineOrigin } from "./assignment.ts";
+import { type Assignment, commandLineOrigin } from "./assignment.ts";
 import { type Build, contradictions, unmetNeeds } from "./checks.ts";
 import type { Config } from "./config.ts";
-import { type Dialect, namedDialect } from "../base/dialect.ts";
+import { type Dialect, parseDialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
 import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
@@ -13,32 +13,32 @@ import { optionOf } from "./table.ts";
 import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
 
-/** What the user asked for. `warnings` are single lines to show before the start. */
+/** What the command line requests. `warnings` are single lines to show before the start. */
 export type Command =
   | {
     readonly kind: "run" | "test" | "demo";
     readonly config: Config;
     readonly warnings: readonly string[];
   }
-  /** `usage` is hitch's answer to a command line without words: help, and exit code 1. */
+  /** `usage` is hitch's reaction to an empty command line: help, and exit code 1. */
   | { readonly kind: "help" | "default-config" | "usage"; readonly text: string }
   | { readonly kind: "version" | "new-ticket-secret" };
 
-/** What a command line is read in. */
+/** The context in which a command line is parsed. */
 export interface CommandLineContext {
-  /** By the name under which the program was started; `--compat` counts more. */
+  /** From the name under which the program was started; `--compat` overrides it. */
   readonly dialect: Dialect;
-  /** The text of a configuration file; `-` is standard input. Throws errno errors. */
+  /** Returns the text of a configuration file; `-` is standard input. Throws a FileError. */
   readonly readFile: (path: string) => string;
-  /** Absolute; paths are meant from here. */
+  /** Absolute; the base of relative paths. */
   readonly workingDirectory: string;
   readonly isDirectory: (path: string) => boolean;
 }
 
 /**
- * Reads the words after the program's name, and the configuration files they name. `--help` and
- * `--version` win over all that is wrong with values and files; `--default-config` shows the values
- * given before it. Throws a UsageError with all mistakes, and all that the running build cannot do.
+ * Parses the arguments, and the configuration files that they name. `--help` and `--version` take
+ * precedence over errors in values and files; `--default-config` shows the values given before it.
+ * Throws a UsageError with all errors, and everything that the running build does not support.
  */
 export function parseCommandLine(
   argv: readonly string[],
@@ -76,7 +76,7 @@ export function parseCommandLine(
 
 function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Dialect {
   const { value } = getopt(argv, dialect).given.findLast(({ name }) => name === "compat") ?? {};
-  return value === undefined ? dialect : namedDialect(value);
+  return value === undefined ? dialect : parseDialect(value);
 }
 
 class Reader {
@@ -84,7 +84,7 @@ class Reader {
   readonly #problems: string[];
   readonly #dialect: Dialect;
   readonly #build: Build;
-  readonly #surroundings: CommandLineContext;
+  readonly #context: CommandLineContext;
   #isComplete = true;
   #isInputRead = false;
 
@@ -96,18 +96,18 @@ class Reader {
   ) {
     this.#dialect = dialect;
     this.#build = build;
-    this.#surroundings = context;
+    this.#context = context;
     this.#problems = [...problems];
   }
 
-  /** In argv's order for stud; for hitch all files first. PEM arguments come last for both. */
+  /** In the order of argv for stud; for hitch all files first. PEM arguments are last for both. */
   read({ given, positionals }: CommandLine): Collected {
     const parts = given.map(({ name, value }) => ({
       isFile: name === "config",
       read: (): readonly Assignment[] => {
         if (name === "config") return this.#file(value);
         if (optionOf(name).form === "action") return [];
-        return [{ name, value, origin: lineOrigin(name, this.#dialect) }];
+        return [{ name, value, origin: commandLineOrigin(name, this.#dialect) }];
       },
     }));
     const inOrder = this.#dialect === "stud"
@@ -116,7 +116,7 @@ class Reader {
     const pems = positionals.map((value): Assignment => ({
       name: "pem-file",
       value,
-      origin: lineOrigin("pem-file", this.#dialect),
+      origin: commandLineOrigin("pem-file", this.#dialect),
     }));
     const assignments = [...inOrder.flatMap(({ read }) => read()), ...pems];
     const collected = collect(assignments, this.#dialect, this.#problems);
@@ -135,20 +135,20 @@ class Reader {
 
   config(collected: Collected, isDemo: boolean): Config {
     this.#problems.push(...unmetNeeds(collected, this.#dialect, this.#build));
-    const { workingDirectory, isDirectory } = this.#surroundings;
+    const { workingDirectory, isDirectory } = this.#context;
     return toConfig(collected, {
       dialect: this.#dialect,
       build: this.#build,
       absolute: (path = "") => path === "" ? "" : resolve(workingDirectory, path),
       isDirectory,
       isComplete: this.#isComplete,
-      bringsCertificate: isDemo,
+      generatesCertificate: isDemo,
       problems: this.#problems,
       warnings: this.warnings,
     });
   }
 
-  /** Throws a UsageError if there was any problem. */
+  /** Throws a UsageError if there are problems. */
   refuse(): void {
     if (this.#problems.length > 0) throw new UsageError([...new Set(this.#problems)]);
   }
@@ -160,11 +160,11 @@ class Reader {
       return [];
     }
     this.#isInputRead ||= isInput;
-    const { readFile } = this.#surroundings;
-    const reading = readConfigFile(path, this.#dialect, readFile);
-    this.#problems.push(...reading.problems);
-    this.warnings.push(...reading.warnings);
-    this.#isComplete &&= !reading.isCut;
-    return reading.assignments;
+    const { readFile } = this.#context;
+    const parsed = readConfigFile(path, this.#dialect, readFile);
+    this.#problems.push(...parsed.problems);
+    this.warnings.push(...parsed.warnings);
+    this.#isComplete &&= !parsed.isPartial;
+    return parsed.assignments;
   }
 }

@@ -3,7 +3,7 @@ import type { TlsParameters } from "../runtime/tls.ts";
 import type { Reader } from "./option.ts";
 import type { options, Settings } from "./table.ts";
 
-/** A host with a port as the user wrote it; names are not yet resolved. */
+/** A host and port as the user wrote them; names are not resolved yet. */
 export interface Address {
   /** A name, a numeric address without brackets, or `*` for every address of this machine. */
   readonly host: string;
@@ -16,7 +16,7 @@ export interface UnixAddress {
   readonly path: string;
 }
 
-/** A listening socket that the service manager passes on (`LISTEN_FDS`), by its name there. */
+/** A listening socket from the service manager (`LISTEN_FDS`), by its name there. */
 export interface ActivatedSocket {
   readonly activated: string;
 }
@@ -24,13 +24,12 @@ export interface ActivatedSocket {
 export type ListenAddress = Address | UnixAddress | ActivatedSocket;
 export type BackendAddress = Address | UnixAddress;
 
-/** What is written to the backend before the client's first byte. */
+/** The prefix that is written to the backend before the client's first byte. */
 export type PrefixKind = "none" | "write-ip" | "proxy-v1" | "proxy-v2";
 
 /**
- * What a PROXY version 2 header tells beside the addresses, as `--proxy-tlvs` names it. `ssl` is
- * the TLV of that name with version and cipher; `cn`, `sig-alg`, `key-alg` and `client-cert` are
- * parts of it. `hitch-cert` is hitch's private TLV 0xe0.
+ * A TLV of a PROXY version 2 header, as `--proxy-tlvs` names it. `ssl` is the TLV of that name with
+ * version and cipher; `cn`, `sig-alg`, `key-alg` and `client-cert` are parts of it. `hitch-cert` is hitch's private TLV 0xe0.
  */
 export type ProxyTlv =
   | "alpn"
@@ -44,36 +43,36 @@ export type ProxyTlv =
   | "crc32c"
   | "unique-id";
 
-/** Whether a client is asked for a certificate, and what it is checked against. */
+/** Whether clients must present a certificate, and what it is verified against. */
 export interface ClientVerify {
   readonly mode: "none" | "optional" | "required";
-  /** PEM file with one or more CAs; "" where the mode is none. */
+  /** PEM file with one or more CAs; "" if the mode is none. */
   readonly ca: string;
-  /** PEM file with a CRL for every CA; "" when there is none. */
+  /** PEM file with a CRL for every CA, or "". */
   readonly crl: string;
 }
 
-/** One certificate with its key, as files. All paths are absolute. */
+/** The files of one certificate with its key. All paths are absolute. */
 export interface PemFile {
   readonly cert: string;
-  /** "" when the key is in `cert`. */
+  /** "" if the key is in `cert`. */
   readonly key: string;
   /** A DER file with an OCSP response, or "". */
   readonly ocspResponse: string;
-  /** The response's signature is verified. */
+  /** Whether the response's signature is verified. */
   readonly ocspVerify: boolean;
-  /** Overrides that of the frontend; absent: it does not. */
+  /** Overrides that of the frontend. */
   readonly clientVerify?: ClientVerify;
 }
 
-/** One address to listen on, with what holds for its connections. */
+/** One address to listen on, and the settings of its connections. */
 export interface FrontendConfig {
   readonly listen: ListenAddress;
-  /** Its own, in the order given; the last is its default. Empty: it has the global ones only. */
+  /** Its own, in the order given; the last is its default. Empty: it has only the global ones. */
   readonly pemFiles: readonly PemFile[];
-  /** A name that its own certificates lack is looked up among the global ones. */
+  /** A server name that its own certificates lack is looked up among the global ones. */
   readonly matchGlobalCerts: boolean;
-  /** A name that no certificate has ends the handshake with the alert `unrecognized_name`. */
+  /** A server name without a certificate ends the handshake with the alert `unrecognized_name`. */
   readonly sniNomatchAbort: boolean;
   readonly tls: TlsParameters;
   readonly clientVerify: ClientVerify;
@@ -83,7 +82,7 @@ export interface FrontendConfig {
 export interface PemDirectory {
   /** Absolute. */
   readonly path: string;
-  /** A glob for base names; "" takes all files. */
+  /** A glob for base names; "" matches all files. */
   readonly glob: string;
 }
 
@@ -92,35 +91,35 @@ export interface BackendTls {
   /** The name for SNI and verification; "" sends no SNI and verifies the address. */
   readonly serverName: string;
   readonly verify: boolean;
-  /** PEM file with the CAs to trust; "" stands for the system's. */
+  /** PEM file with the CAs to trust; "" means the system's. */
   readonly ca: string;
   readonly tls: TlsParameters;
 }
 
-/** Where the connections of the PROXY header that a client sends before TLS come from. */
+/** What is done with a PROXY header that a client sends before TLS. */
 export interface AcceptProxy {
-  /** `pass`: the header is forwarded as it came; `use`: its addresses become the client's. */
+  /** `pass`: the header is forwarded unchanged; `use`: its addresses become the client's. */
   readonly mode: "none" | "pass" | "use";
-  /** CIDR blocks or addresses that may send one (`use` only; never empty there). */
+  /** CIDR blocks or addresses that may send one (only in mode `use`, where it is never empty). */
   readonly trusted: readonly string[];
 }
 
-/** UDP addresses, any of which may be a multicast group. */
+/** UDP addresses for session sharing, any of which may be a multicast group. */
 export interface CachePeers {
   readonly listen: Address;
   readonly peers: readonly Address[];
-  /** Name, address or number; "" leaves it to the system. */
+  /** Name, address or index; "" leaves the choice to the system. */
   readonly interface: string;
-  /** Hops of multicast packets. */
+  /** TTL or hop limit of multicast packets. */
   readonly ttl: number;
 }
 
-/** What is combined from several settings, by the key in the {@link Config}. */
+/** Values that are combined from several settings, by their key in the {@link Config}. */
 export interface CombinedConfig {
   readonly dialect: Dialect;
   /** Never empty. */
   readonly frontends: readonly FrontendConfig[];
-  /** Present in client mode, where the frontends' certificates and TLS settings have no use. */
+  /** Present in client mode, in which the frontends' certificates and TLS settings are unused. */
   readonly backendTls?: BackendTls;
   /** The global certificates in the order given; the last is the default. */
   readonly pemFiles: readonly PemFile[];
@@ -131,11 +130,11 @@ export interface CombinedConfig {
   /** In any order; only with `proxy-v2`. */
   readonly proxyTlvs: readonly ProxyTlv[];
   readonly acceptProxy: AcceptProxy;
-  /** The facility for syslog (`daemon`, `local0` …), or "" for none. */
+  /** The syslog facility (`daemon`, `local0` …), or "" for none. */
   readonly "log.syslog": string;
-  /** Cache of responses, absolute; "" is no cache and no refresh. */
+  /** Cache directory for responses, absolute; "" disables cache and refresh. */
   readonly "ocsp.directory": string;
-  /** With whom TLS 1.2 sessions are shared; only with a secret. */
+  /** The machines that share TLS 1.2 sessions; only with a secret. */
   readonly "sessions.cachePeers"?: CachePeers;
 }
 
@@ -144,44 +143,44 @@ export const combinedForWorkers = ["acceptProxy", "prefix", "proxyTlvs"] as cons
 
 type DottedConfig = RowValues & CombinedConfig;
 
-/** Options whose rows have a key. */
+/** Options whose rows have a key in the {@link Config}. */
 export type NameWithKey = {
   [Name in keyof Settings]: typeof options[Name] extends { readonly config: object } ? Name : never;
 }[keyof Settings];
 
-/** A key as in a row: `backlog` or, with its group, `log.level`. */
+/** A dotted key as in a row: `backlog`, or `log.level` with its group. */
 export type ConfigKey = keyof DottedConfig;
 
 /** The keys whose rows name this reader. */
 export type KeyFor<R extends Reader> = keyof RowValues<R>;
 
 /**
- * Everything that is configured, validated, in plain data that survives JSON. It has the value of
- * each option at the key in its row, `sessions.timeout` as `config.sessions.timeout`, where paths
- * have become absolute, and what is combined from several. The rows say what the values mean.
+ * The validated configuration, as plain data that survives JSON. It has the value of each option at
+ * the key in its row, `sessions.timeout` as `config.sessions.timeout`, with paths made absolute, and
+ * the combined values. The rows document the values.
  */
 export type Config = Nested<DottedConfig>;
 
-/** The part of the configuration with these keys, for the parameter types of those who read it. */
+/** The part of the configuration with these keys, for parameter types. */
 export type Reads<K extends ConfigKey> = Nested<Pick<DottedConfig, K>>;
 
-/** What is sent to workers, which is what the rows say that they read. */
+/** The settings that are sent to workers: those whose rows name them as a reader. */
 export type WorkerSettings = Nested<
   RowValues<"worker"> & Pick<CombinedConfig, typeof combinedForWorkers[number]>
 >;
 
-/** What the log acts by. */
+/** The settings of the log. */
 export type LogConfig = Reads<"log.file" | "log.format" | "log.level" | "log.syslog">["log"];
 
-/** How much clients may take; 0 is no limit, `auto` derived from the descriptor limit. */
+/** Limits on clients; 0 means no limit, `auto` a limit derived from the descriptor limit. */
 export type Limits = Config["limits"];
 
-/** The dotted keys of a part of the configuration. */
+/** The dotted keys in a part of the configuration. */
 export type KeysIn<Part> = {
   [K in keyof Part & string]-?: K extends GroupIn<ConfigKey> ? `${K}.${keyof Part[K] & string}` : K;
 }[keyof Part & string];
 
-/** The values of options by the keys in their rows: all, or those that reader `R` reads. */
+/** The values of options by the keys in their rows: all, or those for reader `R`. */
 type RowValues<R extends Reader = Reader> = {
   readonly [Name in keyof Settings as KeyOfRow<typeof options[Name], R>]: Settings[Name];
 };

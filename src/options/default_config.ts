@@ -9,9 +9,9 @@ import { DEFAULT_FRONTEND, type FrontendValue, type PemValue } from "./blocks.ts
 import { isIn, namesOf, type OptionName, optionOf, rows, type Settings } from "./table.ts";
 
 /**
- * A configuration file with these settings, each after its help, in a form that both grammars read
- * alike. A setting without a value is there as a comment. Throws a UsageError for a value that no file
- * can hold.
+ * Returns a configuration file with these settings, each after its help, in a form that means the
+ * same in both grammars. A setting without a value is commented out. Throws a UsageError for a value
+ * that cannot be written in a file.
  */
 export function defaultConfig(settings: Settings, dialect: Dialect): string {
   const blocks = rows
@@ -41,7 +41,7 @@ function setting(
     if (name === "frontend") return `${key} = "${DEFAULT_FRONTEND}"\n`;
     return `# ${key} = ${example(option)}\n`;
   }
-  // hitch's grammar wants one of these three at most, and warns of the first two.
+  // hitch allows at most one of tls, ssl and tls-protos, and warns about the first two.
   const isUnset = value === undefined || (dialect === "hitch" && isDeprecated(name, settings));
   if (!isUnset) return `${key} = ${valueText(option, value)}\n`;
   return `# ${key} = ${option.form === "flag" ? "on" : example(option)}\n`;

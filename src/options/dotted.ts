@@ -1,6 +1,6 @@
-/** Values by dotted keys: `log.level` is the member `level` of the member `log`. */
+/** Values at dotted keys: `log.level` is the member `level` of the member `log`. */
 
-/** The value at a key, or undefined. */
+/** Returns the value at a key, or undefined. */
 export function valueAt(object: object, key: string): unknown {
   return key.split(".").reduce(
     (found: unknown, name) => (found as Values | undefined)?.[name],
@@ -8,7 +8,7 @@ export function valueAt(object: object, key: string): unknown {
   );
 }
 
-/** An object with these values at their keys, which have one dot at most; undefined ones left out. */
+/** Returns an object with these values at their keys of one dot at most, without undefined ones. */
 export function nested(values: Iterable<readonly [key: string, value: unknown]>): Values {
   const all: Values = {};
   for (const [key, value] of values) {

@@ -1,8 +1,8 @@
-/** Values back into the text that would be parsed to them. */
+/** The inverse of parsing values. */
 import { formatAddress } from "./address.ts";
 import type { Address, UnixAddress } from "./config.ts";
 
-/** The text of a setting's value; undefined for an unset one. Frontends and certificates have none. */
+/** Returns the text of a setting's value, undefined if unset. Not for frontends and certificates. */
 export function formatValue(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "boolean") return value ? "on" : "off";

@@ -1,7 +1,7 @@
 /**
- * getopt_long's reading of a command line: bundles of short options, unique prefixes of long ones,
- * `--`, values that begin with a dash, and options and positionals in any order. No parser of
- * another kind reads the command lines of stud and hitch alike.
+ * Parses a command line by the rules of getopt_long(3): bundled short options, unique prefixes of
+ * long ones, `--`, values that begin with a dash, and options and positionals in any order. Only
+ * these rules accept the command lines of both stud and hitch.
  */
 import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
@@ -9,19 +9,19 @@ import { isIn, namesIn, namesOf, type OptionName, optionOf, rows } from "./table
 import { nearest } from "./words.ts";
 
 export interface CommandLine {
-  /** The options in the order of argv; a bare flag has the value `on`. */
+  /** The options in the order of argv; a flag without a value has `on`. */
   readonly given: readonly { readonly name: OptionName; readonly value: string }[];
   readonly positionals: readonly string[];
-  /** What is wrong with the words, one line each, ending in a hint to `--help`. */
+  /** One line for each error in the arguments, ending in a hint to `--help`. */
   readonly problems: readonly string[];
 }
 
-/** Reads the words after the program's name. */
+/** Parses the arguments without the program's name. */
 export function getopt(argv: readonly string[], dialect: Dialect): CommandLine {
-  return new Words(argv, dialect).read();
+  return new ArgumentParser(argv, dialect).read();
 }
 
-class Words {
+class ArgumentParser {
   readonly #words: string[];
   readonly #dialect: Dialect;
   readonly #names: ReadonlyMap<string, OptionName>;
@@ -66,7 +66,7 @@ class Words {
     }
   }
 
-  /** With the attached value, or what stands for it; an argument takes any next word. */
+  /** Takes the attached value, else the next word, whatever it is, else a flag's `on`. */
   #take(name: OptionName, typed: string, attached: string | undefined): void {
     const option: Option = optionOf(name);
     if (option.argument) {
@@ -76,7 +76,7 @@ class Words {
     } else if (attached === undefined || option.form === "flag") {
       this.#given.push({ name, value: attached ?? "on" });
     } else {
-      this.#fail(`${typed} takes no value; leave out ${JSON.stringify(`=${attached}`)}`);
+      this.#fail(`${typed} takes no value; remove ${JSON.stringify(`=${attached}`)}`);
     }
   }
 
@@ -109,7 +109,7 @@ class Words {
   }
 }
 
-/** As typed, but on one line and without control characters. */
+/** The word as typed; quoted and escaped if it has control or non-ASCII characters or spaces. */
 function shown(word: string): string {
   return /^[\x21-\x7e]+$/.test(word) ? word : JSON.stringify(word);
 }

@@ -1,33 +1,33 @@
-/** Texts made from the table of options. */
+/** Texts generated from the table of options. */
 import { UsageError } from "../base/errors.ts";
-import { buildsWith, everywhere } from "./builds.ts";
+import { buildsWith, isInEveryBuild } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
 import { isIn, namesIn, namesOf, type OptionName, rows } from "./table.ts";
 import { nearest, quote } from "./words.ts";
 
-/** What `--help` prints; lines of at most 80 columns. */
+/** Returns what `--help` prints, in lines of at most 80 columns. */
 export function helpText(dialect: Dialect): string {
   const lines = [
     `Usage: ${dialect} [OPTIONS] PEM...`,
     ...(dialect === "stud" ? ["       stud help [WORD...]"] : []),
-    "Terminates TLS and passes the plain bytes on to a backend.",
+    "Terminates TLS and forwards the plain bytes to a backend.",
     "",
     ...wrap(
-      "Each PEM file holds a certificate, its chain and its private key. The last one serves " +
-        "clients that ask for no name or for one that no file has. Every option but the actions " +
-        "is also a key of configuration files.",
+      "Each PEM file contains a certificate, its chain and its private key. The last one serves " +
+        "clients that send no server name or an unknown one. Every option except the actions is " +
+        "also a key in configuration files.",
       80,
     ),
   ];
-  return [...lines, ...optionLines(lineRows(), dialect)].join("\n") + "\n";
+  return [...lines, ...optionLines(commandLineRows(), dialect)].join("\n") + "\n";
 }
 
-/** What `stud help WORD...` prints: the options with one of the words in a name or a heading. */
+/** Returns what `stud help WORD...` prints: options with a word in a name or in their heading. */
 export function helpAbout(words: readonly string[], dialect: Dialect): string {
   if (words.length === 0) return helpText(dialect);
   const wanted = words.map((word) => word.toLowerCase());
-  const found = lineRows().filter(([name, { group }]) => {
+  const found = commandLineRows().filter(([name, { group }]) => {
     const about = [...namesOf(name, dialect), group.toLowerCase()];
     return wanted.some((word) => about.some((text) => text.includes(word)));
   });
@@ -39,10 +39,10 @@ export function helpAbout(words: readonly string[], dialect: Dialect): string {
   );
 }
 
-/** The options as a Markdown table. */
+/** Returns the options as a Markdown table. */
 export function optionTable(): string {
   const code = (text: string) => `\`${text.replaceAll("|", "\\|")}\``;
-  const lines = lineRows().map(([name, option]) => {
+  const lines = commandLineRows().map(([name, option]) => {
     const value = option.default ? code(option.default) : "";
     const help = helpOf(option, false).replaceAll("|", "\\|");
     return `| ${code(usage(name, option, "stud", ""))} | ${value} | ${help} |`;
@@ -54,12 +54,12 @@ export function optionTable(): string {
   ].join("\n");
 }
 
-/** The options of this version which the command line takes. */
-export function lineRows(): readonly (readonly [OptionName, Option])[] {
+/** Returns the rows of the options that the command line accepts. */
+export function commandLineRows(): readonly (readonly [OptionName, Option])[] {
   return rows.filter(([, option]) => isIn(option, "line"));
 }
 
-/** `-n, --workers N|auto`; `pad` takes the place of a short letter that is missing. */
+/** Returns `-n, --workers N|auto`; `pad` replaces a missing short letter. */
 export function usage(
   name: OptionName,
   { short, argument }: Option,
@@ -70,18 +70,18 @@ export function usage(
   return `${short ? `-${short}, ` : pad}--${shown}${argument ? ` ${argument}` : ""}`;
 }
 
-/** The help text, with the builds that have the option and, if asked for, a default worth saying. */
+/** Returns the help text, with the builds that have the option and optionally its default. */
 export function helpOf(option: Option, withDefault: boolean): string {
   const isWorthIt = withDefault && option.default && option.default !== "off";
   const value = isWorthIt ? ` Default: ${option.default}.` : "";
   const need = option.needs?.need;
-  const builds = need && !everywhere(need)
+  const builds = need && !isInEveryBuild(need)
     ? ` ${buildsWith(need).join(" and ")} build${buildsWith(need).length > 1 ? "s" : ""} only.`
     : "";
   return option.help + builds + value;
 }
 
-/** Breaks a text into lines of at most `width` columns, where its words allow it. */
+/** Wraps a text into lines of at most `width` columns, unless a word is longer. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -96,8 +96,8 @@ export function wrap(text: string, width: number): string[] {
   return [...lines, line];
 }
 
-/** Under the headings of their groups, each after an empty line. */
-function optionLines(options: ReturnType<typeof lineRows>, dialect: Dialect): string[] {
+/** Groups the options under headings, each after an empty line. */
+function optionLines(options: ReturnType<typeof commandLineRows>, dialect: Dialect): string[] {
   let heading = "";
   return options.flatMap(([name, option]) => {
     const lines = heading === option.group ? [] : ["", `${option.group}:`];

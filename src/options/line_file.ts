@@ -1,24 +1,24 @@
 /**
- * stud's form of a configuration file: one `key = value` on a line. The value is what stands before
- * the next space, so that a remark may follow, or what stands between quotes; a list may have spaces.
+ * stud's configuration file grammar: one `key = value` per line. A value ends at the next space, so
+ * that a comment may follow, or is enclosed in quotes; a list may contain spaces.
  */
 import { type Assignment, fileOrigin, type FilePlace, syntaxError } from "./assignment.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { namesIn, optionOf } from "./table.ts";
 import { unknownKey } from "./unknown_key.ts";
 
-/** What a file says; `problems` and `warnings` are single lines. */
-export interface FileReading {
+/** The contents of a file; `problems` and `warnings` are single lines. */
+export interface ParsedFile {
   readonly assignments: Assignment[];
   readonly problems: string[];
   readonly warnings: string[];
-  /** The rest of the file could not be read. */
-  isCut: boolean;
+  /** The rest of the file could not be parsed. */
+  isPartial: boolean;
 }
 
-/** Reads a file's text; every line that is wrong is a problem of its own. */
-export function readLines(text: string, file: string, dialect: Dialect): FileReading {
-  const reading: FileReading = { assignments: [], problems: [], warnings: [], isCut: false };
+/** Parses a file's text; every invalid line is a separate problem. */
+export function readLines(text: string, file: string, dialect: Dialect): ParsedFile {
+  const parsed: ParsedFile = { assignments: [], problems: [], warnings: [], isPartial: false };
   const source = { kind: "file", strict: false } as const;
   const keys = namesIn("file", dialect);
   for (const [index, raw] of text.split("\n").entries()) {
@@ -33,13 +33,13 @@ export function readLines(text: string, file: string, dialect: Dialect): FileRea
     const [head, indent, key] = /^(\s*)([A-Za-z][A-Za-z0-9-]*)\s*=\s*/.exec(line) ?? [];
     if (head === undefined || key === undefined) {
       const column = line.search(/\S/);
-      reading.problems.push(syntaxError(place(column), "expected KEY = VALUE", dialect));
+      parsed.problems.push(syntaxError(place(column), "expected KEY = VALUE", dialect));
       continue;
     }
     const name = keys.get(key);
     if (!name) {
       const problem = unknownKey(key, keys, undefined);
-      reading.problems.push(syntaxError(place(indent!.length), problem, dialect));
+      parsed.problems.push(syntaxError(place(indent!.length), problem, dialect));
       continue;
     }
     const { form } = optionOf(name);
@@ -49,29 +49,29 @@ export function readLines(text: string, file: string, dialect: Dialect): FileRea
     );
     if (rest !== "") {
       const column = line.length - rest.length;
-      const remark = "what follows the value is not used; put a # before it, or quote the value";
-      reading.warnings.push(syntaxError(place(column), `${key}: ${remark}`, "stud"));
+      const warning = "what follows the value is ignored; put a # before it, or quote the value";
+      parsed.warnings.push(syntaxError(place(column), `${key}: ${warning}`, "stud"));
     }
     const origin = fileOrigin(source, place(head.length), key, dialect);
-    reading.assignments.push({ name, value, origin });
+    parsed.assignments.push({ name, value, origin });
   }
-  return reading;
+  return parsed;
 }
 
-/** The value without quotes, and what stands after it other than a remark. */
+/** Returns the value without quotes, and what follows it other than a comment. */
 function splitValue(text: string, isList: boolean): { value: string; rest: string } {
   const [, quoted, after] = /^"([^"]*)"(.*)$/.exec(text) ?? [];
-  if (quoted !== undefined) return { value: quoted, rest: withoutRemark(after!) };
+  if (quoted !== undefined) return { value: quoted, rest: withoutComment(after!) };
   if (isList) return { value: bare(text.replace(/\s#.*|^#.*/, "")), rest: "" };
   const word = /^\S*/.exec(text)![0];
-  return { value: bare(word), rest: withoutRemark(text.slice(word.length)) };
+  return { value: bare(word), rest: withoutComment(text.slice(word.length)) };
 }
 
 function bare(text: string): string {
   return text.replaceAll(/^["'\s]+|["'\s]+$/g, "");
 }
 
-function withoutRemark(text: string): string {
+function withoutComment(text: string): string {
   const rest = text.trimStart();
   return rest.startsWith("#") || /^[;,]?\s*(#.*)?$/.test(rest) ? "" : rest;
 }

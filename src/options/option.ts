@@ -2,7 +2,7 @@ import type { Need } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Parse } from "./values.ts";
 
-/** The headings of help, in its order. */
+/** The headings of `--help`, in order. */
 export const groups = [
   "Sockets",
   "Certificates",
@@ -25,8 +25,8 @@ export const groups = [
 export type Place = "line" | "file" | "frontend" | "pem";
 
 /**
- * How a value is written. `list` is a text that the line form takes to the end of its line;
- * `protocols` a list without quotes; `frontend` and `pem` are a text or a block.
+ * How a value is written. In stud's grammar a `list` extends to the end of its line; `protocols` is
+ * a list without quotes; `frontend` and `pem` are text or a block.
  */
 export type Form =
   | "action"
@@ -38,14 +38,14 @@ export type Form =
   | "frontend"
   | "pem";
 
-/** The processes that act by the configuration. */
+/** The processes that read the configuration. */
 export type Reader = "master" | "worker";
 
-/** One option; its key in the table is its name in messages of ours and in the code. */
+/** One option; its key in the table is its name in our messages and in the code. */
 export interface Option {
   /**
-   * Its key in the `Config`, dotted as in `sessions.timeout`, and who reads it there: what workers
-   * read is sent to them. Absent: it is combined with others (`to_config.ts`), or is an action.
+   * Its key in the `Config`, dotted as in `sessions.timeout`, and the processes that read it: what
+   * workers read is sent to them. Absent: it is combined with others (`to_config.ts`) or an action.
    */
   readonly config?: {
     readonly key: string;
@@ -56,31 +56,31 @@ export interface Option {
   readonly names?: Readonly<Record<Dialect, readonly [string, ...string[]]>>;
   readonly short?: string;
   readonly form: Form;
-  /** What help calls the argument. Without one the option is a flag or an action. */
+  /** The argument's placeholder in help. Absent: the option is a flag or an action. */
   readonly argument?: string;
   /** Absent: on the command line and at the top level of files. */
   readonly in?: readonly Place[];
-  /** As the user would write it. A setting without one is undefined until it is given. */
+  /** As the user would write it. A setting without a default is undefined unless given. */
   readonly default?: string | undefined;
   readonly help: string;
-  /** Reads a value; an option without it is an action such as `--help`. */
+  /** Parses a value; absent for an action such as `--help`. */
   readonly parse?: Parse<unknown>;
-  /** Every time it is given adds a value; the setting is the list of them. */
+  /** Repeatable: the setting is the list of all given values. */
   readonly repeat?: true;
-  /** On hitch's command line it takes only `on` and `off`. */
+  /** On hitch's command line it accepts only `on` and `off`. */
   readonly strict?: true;
-  /** The value is a path that is meant from the working directory. */
+  /** The value is a path, relative to the working directory. */
   readonly path?: true;
-  /** What an empty value in a file means; absent: the same as no such line, as in both originals. */
-  readonly empty?: "value" | "mistake";
-  /** What the build must have, unless the value is this one or the default. */
+  /** What an empty value in a file is; absent: the line is ignored, as in both originals. */
+  readonly empty?: "value" | "error";
+  /** What the build must support, unless the value is this one or the default. */
   readonly needs?: { readonly need: Need; readonly unless: string };
 }
 
-/** Compiles only with `never`; the error names any other type. */
+/** Compiles only with `never`; the compiler's error names any other type. */
 export type Nothing<T extends never> = T;
 
-/** The values of a part of the table by name; actions have none. */
+/** The types of the values in a part of the table, by name; actions have none. */
 export type SettingsOf<T extends Record<string, Option>> = {
   [N in keyof T as T[N] extends { parse: unknown } ? N : never]: T[N] extends
     { repeat: true; parse: (...given: never[]) => infer V } ? V[]

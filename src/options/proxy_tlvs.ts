@@ -4,7 +4,7 @@ import type { ProxyTlv } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Settings } from "./table.ts";
 
-/** What a build must have to know each TLV; the others are known everywhere. */
+/** What a build must support for each TLV; the others work in every build. */
 const needs: { readonly [T in ProxyTlv]?: readonly Need[] } = {
   "authority": ["tlsFacts"],
   "ssl": ["tlsFacts"],
@@ -15,21 +15,21 @@ const needs: { readonly [T in ProxyTlv]?: readonly Need[] } = {
   "hitch-cert": ["verifyClients"],
 };
 
-const usual: Record<Dialect, readonly ProxyTlv[]> = {
+const defaults: Record<Dialect, readonly ProxyTlv[]> = {
   stud: ["alpn", "authority", "ssl", "cn", "sig-alg", "key-alg"],
   hitch: ["alpn", "authority", "ssl"],
 };
 
 const aboutTls: readonly ProxyTlv[] = ["ssl", "cn", "sig-alg", "key-alg"];
 
-/** The first thing that a build lacks for telling this, or undefined if it lacks none. */
+/** Returns the first need of this TLV that a build does not meet, or undefined. */
 export function tlvLacks(capabilities: Capabilities, tlv: ProxyTlv): Need | undefined {
   return needs[tlv]?.find((need) => !meets(capabilities, need));
 }
 
 /**
- * What a version 2 header tells, in order: the list that was asked for, or the dialect's usual ones as
- * far as the build knows them, less and more what hitch's three switches say.
+ * Returns the TLVs of a version 2 header, in order: the given list, or the dialect's defaults as far
+ * as the build supports them, adjusted by hitch's three switches.
  */
 export function chosenTlvs(
   settings: Pick<
@@ -40,7 +40,7 @@ export function chosenTlvs(
   capabilities: Capabilities,
 ): readonly ProxyTlv[] {
   if (settings["proxy-tlvs"]) return settings["proxy-tlvs"];
-  const tlvs = usual[dialect].filter((tlv) =>
+  const tlvs = defaults[dialect].filter((tlv) =>
     (settings["proxy-authority"] || tlv !== "authority") &&
     (settings["proxy-tlv"] || !aboutTls.includes(tlv)) &&
     tlvLacks(capabilities, tlv) === undefined

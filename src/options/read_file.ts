@@ -2,17 +2,17 @@ import { FileError } from "../base/read_file.ts";
 import { hasBlocks } from "./block_lexer.ts";
 import { readBlocks } from "./block_file.ts";
 import type { Dialect } from "../base/dialect.ts";
-import { type FileReading, readLines } from "./line_file.ts";
+import { type ParsedFile, readLines } from "./line_file.ts";
 
-/** Reads a file's text; throws a FileError. `-` is standard input. */
+/** Returns a file's text; `-` is standard input. Throws a FileError. */
 export type ReadText = (path: string) => string;
 
 /**
  * Reads one configuration file, relative to the working directory. In hitch's dialect it has hitch's
- * grammar. In stud's dialect it has that too if a `{` stands outside strings and remarks, and else
- * stud's form: `key = "text"`, `key = number` and `key = on` mean the same in both.
+ * grammar; in stud's dialect too if a `{` occurs outside strings and comments, and stud's grammar
+ * otherwise. `key = "text"`, `key = number` and `key = on` mean the same in both.
  */
-export function readConfigFile(path: string, dialect: Dialect, readText: ReadText): FileReading {
+export function readConfigFile(path: string, dialect: Dialect, readText: ReadText): ParsedFile {
   const isInput = path === "-" || path === "";
   const file = isInput ? "standard input" : path;
   let text: string;
@@ -24,7 +24,7 @@ export function readConfigFile(path: string, dialect: Dialect, readText: ReadTex
     const problem = dialect === "stud"
       ? `--config: ${file}: ${reason}`
       : `Unable to open configuration file '${file}': ${reason}`;
-    return { assignments: [], problems: [problem], warnings: [], isCut: true };
+    return { assignments: [], problems: [problem], warnings: [], isPartial: true };
   }
   const read = dialect === "hitch" || hasBlocks(text) ? readBlocks : readLines;
   return read(text, file, dialect);

@@ -1,17 +1,17 @@
 import { readFileSync } from "node:fs";
 
-/** For systems without the file. */
+/** For systems without /etc/services. */
 const fallback: Readonly<Record<string, number>> = { http: 80, https: 443 };
 
 let services: ReadonlyMap<string, number> | undefined;
 
-/** The TCP port of a service by its name or alias in /etc/services, or undefined. */
+/** Returns the TCP port of a service by its name or alias in /etc/services, or undefined. */
 export function servicePort(name: string): number | undefined {
   services ??= parseServices(readServices());
   return services.get(name) ?? (Object.hasOwn(fallback, name) ? fallback[name] : undefined);
 }
 
-/** Lines are `name port/protocol alias… # remark` (services(5)); the first entry of a name counts. */
+/** Parses `name port/protocol alias… # comment` (services(5)); a name's first entry applies. */
 export function parseServices(text: string): ReadonlyMap<string, number> {
   const ports = new Map<string, number>();
   for (const line of text.split("\n")) {

@@ -1,9 +1,9 @@
-/** What is used of `@std/cli`, whose npm build ships no types. */
+/** The part of `@std/cli` that is used; its npm build ships no types. */
 declare module "@std/cli/cli/parse_args.js" {
   export interface ParseOptions {
-    /** Options whose values stay text; `_` stands for the words that are no options. */
+    /** Options whose values stay strings; `_` means the positionals. */
     readonly string?: readonly string[];
-    /** Called for each word that is none of these, with a name if it is an option; false drops it. */
+    /** Called for each other word, with a name if it is an option; false drops it. */
     readonly unknown?: (word: string, name?: string) => boolean;
   }
 

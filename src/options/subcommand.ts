@@ -1,14 +1,14 @@
 /**
- * Commands, which are the first word, as in `stud help tls`. No older program has them, so their
- * arguments need not follow getopt_long's rules: `parseArgs` reads them.
+ * Commands, given as the first argument, as in `stud help tls`. Neither original has them, so their
+ * arguments need not follow getopt_long's rules: `parseArgs` parses them.
  */
 import { parseArgs } from "@std/cli/cli/parse_args.js";
-import { namedDialect } from "../base/dialect.ts";
+import { parseDialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Command } from "./command_line.ts";
 import { helpAbout } from "./help.ts";
 
-/** What the command asks for, or undefined if there is none. Throws a UsageError. */
+/** Parses a command; undefined if the first argument is none. Throws a UsageError. */
 export function subcommand([name, ...words]: readonly string[]): Command | undefined {
   return name === "help" ? help(words) : undefined;
 }
@@ -20,11 +20,11 @@ function help(argv: readonly string[]): Command {
     unknown(word, name) {
       if (name === undefined) return true;
       problems.push(
-        `help: ${word} is not an option of this command; it takes --compat, and words without dashes`,
+        `help: ${word} is not an option of this command; use --compat, and words without dashes`,
       );
       return false;
     },
   });
   if (problems.length > 0) throw new UsageError(problems);
-  return { kind: "help", text: helpAbout(words, namedDialect(compat as string)) };
+  return { kind: "help", text: helpAbout(words, parseDialect(compat as string)) };
 }

@@ -1,4 +1,4 @@
-/** The parts of the configuration about certificates and handshakes. */
+/** The parts of the configuration for certificates and handshakes. */
 import type { TlsParameters } from "../runtime/tls.ts";
 import type { Protocol } from "../runtime/tls.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
@@ -8,7 +8,7 @@ import type { Dialect } from "../base/dialect.ts";
 import type { Collected } from "./collect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 
-/** Settings that certificates and handshakes are made from; frontends have most of them too. */
+/** Settings for certificates and handshakes; frontends can have most of them too. */
 export type TlsName =
   | "ciphers"
   | "ciphersuites"
@@ -29,22 +29,22 @@ export type TlsName =
 
 type Parts = Collected<TlsName>;
 
-/** What a configuration depends on besides the settings, and what is found wrong with them. */
+/** What a configuration depends on besides the settings, and lists for the problems found. */
 export interface ConfigContext {
   readonly dialect: Dialect;
   readonly build: Build;
-  /** An absolute path for one as the user gave it; "" and undefined become "". */
+  /** Makes a path that the user gave absolute; "" and undefined become "". */
   readonly absolute: (path: string | undefined) => string;
-  /** Everything could be read, so that what is missing was not given. */
+  /** All files could be parsed, so a missing setting was not given. */
   readonly isComplete: boolean;
-  /** A certificate is made on the spot. */
-  readonly bringsCertificate: boolean;
+  /** A certificate is generated at start. */
+  readonly generatesCertificate: boolean;
   readonly isDirectory: (path: string) => boolean;
   readonly problems: string[];
   readonly warnings: string[];
 }
 
-/** What handshakes are negotiated from: the frontend's own settings, and the global ones. */
+/** Returns the parameters of handshakes: the frontend's own settings, else the global ones. */
 export function tlsParameters(
   parts: Parts,
   own: FrontendSettings,
@@ -68,26 +68,26 @@ function protocolsOf(
   { dialect, build }: ConfigContext,
 ): readonly Protocol[] {
   const all = build.capabilities.protocols;
-  const usual: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
-  const tls = dialect === "hitch" ? all : usual;
+  const modern: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
+  const tls = dialect === "hitch" ? all : modern;
   if (own["tls-protos"]) return own["tls-protos"];
   if (own.ssl) return all;
   if (own.tls) return tls;
   if (settings["tls-protos"]) return settings["tls-protos"];
   if (settings.ssl) return all;
-  return settings.tls && origins.has("tls") ? tls : usual;
+  return settings.tls && origins.has("tls") ? tls : modern;
 }
 
 const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
 
-/** Reports a global mode of verification without CAs. */
+/** Reports a global --client-verify without CAs. */
 export function checkGlobalVerify({ settings }: Parts, context: ConfigContext): void {
   const mode = settings["client-verify"] ?? "none";
   if (mode === "none" || settings["client-verify-ca"] || !context.isComplete) return;
-  context.problems.push(`${NO_CA}; name the file`);
+  context.problems.push(`${NO_CA}; specify the file`);
 }
 
-/** One frontend with all its settings. A frontend that nothing can serve is a mistake. */
+/** Returns one frontend with all its settings. Reports a frontend without any certificate. */
 export function frontendConfig(
   parts: Parts,
   frontend: FrontendValue,
@@ -100,13 +100,15 @@ export function frontendConfig(
   if (pemFiles.length === 0 && !matchGlobalCerts) {
     context.problems.push(
       `No certificate configured for frontend '${hitchName(frontend)}'; ` +
-        "give it a pem-file, or leave match-global-certs on",
+        "add a pem-file, or leave match-global-certs on",
     );
   } else if (
-    pemFiles.length === 0 && !context.bringsCertificate && context.isComplete &&
+    pemFiles.length === 0 && !context.generatesCertificate && context.isComplete &&
     lacksGlobal(parts)
   ) {
-    context.problems.push(noPem(parts, isDefault ? "default" : hitchName(frontend), context));
+    context.problems.push(
+      missingCertificate(parts, isDefault ? "default" : hitchName(frontend), context),
+    );
   }
   const pems = pemFiles.map((pem) => pemFile(parts, pem, context));
   return {
@@ -123,14 +125,14 @@ function lacksGlobal({ settings }: Parts): boolean {
   return !settings.client && settings["pem-file"].length === 0 && settings["pem-dir"] === "";
 }
 
-function noPem({ settings }: Parts, name: string, { dialect }: ConfigContext): string {
+function missingCertificate({ settings }: Parts, name: string, { dialect }: ConfigContext): string {
   const original = "No x509 certificate PEM file specified";
-  const remedy = "Name at least one, or try stud --demo";
+  const remedy = "Specify at least one, or try stud --demo";
   if (dialect === "hitch") return `${original} for frontend '${name}'! ${remedy}`;
   if (settings.frontend.every(({ pemFiles }) => pemFiles.length === 0)) {
     return `${original}! ${remedy}`;
   }
-  return `${original} for frontend '${name}'! Name one for it, or one for all`;
+  return `${original} for frontend '${name}'! Specify one for it, or one for all`;
 }
 
 function frontendVerify(
@@ -143,13 +145,19 @@ function frontendVerify(
   const ca = absolute(own["client-verify-ca"] ?? settings["client-verify-ca"]);
   if (own["client-verify"] && mode !== "none" && ca === "" && isComplete && !settings.client) {
     problems.push(
-      `No 'client-verify-ca' configured for frontend '${hitchName(frontend)}'; name the file there`,
+      `No 'client-verify-ca' configured for frontend '${
+        hitchName(frontend)
+      }'; specify the file there`,
     );
   }
-  return trust(mode, ca, absolute(own["client-verify-crl"] ?? settings["client-verify-crl"]));
+  return clientVerify(
+    mode,
+    ca,
+    absolute(own["client-verify-crl"] ?? settings["client-verify-crl"]),
+  );
 }
 
-/** A certificate's files. */
+/** Returns the files of a certificate. */
 export function pemFile(
   { settings, blocks }: Parts,
   pem: PemValue,
@@ -161,23 +169,25 @@ export function pemFile(
   if (mode !== undefined && mode !== "none" && ca === "") {
     problems.push(
       dialect === "hitch"
-        ? origin.tell("name the file in the same block", NO_CA)
-        : origin.tell(`${NO_CA}; name the file in the same block`),
+        ? origin.message("specify the file in the same block", NO_CA)
+        : origin.message(`${NO_CA}; specify the file in the same block`),
     );
   }
   if (mode === undefined && ca !== "") {
-    warnings.push(origin.tell("client-verify-ca is not used without client-verify beside it"));
+    warnings.push(
+      origin.message("client-verify-ca has no effect without client-verify in the same block"),
+    );
   }
   return {
     cert: absolute(pem.cert),
     key: absolute(pem["private-key"]),
     ocspResponse: absolute(pem["ocsp-resp-file"]),
     ocspVerify: pem["ocsp-verify-staple"] ?? settings["ocsp-verify-staple"],
-    ...(mode && { clientVerify: trust(mode, ca, absolute(pem["client-verify-crl"])) }),
+    ...(mode && { clientVerify: clientVerify(mode, ca, absolute(pem["client-verify-crl"])) }),
   };
 }
 
-function trust(mode: ClientVerify["mode"], ca: string, crl: string): ClientVerify {
+function clientVerify(mode: ClientVerify["mode"], ca: string, crl: string): ClientVerify {
   return mode === "none" ? { mode, ca: "", crl: "" } : { mode, ca, crl };
 }
 

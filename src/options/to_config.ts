@@ -1,4 +1,4 @@
-/** From settings to the configuration that the rest of the program acts by. */
+/** From settings to the configuration that the rest of the program uses. */
 import { availableParallelism } from "node:os";
 import { formatAddress, isIpAddress } from "./address.ts";
 import { buildTitle } from "./builds.ts";
@@ -32,12 +32,12 @@ import { quote } from "./words.ts";
 const HITCH_OCSP_DIRECTORY = "/var/lib/hitch";
 
 /**
- * Makes the configuration. Mistakes are added to `context.problems`, and what may surprise to its
- * `warnings`; with problems the result is of no use.
+ * Returns the configuration. Errors are added to `context.problems`, surprising effects to its
+ * `warnings`; if there are problems, the result must not be used.
  */
 export function toConfig(collected: Collected, context: ConfigContext): Config {
   const { settings } = collected;
-  checkLeftovers(collected, context);
+  checkEffects(collected, context);
   if (!settings.client) checkGlobalVerify(collected, context);
   checkDirectory(collected, "pem-dir", context);
   checkDirectory(collected, "chroot", context);
@@ -51,7 +51,7 @@ export function toConfig(collected: Collected, context: ConfigContext): Config {
   return config;
 }
 
-/** Settings that are combined with others, so that they have no key in their row. */
+/** Settings that are combined with others and have no key in their row. */
 type CombinedName =
   | TlsName
   | "accept-proxy"
@@ -80,8 +80,8 @@ type CombinedName =
 type Parts = Collected<CombinedName>;
 
 /**
- * The compiler names here an option that has no key and that is combined with nothing. `quiet` is
- * another way to write `log-level`.
+ * The compiler's error here names an option that has no key and is combined with no other. `quiet`
+ * is a short form of `log-level`.
  */
 export type UnusedOption = Nothing<
   Exclude<keyof Settings, NameWithKey | CombinedName | BlockName | "quiet">
@@ -114,8 +114,8 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
 function frontendsOf(parts: Parts, context: ConfigContext): readonly FrontendConfig[] {
   const { settings, blocks } = parts;
   if (settings.frontend.length === 0) {
-    const usual = frontendText(DEFAULT_FRONTEND, context.dialect);
-    return [frontendConfig(parts, usual, true, context)];
+    const fallback = frontendText(DEFAULT_FRONTEND, context.dialect);
+    return [frontendConfig(parts, fallback, true, context)];
   }
   const seen = new Set<string>();
   return settings.frontend.map((frontend) => {
@@ -124,7 +124,7 @@ function frontendsOf(parts: Parts, context: ConfigContext): readonly FrontendCon
       const { listen } = frontend;
       const shown = isIpAddress(listen) ? `${listen.host}:${listen.port}` : text;
       context.problems.push(
-        blocks.get(frontend)!.origin.tell(
+        blocks.get(frontend)!.origin.message(
           `${text} is given twice; remove one`,
           `Redundant frontend (matching IP and port) definition: '${shown}'.`,
         ),
@@ -162,7 +162,7 @@ function acceptProxyOf({ settings }: Parts, { problems, isComplete }: ConfigCont
   if (!settings["accept-proxy"]) return { mode: "none", trusted: [] };
   if (trusted.length === 0 && isComplete) {
     problems.push(
-      "--accept-proxy needs to know whose headers to believe; name them with --trusted-proxies",
+      "--accept-proxy needs to know whose headers to trust; specify them with --trusted-proxies",
     );
   }
   return { mode: "use", trusted };
@@ -171,13 +171,13 @@ function acceptProxyOf({ settings }: Parts, { problems, isComplete }: ConfigCont
 function ocspDirectory({ settings, origins }: Parts, context: ConfigContext): string {
   const { absolute, build, dialect, isDirectory } = context;
   const given = settings["ocsp-dir"];
-  const isUsual = given === undefined && dialect === "hitch" && build.capabilities.staples;
-  const directory = absolute(isUsual ? HITCH_OCSP_DIRECTORY : given);
+  const isDefault = given === undefined && dialect === "hitch" && build.capabilities.staples;
+  const directory = absolute(isDefault ? HITCH_OCSP_DIRECTORY : given);
   if (directory === "" || isDirectory(directory)) {
     // Client mode has no certificates to staple for.
     return settings.client ? "" : directory;
   }
-  if (isUsual) return "";
+  if (isDefault) return "";
   const fault = `${quote(directory)} is not a directory`;
   if (dialect === "hitch") {
     context.warnings.push(
@@ -185,7 +185,9 @@ function ocspDirectory({ settings, origins }: Parts, context: ConfigContext): st
         "OCSP stapling will be disabled.",
     );
   } else {
-    context.problems.push(origins.get("ocsp-dir")!.tell(`${fault}; make it, or name another`));
+    context.problems.push(
+      origins.get("ocsp-dir")!.message(`${fault}; create it, or specify another`),
+    );
   }
   return "";
 }
@@ -197,12 +199,12 @@ function cachePeersOf({ settings }: Parts): CachePeers | undefined {
   return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
 }
 
-/** In stud's dialect a daemon without a log file logs to syslog, unless --syslog=off says not to. */
+/** In stud's dialect a daemon without a log file logs to syslog, except with --syslog=off. */
 function syslogOf({ settings, origins }: Parts, { dialect, warnings }: ConfigContext): string {
-  const isAway = settings.daemon && settings["log-filename"] === "";
-  const isImplied = dialect === "stud" && isAway && !origins.has("syslog");
+  const isDetached = settings.daemon && settings["log-filename"] === "";
+  const isImplied = dialect === "stud" && isDetached && !origins.has("syslog");
   if (settings.syslog || isImplied) return settings["syslog-facility"];
-  if (isAway) warnings.push("--daemon: the log goes nowhere; use --syslog or --log-filename");
+  if (isDetached) warnings.push("--daemon: the log is discarded; use --syslog or --log-filename");
   return "";
 }
 
@@ -213,11 +215,13 @@ function checkDirectory(
 ): void {
   const path = absolute(settings[name]);
   if (path === "" || isDirectory(path)) return;
-  problems.push(origins.get(name)!.tell(`${quote(path)} is not a directory; name one that exists`));
+  problems.push(
+    origins.get(name)!.message(`${quote(path)} is not a directory; specify an existing one`),
+  );
 }
 
-/** What leaves nothing to serve with, and what was given but has no effect. */
-function checkLeftovers({ settings, origins }: Collected, context: ConfigContext): void {
+/** Reports settings that leave no TLS version, and those that have no effect. */
+function checkEffects({ settings, origins }: Collected, context: ConfigContext): void {
   const { build: { capabilities, name: build }, dialect, problems, warnings } = context;
   const all = capabilities.protocols.join(", ");
   if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {
@@ -225,7 +229,7 @@ function checkLeftovers({ settings, origins }: Collected, context: ConfigContext
       warnings.push("Warning: tls = off is deprecated and has no effect.");
     } else {
       problems.push(
-        "--tls=off leaves no TLS version; choose with --tls-protos, or leave it out",
+        "--tls=off leaves no TLS version; choose some with --tls-protos, or remove it",
       );
     }
   }
@@ -236,28 +240,31 @@ function checkLeftovers({ settings, origins }: Collected, context: ConfigContext
   }
   if (settings["write-proxy-v2"] && !capabilities.tlsFacts) {
     warnings.push(
-      `--write-proxy-v2: the ${buildTitle(build)} build cannot tell a connection's server name, ` +
-        "TLS version and cipher, so the header carries addresses and ALPN only",
+      `--write-proxy-v2: the ${buildTitle(build)} build cannot report server name, TLS version ` +
+        "and cipher, so the header contains addresses and ALPN only",
     );
   }
-  const useless: readonly [name: keyof typeof settings & string, without: string, has: boolean][] =
-    [
-      ["proxy-tlvs", "--write-proxy-v2", settings["write-proxy-v2"]],
-      ["trusted-proxies", "--accept-proxy", settings["accept-proxy"]],
-      ["pem-dir-glob", "--pem-dir", settings["pem-dir"] !== ""],
-      ["backend-name", "--client", settings.client],
-      ["ticket-secret-file", "--tickets", settings.tickets || settings["shared-cache"] > 0],
-      ["ticket-store", "--tickets", settings.tickets],
-      ["ticket-store-ca", "--ticket-store", settings["ticket-store"] !== ""],
-      ["shared-cache-peer", "--shared-cache-listen", !!settings["shared-cache-listen"]],
-      ["shared-cache-if", "--shared-cache-listen", !!settings["shared-cache-listen"]],
-    ];
-  for (const [name, without, has] of useless) {
+  const dependent: readonly [
+    name: keyof typeof settings & string,
+    without: string,
+    has: boolean,
+  ][] = [
+    ["proxy-tlvs", "--write-proxy-v2", settings["write-proxy-v2"]],
+    ["trusted-proxies", "--accept-proxy", settings["accept-proxy"]],
+    ["pem-dir-glob", "--pem-dir", settings["pem-dir"] !== ""],
+    ["backend-name", "--client", settings.client],
+    ["ticket-secret-file", "--tickets", settings.tickets || settings["shared-cache"] > 0],
+    ["ticket-store", "--tickets", settings.tickets],
+    ["ticket-store-ca", "--ticket-store", settings["ticket-store"] !== ""],
+    ["shared-cache-peer", "--shared-cache-listen", !!settings["shared-cache-listen"]],
+    ["shared-cache-if", "--shared-cache-listen", !!settings["shared-cache-listen"]],
+  ];
+  for (const [name, without, has] of dependent) {
     if (!has && origins.has(name) && String(settings[name]) !== "") {
       warnings.push(`--${name} has no effect without ${without}`);
     }
   }
   if (settings.client && (settings["pem-file"].length > 0 || settings["pem-dir"] !== "")) {
-    warnings.push("--client: the certificates are not used, since no TLS client connects");
+    warnings.push("--client: the certificates are not used, because clients connect without TLS");
   }
 }

@@ -8,8 +8,8 @@ const blockTitles: Partial<Record<Place, string>> = {
 };
 
 /**
- * Says that a key is none of those that can stand here, and what it was perhaps meant to be. `block`
- * is the kind of block it stands in.
+ * Returns the message for a key that is not allowed here, with where it belongs or the nearest name.
+ * `block` is the kind of block that contains it.
  */
 export function unknownKey(
   key: string,

@@ -1,6 +1,6 @@
 /**
- * Readers of option values: each takes the text as the user wrote it and returns the value, or throws
- * a {@link ValueError} that names the text, the reason and the remedy.
+ * Parsers of option values: each takes the text as the user wrote it and returns the value, or throws
+ * a {@link ValueError} with the text, the reason and the remedy.
  */
 import { parseCidr } from "../base/cidr.ts";
 import { syslogFacilities } from "../base/syslog_facilities.ts";
@@ -10,7 +10,7 @@ import type { ProxyTlv } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { quote } from "./words.ts";
 
-/** A value that does not fit its option; `original` is what hitch says of it, if it says anything. */
+/** A value that is invalid for its option; `original` is hitch's own text for it, if any. */
 export class ValueError extends RangeError {
   readonly original: string | undefined;
 
@@ -20,47 +20,47 @@ export class ValueError extends RangeError {
   }
 }
 
-/** Reads one value. Throws a ValueError. */
+/** Parses one value. Throws a ValueError. */
 export type Parse<T> = (text: string, dialect: Dialect) => T;
 
-/** The words of stud and hitch for on and off, in any case. */
+/** Parses the words of stud and hitch for on and off, in any case. */
 export function onOff(text: string): boolean {
   if (/^(on|yes|y|true|t|1)$/i.test(text)) return true;
   if (/^(off|no|n|false|f|0)$/i.test(text)) return false;
-  throw new ValueError(`${quote(text)} is neither on nor off; give one of these`);
+  throw new ValueError(`${quote(text)} is neither on nor off; use one of these`);
 }
 
-/** A whole number from `least` to `most`; `or` names what else the option takes. */
-export function integer(least: number, most: number, or = ""): Parse<number> {
-  const remedy = `give ${least} to ${most}${or}`;
+/** Returns a parser of whole numbers from `min` to `max`; `or` names other accepted values. */
+export function integer(min: number, max: number, or = ""): Parse<number> {
+  const remedy = `use ${min} to ${max}${or}`;
   return (text) => {
     if (!/^[+-]?\d+$/.test(text)) {
       throw new ValueError(`${quote(text)} is not a whole number; ${remedy}`, "Not a number.");
     }
     const value = Number(text);
-    if (value >= least && value <= most) return value;
+    if (value >= min && value <= max) return value;
     const original = value < 0 ? "Negative number." : "Number out of range.";
     throw new ValueError(`${quote(text)} is out of range; ${remedy}`, original);
   };
 }
 
-/** Connections in a queue; a negative number is the longest queue that the kernel allows. */
+/** Parses a queue length; a negative number means the longest that the kernel allows. */
 export function backlog(text: string): number {
   const value = integer(-2147483648, 2147483647)(text, "stud");
   return value < 0 ? 2147483647 : value;
 }
 
-/** 1 to 1024 processes, or `auto`. */
+/** Parses a number of processes, 1 to 1024, or `auto`. */
 export function workers(text: string, dialect: Dialect): number | "auto" {
   return countOr("auto", 1024)(text, dialect);
 }
 
-/** Seconds, also with a fraction, at most a day. */
+/** Parses seconds, with or without a fraction, at most a day. */
 export function seconds(text: string): number {
   return secondsOr(text, "");
 }
 
-/** As {@link seconds}, or 0 for none. */
+/** As {@link seconds}, but also accepts 0. */
 export function secondsOrNone(text: string): number {
   return /^0+(\.0+)?$/.test(text) ? 0 : secondsOr(text, ", or 0");
 }
@@ -69,61 +69,61 @@ function secondsOr(text: string, or: string): number {
   if (!/^\d+(\.\d+)?$/.test(text) || Number(text) === 0) {
     const original = /^-\d+$/.test(text) ? "Negative number." : "Not a number.";
     throw new ValueError(
-      `${quote(text)} is not a positive number; give seconds, as in 30 or 0.5${or}`,
+      `${quote(text)} is not a positive number; use seconds, as in 30 or 0.5${or}`,
       original,
     );
   }
   if (Number(text) <= 86400) return Number(text);
   throw new ValueError(
-    `${quote(text)} is more than a day; give at most 86400 seconds`,
+    `${quote(text)} is more than a day; use at most 86400 seconds`,
     "Number out of range.",
   );
 }
 
-/** A whole number from 1 to `most`, or the word. */
-export function countOr<T extends string>(word: T, most: number): Parse<number | T> {
-  const count = integer(1, most, `, or ${word}`);
+/** Returns a parser of whole numbers from 1 to `max`, or the word. */
+export function countOr<T extends string>(word: T, max: number): Parse<number | T> {
+  const count = integer(1, max, `, or ${word}`);
   return (text, dialect) => text === word ? word : count(text, dialect);
 }
 
-/** One of a few words. */
+/** Returns a parser that accepts one of these words. */
 export function oneOf<T extends string>(...words: readonly T[]): Parse<T> {
   return (text) => {
     const found = words.find((word) => word === text);
     if (found !== undefined) return found;
-    throw new ValueError(`${quote(text)} is none of its values; give ${words.join(", ")}`);
+    throw new ValueError(`${quote(text)} is not a valid value; use one of ${words.join(", ")}`);
   };
 }
 
-/** Any text but none, such as a path or a user's name. */
-export function something(text: string): string {
+/** Accepts any text except an empty one, such as a path or a user's name. */
+export function nonEmpty(text: string): string {
   if (text !== "") return text;
-  throw new ValueError('"" is no value; give one, or leave the option out');
+  throw new ValueError('"" is not a value; specify one, or remove the option');
 }
 
-/** A path, or "" for none. */
-export function anything(text: string): string {
+/** Accepts any text, such as a path, or "" for none. */
+export function anyText(text: string): string {
   return text;
 }
 
-/** hitch takes any number from 0; its levels beyond 2 tell no more than 2 does here. */
+/** Parses a log level. hitch accepts any number from 0; levels above 2 are the same as 2 here. */
 export function logLevel(text: string, dialect: Dialect): 0 | 1 | 2 {
   const level = ([0, 1, 2] as const).find((level) => String(level) === text);
   if (level !== undefined) return level;
   if (dialect === "hitch" && integer(0, 2147483647)(text, dialect) > 2) return 2;
-  throw new ValueError(`${quote(text)} is not a log level; give 0, 1 or 2`);
+  throw new ValueError(`${quote(text)} is not a log level; use 0, 1 or 2`);
 }
 
-/** A syslog facility's name. */
+/** Parses a syslog facility's name. */
 export function facility(text: string): string {
   if (Object.hasOwn(syslogFacilities, text)) return text;
   throw new ValueError(
-    `Invalid facility ${quote(text)}; give one of ${Object.keys(syslogFacilities).join(", ")}`,
+    `Invalid facility ${quote(text)}; use one of ${Object.keys(syslogFacilities).join(", ")}`,
     `Invalid facility '${text}'.`,
   );
 }
 
-/** Numeric addresses between commas or spaces. */
+/** Parses numeric addresses, separated by commas or spaces. */
 export function ipAddresses(text: string): readonly string[] {
   const addresses = listed(text);
   for (const address of addresses) {
@@ -136,8 +136,8 @@ export function ipAddresses(text: string): readonly string[] {
 }
 
 /**
- * Numeric addresses and CIDR blocks (RFC 4632) between commas or spaces; `unix` stands for the peers
- * of a Unix frontend.
+ * Parses numeric addresses and CIDR blocks (RFC 4632), separated by commas or spaces; `unix` means
+ * the peers of a Unix frontend.
  */
 export function networks(text: string): readonly string[] {
   const blocks = listed(text);
@@ -154,13 +154,13 @@ export function networks(text: string): readonly string[] {
   return blocks;
 }
 
-/** An OpenSSL cipher list. */
+/** Parses an OpenSSL cipher list. */
 export function ciphers(text: string): string {
   if (/^[\w:,.+!@= -]*$/.test(text)) return text;
   throw new ValueError(`${quote(text)} is not an OpenSSL cipher list; write it as in HIGH:!aNULL`);
 }
 
-/** TLS 1.3 cipher suites between colons. */
+/** Parses TLS 1.3 cipher suites, separated by colons. */
 export function ciphersuites(text: string): string {
   if (/^[\w:]*$/.test(text)) return text;
   throw new ValueError(
@@ -169,7 +169,7 @@ export function ciphersuites(text: string): string {
   );
 }
 
-/** Groups between colons in OpenSSL's syntax, or `auto`. */
+/** Parses groups, separated by colons, in OpenSSL's syntax, or `auto`. */
 export function curves(text: string): string {
   if (/^[\w:.?*/-]+$/.test(text)) return text;
   throw new ValueError(
@@ -177,7 +177,7 @@ export function curves(text: string): string {
   );
 }
 
-/** Protocol names of 1 to 255 bytes (RFC 7301 section 3.1) between commas; spaces do not count. */
+/** Parses protocol names of 1 to 255 bytes (RFC 7301 section 3.1), separated by commas. */
 export function alpnProtocols(text: string): readonly string[] {
   const names = text.replaceAll(/\s/g, "").replace(/,$/, "").split(",");
   if (names.length === 1 && names[0] === "") return [];
@@ -190,12 +190,12 @@ export function alpnProtocols(text: string): readonly string[] {
   }
   const long = names.find((name) => new TextEncoder().encode(name).length > 255);
   if (long === undefined) return names;
-  throw new ValueError(`${quote(long)} is longer than 255 bytes; give a protocol's name`, original);
+  throw new ValueError(`${quote(long)} is longer than 255 bytes; use a protocol's name`, original);
 }
 
 const versions: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/** hitch's rule: a version counts wherever its name occurs, in any case and with any separator. */
+/** Parses TLS versions as hitch does: a name counts wherever it occurs, in any case. */
 export function protocols(text: string): readonly Protocol[] {
   const original = `Invalid 'tls-protos' option '${text}'`;
   if (/SSLv3/i.test(text)) {
@@ -206,10 +206,10 @@ export function protocols(text: string): readonly Protocol[] {
   }
   const named = versions.filter((name) => text.toLowerCase().includes(name.toLowerCase()));
   const rest = text.replaceAll(/TLSv1\.[0-3]/gi, "");
-  // "all -TLSv1.0" or "TLSv1.2-TLSv1.3" would not get what they mean, so they are refused.
+  // "all -TLSv1.0" or "TLSv1.2-TLSv1.3" would not have their apparent meaning, so they are refused.
   if (named.length > 0 && !/[\w!-]/.test(rest)) return named;
   throw new ValueError(
-    `${quote(text)} is not a list of TLS versions; name any of ${versions.join(", ")}`,
+    `${quote(text)} is not a list of TLS versions; use any of ${versions.join(", ")}`,
     original,
   );
 }
@@ -221,48 +221,48 @@ const tlvs: readonly ProxyTlv[] = [
 
 const partsOfSsl: readonly string[] = ["cn", "sig-alg", "key-alg", "client-cert"];
 
-/** Names of TLVs between commas or spaces, in the order of writing; each counts once. */
+/** Parses names of TLVs, separated by commas or spaces; keeps their order, drops repetitions. */
 export function proxyTlvs(text: string): readonly ProxyTlv[] {
   const names = [...new Set(listed(text))];
   const part = names.find((name) => partsOfSsl.includes(name));
   if (part !== undefined && !names.includes("ssl")) {
-    throw new ValueError(`${part} is a part of ssl; name ssl too`);
+    throw new ValueError(`${part} is a part of ssl; add ssl`);
   }
   return names.map((name) => {
     if (name === "group" || name === "sig-scheme") {
       throw new ValueError(
-        `${name} cannot be honoured by any build (no TLS library tells it); leave it out`,
+        `${name} is not supported by any build (no TLS library reports it); remove it`,
       );
     }
     const known = tlvs.find((tlv) => tlv === name);
     if (known) return known;
-    throw new ValueError(`${quote(name)} is not a TLV; name any of ${tlvs.join(", ")}`);
+    throw new ValueError(`${quote(name)} is not a TLV; use any of ${tlvs.join(", ")}`);
   });
 }
 
-/** A DNS name as SNI carries it (RFC 6066 section 3), or "". */
+/** Parses a DNS name as used in SNI (RFC 6066 section 3), or "". */
 export function serverName(text: string): string {
   if (text === "" || (ipFamily(text) === 0 && /^[a-z0-9_][a-z0-9_.-]{0,252}$/i.test(text))) {
     return text;
   }
-  throw new ValueError(`${quote(text)} is not a host's name; write it as in backend.example.com`);
+  throw new ValueError(`${quote(text)} is not a host name; write it as in backend.example.com`);
 }
 
-/** `IFACE` or `IFACE,TTL`: an interface's name, address or number, and how far a packet goes. */
+/** Parses `IFACE` or `IFACE,TTL`: an interface's name, address or index, and a TTL. */
 export function multicast(text: string): string {
   const [, , ttl = "1"] = /^([^,\s]{1,64})(?:,(\d{1,3}))?$/.exec(text) ?? [, , "none"];
   if (text === "" || (Number(ttl) >= 1 && Number(ttl) <= 255)) return text;
-  throw new ValueError(`${quote(text)} is no interface; write it as in eth0 or eth0,2`);
+  throw new ValueError(`${quote(text)} is not an interface; write it as in eth0 or eth0,2`);
 }
 
-/** The URL of a Redis or Valkey server, or "". */
+/** Parses the URL of a Redis or Valkey server, or "". */
 export function storeUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isStore = url && /^rediss?:$/.test(url.protocol) && url.hostname !== "" &&
     /^\/?\d{0,4}$/.test(url.pathname) && url.search === "" && url.hash === "" &&
     !/%(?![0-9A-Fa-f]{2})/.test(url.username + url.password);
   if (text === "" || isStore) return text;
-  // It may hold a password.
+  // The text is not quoted: it may contain a password.
   throw new ValueError(
     "it is not the URL of a store; write it as in redis://127.0.0.1:6379 or rediss://:password@host/0",
   );

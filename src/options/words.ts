@@ -1,11 +1,11 @@
-/** Words of error messages: quoting, and guesses at what a mistyped name was meant to be. */
+/** Helpers for error messages: quoting, and suggestions for mistyped names. */
 
-/** The text in double quotes, on one line and of a length that fits into a message. */
+/** Returns the text in double quotes, on one line, cut to a length that fits into a message. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}…` : text);
 }
 
-/** The name that is a typing mistake away from what was typed: at most one edit in three letters. */
+/** Returns the known name nearest to the typed one, with at most one edit per three letters. */
 export function nearest(typed: string, known: readonly string[]): string | undefined {
   const [best] = known
     .map((name) => ({ name, edits: editDistance(typed.slice(0, 40), name) }))
@@ -13,7 +13,7 @@ export function nearest(typed: string, known: readonly string[]): string | undef
   return best && best.edits <= Math.min(3, typed.length / 3) ? best.name : undefined;
 }
 
-/** Levenshtein's distance, by the rows of its matrix. */
+/** The Levenshtein distance, computed row by row. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

@@ -1,19 +1,19 @@
-/** Programs of classic BPF, as `SO_ATTACH_REUSEPORT_CBPF` takes them. */
+/** Classic BPF programs for `SO_ATTACH_REUSEPORT_CBPF`. */
 import { endianness } from "node:os";
 
 const littleEndian = endianness() === "LE";
 
-/** One instruction of classic BPF, `struct sock_filter`. */
+/** One classic BPF instruction, `struct sock_filter`. */
 export interface Instruction {
   readonly code: number;
-  /** A number of 32 bits, or a place in a packet. */
+  /** A 32-bit operand, or an offset in a packet. */
   readonly k?: number;
-  /** How many instructions are passed over when a test is true, and when it is false. */
+  /** Number of instructions to skip if a test is true, and if it is false. */
   readonly ifTrue?: number;
   readonly ifFalse?: number;
 }
 
-/** An array of `struct sock_filter`. */
+/** Returns an array of `struct sock_filter`. */
 export function sockFilters(program: readonly Instruction[]): Uint8Array {
   const bytes = new Uint8Array(program.length * 8);
   const view = new DataView(bytes.buffer);
@@ -25,7 +25,7 @@ export function sockFilters(program: readonly Instruction[]): Uint8Array {
   return bytes;
 }
 
-/** `struct sock_fprog` for what {@link sockFilters} made, which lies at this address. */
+/** Returns a `struct sock_fprog` for the result of {@link sockFilters} at this address. */
 export function sockFprog(filters: Uint8Array, address: bigint): Uint8Array {
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);

@@ -1,9 +1,9 @@
 /**
- * Numbers of the operating system's interface. What differs from one system to the next is in this
- * directory; today that is Linux. x64 and arm64 agree, except where a comment says otherwise.
+ * Constants of the operating system's interface. All that depends on the system is in this directory;
+ * Linux is the only one so far. x64 and arm64 agree, except where a comment says otherwise.
  */
 
-/** The address family constants, as in a `sockaddr` and in stud's write-ip prefix. */
+/** Address families, as in a `sockaddr` and in stud's write-ip prefix. */
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
@@ -21,15 +21,15 @@ export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 /** Minimum number of bytes that make a socket readable. */
 export const SO_RCVLOWAT = 18;
-/** The limit of a connect that blocks, too. */
+/** Also the time limit of a blocking connect. */
 export const SO_SNDTIMEO = 21;
 export const SO_ACCEPTCONN = 30;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
-/** Takes the number of an interface. */
+/** The value is the index of an interface. */
 export const SO_BINDTOIFINDEX = 62;
 export const SO_DETACH_REUSEPORT_BPF = 68;
 export const IPPROTO_IP = 0;
-/** The port is chosen at connect, so that two connections to different peers may share one. */
+/** The port is chosen at connect, so that connections to different peers can share one. */
 export const IP_BIND_ADDRESS_NO_PORT = 24;
 export const IP_MULTICAST_IF = 32;
 export const IP_MULTICAST_TTL = 33;
@@ -39,7 +39,7 @@ export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
 export const TCP_INFO = 11;
 export const TCP_QUICKACK = 12;
-/** Milliseconds; 0 is the system's (tcp(7)). */
+/** Milliseconds; 0 means the system's default (tcp(7)). */
 export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
 export const IPPROTO_IPV6 = 41;
@@ -59,12 +59,12 @@ export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
 export const CLOCK_MONOTONIC = 1;
-/** An ioctl without an argument: programs that this process starts do not inherit the descriptor. */
+/** An ioctl without an argument: sets close-on-exec. */
 export const FIOCLEX = 0x5451;
-/** An ioctl whose argument is an int: whether reads and writes return instead of waiting. */
+/** An ioctl with an int argument: nonzero makes the descriptor non-blocking. */
 export const FIONBIO = 0x5421;
 export const F_GETFL = 3;
-/** Locks that belong to an open file, not to a process; they conflict with those of F_SETLK. */
+/** Sets a lock that belongs to the open file description; it conflicts with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 
 export const EAGAIN = 11;
@@ -74,5 +74,5 @@ export const EMSGSIZE = 90;
 export const EPROTOTYPE = 91;
 export const EINPROGRESS = 115;
 
-/** The executable that runs, for its children to run as well, whatever lies at its path by now. */
+/** The running executable, for children to run the same even if the file at its path has changed. */
 export const runningFile = "/proc/self/exe";

@@ -1,35 +1,35 @@
-/** Descriptors on their way from one program to the next. */
+/** Descriptors that are passed from one program to the next. */
 import { closeSync, existsSync } from "node:fs";
 import { FIOCLEX } from "./constants.ts";
 import type { Libc } from "./libc.ts";
 import { cInt } from "./structures.ts";
 
 /**
- * Closes a descriptor that this process was started with. Deno has a copy of it, which `closeSync`
- * closes; as long as it has, it closes whatever gets the same number later.
+ * Closes a descriptor that this process inherited. Deno has its own record of it, which `closeSync`
+ * removes; otherwise Deno would close whatever gets the same number later.
  */
 export function closeInherited(libc: Libc, fd: number): void {
   try {
     closeSync(fd);
   } catch {
-    // It has none.
+    // The runtime has no record of it.
   }
   if (existsSync(`/proc/self/fd/${fd}`)) libc.close(fd);
 }
 
-/** No program that this one starts finds the descriptor by mistake. */
+/** Sets close-on-exec, so that no program that this one starts inherits the descriptor by mistake. */
 export function keepFromChildren(libc: Libc, fd: number): void {
   libc.ioctl(fd, FIOCLEX, cInt(0));
 }
 
 /**
- * A copy with a number from `least` on: Deno gives a child its descriptors one after the other, and
- * one that lies where another belongs would be lost. Negative when the system refuses.
+ * Returns a copy with a number of at least `min`: Deno assigns a child's descriptors one after the
+ * other, and would overwrite one whose number it has yet to assign. Negative if the system refuses.
  */
-export function copyFrom(libc: Libc, fd: number, least: number): number {
+export function copyFrom(libc: Libc, fd: number, min: number): number {
   const low: number[] = [];
   let copy = libc.dup(fd);
-  while (copy >= 0 && copy < least) {
+  while (copy >= 0 && copy < min) {
     low.push(copy);
     copy = libc.dup(fd);
   }

@@ -1,6 +1,6 @@
 /** Addresses of sockets, as numbers and paths. */
 
-/** A numeric IP address with a port: `address` never holds a name, brackets or a zone. */
+/** A numeric IP address with a port: `address` never contains a name, brackets or a zone. */
 export interface IpEndpoint {
   readonly family: 4 | 6;
   readonly address: string;

@@ -1,6 +1,6 @@
 import { getSystemErrorMessage } from "node:util";
 
-/** What strerror says of a failed call of `node:fs`, e.g. `No such file or directory`. */
+/** Returns strerror's text for an error of `node:fs`, e.g. `No such file or directory`. */
 export function errorText(error: unknown): string {
   const { errno, message } = error as { readonly errno?: number; readonly message?: string };
   if (typeof errno !== "number") return message ?? String(error);

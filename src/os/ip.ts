@@ -1,7 +1,7 @@
-/** IP addresses between text and bytes (RFC 791, RFC 4291 section 2.2, RFC 5952). */
+/** Parses and formats IP addresses (RFC 791, RFC 4291 section 2.2, RFC 5952). */
 
 /**
- * The 4 or 16 bytes of a numeric address in network order. Zones (`%eth0`) are refused.
+ * Returns the 4 or 16 bytes of a numeric address in network order. Zones (`%eth0`) are refused.
  * Throws a RangeError for anything that is not a numeric address.
  */
 export function ipBytes(text: string): Uint8Array {
@@ -10,13 +10,13 @@ export function ipBytes(text: string): Uint8Array {
   return bytes;
 }
 
-/** 4 or 6, or 0 for text that is not a numeric address. */
+/** Returns 4 or 6, or 0 for text that is not a numeric address. */
 export function ipFamily(text: string): 4 | 6 | 0 {
   if (text.includes(":")) return ipv6Bytes(text) ? 6 : 0;
   return ipv4Bytes(text) ? 4 : 0;
 }
 
-/** Dotted IPv4 for 4 bytes, the shortest IPv6 form of RFC 5952 for 16. */
+/** Formats 4 bytes as dotted IPv4, 16 bytes as the shortest IPv6 form of RFC 5952. */
 export function ipText(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join(".");
   if (isMapped(bytes)) return `::ffff:${bytes.subarray(12).join(".")}`;
@@ -29,19 +29,19 @@ export function ipText(bytes: Uint8Array): string {
 }
 
 /**
- * The address itself, or the IPv4 address inside an IPv4-mapped one: a dual-stack socket shows
- * IPv4 peers as `::ffff:192.0.2.1`.
+ * Returns the IPv4 address inside an IPv4-mapped one, or the address itself: a dual-stack socket
+ * reports IPv4 peers as `::ffff:192.0.2.1`.
  */
 export function unmapped(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
 }
 
-/** The 4 bytes inside an IPv4-mapped address, or the bytes themselves. */
+/** Returns the 4 bytes inside an IPv4-mapped address, or the bytes themselves. */
 export function unmappedBytes(bytes: Uint8Array): Uint8Array {
   return bytes.length === 16 && isMapped(bytes) ? bytes.subarray(12) : bytes;
 }
 
-/** The 16 bytes of the IPv4-mapped form of an IPv4 address; those of an IPv6 one unchanged. */
+/** Returns the 16 bytes of an IPv4 address in IPv4-mapped form; an IPv6 address unchanged. */
 export function mapped(bytes: Uint8Array): Uint8Array {
   if (bytes.length === 16) return bytes;
   const wide = new Uint8Array(16);

@@ -1,6 +1,6 @@
 /** Calls to the C library: their types, and their signatures for the FFI of all three runtimes. */
 
-/** Calls to the C library. All return what C returns; after a failure `errno()` tells the reason. */
+/** Calls to the C library. All return C's result; after a failure `errno()` returns the reason. */
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, length: number): number;
@@ -25,7 +25,7 @@ export interface Libc {
   /** Paths are bytes that end in 0. */
   chroot(path: Uint8Array): number;
   memfd_create(name: Uint8Array, flags: number): number;
-  /** Gives free memory back to the system, except `keep` bytes. */
+  /** Returns free memory to the system, except `keep` bytes. */
   malloc_trim(keep: number): number;
   open(path: Uint8Array, flags: number, mode: number): number;
   fchmod(fd: number, mode: number): number;
@@ -34,9 +34,9 @@ export interface Libc {
   send(fd: number, bytes: Uint8Array, length: number, flags: number): number;
   recv(fd: number, into: Uint8Array, length: number, flags: number): number;
   fcntl(fd: number, command: number, argument: Uint8Array): number;
-  /** `argument` is what the request points to; a request without an argument ignores it. */
+  /** `argument` is passed by pointer; a request without an argument ignores it. */
   ioctl(fd: number, request: number, argument: Uint8Array): number;
-  /** 0 when there is no such interface. */
+  /** Returns 0 if the interface does not exist. */
   if_nametoindex(name: Uint8Array): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
@@ -44,8 +44,8 @@ export interface Libc {
   clock_gettime(clock: number, time: Uint8Array): number;
   errno(): number;
   /**
-   * Where the bytes are in memory, for a structure that points to them. It holds while somebody still
-   * refers to them.
+   * Returns the address of the bytes in memory, for a structure that points to them. It is valid
+   * while the bytes are referenced.
    */
   addressOf(bytes: Uint8Array): bigint;
 }
@@ -55,7 +55,10 @@ export type CType = "i32" | "u32" | "u64" | "buffer";
 /** Linux with glibc. An absolute path would differ between distributions. */
 export const libcName = "libc.so.6";
 
-/** All of these return an int, or a count that fits in one. The variadic arguments of `prctl`, `fcntl` and `ioctl` travel in registers on Linux. */
+/**
+ * All return an int, or a count that fits in one. The variadic arguments of `prctl`, `fcntl` and
+ * `ioctl` are passed in registers on Linux.
+ */
 export const signatures = {
   socket: ["i32", "i32", "i32"],
   bind: ["i32", "buffer", "u32"],

@@ -1,4 +1,4 @@
-/** What waits in a listening socket, and how it is emptied without losing a connection. */
+/** The queue of a listening socket, and how to empty it without losing a connection. */
 import { setOption } from "./socket_options.ts";
 import { readCInt } from "./structures.ts";
 import { cInt } from "./structures.ts";
@@ -8,26 +8,36 @@ import { SO_BINDTOIFINDEX } from "./constants.ts";
 import { SOL_SOCKET } from "./constants.ts";
 import type { Libc } from "./libc.ts";
 
-/** No machine has an interface of this number. */
-const NOWHERE = 0x7fffffff;
-/** Of `struct tcp_info`: a listening socket has the length of its queue there (tcp(7)). */
+/** An interface index that no machine has. */
+const NO_INTERFACE = 0x7fffffff;
+/** shutdown(2); the queue of a listening Unix socket can still be accepted from. */
+const SHUT_RD = 0;
+/** Offset in `struct tcp_info`, where a listening socket has the length of its queue (tcp(7)). */
 const UNACKED_OFFSET = 24;
 const TCP_INFO_SIZE = UNACKED_OFFSET + 4;
-/** Milliseconds between two looks at a queue. */
-const PAUSE_MS = 10;
-/** Clients whose handshake of TCP is under way get this long to end it, in milliseconds. */
-const LATECOMERS_MS = 200;
+/** Milliseconds between two checks of a queue. */
+const CHECK_INTERVAL_MS = 10;
+/** Milliseconds that clients have to finish a TCP handshake in progress. */
+const TCP_HANDSHAKE_MS = 200;
 
 /**
- * Refuses new TCP connections to a socket that goes on listening: those that are under way or wait
- * in its queue can still be accepted. It holds for the socket in all processes, and for good: bound
- * to an interface that does not exist, no SYN finds it any more.
+ * Refuses new TCP connections to a listening socket; those in progress or in its queue can still be
+ * accepted. This affects the socket in all processes and cannot be undone: the socket is bound to an
+ * interface that does not exist, so no SYN reaches it.
  */
 export function refuseNew(libc: Libc, fd: number): void {
-  setOption(libc, fd, { level: SOL_SOCKET, option: SO_BINDTOIFINDEX, value: NOWHERE });
+  setOption(libc, fd, { level: SOL_SOCKET, option: SO_BINDTOIFINDEX, value: NO_INTERFACE });
 }
 
-/** How many connections wait in a listening TCP socket to be accepted; 0 for any other socket. */
+/**
+ * Does the same for a Unix socket, which its workers' event loops find readable from then on: close
+ * it soon.
+ */
+export function refuseNewUnix(libc: Libc, fd: number): void {
+  libc.shutdown(fd, SHUT_RD);
+}
+
+/** Returns the number of connections in a listening TCP socket's queue; 0 for other sockets. */
 export function queueLength(libc: Libc, fd: number): number {
   const info = new Uint8Array(TCP_INFO_SIZE);
   if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, cInt(info.length)) !== 0) return 0;
@@ -35,20 +45,20 @@ export function queueLength(libc: Libc, fd: number): number {
 }
 
 /**
- * Fulfilled when nothing waits any more in sockets that somebody still accepts from, or after
- * `limitMs` milliseconds, in which those do not count that this process itself was held up. Before
- * `minMs` clients that are on their way may still come.
+ * Fulfilled when the queues of sockets that are still accepted from are empty, or after `limitMs`
+ * milliseconds, not counting the time in which this process did not run. Not before `minMs`, since
+ * clients may still be connecting.
  */
 export async function queuesEmptied(
   libc: Libc,
   fds: readonly number[],
   limitMs: number,
-  minMs = LATECOMERS_MS,
+  minMs = TCP_HANDSHAKE_MS,
 ): Promise<void> {
   const start = performance.now();
-  for (let looks = 0; looks * PAUSE_MS < limitMs; looks++) {
+  for (let checks = 0; checks * CHECK_INTERVAL_MS < limitMs; checks++) {
     const waited = performance.now() - start;
     if (waited >= minMs && fds.every((fd) => queueLength(libc, fd) === 0)) return;
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await new Promise((resolve) => setTimeout(resolve, CHECK_INTERVAL_MS));
   }
 }

@@ -6,8 +6,8 @@ import type { Libc } from "./libc.ts";
 const littleEndian = endianness() === "LE";
 
 /**
- * Microseconds of CLOCK_MONOTONIC, which all processes share; the runtimes' own clocks begin with
- * the process.
+ * Returns microseconds of CLOCK_MONOTONIC, which all processes share; the runtimes' own clocks begin
+ * with the process.
  */
 export function monotonicMicroseconds(libc: Libc): bigint {
   const time = new Uint8Array(16);

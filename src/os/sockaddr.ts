@@ -7,7 +7,7 @@ import { cString } from "./structures.ts";
 
 const littleEndian = endianness() === "LE";
 
-/** `struct sockaddr_in` (16 bytes), `sockaddr_in6` (28 bytes) or `sockaddr_un` (its path's length). */
+/** Returns a `sockaddr_in` (16 bytes), `sockaddr_in6` (28) or `sockaddr_un` (by path length). */
 export function sockaddr(endpoint: Endpoint): Uint8Array {
   if (endpoint.family === "unix") return unixSockaddr(endpoint.path);
   const bytes = new Uint8Array(endpoint.family === 4 ? 16 : 28);
@@ -18,13 +18,13 @@ export function sockaddr(endpoint: Endpoint): Uint8Array {
   return bytes;
 }
 
-/** Bytes of a path in `sockaddr_un`, the final 0 included. */
+/** Maximum length of a path in `sockaddr_un`, in bytes, including the final 0. */
 export const MAX_UNIX_PATH = 108;
 
-/** Room for any address that {@link readSockaddr} understands. */
+/** Maximum size of an address that {@link readSockaddr} supports, in bytes. */
 export const SOCKADDR_SIZE = 2 + MAX_UNIX_PATH;
 
-/** The endpoint in a sockaddr, or undefined for an empty one or one of another family. */
+/** Returns the endpoint in a sockaddr; undefined if it is empty or of another family. */
 export function readSockaddr(bytes: Uint8Array): Endpoint | undefined {
   if (bytes.length < 2) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
@@ -40,13 +40,13 @@ export function readSockaddr(bytes: Uint8Array): Endpoint | undefined {
   }
 }
 
-/** The number of an endpoint's address family. */
+/** Returns the constant of an endpoint's address family. */
 export function familyOf({ family }: Endpoint): number {
   if (family === "unix") return AF_UNIX;
   return family === 4 ? AF_INET : AF_INET6;
 }
 
-/** An abstract name begins with a 0 byte and has none at its end. */
+/** An abstract name begins with a 0 byte and does not end in one. */
 function unixSockaddr(path: string): Uint8Array {
   const name = path.startsWith("@") ? cString(`\0${path.slice(1)}`).slice(0, -1) : cString(path);
   if (name.length > MAX_UNIX_PATH) {

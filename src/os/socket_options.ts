@@ -1,4 +1,4 @@
-/** Socket options, and those that listening sockets get. */
+/** Socket options, and those of listening sockets. */
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,
@@ -21,20 +21,20 @@ export interface SocketOption {
   readonly value: number;
 }
 
-/** What is set on a listening socket. */
+/** The settings of a listening socket. */
 export interface ListenerSettings {
-  /** Seconds of silence before TCP probes a client. */
+  /** Idle time before TCP keepalive probes, in seconds. */
   readonly keepalive: number;
-  /** Seconds that data may stay unacknowledged or blocked by the window; 0 is the system's limit. */
+  /** Seconds that data may stay unacknowledged or blocked by the window; 0: the system's limit. */
   readonly tcpUserTimeout: number;
   readonly tcpFastopen: boolean;
-  /** Bytes; 0 leaves the system's. */
+  /** Bytes; 0 means the system's default. */
   readonly recvBufsize: number;
   readonly sendBufsize: number;
   readonly backlog: number;
 }
 
-/** What accepted sockets inherit from their listening socket, so that no call is spent on each. */
+/** Returns the options that accepted sockets inherit, so that they need no calls of their own. */
 export function listenerOptions(settings: ListenerSettings): SocketOption[] {
   const { keepalive, tcpUserTimeout, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
   const options: SocketOption[] = [
@@ -49,7 +49,7 @@ export function listenerOptions(settings: ListenerSettings): SocketOption[] {
     { name: "TCP_NODELAY", level: IPPROTO_TCP, option: TCP_NODELAY, value: 1 },
   ];
   if (tcpFastopen) {
-    // The value is the length of the queue of connections that have not finished TCP's handshake.
+    // The value is the maximum number of connections that have not finished the TCP handshake.
     options.push({
       name: "TCP_FASTOPEN",
       level: IPPROTO_TCP,
@@ -66,7 +66,7 @@ export function listenerOptions(settings: ListenerSettings): SocketOption[] {
   return options;
 }
 
-/** Sets an int option; the result is true when the kernel took it. */
+/** Sets an int option. Returns false if the kernel refused it. */
 export function setOption(libc: Libc, fd: number, option: Omit<SocketOption, "name">): boolean {
   return libc.setsockopt(fd, option.level, option.option, cInt(option.value), 4) === 0;
 }

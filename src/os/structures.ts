@@ -6,26 +6,26 @@ import { ipBytes } from "./ip.ts";
 
 const littleEndian = endianness() === "LE";
 
-/** A C int in the machine's byte order. */
+/** Returns a C int in the machine's byte order. */
 export function cInt(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, littleEndian);
   return bytes;
 }
 
-/** The C int that {@link cInt} made room for, as a call has left it. */
+/** Reads a C int that a call wrote to a buffer from {@link cInt}. */
 export function readCInt(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, littleEndian);
 }
 
-/** A text as the C library takes it: bytes that end in 0. */
+/** Returns a C string: UTF-8 bytes that end in 0. */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }
 
 /**
- * `struct ip_mreqn` (12 bytes) or `struct ipv6_mreq` (20 bytes): a group, and the number of an
- * interface, which 0 leaves to the system.
+ * Returns a `struct ip_mreqn` (12 bytes) or `struct ipv6_mreq` (20 bytes): a group, and the index of
+ * an interface, which 0 leaves to the system.
  */
 export function membership({ family, address }: IpEndpoint, index: number): Uint8Array {
   const bytes = new Uint8Array(family === 4 ? 12 : 20);
@@ -34,21 +34,21 @@ export function membership({ family, address }: IpEndpoint, index: number): Uint
   return bytes;
 }
 
-/** `struct timeval` of whole seconds. */
+/** Returns a `struct timeval` of whole seconds. */
 export function seconds(count: number): Uint8Array {
   const bytes = new Uint8Array(16);
   new DataView(bytes.buffer).setBigInt64(0, BigInt(count), littleEndian);
   return bytes;
 }
 
-/** `struct flock` for a write lock on a whole file (F_WRLCK from SEEK_SET 0, length 0, pid 0). */
+/** Returns a `struct flock` for a write lock on a whole file (F_WRLCK, SEEK_SET, 0, 0, pid 0). */
 export function wholeFileLock(): Uint8Array {
   const bytes = new Uint8Array(32);
   new DataView(bytes.buffer).setInt16(0, 1, littleEndian);
   return bytes;
 }
 
-/** `struct epoll_event`, which is packed on x64 only. */
+/** Returns a `struct epoll_event`, which is packed on x64 only. */
 export function epollEvent(events: number, data: bigint): Uint8Array {
   const at = process.arch === "x64" ? 4 : 8;
   const bytes = new Uint8Array(at + 8);

@@ -1,27 +1,65 @@
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import { errorText } from "../os/error_text.ts";
 
+/** A report that is written to a file beside its own. */
+export interface ListenReport {
+  /**
+   * Replaces the file by the report, so that a reader sees the old one or the new one, never a part.
+   * Throws a UsageError if that fails; the file is then unchanged.
+   */
+  publish(): void;
+  /** Removes the report. Throws a UsageError if that fails. */
+  drop(): void;
+}
+
 /**
- * hitch's `--dbg-listen`: one line `192.0.2.1:443` for each IPv4 endpoint, in order, after the start
- * and after each reload. A reader sees the old file or the new one, never a part. Throws a UsageError
- * when the file cannot be written.
+ * Prepares the file of hitch's `--dbg-listen`: one line `192.0.2.1:443` for each IPv4 endpoint, in
+ * order. Throws a UsageError if it cannot be written; nothing has changed then.
  */
-export function writeListenReport(path: string, endpoints: readonly Endpoint[]): void {
+export function draftListenReport(path: string, endpoints: readonly Endpoint[]): ListenReport {
   const lines = endpoints.flatMap((endpoint) =>
     endpoint.family === 4 ? [`${endpoint.address}:${endpoint.port}\n`] : []
   );
   const draft = `${path}.${process.pid}`;
-  try {
-    // Whatever is there under this name is not to be followed.
+  const cleaningUp = (step: () => void) => {
+    try {
+      step();
+    } catch (error) {
+      removeIfPossible(draft);
+      throw new UsageError(
+        `--dbg-listen: cannot write ${path}: ${errorText(error)}; specify another path`,
+      );
+    }
+  };
+  cleaningUp(() => {
+    // A file or link of this name is not ours: it must not be followed.
     rmSync(draft, { force: true });
     writeFileSync(draft, lines.join(""), { flag: "wx", mode: 0o644 });
-    renameSync(draft, path);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    throw new UsageError(
-      `--dbg-listen: cannot write ${path}: ${errorText(error)}; choose another path`,
-    );
+    // `publish` would fail.
+    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+      throw new Error("Is a directory");
+    }
+  });
+  return {
+    publish: () => cleaningUp(() => renameSync(draft, path)),
+    drop() {
+      try {
+        rmSync(draft, { force: true });
+      } catch (error) {
+        throw new UsageError(
+          `--dbg-listen: cannot remove ${draft}: ${errorText(error)}; remove it yourself`,
+        );
+      }
+    },
+  };
+}
+
+function removeIfPossible(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // The error that is about to be thrown has the same cause.
   }
 }

@@ -1,4 +1,4 @@
-/** The first argument of the session peers' helper: no user types it. */
+/** The first argument on the session peers' helper's command line, for internal use. */
 export const PEERS_ARGUMENT = "@peers";
-/** Where it finds its UDP socket. */
+/** The descriptor of its UDP socket. */
 export const PEERS_SOCKET_FD = 4;

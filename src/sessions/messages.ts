@@ -1,43 +1,43 @@
-/** What workers and the master tell each other of TLS 1.2 sessions. */
+/** The messages between workers and the master about TLS 1.2 sessions. */
 
-/** By which a session is known; both in base64. */
+/** Identifies a session; both members are base64. */
 export interface SessionName {
-  /** As `policyOf` names it. */
+  /** The verification policy, as `policyOf` names it. */
   readonly policy: string;
   readonly id: string;
 }
 
-/** What a worker tells the master. */
+/** Events from a worker to the master. */
 export type SessionEvent = SessionMade | SessionWanted;
 
 export interface SessionMade extends SessionName {
   readonly type: "session-made";
-  /** Base64, in the TLS library's own form. */
+  /** Base64 of the TLS library's own format. */
   readonly session: string;
 }
 
-/** To be answered by {@link SessionFound}. */
+/** The master answers it with {@link SessionFound}. */
 export interface SessionWanted extends SessionName {
   readonly type: "session-wanted";
-  /** The worker's own for the question. */
+  /** The worker's number of the question. */
   readonly number: number;
 }
 
 export interface SessionFound {
   readonly type: "session-found";
   readonly number: number;
-  /** Absent: there is none. */
+  /** Absent: not found. */
   readonly session?: string;
 }
 
-/** Bytes of a policy, which is a SHA-256. */
+/** Length of a policy in bytes, which is a SHA-256. */
 export const POLICY_LENGTH = 32;
-/** The most bytes of an id (RFC 5246 section 7.4.1.2), which is never empty. */
+/** Maximum length of an id in bytes (RFC 5246 section 7.4.1.2); it is never empty. */
 export const MAX_ID = 32;
-/** The most bytes of a session that is kept; one with a client certificate has one or two thousand. */
+/** Maximum size of a session in bytes; with a client certificate it has one or two thousand. */
 export const MAX_SESSION = 4096;
 
-/** The report in a decoded frame of that type, or undefined when it is none. */
+/** Returns the session event in a decoded frame, or undefined if it is not one. */
 export function parseSessionEvent(value: Record<string, unknown>): SessionEvent | undefined {
   const { type, number, session } = value;
   const name = parseSessionName(value);
@@ -49,7 +49,7 @@ export function parseSessionEvent(value: Record<string, unknown>): SessionEvent 
   return isNumber ? { type, ...name, number: number as number } : undefined;
 }
 
-/** The name in a decoded frame. */
+/** Returns the session's name in a decoded frame, or undefined if it has none. */
 export function parseSessionName(
   { policy, id }: Record<string, unknown>,
 ): SessionName | undefined {
@@ -57,7 +57,7 @@ export function parseSessionName(
   return isName ? { policy, id } : undefined;
 }
 
-/** Whether it is the one base64 text of at least `least` and at most `most` bytes. */
+/** Whether it is canonical base64 of at least `least` and at most `most` bytes. */
 export function isBase64(value: unknown, least: number, most: number): value is string {
   if (typeof value !== "string" || value.length > Math.ceil(most / 3) * 4) return false;
   const bytes = Buffer.from(value, "base64");

@@ -1,61 +1,61 @@
-/** Sessions on their way from one machine to another, sealed; docs/sessions-udp.md has every byte. */
+/** Sealed packets with sessions between machines; docs/sessions-udp.md documents every byte. */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { MAX_ID, POLICY_LENGTH } from "./messages.ts";
 import { ReplayWindow } from "./replay_window.ts";
 
-/** A session with all that another machine needs to know of it. */
+/** A session with what another machine needs. */
 export interface PackedSession {
   readonly policy: Uint8Array;
   readonly id: Uint8Array;
-  /** In the TLS library's own form. */
+  /** In the TLS library's own format. */
   readonly session: Uint8Array;
-  /** Seconds that it has to live. */
+  /** Its remaining lifetime. */
   readonly seconds: number;
 }
 
-/** Why a packet is not taken. */
+/** Why a packet is dropped. */
 export type Refusal =
   /** It is shorter or longer than any packet. */
   | "size"
-  /** Another version of stud sent it, or something else. */
+  /** It has another version, or is not a stud packet. */
   | "version"
-  /** It was made more than a time slot ago, or a clock is wrong. */
+  /** It is more than one time slot old, or a clock is wrong. */
   | "stale"
-  /** It was here before, or so many came after it that nobody knows. */
+  /** It was received before, or is older than the replay window. */
   | "replayed"
-  /** Its sender has another secret, or it was changed on its way. */
+  /** Its sender has another secret, or it was changed in transit. */
   | "unverified"
-  /** Its sender has the secret, and sent nonsense. */
+  /** Its sender has the secret, but it holds no session. */
   | "malformed";
 
-/** The most bytes of a packet, which no Ethernet has to divide. */
+/** Maximum size of a packet in bytes, which needs no fragmentation on Ethernet. */
 export const MAX_PACKET = 1400;
 
 const VERSION = 1;
 const SENDER_LENGTH = 16;
-/** Version, sender, time slot and counter. */
+/** Length of version, sender, time slot and counter, in bytes. */
 const HEADER_LENGTH = 1 + SENDER_LENGTH + 4 + 8;
 const SLOT_AT = 1 + SENDER_LENGTH;
 const COUNTER_AT = SLOT_AT + 4;
 const TAG_LENGTH = 16;
 const NONCE_LENGTH = 12;
 const KEY_LENGTH = 32;
-/** The lengths of id and session, and the lifetime. */
+/** Length of policy, of the lengths of id and session, and of the lifetime, in bytes. */
 const FIXED_LENGTH = POLICY_LENGTH + 1 + 4 + 2;
 /** With an id and a session of one byte each. */
 const MIN_PACKET = HEADER_LENGTH + FIXED_LENGTH + 2 + TAG_LENGTH;
-/** Seconds of a time slot. */
+/** Length of a time slot, in seconds. */
 const SLOT = 300;
-/** Of who has not been heard for longest, the window is forgotten. */
+/** Maximum number of senders with a replay window; the least recently heard one is forgotten. */
 const MAX_SENDERS = 256;
 const CIPHER = "aes-256-gcm";
 
-/** What all packets of a fleet are sealed by, derived from its secret: 32 bytes. */
+/** Derives the key that seals all packets of a fleet from the fleet's secret: 32 bytes. */
 export function peersKey(ticketSecret: Uint8Array): Uint8Array {
   return derived(ticketSecret, Buffer.from("stud session peers"));
 }
 
-/** Seals the sessions of this process, under a name that it makes up. */
+/** Seals the sessions of this process, with a random sender name. */
 export class PacketSealer {
   readonly sender: Uint8Array = randomBytes(SENDER_LENGTH);
   private readonly key: Uint8Array;
@@ -64,18 +64,18 @@ export class PacketSealer {
   private slot = -1;
   private slotKey: Uint8Array = EMPTY;
 
-  /** `key` is {@link peersKey}; `now` tells seconds since 1970. */
+  /** `key` is {@link peersKey}; `now` returns seconds since 1970. */
   constructor(key: Uint8Array, now: () => number) {
     this.key = key;
     this.now = now;
   }
 
-  /** The packet, or undefined when the session is too large for one. */
+  /** Returns the packet, or undefined if the session is too large for one. */
   seal({ policy, id, session, seconds }: PackedSession): Uint8Array | undefined {
     const length = HEADER_LENGTH + FIXED_LENGTH + id.length + session.length + TAG_LENGTH;
     if (length > MAX_PACKET) return undefined;
     const slot = Math.floor(this.now() / SLOT);
-    // The counter goes on, so that receivers need one window for each sender.
+    // The counter continues across slots, so that receivers need one window for each sender.
     if (slot !== this.slot) this.slotKey = slotKey(this.key, this.sender, slot);
     this.slot = slot;
     const header = Buffer.alloc(HEADER_LENGTH);
@@ -92,14 +92,14 @@ export class PacketSealer {
   }
 }
 
-/** Opens what others have sealed. */
+/** Opens the packets of other senders. */
 export class PacketOpener {
   private readonly key: Uint8Array;
   private readonly now: () => number;
-  /** By name, who was heard last at the end; only who has the secret gets here. */
+  /** By name, the most recently heard one last; only senders with the secret are here. */
   private readonly senders = new Map<string, Sender>();
 
-  /** As for {@link PacketSealer}. */
+  /** `key` and `now` as for {@link PacketSealer}. */
   constructor(key: Uint8Array, now: () => number) {
     this.key = key;
     this.now = now;
@@ -109,7 +109,7 @@ export class PacketOpener {
     return this.senders.size;
   }
 
-  /** What is in a packet, each once, or why it is not taken. */
+  /** Returns the session in a packet, or why the packet is dropped; each packet is opened once. */
   open(packet: Uint8Array): PackedSession | Refusal {
     if (packet.length < MIN_PACKET || packet.length > MAX_PACKET) return "size";
     if (packet[0] !== VERSION) return "version";
@@ -139,7 +139,7 @@ export class PacketOpener {
   }
 }
 
-/** Whether this sender made the packet, which anybody can say. */
+/** Whether the packet names this sender; the name is not authenticated. */
 export function isFrom(sender: Uint8Array, packet: Uint8Array): boolean {
   return packet.length >= HEADER_LENGTH && senderOf(packet).every((byte, i) => byte === sender[i]);
 }
@@ -149,7 +149,7 @@ class Sender {
   private slot = -1;
   private key: Uint8Array = EMPTY;
 
-  /** That of the last packet is kept: it is the next one's as well, but once in a slot. */
+  /** Keeps the last key: it changes only once in a slot. */
   keyOf(key: Uint8Array, name: Uint8Array, slot: number): Uint8Array {
     if (slot !== this.slot) this.key = slotKey(key, name, slot);
     this.slot = slot;
@@ -172,7 +172,7 @@ function senderOf(packet: Uint8Array): Buffer {
   return Buffer.from(packet.buffer, packet.byteOffset + 1, SENDER_LENGTH);
 }
 
-/** Four zeros and the counter: a key has one sender, and he counts on. */
+/** Four zeros and the counter: a key has one sender, which never repeats a counter. */
 function nonce(header: Buffer): Uint8Array {
   const bytes = new Uint8Array(NONCE_LENGTH);
   bytes.set(header.subarray(COUNTER_AT), NONCE_LENGTH - 8);
@@ -193,7 +193,7 @@ function opened(packet: Buffer, key: Uint8Array): Buffer | undefined {
   }
 }
 
-/** Undefined for what is not exactly one session. */
+/** Returns undefined if the text is not exactly one session. */
 function unpacked(text: Buffer): PackedSession | undefined {
   const idAt = POLICY_LENGTH + 1;
   const idLength = text[POLICY_LENGTH]!;

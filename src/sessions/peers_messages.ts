@@ -1,38 +1,38 @@
-/** What the master and its helper for other machines tell each other. */
+/** The messages between the master and the session peers' helper. */
 import type { Privileges } from "../system/ids.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { isBase64, MAX_SESSION, parseSessionName, type SessionName } from "./messages.ts";
 
-/** What the master tells the helper: one start, then every new session. */
+/** Commands from the master to the helper: one start, then every new session. */
 export type PeersCommand = PeersStart | PeerSession;
 
 export interface PeersStart {
   readonly type: "start";
-  /** Base64 of the key by which packets are sealed. */
+  /** Base64 of the key that seals packets. */
   readonly key: string;
   readonly family: 4 | 6;
   /** Of this family. */
   readonly peers: readonly IpEndpoint[];
-  /** What to become before anything else; absent: stay who we are. */
+  /** The user and root directory to change to first; absent: no change. */
   readonly privileges?: Privileges;
 }
 
-/** A session that was made here, or one that another machine has told of. */
+/** A session of this machine, or one that another machine has sent. */
 export interface PeerSession extends SessionName {
   readonly type: "session";
-  /** Base64, in the TLS library's own form. */
+  /** Base64 of the TLS library's own format. */
   readonly session: string;
-  /** How long it has to live. */
+  /** Its remaining lifetime. */
   readonly seconds: number;
 }
 
-/** What the helper tells the master. */
+/** Events from the helper to the master. */
 export type PeersEvent = PeerSession | LogEvent;
 
 /**
- * The report in a decoded frame, or undefined when it is none: the helper reads what strangers
- * send, so nothing it says is believed.
+ * Returns the event in a decoded frame, or undefined if it is not one. The helper parses data from
+ * the network, so the master does not trust it.
  */
 export function parsePeersEvent(value: unknown): PeersEvent | undefined {
   if (typeof value !== "object" || value === null) return undefined;

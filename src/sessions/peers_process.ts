@@ -15,25 +15,28 @@ import { isFrom, PacketOpener, PacketSealer, type Refusal } from "./packet.ts";
 import type { PeersCommand, PeerSession, PeersEvent, PeersStart } from "./peers_messages.ts";
 import { Rate } from "./rate.ts";
 
-/** Sessions sent, and packets opened, in a second: one of an unknown sender costs 30 µs. */
+/**
+ * Maximum number of sessions sent and of packets opened per second; one of an unknown sender takes
+ * 30 µs.
+ */
 const MAX_PER_SECOND = 10_000;
-/** What is dropped is told once, and then summed up for so long. */
+/** Interval in which repeated drops are counted, after the first one is logged. */
 const WINDOW_MS = 60_000;
 
-/** Why a packet or a session is dropped, for people. */
+/** Why a packet or a session is dropped, for the log. */
 const REASONS: Record<Refusal | "rate", string> = {
-  size: "it is no packet of stud's",
-  version: "it is of another version, or none of stud's",
+  size: "it is not a stud packet",
+  version: "it has another version, or is not a stud packet",
   stale: "it is too old, or a clock is wrong; compare the clocks of both machines",
-  replayed: "it was here before",
-  unverified: "its sender has another --ticket-secret-file, or it was changed on its way",
-  malformed: "its sender knows the secret, but no session is in it; compare the versions",
-  rate: "there are too many",
+  replayed: "it was received before",
+  unverified: "its sender has another --ticket-secret-file, or it was changed in transit",
+  malformed: "its sender knows the secret, but it holds no session; compare the versions",
+  rate: "too many arrive",
 };
 
 /**
- * Runs this process as the helper that exchanges sessions with other machines, without privileges,
- * until its standard input ends, which means that the master is gone. It never returns by itself.
+ * Runs this process as the helper that exchanges sessions with other machines, without privileges.
+ * It exits when its standard input ends, which means that the master has exited.
  */
 export function runPeers(runtime: Runtime): void {
   runHelper(new PeersHelper(runtime));
@@ -43,7 +46,7 @@ class PeersHelper implements Helper<PeersCommand> {
   private readonly runtime: Runtime;
   readonly events: FrameWriter;
   private readonly rateLimiter = new LogRateLimiter(
-    (entry) => this.tell(entry),
+    (entry) => this.sendLog(entry),
     () => 1,
     systemClock,
     {
@@ -54,7 +57,7 @@ class PeersHelper implements Helper<PeersCommand> {
   private readonly incoming = new Rate(MAX_PER_SECOND);
   private readonly outgoing = new Rate(MAX_PER_SECOND);
   private peers: readonly IpEndpoint[] = [];
-  /** All absent until it has started. */
+  /** These are absent until it has started. */
   private sealer: PacketSealer | undefined;
   private opener: PacketOpener | undefined;
   private datagrams: Datagrams | undefined;
@@ -85,7 +88,7 @@ class PeersHelper implements Helper<PeersCommand> {
       });
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
-      this.log("error", "session-peer-failed", `the helper cannot begin: ${reasonOf(error)}`, {});
+      this.log("error", "session-peer-failed", `the helper cannot start: ${reasonOf(error)}`, {});
       return this.events.flush(() => process.exit(1));
     }
     const now = () => Date.now() / 1000;
@@ -107,7 +110,7 @@ class PeersHelper implements Helper<PeersCommand> {
   }
 
   private received(bytes: Uint8Array): void {
-    // A group brings our own packets back.
+    // A multicast group returns our own packets.
     if (!this.opener || isFrom(this.sealer!.sender, bytes)) return;
     const opened = this.incoming.take() ? this.opener.open(bytes) : "rate";
     if (typeof opened === "string") {
@@ -130,7 +133,7 @@ class PeersHelper implements Helper<PeersCommand> {
     this.rateLimiter.log({ level, event, message: `session peers: ${message}`, facts });
   }
 
-  private tell(entry: LogEntry): void {
+  private sendLog(entry: LogEntry): void {
     this.events.sendLog((dropped): PeersEvent => {
       const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
       return { type: "log", entry: { ...entry, facts } };

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 
-/** So many a second and no more, in the mean of each second. */
+/** A rate limiter: a token bucket that holds one second's tokens. */
 export class Rate {
   private readonly most: number;
   private readonly clock: Clock;
@@ -14,7 +14,7 @@ export class Rate {
     this.at = clock.now();
   }
 
-  /** False for one too many. */
+  /** Takes a token. Returns false if there is none. */
   take(): boolean {
     const now = this.clock.now();
     this.left = Math.min(this.most, this.left + (now - this.at) / 1000 * this.most);

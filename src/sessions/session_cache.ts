@@ -1,19 +1,22 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { SessionName } from "./messages.ts";
 
-/** Characters for a session in the mean: one has 200, with a client certificate a thousand or two. */
+/**
+ * Average characters of a session that the cache has room for: 200, or one to two thousand with a
+ * client certificate.
+ */
 const AVERAGE_LENGTH = 2048;
 
 interface Kept {
   /** Base64. */
   readonly session: string;
-  /** On the clock. */
+  /** In milliseconds of the clock. */
   readonly until: number;
 }
 
-/** The TLS 1.2 sessions of all workers; beyond its size, who was away longest goes. */
+/** The TLS 1.2 sessions of all workers; the least recently used ones are evicted. */
 export class SessionCache {
-  /** By policy and id, who was here last at the end. */
+  /** By policy and id, the most recently used one last. */
   private readonly sessions = new Map<string, Kept>();
   private readonly clock: Clock;
   private most = 0;
@@ -27,13 +30,13 @@ export class SessionCache {
     return this.sessions.size;
   }
 
-  /** So many sessions are kept from now on. */
+  /** Sets the maximum number of sessions. */
   resize(most: number): void {
     this.most = most;
     this.trim();
   }
 
-  /** Keeps a session, in base64, for so many seconds, in place of one with the same name. */
+  /** Stores a session, in base64, for a number of seconds. Replaces one with the same name. */
   store(name: SessionName, session: string, seconds: number): void {
     const key = keyOf(name);
     this.drop(key);
@@ -42,7 +45,7 @@ export class SessionCache {
     this.trim();
   }
 
-  /** The session in base64. */
+  /** Returns the session in base64, or undefined. */
   find(name: SessionName): string | undefined {
     const key = keyOf(name);
     const kept = this.sessions.get(key);
@@ -54,8 +57,8 @@ export class SessionCache {
   }
 
   /**
-   * Forgets those that are out of date. One may stay behind another that was here later: at most
-   * for as long as a session lives.
+   * Drops expired sessions. One may stay behind another that was used later, at most for the
+   * lifetime of a session.
    */
   sweep(): void {
     const now = this.clock.now();

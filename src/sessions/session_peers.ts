@@ -11,19 +11,19 @@ import { ControlledProcess, type ProcessExit } from "../control/child_process.ts
 import type { PeersPlan } from "./session_peers_plan.ts";
 import { openUdp } from "./udp_socket.ts";
 
-/** The helper's process as the master sees it. */
+/** The helper's process, seen from the master. */
 export type PeersProcess = Pick<
   ControlledProcess<PeersCommand, PeersEvent>,
   "onEvent" | "onExit" | "send" | "offer" | "kill"
 >;
 
 export interface PeersEvents {
-  /** Another machine has told of it. */
+  /** Another machine has sent it. */
   session(session: PeerSession): void;
   log: Log;
 }
 
-/** A helper that ends costs resumption at other machines only. */
+/** Without the helper, only resumption across machines fails. */
 const RESTART_MS = 10_000;
 
 /** A plan with its socket. */
@@ -32,7 +32,7 @@ interface Opened {
   readonly fd: number;
 }
 
-/** The master's end of the helper that exchanges sessions with other machines. */
+/** Exchanges sessions with other machines through a helper process. */
 export class SessionPeers {
   private readonly libc: Libc;
   private readonly spawn: (fd: number) => PeersProcess;
@@ -44,8 +44,8 @@ export class SessionPeers {
   private process: PeersProcess | undefined;
 
   /**
-   * `spawn` starts a process with this socket and throws an Error when none can be had. A successor
-   * may take the address of the program whose place it takes.
+   * `spawn` starts a process with this socket. It throws an Error if it cannot. A successor may use
+   * the address of the process that it replaces.
    */
   constructor(
     libc: Libc,
@@ -60,7 +60,10 @@ export class SessionPeers {
     this.clock = clock;
   }
 
-  /** Opens what `use` or `drop` is to be called for. Throws a UsageError; nothing has changed then. */
+  /**
+   * Opens the socket of a plan; call `use` or `drop` next. Throws a UsageError and changes nothing
+   * then.
+   */
   open(plan: PeersPlan | undefined): void {
     const { current } = this;
     if (!plan) return this.drop();
@@ -70,39 +73,39 @@ export class SessionPeers {
     this.next = { plan, fd };
   }
 
-  /** What was opened serves from now on. */
+  /** Switches to the opened plan. */
   use(): void {
     const { current, next } = this;
     this.next = undefined;
     if (current && next && JSON.stringify(current.plan) === JSON.stringify(next.plan)) return;
-    void this.retire();
+    void this.stopHelper();
     this.current = next;
     if (current && current.fd !== next?.fd) this.libc.close(current.fd);
     if (next) this.start(next);
   }
 
-  /** What was opened is not to be used. */
+  /** Closes what was opened. */
   drop(): void {
     if (this.next && this.next.fd !== this.current?.fd) this.libc.close(this.next.fd);
     this.next = undefined;
   }
 
-  /** A session was made here. */
-  tell(session: PeerSession): void {
+  /** Sends a session of this machine to the others. */
+  share(session: PeerSession): void {
     this.process?.offer(session);
   }
 
-  /** Takes part no more; fulfilled when the helper is gone. */
+  /** Stops sharing. Resolves when the helper has exited. */
   async stop(): Promise<void> {
     this.drop();
     const { current } = this;
     this.current = undefined;
     if (current) this.libc.close(current.fd);
-    await this.retire();
+    await this.stopHelper();
   }
 
-  /** Ends the helper, which has nothing to lose; fulfilled when it is gone. */
-  private async retire(): Promise<void> {
+  /** Stops the helper, which has no state to lose. Resolves when it has exited. */
+  private async stopHelper(): Promise<void> {
     const { process } = this;
     this.process = undefined;
     if (!process) return;
@@ -142,14 +145,14 @@ export class SessionPeers {
     this.events.log({
       level: "error",
       event: "session-peers-exited",
-      message: `the session peers' helper ${what}; it is started again in ${RESTART_MS / 1000} s`,
+      message: `the session peers' helper ${what}; restarting it in ${RESTART_MS / 1000} s`,
       facts: {},
     });
     this.clock.after(RESTART_MS, () => this.start(opened));
   }
 }
 
-/** Starts the helper's process. */
+/** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnPeers(
   runtime: Pick<Runtime, "self" | "workerEnvironment">,
   fd: number,
@@ -163,7 +166,7 @@ export function spawnPeers(
   });
 }
 
-/** By which plans with equal sockets are known. */
+/** Equal for plans with equal sockets. */
 function socketOf({ listen, interface: index, ttl }: PeersPlan): string {
   return JSON.stringify([listen, index, ttl]);
 }

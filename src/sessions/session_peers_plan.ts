@@ -1,4 +1,4 @@
-/** With whom sessions are shared, with all names looked up. */
+/** The machines that share sessions, with all names resolved. */
 import { networkInterfaces } from "node:os";
 import type { Privileges } from "../system/ids.ts";
 import { UsageError } from "../base/errors.ts";
@@ -13,17 +13,17 @@ import { resolve } from "../system/resolve.ts";
 
 export interface PeersPlan {
   readonly listen: IpEndpoint;
-  /** Of the same address family. */
+  /** With the same address family. */
   readonly peers: readonly IpEndpoint[];
-  /** The number of the interface for multicast; 0 leaves it to the system. */
+  /** The index of the interface for multicast; 0: the system chooses. */
   readonly interface: number;
   readonly ttl: number;
-  /** Base64, made from the fleet's secret, which it does not show. */
+  /** Base64, derived from the fleet's secret, which it does not reveal. */
   readonly key: string;
   readonly privileges?: Privileges;
 }
 
-/** Looks everything up. Throws a UsageError with what cannot be. */
+/** Resolves all names. Throws a UsageError for one that cannot be resolved. */
 export async function planPeers(
   libc: Libc,
   { listen, peers, interface: name, ttl }: CachePeers,
@@ -50,7 +50,7 @@ export function isGroup({ family, address }: IpEndpoint): boolean {
   return family === 4 ? first >> 4 === 0xe : first === 0xff;
 }
 
-/** The wildcard is of the family of the first peer. */
+/** The wildcard has the family of the first peer. */
 async function listenAt(
   libc: Libc,
   listen: Address,
@@ -72,27 +72,27 @@ function ofFamily(endpoints: readonly IpEndpoint[], listen: IpEndpoint): IpEndpo
   );
 }
 
-/** Of an interface's name, address or number. */
+/** Returns the index of an interface by its name, address or index. */
 function interfaceIndex(libc: Libc, text: string): number {
   if (/^[1-9]\d*$/.test(text)) return Number(text);
   const name = ipFamily(text) === 0 ? text : nameOfInterface(text);
   return libc.if_nametoindex(cString(name)) || noInterface(text);
 }
 
-/** Of that which has this address; "" where there is none. */
+/** Returns the name of the interface with this address, or "". */
 function nameOfInterface(address: string): string {
   try {
     const all = Object.entries(networkInterfaces());
     return all.find(([, each]) => each!.some((one) => one.address === address))?.[0] ?? "";
   } catch {
     throw new UsageError(
-      "--shared-cache-if: the system does not tell whose address " +
-        `${address} is (RestrictAddressFamilies= without AF_NETLINK?); give the interface's name`,
+      "--shared-cache-if: cannot find the interface with the address " +
+        `${address} (RestrictAddressFamilies= without AF_NETLINK?); specify the interface's name`,
     );
   }
 }
 
-/** Throws the UsageError for it. */
+/** Throws the UsageError for an unknown interface. */
 export function noInterface(text: string): never {
   throw new UsageError(
     `--shared-cache-if: this machine has no interface ${text}; see them with: ip address`,

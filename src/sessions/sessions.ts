@@ -6,14 +6,14 @@ import { SessionCache } from "./session_cache.ts";
 import { SessionPeers, spawnPeers } from "./session_peers.ts";
 import type { PeersPlan } from "./session_peers_plan.ts";
 
-/** What of a configuration is about them. */
+/** The parts of a prepared configuration that are about sessions. */
 export interface SessionPlan {
   readonly config: Reads<"sessions.cache" | "sessions.timeout">;
-  /** Absent: no other machine gets to know them. */
+  /** Absent: sessions are not shared with other machines. */
   readonly cachePeers?: PeersPlan;
 }
 
-/** The TLS 1.2 sessions that all workers know: they outlive workers and generations. */
+/** The TLS 1.2 sessions that all workers share. They outlive workers and generations. */
 export class Sessions {
   private readonly cache = new SessionCache();
   private readonly peers: SessionPeers;
@@ -28,31 +28,34 @@ export class Sessions {
     }, options);
   }
 
-  /** Opens what `use` or `drop` is to be called for. Throws a UsageError; nothing has changed then. */
+  /**
+   * Opens the sockets of a plan; call `use` or `drop` next. Throws a UsageError and changes nothing
+   * then.
+   */
   open({ cachePeers }: Pick<SessionPlan, "cachePeers">): void {
     this.peers.open(cachePeers);
   }
 
-  /** This configuration, for which all is open, counts from now on. What is kept stays. */
+  /** Switches to the opened plan. Cached sessions stay. */
   use({ config }: SessionPlan): void {
     this.timeout = config.sessions.timeout;
     this.cache.resize(config.sessions.cache);
     this.peers.use();
   }
 
-  /** What was opened is not to be used. */
+  /** Closes what was opened. */
   drop(): void {
     this.peers.drop();
   }
 
-  /** What a worker says, and what it is answered. */
+  /** Handles a worker's event and returns the answer, if any. */
   handle(report: SessionEvent): SessionFound | undefined {
-    // No worker of ours would, and answers to one that does not read them could pile up.
+    // Only a compromised worker would ask, and answers that it does not read could pile up.
     if (!this.isAsked) return undefined;
     if (report.type === "session-made") {
       const { policy, id, session } = report;
       this.cache.store(report, session, this.timeout);
-      this.peers.tell({ type: "session", policy, id, session, seconds: this.timeout });
+      this.peers.share({ type: "session", policy, id, session, seconds: this.timeout });
       return undefined;
     }
     const session = this.cache.find(report);
@@ -60,12 +63,12 @@ export class Sessions {
     return { type: "session-found", number, ...(session === undefined ? {} : { session }) };
   }
 
-  /** To be called about once a second. */
+  /** Call it about once a second. */
   check(): void {
     this.cache.sweep();
   }
 
-  /** Shares nothing with other machines any more; fulfilled when the helper for it is gone. */
+  /** Stops sharing with other machines. Resolves when the helper has exited. */
   stop(): Promise<void> {
     return this.peers.stop();
   }

@@ -3,21 +3,21 @@ import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { SessionStore } from "../runtime/tls.ts";
 import { MAX_SESSION, type SessionEvent, type SessionFound } from "./messages.ts";
 
-/** Seconds that the master has for an answer; then the client makes a full handshake. */
+/** Time limit for the master's answer in seconds; after it the client makes a full handshake. */
 const ANSWER_LIMIT = 1;
-/** Beyond so many questions without an answer no more are asked. */
+/** Maximum number of unanswered questions; beyond it no more are asked. */
 const MAX_QUESTIONS = 1024;
 
 type Answer = (session: Uint8Array | undefined) => void;
 
-/** The sessions of all workers, as one of them sees them: the master has them. */
+/** A worker's view of the sessions of all workers, which the master holds. */
 export class SharedSessions implements SessionStore {
   private readonly report: (report: SessionEvent) => boolean;
   private readonly questions = new Map<number, Answer>();
   private readonly timeouts: TimeoutQueue<number>;
   private asked = 0;
 
-  /** `report` tells the master, and answers false when it does not keep up. */
+  /** `report` sends an event to the master. It returns false if the master does not keep up. */
   constructor(report: (report: SessionEvent) => boolean, clock: Clock = systemClock) {
     this.report = report;
     this.timeouts = new TimeoutQueue(ANSWER_LIMIT, (number) => this.answer(number), clock);
@@ -38,7 +38,7 @@ export class SharedSessions implements SessionStore {
     this.timeouts.start(number);
   }
 
-  /** The master has answered, perhaps too late. */
+  /** Handles the master's answer, which may be late. */
   found({ number, session }: SessionFound): void {
     this.timeouts.stop(number);
     this.answer(number, session === undefined ? undefined : Buffer.from(session, "base64"));

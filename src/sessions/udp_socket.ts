@@ -25,25 +25,25 @@ import { errnoText } from "../os/error_text.ts";
 import { isGroup, noInterface, type PeersPlan } from "./session_peers_plan.ts";
 import { addressRemedy } from "../system/address_remedy.ts";
 
-/** What of a plan its socket is made from. */
+/** The parts of a plan that its socket depends on. */
 export type UdpPlan = Pick<PeersPlan, "listen" | "interface" | "ttl">;
 
 /**
- * A bound UDP descriptor, which is in its group if it has one. `isOurs`: the address is this
- * program's already, and the new socket gets what comes from now on. Throws a UsageError.
+ * Returns a bound UDP descriptor that has joined its multicast group, if it has one. `isOurs`: this
+ * program already uses the address, and the new socket takes over its packets. Throws a UsageError.
  */
 export function openUdp(libc: Libc, plan: UdpPlan, isOurs: boolean): number {
   const { listen, interface: index } = plan;
   const fd = libc.socket(familyOf(listen), SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw refusal(libc, listen);
   try {
-    // Several programs may be in a group.
+    // Several programs can join a group.
     if (isGroup(listen) || isOurs) reuse(libc, fd);
-    // The group of a link is another one at each interface.
+    // A link-local group is a different one on each interface.
     if (listen.family === 6 && isGroup(listen) && index > 0) tie(libc, fd, index);
     const address = sockaddr(listen);
     if (libc.bind(fd, address, address.length) !== 0) throw refusal(libc, listen);
-    // For the socket of another configuration, or of another version of this program.
+    // Lets the socket of the next configuration, or of a new version, bind the same address.
     reuse(libc, fd);
     setMulticast(libc, fd, plan);
     return fd;
@@ -67,7 +67,7 @@ function setMulticast(libc: Libc, fd: number, { listen, interface: index, ttl }:
   if (joined) return;
   throw new UsageError(
     `--shared-cache-listen: the group ${formatEndpoint(listen)} cannot be joined ` +
-      `(${errnoText(libc.errno())}); name an interface with --shared-cache-if`,
+      `(${errnoText(libc.errno())}); specify an interface with --shared-cache-if`,
   );
 }
 

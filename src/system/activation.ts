@@ -1,4 +1,4 @@
-/** Listening sockets that the service manager opened for us (sd_listen_fds(3)). */
+/** Listening sockets that the service manager passes to this process (sd_listen_fds(3)). */
 import { UsageError } from "../base/errors.ts";
 import { readSockaddr } from "../os/sockaddr.ts";
 import { SOCKADDR_SIZE } from "../os/sockaddr.ts";
@@ -11,21 +11,21 @@ import type { Endpoint } from "../os/endpoint.ts";
 
 /** SD_LISTEN_FDS_START. */
 const FIRST_FD = 3;
-/** More than any unit has. */
+/** Maximum number of sockets, more than any unit has. */
 const MAX_SOCKETS = 1024;
 
 export interface PassedSocket {
-  /** FileDescriptorName= of the socket unit; `unknown` where it has none. */
+  /** FileDescriptorName= of the socket unit; `unknown` if it has none. */
   readonly name: string;
   readonly fd: number;
-  /** What it is bound to. */
+  /** The address to which it is bound. */
   readonly endpoint: Endpoint;
 }
 
 /**
- * The sockets passed to this process, of which several may share a name; empty when the variables
- * are missing or meant for another process. Removes the variables, so that no child believes them.
- * Throws a UsageError when one is no listening stream socket that we understand.
+ * Returns the sockets passed to this process, several of which may share a name; none if the
+ * variables are missing or meant for another process. Removes the variables, so that no child uses
+ * them. Throws a UsageError if one is not a listening TCP or Unix stream socket.
  */
 export function activatedSockets(
   libc: Libc,
@@ -40,8 +40,8 @@ export function activatedSockets(
   const count = Number(LISTEN_FDS);
   if (!/^\d+$/.test(LISTEN_FDS) || count > MAX_SOCKETS) {
     throw new UsageError(
-      `LISTEN_FDS: ${JSON.stringify(LISTEN_FDS.slice(0, 20))} is no number from 0 to ` +
-        `${MAX_SOCKETS}; leave it to the service manager`,
+      `LISTEN_FDS: ${JSON.stringify(LISTEN_FDS.slice(0, 20))} is not a number from 0 to ` +
+        `${MAX_SOCKETS}; only the service manager should set it`,
     );
   }
   const names = LISTEN_FDNAMES?.split(":") ?? [];
@@ -58,7 +58,7 @@ function endpointOf(libc: Libc, fd: number, name: string): Endpoint {
   const endpoint = result === 0 && readCInt(accepts) === 1 ? boundTo(libc, fd) : undefined;
   if (endpoint) return endpoint;
   throw new UsageError(
-    `LISTEN_FDS: descriptor ${fd} (${name}) is no listening TCP or Unix stream socket; ` +
+    `LISTEN_FDS: descriptor ${fd} (${name}) is not a listening TCP or Unix stream socket; ` +
       "use ListenStream= and Accept=no in the socket unit",
   );
 }

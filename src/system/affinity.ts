@@ -1,6 +1,6 @@
 /**
- * Client affinity: a program of classic BPF by which the kernel brings a client to always the same
- * one of the sockets that share an address by SO_REUSEPORT.
+ * Client affinity: a classic BPF program with which the kernel always routes a client to the same one
+ * of the sockets that share an address through SO_REUSEPORT.
  */
 import { randomBytes } from "node:crypto";
 import { sockFprog } from "../os/bpf.ts";
@@ -13,22 +13,22 @@ import type { LogEntry } from "../base/log_entry.ts";
 import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 
-/** By what a client's socket is found. */
+/** The parameters that determine a client's socket. */
 export interface AffinityRule {
-  /** Odd, of 32 bits, and a secret: who knew it could send all connections to one worker. */
+  /** Odd, 32 bits, and secret: with it an attacker could send all connections to one worker. */
   readonly multiplier: number;
-  /** How many sockets share the address. Where there are fewer, the kernel chooses by itself. */
+  /** Number of sockets that share the address. If there are fewer, the kernel chooses one. */
   readonly sockets: number;
 }
 
-/** A multiplier by chance. */
+/** Returns a random multiplier. */
 export function randomMultiplier(): number {
   return (randomBytes(4).readUInt32LE() | 1) >>> 0;
 }
 
 /**
- * Brings clients to the sockets of a group in which `fd` listens. False when the kernel refuses; then
- * `errno()` tells the reason and nothing has changed.
+ * Routes clients to the sockets of the group in which `fd` listens. Returns false if the kernel
+ * refuses; then `errno()` returns the reason and nothing has changed.
  */
 export function attachAffinity(libc: Libc, fd: number, rule: AffinityRule): boolean {
   program = affinityProgram(rule);
@@ -36,29 +36,29 @@ export function attachAffinity(libc: Libc, fd: number, rule: AffinityRule): bool
   return libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, pointer, pointer.length) === 0;
 }
 
-/** An array of `struct sock_filter` whose result is a client's place in the group, from 0 on. */
+/** Returns an array of `struct sock_filter` whose result is a client's index in the group. */
 export function affinityProgram(rule: AffinityRule): Uint8Array {
   return sockFilters(instructions(rule));
 }
 
-/** The kernel balances the group of `fd` by itself again, as it does where nothing was attached. */
+/** Detaches the program from the group of `fd`, which the kernel then balances itself. */
 export function detachAffinity(libc: Libc, fd: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, new Uint8Array(4), 4);
 }
 
-/** That it was refused, from `errno()`. */
+/** Returns the log entry for a refused program, with the reason from `errno()`. */
 export function affinityRefused(libc: Libc): LogEntry {
   const reason = errnoText(libc.errno());
   const message =
-    `--affinity: the kernel takes no program for its listening sockets (${reason}), ` +
-    "so that clients come to any worker; --affinity=off does without";
+    `--affinity: the kernel refuses a BPF program for the listening sockets (${reason}), ` +
+    "so clients reach any worker; disable it with --affinity=off";
   return { level: "warn", event: "warning", message, facts: {} };
 }
 
-/** Held here for as long as the kernel reads it, which no garbage collector can see. */
+/** Referenced here while the kernel reads it, which the garbage collector does not see. */
 let program: Uint8Array = new Uint8Array();
 
-/** Codes are a class with a size or an operation, and where the other operand is (linux/bpf_common.h). */
+/** Codes combine class, size or operation, and source of the operand (linux/bpf_common.h). */
 const LOAD = 0x20;
 const JUMP = 0x05;
 const JUMP_IF_EQUAL = 0x15;
@@ -69,17 +69,17 @@ const XOR_X = 0xac;
 const COPY_TO_X = 0x07;
 const RETURN_A = 0x16;
 
-/** Places that are told from the packet's type, and from its IP header (linux/filter.h). */
+/** Offsets for the packet's protocol, and relative to its IP header (linux/filter.h). */
 const PROTOCOL = 0xffff_f000;
 const IP_HEADER = 0xfff0_0000;
 const IPV4_SOURCE = IP_HEADER + 12;
 const IPV6_SOURCE = IP_HEADER + 8;
 const ETH_P_IPV6 = 0x86dd;
 
-/** 2³² by the golden ratio, odd: it spreads neighbours, whatever chance made of the other one. */
+/** 2³² divided by the golden ratio, odd: spreads neighbours, whatever the random multiplier is. */
 const SPREAD = 0x9e37_79b1;
 
-/** A = A ^ A >>> 16: the upper half counts in the lower one, where a product takes it up again. */
+/** A = A ^ A >>> 16: folds the upper half into the lower one, which the next product spreads. */
 const FOLD: readonly Instruction[] = [
   { code: COPY_TO_X },
   { code: SHIFT_RIGHT, k: 16 },
@@ -87,9 +87,9 @@ const FOLD: readonly Instruction[] = [
 ];
 
 /**
- * The number of a socket from an IPv4 address, or from the first 64 bits of an IPv6 address, which
- * one network has to itself. IPv4 comes to a dual-stack socket as IPv4. What cannot be read ends the
- * program with 0, which is a socket too.
+ * Computes the index of a socket from an IPv4 address, or from the first 64 bits of an IPv6 address,
+ * which belong to one network. A dual-stack socket receives IPv4 packets as IPv4. If a load fails,
+ * the program returns 0, which is also a valid index.
  */
 function instructions({ multiplier, sockets }: AffinityRule): Instruction[] {
   return [
@@ -102,7 +102,7 @@ function instructions({ multiplier, sockets }: AffinityRule): Instruction[] {
     { code: COPY_TO_X },
     { code: LOAD, k: IPV6_SOURCE + 4 },
     { code: ADD_X },
-    // Every bit of the address is to count in the upper bits of the last product.
+    // Every bit of the address must affect the upper bits of the last product.
     ...FOLD,
     { code: MULTIPLY, k: multiplier },
     ...FOLD,

@@ -5,15 +5,15 @@ import { PR_SET_DUMPABLE } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../os/error_text.ts";
 
-/** What a worker creates, which is nothing, would be its own. */
+/** Workers create no files; any would be accessible to their own user only. */
 const UMASK = 0o077;
 
 /**
- * Leaves the file system behind where a chroot is asked for, becomes another user for good, without
- * any supplementary group, and forbids others to look into this process (core dumps, ptrace and
- * most of /proc, prctl(2)). Without `privileges` it only does the last. It holds for all threads:
- * glibc passes its calls on to them. Call it when everything is open. Throws an Error when the
- * system refuses, or when the way back is open.
+ * Enters the chroot if one is configured, changes the user permanently and drops all supplementary
+ * groups, and protects this process from inspection (core dumps, ptrace and most of /proc, prctl(2)).
+ * Without `privileges` it only does the last. It affects all threads: glibc applies the calls to
+ * each. Call it when everything is open. Throws an Error if the system refuses, or if the process
+ * could regain root.
  */
 export function dropPrivileges(libc: Libc, privileges: Privileges | undefined): void {
   if (privileges) {
@@ -21,14 +21,14 @@ export function dropPrivileges(libc: Libc, privileges: Privileges | undefined): 
     becomeUser(libc, privileges);
   }
   process.umask(UMASK);
-  // The kernel clears it too when the user changes, unless fs.suid_dumpable says otherwise.
+  // The kernel also clears it when the user changes, depending on fs.suid_dumpable.
   attempt(libc, "prctl(PR_SET_DUMPABLE)", libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 }
 
 function enterRoot(libc: Libc, directory: string): void {
   if (directory === "") return;
   attempt(libc, `chroot to ${directory}`, libc.chroot(cString(directory)));
-  // The working directory is still outside, and a way out.
+  // The working directory is still outside, which would allow an escape.
   process.chdir("/");
 }
 
@@ -44,9 +44,9 @@ function becomeUser(libc: Libc, { uid, gid }: Privileges): void {
   }
 }
 
-/** `present` is who we are already, to which a change always succeeds. */
-function mayBecomeRoot(change: () => void, present?: number): boolean {
-  if (present === 0) return false;
+/** `current` is our id, since a change to the same id always succeeds. */
+function mayBecomeRoot(change: () => void, current?: number): boolean {
+  if (current === 0) return false;
   try {
     change();
     return true;
@@ -56,5 +56,5 @@ function mayBecomeRoot(change: () => void, present?: number): boolean {
 }
 
 function attempt(libc: Libc, call: string, result: number): void {
-  if (result !== 0) throw new Error(`${call} was refused: ${errnoText(libc.errno())}`);
+  if (result !== 0) throw new Error(`${call} failed: ${errnoText(libc.errno())}`);
 }

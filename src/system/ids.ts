@@ -1,4 +1,4 @@
-/** Numeric ids, and a directory that becomes the root ("" leaves the root). */
+/** Numeric ids, and the new root directory ("" keeps the root). */
 export interface Privileges extends Ids {
   readonly chroot: string;
 }

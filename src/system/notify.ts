@@ -1,6 +1,6 @@
 /**
- * Notifies the service manager of our state (sd_notify(3)). Each message is a datagram; one that
- * finds the manager's queue full is sent again, and nothing here ever waits.
+ * Notifies the service manager of our state (sd_notify(3)). Each message is a datagram; if the
+ * manager's queue is full, it is sent again later. Nothing here blocks.
  */
 import { getSystemErrorName } from "node:util";
 import { type Clock, systemClock } from "../base/clock.ts";
@@ -18,18 +18,18 @@ import type { Libc } from "../os/libc.ts";
 import { monotonicMicroseconds } from "../os/monotonic_clock.ts";
 import { MAX_UNIX_PATH, sockaddr } from "../os/sockaddr.ts";
 
-/** Milliseconds from one status message to the next. */
+/** Minimum time between two status messages, in milliseconds. */
 const STATUS_INTERVAL_MS = 1000;
-/** Milliseconds from one attempt to send a message to the next. */
+/** Time between two attempts to send a message, in milliseconds. */
 const RETRY_MS = 100;
-/** Messages that wait; beyond it the oldest are dropped. */
+/** Maximum number of waiting messages; beyond it the oldest are dropped. */
 const MAX_WAITING = 16;
-/** Milliseconds from one watchdog message to the next, however short the watchdog's timeout is. */
+/** Minimum time between two watchdog messages, in milliseconds, however short its timeout is. */
 const MIN_WATCHDOG_INTERVAL_MS = 50;
 
-/** What the service manager set in our environment. */
+/** The service manager's settings in our environment. */
 export interface NotifySettings {
-  /** A path or `@name`; absent: there is no service manager. */
+  /** A path or `@name`; absent if there is no service manager. */
   readonly socket?: string;
   /** Microseconds without a watchdog message after which the manager restarts us; absent: never. */
   readonly watchdog?: number;
@@ -42,8 +42,8 @@ export interface NotifyContext {
 }
 
 /**
- * The settings in the environment, which are removed from it, so that no child process notifies in
- * our name. A watchdog for another process is ignored.
+ * Reads the settings from the environment and removes them, so that no child process notifies in our
+ * name. A watchdog for another process is ignored.
  */
 export function notifySettings(
   environment: Record<string, string | undefined> = process.env,
@@ -85,7 +85,7 @@ export class Notifier {
     );
   }
 
-  /** There is a service manager. */
+  /** True if there is a service manager. */
   get isWanted(): boolean {
     return this.settings.socket !== undefined;
   }
@@ -136,7 +136,7 @@ export class Notifier {
     this.keepAlive(isAlive, Math.max(interval, MIN_WATCHDOG_INTERVAL_MS));
   }
 
-  /** Sends nothing from now on, as the manager watches another process. */
+  /** Stops all notifications, because the manager watches another process. */
   silence(): void {
     this.settings = {};
     this.waiting.length = 0;
@@ -165,7 +165,7 @@ export class Notifier {
     this.clock.after(STATUS_INTERVAL_MS, () => this.sendStatus());
   }
 
-  /** In order, after those that wait. */
+  /** Sends a message after those that wait. */
   private send(message: string): void {
     if (!this.isWanted) return;
     this.waiting.push(message);
@@ -185,7 +185,7 @@ export class Notifier {
     }
   }
 
-  /** 0, or the errno of the failure. A new socket for each message finds a restarted manager. */
+  /** Returns 0 or the errno. A new socket for each message reaches a restarted manager too. */
   private trySend(message: string): number {
     const address = addressOf(this.settings.socket!)!;
     const fd = this.libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -215,12 +215,12 @@ export class Notifier {
   }
 }
 
-/** A line break in the text, which may hold the path of a socket, would begin another assignment. */
+/** Escapes line breaks, as in a socket's path, which would begin another assignment. */
 function assignment(status: string): string {
   return `STATUS=${oneLine(status)}`;
 }
 
-/** Undefined for anything but a path or an abstract name that fits a `sockaddr_un`. */
+/** Returns undefined for anything but a path or an abstract name that fits a `sockaddr_un`. */
 function addressOf(socket: string): Uint8Array | undefined {
   const isAddress = /^[/@]./.test(socket) && Buffer.byteLength(socket) < MAX_UNIX_PATH;
   return isAddress ? sockaddr({ family: "unix", path: socket }) : undefined;

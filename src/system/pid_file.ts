@@ -1,4 +1,4 @@
-/** The pid file. Its lock keeps a second master from starting. */
+/** The pid file. Its lock prevents a second master from starting. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { statSync, unlinkSync, writeFileSync } from "node:fs";
 import type { Dialect } from "../base/dialect.ts";
@@ -10,23 +10,29 @@ import type { Libc } from "../os/libc.ts";
 import { wholeFileLock } from "../os/structures.ts";
 
 const MODE = 0o644;
-/** Attempts to open and lock a file that someone keeps replacing in between. */
+/** Maximum number of attempts to open and lock a file that is replaced in between. */
 const MAX_ATTEMPTS = 5;
 
 export interface PidFile {
   readonly path: string;
   /** A process that inherits it shares the lock. */
   readonly fd: number;
-  /** Writes our pid, where that of another process may stand which shares the lock. */
+  /**
+   * Writes our pid, possibly over that of another process that shares the lock. Throws a UsageError
+   * if that fails.
+   */
   write(): void;
-  /** Removes the file if it is ours and holds our pid, and gives up the lock. */
+  /**
+   * Removes the file if it is ours and contains our pid, and releases the lock. Throws a UsageError if
+   * the file cannot be removed; the lock is released even then.
+   */
   remove(): void;
 }
 
 /**
- * The predecessor's file, which holds its pid until {@link PidFile.write}. Undefined if another file
- * has taken its path. The descriptor is copied, and the caller closes it in any case: Deno holds each
- * descriptor that it was started with twice.
+ * Takes over the predecessor's file, which contains its pid until {@link PidFile.write}. Returns
+ * undefined if another file is at the path. The descriptor is copied, and the caller closes it in any
+ * case: Deno holds each inherited descriptor twice.
  */
 export function inheritPidFile(
   libc: Libc,
@@ -39,9 +45,9 @@ export function inheritPidFile(
 }
 
 /**
- * Creates and locks the file, or takes over one whose owner has ended, and writes our pid into it,
+ * Creates and locks the file, or takes over one whose owner has exited, and writes our pid into it,
  * in decimal and without a newline as hitch does. The lock conflicts with hitch's and lasts until
- * the process ends. Throws a UsageError if another process holds the lock, or if the path cannot be
+ * the process exits. Throws a UsageError if another process holds the lock, or if the path cannot be
  * used.
  */
 export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFile {
@@ -74,9 +80,9 @@ export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFi
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW |
   constants.O_NOCTTY;
 
-/** Locks the file. On failure returns the reason and the remedy. */
+/** Locks the file. Returns the reason and the remedy on failure. */
 function lockProblem(libc: Libc, path: string, fd: number): [string, string] | undefined {
-  // Nothing that is read from a FIFO or a device would ever end.
+  // Reading a FIFO or a device might never end.
   if (!fstatSync(fd).isFile()) return ["Not a regular file", "choose another path"];
   if (libc.fcntl(fd, F_OFD_SETLK, wholeFileLock()) === 0) return undefined;
   const errno = libc.errno();
@@ -90,47 +96,63 @@ function fill(
   fd: number,
   refuse: (reason: string, remedy: string) => never,
 ): PidFile {
-  const file = pidFile(path, fd, () => closeSync(fd));
   try {
-    file.write();
+    writePid(fd);
   } catch (error) {
     closeSync(fd);
     return refuse(errorText(error), "choose another path");
   }
-  return file;
+  return pidFile(path, fd, () => closeSync(fd));
 }
 
 function pidFile(path: string, fd: number, close: () => void): PidFile {
-  const pid = Buffer.from(String(process.pid));
   return {
     path,
     fd,
     write() {
-      const before = readFileSync(opened(fd));
-      if (before.equals(pid)) return;
-      // Opened again: processes that share the lock share the position too. Written over what was
-      // there, so that nobody sees an empty file; a longer number has to be cut off first.
-      writeFileSync(opened(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
+      try {
+        writePid(fd);
+      } catch (error) {
+        throw failure("write", path, error, "specify another path");
+      }
     },
     remove() {
       try {
-        if (isSame(path, fd) && readFileSync(path).equals(pid)) unlinkSync(path);
-      } catch {
-        // The directory may be read-only by now; the lock tells the truth.
+        if (isSame(path, fd) && readFileSync(path).equals(ownPid())) unlinkSync(path);
+      } catch (error) {
+        throw failure("remove", path, error, "remove it yourself");
+      } finally {
+        close();
       }
-      close();
     },
   };
 }
 
+function failure(action: string, path: string, error: unknown, remedy: string): UsageError {
+  return new UsageError(`--pidfile: cannot ${action} ${path}: ${errorText(error)}; ${remedy}`);
+}
+
+function ownPid(): Buffer {
+  return Buffer.from(String(process.pid));
+}
+
+function writePid(fd: number): void {
+  const pid = ownPid();
+  const before = readFileSync(descriptorPath(fd));
+  if (before.equals(pid)) return;
+  // Opened again, because processes that share the lock share the position too. Overwritten in
+  // place, so that nobody sees an empty file; only a longer number is truncated first.
+  writeFileSync(descriptorPath(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
+}
+
 function isSame(path: string, fd: number): boolean {
   const here = statSync(path, { throwIfNoEntry: false });
-  const ours = statSync(opened(fd));
+  const ours = statSync(descriptorPath(fd));
   return here?.dev === ours.dev && here.ino === ours.ino;
 }
 
-/** The file of a descriptor that the runtime itself need not know. */
-function opened(fd: number): string {
+/** Returns a path to an open descriptor that the runtime itself need not know. */
+function descriptorPath(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
 

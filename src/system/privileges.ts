@@ -1,11 +1,11 @@
-/** Decides, before anything is opened, whom the workers shall become. */
+/** Determines, before anything is opened, the workers' user, group and root directory. */
 import { statSync } from "node:fs";
 import type { Ids, Privileges } from "./ids.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { errorText } from "../os/error_text.ts";
 import { lookUpGroup, lookUpUser } from "./users.ts";
 
-/** Whom the workers become, by name; "" leaves it. */
+/** The workers' user and group by name; "" keeps the current one. */
 export interface PrivilegeConfig {
   readonly user: string;
   readonly group: string;
@@ -14,26 +14,26 @@ export interface PrivilegeConfig {
 }
 
 export interface PrivilegePlan {
-  /** Absent: the workers stay who we are. */
+  /** Absent: the workers keep our user, group and root. */
   readonly privileges?: Privileges;
-  /** One line each; with any of them there is nothing to start. */
+  /** One line each; if there are any, stud must not start. */
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
 }
 
-/** Who runs this process. */
-export function presentIds(): Ids {
+/** Returns this process's effective ids. */
+export function currentIds(): Ids {
   return { uid: process.geteuid!(), gid: process.getegid!() };
 }
 
 /**
- * What `--user`, `--group` and `--chroot` mean for a process that runs as `present`. Changes
- * nothing. The group is that of `--group`, or else the user's primary one.
+ * Resolves `--user`, `--group` and `--chroot` for a process that runs as `current`. Changes nothing.
+ * The group is that of `--group`, or else the user's primary one.
  */
 export function privilegesOf(
   config: PrivilegeConfig,
   dialect: Dialect,
-  present: Ids = presentIds(),
+  current: Ids = currentIds(),
 ): PrivilegePlan {
   const { user, group, chroot } = config;
   const account = user === "" ? undefined : lookUpUser(user);
@@ -43,24 +43,24 @@ export function privilegesOf(
   if (group !== "" && groupId === undefined) {
     problems.push(unknown("group", group, "group", dialect));
   }
-  if (chroot !== "") problems.push(...chrootProblems(chroot, present));
+  if (chroot !== "") problems.push(...chrootProblems(chroot, current));
   if (problems.length > 0) return { problems, warnings: [] };
   const ids: Ids = {
-    uid: account?.uid ?? present.uid,
-    gid: groupId ?? account?.gid ?? present.gid,
+    uid: account?.uid ?? current.uid,
+    gid: groupId ?? account?.gid ?? current.gid,
   };
-  if (present.uid !== 0) return { problems: changeProblems(config, ids, present), warnings: [] };
+  if (current.uid !== 0) return { problems: changeProblems(config, ids, current), warnings: [] };
   if (dialect === "hitch" && !mayStayRoot(config, ids)) {
     return { problems: ["{core} ERROR: Refusing to run workers as root."], warnings: [] };
   }
   const warnings = user === ""
-    ? ["the workers run as root; name a user for them with --user, e.g. --user=nobody"]
+    ? ["the workers run as root; specify another user with --user, e.g. --user=nobody"]
     : [];
   if (user === "" && group === "" && chroot === "") return { problems: [], warnings };
   return { privileges: { ...ids, chroot }, problems: [], warnings };
 }
 
-/** hitch serves as root only for those who ask for it by name, with root's group. */
+/** hitch serves as root only if root is specified by name, with root's group. */
 function mayStayRoot({ user }: PrivilegeConfig, { uid, gid }: Ids): boolean {
   return user !== "" && (uid !== 0 || gid === 0);
 }
@@ -68,29 +68,29 @@ function mayStayRoot({ user }: PrivilegeConfig, { uid, gid }: Ids): boolean {
 function unknown(option: string, name: string, database: string, dialect: Dialect): string {
   return dialect === "hitch"
     ? `Invalid parameter '${option}': Invalid ${option} '${name}'.`
-    : `--${option}: Invalid ${option} '${name}'; see those there are with: getent ${database}`;
+    : `--${option}: Invalid ${option} '${name}'; list the valid names with: getent ${database}`;
 }
 
 function chrootProblems(path: string, { uid }: Ids): string[] {
   const problems = directoryProblems(path);
-  if (uid !== 0) problems.push(`--chroot: only root may use it; start as root or leave it out`);
+  if (uid !== 0) problems.push(`--chroot: only root may use it; start as root or remove it`);
   return problems;
 }
 
 function directoryProblems(path: string): string[] {
   try {
     if (statSync(path).isDirectory()) return [];
-    return [`--chroot: Bad directory '${path}'; name a directory`];
+    return [`--chroot: Bad directory '${path}'; specify a directory`];
   } catch (error) {
     return [`--chroot: Unable to stat directory '${path}': ${errorText(error)}; create it first`];
   }
 }
 
-/** Without root, a process can only stay who it is. */
-function changeProblems(config: PrivilegeConfig, wanted: Ids, present: Ids): string[] {
+/** Without root, a process can only keep its ids. */
+function changeProblems(config: PrivilegeConfig, wanted: Ids, current: Ids): string[] {
   const problems: string[] = [];
-  if (wanted.uid !== present.uid) problems.push(needsRoot("user", config.user));
-  else if (wanted.gid !== present.gid) {
+  if (wanted.uid !== current.uid) problems.push(needsRoot("user", config.user));
+  else if (wanted.gid !== current.gid) {
     problems.push(
       config.group === "" ? needsRoot("user", config.user) : needsRoot("group", config.group),
     );
@@ -99,5 +99,5 @@ function changeProblems(config: PrivilegeConfig, wanted: Ids, present: Ids): str
 }
 
 function needsRoot(option: string, name: string): string {
-  return `--${option}: only root can become '${name}'; start as root or leave it out`;
+  return `--${option}: only root can become '${name}'; start as root or remove it`;
 }

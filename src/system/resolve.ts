@@ -7,8 +7,8 @@ import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 
 /**
- * Every numeric address of the host, in the resolver's order; `*` is the dual-stack wildcard, or
- * the IPv4 one on a system without IPv6. Throws a UsageError that names `option`.
+ * Returns all numeric addresses of the host, in the resolver's order; `*` is the dual-stack wildcard,
+ * or the IPv4 one on a system without IPv6. Throws a UsageError that names `option`.
  */
 export async function resolve(
   libc: Libc,
@@ -28,7 +28,7 @@ export async function resolve(
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : String(error);
     throw new UsageError(
-      `${option}: the host ${JSON.stringify(host)} has no address (${code}); check its name`,
+      `${option}: cannot resolve the host ${JSON.stringify(host)} (${code}); check its name`,
     );
   }
 }

@@ -1,21 +1,21 @@
 /**
- * Names of users and groups to numbers, without becoming anybody. `getent` asks all that the
- * system knows (files, LDAP, systemd …); where it is missing, the two classic files are read.
+ * Looks up the numeric ids of users and groups. `getent` asks all databases of the system (files,
+ * LDAP, systemd …); without it, /etc/passwd and /etc/group are read.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Ids } from "./ids.ts";
 
-/** A directory service that does not answer must not hold the start for ever. */
+/** Time limit of a lookup: a directory service that does not answer must not block the start. */
 const LOOK_UP_LIMIT_MS = 5000;
-/** 2^32 - 1 is the kernel's "leave it as it is" and no one's id. */
+/** 2^32 - 1 is not an id: it means "unchanged" to the kernel. */
 const MAX_ID = 0xffff_fffe;
 /** Also `name@domain` and `DOMAIN\name`; never an option. */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,254}$/;
 
 /**
- * The user's number and that of its primary group; undefined when there is no such user. A number
- * without an account is taken for both. `getent` is the program to ask.
+ * Returns the ids of a user and its primary group; undefined if there is no such user. A number
+ * without an account is used for both. `getent` is the program to run.
  */
 export function lookUpUser(name: string, getent = "getent"): Ids | undefined {
   const fields = lookUp("passwd", name, getent);
@@ -26,12 +26,12 @@ export function lookUpUser(name: string, getent = "getent"): Ids | undefined {
   return number === undefined ? undefined : { uid: number, gid: number };
 }
 
-/** The group's number; undefined when there is no such group. A number need not have a name. */
+/** Returns a group's id; undefined if there is no such group. A number need not have a name. */
 export function lookUpGroup(name: string, getent = "getent"): number | undefined {
   return id(lookUp("group", name, getent)?.[2]) ?? id(name);
 }
 
-/** The fields of the entry with that name or, as `getent` has it, that number. */
+/** Returns the fields of the entry with this name or, as `getent` does, this number. */
 function lookUp(database: "passwd" | "group", name: string, getent: string): string[] | undefined {
   if (!NAME.test(name)) return undefined;
   const { error, status, stdout } = spawnSync(getent, [database, name], {
@@ -47,7 +47,7 @@ function lookUp(database: "passwd" | "group", name: string, getent: string): str
     entries.find((fields) => fields[2] === name);
 }
 
-/** getent's exit status for a name that nobody knows. */
+/** The exit status of getent for an unknown name. */
 const NOT_FOUND = 2;
 
 function localEntries(database: "passwd" | "group"): string {

@@ -1,2 +1,2 @@
-/** The first argument of the ticket store helper's command line: no user types it. */
+/** The first argument on the ticket store helper's command line, for internal use. */
 export const STORE_ARGUMENT = "@ticket-store";

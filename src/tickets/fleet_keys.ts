@@ -1,13 +1,15 @@
 import { hkdfSync } from "node:crypto";
 import { SECRET_LENGTH, type TicketRing } from "./ring.ts";
 
-/** The slots around the present one whose tickets are read; see {@link FleetKeys}. */
+/**
+ * The time slots, relative to the present one, whose tickets are accepted; see {@link FleetKeys}.
+ */
 export const READ: readonly number[] = [-2, -1, 0, 1];
 
 /**
- * Keys that every machine with the same secret finds by itself, a new one for each time slot. Two
- * slots back and one ahead are read: a ticket lives for a slot at most, so that machines whose clocks
- * are a slot apart, either way, still read each other's.
+ * Keys that every machine derives from the same secret, a new one for each time slot. Tickets of
+ * two slots back and one ahead are accepted: a ticket lives for at most one slot, so machines whose
+ * clocks differ by up to one slot accept each other's tickets.
  */
 export class FleetKeys {
   private readonly secret: Uint8Array;
@@ -15,7 +17,7 @@ export class FleetKeys {
   private readonly now: () => number;
   private slot: number;
 
-  /** `period` in seconds; `now` tells seconds since 1970. */
+  /** `period` in seconds; `now` returns seconds since 1970. */
   constructor(secret: Uint8Array, period: number, now: () => number) {
     this.secret = secret;
     this.period = period;
@@ -30,7 +32,7 @@ export class FleetKeys {
     };
   }
 
-  /** To be called about once a second. True when the ring has changed. */
+  /** Call it about once a second. Returns true if the ring has changed. */
   check(): boolean {
     const slot = slotAt(this.now(), this.period);
     const isOther = slot !== this.slot;
@@ -39,12 +41,12 @@ export class FleetKeys {
   }
 }
 
-/** The number of the slot in which a second since 1970 lies. */
+/** Returns the number of the time slot of a second since 1970. */
 export function slotAt(now: number, period: number): number {
   return Math.floor(now / period);
 }
 
-/** HKDF-SHA-256 (RFC 5869), base64. Slots of another length have other secrets. */
+/** HKDF-SHA-256 (RFC 5869) in base64. The length of the slots is part of the derivation. */
 function slotSecret(secret: Uint8Array, period: number, slot: number): string {
   const label = `stud ticket slot ${period} ${slot}`;
   return Buffer.from(hkdfSync("sha256", secret, "", label, SECRET_LENGTH)).toString("base64");

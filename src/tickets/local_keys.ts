@@ -1,19 +1,19 @@
 import { randomSecret, type TicketRing } from "./ring.ts";
 
-/** What a successor goes on with. */
+/** The state that is handed over to a new process. */
 export interface LocalState {
-  /** The previous one if there was any, the current one, the next one. */
+  /** The previous secret if there is one, the current one, the next one. */
   readonly secrets: readonly string[];
-  /** The second of CLOCK_MONOTONIC since which the current one is used. */
+  /** When the current one was first used, in seconds of CLOCK_MONOTONIC. */
   readonly since: number;
 }
 
-/** Previous, current and next. */
+/** Number of secrets: previous, current and next. */
 const RING = 3;
 
 /**
- * Random keys of one machine. The previous one still reads, and the next one does already, so that a
- * worker which hears of a change later than another refuses none of its tickets.
+ * Random keys of one machine. Tickets of the previous and of the next key are accepted too, so that
+ * a worker that learns of a rotation late accepts the tickets of one that learned of it earlier.
  */
 export class LocalKeys {
   private readonly period: number;
@@ -21,7 +21,7 @@ export class LocalKeys {
   private secrets: readonly string[];
   private since: number;
 
-  /** `period` in seconds; `now` tells seconds of CLOCK_MONOTONIC. */
+  /** `period` in seconds; `now` returns seconds of CLOCK_MONOTONIC. */
   constructor(period: number, now: () => number, inherited?: LocalState) {
     this.period = period;
     this.now = now;
@@ -37,9 +37,9 @@ export class LocalKeys {
     return { secrets: this.secrets, since: this.since };
   }
 
-  /** To be called about once a second. True when the ring has changed. */
+  /** Call it about once a second. Returns true if the ring has changed. */
   check(): boolean {
-    // After a long sleep of the machine there is no ticket left to read.
+    // After the machine was suspended for long, all tickets have expired.
     const turns = Math.min(Math.floor((this.now() - this.since) / this.period), RING);
     for (let turn = 0; turn < turns; turn++) {
       this.secrets = [...this.secrets.slice(1 - RING), randomSecret()];

@@ -2,21 +2,21 @@ import { randomBytes } from "node:crypto";
 
 /** The secrets that ticket keys are derived from, each 32 bytes in base64. */
 export interface TicketRing {
-  /** All by which tickets are read, each once. */
+  /** The secrets of all tickets that are accepted, without duplicates. */
   readonly secrets: readonly string[];
-  /** The place of the one by which they are made. */
+  /** The index of the secret that new tickets are made with. */
   readonly current: number;
 }
 
-/** Bytes of a secret. */
+/** Length of a secret, in bytes. */
 export const SECRET_LENGTH = 32;
 
-/** A secret of a ring, or of a fleet. */
+/** Returns a new secret for a ring or for a fleet. */
 export function randomSecret(): string {
   return randomBytes(SECRET_LENGTH).toString("base64");
 }
 
-/** The ring that also reads the tickets made by others. */
+/** Returns a ring that also accepts the tickets of other secrets. */
 export function alsoReading(ring: TicketRing, others: Iterable<string>): TicketRing {
   return { ...ring, secrets: [...new Set([...ring.secrets, ...others])] };
 }

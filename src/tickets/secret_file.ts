@@ -3,13 +3,13 @@ import { FileError, readFile } from "../base/read_file.ts";
 import { SECRET_LENGTH } from "./ring.ts";
 
 const MAX_BYTES = 4096;
-/** Random bytes, or base64 of them, have more different ones than that. */
+/** Minimum number of different bytes; random bytes, or base64 of them, have more. */
 const MIN_VARIETY = 12;
 const REMEDY = "make one with: stud --new-ticket-secret";
 
 /**
- * The secret in a file: all its bytes, but for a line break at the end. Throws a UsageError when it
- * cannot be read, is no secret, or is known to others than its owner.
+ * Reads the secret in a file: all its bytes except a line break at the end. Throws a UsageError if
+ * it cannot be read, is too weak, or can be read by other users.
  */
 export function readTicketSecret(path: string): Uint8Array {
   const fail = (reason: string): never => {

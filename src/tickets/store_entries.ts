@@ -1,22 +1,22 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { SECRET_LENGTH } from "./ring.ts";
 
-/** The first byte of a value: another form of values has another one. */
+/** The first byte of a value: the version of its format. */
 const VERSION = 1;
 const NONCE_LENGTH = 12;
 const TAG_LENGTH = 16;
 const NAME_LENGTH = 16;
 
-/** Bytes of a value: version, nonce, sealed secret, tag. */
+/** Length of a value in bytes: version, nonce, sealed secret, tag. */
 export const VALUE_LENGTH = 1 + NONCE_LENGTH + SECRET_LENGTH + TAG_LENGTH;
 
 /**
- * The entries of a ticket store, one for each time slot: under a name from which nothing can be
- * learnt lies the slot's secret, sealed with AES-256-GCM (NIST SP 800-38D). The name is sealed along,
- * so that an entry which was copied to another name does not open.
+ * The entries of a ticket store, one for each time slot: the slot's secret, sealed with AES-256-GCM
+ * (NIST SP 800-38D), under a name that reveals nothing. The name is authenticated too, so an entry
+ * that was copied to another name does not open.
  */
 export class StoreEntries {
-  /** What the names of all slots begin with. */
+  /** The prefix of the names of all slots. */
   readonly prefix: string;
   private readonly key: Uint8Array;
 
@@ -31,7 +31,7 @@ export class StoreEntries {
     return `${this.prefix}${slot}`;
   }
 
-  /** The value for a slot; `secret` is base64 as in a ring. */
+  /** Returns the value for a slot; `secret` is base64, as in a ring. */
   seal(slot: number, secret: string): Uint8Array {
     const nonce = randomBytes(NONCE_LENGTH);
     const cipher = createCipheriv("aes-256-gcm", this.key, nonce);
@@ -40,7 +40,9 @@ export class StoreEntries {
     return Buffer.concat([Uint8Array.of(VERSION), nonce, sealed, cipher.getAuthTag()]);
   }
 
-  /** The secret in a slot's value; undefined when it was not sealed by this fleet for this slot. */
+  /**
+   * Returns the secret in a slot's value, or undefined if this fleet did not seal it for this slot.
+   */
   open(slot: number, value: Uint8Array): string | undefined {
     if (value.length !== VALUE_LENGTH || value[0] !== VERSION) return undefined;
     const nonce = value.subarray(1, 1 + NONCE_LENGTH);

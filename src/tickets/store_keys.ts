@@ -5,22 +5,22 @@ import { LocalKeys, type LocalState } from "./local_keys.ts";
 import { randomSecret, type TicketRing } from "./ring.ts";
 import { StoreEntries } from "./store_entries.ts";
 
-/** A server that keeps entries for some time, for all machines. */
+/** A server that stores entries with an expiry, for all machines. */
 export interface TicketStore {
-  /** The entries' values, undefined where there is none. Rejected with an Error. */
+  /** Returns the entries' values, undefined for a missing entry. Rejects with an Error. */
   get(names: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
-  /** Rejected with an Error. */
+  /** Rejects with an Error. */
   set(entries: readonly StoreEntry[]): Promise<void>;
-  /** For good; what is under way may be rejected. Fulfilled when nothing of it is left. */
+  /** Stops permanently; pending calls may reject. Resolves when its process has exited. */
   stop(): Promise<void>;
 }
 
 export interface StoreEntry {
   readonly name: string;
   readonly value: Uint8Array;
-  /** Milliseconds until the store forgets it. */
+  /** Milliseconds until it expires in the store. */
   readonly ttl: number;
-  /** It takes no other's place. */
+  /** It does not replace an existing entry. */
   readonly onlyNew: boolean;
 }
 
@@ -28,7 +28,7 @@ export interface StoreDependencies {
   readonly store: TicketStore;
   /** The store's name in the log. */
   readonly place: string;
-  /** The fleet's. */
+  /** The fleet's secret. */
   readonly secret: Uint8Array;
   /** Seconds. */
   readonly period: number;
@@ -36,14 +36,14 @@ export interface StoreDependencies {
   readonly date: () => number;
   /** Seconds of CLOCK_MONOTONIC. */
   readonly now: () => number;
-  /** The ring has changed between two calls of `check`. */
+  /** Called if the ring changes between two calls of `check`. */
   readonly changed: () => void;
   readonly log: Log;
 }
 
-/** What a successor goes on with. */
+/** The state that is handed over to a new process. */
 export interface StoreState {
-  /** What the names of its entries begin with: other keys are of no use. */
+  /** The prefix of the entries' names: keys with another prefix are useless. */
   readonly prefix: string;
   readonly keys: readonly (readonly [slot: number, secret: string])[];
   readonly retired: readonly RetiredSecret[];
@@ -52,33 +52,33 @@ export interface StoreState {
 
 interface RetiredSecret {
   readonly secret: string;
-  /** A second of CLOCK_MONOTONIC. */
+  /** In seconds of CLOCK_MONOTONIC. */
   readonly until: number;
 }
 
-/** Seconds between two looks at the store at the most. */
+/** Maximum seconds between two polls of the store. */
 const LOOK = 10;
-/** So many in each period: a key that another machine replaced is to be known soon. */
+/** Minimum number of polls in each period, to learn soon of a key that another machine replaced. */
 const LOOKS = 10;
-/** Seconds from one line about a store that fails to the next at the least. */
+/** Minimum seconds between two log lines about a failing store. */
 const QUIET = 60;
-/** A store that changes its entries all the time fills no memory. */
+/** Maximum number of retired keys, in case the store changes its entries all the time. */
 const MAX_RETIRED = 16;
-/** To write what is missing, and to replace what was there and yet is no entry. */
+/** One attempt writes missing entries, the other replaces invalid ones. */
 const ATTEMPTS = 2;
 
 /**
- * Random keys that machines share through a store, one for each time slot of {@link READ}. Whoever
- * finds none for a slot makes it, and the store takes the first one only. Without the store the last
- * key goes on making tickets; a machine that never had one makes its own.
+ * Random keys that machines share through a store, one for each time slot of {@link READ}. A
+ * machine that finds no key for a slot makes one, and the store accepts only the first. While the
+ * store fails, the last key stays in use; a machine that never had one makes its own.
  */
 export class StoreKeys {
   private readonly dependencies: StoreDependencies;
   private readonly entries: StoreEntries;
-  /** By slot: those of {@link READ} that are known, and the one that makes tickets. */
+  /** By slot: the known keys of {@link READ}, and the key that makes tickets. */
   private readonly keys: Map<number, string>;
   private retired: readonly RetiredSecret[];
-  /** While the store has given no key. */
+  /** This machine's own keys, until the store has returned one. */
   private local: LocalKeys | undefined;
   /** The store's key that makes tickets. */
   private maker: string | undefined;
@@ -86,12 +86,12 @@ export class StoreKeys {
   private lookedAt = -Infinity;
   private isLooking = false;
   private isStopped = false;
-  private told: "answers" | "fails" | undefined;
-  private failureToldAt = -Infinity;
-  /** Slots whose entry was found to be none. */
+  private reported: "answers" | "fails" | undefined;
+  private failureLoggedAt = -Infinity;
+  /** Slots whose entry in the store is invalid. */
   private garbage = new Set<number>();
 
-  /** Keys from `inherited` are taken over if they are the same fleet's. */
+  /** Keys from `inherited` are used if they belong to the same fleet. */
   constructor(dependencies: StoreDependencies, inherited?: StoreState) {
     this.dependencies = dependencies;
     this.entries = new StoreEntries(dependencies.secret, dependencies.period);
@@ -115,7 +115,7 @@ export class StoreKeys {
     };
   }
 
-  /** To be called about once a second. True when the ring has changed. */
+  /** Call it about once a second. Returns true if the ring has changed. */
   check(): boolean {
     const { now, period } = this.dependencies;
     const isDue = now() - this.lookedAt >= Math.min(LOOK, period / LOOKS);
@@ -123,7 +123,7 @@ export class StoreKeys {
     return this.refresh();
   }
 
-  /** Asks the store nothing more. Fulfilled when nothing of it is left. */
+  /** Stops using the store. Resolves when its process has exited. */
   stop(): Promise<void> {
     this.isStopped = true;
     return this.dependencies.store.stop();
@@ -140,13 +140,13 @@ export class StoreKeys {
     }
     this.isLooking = false;
     if (this.isStopped) return;
-    // Who reads that the store answers may count on its keys.
+    // When the log says that the store answers, its keys must be in use.
     if (this.refresh()) this.dependencies.changed();
-    if (failure === undefined) this.tellAnswer();
-    else this.tellFailure(failure);
+    if (failure === undefined) this.logAnswer();
+    else this.logFailure(failure);
   }
 
-  /** Takes over what the store has, and writes what it lacks. Rejected with an Error. */
+  /** Reads the store's keys and writes missing ones. Rejects with an Error. */
   private async converge(): Promise<void> {
     const present = this.present();
     const slots = READ.map((offset) => present + offset);
@@ -157,7 +157,7 @@ export class StoreKeys {
         name: this.entries.nameOf(slot),
         value: this.entries.seal(slot, this.keys.get(slot) ?? randomSecret()),
         ttl: this.lifeOf(slot),
-        // Another machine may have been faster; an empty text looks as if it were missing.
+        // Another machine may have been faster; an empty value looks like a missing one.
         onlyNew: isMissing && attempt < ATTEMPTS,
       })));
       faults = await this.read(faults.map(({ slot }) => slot));
@@ -165,7 +165,7 @@ export class StoreKeys {
     if (faults.length > 0) throw new Error("it does not keep what is written");
   }
 
-  /** The slots whose entry is to be written: nobody needs a new key for one that is over. */
+  /** Returns the slots whose entries must be written; past slots need no new key. */
   private async read(slots: readonly number[]): Promise<{ slot: number; isMissing: boolean }[]> {
     const values = await this.dependencies.store.get(
       slots.map((slot) => this.entries.nameOf(slot)),
@@ -178,12 +178,12 @@ export class StoreKeys {
         return [];
       }
       const isMissing = value === undefined;
-      if (!isMissing) this.tellGarbage(slot);
+      if (!isMissing) this.logGarbage(slot);
       return slot >= this.present() || this.keys.has(slot) ? [{ slot, isMissing }] : [];
     });
   }
 
-  /** In milliseconds; until no ticket of the slot is read any more. */
+  /** Returns the milliseconds until no ticket of the slot is accepted any more. */
   private lifeOf(slot: number): number {
     const { period, date } = this.dependencies;
     return Math.max(1, Math.ceil(((slot + 1 - READ[0]!) * period - date()) * 1000));
@@ -193,7 +193,7 @@ export class StoreKeys {
     return slotAt(this.dependencies.date(), this.dependencies.period);
   }
 
-  /** Makes the ring from what is known now. True when it is another one. */
+  /** Computes the ring. Returns true if it has changed. */
   private refresh(): boolean {
     this.local?.check();
     const ring = this.ringNow();
@@ -225,7 +225,10 @@ export class StoreKeys {
     return { secrets, current: secrets.indexOf(maker ?? local.secrets[local.current]!) };
   }
 
-  /** The slot whose key makes tickets, if one is known; keys that nobody needs any more are forgotten. */
+  /**
+   * Returns the slot whose key makes tickets, if one is known. Drops keys that are no longer
+   * needed.
+   */
   private newestSlot(): number | undefined {
     const present = this.present();
     const slots = [...this.keys.keys()];
@@ -237,7 +240,7 @@ export class StoreKeys {
     return newest;
   }
 
-  /** They make no more tickets, and read them for as long as those live. */
+  /** These secrets make no more tickets; their tickets are accepted until they expire. */
   private retire(secrets: readonly string[]): void {
     const until = this.dependencies.now() + this.dependencies.period;
     const others = this.retired.filter(({ secret }) => !secrets.includes(secret));
@@ -250,36 +253,36 @@ export class StoreKeys {
     return new LocalKeys(this.dependencies.period, this.dependencies.now, state);
   }
 
-  private tellAnswer(): void {
-    if (this.told === "answers") return;
+  private logAnswer(): void {
+    if (this.reported === "answers") return;
     const { place, log } = this.dependencies;
-    const message = this.told
+    const message = this.reported
       ? `the ticket store ${place} answers again`
       : `ticket keys are shared through the ticket store ${place}`;
-    this.told = "answers";
+    this.reported = "answers";
     log({ level: "info", event: "ticket-store-answers", message, facts: { store: place } });
   }
 
-  /** A store that comes and goes is told of once in a while. */
-  private tellFailure(cause: string): void {
+  /** Logs a failure, at most once in {@link QUIET} seconds. */
+  private logFailure(cause: string): void {
     const { now, place, log } = this.dependencies;
-    if (this.told === "fails" || now() - this.failureToldAt < QUIET) return;
-    this.told = "fails";
-    this.failureToldAt = now();
+    if (this.reported === "fails" || now() - this.failureLoggedAt < QUIET) return;
+    this.reported = "fails";
+    this.failureLoggedAt = now();
     const consequence = this.local
-      ? "this machine makes ticket keys of its own, by which no other knows its clients"
-      : "the ticket keys that are known go on being used and do not change";
+      ? "this machine makes its own ticket keys, so other machines cannot resume its sessions"
+      : "the known ticket keys stay in use and do not rotate";
     const message = `the ticket store ${place} fails (${cause}); until it answers, ${consequence}`;
     log({ level: "warn", event: "ticket-store-fails", message, facts: { store: place, cause } });
   }
 
-  private tellGarbage(slot: number): void {
+  private logGarbage(slot: number): void {
     if (this.garbage.has(slot)) return;
     this.garbage.add(slot);
     const { place, log } = this.dependencies;
     const entry = this.entries.nameOf(slot);
-    const message = `the entry ${entry} of the ticket store ${place} is no key that was sealed ` +
-      "with our --ticket-secret-file; it is not used, and replaced where it is needed: find out " +
+    const message = `the entry ${entry} of the ticket store ${place} is not a key sealed ` +
+      "with this --ticket-secret-file; it is ignored, and replaced if it is needed; find out " +
       "who wrote it";
     log({ level: "warn", event: "ticket-store-garbage", message, facts: { store: place, entry } });
   }

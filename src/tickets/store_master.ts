@@ -13,13 +13,13 @@ import {
   type StoreStart,
 } from "./store_messages.ts";
 
-/** The helper's process as the master sees it. */
+/** The helper's process, seen from the master. */
 export type StoreProcess = Pick<
   ControlledProcess<StoreCommand, StoreEvent>,
   "onEvent" | "onExit" | "send" | "kill"
 >;
 
-/** The helper answers after its own time limits at the latest, which are shorter. */
+/** Maximum time for an answer; the helper's own time limits are shorter. */
 const ANSWER_LIMIT_MS = 12_000;
 
 interface Question {
@@ -27,7 +27,7 @@ interface Question {
   reject(error: Error): void;
 }
 
-/** The master's end of the process that speaks with the store. It is started when it is needed. */
+/** Uses the ticket store through a helper process, which it starts when needed. */
 export class StoreHelper implements TicketStore {
   private readonly settings: Omit<StoreStart, "type">;
   private readonly spawn: () => StoreProcess;
@@ -35,11 +35,11 @@ export class StoreHelper implements TicketStore {
   private process: StoreProcess | undefined;
   private readonly questions = new Map<number, Question>();
   private asked = 0;
-  /** How a process ended of which nothing was asked: the next question tells it. */
+  /** How a process exited while no question was pending; the next question fails with it. */
   private end: string | undefined;
   private stopped: (() => void) | undefined;
 
-  /** `spawn` throws an Error when no process can be had. */
+  /** `spawn` throws an Error if it cannot start a process. */
   constructor(
     settings: Omit<StoreStart, "type">,
     spawn: () => StoreProcess,
@@ -66,7 +66,7 @@ export class StoreHelper implements TicketStore {
     await this.ask((number) => ({ type: "set", number, entries: sealed }));
   }
 
-  /** It has nothing to lose. */
+  /** Kills the helper, which has no state to lose. */
   stop(): Promise<void> {
     return new Promise((resolve) => {
       this.stopped = resolve;
@@ -92,9 +92,9 @@ export class StoreHelper implements TicketStore {
     });
   }
 
-  /** Throws an Error when no process can be had, or none is wanted any more. */
+  /** Throws an Error if no process can be started, or after {@link stop}. */
   private start(): StoreProcess {
-    if (this.stopped) throw new Error("it was given up");
+    if (this.stopped) throw new Error("it was stopped");
     const process = this.spawn();
     process.onEvent = (report) => {
       const question = this.questions.get(report.number);
@@ -120,7 +120,7 @@ export class StoreHelper implements TicketStore {
   }
 }
 
-/** Starts the helper's process. */
+/** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnStore(
   runtime: Pick<Runtime, "self" | "workerEnvironment">,
   log: Log,
@@ -132,7 +132,7 @@ export function spawnStore(
   });
 }
 
-/** A store's URL as it may be shown: without user and password. */
+/** Returns a store's URL without user and password. */
 export function shownStore(text: string): string {
   const url = new URL(text);
   url.username = url.password = "";

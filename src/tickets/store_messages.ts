@@ -1,7 +1,7 @@
 import type { Ids } from "../system/ids.ts";
 import { VALUE_LENGTH } from "./store_entries.ts";
 
-/** What the master tells the process that speaks with the ticket store: one start, then questions. */
+/** Commands from the master to the ticket store's helper: one start, then questions. */
 export type StoreCommand =
   | StoreStart
   | { readonly type: "get"; readonly number: number; readonly names: readonly string[] }
@@ -13,7 +13,7 @@ export interface StoreStart {
   readonly url: string;
   /** PEM; absent: the public CAs. */
   readonly ca?: string;
-  /** Whom to become before anything else; absent: stay who we are. */
+  /** The user to become first; absent: no change. */
   readonly ids?: Ids;
 }
 
@@ -21,30 +21,30 @@ export interface SealedEntry {
   readonly name: string;
   /** Base64. */
   readonly value: string;
-  /** Milliseconds until the store forgets it. */
+  /** Milliseconds until it expires in the store. */
   readonly ttl: number;
-  /** It takes no other's place. */
+  /** It does not replace an existing entry. */
   readonly onlyNew: boolean;
 }
 
-/** The answer to the question of that number. */
+/** Events from the helper: the answer to the question with that number. */
 export type StoreEvent =
-  /** In base64, null where there is none; to `set` there are none at all. */
+  /** In base64, null for a missing entry; empty for `set`. */
   | { readonly type: "values"; readonly number: number; readonly values: readonly Value[] }
   | { readonly type: "failed"; readonly number: number; readonly reason: string };
 
 type Value = string | null;
 
-/** One byte more than a value has, so that it is seen when there is more. */
+/** Maximum bytes to read of a value: one more than it has, to detect longer ones. */
 export const MAX_BYTES = VALUE_LENGTH + 1;
-/** More than anybody asks for at once. */
+/** Maximum number of values in an answer, more than one question asks for. */
 const MAX_VALUES = 16;
-/** Characters of a reason that go to the log. */
+/** Maximum length of a reason in the log. */
 const REASON_LENGTH = 200;
 
 /**
- * The report in a decoded frame, or undefined when it is none: the helper reads what a store sends,
- * so nothing it says is believed.
+ * Returns the event in a decoded frame, or undefined if it is not one. The helper parses the
+ * store's data, so the master does not trust it.
  */
 export function parseStoreEvent(value: unknown): StoreEvent | undefined {
   if (typeof value !== "object" || value === null) return undefined;

@@ -13,24 +13,24 @@ import {
   type StoreStart,
 } from "./store_messages.ts";
 
-/** Milliseconds to find the server and to sign in there, and for the answer to a question. */
+/** Time limits, in milliseconds: to connect and log in, and for the answer to a question. */
 const CONNECT_LIMIT_MS = 5000;
 const ANSWER_LIMIT_MS = 3000;
-/** Three times what this process needs: the client keeps all that comes until an answer is whole. */
+/** Three times what this process needs, since the client buffers an answer until it is complete. */
 const MEMORY_LIMIT = 256 * 1024 * 1024;
 const MEMORY_LOOK_MS = 20;
 
 type Question = Exclude<StoreCommand, StoreStart>;
 
 /**
- * Runs this process as the one that speaks with the ticket store (Redis or Valkey), without
- * privileges, until its standard input ends, which means that the master is gone. It fetches and
- * keeps what it is told, of which it understands nothing. It connects for a question, and stays
- * connected until one fails. It never returns by itself.
+ * Runs this process as the ticket store's helper (for Redis or Valkey), without privileges. It gets
+ * and sets sealed values that it cannot open. It connects for the first question and stays
+ * connected until one fails. It exits when its standard input ends, which means that the master has
+ * exited.
  */
 export function runStore(runtime: Pick<Runtime, "libc">): void {
   readHelperCommands(new StoreProcess(runtime));
-  // Ctrl-C and a service manager reach all processes; the master decides what it means.
+  // Ctrl-C and service managers signal all processes; the master handles it.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 }
 
@@ -39,7 +39,7 @@ class StoreProcess implements Helper<StoreCommand> {
   readonly events: FrameWriter;
   private settings: StoreStart | undefined;
   private client: Client | undefined;
-  /** Why it may not serve. */
+  /** Why it cannot answer. */
   private trouble: string | undefined;
 
   constructor(runtime: Pick<Runtime, "libc">) {
@@ -60,7 +60,7 @@ class StoreProcess implements Helper<StoreCommand> {
     this.settings = settings;
     const { ids } = settings;
     try {
-      // It needs the files that tell how to resolve names.
+      // Without a chroot, since resolving names needs files.
       dropPrivileges(this.runtime.libc, ids && { ...ids, chroot: "" });
     } catch (error) {
       this.trouble = `its helper cannot become another user: ${reasonOf(error)}`;
@@ -88,10 +88,10 @@ class StoreProcess implements Helper<StoreCommand> {
     }
   }
 
-  /** The next process begins with as little memory as this one did. */
+  /** Exits; the next process starts with little memory again. */
   private giveUp(number: number): void {
     this.disconnect();
-    this.send({ type: "failed", number, reason: "it sends far more than it was asked for" });
+    this.send({ type: "failed", number, reason: "it sends far more than was requested" });
     this.events.flush(() => process.exit(1));
   }
 
@@ -99,7 +99,7 @@ class StoreProcess implements Helper<StoreCommand> {
     if (this.client?.isReady) return this.client;
     this.disconnect();
     this.client = clientFor(this.settings!);
-    // Each question tells it by its own failure.
+    // Each question reports it by its own failure.
     this.client.on("error", () => {});
     await this.client.connect();
     return this.client;
@@ -117,11 +117,11 @@ class StoreProcess implements Helper<StoreCommand> {
 
 type Client = ReturnType<typeof clientFor>;
 
-/** Throws an Error when the URL cannot be used. */
+/** Throws an Error if the URL cannot be used. */
 function clientFor({ url, ca }: StoreStart) {
   return createClient({
     url,
-    // The form of answers that each version has.
+    // The protocol that all server versions support.
     RESP: 2,
     disableOfflineQueue: true,
     disableClientInfo: true,
@@ -134,14 +134,16 @@ function clientFor({ url, ca }: StoreStart) {
   });
 }
 
-/** Base64, or null where there is none. What is too long is cut, and what is no text is empty. */
+/**
+ * Returns base64, or null for a missing entry. Long values are truncated, other types are empty.
+ */
 async function get(client: Client, name: string): Promise<string | null> {
   try {
     const value = await client.sendCommand<unknown>(["GETRANGE", name, "0", `${MAX_BYTES - 1}`], {
       typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
     });
-    if (!Buffer.isBuffer(value)) throw new Error("it answers what nobody asked");
-    // A store that ignores the range must not make this process break the protocol.
+    if (!Buffer.isBuffer(value)) throw new Error("its answer does not match the request");
+    // If a store ignores the range, the event must still be valid.
     const bytes = value.subarray(0, MAX_BYTES);
     return bytes.length === 0 ? null : bytes.toString("base64");
   } catch (error) {
@@ -168,7 +170,7 @@ async function inTime<T>(promise: Promise<T>, limit: number, what: string): Prom
   }
 }
 
-/** A name with several addresses fails without a message. */
+/** Returns the error's code: for a name with several addresses, the error has no message. */
 function codeOf(error: unknown): string {
   return String((error as { readonly code?: unknown }).code);
 }

@@ -3,14 +3,14 @@ import type { TicketAnswer } from "../runtime/tls.ts";
 import type { TicketRing } from "./ring.ts";
 
 /**
- * The keys of session tickets in a worker: OpenSSL asks for them at each ticket. They are derived
- * from the secrets of the ring, for each policy others, so that no session goes from clients that are
- * not verified to where they are.
+ * The keys of session tickets in a worker; OpenSSL asks for a key for each ticket. They are derived
+ * from the secrets of the ring, separately for each verification policy, so that a session of an
+ * unverified client cannot resume where clients are verified.
  */
 export class TicketKeys {
   private current: Secret;
   private secrets: readonly Secret[];
-  /** Random bytes for initialisation vectors: to fetch 16 alone costs 4 µs, ten times as much. */
+  /** Random bytes for initialisation vectors: fetching 16 alone costs 4 µs, ten times as much. */
   private readonly vectors = Buffer.alloc(VECTORS * PART);
   private usedVectors = VECTORS;
 
@@ -19,7 +19,7 @@ export class TicketKeys {
     this.current = this.secrets[ring.current]!;
   }
 
-  /** From now on this ring counts. */
+  /** Switches to this ring. */
   use({ secrets, current }: TicketRing): void {
     const known = this.secrets;
     this.secrets = secrets.map((text) =>
@@ -29,8 +29,8 @@ export class TicketKeys {
   }
 
   /**
-   * OpenSSL's question at each ticket: `name` and `iv` are the ticket's, unless it `isNew`. Tickets
-   * that were made for another `policy` are not read.
+   * Answers OpenSSL's callback for a ticket; `name` and `iv` are the ticket's unless it `isNew`.
+   * Tickets of another `policy` are not accepted.
    */
   answer(policy: string, name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer {
     if (isNew) {
@@ -45,7 +45,7 @@ export class TicketKeys {
     return [0, NONE, NONE, name, iv];
   }
 
-  /** OpenSSL's side copies it before the next one is asked for. */
+  /** Returns a view; the adapter copies it before the next call. */
   private vector(): Buffer {
     if (this.usedVectors === VECTORS) {
       randomFillSync(this.vectors);
@@ -64,7 +64,7 @@ interface Key {
 
 class Secret {
   readonly text: string;
-  /** By policy, of which a configuration has a few. */
+  /** By policy; a configuration has few of them. */
   private readonly keys = new Map<string, Key>();
 
   constructor(text: string) {
@@ -89,7 +89,7 @@ class Secret {
   }
 }
 
-/** Bytes of each part of a key, and of an initialisation vector. */
+/** Length of each part of a key and of an initialisation vector, in bytes. */
 const PART = 16;
 const VECTORS = 256;
 const NONE = Buffer.alloc(PART);

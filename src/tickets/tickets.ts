@@ -7,16 +7,16 @@ import { alsoReading, type TicketRing } from "./ring.ts";
 import { StoreKeys, type StoreState, type TicketStore } from "./store_keys.ts";
 import { shownStore } from "./store_master.ts";
 
-/** Where ticket keys come from. */
+/** A source of ticket keys. */
 interface TicketSource {
   readonly ring: TicketRing;
-  /** To be called about once a second. True when the ring has changed. */
+  /** Call it about once a second. Returns true if the ring has changed. */
   check(): boolean;
-  /** Fulfilled when nothing of it is left outside this process. */
+  /** Resolves when its helper process has exited. */
   stop?(): Promise<void>;
 }
 
-/** What decides where they come from. */
+/** What the source of ticket keys depends on. */
 export interface TicketPlan {
   readonly config: Reads<
     "sessions.ticketRotation" | "sessions.ticketStore" | "sessions.tickets"
@@ -27,39 +27,39 @@ export interface TicketPlan {
   readonly privileges?: Privileges;
 }
 
-/** What keys from a store need. */
+/** Dependencies of keys from a store. */
 export interface TicketStores {
-  /** Connects to nothing yet. */
+  /** Does not connect yet. */
   open(plan: TicketPlan): TicketStore;
   readonly log: Log;
 }
 
-/** What a successor goes on with. */
+/** The state that is handed over to a new process. */
 export interface TicketState {
   readonly local?: LocalState;
   readonly store?: StoreState;
-  /** What is still read, though it makes no more tickets. */
+  /** Secrets that make no more tickets, but whose tickets are still accepted. */
   readonly retired: readonly RetiredSecrets[];
 }
 
 interface RetiredSecrets {
   readonly secrets: readonly string[];
-  /** A second of CLOCK_MONOTONIC. */
+  /** In seconds of CLOCK_MONOTONIC. */
   readonly until: number;
 }
 
-/** The ticket keys of all workers: they outlive workers, generations, and the program's version. */
+/** The ticket keys of all workers. They outlive workers, generations and upgrades. */
 export class Tickets {
   private readonly changed: (ring: TicketRing) => void;
   private readonly now: () => number;
   private readonly stores: TicketStores | undefined;
   private source: TicketSource;
-  /** By which two plans that lead to the same keys are known. */
+  /** Equal for plans that lead to the same keys. */
   private name: string;
   private period: number;
   private retired: readonly RetiredSecrets[];
 
-  /** `now` tells seconds of CLOCK_MONOTONIC. Without `stores` no plan may name a store. */
+  /** `now` returns seconds of CLOCK_MONOTONIC. Without `stores`, plans must not name a store. */
   constructor(
     plan: TicketPlan,
     changed: (ring: TicketRing) => void,
@@ -89,7 +89,7 @@ export class Tickets {
     };
   }
 
-  /** Keys come from elsewhere from now on; those of before still read tickets for their time. */
+  /** Switches to another source; tickets of the previous keys are accepted until they expire. */
   use(plan: TicketPlan): void {
     const name = nameOf(plan);
     if (name === this.name) return;
@@ -101,12 +101,12 @@ export class Tickets {
     this.period = plan.config.sessions.ticketRotation;
     const { store } = this.state;
     void this.source.stop?.();
-    // The same fleet's keys are the same in another store, or under another user.
+    // A fleet has the same keys in another store or with another user.
     this.source = this.sourceOf(plan, store && { store });
     this.changed(this.ring);
   }
 
-  /** To be called about once a second. */
+  /** Call it about once a second. */
   check(): void {
     const rest = this.retired.filter(({ until }) => this.now() < until);
     const isShorter = rest.length < this.retired.length;
@@ -114,7 +114,7 @@ export class Tickets {
     if (this.source.check() || isShorter) this.changed(this.ring);
   }
 
-  /** Ends what belongs to it outside this process; the keys stay as they are. */
+  /** Stops its helper process; the keys stay as they are. */
   async stop(): Promise<void> {
     await this.source.stop?.();
   }

@@ -2,7 +2,7 @@
  * `--daemon` without fork, which would take one thread of many along: the process in the foreground
  * starts itself again in a session of its own, waits for the verdict of that one, and ends.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Dialect } from "../base/dialect.ts";
 import type { Libc } from "../os/libc.ts";
 import { closeInherited } from "../os/descriptors.ts";
@@ -38,11 +38,17 @@ export async function spawnDaemon(
   argv: readonly string[],
   { input, limitMs = START_LIMIT_MS }: { input?: string; limitMs?: number } = {},
 ): Promise<StartupResult> {
-  const child = spawn(self[0]!, [...self.slice(1), ...argv], {
-    detached: true,
-    stdio: [input === undefined ? "ignore" : "pipe", "ignore", "ignore", "pipe"],
-    env: { ...process.env, [MARKER]: String(process.pid) },
-  });
+  let child: ChildProcess;
+  try {
+    child = spawn(self[0]!, [...self.slice(1), ...argv], {
+      detached: true,
+      stdio: [input === undefined ? "ignore" : "pipe", "ignore", "ignore", "pipe"],
+      env: { ...process.env, [MARKER]: String(process.pid) },
+    });
+  } catch (error) {
+    // Some runtimes throw what others report as an event.
+    return failed(`cannot start the daemon: ${(error as Error).message}`, 1);
+  }
   child.stdin?.on("error", () => {}).end(input);
   const result = await awaitStartupResult(child, { name: "the daemon", limitMs, failed });
   letGo(child);

@@ -58,7 +58,10 @@ export function awaitStartupResult(child: ChildProcess, waiting: Waiting): Promi
     readLines(child, (line) => {
       if (isGiven) return later(line);
       isGiven = true;
-      finish(parse(line) ?? failed(`${name} answered in a language of its own`, 1));
+      const result = parse(line);
+      // Whatever it does, nobody waits for it.
+      if (!result) child.kill("SIGKILL");
+      finish(result ?? failed(`${name} answered in a language of its own`, 1));
     });
   });
 }

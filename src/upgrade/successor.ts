@@ -61,6 +61,7 @@ export function spawnSuccessor(
   const passed = [handoverFd, ...heirs.fds].map((fd) => copyFrom(libc, fd, least));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
+    if (passed.some((fd) => fd < 0)) throw new Error("the limit of open files is reached");
     const child = spawn(command[0]!, [...command.slice(1), ...argv], {
       cwd: workingDirectory,
       detached: handover.isDaemon,

@@ -2,24 +2,24 @@ import type { Clock } from "../base/clock.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { BackendEvent } from "../worker_protocol/messages.ts";
 
-/** However often connects fail, a worker speaks of it once in this time. */
-const PAUSE_MS = 1000;
+/** Minimum time between two reports, in milliseconds. */
+const REPORT_INTERVAL_MS = 1000;
 
-/** Tells the master of connects that fail, and of the first one that does not. */
+/** Reports failed connects to the master, and the first one that succeeds after them. */
 export class BackendWatch {
-  private readonly report: (report: BackendEvent) => boolean;
+  private readonly report: (event: BackendEvent) => boolean;
   private readonly clock: Clock;
   private isDown = false;
   private failure: ConnectionFailure | undefined;
   private failures = 0;
   private failedAt = 0;
   private answeredAt = 0;
-  /** There is something to tell when the pause is over. */
+  /** There is something to report after the pause. */
   private isDue = false;
-  private isWaiting = false;
+  private isPausing = false;
 
-  /** `report` answers false when a report could not be sent; it is tried again. */
-  constructor(report: (report: BackendEvent) => boolean, clock: Clock) {
+  /** `report` returns false if an event could not be sent; it is tried again. */
+  constructor(report: (event: BackendEvent) => boolean, clock: Clock) {
     this.report = report;
     this.clock = clock;
   }
@@ -33,12 +33,12 @@ export class BackendWatch {
     this.changed();
   }
 
-  /** Another worker's connect failed: the first that goes well here is news as well. */
+  /** Another worker's connect failed: the next success here is to be reported. */
   expectAnswer(): void {
     this.isDown = true;
   }
 
-  /** A connect went well. */
+  /** A connect succeeded. */
   answered(): void {
     if (!this.isDown) return;
     this.isDown = false;
@@ -46,14 +46,14 @@ export class BackendWatch {
     this.changed();
   }
 
-  /** Tells now what there is to tell. */
+  /** Reports now what is due. */
   flush(): void {
     if (!this.isDue) return;
     this.isDue = false;
     if (this.failure && this.failures > 0) {
       const { failures, failedAt: at, failure: { source, code, cause } } = this;
-      const isTold = this.report({ type: "backend-failed", failures, at, source, code, cause });
-      if (isTold) this.failures = 0;
+      const isSent = this.report({ type: "backend-failed", failures, at, source, code, cause });
+      if (isSent) this.failures = 0;
       else this.isDue = true;
     }
     if (this.isDown || this.report({ type: "backend-answers", at: this.answeredAt })) return;
@@ -62,11 +62,11 @@ export class BackendWatch {
 
   private changed(): void {
     this.isDue = true;
-    if (this.isWaiting) return;
+    if (this.isPausing) return;
     this.flush();
-    this.isWaiting = true;
-    this.clock.after(PAUSE_MS, () => {
-      this.isWaiting = false;
+    this.isPausing = true;
+    this.clock.after(REPORT_INTERVAL_MS, () => {
+      this.isPausing = false;
       if (this.isDue) this.changed();
     });
   }

@@ -2,17 +2,17 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { WorkerLimits } from "./limits.ts";
 
-/** What a gate does. */
+/** What the limiter calls. */
 export interface ConnectionLimiterEvents {
-  /** Accept no more; new connections wait in the queue. */
+  /** Accept no more; new connections wait in the kernel's queue. */
   pause(): void;
   resume(): void;
-  /** The limit was reached; at most once in {@link LOG_PAUSE_MS}. */
+  /** The limit was reached; at most once in {@link LOG_INTERVAL_MS}. */
   reached(message: string, facts: LogEntry["facts"]): void;
 }
 
-/** Milliseconds between two lines of the log about the limit. */
-export const LOG_PAUSE_MS = 10_000;
+/** Minimum time between two log messages about the limit, in milliseconds. */
+export const LOG_INTERVAL_MS = 10_000;
 
 /** Keeps the number of a worker's connections within its limits. */
 export class ConnectionLimiter {
@@ -20,13 +20,13 @@ export class ConnectionLimiter {
   private readonly events: ConnectionLimiterEvents;
   private readonly clock: Clock;
   private quota: number;
-  private isShut = false;
-  /** Since the last line of the log. */
+  private paused = false;
+  /** How often the limit was reached since the last log message. */
   private times = 0;
   private resets = 0;
   private loggedAt = -Infinity;
 
-  /** `own` is the worker's own limit, `quota` its share of the limit of all workers. */
+  /** `own` is the worker's own limit, `quota` its share of the total limit. */
   constructor(
     own: Pick<WorkerLimits, "connections" | "reason">,
     quota: number,
@@ -37,78 +37,75 @@ export class ConnectionLimiter {
     this.quota = quota;
     this.events = events;
     this.clock = clock;
-    this.isShut = quota <= 0;
+    this.paused = quota <= 0;
   }
 
-  /** The listeners have to be paused, those which are opened just now as well. */
+  /** Listeners have to be paused, including new ones. */
   get isPaused(): boolean {
-    return this.isShut;
+    return this.paused;
   }
 
-  /**
-   * False for one that came in spite of the pause, which not every system makes possible: there is
-   * no room for it.
-   */
+  /** Returns false if there is no room: some systems accept a connection despite the pause. */
   admits(open: number): boolean {
     if (open < this.limit) return true;
     this.resets++;
     return false;
   }
 
-  /** So many connections are open now, one more than before. */
+  /** A connection was opened; `open` counts it. */
   opened(open: number): void {
-    if (this.isShut || open < this.limit) return;
+    if (this.paused || open < this.limit) return;
     this.times++;
-    this.shut();
-    this.tell();
+    this.pause();
+    this.logReached();
   }
 
-  /** So many connections are open now, one less than before. */
+  /** A connection was closed; `open` are left. */
   closed(open: number): void {
-    if (this.isShut && open <= this.limit - room(this.limit)) this.unlock();
+    if (this.paused && open <= this.limit - margin(this.limit)) this.resume();
   }
 
-  /** The worker's share of the limit of all workers, while so many connections are open. */
-  allot(quota: number, open: number): void {
+  /** Sets the worker's share of the total limit. */
+  setQuota(quota: number, open: number): void {
     this.quota = quota;
-    if (open >= this.limit) this.shut();
-    else if (this.isShut) this.unlock();
+    if (open >= this.limit) this.pause();
+    else if (this.paused) this.resume();
   }
 
   private get limit(): number {
     return Math.min(this.own.connections, this.quota);
   }
 
-  private shut(): void {
-    if (this.isShut) return;
-    this.isShut = true;
+  private pause(): void {
+    if (this.paused) return;
+    this.paused = true;
     this.events.pause();
   }
 
-  private unlock(): void {
-    this.isShut = false;
+  private resume(): void {
+    this.paused = false;
     this.events.resume();
   }
 
-  private tell(): void {
+  private logReached(): void {
     const now = this.clock.now();
-    if (now - this.loggedAt < LOG_PAUSE_MS) return;
+    if (now - this.loggedAt < LOG_INTERVAL_MS) return;
     const { limit, times, resets } = this;
     this.loggedAt = now;
     this.times = this.resets = 0;
     const reason = limit < this.own.connections
       ? "its share of --max-connections"
       : this.own.reason;
-    const before = times > 1 ? `; so it was ${times} times since this was last told` : "";
+    const before = times > 1 ? `; reached ${times} times since the last message` : "";
     this.events.reached(
-      `open connections have reached the limit of ${limit}, ${reason}; new ones wait until some ` +
-        `end${before}`,
+      `reached the limit of ${limit} open connections (${reason}); new ones wait until others ` +
+        `close${before}`,
       { limit, times, ...(resets > 0 ? { resets } : {}) },
     );
   }
 }
 
-/** So much must be free before accepting goes on: to stop and start costs system calls. */
-function room(limit: number): number {
+/** Returns how many must be free before accepting resumes: each pause costs system calls. */
+function margin(limit: number): number {
   return Math.max(1, Math.floor(limit / 100));
 }

@@ -11,31 +11,31 @@ import type { SessionStore } from "../runtime/tls.ts";
 import type { Identity } from "../runtime/tls.ts";
 import { STORE_FD } from "../worker_protocol/command_line.ts";
 
-/** A frontend's TLS: the context for its listeners, and whom it asks for certificates, if anybody. */
+/** A frontend's TLS: the context for its listeners; `trust` if it requests client certificates. */
 export interface FrontendContext {
   readonly context: TlsContext;
   readonly trust?: ClientTrust;
 }
 
-/** What the frontends of a worker have in common, beside certificates. */
+/** What the frontends of a worker share, besides certificates. */
 export interface FrontendDependencies {
   readonly staples: Staples;
   readonly sessions: Reads<"sessions.cache" | "sessions.tickets" | "sessions.timeout">["sessions"];
-  /** Absent where the TLS library has its own. */
+  /** Absent if the TLS library has its own. */
   readonly ticketKeys: TicketKeyring | undefined;
   readonly sharedSessions: SessionStore;
-  /** A client has asked for a name. */
-  readonly asked: () => void;
+  /** A client sent a server name. */
+  readonly nameRequested: () => void;
 }
 
 /**
- * Builds the TLS state of all frontends. A certificate is read from the store when the first client
- * needs it. Throws an Error with the TLS library's reason.
+ * Returns the TLS state of each frontend. A certificate is read from the store when the first
+ * client needs it. Throws an Error with the TLS library's reason.
  */
 export function frontendContexts(
   runtime: Runtime,
   tls: ServedTls,
-  { staples, sessions, ticketKeys, sharedSessions, asked }: FrontendDependencies,
+  { staples, sessions, ticketKeys, sharedSessions, nameRequested }: FrontendDependencies,
 ): FrontendContext[] {
   return tls.frontends.map((frontend, index) => {
     const selector = new CertificateSelector(tls, index, runtime.capabilities.dualCertificates);
@@ -50,7 +50,7 @@ export function frontendContexts(
       ...(ticketKeys ? { ticketKeys } : {}),
       ...(sessions.cache > 0 && !isMixed ? { sessions: sharedSessions } : {}),
       select(serverName) {
-        asked();
+        nameRequested();
         return selector.select(serverName);
       },
       identity: (number) => identity(runtime, tls, staples, selector.material(number)),
@@ -79,7 +79,7 @@ function identity(
     certificates: materials.map(({ chain, key }) => ({ chain, key })),
     ...(dhParameters && capabilities.dhParameters ? { dhParameters } : {}),
     ...(mode === "none" ? {} : { verify: { ...trust, mode } }),
-    // Of two certificates it is not known in time which one the client will be shown.
+    // With two certificates it is not known in time which one the client gets.
     ...(capabilities.staples && certificates.length === 1
       ? { staple: () => staples.get(certificates[0]!) }
       : {}),

@@ -1,56 +1,56 @@
-/** What a worker's limits come to in numbers. */
+/** A worker's limits in numbers. */
 import { readFileSync } from "node:fs";
 import type { Limits } from "../options/config.ts";
 
-/** Descriptors that are kept for everything that is not a connection, with a few sockets … */
+/** Descriptors reserved for everything but connections, with a few listening sockets … */
 const RESERVED_DESCRIPTORS = 64;
-/** … and with many: for the runtime and the channel, and for each socket. */
+/** … and with many: for the runtime and the control channel; each socket adds its own. */
 const RESERVED_WITHOUT_SOCKETS = 40;
-/** It is inherited, copied to be served, and copied again to be paused. */
-const DESCRIPTORS_EACH_SOCKET = 3;
+/** One inherited, a copy to accept from, and a copy to pause. */
+const DESCRIPTORS_PER_SOCKET = 3;
 /** A client and its backend. */
-const DESCRIPTORS_EACH = 2;
-/** So many clients may come out of a full queue in one turn, and each of them is in mid-handshake. */
+const DESCRIPTORS_PER_CONNECTION = 2;
+/** Clients that a full queue may yield in one event loop turn; each is then in its handshake. */
 const MIN_AUTO_HANDSHAKES = 1024;
 
-/** What they are made from. */
+/** The settings behind the limits. */
 export type LimitSettings = Pick<Limits, "handshakes" | "workerConnections">;
 
 export interface WorkerLimits {
   readonly connections: number;
-  /** What `connections` comes from, in words that follow it. */
+  /** What sets `connections`, for the log. */
   readonly reason: string;
   readonly handshakes: number;
-  /** Connections that were asked for and that descriptors do not suffice for. */
+  /** The configured number of connections, if the descriptor limit does not allow it. */
   readonly tooMany?: number;
 }
 
 /**
- * A worker's limits under this limit of descriptors and with so many listening sockets. What
- * descriptors suffice for counts whatever was asked for, and is one connection at the least.
+ * Returns a worker's limits. `descriptors` is its descriptor limit, `sockets` the number of its
+ * listening sockets. Descriptors bound any configured number; at least one connection is allowed.
  */
 export function workerLimits(
   limits: LimitSettings,
   descriptors: number,
   sockets: number,
 ): WorkerLimits {
-  const others = RESERVED_WITHOUT_SOCKETS + DESCRIPTORS_EACH_SOCKET * sockets;
+  const others = RESERVED_WITHOUT_SOCKETS + DESCRIPTORS_PER_SOCKET * sockets;
   const reserved = Math.max(RESERVED_DESCRIPTORS, others);
-  const affordable = Math.floor((descriptors - reserved) / DESCRIPTORS_EACH);
-  const asked = limits.workerConnections === "auto" ? Infinity : limits.workerConnections;
-  const connections = Math.max(1, Math.min(asked, affordable));
+  const affordable = Math.floor((descriptors - reserved) / DESCRIPTORS_PER_CONNECTION);
+  const requested = limits.workerConnections === "auto" ? Infinity : limits.workerConnections;
+  const connections = Math.max(1, Math.min(requested, affordable));
   const auto = Math.max(Math.floor(connections / 4), MIN_AUTO_HANDSHAKES);
   return {
     connections,
-    reason: asked <= affordable
-      ? "as --max-worker-connections says"
-      : "all that the descriptor limit allows (raise ulimit -n or add workers)",
+    reason: requested <= affordable
+      ? "--max-worker-connections"
+      : "the descriptor limit: raise ulimit -n or add workers",
     handshakes: limits.handshakes === "auto" ? auto : limits.handshakes,
-    ...(Number.isFinite(asked) && asked > affordable ? { tooMany: asked } : {}),
+    ...(Number.isFinite(requested) && requested > affordable ? { tooMany: requested } : {}),
   };
 }
 
-/** RLIMIT_NOFILE of this process. */
+/** Returns the soft RLIMIT_NOFILE of this process. */
 export function descriptorLimit(): number {
   const limits = readFileSync("/proc/self/limits", "utf8");
   return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 1024);

@@ -16,40 +16,40 @@ import {
 } from "../system/affinity.ts";
 import { queuesEmptied } from "../os/listen_queue.ts";
 
-/** The longest that others may go on filling a queue, in milliseconds; the master waits for longer. */
+/** Maximum wait for a queue that clients keep filling, in milliseconds; the master waits longer. */
 const QUEUE_LIMIT_MS = 1000;
 
-/** What listeners need of their worker. */
+/** What listeners need of the worker. */
 export interface ListenerEvents {
-  /** A frontend's TLS; undefined in client mode. */
+  /** Returns a frontend's TLS; undefined in client mode. */
   tls(frontend: number): TlsContext | undefined;
-  /** One that is opened just now is to wait. */
+  /** A new listener must start paused. */
   isPaused(): boolean;
   accepted(stream: Stream, frontend: number): StreamHandler;
   failed(failure: Failure): void;
   warning(entry: LogEntry): void;
 }
 
-/** A listener with the place of its frontend. */
+/** A listener with the index of its frontend. */
 interface OpenListener {
   readonly frontend: number;
   readonly listener: Listener;
-  /** The master's socket; undefined where its queue outlives all of us, or it has none. */
+  /** The master's socket; undefined if its queue outlives us, or there is none. */
   readonly queue: number | undefined;
 }
 
-/** Where a worker accepts: the sockets of its slot, and of slots that it serves for others. */
+/** The listeners of a worker: those of its slot, and of slots that it serves for others. */
 export class WorkerListeners {
   private readonly runtime: Runtime;
   private readonly command: StartCommand;
   private readonly events: ListenerEvents;
   private readonly bySlot = new Map<number, OpenListener[]>();
-  /** Descriptors of those that this worker has bound by itself. */
+  /** Descriptors of the sockets that this worker has bound. */
   private readonly bound: number[] = [];
   private affinity: AffinityRule | undefined;
   private isClosing = false;
 
-  /** Listens nowhere yet. */
+  /** Opens no listener yet. */
   constructor(runtime: Runtime, command: StartCommand, events: ListenerEvents) {
     this.runtime = runtime;
     this.command = command;
@@ -57,14 +57,14 @@ export class WorkerListeners {
     this.affinity = command.affinity;
   }
 
-  /** Serves the queues of a slot. Throws an Error with an errno `code` when it cannot. */
+  /** Serves the queues of a slot. Throws an Error with an errno `code` if it cannot listen. */
   listen(slot: number): void {
-    // The descriptors of one that closes may belong to connections by now.
+    // While it closes, the slot's descriptors may already belong to connections.
     if (this.isClosing || this.bySlot.has(slot)) return;
     const opened: OpenListener[] = [];
     this.bySlot.set(slot, opened);
     for (const command of this.command.listeners) {
-      // Of a slot beyond the workers only older addresses have a socket; one for all is served.
+      // Only older addresses have sockets for slots beyond the workers; a shared one is served.
       const isOwn = slot === this.command.slot;
       if (!isOwn && (isShared(command) || slot > command.fds.length)) continue;
       const listener = this.listenAt(command, slot);
@@ -74,7 +74,7 @@ export class WorkerListeners {
     }
   }
 
-  /** Leaves a slot's queues to others. */
+  /** Stops serving the queues of a slot. */
   async release(slot: number): Promise<void> {
     const listeners = this.bySlot.get(slot) ?? [];
     this.bySlot.delete(slot);
@@ -82,15 +82,16 @@ export class WorkerListeners {
   }
 
   /**
-   * Accepts no more, for good; fulfilled when all is closed. What waits already is accepted first: at
-   * a stop nobody else does, and one that was held up finds it together with the order to close.
+   * Accepts no more; fulfilled when all listeners are closed. Connections that already wait are
+   * accepted first: at a stop no other worker accepts them, and a worker that was stalled finds
+   * them together with the command to close.
    */
   async close(): Promise<void> {
     this.isClosing = true;
     const { libc } = this.runtime;
     if (!this.events.isPaused()) await queuesEmptied(libc, this.queues, QUEUE_LIMIT_MS, 0);
     await Promise.all([...this.bySlot.keys()].map((slot) => this.release(slot)));
-    // As long as a process holds a socket, the kernel queues connections there.
+    // While a process holds a socket, the kernel queues connections in it.
     const inherited = this.command.listeners.flatMap(({ fds }) => fds);
     for (const fd of new Set(inherited)) libc.close(fd);
   }
@@ -103,19 +104,19 @@ export class WorkerListeners {
     for (const { listener } of this.all) listener.resume();
   }
 
-  /** New connections are served by these, each at the place of its frontend. */
+  /** Sets the TLS contexts for new connections, by the frontend's index. */
   update(contexts: readonly TlsContext[]): void {
     for (const { frontend, listener } of this.all) listener.update(contexts[frontend]!);
   }
 
-  /** Clients are no longer brought to always the same worker. */
+  /** Ends client affinity: the kernel distributes clients over all workers. */
   balance(): void {
     this.affinity = undefined;
     if (this.isClosing) return;
     for (const fd of this.bound) detachAffinity(this.runtime.libc, fd);
   }
 
-  /** The master's sockets that it accepts from, but for those whose queues outlive all of us. */
+  /** The master's sockets that it accepts from, except those whose queues outlive us. */
   private get queues(): number[] {
     return this.all.flatMap(({ queue }) => queue ?? []);
   }
@@ -141,24 +142,24 @@ export class WorkerListeners {
     if (!this.runtime.capabilities.adoptSockets) {
       if (endpoint.family === "unix") throw new Error("Unix sockets have to be adopted");
       const socketOptions = listenerOptions(this.command.settings);
-      return { endpoint, socketOptions, bound: (fd) => this.guide(fd) };
+      return { endpoint, socketOptions, bound: (fd) => this.routeClients(fd) };
     }
     // A copy, since closing a listener closes its descriptor and the slot may be served again.
     return { endpoint, fd: this.runtime.libc.dup(fds[slot - 1]!) };
   }
 
-  /** Brings clients to always the same worker, or to any, on a socket that this one has bound. */
-  private guide(fd: number): void {
+  /** Starts or ends client affinity on a socket that this worker has bound. */
+  private routeClients(fd: number): void {
     const { affinity, runtime: { libc } } = this;
     this.bound.push(fd);
-    // The group may have the program of an older configuration.
+    // The socket group may have the program of an older configuration.
     if (!affinity) return detachAffinity(libc, fd);
     if (attachAffinity(libc, fd, affinity) || this.command.slot !== 1) return;
     this.events.warning(affinityRefused(libc));
   }
 }
 
-/** One socket for all slots: of Unix, or opened by the service manager. */
+/** All slots share one socket: a Unix socket, or one that the service manager opened. */
 function isShared({ fds }: ListenerSetup): boolean {
   return fds.length > 1 && fds[0] === fds[1];
 }

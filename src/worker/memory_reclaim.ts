@@ -1,32 +1,32 @@
-/** The memory of so many connections at once is worth the milliseconds that it takes to give it back. */
-const MANY_AT_ONCE = 500;
-/** So many that came one after the other leave as much garbage. */
-const MANY_IN_ALL = 5000;
-/** With fewer new ones in a second a worker is quiet. */
-const QUIET = 50;
+/** Open connections whose memory is worth the milliseconds that reclaiming takes. */
+const MANY_OPEN = 500;
+/** Connections accepted one after the other that leave as much garbage. */
+const MANY_ACCEPTED = 5000;
+/** New connections per second below which a worker is quiet. */
+const FEW_NEW = 50;
 
-/** Notices when a flood of connections is over, so that its memory can be given back. */
+/** Detects the end of a flood of connections, when their memory can be reclaimed. */
 export class MemoryReclaim {
-  /** Since memory was last given back. */
-  private most = 0;
-  private last = 0;
-  /** At the last call. */
-  private total = 0;
+  /** Since the last reclaim. */
+  private maxOpen = 0;
+  private totalAtReclaim = 0;
+  /** `total` at the last call. */
+  private lastTotal = 0;
 
   /**
-   * Called about every second: `open` connections are there, `most` were at once since the last
-   * call, `total` were ever accepted. True when memory should be given back now: half of many have
-   * ended, or many came and few do any more.
+   * Called about once a second. `open`: connections now; `maxOpen`: their maximum since the last
+   * call; `total`: accepted so far. Returns true if memory should be reclaimed now: half of many
+   * have closed, or after many only few new ones arrive.
    */
-  isDue(open: number, most: number, total: number): boolean {
-    this.most = Math.max(this.most, most);
-    const isQuiet = total - this.total < QUIET;
-    this.total = total;
-    const haveLeft = this.most >= MANY_AT_ONCE && open <= this.most / 2;
-    const haveCome = isQuiet && total - this.last >= MANY_IN_ALL;
-    if (!haveLeft && !haveCome) return false;
-    this.most = open;
-    this.last = total;
+  isDue(open: number, maxOpen: number, total: number): boolean {
+    this.maxOpen = Math.max(this.maxOpen, maxOpen);
+    const isQuiet = total - this.lastTotal < FEW_NEW;
+    this.lastTotal = total;
+    const hasFloodEnded = this.maxOpen >= MANY_OPEN && open <= this.maxOpen / 2;
+    const hasTrafficCeased = isQuiet && total - this.totalAtReclaim >= MANY_ACCEPTED;
+    if (!hasFloodEnded && !hasTrafficCeased) return false;
+    this.maxOpen = open;
+    this.totalAtReclaim = total;
     return true;
   }
 }

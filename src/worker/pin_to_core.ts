@@ -2,8 +2,8 @@ import { availableParallelism } from "node:os";
 import type { Libc } from "../os/libc.ts";
 
 /**
- * Ties the calling thread, which runs the event loop, to one core: worker 1 to the first.
- * The result is the core's number, or undefined when the system refused.
+ * Pins the calling thread, which runs the event loop, to one core, worker 1 to the first. Returns
+ * the core's number, or undefined if the system refused.
  */
 export function pinToCore(libc: Libc, slot: number): number | undefined {
   const core = (slot - 1) % availableParallelism();

@@ -1,3 +1,4 @@
+import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
 import type { Connection, ConnectionEvents } from "../connection/connection.ts";
 import { Connections } from "../connection/connections.ts";
@@ -34,32 +35,30 @@ import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { pinToCore } from "./pin_to_core.ts";
 
-/** Where the TLS library never forgets a name, a worker that was asked for this many is replaced. */
+/** If the TLS library keeps every name, a worker is replaced after this many. */
 const MAX_REMEMBERED_NAMES = 10_000;
-/** The longest that a queue which nobody empties keeps a new master waiting, in milliseconds. */
+/** Maximum time that a queue which is not emptied delays a new master, in milliseconds. */
 const ORPHAN_LIMIT_MS = 1000;
 
 /**
- * Runs this process as a worker: it takes orders on standard input and serves until they end,
- * which means that the master is gone; then it serves the connections that it has. It never returns
- * by itself.
+ * Runs this process as a worker: reads commands from standard input and accepts connections until
+ * the input ends, which means that the master is gone; then it drains.
  */
 export function runWorker(runtime: Runtime): void {
   const worker = new Worker(runtime);
   readCommands(worker);
-  process.on("SIGTERM", () => worker.askForSuccessor());
-  // They reach the whole foreground group; the master decides what they mean.
+  process.on("SIGTERM", () => worker.handleSigterm());
+  // They reach the whole foreground process group; the master handles them.
   for (const signal of ["SIGINT", "SIGQUIT"]) process.on(signal, () => {});
-  // A fault of ours costs the connection that met it, never the worker.
-  process.on("uncaughtException", (error) => worker.internalError(error));
-  process.on("unhandledRejection", (error) => worker.internalError(error));
+  // A fault of ours may cost a connection, never the worker.
+  surviveFaults((error) => worker.internalError(error));
 }
 
 class Worker implements CommandHandler<WorkerCommand> {
   private readonly runtime: Runtime;
   private readonly channel: FrameWriter;
   private readonly rateLimiter = new LogRateLimiter(
-    (entry) => this.tell(entry),
+    (entry) => this.sendLog(entry),
     () => this.logLevel,
   );
   private readonly backend: BackendWatch;
@@ -67,7 +66,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   /** By frontend; empty in client mode. */
   private frontends: readonly FrontendContext[] = [];
   private readonly staples = new Staples();
-  /** Absent where the TLS library has its own. */
+  /** Absent if the TLS library has its own. */
   private ticketKeys: TicketKeys | undefined;
   private readonly sharedSessions = new SharedSessions((event) => this.channel.offer(event));
   private connections: Connections | undefined;
@@ -75,13 +74,12 @@ class Worker implements CommandHandler<WorkerCommand> {
   private limiter: ConnectionLimiter | undefined;
   private rememberedNames = 0;
   private readonly memoryReclaim = new MemoryReclaim();
-  /** It has been told to accept no more; fulfilled when it does not. */
+  /** Set once it drains; fulfilled when it accepts no more. */
   private draining: Promise<void> | undefined;
-  /** It accepts no more. */
-  private hasStopped = false;
+  private hasStoppedAccepting = false;
   private isOrphan = false;
   private wantsSuccessor = false;
-  /** Of the last `tls` command. */
+  /** The number of the last `tls` command. */
   private lastSwap = 0;
 
   constructor(runtime: Runtime) {
@@ -114,27 +112,31 @@ class Worker implements CommandHandler<WorkerCommand> {
         return this.sharedSessions.found(command);
       case "limit":
         return void this.limit(command);
+      case "sockets-owned":
+        this.command = { ...this.command!, sharesSockets: false };
+        return;
       case "balance":
         return this.listeners!.balance();
       case "drain":
         return void this.drainForMaster();
-      case "leave":
-        return this.leave();
+      case "exit":
+        return this.exit();
       case "ping":
-        return this.answer();
+        return this.answerPing();
     }
   }
 
-  /** Somebody wants this process to end: it does when another one serves in its place. */
-  askForSuccessor(): void {
+  /** Drains and exits when a successor accepts connections; exits at once without a master. */
+  handleSigterm(): void {
     if (this.isOrphan) process.exit(1);
-    this.wantSuccessor();
+    this.requestSuccessor();
   }
 
-  /** No command of the master can be read any more: a successor takes over. */
+  /** The master's commands can no longer be read: a successor takes over. */
   unreadable(error: unknown): void {
     this.internalError(error);
-    this.wantSuccessor();
+    if (!this.command) return this.channel.flush(() => process.exit(1));
+    this.requestSuccessor();
     void this.drain();
   }
 
@@ -143,16 +145,18 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   /**
-   * The master is gone without a word. Its place is free for another one when nobody listens here
-   * any more; what waits in the queues is served first, and connections are until they end.
+   * The master is gone. Another one can start when these sockets are closed; connections that wait
+   * in the queues are accepted first.
    */
   private async orphaned(): Promise<void> {
     if (!this.command) process.exit(1);
     if (this.isOrphan) return;
     this.isOrphan = true;
     const { libc } = this.runtime;
-    const own = this.command.listeners.filter(({ activated }) => !activated);
-    const fds = own.flatMap(({ fds }) => fds);
+    const { listeners, sharesSockets } = this.command;
+    const own = listeners.filter(({ activated }) => !activated && !sharesSockets);
+    // While it drains they are closed, and their numbers may belong to connections.
+    const fds = this.draining ? [] : own.flatMap(({ fds }) => fds);
     for (const fd of fds) refuseNew(libc, fd);
     await queuesEmptied(libc, fds, ORPHAN_LIMIT_MS);
     await this.drain();
@@ -163,9 +167,9 @@ class Worker implements CommandHandler<WorkerCommand> {
     this.log(level, event, message, facts);
   }
 
-  private wantSuccessor(): void {
+  private requestSuccessor(): void {
     this.wantsSuccessor = true;
-    this.report({ type: "retiring" });
+    this.report({ type: "successor-wanted" });
   }
 
   private start(command: StartCommand): void {
@@ -192,7 +196,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      // The master ends this process when it has read the reason.
+      // The master kills this process when it has read the reason.
       return this.report({ type: "failed", message });
     }
     this.report({ type: "ready" });
@@ -204,8 +208,8 @@ class Worker implements CommandHandler<WorkerCommand> {
     const found = workerLimits(settings.limits, descriptorLimit(), sockets);
     const { tooMany, connections } = found;
     if (tooMany !== undefined) {
-      const message = `--max-worker-connections: descriptors suffice for ${connections} ` +
-        `connections, not for ${tooMany}; raise ulimit -n`;
+      const message = `--max-worker-connections: the descriptor limit allows ${connections} ` +
+        `connections, not ${tooMany}; raise ulimit -n`;
       this.log("warn", "warning", message, { limit: connections });
     }
     return found;
@@ -223,23 +227,23 @@ class Worker implements CommandHandler<WorkerCommand> {
     });
   }
 
-  /** The share of the connections of all workers. */
+  /** Sets this worker's share of the connections. */
   private async limit({ number, connections: quota = Infinity }: LimitCommand): Promise<void> {
-    // One that drains takes nothing but what waits in its queue.
+    // While it drains, it still accepts what waits in its queues.
     if (this.draining) await this.draining;
     const { open } = this.connections!;
-    this.limiter!.allot(quota, open);
+    this.limiter!.setQuota(quota, open);
     this.report({ type: "limited", number, open });
   }
 
   private contexts(tls: ServedTls): FrontendContext[] {
-    const { staples, ticketKeys, sharedSessions, nameAsked: asked } = this;
+    const { staples, ticketKeys, sharedSessions, nameRequested } = this;
     const { sessions } = this.command!.settings;
-    const dependencies = { staples, sessions, ticketKeys, sharedSessions, asked };
+    const dependencies = { staples, sessions, ticketKeys, sharedSessions, nameRequested };
     return frontendContexts(this.runtime, tls, dependencies);
   }
 
-  /** New certificates for new connections. Where that fails, a successor will have them. */
+  /** Uses new certificates for new connections. If that fails, a successor will have them. */
   private swap({ number, tls }: SwapCommand): void {
     if (number !== this.lastSwap) this.useCertificates(tls);
     this.lastSwap = number;
@@ -256,17 +260,17 @@ class Worker implements CommandHandler<WorkerCommand> {
     } catch (error) {
       this.staples.forgetNext();
       this.internalError(error);
-      this.wantSuccessor();
+      this.requestSuccessor();
     }
   }
 
-  /** The master asks every second. */
-  private answer(): void {
+  /** The master pings every second. */
+  private answerPing(): void {
     const connections = this.connections!;
     const { open, total } = connections;
     this.report({ type: "pong", ...this.state() });
-    // The master may not have been able to start one, or not have heard of it.
-    if (this.wantsSuccessor && !this.draining) this.wantSuccessor();
+    // The master may have been unable to start one, or the event was lost.
+    if (this.wantsSuccessor && !this.draining) this.requestSuccessor();
     if (this.memoryReclaim.isDue(open, connections.takeMaxOpen(), total)) {
       this.runtime.collectGarbage(false);
     }
@@ -282,27 +286,27 @@ class Worker implements CommandHandler<WorkerCommand> {
     this.report({ type: "draining", ...this.state() });
   }
 
-  /** Accepts no more and leaves with the last connection. */
+  /** Accepts no more and exits after the last connection closes. */
   private drain(): Promise<void> {
     return this.draining ??= this.stopAccepting();
   }
 
   private async stopAccepting(): Promise<void> {
     await this.listeners!.close();
-    this.hasStopped = true;
-    this.leaveWhenEmpty();
+    this.hasStoppedAccepting = true;
+    this.exitWhenEmpty();
   }
 
-  private leaveWhenEmpty(): void {
-    if (this.hasStopped && this.connections!.open === 0) this.leave();
+  private exitWhenEmpty(): void {
+    if (this.hasStoppedAccepting && this.connections!.open === 0) this.exit();
   }
 
-  /** Ends the process as soon as the master, if there is one, has its last words. */
-  private leave(): void {
+  /** Exits as soon as the last events are sent to the master, if there is one. */
+  private exit(): void {
     if (this.isOrphan) process.exit(0);
     this.rateLimiter.flush();
     this.backend.flush();
-    // What was counted since the last ping.
+    // It carries what was counted since the last ping.
     if (this.connections) this.report({ type: "draining", ...this.state() });
     this.channel.flush(() => process.exit(0));
   }
@@ -324,7 +328,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       isPaused: () => this.limiter!.isPaused,
       accepted: (stream, frontend) => this.accept(stream, frontend),
       failed: ({ code, message }) =>
-        this.log("error", "accept-failed", `accepting failed: ${message}`, {
+        this.log("error", "accept-failed", `cannot accept a connection: ${message}`, {
           source: "internal",
           code,
         }),
@@ -344,13 +348,13 @@ class Worker implements CommandHandler<WorkerCommand> {
       },
       failed: (connection, failure) => {
         if (isOutage(failure)) this.backend.failed(failure);
-        // The master tells it of all connections together.
+        // The master logs an outage once, for all connections.
         if (isVerbose || !isOutage(failure)) this.logFailure(connection, failure);
       },
-      over: (connection) => {
+      closed: (connection) => {
         if (isVerbose) this.logConnection("connection-closed", connection, "closed");
         this.limiter!.closed(this.connections!.open);
-        this.leaveWhenEmpty();
+        this.exitWhenEmpty();
       },
     };
   }
@@ -378,16 +382,16 @@ class Worker implements CommandHandler<WorkerCommand> {
     );
   }
 
-  /** Where the TLS library keeps every name, that of a name which a client made up as well. */
-  private readonly nameAsked = (): void => {
+  /** A TLS library that keeps every name also keeps those that clients invent. */
+  private readonly nameRequested = (): void => {
     if (!this.runtime.capabilities.remembersNames) return;
-    if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.wantSuccessor();
+    if (++this.rememberedNames === MAX_REMEMBERED_NAMES) this.requestSuccessor();
   };
 
   private pin(slot: number): void {
     const core = pinToCore(this.runtime.libc, slot);
     if (core !== undefined) return;
-    this.log("warn", "pin-failed", "could not be pinned to its core; it runs on any", {});
+    this.log("warn", "pin-failed", "cannot be pinned to its core; it runs on any core", {});
   }
 
   private log(
@@ -400,7 +404,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     this.rateLimiter.log({ level, event, message, facts });
   }
 
-  private tell(entry: LogEntry): void {
+  private sendLog(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
     this.channel.sendLog((dropped): WorkerEvent => {
       const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };

@@ -1,8 +1,8 @@
-/** The first argument of a worker's command line, followed by its slot and generation: no user types it. */
+/** The first argument of a worker, before its slot and generation; internal, users do not type it. */
 export const WORKER_ARGUMENT = "@worker";
 
-/** The descriptor of the certificate store, for reading. */
+/** The descriptor of the certificate store, read-only. */
 export const STORE_FD = 4;
 
-/** A worker's inherited listening sockets have this descriptor and the ones after it. */
+/** The first descriptor of a worker's inherited listening sockets; the others follow it. */
 export const FIRST_SOCKET_FD = 5;

@@ -12,31 +12,33 @@ import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 
-/** What the master tells a worker. */
+/** A command of the master to a worker. */
 export type WorkerCommand =
   | StartCommand
-  /** Serve the queues of these slots too, until their own worker is back. */
+  /** Serve the queues of these slots too, until `release`. */
   | { readonly type: "adopt"; readonly slots: readonly number[] }
   | { readonly type: "release"; readonly slots: readonly number[] }
-  /** From now on, new connections go here. */
+  /** Connect new connections to this address. */
   | { readonly type: "backend"; readonly backend: Endpoint }
   | SwapCommand
   | StapleCommand
-  /** Tickets are made and read by these from now on. */
+  /** Use these session ticket keys. */
   | { readonly type: "tickets"; readonly ring: TicketRing }
-  /** Another worker could not connect the backend: report when it answers. */
+  /** Another worker could not connect to the backend: report the next success. */
   | { readonly type: "backend-down" }
   | SessionFound
   | LimitCommand
-  /** Take the program of `StartCommand.affinity` away. */
+  /** The predecessor of `StartCommand.sharesSockets` no longer has the sockets. */
+  | { readonly type: "sockets-owned" }
+  /** Detach the program of `StartCommand.affinity`. */
   | { readonly type: "balance" }
-  /** Accept no more and leave with the last connection; it answers with `draining`. */
+  /** Accept no more, answer with `draining`, and exit after the last connection closes. */
   | { readonly type: "drain" }
-  /** End at once, with all connections. */
-  | { readonly type: "leave" }
+  /** Exit at once, which cuts all connections. */
+  | { readonly type: "exit" }
   | { readonly type: "ping" };
 
-/** Everything a worker needs; it reads no file and resolves no name. */
+/** Everything that a worker needs; it reads no files and resolves no names. */
 export interface StartCommand {
   readonly type: "start";
   /** 1 for the first worker. */
@@ -44,81 +46,86 @@ export interface StartCommand {
   /** The slots whose queues it serves: its own, and those beyond the number of workers. */
   readonly serves: readonly number[];
   readonly settings: WorkerSettings;
-  /** Without certificates in client mode. */
+  /** In client mode without certificates. */
   readonly tls: ServedTls;
-  /** Client mode. */
+  /** Only in client mode. */
   readonly backendTls?: ClientTlsSettings;
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerSetup[];
+  /**
+   * A predecessor serves the same sockets until the master takes over: a worker that loses its
+   * master before that must not change them. Absent: no.
+   */
+  readonly sharesSockets?: boolean;
   /** Only with `capabilities.ticketKeys`. */
   readonly tickets?: TicketRing;
   /** As in {@link LimitCommand}. */
   readonly connections?: number;
-  /** Where workers bind by themselves: what to attach to their sockets; absent: nothing. */
+  /** What workers that bind their own sockets attach to them; absent: nothing. */
   readonly affinity?: AffinityRule | undefined;
-  /** What to become once everything is open; absent: stay who we are. */
+  /** The identity to assume once everything is open; absent: keep the current one. */
   readonly privileges?: Privileges;
 }
 
 /** One listening address. */
 export interface ListenerSetup {
   readonly endpoint: Endpoint;
-  /** The inherited descriptor for slot 1, 2 …, which may be the same for all; empty where none. */
+  /** The inherited descriptor for slot 1, 2 …, which slots may share; empty if there is none. */
   readonly fds: readonly number[];
-  /** The service manager's, which outlives us with its queue. */
+  /** The service manager opened it; it outlives us with its queue. */
   readonly activated: boolean;
-  /** Its place in `ServedTls.frontends`. */
+  /** The index in `ServedTls.frontends`. */
   readonly frontend: number;
 }
 
 /**
- * New certificates for new connections; only with `capabilities.swapCertificates`. It answers with
- * `swapped`, and to a repeated command without swapping again.
+ * New certificates for new connections; only with `capabilities.swapCertificates`. Answered with
+ * `swapped`; a repeated command is answered without another swap.
  */
 export interface SwapCommand extends Acknowledged {
   readonly type: "tls";
   readonly tls: ServedTls;
 }
 
-/** The worker's share of the connections of all workers; it answers with `limited`. */
+/** The worker's connection quota; answered with `limited`. */
 export interface LimitCommand extends Acknowledged {
   readonly type: "limit";
   /** Absent: no limit. */
   readonly connections?: number;
 }
 
-/** A command that is repeated until its answer comes. */
+/** A command that is repeated until it is answered. */
 interface Acknowledged {
-  /** The answer carries it too; a repeated command has the same one. */
+  /** The answer has the same number, and so has a repeated command. */
   readonly number: number;
 }
 
-/** What a worker tells the master. */
+/** An event of a worker, for the master. */
 export type WorkerEvent = LifecycleEvent | SharedEvent;
 
-/** Events that concern the worker's slot, or its share of the connections. */
+/** Events that concern the worker's slot or its connection quota. */
 export type LifecycleEvent =
-  /** All sockets accept. */
+  /** All its sockets accept connections. */
   | { readonly type: "ready" }
-  /** It cannot serve and leaves; `message` is one line for the operator. */
+  /** It cannot start; `message` is one line for the operator. */
   | { readonly type: "failed"; readonly message: string }
   /**
-   * It wants a successor, since somebody asked it to end, or its TLS library remembers too many
-   * names; it serves until then.
+   * It wants a successor: after SIGTERM, after a fault, or because its TLS library keeps too many
+   * names. It accepts connections until the successor does, unless it cannot read commands.
    */
-  | { readonly type: "retiring" }
-  /** New connections get the certificates of the `tls` command, or it has asked for a successor. */
+  | { readonly type: "successor-wanted" }
+  /** It uses the certificates of the `tls` command, or has asked for a successor. */
   | ({ readonly type: "swapped" } & Acknowledged)
-  /** It keeps to the `limit` command; `open` is the number of its connections. */
+  /** It observes the quota of the `limit` command; `open` is the number of its connections. */
   | ({ readonly type: "limited"; readonly open: number } & Acknowledged)
-  /** It handled `drain` and accepts no more, or answers a ping. */
+  /** It has handled `drain` and accepts no more, or it answers a ping. */
   | ({ readonly type: "draining" | "pong" } & WorkerState);
 
-/** Events that concern the whole service, whichever worker they come from. */
+/** Events that concern the whole service, whichever worker sends them. */
 export type SharedEvent = LogEvent | BackendEvent | SessionEvent;
 
-/** What handles shared events, by type. `answer` sends a command to the worker if it keeps up. */
+/** The handlers of shared events. `answer` sends a command to the worker, if it keeps up. */
 export type SharedEventHandlers = {
   readonly [Type in SharedEvent["type"]]: (
     event: Extract<SharedEvent, { readonly type: Type }>,
@@ -129,28 +136,28 @@ export type SharedEventHandlers = {
 export interface WorkerState {
   /** Connections that are open. */
   readonly open: number;
-  /** What the worker has counted since it began. */
+  /** What the worker has counted since its start. */
   readonly counters: CounterReport;
 }
 
-/** What a worker learns of the backend, about once a second at most. */
+/** What a worker reports about the backend, at most about once a second. */
 export type BackendEvent =
   | BackendFailed
-  /** It can be connected, which it could not be before; `at` is a time of the shared clock. */
+  /** It can be connected again; `at` is a time of the shared clock, in milliseconds. */
   | { readonly type: "backend-answers"; readonly at: number };
 
-/** So many connects failed since the last report; the last one's reason. */
+/** Failed connects since the last report, with the last one's reason. */
 export interface BackendFailed extends Pick<ConnectionFailure, "source" | "cause"> {
   readonly type: "backend-failed";
   readonly failures: number;
-  /** When the last one did, by the shared clock. */
+  /** When the last one failed, by the shared clock, in milliseconds. */
   readonly at: number;
   readonly code: string;
 }
 
 /**
- * Parses the event in a decoded frame; undefined if it is none: a worker that was taken over by an
- * attacker must not be able to confuse the master.
+ * Parses the event in a decoded frame. Returns undefined if it is not valid: a compromised worker
+ * must not be able to confuse the master.
  */
 export function parseWorkerEvent(value: unknown): WorkerEvent | undefined {
   if (!isObject(value) || !isType(value.type)) return undefined;
@@ -173,7 +180,7 @@ const parsers: Readonly<
 > = {
   "ready": () => ({ type: "ready" }),
   "failed": ({ message }) => typeof message === "string" ? { type: "failed", message } : undefined,
-  "retiring": () => ({ type: "retiring" }),
+  "successor-wanted": () => ({ type: "successor-wanted" }),
   "swapped": ({ number }) => isCount(number) ? { type: "swapped", number } : undefined,
   "limited": ({ number, open }) =>
     isCount(number) && isCount(open) ? { type: "limited", number, open } : undefined,

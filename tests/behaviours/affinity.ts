@@ -115,6 +115,7 @@ export const affinity: readonly Behaviour[] = [
   },
   {
     name: "a successor after SIGUSR2 does so too",
+    fromSource: true,
     async run(context) {
       const { stud } = await configured(context);
       // The process whose log is read lives with its last connection.
@@ -194,13 +195,14 @@ export const affinity: readonly Behaviour[] = [
       const warnings = stud.logs.filter(({ message }) => message.includes("--affinity"));
       assert.equal(warnings.length, 1);
       assert.equal(warnings[0]!.level, "warn");
-      assert.match(warnings[0]!.message, /the kernel takes no program .*\(\S.*\)/);
+      assert.match(warnings[0]!.message, /the kernel refuses a BPF program .*\(\S.*\)/);
       assert.deepEqual(await stud.stop(), { code: 0, signal: null });
     },
   },
   {
     name: "auto ends where one worker has nearly all connections for ten seconds, and says so",
     appliesTo: ({ runtime }) => runtime !== "node",
+    waits: true,
     async run(context) {
       const stud = await serving(context, ["-n", "2", "--affinity=auto"]);
       const ended = () => stud.logs.find(({ event }) => event === "affinity-ended");

@@ -84,6 +84,7 @@ export const backends: readonly Behaviour[] = [
   {
     name: "--backend-refresh: new connections go where the name points now",
     appliesTo: () => isRoot,
+    waits: true,
     async run(context) {
       const { stud, hosts, first, second } = await named(context, ["--backend-refresh=1"]);
       assert.equal(String(await exchange(stud.frontend, "")), first);
@@ -95,6 +96,7 @@ export const backends: readonly Behaviour[] = [
   {
     name: "a name that can no longer be resolved keeps its address, and that is told once",
     appliesTo: () => isRoot,
+    waits: true,
     async run(context) {
       const { stud, hosts, first, second } = await named(context, ["--backend-refresh=1"]);
       hosts("");
@@ -113,6 +115,7 @@ export const backends: readonly Behaviour[] = [
   {
     name: "after a failed connect the name is looked up again by itself",
     appliesTo: () => isRoot,
+    waits: true,
     async run(context) {
       const { stud, hosts, first, second, closeFirst } = await named(context, []);
       hosts(`${second} backend.example`);

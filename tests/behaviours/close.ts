@@ -267,6 +267,7 @@ export const close: readonly Behaviour[] = [
   },
   {
     name: "a half-closed connection that is not silent outlives --half-close-timeout",
+    waits: true,
     run: (context) => {
       const args = [`--half-close-timeout=${UNREACHED}`];
       return ends(context, { args, expect: [] }, async ({ stud, backend }) => {

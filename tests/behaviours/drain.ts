@@ -71,6 +71,7 @@ export const drain: readonly Behaviour[] = [
   },
   {
     name: "SIGTERM to a worker replaces it: its connections go on, and none is refused",
+    fromSource: true,
     async run(context) {
       const { stud, clients: [client] } = await busy(context, [], 1);
       const worker = stud.worker();
@@ -89,6 +90,7 @@ export const drain: readonly Behaviour[] = [
   },
   {
     name: "kill -9 of the master: connections go on, and another stud can take its place at once",
+    fromSource: true,
     async run(context) {
       const { stud, clients } = await busy(context, ["-n", "2"], 6);
       const workers = stud.workers();
@@ -105,6 +107,7 @@ export const drain: readonly Behaviour[] = [
   },
   {
     name: "--watchdog ends a worker that hangs, and another one serves",
+    waits: true,
     async run(context) {
       const { stud } = await busy(context, ["--watchdog=5"], 0);
       const worker = stud.worker();
@@ -117,6 +120,7 @@ export const drain: readonly Behaviour[] = [
   },
   {
     name: "signals of the terminal do not reach the workers",
+    fromSource: true,
     async run(context) {
       const { stud } = await busy(context, [], 0);
       const worker = stud.worker();
@@ -146,6 +150,7 @@ export const drain: readonly Behaviour[] = [
   },
   {
     name: "a stop during the start leaves nothing",
+    fromSource: true,
     async run(context) {
       const backend = (await context.echo()).port;
       const stud = await launchStud(context.target, ["-n", "2", context.certificates.localhost], {

@@ -10,6 +10,7 @@ import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
 import { runStud } from "../support/stud.ts";
+import { makeUnwritable } from "../support/unwritable.ts";
 import { until } from "../support/until.ts";
 
 export const frontends: readonly Behaviour[] = [
@@ -183,7 +184,27 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
+    name: "a Unix socket that a dead program left behind and that cannot be removed is refused",
+    appliesTo: ({ adoptSockets }) => adoptSockets,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "unix-"));
+      const where = join(directory, "tls.sock");
+      const words = [`--frontend=${where}`, "--log-format=json", context.certificates.localhost];
+      const stud = await context.launch(words, { backend: 1, exact: true });
+      await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+      await stud.destroy();
+      context.after(makeUnwritable(directory));
+      const { code, stderr } = await runStud(context.target, words);
+      assert.equal(code, 1);
+      const [line, ...more] = stderr.trimEnd().split("\n");
+      assert.ok(line!.startsWith(`stud: --frontend: cannot listen on unix:${where}: `), stderr);
+      assert.match(line!, /cannot be removed \(.+\); remove it or choose another path$/);
+      assert.deepEqual(more, []);
+    },
+  },
+  {
     name: "sockets of the service manager are served, by their names",
+    fromSource: true,
     async run(context) {
       const words = ["--frontend=systemd:https"];
       if (!context.target.adoptSockets) return await refuses(context, "adoptSockets", words);

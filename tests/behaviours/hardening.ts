@@ -22,6 +22,7 @@ export const hardening: readonly Behaviour[] = [
   },
   {
     name: "the master's environment stays with the master",
+    fromSource: true,
     async run(context) {
       process.env[SECRET] = "known to the master only";
       const stud = await context.stud([], { backend: 1 });
@@ -32,6 +33,7 @@ export const hardening: readonly Behaviour[] = [
   },
   {
     name: "the key is neither in a worker's arguments nor in its environment",
+    fromSource: true,
     async run(context) {
       const stud = await context.stud([], { backend: 1 });
       for (const file of ["cmdline", "environ"]) {

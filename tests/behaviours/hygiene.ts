@@ -8,6 +8,7 @@ export const hygiene: readonly Behaviour[] = [
   {
     name: "sslscan finds TLS 1.2 and 1.3, forward secrecy and strong ciphers, and no weakness",
     needs: ["sslscan"],
+    waits: true,
     async run(context) {
       const { target, certificates } = context;
       const files = [certificates.localhost, ...target.dualCertificates ? [certificates.rsa] : []];

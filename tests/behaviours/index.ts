@@ -38,6 +38,7 @@ import { proxyTlvs } from "./proxy_tlvs.ts";
 import { reload } from "./reload.ts";
 import { processes } from "./processes.ts";
 import { privileges } from "./privileges.ts";
+import { refusedSteps } from "./refused_steps.ts";
 import { resumption } from "./resumption.ts";
 import { secrets } from "./secrets.ts";
 import { service } from "./service.ts";
@@ -60,6 +61,9 @@ import { watch } from "./watch.ts";
 
 /** Nothing takes so long unless it hangs; in milliseconds. */
 const LIMIT = 180_000;
+/** How many run at a time: those that keep the processors busy, and those that wait for time. */
+const WORKING = 5;
+const WAITING = 8;
 
 /** Those that take longest come first, so that nobody waits for them at the end. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
@@ -70,7 +74,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   integrity,
   close,
   timeouts,
-  processes,
+  processes: fromSource(processes),
   drain,
   "slow log": slowLog,
   peers,
@@ -95,17 +99,18 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   outages,
   frontends,
   sockets,
-  reload,
-  upgrade,
+  reload: fromSource(reload),
+  upgrade: fromSource(upgrade),
+  "refused steps": refusedSteps,
   privileges,
-  service,
+  service: fromSource(service),
   "service manager": serviceManager,
   prefix,
   logging,
   mistakes,
   namedFiles,
-  usage,
-  demo,
+  usage: fromSource(usage),
+  demo: fromSource(demo),
   hardening,
   limits,
   secrets,
@@ -113,7 +118,21 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   budgets,
 };
 
-/** Asks all behaviours of one target. */
+/** The behaviours of all themes that a target can be asked, each with its theme in its name. */
+export function applicable(target: Target): Behaviour[] {
+  return Object.entries(themes).flatMap(([theme, behaviours]) =>
+    behaviours
+      .filter(({ appliesTo }) => !appliesTo || appliesTo(target))
+      .map((behaviour) => ({ ...behaviour, name: `${theme}: ${behaviour.name}` }))
+  );
+}
+
+/** Those that it is asked: a built program all of them, the sources what can differ there. */
+export function chosen(target: Target): Behaviour[] {
+  return applicable(target).filter(({ fromSource }) => target.isBuilt || fromSource);
+}
+
+/** Asks one target its behaviours. */
 export function behaviours(target: Target): void {
   let made: Certificates;
   before(() => {
@@ -121,17 +140,21 @@ export function behaviours(target: Target): void {
   });
   after(() => removeCertificates(made));
   const context = () => new Context(target, made);
-  const all = Object.entries(themes).flatMap(([theme, behaviours]) =>
-    behaviours
-      .filter(({ appliesTo }) => !appliesTo || appliesTo(target))
-      .map((behaviour) => ({ ...behaviour, name: `${theme}: ${behaviour.name}` }))
-  );
-  describe(target.name, { concurrency: 5 }, () => {
-    for (const behaviour of all) if (!behaviour.alone) register(behaviour, context);
+  const all = chosen(target);
+  const suite = (name: string, concurrency: number, belongs: (each: Behaviour) => unknown) =>
+    describe(name, { concurrency }, () => {
+      for (const behaviour of all) if (belongs(behaviour)) register(behaviour, context);
+    });
+  describe(target.name, { concurrency: 2 }, () => {
+    suite("those that wait", WAITING, ({ alone, waits }) => !alone && waits);
+    suite("side by side", WORKING, ({ alone, waits }) => !alone && !waits);
   });
-  describe(`${target.name}, one at a time`, { concurrency: 1 }, () => {
-    for (const behaviour of all) if (behaviour.alone) register(behaviour, context);
-  });
+  suite(`${target.name}, one at a time`, 1, ({ alone }) => alone);
+}
+
+/** Marks all behaviours of a theme: how the program starts itself is what it is about. */
+function fromSource(theme: readonly Behaviour[]): readonly Behaviour[] {
+  return theme.map((behaviour) => ({ ...behaviour, fromSource: true }));
 }
 
 function register(behaviour: Behaviour, context: () => Context): void {

@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import { LOG_PAUSE_MS } from "../../src/worker/connection_limiter.ts";
+import { LOG_INTERVAL_MS } from "../../src/worker/connection_limiter.ts";
 import { ending, exchange, openTcp, PARTIAL_HELLO } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { anonymousMemory, descriptorCount } from "../support/processes.ts";
@@ -38,7 +38,7 @@ export const limits: readonly Behaviour[] = [
     async run(context) {
       const stud = await echoing(limited(context), ["--max-worker-connections=5000"]);
       const warning = await stud.waitForLog(({ event }) => event === "warning", "a warning");
-      assert.match(warning.message, /^--max-worker-connections: .* not for 5000; raise ulimit -n$/);
+      assert.match(warning.message, /^--max-worker-connections: .* not 5000; raise ulimit -n$/);
       assert.equal(warning.limit, AFFORDABLE);
       await waits(context, stud, AFFORDABLE, 1);
     },
@@ -111,6 +111,7 @@ export const limits: readonly Behaviour[] = [
   {
     name: "a queue that is served for another worker waits as well",
     appliesTo: ({ adoptSockets }) => adoptSockets,
+    waits: true,
     async run(context) {
       const words = ["-n", "2", "--affinity=off", "--max-worker-connections=6"];
       const { port, held, release } = await holding(context);
@@ -249,7 +250,7 @@ async function waits(context: Context, stud: Stud, most: number, others: number)
 
 /** The limit was told once in ten seconds. */
 function isToldSeldom(stud: Stud, began: number): void {
-  const most = 1 + Math.floor((performance.now() - began) / LOG_PAUSE_MS);
+  const most = 1 + Math.floor((performance.now() - began) / LOG_INTERVAL_MS);
   assert.ok(stud.logs.filter(isLimit).length <= most, `more than ${most} lines`);
 }
 

@@ -27,6 +27,7 @@ export const logging: readonly Behaviour[] = [
   },
   {
     name: "every line is a JSON object with time, level, event and message",
+    fromSource: true,
     async run(context) {
       const stud = await context.stud(["-L", "2"], { backend: (await context.echo()).port });
       await exchange(stud.frontend, "hello");

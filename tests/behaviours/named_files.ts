@@ -9,7 +9,7 @@ import type { Behaviour, Context } from "../support/context.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
-const NOT_REGULAR = "it is not a regular file; name one";
+const NOT_REGULAR = "it is not a regular file; specify one";
 
 export const namedFiles: readonly Behaviour[] = [
   {
@@ -80,7 +80,7 @@ export const namedFiles: readonly Behaviour[] = [
       const cases: [path: string, reason: string][] = [
         [
           makePipe(directory, "conf"),
-          "nothing is in the pipe, which can be read only once; name a regular file",
+          "the pipe is empty, and a pipe can be read only once; specify a regular file",
         ],
         [await makeSocket(context, directory), NOT_REGULAR],
         ["/dev/zero", large],
@@ -124,7 +124,7 @@ export const namedFiles: readonly Behaviour[] = [
       assert.equal(await subject(), "a");
       stud.signal("SIGHUP");
       const failure = await stud.waitForLog(({ event }) => event === "reload-failed", "a line");
-      assert.match(failure.message, /\/dev\/fd\/\d+: nothing is in the pipe, which can be read /);
+      assert.match(failure.message, /\/dev\/fd\/\d+: the pipe is empty, and a pipe can be read /);
       assert.equal(await subject(), "a");
     },
   },

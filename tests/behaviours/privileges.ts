@@ -15,6 +15,7 @@ export const privileges: readonly Behaviour[] = [
   {
     name: "--user: no thread of a worker keeps a right, a group or a way back",
     appliesTo: () => isRoot,
+    fromSource: true,
     async run(context) {
       const stud = await echoing(context, ["--user=nobody", "-n", "2"]);
       for (const worker of stud.workers()) {
@@ -49,6 +50,7 @@ export const privileges: readonly Behaviour[] = [
   {
     name: "--chroot: workers see nothing but an empty directory, and still serve many names",
     appliesTo: () => isRoot,
+    fromSource: true,
     async run(context) {
       const jail = mkdtempSync(join(context.certificates.directory, "jail-"));
       const { a, b, localhost } = context.certificates;
@@ -65,6 +67,7 @@ export const privileges: readonly Behaviour[] = [
   {
     name: "a worker that was dropped to a user is replaced with the same rights",
     appliesTo: () => isRoot,
+    fromSource: true,
     async run(context) {
       const stud = await echoing(context, ["--user=nobody"]);
       process.kill(stud.worker(), "SIGKILL");

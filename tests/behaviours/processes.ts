@@ -70,6 +70,7 @@ export const processes: readonly Behaviour[] = [
   },
   {
     name: "connections that wait at a worker which hangs are served by another",
+    waits: true,
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const hanging = stud.workers()[0]!;
@@ -83,6 +84,7 @@ export const processes: readonly Behaviour[] = [
   {
     name: "a queue whose adopter dies is adopted again",
     appliesTo: ({ adoptSockets }) => adoptSockets,
+    waits: true,
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const [hanging, adopter] = stud.workers();

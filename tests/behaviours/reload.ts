@@ -71,6 +71,7 @@ export const reload: readonly Behaviour[] = [
   },
   {
     name: "the number of workers follows SIGHUP up and down, and every queue is served",
+    waits: true,
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);
       for (const workers of [3, 1]) {
@@ -134,6 +135,7 @@ export const reload: readonly Behaviour[] = [
   },
   {
     name: "ten signals at once make few reloads, a second apart, and the last word counts",
+    waits: true,
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);
       for (const workers of [2, 1, 2, 1, 2, 1, 2, 1, 2, 3]) {
@@ -192,6 +194,7 @@ export const reload: readonly Behaviour[] = [
   },
   {
     name: "--max-generations: a reload waits until an older generation has ended, then happens",
+    waits: true,
     async run(context) {
       const { stud, write } = await reloadable(context);
       const client = await context.tls(stud.frontend);
@@ -216,7 +219,7 @@ interface Variables {
   readonly more?: string;
 }
 
-async function reloadable(context: Context) {
+export async function reloadable(context: Context) {
   const directory = mkdtempSync(join(context.certificates.directory, "reload-"));
   const file = join(directory, "stud.conf");
   const pem = join(directory, "site.pem");

@@ -121,7 +121,7 @@ export const secrets: readonly Behaviour[] = [
       const prompt = `Passphrase for ${file}: `;
       await until(() => shown.includes(prompt), "the question");
       terminal.stdin.write(`wrong\n`);
-      await until(() => shown.includes(`That does not open it. ${prompt}`), "the next question");
+      await until(() => shown.includes(`Wrong passphrase. ${prompt}`), "the next question");
       terminal.stdin.write(`${PASSPHRASE}\n`);
       const lines = () => existsSync(log!) ? readFileSync(log!, "utf8").split("\n") : [];
       await until(() => lines().some((line) => line.includes("listening on")), "the service");

@@ -15,6 +15,7 @@ import { reloaded } from "./reload.ts";
 export const serviceManager: readonly Behaviour[] = [
   {
     name: "start, reload and stop are told to NOTIFY_SOCKET, in their order",
+    fromSource: true,
     async run(context) {
       const { stud, frontend, states } = await managed(context);
       await until(() => states().length === 1, "READY");
@@ -47,6 +48,7 @@ STATUS=${served} 1, connections: 0`,
   },
   {
     name: "the watchdog hears of the master while a worker serves, and not of one without",
+    waits: true,
     async run(context) {
       const { stud, datagrams } = await managed(context, { WATCHDOG_USEC: "200000" });
       const signs = () => datagrams().filter((datagram) => datagram === "WATCHDOG=1").length;
@@ -79,6 +81,7 @@ STATUS=${served} 1, connections: 0`,
   {
     name:
       "the status tells open connections, and the share of resumed handshakes where it is known",
+    waits: true,
     async run(context) {
       const { port } = await context.echo();
       const { stud, datagrams } = await managed(context, {}, port);
@@ -130,6 +133,7 @@ STATUS=${served} 1, connections: 0`,
   },
   {
     name: "workers know nothing of the service manager",
+    fromSource: true,
     async run(context) {
       const { stud } = await managed(context, { WATCHDOG_USEC: "60000000" });
       const environment = readFileSync(`/proc/${stud.worker()}/environ`, "latin1");
@@ -138,6 +142,7 @@ STATUS=${served} 1, connections: 0`,
   },
   {
     name: "--daemon tells nothing and says so in its log",
+    fromSource: true,
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "notify-"));
       const path = join(directory, "notify");

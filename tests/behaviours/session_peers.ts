@@ -30,6 +30,7 @@ const shared = (behaviour: Behaviour): Behaviour => ({
 export const sessionPeers: readonly Behaviour[] = [
   shared({
     name: "a session made at one stud resumes at another, and the other way round",
+    fromSource: true,
     async run(context) {
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
       const file = secretFile(context);
@@ -88,6 +89,7 @@ export const sessionPeers: readonly Behaviour[] = [
   }),
   shared({
     name: "packets that are replayed or made up are dropped and told, and the next one is taken",
+    waits: true,
     async run(context) {
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
       const file = secretFile(context);
@@ -134,6 +136,7 @@ export const sessionPeers: readonly Behaviour[] = [
   }),
   shared({
     name: "peers can be changed by a reload, and an upgrade keeps the address",
+    fromSource: true,
     async run(context) {
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
       const file = secretFile(context);

@@ -91,6 +91,7 @@ export const stapling: readonly Behaviour[] = [
     name: "a response is fetched from the certificate's responder, stapled and saved",
     needs: ["openssl"],
     appliesTo: ({ staples }) => staples,
+    fromSource: true,
     async run(context) {
       const serial = nextSerial();
       const responder = await serveHttp(async (incoming, outgoing) => {
@@ -130,6 +131,7 @@ export const stapling: readonly Behaviour[] = [
     name: "a reload keeps the staples of unchanged certificates, in place and in new workers",
     needs: ["openssl"],
     appliesTo: ({ staples }) => staples,
+    waits: true,
     async run(context) {
       const { pem, response } = certified(context);
       const cache = open(mkdtempSync(join(context.certificates.directory, "cache-")));

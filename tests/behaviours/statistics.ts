@@ -14,6 +14,7 @@ const COUNTS = ["open", "accepted", "full", "resumed"] as const;
 export const statistics: readonly Behaviour[] = [
   {
     name: "full and resumed handshakes of each worker are told, as far as the build knows them",
+    waits: true,
     async run(context) {
       const stud = await telling(context, ["-n", "2", "--stats-interval=1"]);
       let session: Buffer | undefined;
@@ -36,6 +37,7 @@ export const statistics: readonly Behaviour[] = [
   },
   {
     name: "they are told once more at the stop, and never without --stats-interval",
+    waits: true,
     async run(context) {
       const stud = await telling(context, ["-n", "2", "--stats-interval=3600"]);
       await comeBack(context, stud, undefined);
@@ -50,6 +52,7 @@ export const statistics: readonly Behaviour[] = [
   },
   {
     name: "--stats-interval comes and goes by a reload",
+    waits: true,
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "statistics-")), "conf");
       writeFileSync(file, "");

@@ -24,6 +24,7 @@ export const timeouts: readonly Behaviour[] = [
   },
   {
     name: "a connection that is not silent outlives --idle-timeout",
+    waits: true,
     run: (context) =>
       ends(context, { args: ["--idle-timeout=4"], expect: [] }, async ({ stud, backend }) => {
         const client = await context.tls(stud.frontend);
@@ -49,6 +50,7 @@ export const timeouts: readonly Behaviour[] = [
   },
   {
     name: "a busy connection is ended in order on both sides after --max-lifetime",
+    waits: true,
     run: (context) => {
       const args = ["--max-lifetime=3"];
       return ends(context, { args, expect: ["limit lifetime"] }, async ({ stud, backend }) => {

@@ -433,7 +433,7 @@ async function configured(context: Context) {
 }
 
 /** A stud with such a file, which is ready. */
-async function upgradable(context: Context, variables: Variables) {
+export async function upgradable(context: Context, variables: Variables) {
   const made = await configured(context);
   const { file, frontend, write } = made;
   write(variables);
@@ -478,7 +478,7 @@ export async function upgraded(
 }
 
 /** Ends a successor and its workers when the behaviour has ended. */
-function endWith(context: Context, pid: number): void {
+export function endWith(context: Context, pid: number): void {
   context.after(async () => {
     const workers = workersOf(pid);
     for (const each of [pid, ...workers]) killIfAlive(each);

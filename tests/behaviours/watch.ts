@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import type { Stud } from "../support/stud.ts";
@@ -18,6 +19,7 @@ import { until } from "../support/until.ts";
 export const watch: readonly Behaviour[] = [
   {
     name: "a changed certificate is served without a signal, and the log says why",
+    waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, ["site.pem"]);
       assert.equal(await serves("a.example"), "a");
@@ -31,6 +33,7 @@ export const watch: readonly Behaviour[] = [
   },
   {
     name: "a broken certificate is told once, and the old one served until it is put right",
+    waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, ["site.pem"]);
       const pem = join(directory, "site.pem");
@@ -46,6 +49,7 @@ export const watch: readonly Behaviour[] = [
   },
   {
     name: "a certificate and its key that are replaced one after the other are loaded together",
+    waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, [], (directory) => {
         const { certificate, key: ofIt } = parts(context.certificates.a);
@@ -63,6 +67,7 @@ export const watch: readonly Behaviour[] = [
           assert.equal(await serves("a.example"), "a");
           writeFileSync(join(directory, "site.key"), key);
           assert.equal(await serves("a.example"), "a");
+          await pause(20);
         }
       }
       await until(() => events(stud, "reloaded").length === 1, "the reload");
@@ -72,6 +77,7 @@ export const watch: readonly Behaviour[] = [
   },
   {
     name: "a file that comes into --pem-dir is served",
+    waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, ["site.pem"], (directory) => {
         mkdirSync(join(directory, "pems"));
@@ -85,6 +91,7 @@ export const watch: readonly Behaviour[] = [
   },
   {
     name: "a symbolic link that is exchanged is noticed",
+    waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, [], (directory) => {
         for (const [name, from] of [["1", "a"], ["2", "a2"]] as const) {
@@ -123,7 +130,10 @@ async function watching(
   const serves = async (servername: string) => {
     // Workers with sockets of their own lose what waits there when they stop listening.
     const connect = () => context.tls(frontend, { servername }).catch(() => undefined);
-    return (await until(connect, "a connection"))!.getPeerCertificate().subject.CN;
+    const client = (await until(connect, "a connection"))!;
+    const { CN } = client.getPeerCertificate().subject;
+    client.destroy();
+    return CN;
   };
   return { stud, directory, serves };
 }

@@ -1,4 +1,4 @@
-/** The short form of the fault suite, for continuous integration: the builds side by side. */
+/** The short form of the fault suite, for continuous integration. */
 import assert from "node:assert/strict";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
@@ -9,29 +9,37 @@ import {
 } from "../support/certificates.ts";
 import { target } from "../support/target.ts";
 import { perform } from "./runner.ts";
-import { forms } from "./scenario.ts";
+import { forms, type Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios/index.ts";
 
-const builds = ["dist-stud", "dist-stud-node", "dist-stud-deno"] as const;
+const builds = (["dist-stud", "dist-stud-node", "dist-stud-deno"] as const).map(target);
+/** Scenarios that wait for time limits, most of the time: they run beside the others. */
+const WAITING: readonly string[] = ["slowloris", "alerts"];
+/** How many of the others run at a time. */
+const LANES = 4;
 /** Nothing takes so long unless it hangs; in milliseconds. */
 const LIMIT = 240_000;
 const skip = process.getuid!() !== 0 && "only root may look into workers and mount disks";
 
-describe("faults, short form", { concurrency: builds.length }, () => {
+describe("faults, short form", { concurrency: 2 }, () => {
   let certificates: Certificates;
   before(() => {
     certificates = makeCertificates();
   });
   after(() => removeCertificates(certificates));
-  for (const build of builds.map((name) => target(name))) {
-    describe(build.name, { concurrency: 1 }, () => {
+  const suite = (name: string, concurrency: number, belongs: (each: Scenario) => boolean) =>
+    describe(name, { concurrency }, () => {
       for (const scenario of scenarios) {
-        if (!scenario.short || scenario.appliesTo && !scenario.appliesTo(build)) continue;
-        it(`${build.name}: ${scenario.title}`, { skip, timeout: LIMIT }, async () => {
-          const { problems } = await perform(scenario, build, forms.short, certificates);
-          assert.ok(problems.length === 0, problems.join("\n"));
-        });
+        if (!scenario.short || !belongs(scenario)) continue;
+        for (const build of builds) {
+          if (scenario.appliesTo && !scenario.appliesTo(build)) continue;
+          it(`${build.name}: ${scenario.title}`, { skip, timeout: LIMIT }, async () => {
+            const { problems } = await perform(scenario, build, forms.short, certificates);
+            assert.ok(problems.length === 0, problems.join("\n"));
+          });
+        }
       }
     });
-  }
+  suite("those that wait", builds.length, ({ name }) => WAITING.includes(name));
+  suite("side by side", LANES, ({ name }) => !WAITING.includes(name));
 });

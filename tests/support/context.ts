@@ -18,6 +18,13 @@ export interface Behaviour {
   readonly appliesTo?: (target: Target) => boolean;
   /** It measures time or memory, so nothing else may run beside it. */
   readonly alone?: boolean;
+  /** Most of its time it waits for a time limit to pass, so it runs beside others at little cost. */
+  readonly waits?: boolean;
+  /**
+   * It depends on how the program starts itself, so it is also asked of the sources. All others are
+   * asked of the built programs, which run the same code.
+   */
+  readonly fromSource?: boolean;
   run(context: Context): Promise<void>;
 }
 

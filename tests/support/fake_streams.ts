@@ -10,7 +10,7 @@ import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
 import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
 
-/** Records the calls. */
+/** Records the calls on it. */
 export class FakeStream implements Stream {
   handler: StreamHandler;
   readonly remote: Endpoint;
@@ -93,20 +93,20 @@ export const clientAt = at("192.0.2.1", 40000);
 export const frontendAt = at("192.0.2.2", 443);
 export const backendAt = at("192.0.2.3", 80);
 
-/** Returns the settings of connections with an empty configuration, except for `more`. */
+/** The default settings of connections, changed by `more`. */
 export function connectionSettings(more: Partial<ConnectionSettings>): ConnectionSettings {
   const settings = workerSettings(start([]).config);
   const limits = { ...settings.limits, handshakes: 1000 };
   return { ...settings, backend: backendAt, backendSources: [], alpn: [], limits, ...more };
 }
 
-/** Makes connections with time limits of 10 seconds by a hand clock; records streams and events. */
+/** Connections with timeouts of 10 seconds and a manual clock; records connects and events. */
 export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
   const clock = new HandClock();
   const connects: FakeConnect[] = [];
   const failures: ConnectionFailure[] = [];
   const established: Connection[] = [];
-  const over: Connection[] = [];
+  const closed: Connection[] = [];
   const connections = new Connections(
     {
       connect(backend, handler, source, tls) {
@@ -122,9 +122,9 @@ export function fakeConnections(settings: Partial<ConnectionSettings> = {}) {
     {
       established: (connection) => established.push(connection),
       failed: (_, failure) => failures.push(failure),
-      over: (connection) => over.push(connection),
+      closed: (connection) => closed.push(connection),
     },
     clock,
   );
-  return { clock, connections, connects, failures, established, over };
+  return { clock, connections, connects, failures, established, closed };
 }

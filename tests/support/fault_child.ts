@@ -187,7 +187,7 @@ async function timerFault(): Promise<void> {
 async function idleFault(): Promise<void> {
   const name = "idle";
   const expired: object[] = [];
-  const [faulty, other] = [0, 1].map(() => ({ isActive: true, idleRounds: 0, isHeldUp: false }));
+  const [faulty, other] = [0, 1].map(() => ({ isActive: true, idleRounds: 0, isBlocked: false }));
   const timeouts = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
     expired.push(holder);
     if (holder === faulty) throw new Error(name);

@@ -1,6 +1,6 @@
 import type { Clock } from "../../src/base/clock.ts";
 
-/** A clock that moves only when told. */
+/** A clock that moves only by `advance`. */
 export class HandClock implements Clock {
   private readonly timers: { at: number; call: () => void }[] = [];
   private time = 0;

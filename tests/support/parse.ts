@@ -66,7 +66,7 @@ export function parse(argv: readonly string[], setting: Setting = {}): Command {
     dialect,
     readFile(path) {
       if (Object.hasOwn(files, path)) return files[path]!;
-      throw new FileError(path, "there is no such file; check the path");
+      throw new FileError(path, "it does not exist; check the path");
     },
     workingDirectory: "/etc/stud",
     isDirectory: (path) => directories?.includes(path) ?? true,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Endpoint } from "./endpoints.ts";
 
-/** A header, taken apart; what it does not tell is undefined. */
+/** A parsed header; what it does not contain is undefined. */
 export interface ProxyV2 {
   /** Bytes of the whole header. */
   readonly length: number;
@@ -25,7 +25,7 @@ export interface ProxyV2 {
   readonly tls:
     | { readonly flags: number; readonly verify: number; version: string; cipher: string }
     | undefined;
-  /** The types of what is in PP2_TYPE_SSL, in their order. */
+  /** The types of the TLVs in PP2_TYPE_SSL, in order. */
   readonly tlsTypes: readonly number[];
   /** PP2_SUBTYPE_SSL_CN. */
   readonly commonName: string | undefined;

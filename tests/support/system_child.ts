@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import * as runtime from "#runtime";
+import { surviveFaults } from "../../src/base/survive_faults.ts";
 import { openLog } from "../../src/log/log.ts";
 import { readSockaddr } from "../../src/os/sockaddr.ts";
 import { SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";
@@ -81,6 +82,9 @@ switch (task) {
     createPidFile(libc, word, "stud");
     stay({ pid: process.pid });
     break;
+  case "faults":
+    await meetFaults();
+    break;
   case "daemonize":
     await daemonize();
     break;
@@ -111,6 +115,23 @@ async function daemonize(): Promise<void> {
   }
   // The test ends it.
   if (reportReady(libc, "stud")) setInterval(() => {}, 1000);
+}
+
+/** Handlers that throw and promises that nobody handles, also while a fault is reported. */
+async function meetFaults(): Promise<void> {
+  const reported: string[] = [];
+  surviveFaults((error) => {
+    reported.push((error as Error).message);
+    throw new Error("a fault of the report's own");
+  });
+  setTimeout(() => {
+    throw new Error("exception");
+  });
+  void Promise.reject(new Error("rejection"));
+  process.on("SIGHUP", () => Promise.reject(new Error("rejection of a signal handler")));
+  process.kill(process.pid, "SIGHUP");
+  while (reported.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+  stay({ reported: reported.toSorted() });
 }
 
 function stay(facts: unknown): void {

@@ -1,4 +1,4 @@
-/** The programs under test: each must show the same behaviours. */
+/** The programs under test, and what the builds can do. */
 import { join } from "node:path";
 
 /** The runtimes whose builds have an ability; on the others a clear refusal is tested. */
@@ -45,13 +45,15 @@ export type Target = {
   readonly name: string;
   readonly runtime: "bun" | "deno" | "node";
   readonly command: readonly string[];
+  /** It is what `build` makes, not the sources. */
+  readonly isBuilt: boolean;
 } & { readonly [A in Ability]: boolean };
 
 /** The root of the repository. */
 export const root = join(import.meta.dirname, "..", "..");
 
 /** Returns a target by name: a runtime that runs the sources, or a file that `build` made. */
-export function target(name: keyof typeof commands): Target {
+export function target(name: TargetName): Target {
   const { runtime, command } = commands[name];
   const able = Object.entries(abilities).map(([ability, runtimes]) =>
     [ability, (runtimes as readonly string[]).includes(runtime)] as const
@@ -59,9 +61,8 @@ export function target(name: keyof typeof commands): Target {
   return {
     name,
     runtime,
-    command: command.map((word) =>
-      word.includes("/") || word === "mod.ts" ? join(root, word) : word
-    ),
+    isBuilt: command.at(-1) !== ENTRY,
+    command: command.map((word) => word.includes("/") || word === ENTRY ? join(root, word) : word),
     ...Object.fromEntries(able) as { [A in Ability]: boolean },
   };
 }
@@ -72,13 +73,19 @@ export function buildsWith(ability: Ability): string[] {
   return abilities[ability].map((runtime) => titles[runtime]);
 }
 
+/** The sources are started by it. */
+const ENTRY = "mod.ts";
 const DENO = ["node_modules/.bin/deno", "run", "-A", "--unstable-net"];
 
 const commands = {
-  bun: { runtime: "bun", command: ["node_modules/.bin/bun", "mod.ts"] },
-  deno: { runtime: "deno", command: [...DENO, "mod.ts"] },
-  node: { runtime: "node", command: ["node_modules/.bin/node", "mod.ts"] },
+  bun: { runtime: "bun", command: ["node_modules/.bin/bun", ENTRY] },
+  deno: { runtime: "deno", command: [...DENO, ENTRY] },
+  node: { runtime: "node", command: ["node_modules/.bin/node", ENTRY] },
   "dist-stud": { runtime: "bun", command: ["dist/stud"] },
   "dist-stud-node": { runtime: "node", command: ["dist/stud-node"] },
   "dist-stud-deno": { runtime: "deno", command: [...DENO, "dist/stud-deno.js"] },
 } as const;
+
+export type TargetName = keyof typeof commands;
+/** All targets there are. */
+export const targetNames = Object.keys(commands) as readonly TargetName[];

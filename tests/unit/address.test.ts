@@ -14,7 +14,7 @@ function parseAddress(text: string): unknown {
   return listen;
 }
 
-test("both of stud's forms are read", () => {
+test("both of stud's address forms are accepted", () => {
   assert.deepEqual(parseAddress("127.0.0.1,8000"), { host: "127.0.0.1", port: 8000 });
   assert.deepEqual(parseAddress("[127.0.0.1]:8000"), { host: "127.0.0.1", port: 8000 });
   assert.deepEqual(parseAddress("::1,8000"), { host: "::1", port: 8000 });
@@ -24,15 +24,15 @@ test("both of stud's forms are read", () => {
   assert.deepEqual(parseAddress("*,8443"), { host: "*", port: 8443 });
 });
 
-test("a wildcard is refused where one host is needed", () => {
+test("a backend's address cannot be a wildcard", () => {
   assert.throws(() => parseBackend("*,80", "stud"), {
     name: "RangeError",
-    message: "Invalid address: wildcards are not allowed. Name one host, as in [127.0.0.1]:80",
+    message: "Invalid address: wildcards are not allowed. Specify one host, as in [127.0.0.1]:80",
   });
   assert.deepEqual(parseBackend("::1,80", "stud"), { host: "::1", port: 80 });
 });
 
-test("HOST:PORT is refused with the right form", () => {
+test("HOST:PORT is refused with the correct form", () => {
   assert.throws(() => parseAddress("127.0.0.1:8000"), {
     message: '"127.0.0.1:8000" is not an address; write 127.0.0.1,8000 or [127.0.0.1]:8000',
   });
@@ -54,7 +54,7 @@ test("ports outside 1 to 65535 are refused", () => {
   }
 });
 
-test("hosts which cannot exist are refused", () => {
+test("invalid hosts are refused", () => {
   const wrong = ["", " ", "1.2.3", "300.1.1.1", "1::2::3", "fe80::1%eth0", "[::1]", "a b", "-x"];
   wrong.push("a/b", "x".repeat(254), "a\nb");
   for (const host of wrong) {
@@ -65,7 +65,7 @@ test("hosts which cannot exist are refused", () => {
   assert.throws(() => parseAddress("[::1]80"), RangeError);
 });
 
-test("addresses are written with brackets, endpoints as people write them", () => {
+test("addresses are formatted with brackets, endpoints as in logs", () => {
   assert.equal(formatAddress({ host: "*", port: 8443 }), "[*]:8443");
   assert.equal(formatAddress({ host: "::1", port: 80 }), "[::1]:80");
   assert.equal(formatEndpoint({ family: 4, address: "192.0.2.1", port: 80 }), "192.0.2.1:80");
@@ -74,7 +74,7 @@ test("addresses are written with brackets, endpoints as people write them", () =
   assert.equal(formatEndpoint(mapped), "192.0.2.1:80");
 });
 
-test("hitch takes brackets only, with a certificate after a plus", () => {
+test("hitch accepts brackets only, with a certificate after a plus", () => {
   assert.deepEqual(parseListen("[::1]:443+/etc/a,b+c.pem", "hitch"), {
     listen: { host: "::1", port: 443 },
     cert: "/etc/a,b+c.pem",
@@ -90,17 +90,17 @@ test("hitch takes brackets only, with a certificate after a plus", () => {
   });
   assert.throws(
     () => parseBackend("[a]:80+x", "hitch"),
-    /names a certificate; only a frontend can/,
+    /contains a certificate, which only a frontend can/,
   );
 });
 
-test("a port can be a service's name", () => {
+test("a port can be a service name", () => {
   assert.deepEqual(parseAddress("[*]:https"), { host: "*", port: 443 });
   const services = parseServices("# x\nsmtp 25/tcp mail # y\ntime 37/udp\nsmtp 26/tcp\nbad\n");
   assert.deepEqual([...services], [["smtp", 25], ["mail", 25]]);
 });
 
-test("Unix sockets and sockets of the service manager have addresses too", () => {
+test("Unix sockets and sockets from the service manager are addresses too", () => {
   assert.deepEqual(parseAddress("/run/x,1.sock"), { path: "/run/x,1.sock" });
   assert.deepEqual(parseAddress("unix:/run/x"), { path: "/run/x" });
   assert.deepEqual(parseAddress("unix:@x"), { path: "@x" });

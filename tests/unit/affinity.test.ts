@@ -30,8 +30,8 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
     groups: () => adoptSockets ? [[10, 11], [20, 21]] : [],
     balance: () => done.push("balance"),
   }, new LoadSkew(clock));
-  /** Ten seconds in which the second of two workers gets all. */
-  const burden = (isServing = true) => {
+  /** Ten seconds in which the second of two workers gets all connections. */
+  const overload = (isServing = true) => {
     for (let second = 0; second <= 10; second++) {
       affinity.check([0, 100 * second].map((accepted, i) => ({
         number: i + 1,
@@ -41,7 +41,7 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
       clock.advance(1000);
     }
   };
-  return { affinity, done, entries, burden };
+  return { affinity, done, entries, overload };
 }
 
 function plan(affinity: "auto" | "on" | "off", workers = 2, more: object = { tickets: true }) {
@@ -65,11 +65,11 @@ test("auto is for several workers without common ticket keys, on for all", () =>
     const { affinity, done } = made({ ticketKeys });
     affinity.use(wanted);
     assert.deepEqual(done, expected, JSON.stringify(wanted));
-    assert.equal(affinity.ruleFor(wanted), undefined, "workers do nothing for it");
+    assert.equal(affinity.ruleFor(wanted), undefined, "workers have no part in it");
   }
 });
 
-test("workers that bind by themselves get a rule, the same for all", () => {
+test("workers that bind their own sockets get a rule, the same for all", () => {
   const { affinity, done } = made({ adoptSockets: false });
   const rule = affinity.ruleFor(plan("auto", 3));
   assert.equal(rule!.sockets, 3);
@@ -80,12 +80,12 @@ test("workers that bind by themselves get a rule, the same for all", () => {
   assert.deepEqual(done, []);
 });
 
-test("auto ends once when it burdens a worker, says so, and begins anew with a reload", () => {
-  const { affinity, done, entries, burden } = made();
+test("auto ends once when it overloads a worker, logs that, and starts again with a reload", () => {
+  const { affinity, done, entries, overload } = made();
   affinity.use(plan("auto"));
   done.length = 0;
-  burden();
-  burden();
+  overload();
+  overload();
   assert.deepEqual(done, ["detach 10", "detach 20", "balance"]);
   assert.deepEqual(entries.map(({ event, facts }) => [event, facts]), [
     ["affinity-ended", { worker: 2, percent: 100, connections: 1000 }],
@@ -93,24 +93,24 @@ test("auto ends once when it burdens a worker, says so, and begins anew with a r
   done.length = 0;
   affinity.use(plan("auto"));
   assert.deepEqual(done, ["attach 10", "attach 20"]);
-  burden();
+  overload();
   assert.equal(entries.length, 2);
 });
 
-test("on stays, and so does auto while a worker is away", () => {
+test("on stays, and so does auto while a worker is unavailable", () => {
   for (const [wanted, isServing] of [["on", true], ["auto", false]] as const) {
-    const { affinity, entries, burden } = made();
+    const { affinity, entries, overload } = made();
     affinity.use(plan(wanted));
-    burden(isServing);
+    overload(isServing);
     assert.deepEqual(entries, []);
   }
 });
 
-test("where the kernel refuses there is one line, and nothing is left half done", () => {
-  const { affinity, done, entries, burden } = made({ isRefused: true });
+test("if the kernel refuses, one line is logged, and everything is detached", () => {
+  const { affinity, done, entries, overload } = made({ isRefused: true });
   affinity.use(plan("auto"));
   assert.deepEqual(done, ["attach 10", "detach 10", "detach 20"]);
-  burden();
+  overload();
   assert.deepEqual(entries.map(({ level, event }) => [level, event]), [["warn", "warning"]]);
   assert.match(entries[0]!.message, /^--affinity: .*--affinity=off/);
 });

@@ -10,7 +10,7 @@ function at(address: string): IpEndpoint {
   return { family: 4, address, port: 80 };
 }
 
-/** A name that is looked up after failures; `answer` ends the oldest look that is under way. */
+/** A name that is looked up after failures; `answer` completes the oldest lookup. */
 function watched() {
   const clock = new HandClock();
   const waiting: ((found: IpEndpoint[]) => void)[] = [];
@@ -35,7 +35,7 @@ function watched() {
   return { name, config, waiting, moves, fail, answer };
 }
 
-test("a name is not looked up again while an answer is awaited, so that none overtakes another", async () => {
+test("a name is not looked up again during a lookup, so that no answer overtakes another", async () => {
   const { waiting, moves, fail, answer } = watched();
   fail();
   fail();
@@ -48,7 +48,7 @@ test("a name is not looked up again while an answer is awaited, so that none ove
   assert.equal(moves[3], JSON.stringify(at("192.0.2.3")));
 });
 
-test("what an older configuration asked for holds up no look of the next one", async () => {
+test("the lookup of an older configuration does not delay that of the next one", async () => {
   const { name, config, waiting, moves, fail, answer } = watched();
   fail();
   name.watch(config, at("192.0.2.1"));

@@ -7,9 +7,9 @@ import { HandClock } from "../support/hand_clock.ts";
 function watched() {
   const clock = new HandClock();
   clock.advance(1_000_000);
-  const told: LogEntry[] = [];
+  const logged: LogEntry[] = [];
   const asked = { times: 0 };
-  const state = new BackendState((entry) => told.push(entry), () => asked.times++, clock);
+  const state = new BackendState((entry) => logged.push(entry), () => asked.times++, clock);
   state.backend = "192.0.2.3:80";
   const fail = (code = "backend-refused", { failures = 1, ago = 0 } = {}) =>
     state.failed({
@@ -18,12 +18,12 @@ function watched() {
     });
   const answer = (ago = 0) => state.answers(clock.now() - ago);
   const lines = () =>
-    told.splice(0).map(({ event, facts: { code, count } }) => `${event} ${code ?? count}`);
-  return { clock, told, asked, state, fail, answer, lines };
+    logged.splice(0).map(({ event, facts: { code, count } }) => `${event} ${code ?? count}`);
+  return { clock, logged, asked, state, fail, answer, lines };
 }
 
-test("an outage is told once, and its end with how long it was and what it cost", () => {
-  const { clock, told, fail, answer } = watched();
+test("an outage is logged once, and its end with duration and failed connections", () => {
+  const { clock, logged, fail, answer } = watched();
   fail();
   for (let second = 0; second < 4; second++) {
     clock.advance(1000);
@@ -32,12 +32,12 @@ test("an outage is told once, and its end with how long it was and what it cost"
   clock.advance(8_000);
   answer();
   answer();
-  assert.deepEqual(told, [
+  assert.deepEqual(logged, [
     {
       level: "warn",
       event: "backend-down",
-      message: "the backend 192.0.2.3:80 cannot be connected: backend-refused: the cause; " +
-        "clients are closed until it answers, and only changes are told",
+      message: "cannot connect to the backend 192.0.2.3:80: backend-refused: the cause; " +
+        "clients are disconnected until it answers, and only changes are logged",
       facts: {
         ...{ backend: "192.0.2.3:80", source: "backend" },
         ...{ code: "backend-refused", cause: "the cause" },
@@ -53,7 +53,7 @@ test("an outage is told once, and its end with how long it was and what it cost"
   ]);
 });
 
-test("each outage is told anew, with a count of its own", () => {
+test("each outage is logged, with its own count", () => {
   const { fail, answer, lines } = watched();
   fail();
   answer();
@@ -65,7 +65,7 @@ test("each outage is told anew, with a count of its own", () => {
   ]);
 });
 
-test("another reason is told, and so is another backend", () => {
+test("a new reason is logged, and so is a new backend", () => {
   const { state, fail, lines } = watched();
   fail();
   fail("backend-timeout");
@@ -78,7 +78,7 @@ test("another reason is told, and so is another backend", () => {
   ]);
 });
 
-test("reasons that alternate are told once a minute", () => {
+test("reasons that alternate are logged once a minute", () => {
   const { clock, fail, lines } = watched();
   for (let second = 0; second < 60; second++) {
     fail("backend-refused");
@@ -91,13 +91,13 @@ test("reasons that alternate are told once a minute", () => {
   assert.deepEqual(lines(), ["backend-down backend-refused"]);
 });
 
-test("reasons that never end are not all told", () => {
+test("the number of logged reasons is limited", () => {
   const { fail, lines } = watched();
   for (let i = 0; i < 1000; i++) fail(`code-${i}`);
   assert.equal(lines().length, 20);
 });
 
-test("a failure before the recovery that is reported after it begins no outage", () => {
+test("a failure before the recovery that is reported after it starts no outage", () => {
   const { clock, state, fail, answer, lines } = watched();
   fail();
   clock.advance(1000);
@@ -110,7 +110,7 @@ test("a failure before the recovery that is reported after it begins no outage",
   assert.deepEqual(lines(), ["backend-down backend-refused"]);
 });
 
-test("how late a report comes makes no difference", () => {
+test("the delay of a report makes no difference", () => {
   const { clock, state, fail, answer, lines } = watched();
   fail();
   clock.advance(1000);
@@ -125,7 +125,7 @@ test("how late a report comes makes no difference", () => {
   assert.equal(state.isDown, false);
 });
 
-test("a time that is yet to come is now", () => {
+test("a time in the future counts as now", () => {
   const { clock, fail, answer, lines } = watched();
   fail("backend-refused", { ago: -1e9 });
   clock.advance(1);
@@ -141,16 +141,16 @@ test("an answer before the last failure that is reported after it ends no outage
   fail("backend-refused", { ago: 100 });
   answer(500);
   assert.equal(state.isDown, true);
-  assert.equal(asked.times, 2, "its sender would be silent about the next one");
+  assert.equal(asked.times, 2, "its sender would not report the next one");
   answer(50);
   assert.deepEqual(lines(), ["backend-down backend-refused", "backend-recovered 2"]);
 });
 
-test("our own fault is an error", () => {
-  const { told, state } = watched();
+test("an internal cause is an error", () => {
+  const { logged, state } = watched();
   state.failed({
     ...{ type: "backend-failed", source: "internal", cause: "every port is in use" },
     ...{ code: "backend-no-ports", failures: 1, at: 0 },
   });
-  assert.equal(told[0]!.level, "error");
+  assert.equal(logged[0]!.level, "error");
 });

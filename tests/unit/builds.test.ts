@@ -4,7 +4,7 @@ import * as runtime from "#runtime";
 import { buildsWith, buildTitle, meets, type Need } from "../../src/options/builds.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 
-/** As members, so that none can be missing. */
+/** A record, so that the compiler reports a missing need. */
 const needs: Record<Need, true> = {
   adoptSockets: true,
   backendSource: true,
@@ -31,7 +31,7 @@ const needs: Record<Need, true> = {
   "TLSv1.3": true,
 };
 
-test("what the list of builds says of this one is what its adapter says", () => {
+test("the list of builds agrees with the adapter of the running build", () => {
   const { name, capabilities }: Runtime = runtime;
   for (const need of Object.keys(needs) as Need[]) {
     assert.equal(buildsWith(need).includes(buildTitle(name)), meets(capabilities, need), need);

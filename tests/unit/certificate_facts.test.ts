@@ -17,7 +17,7 @@ writeFileSync(settings, "[req]\ndistinguished_name = subject\n[subject]\n");
 
 const EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
 
-/** A certificate in a file, with its DER. */
+/** Makes a certificate in a file; returns it with its DER. */
 function make(name: string, subject: string, key: readonly string[]) {
   const file = join(directory, `${name}.pem`);
   const output = ["-keyout", join(directory, "key.pem"), "-out", file, "-config", settings];
@@ -50,12 +50,12 @@ test("the common name is the first one of the subject", () => {
   assert.equal(certificateFacts(ec.der).commonName, undefined);
 });
 
-test("facts are remembered by the certificate's content", () => {
+test("facts are cached by the certificate's content", () => {
   assert.equal(certificateFacts(Uint8Array.from(rsa.der)), certificateFacts(rsa.der));
   assert.notDeepEqual(certificateFacts(ec.der), certificateFacts(rsa.der));
 });
 
-test("of what is no certificate there are no facts", () => {
+test("bytes that are not a certificate have no facts", () => {
   for (const der of [new Uint8Array(), Uint8Array.of(0x30, 0x82, 0xff, 0xff, 1, 2, 3)]) {
     assert.deepEqual(certificateFacts(der), {});
   }
@@ -72,7 +72,7 @@ test("a certificate in hitch's form is OpenSSL's trusted certificate", () => {
   }
 });
 
-test("PROXY v2 tells the client's name and the algorithms of the certificate it was shown", () => {
+test("PROXY v2 has the client's name and the algorithms of the presented certificate", () => {
   const tls = { version: "TLSv1.3", cipher: "X", peer: { der: rsa.der }, presented: ec.der };
   const about = { client: at("192.0.2.1", 1), frontend: at("192.0.2.2", 2), tls };
   const asked = new Set(["ssl", "cn", "sig-alg", "key-alg"] as const);

@@ -82,7 +82,7 @@ test("TLS to the backend trusts the given CAs, or else those of the system", (t)
   assert.equal(clientTls({ ...backend, verify: false }, [], able, []).ca, "");
   assert.throws(() => clientTls(backend, [], able, bundles.slice(0, 1)), {
     name: "UsageError",
-    message: /ca-certificates, or name a file/,
+    message: /ca-certificates, or specify a file/,
   });
   assert.throws(() => clientTls({ ...backend, ca: bundle }, [], able), {
     name: "UsageError",

@@ -24,7 +24,7 @@ test("a frame is a length in network order and JSON", () => {
   assert.equal(Buffer.from(frame({ a: 1 })).toString("latin1"), '\0\0\0\x07{"a":1}');
 });
 
-test("messages survive every way of cutting the stream", () => {
+test("messages arrive intact however the stream is split", () => {
   const messages = [{ type: "ready" }, { text: "ü".repeat(300) }, [], "last"];
   const stream = Buffer.concat(messages.map(frame));
   for (let size = 1; size <= stream.length; size += size < 20 ? 1 : 97) {
@@ -34,7 +34,7 @@ test("messages survive every way of cutting the stream", () => {
   }
 });
 
-test("what is not the protocol is an error that says why", () => {
+test("a stream that is not the protocol is an error with the reason", () => {
   const wrong: [Uint8Array, RegExp][] = [
     [frame("x".repeat(100)), /^a frame of 102 bytes, more than 50$/],
     [Buffer.from("GET / HTTP/1.1\r\n"), /^a frame of \d+ bytes, more than 50$/],
@@ -62,7 +62,7 @@ test("a refused message is named by its type, and nothing else of it is quoted",
   );
 });
 
-test("nothing is kept or handled of a stream that is not the protocol", () => {
+test("after a protocol error nothing is kept or handled", () => {
   const { reader, messages } = reading(50);
   assert.throws(() => reader.push(Buffer.from("GET / HTTP/1.1\r\n")), ProtocolError);
   for (let i = 0; i < 100; i++) reader.push(frame("good"));
@@ -70,7 +70,7 @@ test("nothing is kept or handled of a stream that is not the protocol", () => {
   assert.deepEqual(Reflect.get(reader, "chunks"), []);
 });
 
-test("a handler that throws costs its own message only", () => {
+test("an exception in the handler affects its own message only", () => {
   const handled: unknown[] = [];
   const fault = new Error("a fault of ours");
   const { reader, errors } = reading(100, (value) => {

@@ -7,7 +7,7 @@ import { logChannelFaults } from "../../src/log/channel_faults.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { until } from "../support/until.ts";
 
-/** Where anything is offered. */
+/** Only this build uses `offer`. */
 const used = { skip: !(adapter as Runtime).capabilities.sessionCache };
 
 const shell = { self: ["/bin/sh"], workerEnvironment: {} };
@@ -19,8 +19,8 @@ function printed(body: string): string {
   return `\\000\\000\\${(length >> 8).toString(8)}\\${(length & 255).toString(8)}${body}`;
 }
 
-/** A process that writes this to its master, as printf(1) reads it, and then waits. */
-function saying(text: string, handle: (value: unknown) => void = () => {}) {
+/** A process that writes this text to its master through printf(1), and then waits. */
+function writing(text: string, handle: (value: unknown) => void = () => {}) {
   const entries: LogEntry[] = [];
   const log = (entry: LogEntry) => void entries.push(entry);
   const child = new ControlledProcess<never, unknown>(shell, {
@@ -34,7 +34,7 @@ function saying(text: string, handle: (value: unknown) => void = () => {}) {
 }
 
 test(
-  "a process that reads nothing is offered a megabyte or two, and sent what it has to know",
+  "a process that reads nothing is offered a limited amount, and still sent what it needs",
   used,
   async () => {
     const child = new ControlledProcess(shell, {
@@ -44,12 +44,12 @@ test(
     });
     const ended = new Promise((resolve) => child.onExit = resolve);
     try {
-      const order = "x".repeat(64 * 1024);
-      const taken = Array.from({ length: 100 }, () => child.offer(order)).filter(Boolean).length;
-      // What the pipe holds comes on top.
+      const command = "x".repeat(64 * 1024);
+      const taken = Array.from({ length: 100 }, () => child.offer(command)).filter(Boolean).length;
+      // The pipe's own buffer adds to the limit.
       assert.ok(taken >= 16 && taken <= 32, `${taken} of 64 KiB were taken`);
-      child.send(order);
-      assert.equal(child.offer(order), false);
+      child.send(command);
+      assert.equal(child.offer(command), false);
     } finally {
       child.kill("SIGKILL");
       await ended;
@@ -59,14 +59,14 @@ test(
 
 for (
   const [what, text, reason] of [
-    ["does not speak the protocol", "GET / HTTP/1.1", /^a frame of \d+ bytes, more than 65536$/],
+    ["does not follow the protocol", "GET / HTTP/1.1", /^a frame of \d+ bytes, more than 65536$/],
     ["sends what is not JSON", printed("{"), /^a frame that is not JSON$/],
     ["sends an unknown event", printed('"unknown"'), /^a malformed or unknown message/],
   ] as const
 ) {
   test(`a process that ${what} is killed, and one line says why`, async () => {
     const handled: unknown[] = [];
-    const { child, entries, exited } = saying(
+    const { child, entries, exited } = writing(
       printed('"good"') + text + printed('"late"'),
       (value) => handled.push(value),
     );
@@ -83,9 +83,9 @@ for (
   });
 }
 
-test("a handler of the master's own that throws is logged, and the channel goes on", async () => {
+test("an exception in the master's handler is logged, and the channel continues", async () => {
   const handled: unknown[] = [];
-  const { child, entries, exited } = saying(
+  const { child, entries, exited } = writing(
     printed('"first"') + printed('"second"'),
     (value) => {
       handled.push(value);

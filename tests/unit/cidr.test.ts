@@ -4,7 +4,7 @@ import { trustedPeers } from "../../src/connection/trusted.ts";
 import { networks, ValueError } from "../../src/options/values.ts";
 import { problemsOf } from "../support/parse.ts";
 
-test("a block in another form is refused with the reason and the right form", () => {
+test("a malformed block is refused with the reason and the correct form", () => {
   const prefix = /^--trusted-proxies: ".+" needs a prefix length of 0 to (32|128) after the \/, /;
   const wrong: [items: string[], problem: RegExp][] = [
     [["10.0.0.0/08", "10.0.0.0/00", "10.0.0.0/33", "::/129", "::/064", "1.2.3.4/"], prefix],
@@ -12,7 +12,7 @@ test("a block in another form is refused with the reason and the right form", ()
     [["host", "10/8", "/8", "010.0.0.0/8", "::1::/8", "Unix", "unix/8"], /is not an IP address/],
     [
       ["fe80::1%eth0", "fe80::%1/64"],
-      /has a zone, which is not supported; leave out what follows the %/,
+      /has a zone, which is not supported; remove the % and what follows it/,
     ],
   ];
   for (const [items, problem] of wrong) {
@@ -26,7 +26,7 @@ test("a block in another form is refused with the reason and the right form", ()
   }
 });
 
-test("what the options accept a worker can read, and nothing else", () => {
+test("a worker accepts exactly what the options accept", () => {
   const parts = ["0", "00", "08", "8", "1", "32", "33", "128", "129", "255", "256", "ffff", "fd00"];
   parts.push("10.0.0.0", "192.0.2.1", "::", ":", ".", "/", "/", "/", "-", "+", "%", "x", "unix");
   let seed = 1;

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { systemClock } from "../../src/base/clock.ts";
 
-/** The delays that the call asks of `setTimeout`, which only pretends to wait. */
+/** Returns the delays that a call passes to `setTimeout`, which is replaced and does not wait. */
 function delaysOf(call: () => void): number[] {
   const { setTimeout } = globalThis;
   const delays: number[] = [];
@@ -20,7 +20,7 @@ function delaysOf(call: () => void): number[] {
   return delays;
 }
 
-test("a delay beyond the limit of setTimeout is waited for in several parts", () => {
+test("a delay above the limit of setTimeout is split into several", () => {
   const longest = 2 ** 31 - 1;
   for (const delay of [0, 1.5, longest, longest + 1, 2 ** 32, 5e11]) {
     let calls = 0;

@@ -18,7 +18,7 @@ function hitch(...argv: string[]): Config {
   return start(argv, { dialect: "hitch" }).config;
 }
 
-/** The one mistake in a command line. */
+/** Asserts that a command line has exactly this one error. */
 function refused(argv: string[], message: string | RegExp, setting?: Setting): void {
   const problems = problemsOf(argv, setting);
   assert.equal(problems.length, 1, problems.join("\n"));
@@ -166,10 +166,10 @@ test("workers are sent what they read, and no secrets", () => {
   }
 });
 
-test("a wrong value is refused with option, value, reason and remedy", () => {
+test("an invalid value is refused with option, value, reason and remedy", () => {
   refused(
     ["-n", "x", "a.pem"],
-    '--workers: "x" is not a whole number; give 1 to 1024, or auto',
+    '--workers: "x" is not a whole number; use 1 to 1024, or auto',
   );
   const wrong = {
     "workers": ["", "0", "-1", "1.5", "1025", "AUTO", "1e2", " 4"],
@@ -203,9 +203,9 @@ test("a wrong value is refused with option, value, reason and remedy", () => {
   }
 });
 
-test("hitch's words come first in its dialect", () => {
+test("hitch's own text comes first in its dialect", () => {
   const expected: [string, string | RegExp][] = [
-    ["--workers=x", /^Invalid parameter 'workers': Not a number\. "x" is not .+; give 1 to 1024/],
+    ["--workers=x", /^Invalid parameter 'workers': Not a number\. "x" is not .+; use 1 to 1024/],
     ["--keepalive=-1", /^Invalid parameter 'keepalive': Negative number\. /],
     ["--keepalive=99999", /^Invalid parameter 'keepalive': Number out of range\. /],
     ["--backend=a:80", /^Invalid parameter 'backend': Invalid address string 'a:80' .+\[a\]:80$/],
@@ -222,7 +222,7 @@ test("hitch's words come first in its dialect", () => {
   for (const [word, message] of expected) refused([word, "a.pem"], message, { dialect: "hitch" });
 });
 
-test("hitch's flags take on and off, its levels any number", () => {
+test("hitch's flags accept on and off, its log level any number", () => {
   assert.equal(hitch("--prefer-server-ciphers=yes").frontends[0]!.tls.preferServerCiphers, true);
   assert.equal(hitch("--daemon=on", "--daemon=off").daemon, false);
   assert.equal(hitch("-L7").log.level, 2);
@@ -230,20 +230,20 @@ test("hitch's flags take on and off, its levels any number", () => {
   assert.equal(config("--write-proxy=yes").prefix, "proxy-v1");
 });
 
-test("--compat counts more than the program's name", () => {
+test("--compat overrides the program's name", () => {
   assert.equal(hitch("--compat=stud", "--write-proxy").prefix, "proxy-v1");
   assert.equal(config("--write-proxy", "--compat", "hitch").prefix, "proxy-v2");
-  refused(["--compat=nginx", "a.pem"], '--compat: "nginx" is no dialect; give stud or hitch');
+  refused(["--compat=nginx", "a.pem"], '--compat: "nginx" is not a dialect; use stud or hitch');
 });
 
-test("hitch without words shows its usage", () => {
+test("hitch without arguments shows its usage", () => {
   const command = parse([], { dialect: "hitch" });
   assert.ok(command.kind === "usage");
   assert.match(command.text, /^Usage: hitch /);
   assert.equal(parse(["--compat=hitch", "a.pem"]).kind, "run");
 });
 
-test("flags can be switched off again", () => {
+test("flags can be turned off again", () => {
   assert.equal(
     config("-O", "--prefer-server-ciphers=OFF").frontends[0]!.tls.preferServerCiphers,
     false,
@@ -252,7 +252,7 @@ test("flags can be switched off again", () => {
   assert.equal(config("--write-ip=yes").prefix, "write-ip");
 });
 
-test("the last of --quiet and --log-level counts", () => {
+test("the last of --quiet and --log-level applies", () => {
   const level = (...argv: string[]) => config(...argv).log.level;
   assert.equal(level("-q"), 0);
   assert.equal(level("-q", "-L2"), 2);
@@ -261,7 +261,7 @@ test("the last of --quiet and --log-level counts", () => {
   assert.equal(level("-q", "--quiet=off"), 1);
 });
 
-test("contradictions are refused in stud's words", () => {
+test("contradictions are refused with stud's text", () => {
   const pairs = [
     ["tls", "ssl"],
     ["tls", "tls-protos=TLSv1.2"],
@@ -270,7 +270,7 @@ test("contradictions are refused in stud's words", () => {
   for (const [a, b] of pairs) {
     const name = b.split("=")[0];
     const message = (one: string, other: string) =>
-      `Options --${one} and --${other} are mutually exclusive. Leave one of them out.`;
+      `Options --${one} and --${other} are mutually exclusive. Remove one of them.`;
     refused([`--${a}`, `--${b}`, "a.pem"], message(a, name!));
     refused([`--${b}`, `--${a}`, "a.pem"], message(name!, a));
   }
@@ -287,7 +287,7 @@ test("contradictions are refused in stud's words", () => {
   );
 });
 
-test("contradictions are refused in hitch's words", () => {
+test("contradictions are refused with hitch's text", () => {
   refused(
     ["--write-ip", "--write-proxy", "a.pem"],
     /^Options --write-ip, --write-proxy-proxy, --write-proxy-v1 and --write-proxy-v2 are mutually exclusive\. /,
@@ -295,7 +295,7 @@ test("contradictions are refused in hitch's words", () => {
   );
 });
 
-test("a PROXY header can be accepted and written, but not accepted and passed on", () => {
+test("a PROXY header can be accepted and written, but not accepted and forwarded", () => {
   const accept = ["--accept-proxy", "--trusted-proxies=::1"];
   const { prefix, acceptProxy } = config(...accept, "--write-proxy");
   assert.deepEqual({ prefix, mode: acceptProxy.mode }, { prefix: "proxy-v1", mode: "use" });
@@ -304,7 +304,7 @@ test("a PROXY header can be accepted and written, but not accepted and passed on
   refused(["--accept-proxy", "a.pem"], /^--accept-proxy needs .+ --trusted-proxies$/);
 });
 
-test("the TLS versions are those that were asked for", () => {
+test("the TLS versions are those requested", () => {
   const protocols = (...argv: string[]) => config(...argv).frontends[0]!.tls.protocols;
   assert.deepEqual(protocols("--tls"), ["TLSv1.2", "TLSv1.3"]);
   assert.deepEqual(protocols("--ssl"), everything.protocols);
@@ -312,7 +312,7 @@ test("the TLS versions are those that were asked for", () => {
   assert.deepEqual(protocols("--tls-protos", "TLSv1.2|tlsV1.0"), ["TLSv1.0", "TLSv1.2"]);
   refused(["--tls=off", "a.pem"], /^--tls=off leaves no TLS version; choose/);
   for (const list of ["", "TLSv1", "TLS", "all -TLSv1.0", "TLSv1.2,TLSv1.4", "!TLSv1.0"]) {
-    refused([`--tls-protos=${list}`, "a.pem"], /is not a list of TLS versions; name any of TLSv1/);
+    refused([`--tls-protos=${list}`, "a.pem"], /is not a list of TLS versions; use any of TLSv1/);
   }
   refused(
     ["--tls-protos=SSLv3 TLSv1.2", "a.pem"],
@@ -330,7 +330,7 @@ test("hitch's --tls means every version, and off means nothing", () => {
   assert.deepEqual(off.warnings, ["Warning: tls = off is deprecated and has no effect."]);
 });
 
-test("--ssl says which versions that means", () => {
+test("--ssl reports which versions it offers", () => {
   const { warnings, config } = start(["--ssl"], { build: deno });
   assert.deepEqual(warnings, [
     "--ssl offers TLSv1.2, TLSv1.3; SSLv3 no longer exists in any of these TLS libraries",
@@ -338,25 +338,25 @@ test("--ssl says which versions that means", () => {
   assert.deepEqual(config.frontends[0]!.tls.protocols, ["TLSv1.2", "TLSv1.3"]);
 });
 
-test("what a build lacks is refused with the builds that have it", () => {
+test("an unsupported option is refused with the builds that support it", () => {
   const setting = { build: deno };
   refused(
     ["--ciphers=HIGH", "a.pem"],
-    "--ciphers cannot be honoured by the Deno build (rustls has a fixed list); " +
+    "--ciphers is not supported by the Deno build (rustls has a fixed list); " +
       "use the Bun or Node build",
     setting,
   );
   const words = ["--backend-source=::1", "-O", "--ecdh-curve=X25519", "--sni-nomatch-abort"];
   words.push("--proxy-proxy", "-f/run/x", "-f@x", "-fsystemd:x", "--proxy-tlvs=ssl");
   for (const word of words) {
-    refused([word, "a.pem"], /^--.+ cannot be honoured .+; use the Bun or Node build$/, setting);
+    refused([word, "a.pem"], /^--.+ is not supported .+; use the Bun or Node build$/, setting);
   }
   for (const word of ["-ex", "-oo", "--ocsp-verify-staple", "--ciphersuites=TLS_X"]) {
-    refused([word, "a.pem"], /^--.+ cannot be honoured .+; use the Node build$/, setting);
+    refused([word, "a.pem"], /^--.+ is not supported .+; use the Node build$/, setting);
   }
   refused(
     ["--client-verify=required", "--client-verify-ca=x", "a.pem"],
-    /^--client-verify cannot be honoured /,
+    /^--client-verify is not supported /,
     setting,
   );
   const modern = {
@@ -364,27 +364,27 @@ test("what a build lacks is refused with the builds that have it", () => {
   } as const;
   refused(
     ["--tls-protos=TLSv1.0", "a.pem"],
-    "--tls-protos: TLSv1.0 cannot be honoured by the Bun build " +
-      "(its TLS library cannot do it); use the Node build",
+    "--tls-protos: TLSv1.0 is not supported by the Bun build " +
+      "(its TLS library does not support it); use the Node build",
     modern,
   );
 });
 
-test("a value that every build gives needs no capability", () => {
+test("a value that every build has anyway needs no capability", () => {
   const argv = ["--ciphers=", "-O", "--prefer-server-ciphers=off", "--tls-protos=TLSv1.3 TLSv1.2"];
   argv.push("--ecdh-curve=auto", "-o", "", "--client-verify=none", "--proxy-tlv=on");
   const { tls } = start(argv, { build: deno }).config.frontends[0]!;
   assert.deepEqual(tls.protocols, ["TLSv1.2", "TLSv1.3"]);
 });
 
-test("a PROXY header that can say less is announced", () => {
+test("a PROXY header without TLS facts is warned about", () => {
   const { warnings, config } = start(["--write-proxy-v2"], { build: deno });
   assert.match(warnings.join(), /addresses and ALPN only$/);
   assert.deepEqual(config.proxyTlvs, ["alpn"]);
   assert.deepEqual(start(["--write-proxy-v2"]).warnings, []);
 });
 
-test("a PROXY header tells what the dialect's does", () => {
+test("a PROXY header has the TLVs of the dialect", () => {
   const all = ["alpn", "authority", "ssl", "cn", "sig-alg", "key-alg"];
   assert.deepEqual(config("--write-proxy-v2").proxyTlvs, all);
   assert.deepEqual(config("--write-proxy-v2", "--proxy-client-cert").proxyTlvs, [
@@ -403,8 +403,8 @@ test("a PROXY header tells what the dialect's does", () => {
   assert.deepEqual(v2("--proxy-tlvs=crc32c,ssl,crc32c"), ["crc32c", "ssl"]);
 });
 
-test("a certificate is needed, except for the demonstration and client mode", () => {
-  refused([], /^No x509 certificate PEM file specified! Name at least one/);
+test("a certificate is required, except with --demo and in client mode", () => {
+  refused([], /^No x509 certificate PEM file specified! Specify at least one/);
   refused(["-t"], /^No x509 certificate PEM file specified!/);
   refused(["-t"], /^No x509 .+ specified for frontend 'default'!/, { dialect: "hitch" });
   refused(["-f[*]:443"], /for frontend '\[\(null\)\]:443'!/, { dialect: "hitch" });
@@ -416,7 +416,7 @@ test("a certificate is needed, except for the demonstration and client mode", ()
   assert.equal(start(["-t"]).kind, "test");
 });
 
-test("every frontend counts, but none twice", () => {
+test("every frontend is used, and none may be repeated", () => {
   const listens = config("-f*,1", "-f[a]:2", "-f/run/x", "-fsystemd:y").frontends.map((f) =>
     f.listen
   );
@@ -433,8 +433,9 @@ test("every frontend counts, but none twice", () => {
   refused(["-f/x", "--write-ip", "a.pem"], /^--write-ip: clients of unix:\/x have no IP address/);
 });
 
-test("client certificates need a CA", () => {
-  const original = /^Setting 'client-verify-ca' is required when configuring client-verify; name/;
+test("client certificates require a CA", () => {
+  const original =
+    /^Setting 'client-verify-ca' is required when configuring client-verify; specify/;
   refused(["--client-verify=required", "a.pem"], original);
   refused(["--client-verify=optional", "a.pem"], original, { dialect: "hitch" });
   assert.deepEqual(
@@ -443,7 +444,7 @@ test("client certificates need a CA", () => {
   );
 });
 
-test("client mode verifies the backend unless told not to, in hitch's dialect if told to", () => {
+test("client mode verifies the backend by default, in hitch's dialect on request", () => {
   const backend = (...argv: string[]) => config("--client", "-ba.test,443", ...argv).backendTls;
   assert.deepEqual(backend(), { serverName: "a.test", verify: true, ca: "", tls });
   assert.deepEqual(backend("--client-verify=none")?.verify, false);
@@ -459,27 +460,30 @@ test("client mode verifies the backend unless told not to, in hitch's dialect if
   });
 });
 
-test("client mode refuses what it would not do", () => {
+test("client mode refuses options without effect", () => {
   for (const name of ["write-ip", "write-proxy", "write-proxy-v2", "proxy-proxy"]) {
-    refused(["--client", `--${name}`], new RegExp(`^--${name} has no use with --client, `));
+    refused(["--client", `--${name}`], new RegExp(`^--${name} has no effect with --client, `));
   }
   refused(["--client", "--client-verify-crl=x"], /^--client-verify-crl is not supported with/);
   const setting = { build: deno };
   assert.equal(start(["--client"], setting).config.backendTls?.verify, true);
-  refused(["--client", "--client-verify=none"], /without verification cannot be honoured/, setting);
-  refused(["--client", "--client-verify-ca=x"], /^--client-verify-ca cannot be hon/, setting);
-  refused(["--client"], /^--client without verification cannot/, { ...setting, dialect: "hitch" });
+  refused(["--client", "--client-verify=none"], /without verification is not supported/, setting);
+  refused(["--client", "--client-verify-ca=x"], /^--client-verify-ca is not supported/, setting);
+  refused(["--client"], /^--client without verification is not supported/, {
+    ...setting,
+    dialect: "hitch",
+  });
   assert.match(start(["--client"]).warnings.join(), /^--client: the certificates are not used/);
 });
 
-test("every worker needs one connection of those of all", () => {
+test("--max-connections must allow one for each worker", () => {
   refused(
     ["-n", "4", "--max-connections=3", "a.pem"],
-    "--max-connections: 3 is less than one for each of 4 workers; give at least 4, or fewer --workers",
+    "--max-connections: 3 is less than one for each of 4 workers; use at least 4, or fewer --workers",
   );
 });
 
-test("what has no effect is said", () => {
+test("options without effect are warned about", () => {
   const words = [
     "--proxy-tlvs=ssl",
     "--trusted-proxies=::1",
@@ -491,7 +495,7 @@ test("what has no effect is said", () => {
   }
 });
 
-test("OCSP responses are kept where the dialect says", () => {
+test("OCSP responses are kept in the dialect's directory", () => {
   const directories = ["/var/lib/hitch"];
   const directory = (argv: string[], setting: Setting) =>
     start(argv, setting).config.ocsp.directory;
@@ -500,26 +504,26 @@ test("OCSP responses are kept where the dialect says", () => {
   assert.equal(directory(["--ocsp-dir="], { dialect: "hitch", directories }), "");
   assert.equal(directory(["--client"], { dialect: "hitch", directories }), "");
   assert.equal(directory([], { directories }), "");
-  refused(["-o/x", "a.pem"], /^--ocsp-dir: "\/x" is not a directory; make it/, { directories });
+  refused(["-o/x", "a.pem"], /^--ocsp-dir: "\/x" is not a directory; create it/, { directories });
   const { warnings } = start(["-o/x"], { dialect: "hitch", directories });
   assert.match(warnings.join(), /^\{ocsp\} Warning: Unable to stat directory '\/x': /);
 });
 
 test("directories must exist", () => {
   const setting = { directories: [] };
-  refused(["-r/x", "a.pem"], /^--chroot: "\/x" is not a directory; name one/, setting);
-  refused(["--pem-dir=x"], /^--pem-dir: "\/etc\/stud\/x" is not a directory; name one/, setting);
+  refused(["-r/x", "a.pem"], /^--chroot: "\/x" is not a directory; specify an/, setting);
+  refused(["--pem-dir=x"], /^--pem-dir: "\/etc\/stud\/x" is not a directory; specify an/, setting);
 });
 
-test("the log of a daemon goes somewhere", () => {
+test("a daemon logs to syslog unless it has a log file", () => {
   assert.equal(config("--daemon").log.syslog, "daemon");
   assert.equal(config("--daemon", "-lx").log.syslog, "");
   assert.equal(config("--daemon", "--syslog=off", "-lx").log.syslog, "");
-  assert.match(start(["--daemon"], { dialect: "hitch" }).warnings.join(), /the log goes nowhere/);
+  assert.match(start(["--daemon"], { dialect: "hitch" }).warnings.join(), /the log is discarded/);
   assert.equal(config("-s", "--syslog-facility=local7").log.syslog, "local7");
 });
 
-test("what cannot resume as it was meant is told", () => {
+test("settings that prevent resumption are refused", () => {
   const secret = "--ticket-secret-file=s";
   refused(
     ["--session-timeout=3600", "--ticket-rotation=60", "a"],
@@ -545,22 +549,25 @@ test("what cannot resume as it was meant is told", () => {
     );
   }
   for (const word of ["eth0,", "eth0,0", "eth0,256", "a b", ",1"]) {
-    refused([`-M${word}`, "a.pem"], /^--shared-cache-if: .+ is no interface; write it as in eth0/);
+    refused(
+      [`-M${word}`, "a.pem"],
+      /^--shared-cache-if: .+ is not an interface; write it as in eth0/,
+    );
   }
-  refused(["-P[*]:8200", "a.pem"], /^--shared-cache-peer: .+ stands for every address/);
+  refused(["-P[*]:8200", "a.pem"], /^--shared-cache-peer: .+ means every address/);
 });
 
-test("a store's password on the command line is warned of, in a file it is not", () => {
+test("a store's password is warned about on the command line, not in a file", () => {
   const secret = "--ticket-secret-file=s";
   const onLine = start(["--ticket-store=redis://u:word@a", secret]).warnings;
-  assert.match(onLine.join("\n"), /^--ticket-store: all users see its password/);
+  assert.match(onLine.join("\n"), /^--ticket-store: all users can see its password/);
   assert.ok(!onLine.join().includes("word@"));
   assert.deepEqual(start(["--ticket-store=redis://u@a:6379", secret]).warnings, []);
   const files = { F: "ticket-store = redis://u:word@a\n" };
   assert.deepEqual(start(["--config", "F", secret], { files }).warnings, []);
 });
 
-test("sessions are shared with these machines", () => {
+test("sessions are shared with the given machines", () => {
   const words = ["-C9", "--ticket-secret-file=s", "-U224.0.0.9,8200", "-M", "eth1,4"];
   const { sessions } = config(...words, "-P[192.0.2.1]:8201", "-P192.0.2.2,8202");
   assert.deepEqual(sessions.cachePeers, {
@@ -572,7 +579,7 @@ test("sessions are shared with these machines", () => {
   assert.equal(config("-C9").sessions.cachePeers, undefined);
 });
 
-test("all mistakes are told at once", () => {
+test("all errors are reported at once", () => {
   const problems = problemsOf([
     "-nx",
     "--nonsense",
@@ -584,7 +591,7 @@ test("all mistakes are told at once", () => {
   assert.equal(problems.length, 6, problems.join("\n"));
 });
 
-test("--help and --version win over wrong values, not over unknown options", () => {
+test("--help and --version take precedence over invalid values, not over unknown options", () => {
   assert.equal(parse(["-n", "x", "--config=nowhere", "-h"]).kind, "help");
   assert.equal(parse(["--tls", "--ssl", "-V", "-h"]).kind, "version");
   assert.match(problemsOf(["--help", "--nonsense"]).join(), /is not an option/);

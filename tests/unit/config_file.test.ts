@@ -6,7 +6,7 @@ import { configOf, faultsOf, problemsOf, start } from "../support/parse.ts";
 
 const dialects = ["stud", "hitch"] as const;
 
-/** Every key that stud has, in its form, with its quirks. */
+/** Every key of the original stud, in its grammar, with its quirks. */
 const studFile = `# a service
 frontend = *,443
 backend=127.0.0.1,8080   remarks follow a space
@@ -85,7 +85,7 @@ ocsp-connect-tmo = 14 ocsp-resp-tmo = 15 ocsp-refresh-interval = 16
 session-cache = 17
 # the last line is a remark`;
 
-test("stud's form is read as stud reads it, and off means off", () => {
+test("stud's grammar is parsed as by stud, and off means off", () => {
   const { config, warnings } = start(["--config", "F"], { files: { F: studFile } });
   assert.deepEqual(config.frontends.map(({ listen }) => listen), [{ host: "*", port: 443 }]);
   assert.deepEqual(config.backend, { host: "127.0.0.1", port: 8080 });
@@ -109,12 +109,12 @@ test("stud's form is read as stud reads it, and off means off", () => {
   assert.equal(config.prefix, "proxy-v1");
   assert.equal(
     warnings[0],
-    "F:3:26: backend: what follows the value is not used; put a # before it, or quote the value; " +
+    "F:3:26: backend: what follows the value is ignored; put a # before it, or quote the value; " +
       'the line is "backend=127.0.0.1,8080   remarks follow a space"',
   );
 });
 
-test("hitch's grammar is read in both dialects", () => {
+test("hitch's grammar is parsed in both dialects", () => {
   for (const dialect of dialects) {
     const text = dialect === "hitch"
       ? hitchFile
@@ -178,7 +178,7 @@ test("hitch's grammar is read in both dialects", () => {
   }
 });
 
-test("quoted texts, numbers and switches mean the same in both forms", () => {
+test("quoted texts, numbers and flags mean the same in both grammars", () => {
   const lines = 'user = "a b"\nworkers = 3\nquiet = on\ntls-protos = TLSv1.2 TLSv1.3\n';
   const pem = { cert: "/x" };
   const [plain, blocks] = [lines, `${lines}pem-file = { cert = "${pem.cert}" }`].map((text) =>
@@ -188,7 +188,7 @@ test("quoted texts, numbers and switches mean the same in both forms", () => {
   assert.equal(plain?.privileges.user, "a b");
 });
 
-test("lists in stud's form go to the end of their line", () => {
+test("lists in stud's grammar extend to the end of their line", () => {
   const text =
     "alpn-protos = h2, http/1.1 # two\ntrusted-proxies = ::1 10.0.0.0/8\naccept-proxy = on";
   const { alpn, acceptProxy } = configOf(text, "stud");
@@ -196,7 +196,7 @@ test("lists in stud's form go to the end of their line", () => {
   assert.deepEqual(acceptProxy.trusted, ["::1", "10.0.0.0/8"]);
 });
 
-test("the example that hitch is packaged with is read in both dialects", (t) => {
+test("the example in hitch's package is parsed in both dialects", (t) => {
   const path = "/usr/share/doc/hitch/examples/hitch.conf.example";
   if (!existsSync(path)) return t.skip("hitch is not installed");
   for (const dialect of dialects) {
@@ -206,7 +206,7 @@ test("the example that hitch is packaged with is read in both dialects", (t) => 
   }
 });
 
-test("in stud's dialect the order of argv counts, in hitch's the command line", () => {
+test("in stud's dialect the last setting wins, in hitch's the command line", () => {
   const files = { F: "workers = 7\nwrite-proxy = on\nssl = on" };
   const workers = (dialect: Dialect, ...argv: string[]) =>
     start(argv, { dialect, files }).config.workers;
@@ -234,7 +234,7 @@ test("frontends on the command line add to hitch's files and replace stud's", ()
   assert.deepEqual(ports("hitch", "-f[*]:3", "--config=F"), [1, 2, 3]);
 });
 
-test("standard input is a file too, once", () => {
+test("standard input can be a file, once", () => {
   const files = { "-": "workers = 5" };
   assert.equal(start(["--config", "-"], { files }).config.workers, 5);
   assert.equal(start(["--config="], { files }).config.workers, 5);
@@ -247,9 +247,9 @@ test("standard input is a file too, once", () => {
   );
 });
 
-test("a file that cannot be read is told, without what it would have brought", () => {
+test("an unreadable file is the only error that is reported", () => {
   assert.deepEqual(problemsOf(["--config=/no"]), [
-    "--config: /no: there is no such file; check the path",
+    "--config: /no: it does not exist; check the path",
   ]);
   assert.match(
     problemsOf(["--config=/no"], { dialect: "hitch" }).join(),
@@ -257,11 +257,11 @@ test("a file that cannot be read is told, without what it would have brought", (
   );
 });
 
-test("a mistake names file, line and column, quotes the line and says what was expected", () => {
+test("an error has file, line and column, quotes the line and says what was expected", () => {
   const cases: [string, string][] = [
     [
       "\n  workers = many",
-      'F:2:13: workers: "many" is not a whole number; give 1 to 1024, or auto; the line is "workers = many"',
+      'F:2:13: workers: "many" is not a whole number; use 1 to 1024, or auto; the line is "workers = many"',
     ],
     [
       "wrokers = 1",
@@ -271,7 +271,7 @@ test("a mistake names file, line and column, quotes the line and says what was e
     ["= 4", 'F:1:1: expected KEY = VALUE; the line is "= 4"'],
     [
       "client-verify-ca =",
-      'F:1:19: client-verify-ca: it is empty; name a file; the line is "client-verify-ca ="',
+      'F:1:19: client-verify-ca: it is empty; specify a file; the line is "client-verify-ca ="',
     ],
     [
       "cert = x",
@@ -285,7 +285,7 @@ test("a mistake names file, line and column, quotes the line and says what was e
   for (const [text, fault] of cases) assert.deepEqual(faultsOf(text, "stud"), [fault]);
 });
 
-test("hitch's words come first, then ours", () => {
+test("hitch's own text comes first, then ours", () => {
   const cases: [string, string][] = [
     [
       "\nwrokers = 1",
@@ -297,11 +297,11 @@ test("hitch's words come first, then ours", () => {
     ],
     [
       "workers =",
-      "Parsing error in line 1: syntax error: 'workers =': F:1:10: expected a value of workers",
+      "Parsing error in line 1: syntax error: 'workers =': F:1:10: expected a value for workers",
     ],
     [
       "workers = -4",
-      "Parsing error in line 1: syntax error: 'workers = -4': F:1:11: workers: expected a number that is not negative, without quotes (with a fraction, in quotes)",
+      "Parsing error in line 1: syntax error: 'workers = -4': F:1:11: workers: expected a non-negative number, without quotes (in quotes if it has a fraction)",
     ],
     [
       "quiet = 1",
@@ -317,7 +317,7 @@ test("hitch's words come first, then ours", () => {
     ],
     [
       'user = "x\\"y"',
-      'Parsing error in line 1: syntax error: \'user = "x\\"y"\': F:1:8: user: expected a text without " and without escapes',
+      'Parsing error in line 1: syntax error: \'user = "x\\"y"\': F:1:8: user: expected text without " and without escapes',
     ],
     [
       'tls-protos = "TLSv1.2"',
@@ -337,19 +337,19 @@ test("hitch's words come first, then ours", () => {
     ],
     [
       "keepalive = 0",
-      'Error in configuration file \'F\', line 1: Number out of range. F:1:13: keepalive: "0" is out of range; give 1 to 32767; the line is "keepalive = 0"',
+      'Error in configuration file \'F\', line 1: Number out of range. F:1:13: keepalive: "0" is out of range; use 1 to 32767; the line is "keepalive = 0"',
     ],
     [
       'frontend = { host = "a" }',
-      'Error in configuration file \'F\', line 1: No port number specified for frontend \'[a]:(null)\' F:1:12: frontend: this block names no port; add port = "443"; the line is "frontend = { host = "a" }"',
+      'Error in configuration file \'F\', line 1: No port number specified for frontend \'[a]:(null)\' F:1:12: frontend: this block has no port; add port = "443"; the line is "frontend = { host = "a" }"',
     ],
     [
       'pem-file = { private-key = "k" }',
-      'Error in configuration file \'F\', line 1: F:1:12: pem-file: this block names no certificate; add cert = "FILE"; the line is "pem-file = { private-key = "k" }"',
+      'Error in configuration file \'F\', line 1: F:1:12: pem-file: this block has no certificate; add cert = "FILE"; the line is "pem-file = { private-key = "k" }"',
     ],
     [
       'client-verify-ca = ""',
-      'Error in configuration file \'F\', line 1: F:1:20: client-verify-ca: it is empty; name a file; the line is "client-verify-ca = """',
+      'Error in configuration file \'F\', line 1: F:1:20: client-verify-ca: it is empty; specify a file; the line is "client-verify-ca = """',
     ],
     [
       "tls-protos = TLSv1.2\nssl = on",
@@ -362,15 +362,15 @@ test("hitch's words come first, then ours", () => {
   }
 });
 
-test("frontends that cannot verify or serve are told in hitch's words", () => {
+test("frontends without CAs or certificates are refused with hitch's text", () => {
   const frontend = (inside: string) => faultsOf(`frontend = { port = "1" ${inside} }`, "hitch")[0];
   assert.match(
     frontend("client-verify = required")!,
-    /^No 'client-verify-ca' configured for frontend '\[\(null\)\]:1'; name/,
+    /^No 'client-verify-ca' configured for frontend '\[\(null\)\]:1'; specify/,
   );
   assert.match(
     frontend("match-global-certs = off")!,
-    /^No certificate configured for frontend '\[\(null\)\]:1'; give/,
+    /^No certificate configured for frontend '\[\(null\)\]:1'; add/,
   );
   assert.match(
     frontend('pem-file = { cert = "c" client-verify = optional }')!,
@@ -378,20 +378,20 @@ test("frontends that cannot verify or serve are told in hitch's words", () => {
   );
 });
 
-test("a frontend's keys that do not belong there say where they belong", () => {
+test("the error for a key in the wrong block says where it belongs", () => {
   assert.match(
     faultsOf('frontend = { port = "1" workers = 2 }', "stud")[0]!,
     /workers is not a key in a frontend block; it belongs to the top level of a file/,
   );
 });
 
-test("all mistakes of a file are told, but only the first that breaks its grammar", () => {
+test("all errors in a file are reported, but only the first syntax error", () => {
   const text = "workers = x quiet = 2\nnope = { a = { b = 1 } } keepalive = 0\nuser 1\nbacklog = y";
   assert.equal(faultsOf(text, "hitch").length, 5);
   assert.equal(faultsOf("workers = x\nnope\nkeepalive = 0\nfoo = 1", "stud").length, 4);
 });
 
-test("remarks, line ends and braces in texts are what they look like", () => {
+test("comments, line ends and braces in strings are accepted", () => {
   for (const dialect of dialects) {
     for (const text of ["# x", "", "\r\n", "\uFEFFworkers = 2\r\n# {\r\n", 'user = "{"\n#']) {
       assert.deepEqual(faultsOf(text, dialect), [], text);

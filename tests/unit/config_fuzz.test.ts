@@ -6,7 +6,7 @@ import { deno, node, problemsOf } from "../support/parse.ts";
 
 const dialects = ["stud", "hitch"] as const;
 
-/** Numbers in 0 to 1 which are the same in every run (mulberry32). */
+/** Pseudorandom numbers, the same in every run (mulberry32). */
 class Random {
   #state: number;
 
@@ -25,8 +25,8 @@ class Random {
     return items[this.below(items.length)]!;
   }
 
-  many<T>(most: number, make: () => T): T[] {
-    return Array.from({ length: this.below(most + 1) }, make);
+  many<T>(max: number, make: () => T): T[] {
+    return Array.from({ length: this.below(max + 1) }, make);
   }
 }
 
@@ -61,14 +61,14 @@ const samples = [
   "frontend = *,443\nbackend = [::1]:80\nquiet = on # x\npem-file = 'a'\nwrite-ip = on\n",
 ];
 
-/** True for a configuration, false for mistakes; `problemsOf` sees to it that nothing else comes. */
+/** True for a configuration, false for errors; `problemsOf` asserts that there is no other result. */
 function read(argv: readonly string[], text: string, random: Random): boolean {
   const files = { F: text, "-": text };
   const setting = { dialect: random.pick(dialects), build: random.pick([node, deno]), files };
   return problemsOf(argv, setting).length === 0;
 }
 
-/** Both must come about, or the inputs say nothing. */
+/** Both results must occur, or the inputs prove nothing. */
 function assertBoth(results: readonly boolean[]): void {
   assert.deepEqual(new Set(results), new Set([true, false]));
 }
@@ -84,7 +84,7 @@ function mutated(text: string, random: Random): string {
   return changed;
 }
 
-test("any mixture of keys, values and marks is a configuration or mistakes of a line each", () => {
+test("any mix of keys, values and marks gives a configuration or errors of one line each", () => {
   const random = new Random(1);
   assertBoth(Array.from({ length: 1500 }, () => {
     const block = () => random.pick([random.pick(names), random.pick(values), random.pick(marks)]);
@@ -94,14 +94,14 @@ test("any mixture of keys, values and marks is a configuration or mistakes of a 
   }));
 });
 
-test("so is any change of a valid file", () => {
+test("so does any change to a valid file", () => {
   const random = new Random(2);
   assertBoth(Array.from({ length: 600 }, () => {
     return read(["--config", "F", "a.pem"], mutated(random.pick(samples), random), random);
   }));
 });
 
-test("so are bytes", () => {
+test("so do random bytes", () => {
   const random = new Random(3);
   assertBoth(Array.from({ length: 1200 }, () => {
     const bytes = Uint8Array.from(random.many(200, () => random.below(256)));
@@ -110,7 +110,7 @@ test("so are bytes", () => {
   }));
 });
 
-test("so is any command line", () => {
+test("so does any command line", () => {
   const random = new Random(4);
   assertBoth(Array.from({ length: 2000 }, () => {
     const word = () =>

@@ -24,7 +24,7 @@ const reset: Failure = { code: "ECONNRESET", message: "connection reset" };
 const unix: Endpoint = { family: "unix", path: "" };
 const header = "PROXY TCP4 203.0.113.9 203.0.113.10 1111 2222\r\n";
 
-/** A client that was accepted, with all that it sets off. */
+/** An accepted client, with everything that it causes. */
 function accept(
   settings: Partial<ConnectionSettings> = {},
   facts: TlsFacts = {},
@@ -40,7 +40,7 @@ function accept(
   return { ...all, client, send, codes, backend };
 }
 
-/** One whose handshake is done. */
+/** An accepted client whose handshake is done. */
 function open(...args: Parameters<typeof accept>) {
   const accepted = accept(...args);
   accepted.client.handler.opened(accepted.client);
@@ -54,19 +54,19 @@ function strings(stream: FakeStream): string[] {
 const passes = { acceptProxy: { mode: "pass", trusted: [] } } as const;
 const uses = { acceptProxy: { mode: "use", trusted: ["192.0.2.0/24"] } } as const;
 
-test("a stream that closes within the call that resets it does not end its connection twice", () => {
+test("a stream that closes within the call that resets it does not close its connection twice", () => {
   for (const first of ["client", "backend"] as const) {
-    const { client, backend, connections, over } = open();
+    const { client, backend, connections, closed } = open();
     client.handler.opened(backend());
     const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
     other.reset = () => client.handler.closed(other, undefined);
     client.handler.closed(failed, reset);
-    assert.equal(over.length, 1);
+    assert.equal(closed.length, 1);
     assert.equal(connections.open, 0);
   }
 });
 
-/** Whoever is told of a failure throws. */
+/** Makes the handler of failures throw. */
 function breakEvents({ events }: Connections): void {
   Object.assign(events, {
     failed() {
@@ -75,20 +75,20 @@ function breakEvents({ events }: Connections): void {
   });
 }
 
-test("a fault at the connect to the backend leaves nothing behind", () => {
-  const { client, connections, over, codes } = accept();
+test("a fault at the connect to the backend leaks nothing", () => {
+  const { client, connections, closed, codes } = accept();
   connections.connect = () => {
     throw new Error("a fault");
   };
   assert.throws(() => client.handler.opened(client), /a fault/);
   client.handler.closed(client, { code: "ERR_INTERNAL", message: "a fault" });
-  assert.deepEqual([over.length, connections.open], [1, 0]);
+  assert.deepEqual([closed.length, connections.open], [1, 0]);
   assert.deepEqual(codes(), ["internal internal-error"]);
 });
 
-test("a fault at the end of one side ends the other, and the connection is over once", () => {
+test("a fault when one side closes resets the other, and the connection closes once", () => {
   for (const first of ["client", "backend"] as const) {
-    const { client, backend, connections, over } = open();
+    const { client, backend, connections, closed } = open();
     client.handler.opened(backend());
     breakEvents(connections);
     const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
@@ -96,20 +96,20 @@ test("a fault at the end of one side ends the other, and the connection is over 
     assert.deepEqual(other.calls.at(-1), "reset");
     assert.equal(connections.open, 1);
     client.handler.closed(other, undefined);
-    assert.deepEqual([over.length, connections.open], [1, 0]);
+    assert.deepEqual([closed.length, connections.open], [1, 0]);
   }
 });
 
 test("a client that cannot be accepted is not counted", () => {
   const limits = { handshakes: 1, sourceConnections: 0, sourceRate: 0 };
-  const { connections, over } = accept({ limits });
+  const { connections, closed } = accept({ limits });
   breakEvents(connections);
   const second = new FakeStream(undefined!, clientAt, frontendAt);
   assert.throws(() => connections.accept(second), /a fault/);
-  assert.deepEqual([over.length, connections.open], [1, 1]);
+  assert.deepEqual([closed.length, connections.open], [1, 1]);
 });
 
-test("a connection that needs no facts of its TLS session asks for none", () => {
+test("a connection reads no facts of its TLS session unless it needs them", () => {
   const { client, connects, established } = accept();
   client.tls = () => assert.fail("asked");
   client.handler.opened(client);
@@ -117,7 +117,7 @@ test("a connection that needs no facts of its TLS session asks for none", () => 
   assert.equal(established.length, 1);
 });
 
-test("a header that is passed on is the backend's first bytes", () => {
+test("a header that is passed on is sent to the backend first", () => {
   const { client, send, backend } = accept({ ...passes, prefix: "none" });
   send(header);
   assert.deepEqual(client.calls, ["startTls"]);
@@ -128,7 +128,7 @@ test("a header that is passed on is the backend's first bytes", () => {
   assert.equal((client.handler as Connection).clientName, "192.0.2.1:40000");
 });
 
-test("a header may come byte by byte", () => {
+test("a header may arrive byte by byte", () => {
   const { client, send, backend } = accept(passes);
   for (const byte of header) {
     assert.deepEqual(client.calls, []);
@@ -139,7 +139,7 @@ test("a header may come byte by byte", () => {
   assert.deepEqual(strings(backend()), [header]);
 });
 
-test("what comes with the header's end belongs to TLS", () => {
+test("bytes after the header's end belong to TLS", () => {
   for (const split of [0, 1, 20, header.length - 1, header.length]) {
     const { client, send } = accept(passes);
     if (split > 0) send(header.slice(0, split));
@@ -151,7 +151,7 @@ test("what comes with the header's end belongs to TLS", () => {
   }
 });
 
-test("a chunk that is used again does no harm", () => {
+test("a reused chunk does not change the header", () => {
   const { client, backend } = accept(passes);
   const chunk = new Uint8Array(header.length);
   for (const part of [header.slice(0, 10), header.slice(10)]) {
@@ -163,7 +163,7 @@ test("a chunk that is used again does no harm", () => {
   assert.deepEqual(strings(backend()), [header]);
 });
 
-test("addresses from a header that is used are the client's, in log and prefix", () => {
+test("in mode use the header's addresses are the client's, in log and prefix", () => {
   const { client, send, backend } = accept({ ...uses, prefix: "proxy-v1" });
   send(header);
   client.handler.opened(client);
@@ -173,7 +173,7 @@ test("addresses from a header that is used are the client's, in log and prefix",
   assert.deepEqual(connection.facts, { connection: 1, client: "203.0.113.9:1111" });
 });
 
-test("a header without addresses leaves the real ones", () => {
+test("with a header without addresses the real ones are used", () => {
   const { client, send, backend } = accept({ ...uses, prefix: "proxy-v1" });
   send("PROXY UNKNOWN\r\n");
   client.handler.opened(client);
@@ -182,7 +182,7 @@ test("a header without addresses leaves the real ones", () => {
 
 test("a peer that is not trusted is reset and not read", async () => {
   for (const remote of [at("198.51.100.1", 1), unix]) {
-    const { client, send, codes, over, failures } = accept(uses, {}, undefined, remote);
+    const { client, send, codes, closed, failures } = accept(uses, {}, undefined, remote);
     send(header);
     await Promise.resolve();
     send(header);
@@ -190,18 +190,18 @@ test("a peer that is not trusted is reset and not read", async () => {
     assert.deepEqual(codes(), ["client untrusted-proxy"]);
     assert.match(failures[0]!.cause, /--trusted-proxies/);
     client.handler.closed(client, undefined);
-    assert.equal(over.length, 1);
+    assert.equal(closed.length, 1);
   }
 });
 
-test("a Unix socket's peer is trusted by the word for it", () => {
+test("a Unix socket's peer is trusted by `unix`", () => {
   const settings = { acceptProxy: { mode: "use", trusted: ["unix"] } } as const;
   const { client, send } = accept(settings, {}, undefined, unix);
   send(header);
   assert.deepEqual(client.calls, ["startTls"]);
 });
 
-test("what is no header resets the client, and nothing reaches the backend", () => {
+test("a client that sends no header is reset, and nothing reaches the backend", () => {
   for (const settings of [passes, uses]) {
     const { client, send, codes, failures, connects } = accept(settings);
     send("\x16\x03\x01");
@@ -214,15 +214,15 @@ test("what is no header resets the client, and nothing reaches the backend", () 
   }
 });
 
-test("a client that leaves within the header is over", () => {
-  const { client, send, codes, over } = accept(passes);
+test("a connection whose client closes within the header is closed", () => {
+  const { client, send, codes, closed } = accept(passes);
   send("PROXY");
   client.handler.closed(client, reset);
   assert.deepEqual(codes(), ["client handshake-failed"]);
-  assert.equal(over.length, 1);
+  assert.equal(closed.length, 1);
 });
 
-test("the time for the handshake runs from accept, and covers the header", () => {
+test("the handshake timeout starts at accept, and covers the header", () => {
   const { clock, connections, client, send, codes } = accept(passes);
   clock.advance(6_000);
   send("PROXY");
@@ -237,14 +237,14 @@ test("the time for the handshake runs from accept, and covers the header", () =>
   assert.equal(connections.open, 0);
 });
 
-test("a client that sends no header is reset in time", () => {
+test("a client that sends nothing before its header is reset after the handshake timeout", () => {
   const { clock, client, codes } = accept(uses);
   clock.advance(10_000);
   assert.deepEqual(client.calls, ["reset"]);
   assert.deepEqual(codes(), ["client handshake-timeout"]);
 });
 
-test("a name without a certificate is told as the cause", () => {
+test("a name without a certificate is reported as the cause", () => {
   const { client, failures } = accept();
   client.handler.closed(client, { code: "", message: "unrecognized server name" });
   const cause = "unrecognized server name";
@@ -259,8 +259,8 @@ const trusting = (mode: "none" | "optional" | "required", isMixed = false): Clie
 });
 
 test("a client that is not trusted never reaches the backend", () => {
-  const revoked = "its certificate is not trusted: CERT_REVOKED";
-  const resumed = "a session was resumed where names differ in whom they trust";
+  const revoked = "certificate not trusted: CERT_REVOKED";
+  const resumed = "resumed a session, which is refused where names verify clients differently";
   const cases: [trust: ClientTrust, facts: TlsFacts, cause: string][] = [
     [trusting("required"), {}, "no certificate"],
     [trusting("required"), { resumed: true }, "no certificate"],
@@ -271,14 +271,14 @@ test("a client that is not trusted never reaches the backend", () => {
     [trusting("none", true), { resumed: true }, resumed],
   ];
   for (const [trust, facts, cause] of cases) {
-    const { client, send, connects, failures, connections, over } = open({}, facts, trust);
+    const { client, send, connects, failures, connections, closed } = open({}, facts, trust);
     assert.deepEqual(failures, [{ source: "client", code: "client-certificate", cause }]);
     send("hello");
     assert.deepEqual(client.calls, ["finish"]);
     client.handler.ended(client);
     client.handler.closed(client, undefined);
     assert.equal(connects.length, 0);
-    assert.equal(over.length, 1);
+    assert.equal(closed.length, 1);
     assert.equal(connections.open, 0);
   }
 });
@@ -300,7 +300,7 @@ test("a client that is trusted reaches the backend", () => {
   }
 });
 
-test("trust is looked up by the name that the client asked for", () => {
+test("the verify mode is looked up by the client's server name", () => {
   const names: string[] = [];
   const trust: ClientTrust = {
     verifyMode: (name) => names.push(name) === 1 ? "required" : "none",
@@ -313,7 +313,7 @@ test("trust is looked up by the name that the client asked for", () => {
   assert.deepEqual(names, ["Admin.example", ""]);
 });
 
-test("a client that is not trusted and stays is closed after the half-close timeout", () => {
+test("a client that is not trusted is closed after the half-close timeout", () => {
   const { clock, client, send, codes } = open({}, {}, trusting("required"));
   clock.advance(9_000);
   send("still here");
@@ -322,14 +322,14 @@ test("a client that is not trusted and stays is closed after the half-close time
   assert.deepEqual(codes(), ["client client-certificate"]);
 });
 
-test("a client that is not trusted and breaks off gives no second failure", () => {
-  const { client, codes, over } = open({}, {}, trusting("required"));
+test("a client that is not trusted and resets causes no second failure", () => {
+  const { client, codes, closed } = open({}, {}, trusting("required"));
   client.handler.closed(client, reset);
   assert.deepEqual(codes(), ["client client-certificate"]);
-  assert.equal(over.length, 1);
+  assert.equal(closed.length, 1);
 });
 
-test("the common name of a verified certificate is known, of another it is not", async () => {
+test("only a verified certificate's common name is used", async () => {
   const { cert } = await generate([{ name: "commonName", value: "alice" }], { keyType: "ec" });
   const der = new X509Certificate(cert).raw;
   const name = (facts: TlsFacts, trust?: ClientTrust) =>
@@ -342,7 +342,7 @@ test("the common name of a verified certificate is known, of another it is not",
 
 const backendTls = {} as ClientTlsContext;
 
-test("client mode connects with TLS and blames the backend for its handshake", () => {
+test("client mode connects with TLS; its handshake failures are the backend's", () => {
   const { client, connects, failures } = open({ backendTls });
   assert.equal(connects[0]!.tls, backendTls);
   const failure = { code: "CERT_HAS_EXPIRED", message: "certificate has expired" };
@@ -352,7 +352,7 @@ test("client mode connects with TLS and blames the backend for its handshake", (
   assert.deepEqual(client.calls, ["finish"]);
 });
 
-test("client mode tells a connect that fails from a handshake that fails", () => {
+test("client mode distinguishes a failed connect from a failed handshake", () => {
   const code = (settings: Partial<ConnectionSettings>, failure: Failure) => {
     const { client, backend, codes } = open(settings);
     client.handler.closed(backend(), failure);
@@ -364,7 +364,7 @@ test("client mode tells a connect that fails from a handshake that fails", () =>
   assert.equal(code({}, reset), "backend backend-unreachable");
 });
 
-test("a backend that cannot be connected ends the client at once and in order", () => {
+test("if the backend cannot be connected, the client is finished at once and in order", () => {
   const failures: [errno: string, code: string][] = [
     ["ECONNREFUSED", "backend backend-refused"],
     ["EAGAIN", "backend backend-refused"],
@@ -373,15 +373,15 @@ test("a backend that cannot be connected ends the client at once and in order", 
     ["ECONNRESET", "backend backend-unreachable"],
     ["EADDRNOTAVAIL", "internal backend-no-ports"],
   ];
-  for (const [errno, told] of failures) {
+  for (const [errno, expected] of failures) {
     const { client, backend, codes } = open();
     client.handler.closed(backend(), { code: errno, message: errno });
     assert.deepEqual(client.calls, ["finish"], errno);
-    assert.deepEqual(codes(), [told]);
+    assert.deepEqual(codes(), [expected]);
   }
 });
 
-test("the time for the connect covers the backend's handshake", () => {
+test("the connect timeout covers the backend's handshake", () => {
   const { clock, backend, failures } = open({ backendTls });
   clock.advance(10_000);
   const cause = "no TLS connection in time";
@@ -389,7 +389,7 @@ test("the time for the connect covers the backend's handshake", () => {
   assert.deepEqual(backend().calls, ["reset"]);
 });
 
-test("a new backend serves new connections, from sources of its family", () => {
+test("new connections go to a new backend, from sources of its family", () => {
   const sources = [at("192.0.2.7", 0), at("2001:db8::7", 0), at("192.0.2.8", 0)];
   const { connections, connects } = fakeConnections({ backendSources: sources });
   const connect = () => {
@@ -413,13 +413,13 @@ test("a new backend serves new connections, from sources of its family", () => {
   }
 });
 
-test("a client at a Unix socket has a name and no address", () => {
+test("a client at a Unix socket has a name but no address", () => {
   const { client, backend } = open({ prefix: "proxy-v1" }, {}, undefined, unix);
   assert.equal((client.handler as Connection).clientName, "unix:");
   assert.deepEqual(strings(backend()), ["PROXY UNKNOWN\r\n"]);
 });
 
-test("each connection has a unique identifier of its own, in log and prefix", () => {
+test("each connection has its own unique identifier, in log and prefix", () => {
   const settings = { prefix: "proxy-v2", proxyTlvs: ["unique-id"] } as const;
   const ids = [1, 2].map(() => {
     const { client, backend } = open(settings);

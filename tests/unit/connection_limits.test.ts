@@ -6,7 +6,7 @@ import { at, clientAt, fakeConnections, FakeStream, frontendAt } from "../suppor
 
 const text = new TextEncoder();
 
-/** Connections that clients come to. */
+/** Connections and clients for them. */
 function accepting(settings: Partial<ConnectionSettings> = {}) {
   const all = fakeConnections(settings);
   const codes = () => all.failures.map(({ source, code }) => `${source} ${code}`);
@@ -24,14 +24,14 @@ function accepting(settings: Partial<ConnectionSettings> = {}) {
   return { ...all, accept, open, close, codes };
 }
 
-const handshakes = (most: number): Partial<ConnectionSettings> => ({
-  limits: { handshakes: most, sourceConnections: 0, sourceRate: 0 },
+const handshakes = (max: number): Partial<ConnectionSettings> => ({
+  limits: { handshakes: max, sourceConnections: 0, sourceRate: 0 },
 });
 const onePerSource: Partial<ConnectionSettings> = {
   limits: { handshakes: 100, sourceConnections: 1, sourceRate: 0 },
 };
 
-test("one handshake too many costs the one that has taken longest its place", () => {
+test("one handshake too many resets the one that has taken longest", () => {
   const { accept, close, codes, clock } = accepting(handshakes(2));
   const [first, second, third] = [accept(), accept(), accept()];
   assert.deepEqual([first, second, third].map(({ calls }) => calls), [["reset"], [], []]);
@@ -40,7 +40,7 @@ test("one handshake too many costs the one that has taken longest its place", ()
   assert.deepEqual(second.calls, ["reset"]);
   assert.deepEqual(codes(), ["client handshake-evicted", "client handshake-evicted"]);
   clock.advance(11_000);
-  assert.deepEqual(first.calls, ["reset"], "its time is over for good");
+  assert.deepEqual(first.calls, ["reset"], "its timeout is stopped");
 });
 
 test("connections whose handshake is done do not count as handshakes", () => {
@@ -51,7 +51,7 @@ test("connections whose handshake is done do not count as handshakes", () => {
   assert.deepEqual(codes(), []);
 });
 
-test("a client that is yet to send its PROXY header can lose its place as well", () => {
+test("a client that has not sent its PROXY header yet can be reset as well", () => {
   const acceptProxy = { mode: "pass", trusted: [] } as const;
   const { accept, codes } = accepting({ ...handshakes(1), acceptProxy });
   const first = accept();
@@ -60,7 +60,7 @@ test("a client that is yet to send its PROXY header can lose its place as well",
   assert.deepEqual(codes(), ["client handshake-evicted"]);
 });
 
-test("a connection too many of one source is reset before TLS, and no other", async () => {
+test("only the excess connection of a source is reset, before TLS", async () => {
   const { accept, open, close, codes, connections } = accepting(onePerSource);
   open(at("192.0.2.7", 1));
   const refused = accept(at("192.0.2.7", 2));
@@ -74,7 +74,7 @@ test("a connection too many of one source is reset before TLS, and no other", as
   assert.equal(connections.handshakes.size, 0);
 });
 
-test("when a connection is over its source may have another", () => {
+test("when a connection has closed its source may open another", () => {
   const { open, close, connects, codes } = accepting(onePerSource);
   const client = open();
   close(client);
@@ -84,7 +84,7 @@ test("when a connection is over its source may have another", () => {
   assert.deepEqual(codes(), []);
 });
 
-test("without TLS nothing is connected for a client that is turned away", async () => {
+test("without TLS no backend is connected for a client that is refused", async () => {
   const { open, connects } = accepting(onePerSource);
   open();
   open();
@@ -92,7 +92,7 @@ test("without TLS nothing is connected for a client that is turned away", async 
   assert.equal(connects.length, 1);
 });
 
-test("new connections of one source have a rate", () => {
+test("the rate of new connections of a source is limited", () => {
   const limits = { handshakes: 100, sourceConnections: 0, sourceRate: 2 };
   const { accept, codes } = accepting({ limits });
   for (let i = 0; i < 3; i++) accept();
@@ -103,18 +103,18 @@ for (const mode of ["use", "pass"] as const) {
   test(`behind a proxy the source is the one in the header (${mode})`, () => {
     const acceptProxy = { mode, trusted: ["192.0.2.0/24"] };
     const { accept, codes } = accepting({ ...onePerSource, acceptProxy });
-    const come = (header: string) => {
+    const connect = (header: string) => {
       const client = accept();
       client.handler.received(client, text.encode(header));
       return client.calls;
     };
-    const from = (source: string) => come(`PROXY TCP4 ${source} 203.0.113.10 1111 2222\r\n`);
+    const from = (source: string) => connect(`PROXY TCP4 ${source} 203.0.113.10 1111 2222\r\n`);
     assert.deepEqual(from("203.0.113.1"), ["startTls"]);
     assert.deepEqual(from("203.0.113.2"), ["startTls"]);
     assert.deepEqual(from("203.0.113.1"), ["reset"]);
     assert.deepEqual(codes(), ["client source-limit"]);
-    assert.deepEqual(come("PROXY UNKNOWN\r\n"), ["startTls"], "the proxy itself");
-    assert.deepEqual(come("PROXY UNKNOWN\r\n"), ["reset"]);
+    assert.deepEqual(connect("PROXY UNKNOWN\r\n"), ["startTls"], "the proxy itself");
+    assert.deepEqual(connect("PROXY UNKNOWN\r\n"), ["reset"]);
   });
 }
 

@@ -9,15 +9,15 @@ import { ConnectionQuotas } from "../../src/master/workers/connection_quota.ts";
 import type { SlotWorker } from "../../src/master/workers/watched_worker.ts";
 import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 
-/** A worker that keeps to its quota, and hears and answers when the test lets it. */
+/** A worker that keeps its quota, and reads commands and sends events when the test says so. */
 class FakeWorker implements SlotWorker {
-  onEvent: (report: WorkerEvent) => void = () => {};
+  onEvent: (event: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
   readonly pid = 1;
-  /** Not yet heard. */
+  /** Not yet read. */
   readonly commands: WorkerCommand[] = [];
-  /** Not yet told. */
-  readonly reports: WorkerEvent[] = [];
+  /** Not yet sent. */
+  readonly events: WorkerEvent[] = [];
   quota = 0;
   open = 0;
   isDraining = false;
@@ -33,65 +33,65 @@ class FakeWorker implements SlotWorker {
 
   kill(): void {}
 
-  /** Takes a connection, if it may. */
+  /** Accepts a connection if its quota allows it. */
   accept(): boolean {
     if (this.isDraining || this.open >= this.quota) return false;
     this.open++;
     return true;
   }
 
-  hear(): void {
+  read(): void {
     const command = this.commands.shift();
     if (command?.type === "drain") this.isDraining = true;
-    if (command?.type === "start") this.reports.push({ type: "ready" });
+    if (command?.type === "start") this.events.push({ type: "ready" });
     if (command?.type !== "start" && command?.type !== "limit") return;
     this.quota = command.connections ?? Infinity;
     if (command.type !== "limit") return;
-    this.reports.push({ type: "limited", number: command.number, open: this.open });
+    this.events.push({ type: "limited", number: command.number, open: this.open });
   }
 
-  tell(): void {
-    const report = this.reports.shift();
-    if (report) this.onEvent(report);
+  report(): void {
+    const event = this.events.shift();
+    if (event) this.onEvent(event);
   }
 
-  /** All that is under way. */
+  /** Handles all outstanding commands and events. */
   settle(): void {
-    while (this.commands.length + this.reports.length > 0) {
-      this.hear();
-      this.tell();
+    while (this.commands.length + this.events.length > 0) {
+      this.read();
+      this.report();
     }
   }
 }
 
 const start = { type: "start" } as StartCommand;
 
-/** Workers that serve. */
+/** Workers that accept connections. */
 function serving(total: number, count: number) {
-  const budget = new ConnectionQuotas();
-  budget.total = total;
+  const connectionQuotas = new ConnectionQuotas();
+  connectionQuotas.total = total;
   const workers: FakeWorker[] = [];
   const slots: SlotWorker[] = [];
   const add = (of: number) => {
     const worker = new FakeWorker();
-    const slot = budget.admit(worker, of);
+    const slot = connectionQuotas.admit(worker, of);
     slot.send(start);
     workers.push(worker);
     slots.push(slot);
     return worker;
   };
   const settle = () => {
-    while (workers.some(({ commands, reports }) => commands.length + reports.length > 0)) {
+    while (workers.some(({ commands, events }) => commands.length + events.length > 0)) {
       for (const worker of workers) worker.settle();
     }
   };
   const check = () => {
-    budget.check();
+    connectionQuotas.check();
     settle();
   };
   for (let i = 0; i < count; i++) add(count);
   settle();
-  return { budget, workers, slots, add, settle, check };
+  return { connectionQuotas, workers, slots, add, settle, check };
 }
 
 const sum = (numbers: readonly number[]) => numbers.reduce((all, each) => all + each, 0);
@@ -103,14 +103,14 @@ test("workers begin with shares of the total, and get all of it", () => {
   assert.deepEqual(quotas(serving(2, 2).workers), [1, 1]);
 });
 
-test("without a total nobody is limited, and nobody asked", () => {
-  const { budget, workers } = serving(Infinity, 2);
+test("without a total no worker is limited, and none is asked", () => {
+  const { connectionQuotas, workers } = serving(Infinity, 2);
   assert.deepEqual(quotas(workers), [Infinity, Infinity]);
-  budget.check();
+  connectionQuotas.check();
   assert.deepEqual(workers.map(({ commands }) => commands), [[], []]);
 });
 
-test("a busy worker gets what an idle one has no use for, but not the last of it", () => {
+test("a busy worker gets what an idle one does not need, but leaves it some headroom", () => {
   const { workers: [busy, idle], check } = serving(100, 2);
   while (busy!.accept());
   check();
@@ -138,41 +138,41 @@ test("two busy workers end up with equal shares", () => {
 });
 
 test("what one gives up, another gets only after the answer", () => {
-  const { budget, workers: [busy, idle] } = serving(10, 2);
+  const { connectionQuotas, workers: [busy, idle] } = serving(10, 2);
   while (busy!.accept());
-  budget.check();
+  connectionQuotas.check();
   idle!.settle();
-  busy!.hear();
-  busy!.tell();
-  idle!.hear();
+  busy!.read();
+  busy!.report();
+  idle!.read();
   busy!.settle();
-  assert.deepEqual([busy!.quota, idle!.quota], [5, 1], "it has not answered");
-  idle!.tell();
+  assert.deepEqual([busy!.quota, idle!.quota], [5, 1], "the idle worker has not answered");
+  idle!.report();
   busy!.settle();
   assert.deepEqual([busy!.quota, idle!.quota], [9, 1]);
 });
 
-test("a worker that says nothing keeps what it may have", () => {
-  const { budget, workers: [busy, hung] } = serving(10, 2);
+test("a worker that does not answer keeps its quota", () => {
+  const { connectionQuotas, workers: [busy, hung] } = serving(10, 2);
   while (busy!.accept());
   for (let i = 0; i < 5; i++) {
-    budget.check();
+    connectionQuotas.check();
     busy!.settle();
   }
   assert.equal(busy!.quota, 5);
-  assert.equal(hung!.commands.length, 1, "orders do not pile up");
+  assert.equal(hung!.commands.length, 1, "commands do not pile up");
 });
 
-test("a limit whose answer is lost is sent again after a ping was answered, and freezes nothing", () => {
-  const { budget, workers: [busy, idle], slots } = serving(10, 2);
+test("a limit whose answer is lost is sent again after a ping was answered, and blocks nothing", () => {
+  const { connectionQuotas, workers: [busy, idle], slots } = serving(10, 2);
   while (busy!.accept());
-  budget.check();
-  idle!.hear();
-  idle!.reports.length = 0;
+  connectionQuotas.check();
+  idle!.read();
+  idle!.events.length = 0;
   busy!.settle();
   const ping = () => slots[1]!.send({ type: "ping" });
   ping();
-  assert.deepEqual(idle!.commands.map(({ type }) => type), ["ping"], "it may be on its way");
+  assert.deepEqual(idle!.commands.map(({ type }) => type), ["ping"], "the answer may still come");
   ping();
   assert.deepEqual(idle!.commands.map(({ type }) => type), ["ping", "limit", "ping"]);
   idle!.settle();
@@ -182,27 +182,27 @@ test("a limit whose answer is lost is sent again after a ping was answered, and 
   assert.deepEqual([busy!.quota, idle!.quota], [9, 1]);
 });
 
-test("a second answer to a limit is not taken for the answer to the next one", () => {
-  const { budget, workers: [busy, idle], slots } = serving(10, 2);
+test("a second answer to a limit is not mistaken for the answer to the next one", () => {
+  const { connectionQuotas, workers: [busy, idle], slots } = serving(10, 2);
   while (busy!.accept());
   while (idle!.open < 3) idle!.accept();
-  budget.check();
+  connectionQuotas.check();
   for (let i = 0; i < 2; i++) slots[1]!.send({ type: "ping" });
-  // It hears the limit twice, and both answers are under way.
-  while (idle!.commands.length > 0) idle!.hear();
+  // It reads the limit twice, and both answers are outstanding.
+  while (idle!.commands.length > 0) idle!.read();
   busy!.settle();
-  idle!.tell();
+  idle!.report();
   busy!.settle();
-  assert.equal(idle!.commands.at(-1)!.type, "limit", "it is to give up some");
-  // Before it hears of that it takes what it still may.
+  assert.equal(idle!.commands.at(-1)!.type, "limit", "its quota is lowered");
+  // Before it reads that, it accepts what its quota still allows.
   while (idle!.accept());
-  idle!.tell();
+  idle!.report();
   busy!.settle();
   while (busy!.accept());
   assert.ok(busy!.open + idle!.open <= 10, `${busy!.open} and ${idle!.open}`);
 });
 
-test("a worker that ends leaves its share to the others at once", () => {
+test("the share of a worker that exits goes to the others at once", () => {
   const { workers: [first, second], add } = serving(10, 2);
   while (first!.accept());
   second!.onExit({ code: null, signal: "SIGKILL" });
@@ -210,10 +210,10 @@ test("a worker that ends leaves its share to the others at once", () => {
   assert.equal(first!.quota, 10);
   const successor = add(2);
   successor.settle();
-  assert.equal(successor.quota, 0, "everything is taken");
+  assert.equal(successor.quota, 0, "nothing is free");
 });
 
-test("a successor gets its share at once when others can spare it", () => {
+test("a successor gets its share at once if others do not need it", () => {
   const { workers: [first, second], add, settle } = serving(10, 2);
   second!.onExit({ code: null, signal: "SIGKILL" });
   first!.settle();
@@ -222,7 +222,7 @@ test("a successor gets its share at once when others can spare it", () => {
   assert.equal(successor.quota, 9);
 });
 
-test("workers of an older configuration keep only what they have, from the moment they drain", () => {
+test("workers of an older configuration keep only their open connections once they drain", () => {
   const { slots, workers: [old], add, settle } = serving(10, 1);
   for (let i = 0; i < 3; i++) old!.accept();
   const next = add(1);
@@ -233,7 +233,7 @@ test("workers of an older configuration keep only what they have, from the momen
   assert.deepEqual([old!.quota, next.quota], [0, 7]);
 });
 
-test("they are asked again, and what ends there is the others'", () => {
+test("draining workers are asked again, and connections that close there go to the others", () => {
   const { slots, workers: [old], add, settle, check } = serving(10, 1);
   for (let i = 0; i < 3; i++) old!.accept();
   const next = add(1);
@@ -248,10 +248,10 @@ test("they are asked again, and what ends there is the others'", () => {
   assert.equal(next.quota, 10);
 });
 
-test("a total that comes or goes reaches the workers", () => {
-  const { budget, slots, workers: [old], add, settle, check } = serving(Infinity, 1);
+test("a total that is set or removed reaches the workers", () => {
+  const { connectionQuotas, slots, workers: [old], add, settle, check } = serving(Infinity, 1);
   for (let i = 0; i < 30; i++) old!.accept();
-  budget.total = 20;
+  connectionQuotas.total = 20;
   const limited = add(1);
   settle();
   assert.equal(limited.quota, 0);
@@ -261,12 +261,12 @@ test("a total that comes or goes reaches the workers", () => {
   old!.open = 5;
   check();
   assert.equal(limited.quota, 15);
-  budget.total = Infinity;
+  connectionQuotas.total = Infinity;
   settle();
   assert.equal(limited.quota, Infinity);
 });
 
-test("a worker cannot claim more than it was given", () => {
+test("a worker cannot claim more than its quota", () => {
   const { slots, workers: [liar, other], check, settle } = serving(10, 2);
   while (other!.accept());
   liar!.open = 1e15;
@@ -277,21 +277,21 @@ test("a worker cannot claim more than it was given", () => {
   assert.equal(other!.quota, 5);
 });
 
-test("no order of events ever allows more than the total, and all of it can be used", () => {
+test("no sequence of events allows more than the total, and all of it can be used", () => {
   let seed = 7;
   const random = (below: number) => {
     seed = (seed * 1103515245 + 12345) % 2 ** 31;
     return Math.floor(seed / 2 ** 31 * below);
   };
   for (const total of [3, 10, 257]) {
-    const { budget, workers, slots, add, check, settle } = serving(total, 3);
+    const { connectionQuotas, workers, slots, add, check, settle } = serving(total, 3);
     const acts: ((worker: FakeWorker, at: number) => unknown)[] = [
-      (worker) => worker.hear(),
-      (worker) => worker.tell(),
+      (worker) => worker.read(),
+      (worker) => worker.report(),
       (worker) => worker.accept(),
       (worker) => worker.accept(),
       (worker) => worker.open = Math.max(0, worker.open - 1 - random(4)),
-      () => random(4) > 0 || budget.check(),
+      () => random(4) > 0 || connectionQuotas.check(),
       (_, at) => random(100) > 0 || slots[at]!.send({ type: "drain" }),
       () => random(100) > 0 || add(3),
       (worker) => {
@@ -299,7 +299,7 @@ test("no order of events ever allows more than the total, and all of it can be u
         worker.open =
           worker.quota =
           worker.commands.length =
-          worker.reports.length =
+          worker.events.length =
             0;
         worker.isDraining = true;
         worker.onExit({ code: 1, signal: null });

@@ -5,7 +5,7 @@ import { clientAt, fakeConnections, FakeStream, frontendAt } from "../support/fa
 
 const bytes = new TextEncoder().encode("x");
 
-/** A connection and how far it is to go. */
+/** A connection in this phase. */
 function reach(
   phase: "handshake" | "connecting" | "relaying",
   settings: Partial<ConnectionSettings>,
@@ -20,12 +20,12 @@ function reach(
   return { ...all, client, backend, connection, codes };
 }
 
-/** Makes writes to it answer that the kernel is full. */
+/** Makes its writes report that the kernel's buffer is full. */
 function fill(stream: FakeStream): void {
   stream.write = () => false;
 }
 
-test("a connection that is silent in both directions is ended in order on both sides", () => {
+test("a connection that is idle in both directions is finished in order on both sides", () => {
   const { clock, client, backend, codes } = reach("relaying", { idleTimeout: 5 });
   clock.advance(4_999);
   assert.deepEqual([client.calls, backend.calls], [[], []]);
@@ -34,7 +34,7 @@ test("a connection that is silent in both directions is ended in order on both s
   assert.deepEqual(codes(), ["limit idle-timeout"]);
 });
 
-test("bytes of either side keep it alive", () => {
+test("bytes from either side keep it open", () => {
   const { clock, client, backend, connection, codes } = reach("relaying", { idleTimeout: 5 });
   for (let i = 0; i < 10; i++) {
     clock.advance(4_000);
@@ -45,7 +45,7 @@ test("bytes of either side keep it alive", () => {
   assert.deepEqual(codes(), ["limit idle-timeout"]);
 });
 
-test("while a slow reader has bytes to take, silence may last ten times as long", () => {
+test("while a slow reader has bytes to read, the idle timeout is ten times as long", () => {
   const { clock, client, backend, connection, codes } = reach("relaying", { idleTimeout: 5 });
   fill(client);
   connection.received(backend, bytes);
@@ -56,7 +56,7 @@ test("while a slow reader has bytes to take, silence may last ten times as long"
   assert.deepEqual(backend.calls, ["pause", "finish", "resume"]);
 });
 
-test("before the backend is connected silence has limits of its own", () => {
+test("before the backend is connected the idle timeout does not apply", () => {
   for (const phase of ["handshake", "connecting"] as const) {
     const { clock, codes } = reach(phase, { idleTimeout: 1 });
     clock.advance(9_999);
@@ -64,7 +64,7 @@ test("before the backend is connected silence has limits of its own", () => {
   }
 });
 
-test("a busy connection ends when its lifetime is over", () => {
+test("a busy connection is finished when its lifetime has elapsed", () => {
   const { clock, client, backend, connection, codes } = reach("relaying", { maxLifetime: 5 });
   for (let i = 0; i < 5; i++) {
     connection.received(client, bytes);
@@ -76,10 +76,10 @@ test("a busy connection ends when its lifetime is over", () => {
   assert.equal(backend.calls.at(-1), "finish");
   connection.received(client, bytes);
   connection.received(backend, bytes);
-  assert.equal(client.calls.at(-1), "finish", "nothing more is passed on");
+  assert.equal(client.calls.at(-1), "finish", "nothing more is relayed");
 });
 
-test("a lifetime that is over before the backend is connected ends what there is", () => {
+test("a lifetime that elapses before the backend is connected closes what is open", () => {
   const settings = { maxLifetime: 5 };
   const handshake = reach("handshake", settings);
   handshake.clock.advance(5_000);
@@ -106,9 +106,9 @@ test("a side that does not close in time is cut, whichever has ended", () => {
   }
 });
 
-test("a connection that is over is forgotten by all limits", () => {
+test("no timeout fires for a connection that has closed", () => {
   const settings = { idleTimeout: 5, maxLifetime: 5, halfCloseTimeout: 5 };
-  const { clock, client, backend, connection, connections, codes, over } = reach(
+  const { clock, client, backend, connection, connections, codes, closed } = reach(
     "relaying",
     settings,
   );
@@ -118,11 +118,11 @@ test("a connection that is over is forgotten by all limits", () => {
   connection.closed(backend, undefined);
   clock.advance(60_000);
   assert.deepEqual(codes(), []);
-  assert.equal(over.length, 1);
+  assert.equal(closed.length, 1);
   assert.equal(connections.open, 0);
 });
 
-test("a client that closes when it is told to takes the backend along", () => {
+test("a client that closes after the idle timeout closes the backend as well", () => {
   const { clock, client, backend, connection, connections, codes } = reach("relaying", {
     idleTimeout: 1,
   });

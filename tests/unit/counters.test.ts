@@ -21,7 +21,7 @@ function counted(counters: CounterSet): [string, Readonly<Record<string, string>
   return [name, labels, counters.values[places[0]!]!];
 }
 
-test("every counter has a name as Prometheus wants it, a help, and labels without repetition", () => {
+test("every counter has a valid Prometheus name, a help text and unique label values", () => {
   const { families, series, values } = new ConnectionCounters(["h2", "http/1.1"]);
   assert.equal(series.length, values.length);
   for (const { name, help, labels } of families) {
@@ -34,7 +34,7 @@ test("every counter has a name as Prometheus wants it, a help, and labels withou
   }
 });
 
-test("the hot path's places are those of their series", () => {
+test("the hot path's indexes are those of their series", () => {
   const expected = [
     [ACCEPTED, "connections_accepted_total", {}],
     [BYTES_RECEIVED, "client_bytes_total", { direction: "received" }],
@@ -47,7 +47,7 @@ test("the hot path's places are those of their series", () => {
   }
 });
 
-test("a handshake counts under its version, its kind and its protocol", () => {
+test("a handshake is counted by version, kind and ALPN protocol", () => {
   const cases = [
     [["TLSv1.3", false, "h2"], ["TLSv1.3", "full", "h2"]],
     [["TLSv1.3", true, "http/1.1"], ["TLSv1.3", "resumed", "http/1.1"]],
@@ -64,7 +64,7 @@ test("a handshake counts under its version, its kind and its protocol", () => {
   }
 });
 
-test("a failure counts under its source and its code, whichever they are", () => {
+test("every failure is counted by source and code", () => {
   for (const source of FAILURE_SOURCES) {
     for (const code of FAILURE_CODES) {
       const counters = new ConnectionCounters([]);
@@ -104,14 +104,14 @@ test("connections are counted with their handshakes, failures and bytes", () => 
   assert.equal(counters.total("connection_failures_total"), 1);
 });
 
-test("where clients speak no TLS there are no handshakes", () => {
+test("in client mode no handshakes are counted", () => {
   const { connections } = fakeConnections({ backendTls: {} as never });
   const client: FakeStream = new FakeStream(undefined!, clientAt, frontendAt);
   connections.accept(client).opened(client);
   assert.equal(connections.counters.total("handshakes_total"), 0);
 });
 
-test("a report carries what is not zero, and is far smaller than a frame", () => {
+test("a report omits zeros, and is far smaller than a frame", () => {
   const counters = new ConnectionCounters(["h2"]);
   assert.deepEqual(counters.report(), {});
   counters.values[BYTES_RECEIVED] = 5;
@@ -135,7 +135,7 @@ test("a report arrives as it was sent", () => {
   assert.equal(grown, sent.values.reduce((sum, value) => sum + value, 0));
 });
 
-test("a report cannot shrink a number, nor add one that does not exist", () => {
+test("a report can neither decrease a counter nor add an unknown one", () => {
   const counters = new ConnectionCounters([]);
   counters.update({ client_bytes_total: [5, 7] }, ignore);
   const grown: number[][] = [];
@@ -152,7 +152,7 @@ test("a report cannot shrink a number, nor add one that does not exist", () => {
   assert.deepEqual(counters.report(), { client_bytes_total: [5, 8] });
 });
 
-test("totals of workers with other protocols add up by labels, and never go back", () => {
+test("totals of workers with different protocols add up by labels, and never decrease", () => {
   const totals = new CounterTotals();
   const add = (alpn: readonly string[], protocol: string) => {
     const counters = new ConnectionCounters(alpn);

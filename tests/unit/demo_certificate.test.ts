@@ -9,7 +9,7 @@ import { run } from "../support/commands.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-test("the demo's certificate is for this machine, for a day, by its own key", () => {
+test("the demo's certificate is for this machine, valid for a day and self-signed", () => {
   const { certificate, key } = localhostCertificate(Date.parse("2026-11-30T12:00:00Z"));
   const read = new X509Certificate(certificate);
   assert.equal(read.subject, "CN=localhost");
@@ -31,7 +31,7 @@ test("two certificates have nothing in common", () => {
   assert.notEqual(serials[0], serials[1]);
 });
 
-test("from 2050 on a date is written with four digits for its year", () => {
+test("from 2050 on the year of a date has four digits", () => {
   for (const year of [2049, 2050, 2051]) {
     const { certificate } = localhostCertificate(Date.UTC(year, 0, 2));
     const { validFrom } = new X509Certificate(certificate);

@@ -9,7 +9,7 @@ test("a text stays one line, without control characters", () => {
   assert.equal(oneLine("café 日本 {}\\"), "café 日本 {}\\");
 });
 
-test("the problems of a UsageError are one line each", () => {
+test("each problem of a UsageError is one line", () => {
   const { message, problems } = new UsageError(["file 'a\nb'", "two"]);
   assert.deepEqual(problems, ["file 'a\\x0ab'", "two"]);
   assert.equal(message, "file 'a\\x0ab'\ntwo");

@@ -12,7 +12,7 @@ import {
 
 const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
 
-test("a failed connect is told by its errno", () => {
+test("a failed connect is classified by its errno", () => {
   const of = (code: string) => text(backendUnreachable({ code, message: "" }));
   assert.equal(of("ECONNREFUSED"), "backend backend-refused");
   assert.equal(of("ETIMEDOUT"), "backend backend-timeout");
@@ -21,7 +21,7 @@ test("a failed connect is told by its errno", () => {
   assert.equal(of("ERR_INTERNAL"), "internal internal-error");
 });
 
-test("who was lost is to blame, unless it was our own mistake", () => {
+test("the side that was lost is the source, except for an internal error", () => {
   const reset = { code: "ECONNRESET", message: "reset" };
   const thrown = { code: "ERR_INTERNAL", message: "x is undefined" };
   assert.equal(text(clientLost(reset)), "client client-reset");
@@ -37,7 +37,7 @@ test("who was lost is to blame, unless it was our own mistake", () => {
   }
 });
 
-test("plain HTTP is called by its name", () => {
+test("plain HTTP is named in the cause", () => {
   const failure = { code: "EPROTO", message: "http request" };
   assert.equal(handshakeFailed(failure).cause, "plain HTTP was sent to the TLS port");
 });
@@ -53,7 +53,7 @@ test("a failed connect differs from a failed handshake", () => {
   }
 });
 
-test("a backend that cannot be connected is out, one that breaks off is not", () => {
+test("a backend that cannot be connected is an outage, one that resets is not", () => {
   const refused = backendUnreachable({ code: "ECONNREFUSED", message: "" });
   const noPorts = backendUnreachable({ code: "EADDRNOTAVAIL", message: "" });
   const handshake = backendHandshakeFailed({ code: "CERT_HAS_EXPIRED", message: "expired" });

@@ -4,7 +4,7 @@ import { frame, FrameReader, MAX_FRAME_UP } from "../../src/control/channel.ts";
 import { FrameWriter } from "../../src/control/frame_writer.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
-/** A writer whose master reads when the test lets it. */
+/** A writer whose master reads only when the test allows it. */
 function writing(maxQueued?: number) {
   const clock = new HandClock();
   const read: unknown[] = [];
@@ -30,14 +30,14 @@ function writing(maxQueued?: number) {
   return { writer, read, makeRoom, flush, flushed: () => flushes > 0 };
 }
 
-test("a socket with room gets every message at once, in order", () => {
+test("a socket with space gets every message at once, in order", () => {
   const { writer, read, makeRoom } = writing();
   makeRoom(10_000);
   for (const i of [1, 2, 3]) writer.send(i);
   assert.deepEqual(read, [1, 2, 3]);
 });
 
-test("what the socket does not take waits, however it cuts the frames", () => {
+test("what the socket does not accept waits, wherever frames are split", () => {
   for (let room = 1; room < 40; room++) {
     const { writer, read, makeRoom, flush, flushed } = writing();
     const sent = Array.from({ length: 10 }, (_, i) => ({ i, text: "x".repeat(i * 3) }));
@@ -57,7 +57,7 @@ test("the queue is bounded, and a message larger than a frame is refused", () =>
   assert.equal(writer.send({ text: "x".repeat(MAX_FRAME_UP) }), false);
 });
 
-test("answers are ahead of megabytes of log entries, but for the frame that has begun", () => {
+test("answers overtake megabytes of log entries, except for the frame in progress", () => {
   const { writer, read, makeRoom } = writing();
   makeRoom(10);
   for (let i = 0; i < 5000; i++) writer.sendLog(() => ({ log: i, text: "x".repeat(400) }));
@@ -90,7 +90,7 @@ test("what can be omitted leaves room for answers", () => {
   assert.equal(writer.offer({ session: "x" }), true);
 });
 
-test("flush calls back when all is written, log entries too", () => {
+test("flush calls back once everything is written, including log entries", () => {
   const { writer, flush, flushed, makeRoom } = writing();
   flush();
   assert.equal(flushed(), true, "nothing waits");

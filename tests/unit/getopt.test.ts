@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { getopt } from "../../src/options/getopt.ts";
 
-/** The command line in short: `name=value` for each option, then the positionals. */
+/** Summarizes a command line: `name=value` for each option, then the positionals. */
 function read(...argv: string[]): string[] {
   const { given, positionals, problems } = getopt(argv, "stud");
   assert.deepEqual(problems, []);
@@ -27,7 +27,7 @@ test("a value is attached or is the next word", () => {
   assert.deepEqual(read("--ciphers=a=b"), ["ciphers=a=b"]);
 });
 
-test("an argument takes the next word whatever it looks like", () => {
+test("an option with an argument takes the next word, whatever it is", () => {
   assert.deepEqual(read("-c", "-ALL"), ["ciphers=-ALL"]);
   assert.deepEqual(read("--ciphers", "--quiet"), ["ciphers=--quiet"]);
   assert.deepEqual(read("-c", "--", "a.pem"), ["ciphers=--", "a.pem"]);
@@ -43,7 +43,7 @@ test("short options are bundled", () => {
   assert.deepEqual(read("-sr/x"), ["syslog=on", "chroot=/x"]);
 });
 
-test("an exact name wins over longer ones, a unique prefix is enough", () => {
+test("an exact name wins over longer ones; a unique prefix is enough", () => {
   assert.deepEqual(read("--tls", "--ssl"), ["tls=on", "ssl=on"]);
   assert.deepEqual(read("--write-proxy"), ["write-proxy-v1=on"]);
   assert.deepEqual(read("--ver"), ["version=on"]);
@@ -55,7 +55,7 @@ test("an exact name wins over longer ones, a unique prefix is enough", () => {
   );
 });
 
-test("flags take a value only after =", () => {
+test("a flag accepts a value only after =", () => {
   assert.deepEqual(read("--quiet", "off"), ["quiet=on", "off"]);
   assert.deepEqual(read("--write-proxy=off"), ["write-proxy-v1=off"]);
   refused(["--help=on"], /^--help takes no value/);
@@ -77,7 +77,7 @@ test("the order of argv is kept, also for options given twice", () => {
   ]);
 });
 
-test("an unknown option names the nearest one", () => {
+test("the error for an unknown option suggests the nearest one", () => {
   refused(
     ["--wrokers=2"],
     "--wrokers is not an option; did you mean --workers? If not, run stud --help",
@@ -97,7 +97,7 @@ test("a missing argument is an error", () => {
   refused(["--backend"], /^--backend needs an argument ADDRESS/);
 });
 
-test("every mistake is told, and what is right is read", () => {
+test("every error is reported, and valid options are still read", () => {
   const { given, problems } = getopt(["--nope", "-q", "-xO", "--help=on", "-n"], "stud");
   assert.deepEqual(given.map(({ name }) => name), ["quiet", "prefer-server-ciphers"]);
   assert.deepEqual(problems.map((problem) => problem.split(" ")[0]), [
@@ -108,7 +108,7 @@ test("every mistake is told, and what is right is read", () => {
   ]);
 });
 
-test("the dialects disagree about --write-proxy", () => {
+test("--write-proxy depends on the dialect", () => {
   assert.equal(getopt(["--write-proxy"], "stud").given[0]!.name, "write-proxy-v1");
   assert.equal(getopt(["--write-proxy"], "hitch").given[0]!.name, "write-proxy-v2");
   for (const dialect of ["stud", "hitch"] as const) {
@@ -126,7 +126,7 @@ test("options that hitch documents but does not register are options", () => {
   );
 });
 
-test("hitch's words come first in its dialect", () => {
+test("hitch's own text comes first in its dialect", () => {
   assert.deepEqual(getopt(["--wrokers=2"], "hitch").problems, [
     "Invalid command line parameters. Run hitch --help for instructions. " +
     "--wrokers is not an option; did you mean --workers?",

@@ -14,14 +14,14 @@ test("no short letter is used twice", () => {
   assert.deepEqual(letters, [...new Set(letters)]);
 });
 
-test("no name means two options", () => {
+test("no name is used for two options", () => {
   for (const dialect of dialects) {
     const names = rows.flatMap(([name]) => namesOf(name, dialect));
     assert.deepEqual(names, [...new Set(names)]);
   }
 });
 
-test("both dialects know the same names on the command line", () => {
+test("both dialects accept the same names on the command line", () => {
   const [stud, hitch] = dialects.map((dialect) => [...namesIn("line", dialect).keys()].sort());
   assert.deepEqual(stud, hitch);
 });
@@ -54,7 +54,7 @@ test("a configuration file has each setting once, after its help", () => {
   }
 });
 
-test("the default configuration file says what no file says, key by key", () => {
+test("the default configuration file changes nothing, as a whole and line by line", () => {
   for (const dialect of dialects) {
     for (const build of [node, deno]) {
       const command = parse(["--default-config"], { dialect, build });
@@ -70,7 +70,7 @@ test("the default configuration file says what no file says, key by key", () => 
   }
 });
 
-test("a configuration file says what the command line said", () => {
+test("--default-config preserves the command line's settings", () => {
   const lines = [
     ["-q", "--ssl", "--write-ip", "-b[::1]:80"],
     ["--tls-protos=TLSv1.3", "-L2", "-n7", "--write-proxy-v2", "--alpn-protos=h2, http/1.1"],
@@ -90,7 +90,7 @@ test("a configuration file says what the command line said", () => {
   }
 });
 
-test("frontend blocks are written as blocks", () => {
+test("--default-config preserves frontend blocks", () => {
   const text = `frontend = { host = "a" port = "1" tls-protos = TLSv1.2 match-global-certs = on
     pem-file = "/a.pem" pem-file = { cert = "/b.crt" private-key = "/b.key" } }`;
   const setting = { files: { F: text } };
@@ -100,7 +100,7 @@ test("frontend blocks are written as blocks", () => {
   assert.deepEqual(again.config, start(["--config", "F"], setting).config);
 });
 
-test("the README holds the table of options", () => {
+test("the README's table of options is up to date", () => {
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
   const [, table] = /<!-- options -->\n([^]*?)\n<!-- \/options -->/.exec(readme) ?? [];
   assert.equal(table, optionTable(), "refresh it with: node scripts/readme.ts");

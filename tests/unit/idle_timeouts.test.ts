@@ -12,14 +12,14 @@ function listening(seconds: number) {
     clock,
   );
   const start = (name: string) => {
-    const holder = { name, isActive: false, idleRounds: 0, isHeldUp: false };
+    const holder = { name, isActive: false, idleRounds: 0, isBlocked: false };
     idleTimeouts.start(holder);
     return holder;
   };
   return { clock, expired, idleTimeouts, start };
 }
 
-test("a silent speaker expires after its limit, once, at most a tenth too late", () => {
+test("an idle holder expires after its limit, once, at most a tenth late", () => {
   const { clock, expired, start } = listening(10);
   start("a");
   clock.advance(500);
@@ -27,12 +27,12 @@ test("a silent speaker expires after its limit, once, at most a tenth too late",
   clock.advance(60_000);
   assert.deepEqual(expired.map(([name]) => name), ["a", "b"]);
   for (const [index, [, at]] of expired.entries()) {
-    const silence = at - index * 500;
-    assert.ok(silence >= 10_000 && silence <= 11_000, `${silence} ms`);
+    const idleTime = at - index * 500;
+    assert.ok(idleTime >= 10_000 && idleTime <= 11_000, `${idleTime} ms`);
   }
 });
 
-test("activity puts the end off", () => {
+test("activity postpones the timeout", () => {
   const { clock, expired, start } = listening(10);
   const holder = start("a");
   for (let i = 0; i < 10; i++) {
@@ -46,16 +46,16 @@ test("activity puts the end off", () => {
   assert.equal(expired.length, 1);
 });
 
-test("one that waits for a slow reader is given ten times as long", () => {
+test("a holder that waits for a slow reader has ten times as long", () => {
   const { clock, expired, start } = listening(10);
-  start("a").isHeldUp = true;
+  start("a").isBlocked = true;
   clock.advance(100_000);
   assert.deepEqual(expired, []);
   clock.advance(1_000);
   assert.equal(expired.length, 1);
 });
 
-test("a stopped speaker does not expire, and without speakers there is no timer", () => {
+test("a stopped holder does not expire, and without holders no timer runs", () => {
   const { clock, expired, idleTimeouts, start } = listening(10);
   idleTimeouts.stop(start("a"));
   clock.advance(1_000);
@@ -69,10 +69,10 @@ test("a stopped speaker does not expire, and without speakers there is no timer"
   assert.equal(expired.length, 1);
 });
 
-test("a speaker may start and stop others when it expires", () => {
+test("an expiring holder may start and stop others", () => {
   const clock = new HandClock();
   let count = 0;
-  const other = { isActive: false, idleRounds: 0, isHeldUp: false };
+  const other = { isActive: false, idleRounds: 0, isBlocked: false };
   const idleTimeouts: IdleTimeouts<IdleHolder> = new IdleTimeouts(1, (holder) => {
     idleTimeouts.stop(other);
     if (++count < 3) idleTimeouts.start(holder);
@@ -83,7 +83,7 @@ test("a speaker may start and stop others when it expires", () => {
   assert.equal(count, 3);
 });
 
-test("a very short limit is looked at every 10 ms", () => {
+test("a very short limit is checked every 10 ms", () => {
   const { clock, expired, start } = listening(0.001);
   start("a");
   clock.advance(10);

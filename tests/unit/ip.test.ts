@@ -4,7 +4,7 @@ import { ipBytes, ipFamily, ipText, unmapped } from "../../src/os/ip.ts";
 
 const hex = (text: string) => Buffer.from(ipBytes(text)).toString("hex");
 
-test("addresses become bytes in network order", () => {
+test("addresses are parsed to bytes in network order", () => {
   assert.equal(hex("192.0.2.1"), "c0000201");
   assert.equal(hex("::"), "0".repeat(32));
   assert.equal(hex("::1"), "0".repeat(31) + "1");
@@ -14,7 +14,7 @@ test("addresses become bytes in network order", () => {
   assert.equal(hex("1:2:3:4:5:6:7::"), "00010002000300040005000600070000");
 });
 
-test("bytes become the shortest text of RFC 5952", () => {
+test("bytes are formatted as the shortest text of RFC 5952", () => {
   const canonical = {
     "2001:0db8:0:0:1:0:0:1": "2001:db8::1:0:0:1",
     "2001:db8:0:1:1:1:1:1": "2001:db8:0:1:1:1:1:1",
@@ -29,7 +29,7 @@ test("bytes become the shortest text of RFC 5952", () => {
   }
 });
 
-test("what is not a numeric address is refused", () => {
+test("text that is not a numeric address is refused", () => {
   const wrong = ["", "1.2.3", "1.2.3.4.5", "256.0.0.1", "01.2.3.4", "1.2.3.4 ", "localhost", ":"];
   wrong.push(":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::");
   wrong.push("12345::", "g::", "fe80::1%eth0", "[::1]", "::1.2.3", "1.2.3.4::", "::1.2.3.4:5");

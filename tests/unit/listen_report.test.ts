@@ -1,39 +1,74 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "../../src/base/errors.ts";
-import { writeListenReport } from "../../src/service/listen_report.ts";
+import type { Endpoint } from "../../src/os/endpoint.ts";
+import { draftListenReport } from "../../src/service/listen_report.ts";
 import { temporaryDirectory } from "../support/system.ts";
 
-test("tells IPv4 addresses in order, and nothing else", () => {
+const endpoint: Endpoint = { family: 4, address: "127.0.0.1", port: 8443 };
+
+test("has IPv4 addresses in order, and nothing else", () => {
   const directory = temporaryDirectory();
   const path = join(directory, "report");
-  writeListenReport(path, [
-    { family: 4, address: "127.0.0.1", port: 8443 },
+  draftListenReport(path, [
+    endpoint,
     { family: 6, address: "::1", port: 8443 },
     { family: "unix", path: "/run/x.sock" },
     { family: 4, address: "0.0.0.0", port: 1 },
-  ]);
+  ]).publish();
   assert.equal(readFileSync(path, "utf8"), "127.0.0.1:8443\n0.0.0.0:1\n");
   assert.deepEqual(readdirSync(directory), ["report"]);
 });
 
-test("replaces the file as a whole", () => {
-  const path = join(temporaryDirectory(), "report");
-  writeListenReport(path, [{ family: 4, address: "127.0.0.1", port: 8443 }]);
+test("replaces the file as a whole, and not before it is published", () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, "report");
+  draftListenReport(path, [endpoint]).publish();
   const { ino } = statSync(path);
-  writeListenReport(path, []);
+  const report = draftListenReport(path, []);
+  assert.equal(readFileSync(path, "utf8"), "127.0.0.1:8443\n");
+  report.publish();
   assert.equal(readFileSync(path, "utf8"), "");
   assert.notEqual(statSync(path).ino, ino);
+  draftListenReport(path, [endpoint]).drop();
+  assert.equal(readFileSync(path, "utf8"), "");
+  assert.deepEqual(readdirSync(directory), ["report"]);
 });
 
-test("a path that cannot be written is refused by one line", () => {
-  const path = join(temporaryDirectory(), "missing", "report");
-  assert.throws(
-    () => writeListenReport(path, []),
-    (error) =>
-      error instanceof UsageError &&
-      /^--dbg-listen: cannot write .*: No such file or directory; /.test(error.message),
-  );
+const refused = [
+  ["in no directory", (path: string) => join(path, "report"), /No such file or directory/],
+  ["that is a directory", (path: string) => (mkdirSync(path), path), /Is a directory/],
+] as const;
+
+for (const [what, make, reason] of refused) {
+  test(`a path ${what} is refused by one line, and nothing is left`, () => {
+    const directory = temporaryDirectory();
+    const path = make(join(directory, "target"));
+    const before = readdirSync(directory);
+    assert.throws(() => draftListenReport(path, []), (error) => {
+      assert.ok(error instanceof UsageError);
+      const [start, end] = ["--dbg-listen: cannot write ", "; specify another path"];
+      assert.ok(error.message.startsWith(`${start}${path}: `), error.message);
+      assert.match(error.message, reason);
+      return error.message.endsWith(end);
+    });
+    assert.deepEqual(readdirSync(directory), before);
+  });
+}
+
+test("what goes wrong later is a UsageError as well", () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, "report");
+  const report = draftListenReport(path, [endpoint]);
+  mkdirSync(path);
+  assert.throws(() => report.publish(), UsageError);
+  assert.deepEqual(readdirSync(directory), ["report"], "the draft is gone");
+  rmdirSync(path);
+  const other = draftListenReport(path, [endpoint]);
+  renameSync(directory, `${directory}.away`);
+  mkdirSync(directory);
+  assert.throws(() => other.publish(), UsageError);
+  other.drop();
 });

@@ -42,7 +42,7 @@ function lines(path: string): string[] {
 }
 
 /** Text lines without their time. */
-function said(path: string): string[] {
+function withoutTime(path: string): string[] {
   return lines(path).map((line) => line.replace(/^\d{4}-\d\d-\d\dT[\d:.]{12}Z /, ""));
 }
 
@@ -53,7 +53,7 @@ test("text lines have time, level, subject and a message without control charact
   log(entry("error", "serves", { worker: 3 }));
   log(entry("warn", "\x1b[2J\nforged {message} {event}"));
   assert.match(lines(file)[0]!, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info {2}plain$/);
-  assert.deepEqual(said(file).slice(1), [
+  assert.deepEqual(withoutTime(file).slice(1), [
     "error worker 3: serves",
     "warn  \\x1b[2J\\x0aforged {message} {event}",
   ]);
@@ -84,20 +84,20 @@ test("no fact replaces time, level, event or message", () => {
   assert.deepEqual(rest, { level: "warn", event: "tried", message: "true" });
 });
 
-test("the level chooses, and can be changed", () => {
+test("the level selects entries, and can be changed", () => {
   const file = newPath();
   const log = openLog(config({ file, level: 0 }), context);
   const say = () => {
     for (const level of ["debug", "info", "warn", "error"] as const) log(entry(level, level));
   };
   say();
-  assert.deepEqual(said(file), ["error error"]);
+  assert.deepEqual(withoutTime(file), ["error error"]);
   log.prepare(config({ file, level: 1 })).commit();
   say();
-  assert.deepEqual(said(file).slice(1), ["info  info", "warn  warn", "error error"]);
+  assert.deepEqual(withoutTime(file).slice(1), ["info  info", "warn  warn", "error error"]);
   log.prepare(config({ file, level: 2 })).commit();
   say();
-  assert.equal(said(file)[4], "debug debug");
+  assert.equal(withoutTime(file)[4], "debug debug");
 });
 
 test("new settings apply together: file and format", () => {
@@ -107,11 +107,11 @@ test("new settings apply together: file and format", () => {
   log(entry("info", "one"));
   log.prepare(config({ file: second, format: "json" })).commit();
   log(entry("info", "two"));
-  assert.deepEqual(said(first), ["info  one"]);
+  assert.deepEqual(withoutTime(first), ["info  one"]);
   assert.equal(JSON.parse(lines(second)[0]!).message, "two");
 });
 
-test("settings that are prepared change nothing before they are committed", async () => {
+test("prepared settings change nothing until they are committed", async () => {
   const [file, other] = [newPath(), newPath()];
   const log = openLog(config({ file, level: 1 }), context);
   const change = log.prepare(config({ file: other, level: 2, format: "json" }));
@@ -119,8 +119,8 @@ test("settings that are prepared change nothing before they are committed", asyn
   log(entry("info", "here"));
   change.drop();
   log(entry("info", "still here"));
-  assert.deepEqual(said(file), ["info  here", "info  still here"]);
-  assert.deepEqual(said(other), []);
+  assert.deepEqual(withoutTime(file), ["info  here", "info  still here"]);
+  assert.deepEqual(withoutTime(other), []);
   const isOpen = () =>
     readdirSync("/proc/self/fd").some((fd) => {
       try {
@@ -142,7 +142,7 @@ test("settings that cannot be applied change nothing", () => {
   );
   log(entry("debug", "still too much"));
   log(entry("info", "still here"));
-  assert.deepEqual(said(file), ["info  still here"]);
+  assert.deepEqual(withoutTime(file), ["info  still here"]);
 });
 
 test("a file that cannot be opened at start is refused", () => {
@@ -150,19 +150,19 @@ test("a file that cannot be opened at start is refused", () => {
   assert.throws(() => openLog(config({ file }), context), LogFileError);
 });
 
-test("reopens for rotation, and reports in the old file when it cannot", () => {
+test("reopens for rotation, and reports a failure in the old file", () => {
   const file = newPath();
   const log = openLog(config({ file }), context);
   log(entry("info", "one"));
   renameSync(file, `${file}.1`);
   log.reopen();
   log(entry("info", "two"));
-  assert.deepEqual([said(`${file}.1`), said(file)], [["info  one"], ["info  two"]]);
+  assert.deepEqual([withoutTime(`${file}.1`), withoutTime(file)], [["info  one"], ["info  two"]]);
   renameSync(file, `${file}.2`);
   mkdirSync(file);
   log.reopen();
   log(entry("info", "three"));
-  assert.deepEqual(said(`${file}.2`), [
+  assert.deepEqual(withoutTime(`${file}.2`), [
     "info  two",
     `error cannot reopen the log file ${file}: Illegal operation on a directory; ` +
     "still writing to the old file",
@@ -170,7 +170,7 @@ test("reopens for rotation, and reports in the old file when it cannot", () => {
   ]);
 });
 
-test("syslog gets the text without our time, at the same levels", {
+test("syslog receives the text without our time, at the same levels", {
   timeout: 60_000,
 }, async () => {
   const syslogPath = newPath();
@@ -201,13 +201,13 @@ test("syslog that cannot be reached is reported once", () => {
   const syslogPath = newPath();
   const log = openLog(config({ file, syslog: "daemon" }), { ...context, syslogPath });
   log(entry("info", "one"));
-  assert.deepEqual(said(file), [
+  assert.deepEqual(withoutTime(file), [
     `warn  cannot reach syslog at ${syslogPath}; lines for it are lost until it is available`,
     "info  one",
   ]);
 });
 
-test("lines that a slow log loses at a change of the file are reported in the new one", {
+test("lines that a slow log loses when the file changes are reported in the new one", {
   timeout: 60_000,
 }, async () => {
   const fifo = newPath();
@@ -251,7 +251,7 @@ test("a record that cannot be formatted is reported to the other destination", {
   await closed;
 });
 
-test("standard error is the log where there is no file, and silent where there is one", () => {
+test("the log is standard error without a file, and only the file with one", () => {
   const stderrFor = (file: string) => {
     const words = [...systemChild.slice(1), "log", JSON.stringify(config({ file }))];
     return spawnSync(systemChild[0]!, words, { encoding: "utf8", timeout: 60_000 }).stderr;
@@ -259,5 +259,5 @@ test("standard error is the log where there is no file, and silent where there i
   assert.match(stderrFor(""), /^\S+Z warn {2}worker 1: a message\n$/);
   const file = newPath();
   assert.equal(stderrFor(file), "");
-  assert.deepEqual(said(file), ["warn  worker 1: a message"]);
+  assert.deepEqual(withoutTime(file), ["warn  worker 1: a message"]);
 });

@@ -31,7 +31,7 @@ function newLog(): { path: string; file: LogFile; pass(ms: number): void } {
   return { path, file, pass: (ms) => clock.advance(ms) };
 }
 
-/** A FIFO whose reader does not read until the test does. */
+/** A FIFO that is read only when the test reads. */
 function newFifo(path: string): { read(): number; close(): void } {
   execFileSync("mkfifo", [path]);
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -116,7 +116,7 @@ test("continues in a new file at once on request", () => {
 test("keeps the old file while the path cannot be opened, and reports why once", () => {
   const { path, file, pass } = newLog();
   const reasons: string[] = [];
-  file.onTrouble = (reason) => void reasons.push(reason);
+  file.onReopenFailed = (reason) => void reasons.push(reason);
   renameSync(path, `${path}.1`);
   mkdirSync(path);
   for (const line of ["one", "two", "three"]) {
@@ -144,17 +144,17 @@ test("a file that cannot be opened at start is a LogFileError", () => {
   });
 });
 
-test("a FIFO that nobody reads is refused and not waited for", () => {
+test("a FIFO without a reader is refused at once", () => {
   const path = join(temporaryDirectory(), "fifo");
   execFileSync("mkfifo", [path]);
   assert.throws(() => new LogFile(path), LogFileError);
 });
 
 const LINE = "x".repeat(999);
-/** More lines of 1,000 bytes than a pipe and the queue take. */
+/** More lines of 1,000 bytes than a pipe and the queue can hold. */
 const FLOOD = 1500;
 
-test("a file that is closed while its reader is slow leaves its descriptor's number alone", async () => {
+test("a file closed with a slow reader does not touch its reused descriptor number", async () => {
   const path = join(temporaryDirectory(), "stud.log");
   const fifo = newFifo(path);
   const clock = new HandClock();
@@ -178,7 +178,7 @@ test("a file that is closed while its reader is slow leaves its descriptor's num
   fifo.close();
 });
 
-test("a path that still has the same FIFO is not opened again", () => {
+test("a path that still has the same FIFO is not reopened", () => {
   const path = join(temporaryDirectory(), "stud.log");
   const fifo = newFifo(path);
   const clock = new HandClock();

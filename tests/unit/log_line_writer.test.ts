@@ -17,7 +17,7 @@ function pipe(): { reader: number; output: Output } {
   return { reader, output: ownOutput(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)) };
 }
 
-/** All that is in the pipe now. */
+/** Everything that is in the pipe now. */
 function readNow(fd: number): string {
   const parts: string[] = [];
   const buffer = Buffer.alloc(65536);
@@ -29,7 +29,7 @@ function readNow(fd: number): string {
   return parts.join("");
 }
 
-/** An output that takes what the test allows it to. */
+/** An output that accepts as many bytes as the test allows. */
 class FakeOutput implements Output {
   text = "";
   closed = 0;
@@ -61,7 +61,7 @@ function fake() {
   return { output, clock, writer, lost };
 }
 
-test("lines that a full pipe does not take arrive later, whole and in order", async () => {
+test("lines that a full pipe does not accept arrive later, complete and in order", async () => {
   const { reader, output } = pipe();
   const writer = new LineWriter(output);
   const lines = Array.from({ length: 3000 }, (_, i) => `${i} ${"x".repeat(100)}`);
@@ -74,7 +74,7 @@ test("lines that a full pipe does not take arrive later, whole and in order", as
   closeSync(reader);
 });
 
-test("lines that do not fit the bounded queue are counted, and reported once there is room", async () => {
+test("lines that do not fit the bounded queue are counted, and reported once there is space", async () => {
   const { reader, output } = pipe();
   const writer = new LineWriter(output);
   const lost: number[] = [];
@@ -93,7 +93,7 @@ test("lines that do not fit the bounded queue are counted, and reported once the
   closeSync(reader);
 });
 
-test("lines that a full disk refuses are given up at once, and not reported to it", async () => {
+test("lines that a full disk refuses are dropped at once, and not reported to it", async () => {
   const writer = new LineWriter(ownOutput(openSync("/dev/full", constants.O_WRONLY)));
   writer.onLost = () => assert.fail("reported to the full disk");
   for (let i = 0; i < 3; i++) writer.write("lost");
@@ -101,7 +101,7 @@ test("lines that a full disk refuses are given up at once, and not reported to i
   assert.equal(await writer.close(), 3);
 });
 
-test("after a line whose rest was refused, the next one begins on a line of its own", () => {
+test("after an incomplete line, the next one begins on a line of its own", () => {
   const { output, clock, writer, lost } = fake();
   output.room = 6;
   writer.write("first line");
@@ -129,7 +129,7 @@ test("a writer closes its output after the last waiting line", async () => {
   assert.equal(output.closed, 1);
 });
 
-test("a writer gives up after half a second, closes its output and never writes to it again", async () => {
+test("a writer closes its output after half a second, and never writes to it again", async () => {
   const { output, clock, writer } = fake();
   output.room = 5;
   for (const line of ["one", "two", "three"]) writer.write(line);

@@ -21,7 +21,7 @@ function counting(level: 0 | 1 | 2 = 1, limit?: RateLimit) {
   return { clock, logged, limiter, fail, failOften, sums };
 }
 
-test("the first ten are logged one by one, the others in one line at the end of the interval", () => {
+test("the first ten are logged one by one, the others summarized at the end of the interval", () => {
   const { clock, logged, failOften, sums } = counting();
   failOften(4212, "no TLS");
   assert.equal(logged.length, 10);
@@ -90,7 +90,7 @@ test("events of different source, code or cause are not equal", () => {
   assert.deepEqual(sums(), []);
 });
 
-test("events that name no cause are equal when their messages are", () => {
+test("events without a cause are equal if their messages are", () => {
   const { clock, logged, limiter, sums } = counting();
   for (let i = 0; i < 30; i++) {
     const message = i % 3 === 0 ? "disk full" : "no route";
@@ -118,7 +118,7 @@ test("causes that a client chooses are counted together, in bounded memory", () 
   }]);
 });
 
-test("what is counted can be logged before the interval ends", () => {
+test("summaries can be logged before the interval ends", () => {
   const { clock, limiter, failOften, sums } = counting();
   failOften(5_000, "no TLS");
   clock.advance(3_000);

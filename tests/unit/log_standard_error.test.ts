@@ -19,7 +19,7 @@ import { within } from "../support/until.ts";
 const libc: Libc = runtime.libc;
 const limit = { timeout: 60_000 };
 const LINE = Buffer.from(`${"x".repeat(999)}\n`);
-/** It is nowhere, as where the pipe is another user's. */
+/** A path that cannot be opened, as for another user's pipe. */
 const NO_PATH = "/nonexistent/fd";
 const children: ChildProcess[] = [];
 const cleanups: (() => void)[] = [];
@@ -39,7 +39,7 @@ function opened(path: string, flags: number): number {
   return fd;
 }
 
-/** A pipe that nobody reads, and the end at which it blocks. */
+/** A pipe that nobody reads, with its blocking write end. */
 function unreadPipe(): { reader: number; fd: number } {
   const path = join(temporaryDirectory(), "pipe");
   execFileSync("mkfifo", [path]);
@@ -56,7 +56,7 @@ function stoppedTerminal(): number {
   return fd;
 }
 
-/** A stream socket that nobody reads, as the journal's when journald hangs. */
+/** A stream socket that nobody reads, like the journal's if journald hangs. */
 async function unreadSocket(): Promise<number> {
   const path = join(temporaryDirectory(), "socket");
   const server = createServer({ pauseOnConnect: true }).listen(path);
@@ -73,7 +73,7 @@ function blocks(fd: number): boolean {
   return (parseInt(flags, 8) & O_NONBLOCK) === 0;
 }
 
-/** Writes until nothing is taken, and returns how many bytes were. */
+/** Writes until nothing is accepted. Returns the number of bytes that were. */
 function fill(output: Output): number {
   for (let bytes = 0;;) {
     const written = output.write(LINE);
@@ -83,7 +83,7 @@ function fill(output: Output): number {
   }
 }
 
-/** A process that logs far more than anything takes to that standard error. */
+/** Runs a process that logs far more than fits to that standard error. */
 async function floods(fd: number): Promise<void> {
   const config: LogConfig = { level: 1, format: "text", file: "", syslog: "" };
   const words = [...systemChild.slice(1), "log-flood", JSON.stringify(config)];
@@ -95,7 +95,7 @@ async function floods(fd: number): Promise<void> {
   assert.deepEqual([told, code], ["logged\n", 0]);
 }
 
-test("a pipe that nobody reads does not hold up a process, nor its end", limit, async () => {
+test("a pipe that nobody reads blocks neither a process nor its exit", limit, async () => {
   const { reader, fd } = unreadPipe();
   await floods(fd);
   const buffer = Buffer.alloc(65536);
@@ -103,15 +103,15 @@ test("a pipe that nobody reads does not hold up a process, nor its end", limit, 
   assert.ok(blocks(fd), "other users of the pipe see no difference");
 });
 
-test("a terminal stopped by Ctrl-S does not hold up a process, nor its end", limit, async () => {
+test("a terminal stopped by Ctrl-S blocks neither a process nor its exit", limit, async () => {
   await floods(stoppedTerminal());
 });
 
-test("a socket that nobody reads does not hold up a process, nor its end", limit, async () => {
+test("a socket that nobody reads blocks neither a process nor its exit", limit, async () => {
   await floods(await unreadSocket());
 });
 
-test("a pipe that cannot be opened again does not block while it is written to", () => {
+test("a pipe that cannot be reopened does not block during a write", () => {
   const { reader, fd } = unreadPipe();
   const output = standardError(libc, fd, NO_PATH);
   const bytes = fill(output);
@@ -123,14 +123,14 @@ test("a pipe that cannot be opened again does not block while it is written to",
   assert.equal(standardError(libc, fd, NO_PATH).write(LINE), LINE.length);
 });
 
-test("a terminal that cannot be opened again blocks its other users as before", () => {
+test("a terminal that cannot be reopened stays blocking for its other users", () => {
   const fd = stoppedTerminal();
   // It stops some moments after Ctrl-S.
   fill(standardError(libc, fd, NO_PATH));
   assert.ok(blocks(fd));
 });
 
-test("a file is written to as it is", () => {
+test("a regular file is written directly", () => {
   const path = join(temporaryDirectory(), "file");
   const output = standardError(libc, opened(path, constants.O_WRONLY | constants.O_CREAT));
   assert.equal(output.write(LINE), LINE.length);

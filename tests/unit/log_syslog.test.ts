@@ -62,7 +62,7 @@ function newPath(): string {
   return join(temporaryDirectory(), "log");
 }
 
-/** A clock that the test moves. */
+/** A clock that the test advances. */
 function handClock(): { now: () => number; pass(ms: number): void } {
   let time = 1_000_000;
   return { now: () => time, pass: (ms) => void (time += ms) };
@@ -84,7 +84,7 @@ test("a record has priority, time, name and pid", limit, async () => {
   syslog.close();
 });
 
-test("facilities have the numbers of RFC 3164, by the names of both programs", () => {
+test("facilities have the numbers of RFC 3164, under the names of both programs", () => {
   const numbers: Record<string, number> = {
     user: 1,
     mail: 2,
@@ -130,7 +130,7 @@ test("a long line is cut before the character that does not fit", limit, async (
   syslog.close();
 });
 
-test("a log that was restarted is found again, at most once a second", limit, async () => {
+test("a restarted syslog is reconnected, with at most one attempt a second", limit, async () => {
   const path = newPath();
   const clock = handClock();
   const first = startLog(path);
@@ -172,24 +172,28 @@ test("a line after a restart is not lost", limit, async () => {
   syslog.close();
 });
 
-test("a log that does not read is not waited for, and gets a count", limit, async () => {
-  const path = newPath();
-  const log = startLog(path);
-  const syslog = new Syslog(libc, DAEMON, "stud", { path });
-  const lines = 2000;
-  const long = "x".repeat(8000);
-  for (let i = 0; i < lines; i++) syslog.write("info", `line ${long}`);
-  log.read();
-  await until(() => {
-    syslog.write("info", "again");
-    return log.text().includes("lost");
-  }, "the number of lost lines");
-  const lost = Number(/: (\d+) log lines were lost/.exec(log.text())![1]);
-  const told = log.text().match(/: line /g)!.length;
-  assert.ok(lost >= lines - told, `${told} came, ${lost} were lost`);
-  assert.ok(told < lines);
-  syslog.close();
-});
+test(
+  "a syslog that does not read does not block, and receives the number of lost lines",
+  limit,
+  async () => {
+    const path = newPath();
+    const log = startLog(path);
+    const syslog = new Syslog(libc, DAEMON, "stud", { path });
+    const lines = 2000;
+    const long = "x".repeat(8000);
+    for (let i = 0; i < lines; i++) syslog.write("info", `line ${long}`);
+    log.read();
+    await until(() => {
+      syslog.write("info", "again");
+      return log.text().includes("lost");
+    }, "the number of lost lines");
+    const lost = Number(/: (\d+) log lines were lost/.exec(log.text())![1]);
+    const told = log.text().match(/: line /g)!.length;
+    assert.ok(lost >= lines - told, `${told} came, ${lost} were lost`);
+    assert.ok(told < lines);
+    syslog.close();
+  },
+);
 
 test("without a syslog daemon only the lines are lost", () => {
   const syslog = new Syslog(libc, DAEMON, "stud", { path: newPath() });
@@ -198,7 +202,7 @@ test("without a syslog daemon only the lines are lost", () => {
   syslog.close();
 });
 
-test("a log that is a stream socket gets records that end in 0", limit, async () => {
+test("a syslog with a stream socket receives records that end in 0", limit, async () => {
   const path = newPath();
   let text = "";
   const server = net.createServer((peer) => {

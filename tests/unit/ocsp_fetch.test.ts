@@ -52,8 +52,8 @@ test("redirects end after three, and lead nowhere but to HTTP", async () => {
   });
   await assert.rejects(fetchResponse(url, request, patient), /redirects more than 3 times/);
   assert.equal(requests, 4);
-  await assert.rejects(fetchResponse(`${url}/file`, request, patient), /file: is not asked/);
-  await assert.rejects(fetchResponse("ftp://a.test/", request, patient), /ftp: is not asked/);
+  await assert.rejects(fetchResponse(`${url}/file`, request, patient), /file: is not supported/);
+  await assert.rejects(fetchResponse("ftp://a.test/", request, patient), /ftp: is not supported/);
 });
 
 test("only status 200 is an answer", async () => {

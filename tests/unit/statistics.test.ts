@@ -15,11 +15,11 @@ const slots = [
   { number: 2, reported: undefined },
 ];
 
-function telling(tellsHandshakes = true) {
+function logging(knowsHandshakes = true) {
   const clock = new HandClock();
   const entries: LogEntry[] = [];
-  const statistics = new Statistics((entry) => entries.push(entry), tellsHandshakes, clock);
-  /** So many seconds pass, and a little more each time. */
+  const statistics = new Statistics((entry) => entries.push(entry), knowsHandshakes, clock);
+  /** Checks once per second, each time a little late. */
   const pass = (seconds: number) => {
     for (let second = 0; second < seconds; second++) {
       clock.advance(1003);
@@ -29,8 +29,8 @@ function telling(tellsHandshakes = true) {
   return { statistics, entries, pass };
 }
 
-test("each worker is told of by one line at each interval", () => {
-  const { statistics, entries, pass } = telling();
+test("each worker has one line per interval", () => {
+  const { statistics, entries, pass } = logging();
   statistics.interval = 10;
   pass(9);
   assert.equal(entries.length, 0);
@@ -42,22 +42,22 @@ test("each worker is told of by one line at each interval", () => {
     facts: { worker: 1, pid: 7, open: 17, ...counts },
   }]);
   pass(990);
-  assert.equal(entries.length, 100, "late checks do not add up");
+  assert.equal(entries.length, 100, "delays do not add up");
 });
 
-test("a build that does not know the handshakes tells the connections", () => {
-  const { statistics, entries } = telling(false);
+test("a build that does not know the handshakes logs accepted connections", () => {
+  const { statistics, entries } = logging(false);
   statistics.interval = 1;
-  statistics.tell(slots);
+  statistics.logNow(slots);
   const { message, facts } = entries[0]!;
   assert.equal(message, "430 connections accepted, 17 connections open");
   assert.deepEqual(facts, { worker: 1, pid: 7, open: 17, accepted: 430 });
 });
 
-test("nothing is told without an interval, and another one counts from its beginning", () => {
-  const { statistics, entries, pass } = telling();
+test("nothing is logged without an interval, and a new interval starts when it is set", () => {
+  const { statistics, entries, pass } = logging();
   pass(20);
-  statistics.tell(slots);
+  statistics.logNow(slots);
   assert.equal(entries.length, 0);
   statistics.interval = 5;
   pass(4);
@@ -66,13 +66,13 @@ test("nothing is told without an interval, and another one counts from its begin
   assert.equal(entries.length, 0);
   statistics.interval = 2;
   pass(1);
-  assert.equal(entries.length, 1, "the same one goes on");
+  assert.equal(entries.length, 1, "the same one continues");
   statistics.interval = 0;
   pass(20);
   assert.equal(entries.length, 1);
 });
 
-test("the share of resumed handshakes is of all workers", () => {
+test("the share of resumed handshakes counts all workers", () => {
   assert.equal(resumedText(counters), ", 71 % of 420 handshakes resumed");
   const unknown = new ConnectionCounters([]);
   unknown.handshakeDone(undefined, undefined, undefined);

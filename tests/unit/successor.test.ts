@@ -77,8 +77,10 @@ test("what it says, and how it ends without a word, are its problems", limit, as
 
 test("a program that answers something else is no successor", limit, async () => {
   for (const answer of ["hello", "{}", '{"code":0}', '{"code":"0","output":[],"problems":[]}']) {
-    const [problem] = await problems(shell(`echo '${answer}' >&3; exec sleep 60`));
+    const successor = shell(`echo '${answer}' >&3; exec sleep 60`);
+    const [problem] = await problems(successor);
     assert.match(problem!, /answered in a language of its own/, answer);
+    await until(() => !isAlive(successor.pid), "its end");
   }
 });
 
@@ -93,6 +95,29 @@ test("one that is silent for too long is ended", limit, async () => {
 test("one that cannot be started is told of", limit, async () => {
   const [problem] = await problems(shell("", { program: { command: ["/nonexistent/stud"] } }));
   assert.match(problem!, /^cannot start the new program: .*ENOENT/);
+});
+
+test("nothing is started when the descriptors to pass on cannot be copied", () => {
+  const fd = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
+  opened.push(fd);
+  const handover = {
+    ...nothing,
+    addresses: [{ endpoint: loopback(443), fds: [fd], isActivated: false }],
+  };
+  const program = {
+    command: ["/bin/sh"],
+    argv: [],
+    dialect: "stud",
+    workingDirectory: "/",
+  } as const;
+  assert.throws(
+    () =>
+      spawnSuccessor({ ...libc, dup: () => -1 }, { ...program, environment: {} }, {
+        handover,
+        onStop: () => {},
+      }),
+    /the limit of open files is reached/,
+  );
 });
 
 test("it finds the descriptors from 5 on, whatever numbers they had", limit, async () => {

@@ -42,7 +42,7 @@ interface Activated {
   readonly environment: string[];
 }
 
-test("sockets passed by number arrive, with names and addresses", limit, async () => {
+test("passed sockets are found, with names and addresses", limit, async () => {
   const path = `@stud-test-${process.pid}`;
   const tcp = listening();
   const { facts } = await runTask<Activated>(["activated"], {
@@ -56,7 +56,7 @@ test("sockets passed by number arrive, with names and addresses", limit, async (
   assert.deepEqual(facts.environment.filter((name) => name.startsWith("LISTEN_")), []);
 });
 
-test("a socket without a name is unknown", limit, async () => {
+test("a socket without a name is called unknown", limit, async () => {
   const { facts } = await runTask<Activated>(["activated"], {
     fds: [listening(), listening()],
     environment: "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web",
@@ -64,7 +64,7 @@ test("a socket without a name is unknown", limit, async () => {
   assert.deepEqual(facts.sockets.map(({ name }) => name), ["web", "unknown"]);
 });
 
-test("workers inherit them under other numbers, and nothing beside", {
+test("workers inherit them under other numbers, and nothing else", {
   ...limit,
   skip: capabilities.adoptSockets ? false : "this runtime adopts no sockets",
 }, async () => {
@@ -78,7 +78,7 @@ test("workers inherit them under other numbers, and nothing beside", {
   assert.deepEqual(Object.keys(facts.sockets), ["3", "5", "6"]);
 });
 
-test("variables that are missing or meant for another process count for nothing", () => {
+test("missing variables and those for another process are ignored", () => {
   const fds = { LISTEN_FDS: "1", LISTEN_FDNAMES: "web" };
   const cases: Record<string, string>[] = [
     {},
@@ -96,7 +96,7 @@ test("variables that are missing or meant for another process count for nothing"
   }
 });
 
-test("what is no number or no listening socket is refused by one line", async () => {
+test("an invalid number and a socket that does not listen are refused in one line", async () => {
   for (const LISTEN_FDS of ["-1", "1.5", "x", "", "1025", "99999999999999999999"]) {
     assert.throws(
       () => activatedSockets(libc, { LISTEN_PID: "7", LISTEN_FDS }, 7),
@@ -112,6 +112,6 @@ test("what is no number or no listening socket is refused by one line", async ()
       fds: [fd],
       environment: "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web",
     });
-    assert.match(facts.refused, /^LISTEN_FDS: descriptor 3 \(web\) is no listening TCP or Unix/);
+    assert.match(facts.refused, /^LISTEN_FDS: descriptor 3 \(web\) is not a listening TCP or Unix/);
   }
 });

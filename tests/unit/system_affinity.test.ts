@@ -34,7 +34,7 @@ const IPV4 = 0x0800;
 const IPV6 = 0x86dd;
 const ADDRESSES = Array.from({ length: 40 }, (_, i) => `127.8.${i >> 3}.${1 + i}`);
 
-/** Sockets of one address, in the order in which they began to listen. */
+/** Sockets of one address, in the order in which they started to listen. */
 function group(size: number): { readonly port: number; readonly sockets: number[] } {
   const sockets = [bareSocket(SOCK_STREAM | SOCK_CLOEXEC)];
   const port = boundPort(sockets[0]!);
@@ -50,7 +50,7 @@ function group(size: number): { readonly port: number; readonly sockets: number[
   return { port, sockets };
 }
 
-/** The place in whose queue a connection from this address waits. */
+/** The index of the socket whose queue gets a connection from this address. */
 async function place(
   { port, sockets }: ReturnType<typeof group>,
   localAddress: string,
@@ -66,7 +66,7 @@ async function place(
   return found;
 }
 
-/** What the program makes of a packet from this address, by the rules of linux/filter.h. */
+/** The program's result for a packet from this address, by the rules of linux/filter.h. */
 function result(rule: AffinityRule, protocol: number, source: string): number {
   const header = new DataView(new ArrayBuffer(40));
   new Uint8Array(header.buffer).set(ipBytes(source), protocol === IPV6 ? 8 : 12);
@@ -109,14 +109,14 @@ function result(rule: AffinityRule, protocol: number, source: string): number {
   return assert.fail("the program has no end");
 }
 
-/** How many of these clients come to each socket. */
+/** The number of these clients that reach each socket. */
 function shares(rule: AffinityRule, protocol: number, sources: readonly string[]): number[] {
   const counts = new Array<number>(rule.sockets).fill(0);
   for (const source of sources) counts[result(rule, protocol, source)]!++;
   return counts;
 }
 
-test("the kernel brings an address to the socket that the program names, until it is taken away", async () => {
+test("the kernel routes an address to the socket that the program selects, until it is detached", async () => {
   const all = group(3);
   const rule = { multiplier: randomMultiplier(), sockets: 3 };
   assert.ok(attachAffinity(libc, all.sockets[1]!, rule));
@@ -131,19 +131,19 @@ test("the kernel brings an address to the socket that the program names, until i
   assert.ok(free.size > 1, "one client comes to several sockets");
 });
 
-test("a program for more sockets than there are loses no connection", async () => {
+test("a program for more sockets than exist loses no connection", async () => {
   const all = group(2);
   assert.ok(attachAffinity(libc, all.sockets[0]!, { multiplier: 1, sockets: 60_000 }));
   for (const address of ADDRESSES.slice(0, 10)) await place(all, address);
 });
 
-test("a socket that shares nothing is refused", () => {
+test("a socket without SO_REUSEPORT is refused", () => {
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   fds.push(fd);
   assert.equal(attachAffinity(libc, fd, { multiplier: 1, sockets: 2 }), false);
 });
 
-test("of an IPv6 address the first 64 bits count, all of them", () => {
+test("exactly the first 64 bits of an IPv6 address count", () => {
   for (let round = 0; round < 20; round++) {
     const rule = { multiplier: randomMultiplier(), sockets: 1024 };
     const at = (address: string) => result(rule, IPV6, address);
@@ -153,7 +153,7 @@ test("of an IPv6 address the first 64 bits count, all of them", () => {
   }
 });
 
-test("addresses that differ in one of their parts only are spread over the sockets", () => {
+test("addresses that differ in only one part are spread over the sockets", () => {
   const ways: [number, (i: number) => string][] = [
     [IPV4, (i) => `10.0.${i >> 8}.${i & 255}`],
     [IPV4, (i) => `10.${i >> 6}.${(i & 63) * 4}.1`],

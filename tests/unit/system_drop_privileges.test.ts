@@ -1,4 +1,4 @@
-/** What /proc says of a process that gave up its privileges, for every thread. */
+/** What /proc reports about a process that dropped its privileges, for every thread. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readFileSync, readlinkSync, statSync } from "node:fs";
@@ -47,13 +47,13 @@ test(
   },
 );
 
-test("a worker that stays who it is cannot be looked into either", asRoot, async () => {
+test("a worker that keeps its user cannot be inspected either", asRoot, async () => {
   const { facts: { pid, dumpable } } = await runTask<Dropped>(["drop", ""]);
   assert.deepEqual(ofAllThreads(pid, "Uid"), ["0 0 0 0"]);
   assert.equal(dumpable, 0);
 });
 
-test("all threads are born unable to gain privileges by exec", { timeout: 60_000 }, async () => {
+test("no thread can gain privileges by exec", { timeout: 60_000 }, async () => {
   const { facts: { pid } } = await runTask<Dropped>(["parent", ""]);
   assert.deepEqual(ofAllThreads(pid, "NoNewPrivs"), ["1"]);
 });
@@ -66,7 +66,7 @@ test("its root and its working directory are the chroot", asRoot, async () => {
   assert.deepEqual([...new Set(places.flat())], [directory]);
 });
 
-test("nobody of the same user can look into it", asRoot, async () => {
+test("other processes of the same user cannot inspect it", asRoot, async () => {
   const { facts: { pid, umask } } = await runTask<Dropped>(["drop", privileges()]);
   assert.equal(umask, 0o077);
   const { uid, gid } = statSync(`/proc/${pid}/environ`);

@@ -39,7 +39,7 @@ test("the variables are removed from the environment", () => {
   assert.deepEqual(given, { PATH: "/bin" });
 });
 
-test("a watchdog counts if it is for this process and is a time", () => {
+test("a watchdog is used if it is for this process and a valid time", () => {
   const cases: [Record<string, string>, number | undefined][] = [
     [{ WATCHDOG_USEC: "20" }, 20],
     [{ WATCHDOG_USEC: "20", WATCHDOG_PID: "8" }, undefined],
@@ -77,7 +77,7 @@ test("each state arrives as one datagram, in order", limit, async () => {
   assert.deepEqual(lines, []);
 });
 
-test("an abstract name is an address too", limit, async () => {
+test("an abstract name is a valid address", limit, async () => {
   const { notifier, received } = await notified({ path: `@stud-notify-${process.pid}` });
   notifier.ready("listening");
   assert.deepEqual(await received(1), ["READY=1\nSTATUS=listening"]);
@@ -89,7 +89,7 @@ test("the monotonic clock is the kernel's, in microseconds", () => {
   const milliseconds = performance.now() - began;
   const seconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
   assert.ok(b >= a && Number(b - a) / 1000 <= milliseconds + 1);
-  // Time in suspension counts for the one only.
+  // Only one of the clocks counts time in suspension.
   assert.ok(Number(b) / 1_000_000 <= seconds + 1);
 });
 
@@ -134,7 +134,7 @@ test(
   },
 );
 
-test("a slow manager gets its messages later, in order, and is not waited for", limit, async () => {
+test("a slow manager receives its messages later, in order, without blocking", limit, async () => {
   const path = join(temporaryDirectory(), "notify");
   const receiver = await receiveDatagrams(path);
   receivers.push(receiver);
@@ -145,7 +145,7 @@ test("a slow manager gets its messages later, in order, and is not waited for", 
     errno: () => isFull ? EAGAIN : libc.errno(),
   };
   const clock = new HandClock();
-  const log = () => assert.fail("nothing to tell");
+  const log = () => assert.fail("nothing to log");
   const notifier = new Notifier({ socket: path }, { libc: slow, clock, log });
   for (let i = 0; i < 50; i++) notifier.extend(i);
   notifier.ready("late");
@@ -171,7 +171,7 @@ test("a manager that cannot be reached is logged once", async () => {
   ]);
 });
 
-test("an address that is not supported is one line, and nobody is notified", async () => {
+test("an unsupported address is logged in one line, and disables notification", async () => {
   for (const path of ["vsock:2:1234", "notify", `/${"x".repeat(200)}`]) {
     const { notifier, lines, clock } = await notified({ path, watchdog: 20_000, isThere: false });
     assert.ok(!notifier.isWanted);
@@ -185,7 +185,7 @@ test("an address that is not supported is one line, and nobody is notified", asy
   }
 });
 
-test("a line break in a status begins no other assignment", limit, async () => {
+test("a line break in a status does not begin another assignment", limit, async () => {
   const { notifier, received } = await notified();
   notifier.ready("listening on /tmp/a\nMAINPID=1");
   notifier.status("listening on /tmp/b\nSTOPPING=1");

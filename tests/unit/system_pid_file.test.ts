@@ -29,7 +29,7 @@ function newPath(): string {
   return join(temporaryDirectory(), "stud.pid");
 }
 
-/** The one line of a refusal. */
+/** Returns the one line of a refusal. */
 function refusal(path: string, dialect: "stud" | "hitch"): string {
   let line = "";
   assert.throws(() => createPidFile(libc, path, dialect), (error) => {
@@ -39,7 +39,7 @@ function refusal(path: string, dialect: "stud" | "hitch"): string {
   return line;
 }
 
-test("holds the pid without a newline, for all to read, and is removed", () => {
+test("contains the pid without a newline, readable for all, and is removed", () => {
   const path = newPath();
   const file = createPidFile(libc, path, "stud");
   assert.equal(readFileSync(path, "utf8"), String(process.pid));
@@ -48,7 +48,7 @@ test("holds the pid without a newline, for all to read, and is removed", () => {
   assert.ok(!existsSync(path));
 });
 
-test("is refused while another process holds it, which is named", limit, async () => {
+test("is refused while another process holds it, with that pid", limit, async () => {
   const path = newPath();
   const { child, facts: { pid } } = await runTask<{ pid: number }>(["pid-file", path]);
   assert.equal(
@@ -62,7 +62,7 @@ test("is refused while another process holds it, which is named", limit, async (
   assert.equal(readFileSync(path, "utf8"), String(pid));
   child.kill("SIGKILL");
   await once(child, "exit");
-  // It could not remove its file; nobody holds it now.
+  // It could not remove its file, which nobody holds now.
   createPidFile(libc, path, "stud").remove();
 });
 
@@ -83,7 +83,7 @@ test("its lock conflicts with that of fcntl, which hitch uses", {
   assert.equal(status, 7);
 });
 
-test("a longer number from before leaves nothing behind", () => {
+test("a longer previous number is overwritten completely", () => {
   const path = newPath();
   writeFileSync(path, "12345678901234567890\n");
   const file = createPidFile(libc, path, "hitch");
@@ -100,7 +100,7 @@ test("only our own file is removed", () => {
   assert.equal(readFileSync(path, "utf8"), "1");
 });
 
-test("a path that cannot be used is refused by one line", () => {
+test("an unusable path is refused in one line", () => {
   const directory = temporaryDirectory();
   const missing = join(directory, "missing", "stud.pid");
   assert.equal(
@@ -133,11 +133,30 @@ test("a FIFO is refused and not read", () => {
   );
 });
 
+test("a file that cannot be removed gives up its lock and says so", () => {
+  const directory = temporaryDirectory();
+  const [link, real] = [join(directory, "link"), join(directory, "real")];
+  mkdirSync(real);
+  symlinkSync(real, link);
+  const path = join(link, "stud.pid");
+  const file = createPidFile(libc, path, "stud");
+  // A link to itself: nothing below it can be removed, by root neither.
+  symlinkSync(link, `${link}.new`);
+  renameSync(`${link}.new`, link);
+  assert.throws(
+    () => file.remove(),
+    (error) =>
+      error instanceof UsageError &&
+      error.message.startsWith(`--pidfile: cannot remove ${path}: Too many `),
+  );
+  createPidFile(libc, join(real, "stud.pid"), "stud").remove();
+});
+
 /** Says when it has begun to read, and whenever it finds nothing. */
 const READER = `$| = 1; print "reading\\n";
   while (open(my $file, "<", $ARGV[0])) { print "empty\\n" unless defined <$file> }`;
 
-test("nobody finds it empty while one pid takes the place of another", limit, async () => {
+test("it is never empty while one pid replaces another", limit, async () => {
   const path = newPath();
   const file = createPidFile(libc, path, "stud");
   const reader = spawn("perl", ["-e", READER, path], { stdio: ["ignore", "pipe", "inherit"] });
@@ -153,13 +172,13 @@ test("nobody finds it empty while one pid takes the place of another", limit, as
   }
   closeSync(other);
   assert.equal(readFileSync(path, "utf8"), String(process.pid));
-  // It ends when there is no file any more.
+  // It exits when the file no longer exists.
   file.remove();
   await ended;
   assert.doesNotMatch(said, /empty/);
 });
 
-test("an inherited file is ours from when it holds our pid, and as long as it does", () => {
+test("an inherited file is ours while it contains our pid", () => {
   const path = newPath();
   const made = createPidFile(libc, path, "stud");
   writeFileSync(path, "1");
@@ -173,7 +192,7 @@ test("an inherited file is ours from when it holds our pid, and as long as it do
   assert.equal(readFileSync(path, "utf8"), "1", "it is a successor's by now");
 });
 
-test("an inherited file that was replaced is none", () => {
+test("a replaced file is not inherited", () => {
   const path = newPath();
   const file = createPidFile(libc, path, "stud");
   renameSync(path, `${path}.old`);

@@ -15,7 +15,7 @@ function asked(part: Partial<PrivilegeConfig>): PrivilegeConfig {
   return { user: "", group: "", chroot: "", ...part };
 }
 
-test("--user brings its primary group, which --group overrides", () => {
+test("--user sets its primary group, which --group overrides", () => {
   for (const dialect of ["stud", "hitch"] as const) {
     assert.deepEqual(privilegesOf(asked({ user: "nobody" }), dialect, root), {
       privileges: { ...nobody, chroot: "" },
@@ -29,7 +29,7 @@ test("--user brings its primary group, which --group overrides", () => {
   }
 });
 
-test("root without a user: stud warns and stays, hitch refuses", () => {
+test("as root without --user, stud warns and hitch refuses", () => {
   const stud = privilegesOf(asked({}), "stud", root);
   assert.equal(stud.privileges, undefined);
   assert.deepEqual(stud.problems, []);
@@ -41,7 +41,7 @@ test("root without a user: stud warns and stays, hitch refuses", () => {
   });
 });
 
-test("root by name stays root, in hitch's dialect only with root's group", () => {
+test("--user=root stays root, in hitch's dialect only with root's group", () => {
   for (const dialect of ["stud", "hitch"] as const) {
     const plan = privilegesOf(asked({ user: "root" }), dialect, root);
     assert.deepEqual(plan, { privileges: { ...root, chroot: "" }, problems: [], warnings: [] });
@@ -53,19 +53,19 @@ test("root by name stays root, in hitch's dialect only with root's group", () =>
   assert.deepEqual(privilegesOf(other, "stud", root).problems, []);
 });
 
-test("a group alone leaves root's number, with the warning", () => {
+test("--group alone keeps root's uid, with the warning", () => {
   const { privileges, warnings } = privilegesOf(asked({ group: "tty" }), "stud", root);
   assert.deepEqual(privileges, { uid: 0, gid: lookUpGroup("tty"), chroot: "" });
   assert.equal(warnings.length, 1);
 });
 
-test("without root, only who we are already may be named", () => {
+test("without root, only the current user and group are allowed", () => {
   const { uid, gid } = ordinary;
   const same = privilegesOf(asked({ user: "70001", group: "70002" }), "stud", ordinary);
   assert.deepEqual(same, { problems: [], warnings: [] });
   assert.deepEqual(privilegesOf(asked({}), "hitch", { uid, gid }), { problems: [], warnings: [] });
   const cases: [Partial<PrivilegeConfig>, RegExp][] = [
-    [{ user: "root" }, /^--user: only root can become 'root'; start as root or leave it out$/],
+    [{ user: "root" }, /^--user: only root can become 'root'; start as root or remove it$/],
     [{ user: "70001" }, /^--user: only root can become '70001'/],
     [{ group: "tty" }, /^--group: only root can become 'tty'/],
     [{ user: "70001", group: "tty" }, /^--group: only root can become 'tty'/],
@@ -96,7 +96,7 @@ test("a chroot must be a directory", () => {
   );
 });
 
-test("all mistakes are told at once, in the words of the dialect", () => {
+test("all errors are reported at once, in the text of the dialect", () => {
   const config = asked({ user: "no-such-user", group: "no-such-group", chroot: "/nonexistent" });
   assert.equal(privilegesOf(config, "stud", root).problems.length, 3);
   assert.deepEqual(privilegesOf(config, "hitch", root).problems.slice(0, 2), [

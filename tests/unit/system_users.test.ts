@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { lookUpGroup, lookUpUser } from "../../src/system/users.ts";
 import { temporaryDirectory } from "../support/system.ts";
 
-/** A program in getent's place. */
+/** A program that replaces getent. */
 function getent(script: string): string {
   const path = join(temporaryDirectory(), "getent");
   writeFileSync(path, `#!/bin/sh\n${script}\n`);
@@ -19,14 +19,14 @@ test("finds users and groups that every system has", () => {
   assert.equal(lookUpUser("nobody")?.uid, 65534);
 });
 
-test("finds those that only a directory service knows", () => {
+test("finds those that only a directory service has", () => {
   const service = getent('[ "$*" = "passwd ada@example" ] && echo "$2:*:70001:70002::/:/bin/sh"');
   assert.deepEqual(lookUpUser("ada@example", service), { uid: 70001, gid: 70002 });
   const groups = getent('[ "$*" = "group staff@example" ] && echo "$2:*:70003:ada@example"');
   assert.equal(lookUpGroup("staff@example", groups), 70003);
 });
 
-test("a number without an account stands for itself, one with an account for that", () => {
+test("a number without an account is used as the id, one with an account means that account", () => {
   assert.deepEqual(lookUpUser("70004"), { uid: 70004, gid: 70004 });
   assert.deepEqual(lookUpUser("0"), { uid: 0, gid: 0 });
   const service = getent('echo "ada:*:70001:70002::/:/bin/sh"');
@@ -34,7 +34,7 @@ test("a number without an account stands for itself, one with an account for tha
   assert.equal(lookUpGroup("70005"), 70005);
 });
 
-test("knows nobody by a name that is unknown or no name", () => {
+test("finds nothing for unknown and invalid names", () => {
   for (
     const name of ["no-such-user-here", "", "a b", "a:b", "a\nb", "x".repeat(300), "-1", "1.5"]
   ) {
@@ -43,7 +43,7 @@ test("knows nobody by a name that is unknown or no name", () => {
   }
 });
 
-test("refuses numbers that the kernel reads as nobody or as another", () => {
+test("refuses numbers that the kernel reads as unchanged or as another id", () => {
   assert.deepEqual(lookUpUser("4294967294"), { uid: 4294967294, gid: 4294967294 });
   for (const name of ["4294967295", "4294967296", "99999999999"]) {
     assert.equal(lookUpUser(name), undefined, name);
@@ -51,7 +51,7 @@ test("refuses numbers that the kernel reads as nobody or as another", () => {
   }
 });
 
-test("never gives a name to getent as an option or a command", () => {
+test("never passes a name to getent as an option or a command", () => {
   const witness = join(temporaryDirectory(), "asked");
   const service = getent(`touch ${witness}; exit 2`);
   for (const name of ["--service=x", "-i", "$(reboot)", "`reboot`", "a;b"]) {
@@ -61,7 +61,7 @@ test("never gives a name to getent as an option or a command", () => {
   assert.ok(!existsSync(witness));
 });
 
-test("reads the classic files where getent is missing, broken or killed", () => {
+test("reads the classic files if getent is missing, broken or killed", () => {
   for (const service of ["/nonexistent/getent", getent("exit 1"), getent("kill -9 $$")]) {
     assert.deepEqual(lookUpUser("root", service), { uid: 0, gid: 0 });
     assert.equal(lookUpGroup("root", service), 0);
@@ -69,7 +69,7 @@ test("reads the classic files where getent is missing, broken or killed", () => 
   }
 });
 
-test("believes no answer about somebody else", () => {
+test("ignores an answer about another account", () => {
   const service = getent('echo "mallory:*:0:0::/:/bin/sh"');
   assert.equal(lookUpUser("ada", service), undefined);
 });

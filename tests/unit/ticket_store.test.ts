@@ -252,7 +252,7 @@ test("a store that takes no more still gives what it has", async () => {
   const b = machine(store, clock);
   await check(b);
   assert.equal(current(b.keys.ring), current(a.keys.ring));
-  assert.match(b.lines[0]!.message, /fails \(READONLY\); .+ that are known go on being used/);
+  assert.match(b.lines[0]!.message, /fails \(READONLY\); .+ the known ticket keys stay in use/);
 });
 
 test("a store that keeps nothing fails", async () => {
@@ -334,7 +334,7 @@ test("without the store the last key goes on, and is read for a period when a ne
   await check(a);
   const last = current(a.keys.ring);
   assert.deepEqual(a.keys.ring.secrets, [last]);
-  assert.match(a.lines[1]!.message, /the ticket keys that are known go on being used/);
+  assert.match(a.lines[1]!.message, /the known ticket keys stay in use/);
   store.failure = undefined;
   clock.now += 10;
   await check(a);

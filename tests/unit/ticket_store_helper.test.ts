@@ -128,7 +128,7 @@ test("a stop ends the process, waits for that, and starts no other", async () =>
   processes[0]!.onExit({ code: null, signal: "SIGKILL" });
   await assert.rejects(asked);
   await stopped;
-  await assert.rejects(helper.get(["a"]), /given up/);
+  await assert.rejects(helper.get(["a"]), /it was stopped/);
   assert.equal(processes.length, 1);
 });
 

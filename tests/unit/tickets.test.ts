@@ -196,8 +196,8 @@ test("a secret that is none, or no secret, is refused with the way out", () => {
     [file("group", randomSecret(), 0o640), /: others can read it; restrict it with: chmod 600 /],
     [file("world", randomSecret(), 0o604), /: others can read it/],
     [link, /: others can read it/],
-    [directory, /: it is a directory; name a file in it/],
-    [join(directory, "none"), /: there is no such file; check the path/],
+    [directory, /: it is a directory; specify a file in it/],
+    [join(directory, "none"), /: it does not exist; check the path/],
   ];
   for (const [path, message] of cases) {
     assert.throws(() => readTicketSecret(path), (error: unknown) => {

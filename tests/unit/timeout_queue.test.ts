@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { TimeoutQueue } from "../../src/base/timeout_queue.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
-test("each holder expires once, in its own time", () => {
+test("each holder expires once, at its own time", () => {
   const clock = new HandClock();
   const expired: string[] = [];
   const timeouts = new TimeoutQueue<string>(2, (holder) => expired.push(holder), clock);
@@ -20,7 +20,7 @@ test("each holder expires once, in its own time", () => {
   assert.deepEqual(expired, ["a", "b"]);
 });
 
-test("a stopped holder does not expire, a started one waits anew", () => {
+test("a stopped holder does not expire; starting it again restarts its time", () => {
   const clock = new HandClock();
   const expired: string[] = [];
   const timeouts = new TimeoutQueue<string>(1, (holder) => expired.push(holder), clock);
@@ -35,7 +35,7 @@ test("a stopped holder does not expire, a started one waits anew", () => {
   assert.deepEqual(expired, ["renewed"]);
 });
 
-test("a holder may start again from within its expiry", () => {
+test("a holder can be started again while it expires", () => {
   const clock = new HandClock();
   let count = 0;
   const timeouts: TimeoutQueue<string> = new TimeoutQueue(1, (holder) => {
@@ -46,7 +46,7 @@ test("a holder may start again from within its expiry", () => {
   assert.equal(count, 3);
 });
 
-test("the oldest holder is told, and how many there are", () => {
+test("the queue reports its oldest holder and its size", () => {
   const timeouts = new TimeoutQueue<string>(1, () => {}, new HandClock());
   assert.equal(timeouts.oldest, undefined);
   timeouts.start("a");

@@ -8,10 +8,10 @@ import type { Listener } from "../../src/runtime/listener.ts";
 import { type ListenerEvents, WorkerListeners } from "../../src/worker/listeners.ts";
 import { until } from "../support/until.ts";
 
-/** Of `struct tcp_info`, where a listening socket has the length of its queue (tcp(7)). */
+/** The offset in `struct tcp_info` where a listening socket has its queue length (tcp(7)). */
 const UNACKED_OFFSET = 24;
 
-/** The listeners of a worker whose only socket, which a kernel of our own has, is queued at. */
+/** A worker's listeners with one socket of a fake kernel, in whose queue a connection waits. */
 function queued({ isPaused = false, activated = false } = {}) {
   const state = { waiting: 1, looks: 0, isClosed: false };
   const libc = {
@@ -44,17 +44,17 @@ function queued({ isPaused = false, activated = false } = {}) {
   return { state, listeners };
 }
 
-test("a worker that is to accept no more accepts what waits in its queue before", async () => {
+test("a worker that closes its listeners first accepts what waits in its queue", async () => {
   const { state, listeners } = queued();
   const closed = listeners.close();
-  await until(() => state.looks > 1, "another look at the queue");
+  await until(() => state.looks > 1, "another check of the queue");
   assert.equal(state.isClosed, false);
   state.waiting = 0;
   await closed;
   assert.equal(state.isClosed, true);
 });
 
-test("it waits for no queue that it may not accept from, nor for one that stays", async () => {
+test("it does not wait for a queue while it is paused, nor for one that outlives it", async () => {
   for (const how of [{ isPaused: true }, { activated: true }]) {
     const { state, listeners } = queued(how);
     await listeners.close();

@@ -40,8 +40,5 @@ export const TLV_HEAD_SIZE = 3;
 /** Type, length and value. */
 export const CRC32C_TLV_SIZE = TLV_HEAD_SIZE + 4;
 
-/**
- * No header of version 2 is longer, whether read or written: HAProxy reads one into a buffer of
- * this size.
- */
+/** Maximum size of a version 2 header, read or written: the size of HAProxy's buffer. */
 export const MAX_HEADER_SIZE = 16_384;

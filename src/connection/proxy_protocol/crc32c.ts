@@ -1,4 +1,4 @@
-/** The remainder of each byte by the polynomial of {@link crc32c}, its bits reversed. */
+/** The remainder of each byte by the polynomial of {@link crc32c}, with reversed bits. */
 const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   let remainder = byte;
   for (let bit = 0; bit < 8; bit++) {
@@ -7,7 +7,7 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   return remainder;
 });
 
-/** CRC-32C (Castagnoli) of all bytes, as RFC 3720 appendix B.4 has it: 0 to 2³² − 1. */
+/** Returns the CRC-32C (Castagnoli) of `bytes`, as in RFC 3720 appendix B.4: 0 to 2³² − 1. */
 export function crc32c(bytes: Uint8Array): number {
   let remainder = 0xffffffff;
   for (let i = 0; i < bytes.length; i++) {

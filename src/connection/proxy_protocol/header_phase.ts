@@ -5,39 +5,39 @@ import type { Failure } from "../../runtime/failure.ts";
 import type { ConnectionFailure } from "../failure.ts";
 import { type ProxyAddresses, readProxyHeader } from "./read_header.ts";
 
-/** The connection that a client's stream belongs to once its PROXY header is read. */
+/** The connection that handles a client's stream after its PROXY header. */
 export interface HeaderReceiver extends StreamHandler {
   /**
-   * The whole header, which lasts, and the addresses that count instead of the real ones. Returns
-   * why the client is not welcome; `headerFailed` follows then.
+   * Receives the whole header, which it may keep, and the addresses that replace the real ones.
+   * Returns why the client is refused; `headerFailed` follows then.
    */
   headerRead(
     header: Uint8Array,
     addresses: ProxyAddresses | undefined,
   ): ConnectionFailure | undefined;
-  /** There will be no TLS: the connection ends the stream. */
+  /** TLS will not start: the connection resets the stream. */
   headerFailed(failure: ConnectionFailure): void;
 }
 
 /**
- * Owns a client's stream until the PROXY header before its TLS handshake is read, in pieces of any
- * size; then begins TLS with what was received after it. It holds less than the longest header and
+ * Handles a client's stream until the PROXY header before the TLS handshake is complete, in chunks
+ * of any size; then starts TLS with the bytes after it. Buffers less than the longest header and
  * one chunk.
  */
 export class HeaderPhase implements StreamHandler {
   private readonly mode: "pass" | "use";
   private readonly receiver: HeaderReceiver;
-  /** In room of our own, since a chunk does not outlast its event. */
+  /** A copy, since a chunk is valid only during its event. */
   private readonly held = new GrowingBuffer();
   private hasFailed = false;
 
-  /** From a peer that is not trusted nothing is read. */
+  /** Nothing is read from a peer that is not trusted. */
   constructor(mode: "pass" | "use", receiver: HeaderReceiver, isTrusted: boolean) {
     this.mode = mode;
     this.receiver = receiver;
     if (isTrusted) return;
     this.hasFailed = true;
-    // A stream cannot be ended while it is being accepted.
+    // A stream cannot be reset while it is being accepted.
     queueMicrotask(() => receiver.headerFailed(untrusted));
   }
 
@@ -61,7 +61,7 @@ export class HeaderPhase implements StreamHandler {
     this.receiver.closed(stream, failure);
   }
 
-  // Before TLS begins, a stream has no other events than bytes and its end.
+  // Before TLS starts, a stream has no events but `received` and `closed`.
   opened(): void {}
   writable(): void {}
   ended(): void {}
@@ -75,5 +75,5 @@ export class HeaderPhase implements StreamHandler {
 const untrusted: ConnectionFailure = {
   source: "client",
   code: "untrusted-proxy",
-  cause: "its address is not among --trusted-proxies",
+  cause: "its address is not in --trusted-proxies",
 };

@@ -19,35 +19,34 @@ import {
 
 /** A whole header. */
 export interface ProxyHeader {
-  /** Its bytes, from the first that was received. */
+  /** In bytes. */
   readonly length: number;
-  /** Absent where the real ones count, and in mode `pass`. */
+  /** Absent if the real ones are used, and in mode `pass`. */
   readonly addresses?: ProxyAddresses;
 }
 
 export interface ProxyAddresses {
   readonly client: Endpoint;
-  /** Where the client is connected to. */
+  /** The address that the client connected to. */
   readonly frontend: Endpoint;
 }
 
-/** Why something is no header, in words that follow "the client's PROXY header". */
+/** Why bytes are not a header, in words that follow "the PROXY header". */
 export interface HeaderFault {
   readonly fault: string;
 }
 
 /**
- * Judges what a client has sent so far; `more` means that it may still become a header. More bytes
- * never change a verdict.
+ * Parses what a client has sent so far. Returns the header, its fault, or `more` if it is
+ * incomplete; more bytes never change a header or a fault.
  *
- * Mode `use` takes nothing but what sections 2.1 and 2.2 of the specification allow, for TCP and
- * Unix streams, with TLVs that fill the header exactly and a CRC-32C that is right if there is one.
- * LOCAL, UNKNOWN and UNSPEC say that the real addresses count; what else they hold is passed over.
+ * Mode `use` accepts only what sections 2.1 and 2.2 of the specification allow, for TCP and Unix
+ * streams, with TLVs that fill the header exactly and, if present, a correct CRC-32C. With LOCAL,
+ * UNKNOWN and UNSPEC the real addresses are used, and the rest of the header is ignored.
  *
- * Mode `pass` finds where the header ends and leaves its meaning to the backend: the line of
- * version 1 begins with `PROXY `, is printable ASCII and ends in CRLF; of version 2 the version
- * must be right, since it is what gives the length its meaning, while commands, families and TLVs
- * may be ones that are not known here.
+ * Mode `pass` only finds the header's end; its meaning is left to the backend. A version 1 line
+ * starts with `PROXY `, is printable ASCII and ends in CRLF. In version 2 the version must be right,
+ * since it defines the length field; commands, families and TLVs may be unknown.
  */
 export function readProxyHeader(
   bytes: Uint8Array,
@@ -58,26 +57,26 @@ export function readProxyHeader(
   return { fault: "is missing" };
 }
 
-/** The addresses in a whole header that was judged in mode `pass`, where it has any that count. */
+/** Returns the addresses in a header that was parsed in mode `pass`, if it is valid and has any. */
 export function addressesIn(header: Uint8Array): ProxyAddresses | undefined {
   const result = readProxyHeader(header, "use");
   return typeof result === "object" && "length" in result ? result.addresses : undefined;
 }
 
 const V1_START = new TextEncoder().encode("PROXY ");
-/** Section 2.1: the longest line, with its CRLF. */
+/** Maximum length of a line with its CRLF (section 2.1). */
 const MAX_V1_LINE = 107;
 const LF = 0x0a;
 const CRC32C_SIZE = 4;
 
-/** By family and protocol: the bytes of one address, and of both with their ports. */
+/** By family and protocol: the size of one address, and of both with their ports, in bytes. */
 const layouts: ReadonlyMap<number, { readonly address: number; readonly block: number }> = new Map([
   [PP2_TCP_OVER_IPV4, { address: 4, block: 12 }],
   [PP2_TCP_OVER_IPV6, { address: 16, block: 36 }],
   [PP2_UNIX_STREAM, { address: 108, block: 216 }],
 ]);
 
-/** As far as both go. */
+/** Compares as many bytes as both have. */
 function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
   return start.every((byte, i) => i >= bytes.length || bytes[i] === byte);
 }
@@ -93,20 +92,20 @@ function readVersion1(
       : { fault: `is a line of more than ${MAX_V1_LINE} bytes` };
   }
   const line = String.fromCharCode(...bytes.subarray(0, length));
-  if (!/^[\x20-\x7e]*\r\n$/.test(line)) return { fault: "is no line of ASCII that ends in CRLF" };
+  if (!/^[\x20-\x7e]*\r\n$/.test(line)) return { fault: "is not an ASCII line that ends in CRLF" };
   if (mode === "pass" || /^PROXY UNKNOWN[ \r]/.test(line)) return { length };
   const parts = /^PROXY TCP([46]) (\S+) (\S+) (\d+) (\d+)\r\n$/.exec(line);
-  if (!parts) return { fault: "does not have the form of version 1" };
+  if (!parts) return { fault: "is not in the form of version 1" };
   const [, family, source, destination, sourcePort, destinationPort] = parts;
   const client = textEndpoint(Number(family), source!, sourcePort!);
   const frontend = textEndpoint(Number(family), destination!, destinationPort!);
   if (!client || !frontend) {
-    return { fault: `has an address or a port that is wrong for TCP${family}` };
+    return { fault: `has an address or port that is invalid for TCP${family}` };
   }
   return { length, addresses: { client, frontend } };
 }
 
-/** Section 2.1 forbids leading zeros, which some take for octal. */
+/** Section 2.1 forbids leading zeros, which some parsers read as octal. */
 function textEndpoint(family: number, address: string, port: string): Endpoint | undefined {
   if (ipFamily(address) !== family) return undefined;
   if (!/^(0|[1-9]\d{0,4})$/.test(port) || Number(port) > 65535) return undefined;
@@ -120,10 +119,10 @@ function readVersion2(
   if (bytes.length < PP2_FIXED_SIZE) return "more";
   const [versionAndCommand, family] = bytes.subarray(PP2_SIGNATURE.length);
   const command = versionAndCommand! & 0x0f;
-  if ((versionAndCommand! & 0xf0) !== PP2_VERSION) return { fault: "is not of version 2" };
+  if ((versionAndCommand! & 0xf0) !== PP2_VERSION) return { fault: "is not version 2" };
   const length = PP2_FIXED_SIZE + uint16(bytes, PP2_FIXED_SIZE - 2);
   if (length > MAX_HEADER_SIZE) {
-    return { fault: `has ${length} bytes; ${MAX_HEADER_SIZE} is the limit` };
+    return { fault: `has ${length} bytes; the limit is ${MAX_HEADER_SIZE}` };
   }
   if (mode === "use" && command !== PP2_LOCAL && command !== PP2_PROXY) {
     return { fault: `has the unknown command ${command}` };
@@ -151,12 +150,12 @@ function readAddresses(header: Uint8Array, size: number): ProxyAddresses {
   };
 }
 
-/** The first fault in the TLVs from `at` to the header's end. */
+/** Returns the first fault in the TLVs from `at` to the header's end. */
 function tlvFault(header: Uint8Array, at: number): string | undefined {
   while (at < header.length) {
     const value = at + TLV_HEAD_SIZE;
     const end = value <= header.length ? value + uint16(header, at + 1) : Infinity;
-    if (end > header.length) return "has a TLV that reaches beyond its end";
+    if (end > header.length) return "has a TLV that extends beyond its end";
     if (header[at] === PP2_TYPE_CRC32C && !isChecksum(header, value, end)) {
       return "has a wrong CRC-32C";
     }
@@ -165,11 +164,11 @@ function tlvFault(header: Uint8Array, at: number): string | undefined {
   return undefined;
 }
 
-/** Section 2.2.4: made over the whole header, with zeros in the place of the checksum itself. */
+/** The checksum covers the whole header, with zeros in its own place (section 2.2.4). */
 function isChecksum(header: Uint8Array, start: number, end: number): boolean {
   if (end - start !== CRC32C_SIZE) return false;
   const expected = uint16(header, start) * 0x10000 + uint16(header, start + 2);
-  // Not `slice`, which of a Buffer makes no copy.
+  // Not `slice`, which does not copy a Buffer.
   return crc32c(new Uint8Array(header).fill(0, start, end)) === expected;
 }
 
@@ -177,7 +176,7 @@ function ipEndpoint(bytes: Uint8Array, port: number): Endpoint {
   return { family: bytes.length === 4 ? 4 : 6, address: ipText(bytes), port };
 }
 
-/** The path ends at the first 0; a name in the abstract namespace begins with one and is not told. */
+/** The path ends at the first 0; an abstract name begins with one, so it yields an empty path. */
 function unixEndpoint(bytes: Uint8Array): Endpoint {
   const end = bytes.indexOf(0);
   return {

@@ -1,4 +1,4 @@
-/** In the order of OpenSSL's numbers for them (`X509_V_ERR_…` in x509_vfy.h of OpenSSL 3). */
+/** In the order of OpenSSL's numbers (`X509_V_ERR_…` in x509_vfy.h of OpenSSL 3). */
 const names = `
   OK UNSPECIFIED UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_CRL UNABLE_TO_DECRYPT_CERT_SIGNATURE
   UNABLE_TO_DECRYPT_CRL_SIGNATURE UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY CERT_SIGNATURE_FAILURE
@@ -32,8 +32,8 @@ const names = `
 const numbers: ReadonlyMap<string, number> = new Map(names.map((name, number) => [name, number]));
 
 /**
- * OpenSSL's number for the reason why a certificate was not accepted, as its name without
- * `X509_V_ERR_`; an unknown one counts as UNSPECIFIED, which is 1.
+ * Returns OpenSSL's number of a verify error, given by its name without `X509_V_ERR_`; 1, which is
+ * UNSPECIFIED, for an unknown one.
  */
 export function verifyErrorNumber(name: string): number {
   return numbers.get(name) || 1;

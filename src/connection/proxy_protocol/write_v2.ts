@@ -34,17 +34,17 @@ import {
 } from "./constants.ts";
 import { verifyErrorNumber } from "./verify_errors.ts";
 
-/** What a backend can be told about a connection. */
-export interface Announcement {
+/** What a prefix can contain about a connection. */
+export interface ConnectionInfo {
   readonly client: Endpoint;
-  /** Where the client believes it is connected to. */
+  /** The address that the client connected to. */
   readonly frontend: Endpoint;
   readonly tls: TlsFacts;
-  /** ASCII; only where one was asked for. */
+  /** ASCII; only if the TLV is configured. */
   readonly uniqueId?: string | undefined;
 }
 
-/** The addresses of both ends in one family, each with 4 or each with 16 bytes. */
+/** The addresses of both ends in one family: both have 4 bytes, or both 16. */
 export interface CommonAddresses {
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
@@ -52,19 +52,19 @@ export interface CommonAddresses {
 }
 
 /**
- * A header with the PROXY command and those of `tlvs` that are known, whose order is fixed: ALPN,
- * AUTHORITY, UNIQUE_ID, hitch's certificate, SSL with its parts, CRC32C. A TLV without which the
- * header would be longer than 16 KiB, or one for which there is no room, is left out; so is SSL
- * where the version is unknown, without which section 2.2.6 does not allow it.
+ * Returns a header with the PROXY command and those of `tlvs` whose values are known, in a fixed
+ * order: ALPN, AUTHORITY, UNIQUE_ID, hitch's certificate, SSL with its parts, CRC32C. A TLV that
+ * does not fit into 16 KiB is omitted; so is SSL if the TLS version is unknown, which section 2.2.6
+ * requires.
  */
-export function proxyV2(about: Announcement, tlvs: ReadonlySet<ProxyTlv>): Uint8Array {
-  const { client, frontend, tls } = about;
+export function proxyV2(info: ConnectionInfo, tlvs: ReadonlySet<ProxyTlv>): Uint8Array {
+  const { client, frontend, tls } = info;
   const header = new Writer();
   header.bytes(PP2_SIGNATURE);
   header.byte(PP2_VERSION | PP2_PROXY);
   const ends = commonAddresses(client, frontend);
   header.byte(ends ? transportOf(ends) : PP2_UNSPEC);
-  const content = header.begin();
+  const content = header.beginBlock();
   if (ends) {
     header.bytes(ends.source);
     header.bytes(ends.destination);
@@ -73,17 +73,17 @@ export function proxyV2(about: Announcement, tlvs: ReadonlySet<ProxyTlv>): Uint8
   }
   if (tlvs.has("alpn")) textTlv(header, PP2_TYPE_ALPN, tls.alpn);
   if (tlvs.has("authority")) textTlv(header, PP2_TYPE_AUTHORITY, tls.serverName);
-  if (tlvs.has("unique-id")) textTlv(header, PP2_TYPE_UNIQUE_ID, about.uniqueId);
+  if (tlvs.has("unique-id")) textTlv(header, PP2_TYPE_UNIQUE_ID, info.uniqueId);
   if (tls.peer && tlvs.has("hitch-cert")) {
-    header.tlv(PP2_TYPE_HITCH_CERT, utf8.encode(trustedPem(tls.peer.der)), ROOM_FOR_TEXTS);
+    header.tlv(PP2_TYPE_HITCH_CERT, utf8.encode(trustedPem(tls.peer.der)), RESERVED_FOR_TEXTS);
   }
   if (tls.version && sslTlvs.some((tlv) => tlvs.has(tlv))) sslTlv(header, tls, tlvs);
-  if (tlvs.has("crc32c")) header.endWithChecksum(content);
-  else header.end(content);
+  if (tlvs.has("crc32c")) header.endBlockWithChecksum(content);
+  else header.endBlock(content);
   return header.written();
 }
 
-/** Undefined when one of the ends is a Unix socket. */
+/** Returns undefined if one of the ends is a Unix socket. */
 export function commonAddresses(
   client: Endpoint,
   frontend: Endpoint,
@@ -98,12 +98,12 @@ export function commonAddresses(
 
 const utf8 = new TextEncoder();
 
-/** A name, token or label of TLS is no longer than this. */
+/** Maximum length of a TLS name, token or label, in bytes. */
 const MAX_TEXT = 255;
-/** What a certificate must leave for the texts that follow it. */
-const ROOM_FOR_TEXTS = 2048;
+/** Bytes that a certificate must leave for the texts after it. */
+const RESERVED_FOR_TEXTS = 2048;
 
-/** Each stands for the SSL TLV or a part of it. */
+/** Each requires the SSL TLV. */
 const sslTlvs: readonly ProxyTlv[] = ["ssl", "cn", "sig-alg", "key-alg", "client-cert"];
 
 function transportOf({ source }: CommonAddresses): number {
@@ -113,7 +113,7 @@ function transportOf({ source }: CommonAddresses): number {
 function sslTlv(header: Writer, tls: TlsFacts, tlvs: ReadonlySet<ProxyTlv>): void {
   const { peer, presented } = tls;
   header.byte(PP2_TYPE_SSL);
-  const content = header.begin();
+  const content = header.beginBlock();
   header.byte(clientFlags(tls));
   header.uint16(0);
   header.uint16(verifyResult(peer));
@@ -128,7 +128,7 @@ function sslTlv(header: Writer, tls: TlsFacts, tlvs: ReadonlySet<ProxyTlv>): voi
     if (tlvs.has("key-alg")) textTlv(header, PP2_SUBTYPE_SSL_KEY_ALG, keyAlgorithm);
   }
   if (peer && tlvs.has("client-cert")) header.tlv(PP2_SUBTYPE_SSL_CLIENT_CERT, peer.der);
-  header.end(content);
+  header.endBlock(content);
 }
 
 function clientFlags({ peer, resumed }: TlsFacts): number {
@@ -136,26 +136,26 @@ function clientFlags({ peer, resumed }: TlsFacts): number {
   return PP2_CLIENT_SSL | PP2_CLIENT_CERT_SESS | (resumed ? 0 : PP2_CLIENT_CERT_CONN);
 }
 
-/** 0 only for a certificate that was verified; as hitch does, 1 where there is none. */
+/** Returns 0 only for a verified certificate; 1 without a certificate, as hitch does. */
 function verifyResult(peer: PeerCertificate | undefined): number {
   if (!peer) return verifyErrorNumber("UNSPECIFIED");
   return peer.verifyError === undefined ? 0 : verifyErrorNumber(peer.verifyError);
 }
 
-/** Left out when unknown, and when longer than it can be. */
+/** Omitted if unknown or longer than {@link MAX_TEXT}. */
 function textTlv(header: Writer, type: number, text: string | undefined): void {
   if (!text || text.length > MAX_TEXT) return;
   const value = utf8.encode(text);
   if (value.length <= MAX_TEXT) header.tlv(type, value);
 }
 
-/** Puts a header together; every connection has one, so it makes no lists of numbers. */
+/** Writes a header into one buffer; every connection has one, so it allocates no arrays. */
 class Writer {
-  private static readonly room = new Uint8Array(MAX_HEADER_SIZE);
+  private static readonly buffer = new Uint8Array(MAX_HEADER_SIZE);
   private length = 0;
 
   byte(value: number): void {
-    Writer.room[this.length++] = value;
+    Writer.buffer[this.length++] = value;
   }
 
   uint16(value: number): void {
@@ -164,46 +164,46 @@ class Writer {
   }
 
   bytes(bytes: Uint8Array): void {
-    Writer.room.set(bytes, this.length);
+    Writer.buffer.set(bytes, this.length);
     this.length += bytes.length;
   }
 
-  /** Leaves it out unless `spare` bytes, and a checksum, have room after it. */
-  tlv(type: number, value: Uint8Array, spare = 0): void {
+  /** Omits it unless `reserve` bytes and a checksum fit after it. */
+  tlv(type: number, value: Uint8Array, reserve = 0): void {
     const end = this.length + TLV_HEAD_SIZE + value.length;
-    if (end + spare + CRC32C_TLV_SIZE > MAX_HEADER_SIZE) return;
+    if (end + reserve + CRC32C_TLV_SIZE > MAX_HEADER_SIZE) return;
     this.byte(type);
     this.uint16(value.length);
     this.bytes(value);
   }
 
-  /** Leaves room for the length, in 2 bytes, of what is written until `end` of the result. */
-  begin(): number {
+  /** Reserves 2 bytes for the length of what is written until `endBlock` is called with the result. */
+  beginBlock(): number {
     this.length += 2;
     return this.length;
   }
 
-  end(begun: number): void {
+  endBlock(start: number): void {
     const end = this.length;
-    this.length = begun - 2;
-    this.uint16(end - begun);
+    this.length = start - 2;
+    this.uint16(end - start);
     this.length = end;
   }
 
-  /** As `end`, after a TLV with the CRC-32C of the whole header with zeros in its place. */
-  endWithChecksum(begun: number): void {
+  /** Appends the CRC32C TLV, made with zeros in its place, and ends the block. */
+  endBlockWithChecksum(start: number): void {
     this.byte(PP2_TYPE_CRC32C);
     this.uint16(4);
     this.bytes(NO_CHECKSUM);
-    this.end(begun);
-    const checksum = crc32c(Writer.room.subarray(0, this.length));
+    this.endBlock(start);
+    const checksum = crc32c(Writer.buffer.subarray(0, this.length));
     this.length -= 4;
     this.uint16(checksum >>> 16);
     this.uint16(checksum & 0xffff);
   }
 
   written(): Uint8Array {
-    return Writer.room.slice(0, this.length);
+    return Writer.buffer.slice(0, this.length);
   }
 }
 

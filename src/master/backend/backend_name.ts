@@ -9,10 +9,10 @@ import { resolve } from "../../system/resolve.ts";
 
 export type BackendNameSettings = Reads<"backend" | "backendRefresh">;
 
-/** A backend that fails again and again has its name looked up this often, in milliseconds. */
+/** Minimum time between two lookups after failures, in milliseconds. */
 const MIN_PAUSE_MS = 5000;
 
-/** Looks the backend's name up again, every so often and after failures. */
+/** Resolves the backend's name again, at an interval and after failures. */
 export class BackendName {
   private readonly libc: Libc;
   private readonly log: Log;
@@ -20,8 +20,8 @@ export class BackendName {
   private readonly clock: Clock;
   private readonly resolve: typeof resolve;
   private lookUp: (() => Promise<Endpoint>) | undefined;
-  /** One that has not been answered yet. */
-  private underWay: (() => Promise<Endpoint>) | undefined;
+  /** The lookup in progress. */
+  private pending: (() => Promise<Endpoint>) | undefined;
   private backend = "";
   private isFailing = false;
   private lookedUpAt = 0;
@@ -41,7 +41,7 @@ export class BackendName {
     this.resolve = resolver;
   }
 
-  /** Forgets what it watched before. */
+  /** Watches this backend instead of the previous one. */
   watch(config: BackendNameSettings, backend: Endpoint): void {
     this.stop();
     this.isFailing = false;
@@ -59,17 +59,17 @@ export class BackendName {
     this.lookUp = undefined;
   }
 
-  /** The backend could not be reached: perhaps it has moved. */
+  /** The backend could not be reached; it may have a new address. */
   failed(): void {
     if (this.clock.now() - this.lookedUpAt >= MIN_PAUSE_MS) this.refresh();
   }
 
-  /** A name that cannot be resolved just now keeps its last address, which is told once. */
+  /** A name that cannot be resolved keeps its last address, which is logged once. */
   private async refresh(): Promise<void> {
     const { lookUp } = this;
-    // An answer that another one has overtaken would bring back what was true before.
-    if (!lookUp || lookUp === this.underWay) return;
-    this.underWay = lookUp;
+    // Of two concurrent lookups the older answer could come last.
+    if (!lookUp || lookUp === this.pending) return;
+    this.pending = lookUp;
     this.lookedUpAt = this.clock.now();
     let found: Endpoint;
     try {
@@ -83,20 +83,20 @@ export class BackendName {
       this.log({ level: "warn", event: "backend-unresolved", message, facts });
       return;
     } finally {
-      if (this.underWay === lookUp) this.underWay = undefined;
+      if (this.pending === lookUp) this.pending = undefined;
     }
-    // Another configuration has come meanwhile.
+    // The configuration has changed meanwhile.
     if (lookUp !== this.lookUp) return;
     const wasFailing = this.isFailing;
     this.isFailing = false;
     const backend = formatEndpoint(found);
     if (backend === this.backend) {
       if (!wasFailing) return;
-      const message = `the backend's name is resolved again, to ${backend} as before`;
+      const message = `the backend's name resolves again, to ${backend} as before`;
       this.log({ level: "info", event: "backend-resolved", message, facts: { backend } });
       return;
     }
-    const message = `the backend's name has a new address: ${backend}, no longer ${this.backend}`;
+    const message = `the backend's name has a new address: ${backend}, formerly ${this.backend}`;
     this.log({ level: "info", event: "backend-moved", message, facts: { backend } });
     this.backend = backend;
     this.changed(found);

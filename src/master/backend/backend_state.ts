@@ -3,18 +3,17 @@ import type { BackendFailed } from "../../worker_protocol/messages.ts";
 import { countText } from "../../base/count_text.ts";
 import type { Log } from "../../base/log_entry.ts";
 
-/** When reasons alternate, each is told so often. */
-const TOLD_AGAIN_AFTER_MS = 60_000;
-/** So many reasons of one outage are told. */
+/** Interval at which each of several alternating reasons is logged. */
+const REPEAT_AFTER_MS = 60_000;
+/** Maximum number of reasons that are logged for one outage. */
 const MAX_REASONS = 20;
 
 /**
- * Whether the backend can be connected: what all workers report of it becomes one story. Reports
- * come a second late, or later where the machine is busy, so what they tell is put in the order in
- * which it happened.
+ * Whether the backend can be connected, from the reports of all workers. Reports come a second
+ * late, or later on a busy machine, so they are ordered by the times of their events.
  */
 export class BackendState {
-  /** Where connections go, for the log. */
+  /** The backend's address, for the log. */
   backend = "";
   private readonly log: Log;
   private readonly expectAnswer: () => void;
@@ -23,13 +22,13 @@ export class BackendState {
   private failedAt = -Infinity;
   private answeredAt = -Infinity;
   private failures = 0;
-  /** When each reason of this outage was last told. */
+  /** When each reason of this outage was last logged. */
   private readonly reasons = new Map<string, number>();
   private lastReason = "";
 
   /**
-   * `expectAnswer` asks all workers to report the next connect that goes well: one that has seen no
-   * failure knows no recovery either. `clock` is the workers' own.
+   * `expectAnswer` asks all workers to report the next connect that succeeds: one that has seen no
+   * failure would not report it. `clock` is the clock of the workers.
    */
   constructor(log: Log, expectAnswer: () => void, clock: Clock) {
     this.log = log;
@@ -41,7 +40,7 @@ export class BackendState {
     return this.downSince !== undefined;
   }
 
-  /** Connects failed, of which the last one tells why. Told when it is new. */
+  /** Connects failed; a new reason is logged. */
   failed({ failures, at, source, code, cause }: BackendFailed): void {
     const failedAt = this.past(at);
     const hasBegun = this.downSince === undefined;
@@ -54,15 +53,15 @@ export class BackendState {
       this.log({
         level: source === "internal" ? "error" : "warn",
         event: "backend-down",
-        message: `the backend ${backend} cannot be connected: ${code}: ${cause}; ` +
-          "clients are closed until it answers, and only changes are told",
+        message: `cannot connect to the backend ${backend}: ${code}: ${cause}; ` +
+          "clients are disconnected until it answers, and only changes are logged",
         facts: { backend, source, code, cause },
       });
     }
     if (hasBegun) this.expectAnswer();
   }
 
-  /** A connect went well at this time. */
+  /** A connect succeeded at this time of the shared clock, in milliseconds. */
   answers(at: number): void {
     if (this.downSince === undefined) return;
     this.answeredAt = this.past(at);
@@ -79,7 +78,7 @@ export class BackendState {
     });
   }
 
-  /** No worker can tell of what is yet to come. */
+  /** A worker's time that is in the future counts as now. */
   private past(at: number): number {
     return Math.min(at, this.clock.now());
   }
@@ -95,9 +94,9 @@ export class BackendState {
   private isNews(reason: string): boolean {
     if (reason === this.lastReason) return false;
     const now = this.clock.now();
-    const toldAt = this.reasons.get(reason);
-    if (toldAt === undefined && this.reasons.size >= MAX_REASONS) return false;
-    if (toldAt !== undefined && now - toldAt < TOLD_AGAIN_AFTER_MS) return false;
+    const loggedAt = this.reasons.get(reason);
+    if (loggedAt === undefined && this.reasons.size >= MAX_REASONS) return false;
+    if (loggedAt !== undefined && now - loggedAt < REPEAT_AFTER_MS) return false;
     this.reasons.set(reason, now);
     this.lastReason = reason;
     return true;

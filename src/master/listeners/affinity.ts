@@ -10,38 +10,38 @@ import {
 } from "../../system/affinity.ts";
 import { LoadSkew, type Overload } from "./load_skew.ts";
 
-/** What decides whether clients are brought to always the same worker. */
+/** The settings that decide about client affinity. */
 export type AffinityPlan = Reads<
   "backendTls" | "sessions.affinity" | "sessions.tickets" | "workers"
 >;
 
-/** What is asked of a worker's slot. */
+/** What is read of a worker's slot. */
 interface CountingSlot {
   readonly number: number;
   readonly isServing: boolean;
-  /** Connections that its workers have accepted. */
+  /** Connections that its workers have accepted so far. */
   readonly accepted: number;
 }
 
-/** What it needs of the master. */
+/** What client affinity needs of the master. */
 export interface AffinityDependencies {
   readonly log: Log;
-  /** The sockets of each address that has several of the master's. */
+  /** Returns the sockets of each address for which the master has several. */
   groups(): readonly (readonly number[])[];
-  /** Workers that bind by themselves end it. */
+  /** Makes workers that bind their own sockets end it. */
   balance(): void;
 }
 
 /**
- * Brings each client to always the same worker, which knows its sessions. Where it is not asked for
- * by name it ends when it burdens one worker, until the next reload.
+ * Client affinity: the kernel routes each client to the same worker, which knows its sessions. With
+ * `auto` it ends, until the next reload, if it overloads a worker.
  */
 export class Affinity {
   private readonly runtime: Pick<Runtime, "capabilities" | "libc">;
   private readonly dependencies: AffinityDependencies;
   private readonly loadSkew: LoadSkew;
   private readonly multiplier = randomMultiplier();
-  /** It is in use, and may end by itself. */
+  /** It is in use, and ends on an overload. */
   private isWatched = false;
 
   constructor(
@@ -54,13 +54,13 @@ export class Affinity {
     this.loadSkew = loadSkew;
   }
 
-  /** What workers that bind by themselves attach to their sockets. */
+  /** Returns what workers that bind their own sockets attach to them. */
   ruleFor(plan: AffinityPlan): AffinityRule | undefined {
     if (this.runtime.capabilities.adoptSockets || !this.isWanted(plan)) return undefined;
     return { multiplier: this.multiplier, sockets: plan.workers };
   }
 
-  /** A configuration is in use whose workers listen: it begins anew, or ends. */
+  /** Starts or ends it for a configuration whose workers already listen. */
   use(plan: AffinityPlan): void {
     const { libc } = this.runtime;
     this.loadSkew.restart();
@@ -68,32 +68,32 @@ export class Affinity {
     this.isWatched = isWanted && plan.sessions.affinity === "auto";
     if (!isWanted) return this.detach();
     const { multiplier } = this;
-    const isTaken = this.dependencies.groups().every((fds) =>
+    const isAttached = this.dependencies.groups().every((fds) =>
       attachAffinity(libc, fds[0]!, { multiplier, sockets: fds.length })
     );
-    if (isTaken) return;
+    if (isAttached) return;
     this.dependencies.log(affinityRefused(libc));
     this.isWatched = false;
     this.detach();
   }
 
-  /** To be called about once a second. */
+  /** Called about once a second. */
   check(slots: readonly CountingSlot[]): void {
     if (!this.isWatched) return;
-    // Another worker has the connections of one that is away.
+    // Another worker accepts the connections of one that is unavailable.
     if (!slots.every(({ isServing }) => isServing)) return this.loadSkew.restart();
-    const overload = this.loadSkew.look(slots.map(({ accepted }) => accepted));
+    const overload = this.loadSkew.check(slots.map(({ accepted }) => accepted));
     if (!overload) return;
     this.isWatched = false;
     this.detach();
     this.dependencies.balance();
-    this.tell(overload, slots[overload.place]!.number);
+    this.logEnded(overload, slots[overload.place]!.number);
   }
 
   private isWanted({ backendTls, sessions, workers }: AffinityPlan): boolean {
     const { affinity, tickets } = sessions;
     if (workers < 2 || affinity !== "auto") return workers > 1 && affinity === "on";
-    // In client mode, and without tickets, no worker knows a client again.
+    // In client mode, and without tickets, no client resumes a session.
     return tickets && !backendTls && !this.runtime.capabilities.ticketKeys;
   }
 
@@ -101,12 +101,12 @@ export class Affinity {
     for (const [first] of this.dependencies.groups()) detachAffinity(this.runtime.libc, first!);
   }
 
-  private tell({ share, connections, seconds }: Overload, worker: number): void {
+  private logEnded({ share, connections, seconds }: Overload, worker: number): void {
     const percent = Math.floor(share * 100);
-    const message = `got ${percent} % of the ${connections} new connections of the last ` +
-      `${seconds} s, since their clients have few addresses: until the next reload clients are no ` +
-      "longer brought to the worker that knows their sessions; --affinity=on keeps to it, " +
-      "--affinity=off never begins";
+    const message = `got ${percent} % of the ${connections} new connections in the last ` +
+      `${seconds} s, since their clients have few addresses; until the next reload clients are no ` +
+      "longer routed to the worker that knows their sessions; --affinity=on keeps client affinity, " +
+      "--affinity=off never starts it";
     const facts = { worker, percent, connections };
     this.dependencies.log({ level: "warn", event: "affinity-ended", message, facts });
   }

@@ -1,9 +1,9 @@
 import type { Endpoint } from "../../os/endpoint.ts";
 
-/** An address that is listened on. */
+/** A listening address and its sockets. */
 export interface HeldAddress {
   readonly endpoint: Endpoint;
-  /** For slot 1, 2 …, which may be the same for all; none where workers bind by themselves. */
+  /** The descriptor of slot 1, 2 …, which slots may share; none if workers bind their own sockets. */
   readonly fds: readonly number[];
   /** The service manager opened it. */
   readonly isActivated: boolean;

@@ -6,6 +6,7 @@
  */
 import { lstatSync, unlinkSync } from "node:fs";
 import { UsageError } from "../../base/errors.ts";
+import type { Log } from "../../base/log_entry.ts";
 import { formatEndpoint } from "../../options/address.ts";
 import { setOption } from "../../os/socket_options.ts";
 import { listenerOptions } from "../../os/socket_options.ts";
@@ -14,7 +15,8 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import type { HeldAddress } from "./held_address.ts";
-import { refuseNew } from "../../os/listen_queue.ts";
+import { errorText } from "../../os/error_text.ts";
+import { refuseNew, refuseNewUnix } from "../../os/listen_queue.ts";
 import { assertFree, isBeingLeft, listenAt, openBound, openUnix } from "./sockets.ts";
 
 /** Workers whose master was killed accept what waits before they close; in milliseconds. */
@@ -30,18 +32,21 @@ export interface Wanted {
   readonly activated?: number;
 }
 
-/** What was opened for a configuration, before it is certain that it will be used. */
+/**
+ * What was opened for a configuration. Either {@link use} and then {@link keep} commit to it, or
+ * {@link drop} undoes it; none of them throws.
+ */
 export interface Claim {
   /** For each address the descriptor of slot 1, 2 …; none where workers bind by themselves. */
   readonly fds: readonly (readonly number[])[];
   /**
-   * It is about to be used: what it does not ask for refuses new connections. Returns the
-   * descriptors in which some may still wait.
+   * The configuration is in use: its settings hold for all its sockets, and addresses that it does
+   * not ask for refuse new connections. Returns the descriptors in which some may still wait.
    */
-  withdrawOthers(): number[];
-  /** It is used: what it does not ask for is closed. */
+  use(): number[];
+  /** Closes the addresses that the configuration does not ask for. */
   keep(): void;
-  /** It is not: what was opened for it is closed. */
+  /** Closes what was opened. Sockets that were open before are as they were. */
   drop(): void;
 }
 
@@ -55,19 +60,23 @@ interface Address extends HeldAddress {
 
 export class Listeners {
   private readonly libc: Libc;
+  private readonly log: Log;
   private readonly adopt: boolean;
   private readonly addresses = new Map<string, Address>();
   /** What the configuration in use asks for. */
   private wanted: ReadonlySet<string> = new Set();
+  private settings: ListenerSettings | undefined;
   /** A master whose place this one takes holds its addresses as well. */
   private isSharing: boolean;
 
   /** `inherited` are those of a predecessor, which are kept until {@link takeOver}. */
   constructor(
     { libc, capabilities }: Pick<Runtime, "libc" | "capabilities">,
+    log: Log,
     inherited: readonly HeldAddress[] = [],
   ) {
     this.libc = libc;
+    this.log = log;
     this.adopt = capabilities.adoptSockets;
     this.isSharing = inherited.length > 0;
     for (const address of inherited) {
@@ -88,6 +97,11 @@ export class Listeners {
     );
   }
 
+  /** A predecessor has them too, until {@link takeOver}. */
+  get sharesSockets(): boolean {
+    return this.isSharing;
+  }
+
   /** For a successor. */
   get held(): readonly HeldAddress[] {
     return [...this.addresses.values()].map(({ endpoint, fds, isActivated }) => ({
@@ -101,7 +115,25 @@ export class Listeners {
   takeOver(): void {
     this.isSharing = false;
     for (const address of this.addresses.values()) address.isShared = false;
+    this.applySettings();
     this.closeAllBut(this.wanted);
+  }
+
+  /**
+   * Gives all sockets the settings of the configuration in use: workers of another one, which was
+   * given up, may have changed them.
+   */
+  applySettings(): void {
+    const { libc, settings } = this;
+    // They are still the predecessor's.
+    if (!settings || this.isSharing) return;
+    for (const key of this.wanted) {
+      const address = this.addresses.get(key);
+      for (const fd of new Set(address?.fds)) {
+        setOptions(libc, fd, address!.endpoint, settings);
+        libc.listen(fd, settings.backlog);
+      }
+    }
   }
 
   /** A successor has all of them: they are closed here, and nothing is removed. */
@@ -130,29 +162,39 @@ export class Listeners {
    */
   claim(wanted: readonly Wanted[], slots: number, settings: ListenerSettings): Claim {
     const opened: (() => void)[] = [];
-    const drop = () => opened.splice(0).forEach((undo) => undo());
+    const undo = () => opened.splice(0).forEach((close) => close());
     const problems: string[] = [];
     for (const each of wanted) {
       try {
         this.open(each, slots, settings, opened);
       } catch (error) {
-        if (!(error instanceof UsageError)) throw error;
+        if (!(error instanceof UsageError)) {
+          undo();
+          throw error;
+        }
         problems.push(error.message);
       }
     }
     if (problems.length > 0) {
-      drop();
+      undo();
       throw new UsageError(problems);
     }
     const keys = new Set(wanted.map(({ endpoint }) => formatEndpoint(endpoint)));
     return {
       fds: wanted.map(({ endpoint }) => [...this.addresses.get(formatEndpoint(endpoint))!.fds]),
-      withdrawOthers: () => this.withdrawAllBut(keys),
-      keep: () => {
+      use: () => {
         this.wanted = keys;
+        this.settings = settings;
+        this.applySettings();
+        return this.withdrawAllBut(keys);
+      },
+      keep: () => {
         if (!this.isSharing) this.closeAllBut(keys);
       },
-      drop,
+      drop: () => {
+        undo();
+        this.applySettings();
+      },
     };
   }
 
@@ -188,11 +230,6 @@ export class Listeners {
       opened.push(() => this.release(key));
     }
     if (!this.adopt) return;
-    /**
-     * More sockets of an address that is served begin to listen with their workers: if those cannot
-     * start, nobody will have come to a socket that closes again.
-     */
-    const silent = new Set<number>();
     // Those of slots that are no longer there stay: other workers serve their queues.
     while (address.fds.length < slots) {
       const [first] = address.fds;
@@ -203,16 +240,17 @@ export class Listeners {
       }
       const fd = activated ?? this.bind(endpoint, dualStack);
       address.fds.push(fd);
-      if (!known) continue;
-      silent.add(fd);
+      setOptions(this.libc, fd, endpoint, settings);
+      // More sockets of an address that is served begin to listen with their workers: if those
+      // cannot start, nobody will have come to a socket that closes again.
+      if (!known) {
+        listenAt(this.libc, fd, endpoint, settings.backlog);
+        continue;
+      }
       opened.push(() => {
         address.fds.splice(address.fds.indexOf(fd), 1);
         this.libc.close(fd);
       });
-    }
-    for (const fd of new Set(address.fds)) {
-      setOptions(this.libc, fd, endpoint, settings);
-      if (!silent.has(fd)) listenAt(this.libc, fd, endpoint, settings.backlog);
     }
   }
 
@@ -234,7 +272,24 @@ export class Listeners {
     if (isWithdrawn) return;
     address.isWithdrawn = true;
     if (endpoint.family !== "unix") fds.forEach((fd) => refuseNew(this.libc, fd));
-    else if (fds.length > 0) removeFile(endpoint.path);
+    // Without its file clients do not find the socket; otherwise the socket itself refuses them.
+    else if (fds.length > 0 && !this.removeFile(endpoint.path)) refuseNewUnix(this.libc, fds[0]!);
+  }
+
+  /** True when it has removed the socket's file; otherwise clients may still find the socket. */
+  private removeFile(path: string): boolean {
+    if (path.startsWith("@")) return false;
+    try {
+      if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
+      unlinkSync(path);
+      return true;
+    } catch (error) {
+      const cause = errorText(error);
+      const message = `--frontend: cannot remove the socket ${path}, which is closed: ${cause}; ` +
+        "remove it yourself";
+      this.log({ level: "warn", event: "warning", message, facts: {} });
+      return false;
+    }
   }
 
   private closeAllBut(keys: ReadonlySet<string>): void {
@@ -242,7 +297,8 @@ export class Listeners {
   }
 
   private release(key: string): void {
-    const address = this.addresses.get(key)!;
+    const address = this.addresses.get(key);
+    if (!address) return;
     this.addresses.delete(key);
     // The service manager goes on listening, and another configuration may ask for it again.
     if (address.isActivated) return;
@@ -256,8 +312,4 @@ export class Listeners {
 function setOptions(libc: Libc, fd: number, endpoint: Endpoint, settings: ListenerSettings): void {
   if (endpoint.family === "unix") return;
   for (const option of listenerOptions(settings)) setOption(libc, fd, option);
-}
-
-function removeFile(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
 }

@@ -1,5 +1,6 @@
 /** Single sockets: opened, tried and refused with the reason in words. */
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
+import process from "node:process";
 import { getSystemErrorName } from "node:util";
 import { UsageError } from "../../base/errors.ts";
 import { ipFamily } from "../../os/ip.ts";
@@ -23,6 +24,7 @@ import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { IpEndpoint } from "../../os/endpoint.ts";
+import { errorText } from "../../os/error_text.ts";
 
 /** How an address is bound. */
 export interface BindOptions {
@@ -95,19 +97,19 @@ function tryBind(
  */
 export function openUnix(libc: Libc, endpoint: UnixEndpoint): number {
   const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) refuse(endpoint, lastError(libc));
   const address = sockaddr(endpoint);
-  const isFile = !endpoint.path.startsWith("@");
-  let code = bindTo(libc, fd, address);
-  if (code === "EADDRINUSE" && isFile && isDeadSocket(libc, endpoint)) {
-    unlinkSync(endpoint.path);
-    code = bindTo(libc, fd, address);
-  }
-  if (code !== undefined) {
+  try {
+    let code = bindForAll(libc, fd, address);
+    if (code === "EADDRINUSE" && isDeadSocket(libc, endpoint)) {
+      removeDeadSocket(endpoint);
+      code = bindForAll(libc, fd, address);
+    }
+    return code === undefined ? fd : refuse(endpoint, code);
+  } catch (error) {
     libc.close(fd);
-    refuse(endpoint, code);
+    throw error;
   }
-  if (isFile) chmodSync(endpoint.path, 0o666);
-  return fd;
 }
 
 /** Makes the socket listen, or listen with another backlog. Throws a UsageError. */
@@ -138,10 +140,43 @@ export function checkSource(libc: Libc, address: string, backend: Endpoint): IpE
   return source;
 }
 
+/**
+ * Binds a Unix socket whose file has mode 0666, from its beginning. A chmod afterwards would follow
+ * a symbolic link that somebody has put in the place of the file.
+ */
+function bindForAll(libc: Libc, fd: number, address: Uint8Array): string | undefined {
+  // The kernel makes the file with 0777 less these bits (unix(7)).
+  const umask = process.umask(0o111);
+  try {
+    return bindTo(libc, fd, address);
+  } finally {
+    process.umask(umask);
+  }
+}
+
 /** A socket file where a connect is refused. */
 function isDeadSocket(libc: Libc, endpoint: UnixEndpoint): boolean {
-  if (!lstatSync(endpoint.path, { throwIfNoEntry: false })?.isSocket()) return false;
+  if (endpoint.path.startsWith("@")) return false;
+  try {
+    if (!lstatSync(endpoint.path, { throwIfNoEntry: false })?.isSocket()) return false;
+  } catch {
+    // What the bind said of it counts.
+    return false;
+  }
   return isRefused(libc, endpoint);
+}
+
+function removeDeadSocket(endpoint: UnixEndpoint): void {
+  try {
+    unlinkSync(endpoint.path);
+  } catch (error) {
+    throw refusal(
+      endpoint,
+      `a program that has ended left its socket there, which cannot be removed (${
+        errorText(error)
+      }); remove it or choose another path`,
+    );
+  }
 }
 
 /** A full queue answers nothing: after a second that counts as somebody who listens. */
@@ -157,8 +192,11 @@ function isRefused(libc: Libc, endpoint: Endpoint): boolean {
 }
 
 function refuse(endpoint: Endpoint, code: string): never {
-  const reason = endpoint.family === "unix" ? unixRemedy(code) : addressRemedy(code);
-  throw new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
+  throw refusal(endpoint, endpoint.family === "unix" ? unixRemedy(code) : addressRemedy(code));
+}
+
+function refusal(endpoint: Endpoint, reason: string): UsageError {
+  return new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
 }
 
 /** The errno's name when the address cannot be had. */

@@ -1,6 +1,6 @@
 /**
- * A command to a worker whose answer the master waits for. It is sent again when the answer seems
- * lost, so the worker has to handle a repeated command as it does the first one.
+ * A command to a worker whose answer the master waits for. It is sent again if the answer seems
+ * lost, so a repeated command must have the same effect as the first one.
  */
 export class AwaitedAnswer {
   private readonly send: () => void;
@@ -13,8 +13,8 @@ export class AwaitedAnswer {
   }
 
   /**
-   * To be called before each ping, none of which is sent before the last one was answered. At the
-   * second one the worker has answered a ping that came after the command.
+   * Called before each ping, which is sent only after the last one was answered. At the second call
+   * the worker has answered a ping that followed the command.
    */
   beforePing(): void {
     this.pings++;

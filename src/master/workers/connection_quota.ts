@@ -4,35 +4,35 @@ import type { SlotWorker } from "./watched_worker.ts";
 import type { WorkerExit } from "./worker_process.ts";
 
 /**
- * Shares the connections which all workers may have together among them, those of older
- * configurations included. At no moment does it allow more than the total: what one worker gives
- * up, another gets when the first has said that it keeps to it.
+ * Divides the total limit of connections among all workers, including those of older
+ * configurations. The sum never exceeds the total: what one worker gives up, another gets after the
+ * first has acknowledged it.
  */
 export class ConnectionQuotas {
-  private all = Infinity;
+  private limit = Infinity;
   private readonly members = new Set<Member>();
-  /** All were asked what they have, and not all have answered. */
-  private isAsking = false;
+  /** All were asked for their connections, and not all have answered. */
+  private isPolling = false;
 
-  /** Infinity is no limit. Less than before is reached as connections end. */
+  /** Sets the total; Infinity is no limit. A lower one is reached as connections close. */
   set total(connections: number) {
-    this.all = connections;
-    this.settle();
+    this.limit = connections;
+    this.distribute();
   }
 
   /**
-   * A process that is about to become one of so many workers of its configuration. Returns what its
-   * slot sees of it: what it is told and what it tells pass here.
+   * Adds a worker that is about to start; its configuration has `workers` of them. Returns a wrapper
+   * for its slot, through which its commands and events pass.
    */
   admit(worker: SlotWorker, workers: number): SlotWorker {
-    const quota = Math.min(Math.floor(this.all / workers), this.unpromised);
+    const quota = Math.min(Math.floor(this.limit / workers), this.unassigned);
     const member = new Member(worker, quota, {
       ready: () => this.check(),
-      settle: () => this.settle(),
+      draining: () => this.distribute(),
       answered: () => this.answered(),
       exited: () => {
         this.members.delete(member);
-        this.settle();
+        this.distribute();
       },
     });
     this.members.add(member);
@@ -40,115 +40,118 @@ export class ConnectionQuotas {
   }
 
   /**
-   * Called every second, and when a worker begins to serve: asks all how many connections they have,
-   * and shares anew.
+   * Called every second, and when a worker starts to accept: asks all workers for their connections
+   * and divides the total again.
    */
   check(): void {
-    if (this.all === Infinity) return this.settle();
-    // Somebody has not answered since the last time.
-    if (this.isAsking) this.rebalance();
-    this.isAsking = true;
+    if (this.limit === Infinity) return this.distribute();
+    // A worker has not answered since the last call.
+    if (this.isPolling) this.rebalance();
+    this.isPolling = true;
     for (const member of this.members) {
-      if (member.isReady && !member.isAwaited) member.allot(member.quota);
+      if (member.isReady && !member.isAwaited) member.assign(member.quota);
     }
   }
 
   private answered(): void {
-    if (!this.isAsking || [...this.members].some(({ isAwaited }) => isAwaited)) return this.grant();
-    this.isAsking = false;
+    if (!this.isPolling || [...this.members].some(({ isAwaited }) => isAwaited)) {
+      return this.raiseQuotas();
+    }
+    this.isPolling = false;
     this.rebalance();
   }
 
   private rebalance(): void {
-    this.share();
+    this.setTargets();
     for (const member of this.members) {
       const { isAccepting, isAwaited, quota, target } = member;
-      if (isAccepting && !isAwaited && target < quota) member.allot(target);
+      if (isAccepting && !isAwaited && target < quota) member.assign(target);
     }
-    this.grant();
+    this.raiseQuotas();
   }
 
-  /** What has become free is shared; to take from others waits for what they have by then. */
-  private settle(): void {
-    this.share();
-    this.grant();
+  /** Distributes what has become free; taking from others waits for their next answers. */
+  private distribute(): void {
+    this.setTargets();
+    this.raiseQuotas();
   }
 
-  /** What nobody may have by now. */
-  private get unpromised(): number {
-    if (this.all === Infinity) return Infinity;
-    const promised = [...this.members].reduce((sum, { ceiling }) => sum + ceiling, 0);
-    return Math.max(0, this.all - promised);
+  /** The part of the total that is assigned to no worker. */
+  private get unassigned(): number {
+    if (this.limit === Infinity) return Infinity;
+    const assigned = [...this.members].reduce((sum, { ceiling }) => sum + ceiling, 0);
+    return Math.max(0, this.limit - assigned);
   }
 
   /**
-   * Sets the targets of those who accept. One that has used up its quota may need any number, the
-   * others some more than they have; all get alike unless they need less, and the rest is spread.
+   * Sets the targets of the workers that accept. One that has used up its quota may need any number,
+   * the others their connections and some headroom; all get equal shares unless they need less, and
+   * the rest is divided equally.
    */
-  private share(): void {
+  private setTargets(): void {
     const sharing = [...this.members].filter((each) => each.isAccepting);
-    if (this.all === Infinity) {
+    if (this.limit === Infinity) {
       for (const each of sharing) each.target = Infinity;
       return;
     }
-    let left = this.all;
-    for (const each of this.members) if (!each.isAccepting) left -= each.ceiling;
-    left = Math.max(0, left);
-    const spare = Math.max(1, Math.floor(left / sharing.length / SPARE_PART));
-    const need = ({ used, quota }: Member) => used >= quota ? Infinity : used + spare;
+    let remaining = this.limit;
+    for (const each of this.members) if (!each.isAccepting) remaining -= each.ceiling;
+    remaining = Math.max(0, remaining);
+    const headroom = Math.max(1, Math.floor(remaining / sharing.length / HEADROOM_DIVISOR));
+    const need = ({ used, quota }: Member) => used >= quota ? Infinity : used + headroom;
     sharing.sort((a, b) => need(a) === need(b) ? 0 : need(a) - need(b));
     for (const [i, each] of sharing.entries()) {
-      each.target = Math.min(need(each), Math.floor(left / (sharing.length - i)));
-      left -= each.target;
+      each.target = Math.min(need(each), Math.floor(remaining / (sharing.length - i)));
+      remaining -= each.target;
     }
     for (const [i, each] of sharing.entries()) {
-      const more = Math.floor(left / (sharing.length - i));
+      const more = Math.floor(remaining / (sharing.length - i));
       each.target += more;
-      left -= more;
+      remaining -= more;
     }
   }
 
   /** Raises quotas to their targets as far as others have given up theirs. */
-  private grant(): void {
-    let available = this.unpromised;
+  private raiseQuotas(): void {
+    let available = this.unassigned;
     for (const member of this.members) {
       const { isAccepting, isAwaited, quota, ceiling, target } = member;
       if (!isAccepting || isAwaited || target <= quota) continue;
       const granted = Math.min(target, ceiling + available);
       if (granted <= quota) continue;
       if (available !== Infinity) available -= Math.max(0, granted - ceiling);
-      member.allot(granted);
+      member.assign(granted);
     }
   }
 }
 
-/** A worker that has not used up its quota keeps this part of an equal share for clients to come. */
-const SPARE_PART = 8;
+/** The headroom of a worker, for new clients, is an equal share divided by this. */
+const HEADROOM_DIVISOR = 8;
 
 interface MemberEvents {
-  /** It shares from now on. */
+  /** It accepts connections. */
   ready(): void;
-  /** It takes nothing more. */
-  settle(): void;
-  /** It has told what it has, and may have given up something. */
+  /** It accepts no more, and may have given up something. */
+  draining(): void;
+  /** It has reported its connections, and may have given up something. */
   answered(): void;
   exited(): void;
 }
 
-/** A worker's process, between itself and its slot. */
+/** A worker's process with its quota. */
 class Member implements SlotWorker {
   onEvent: (event: WorkerEvent) => void = () => {};
   onExit: (exit: WorkerExit) => void = () => {};
-  /** The last one that it was told. */
+  /** The last one that was sent. */
   quota: number;
-  /** No more connections than this can it have. */
+  /** Maximum number of connections that it can have now. */
   ceiling: number;
-  /** What its quota ought to be. */
+  /** What its quota is to become. */
   target: number;
-  /** Connections that it had when it last answered. */
+  /** Connections at its last answer. */
   used = 0;
   isReady = false;
-  /** Its answer to the last `limit`, until it comes. */
+  /** The outstanding answer to the last `limit`. */
   private awaited: AwaitedAnswer | undefined;
   private limits = 0;
   private isDraining = false;
@@ -170,12 +173,12 @@ class Member implements SlotWorker {
     return this.worker.pid;
   }
 
-  /** It has not yet answered to its quota. */
+  /** It has not acknowledged its quota yet. */
   get isAwaited(): boolean {
     return this.awaited !== undefined;
   }
 
-  /** It serves, and takes new connections. */
+  /** It has started and does not drain. */
   get isAccepting(): boolean {
     return this.isReady && !this.isDraining;
   }
@@ -196,8 +199,8 @@ class Member implements SlotWorker {
     this.worker.kill(signal);
   }
 
-  /** Tells it how many connections it may have. */
-  allot(quota: number): void {
+  /** Sends it a quota. */
+  assign(quota: number): void {
     this.quota = quota;
     this.ceiling = Math.max(this.ceiling, quota);
     const command = { type: "limit", number: ++this.limits, ...connections(quota) } as const;
@@ -205,7 +208,7 @@ class Member implements SlotWorker {
   }
 
   private reported(event: WorkerEvent): void {
-    // A repeated command is answered twice, and the second answer may come after the next command.
+    // A repeated command is answered twice; the second answer may follow the next command.
     const isAnswer = event.type === "limited" && event.number === this.limits && this.isAwaited;
     if (isAnswer) this.answered(event.open);
     if (event.type === "ready") {
@@ -215,28 +218,28 @@ class Member implements SlotWorker {
     this.onEvent(event);
   }
 
-  /** It cannot say that it has more than it may, and so cannot take what is others'. */
+  /** A worker that reports more than it is allowed gains nothing by that. */
   private answered(open: number): void {
     this.awaited = undefined;
     this.used = Math.min(open, this.ceiling);
     this.ceiling = Math.max(this.used, this.quota);
     if (this.isDraining) {
-      this.giveUp();
-      this.events.settle();
+      this.releaseQuota();
+      this.events.draining();
     }
     this.events.answered();
   }
 
   private drain(): void {
     this.isDraining = true;
-    this.giveUp();
-    this.events.settle();
+    this.releaseQuota();
+    this.events.draining();
   }
 
-  /** It takes no more connections: what it has is all that it needs. */
-  private giveUp(): void {
+  /** It accepts no more, so it needs only the connections that it has. */
+  private releaseQuota(): void {
     this.target = 0;
-    if (this.isReady && !this.isAwaited && this.quota > 0) this.allot(0);
+    if (this.isReady && !this.isAwaited && this.quota > 0) this.assign(0);
   }
 }
 

@@ -1,69 +1,69 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
 import type { LogEntry } from "../../base/log_entry.ts";
 import { exitText } from "../../control/exit_text.ts";
-import type { Ending } from "./slot.ts";
+import type { ExitDetails } from "./slot.ts";
 
-/** So many crashes of a worker are told one by one; then they are a loop. */
-const TOLD_SINGLY = 5;
-/** How often a loop is told; after as long a time without a crash it is over. In milliseconds. */
+/** Crashes of a worker that are logged one by one; more are a loop. */
+const LOGGED_SINGLY = 5;
+/** Interval of messages about a loop; it ends after one without a crash. In milliseconds. */
 const PERIOD_MS = 60_000;
 
-/** Tells the crashes in one slot: each of the first few, and once a minute where they go on. */
+/** Reports the crashes of one slot: each of the first few, then once a minute. */
 export class CrashReports {
   private readonly slot: number;
   private readonly clock: Clock;
-  /** Crashes since the period began, and those of them that were not told. */
+  /** Crashes since the loop began, and those of them that were not logged. */
   private count = 0;
-  private untold = 0;
+  private unlogged = 0;
   private startedAt = 0;
-  private last: Ending | undefined;
+  private last: ExitDetails | undefined;
 
   constructor(slot: number, clock: Clock = systemClock) {
     this.slot = slot;
     this.clock = clock;
   }
 
-  /** The crashes are a loop, in which the starts between them are not worth a line each. */
+  /** The crashes are a loop, so the starts between them are not logged. */
   get isLoop(): boolean {
-    return this.count > TOLD_SINGLY;
+    return this.count > LOGGED_SINGLY;
   }
 
-  /** What to log of this crash, if anything. */
-  crashed(ending: Ending): LogEntry | undefined {
+  /** Returns what to log about this crash, if anything. */
+  crashed(exit: ExitDetails): LogEntry | undefined {
     if (this.count === 0) this.startedAt = this.clock.now();
     this.count++;
-    this.last = ending;
-    if (this.count > TOLD_SINGLY + 1) {
-      this.untold++;
+    this.last = exit;
+    if (this.count > LOGGED_SINGLY + 1) {
+      this.unlogged++;
       return undefined;
     }
-    const { delay } = ending;
+    const { delay } = exit;
     const next = delay === undefined
-      ? "none follows"
+      ? "it is not replaced"
       : `its successor starts ${delay === 0 ? "at once" : `in ${delay} ms`}`;
-    const more = this.isLoop ? "; it ends again and again, more is told once a minute" : "";
-    const message = `pid ${ending.pid} ended (${describe(ending)}); ${next}${more}`;
-    return this.entry(message, ending, {});
+    const more = this.isLoop ? "; it keeps crashing, which is now logged once a minute" : "";
+    const message = `pid ${exit.pid} exited (${describeExit(exit)}); ${next}${more}`;
+    return this.entry(message, exit, {});
   }
 
-  /** Called every second: what to log by now, if anything. */
+  /** Called every second: returns what to log, if anything. */
   due(): LogEntry | undefined {
     if (this.count === 0 || this.clock.now() - this.startedAt < PERIOD_MS) return undefined;
-    const { untold, last } = this;
+    const { unlogged, last } = this;
     this.startedAt = this.clock.now();
-    this.untold = 0;
-    if (untold === 0 || !last) {
+    this.unlogged = 0;
+    if (unlogged === 0 || !last) {
       this.count = 0;
       return undefined;
     }
-    const message = `ended ${untold} more times in the last minute, at last ${describe(last)}; ` +
-      "it is started ever more slowly";
-    return this.entry(message, last, { count: untold });
+    const message = `exited ${unlogged} more times in the last minute (most recently: ` +
+      `${describeExit(last)}); the delay before each start grows`;
+    return this.entry(message, last, { count: unlogged });
   }
 
   private entry(
     message: string,
-    { pid, code, signal, isHung }: Ending,
+    { pid, code, signal, isHung }: ExitDetails,
     more: LogEntry["facts"],
   ): LogEntry {
     const facts = {
@@ -78,8 +78,8 @@ export class CrashReports {
   }
 }
 
-/** `status 1`, or `signal SIGKILL, since it did not answer any more`. */
-export function describe(ending: Ending): string {
-  if (ending.isHung) return "ended by the watchdog, since it did not answer any more";
-  return exitText(ending);
+/** Returns for example `status 1` or `signal SIGKILL`. */
+export function describeExit(exit: ExitDetails): string {
+  if (exit.isHung) return "killed by the watchdog because it did not answer";
+  return exitText(exit);
 }

@@ -1,3 +1,5 @@
+import { inTime } from "../../base/in_time.ts";
+import { type Clock, systemClock } from "../../base/clock.ts";
 import type { CounterTotals } from "../../base/counters.ts";
 import type {
   SharedEventHandlers,
@@ -8,134 +10,143 @@ import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
 import type { Log, LogEntry } from "../../base/log_entry.ts";
-import { CrashReports, describe } from "./crash_reports.ts";
-import { type Ending, Slot } from "./slot.ts";
+import { CrashReports, describeExit } from "./crash_reports.ts";
+import { type ExitDetails, Slot, START_LIMIT_MS } from "./slot.ts";
 import type { SlotWorker } from "./watched_worker.ts";
 
-/** A slot that nobody serves for this long has its queue served by another worker as well. */
+/** Time after which another worker also serves the queue of a slot that is not served. */
 const ADOPT_AFTER_MS = 1000;
-/** How long workers may take to say that they have obeyed. */
+/** Maximum wait for workers to acknowledge a command. */
 const ACKNOWLEDGE_LIMIT_MS = 2000;
-/** How long workers may take to end at once. */
-const END_LIMIT_MS = 2000;
+/** Time that workers have to exit before they are killed. */
+const EXIT_LIMIT_MS = 2000;
 
 /** What a generation needs of the master. */
 export interface GenerationEvents {
   spawn(slot: number): SlotWorker;
-  /** What workers report that does not concern their slots. */
+  /** The handlers of events that do not concern the slots. */
   readonly shared: SharedEventHandlers;
-  /** What a worker staples from its first connection on. */
+  /** Returns what a new worker staples from its first connection on. */
   staples(): readonly StapleCommand[];
   log: Log;
-  /** A worker has begun to serve. */
+  /** A worker accepts connections. */
   ready(slot: Slot): void;
-  /** The last worker of a generation that was retired or ended is gone. */
+  /** The last worker of a generation that drains or was cut has exited. */
   empty(generation: Generation): void;
 }
 
 export interface GenerationOptions {
-  /** Workers' queues can be served by others. */
+  /** A worker can serve the queues of other slots. */
   readonly adopt: boolean;
-  /** Seconds without an answer after which a worker is ended; 0 is never. */
+  /** Seconds without an answer after which a worker is killed; 0: never. */
   readonly watchdog: number;
-  /** Where everything that workers count is added up. */
+  /** The sums of all that workers count. */
   readonly totals: CounterTotals;
+  readonly clock?: Clock;
 }
 
-/** The workers of one configuration, and who serves whose queue while one is away. */
+/** The workers of one configuration; while one is unavailable, another serves its queue. */
 export class Generation {
   /** 1 for the first. */
   readonly number: number;
   readonly slots: readonly Slot[];
   private readonly events: GenerationEvents;
   private readonly adopt: boolean;
+  private readonly clock: Clock;
   private readonly crashes: ReadonlyMap<Slot, CrashReports>;
   private started: { resolve(): void; reject(error: UsageError): void } | undefined;
-  private isRetired = false;
-  private isEnding = false;
+  private isDraining = false;
+  private isCut = false;
 
   constructor(
     number: number,
     commands: readonly StartCommand[],
-    { adopt, watchdog, totals }: GenerationOptions,
+    { adopt, watchdog, totals, clock = systemClock }: GenerationOptions,
     events: GenerationEvents,
   ) {
     this.number = number;
     this.adopt = adopt;
+    this.clock = clock;
     this.events = events;
     this.slots = commands.map((command) =>
       new Slot(command.slot, command, {
         spawn: () => events.spawn(command.slot),
         staples: () => events.staples(),
         ready: (slot) => this.slotReady(slot),
-        exited: (slot, ending) => this.workerExited(slot, ending),
+        exited: (slot, exit) => this.workerExited(slot, exit),
         failed: (slot, message) => this.workerFailed(slot, message),
         shared: events.shared,
-      }, { watchdog, totals })
+      }, { watchdog, totals, clock })
     );
     this.crashes = new Map(this.slots.map((slot) => [slot, new CrashReports(slot.number)]));
   }
 
-  /** Fulfilled when all workers accept; rejected with a UsageError when one cannot serve. */
+  /** Fulfilled when all workers accept; rejected with a UsageError if one cannot start. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.started = { resolve, reject };
-      for (const slot of this.slots) slot.fill();
+      const started = { resolve, reject };
+      this.started = started;
+      for (const slot of this.slots) slot.start();
+      this.clock.after(START_LIMIT_MS, () => {
+        if (this.started !== started) return;
+        const late = this.slots.find((slot) => !slot.isServing)!;
+        this.workerFailed(late, `it does not accept connections after ${START_LIMIT_MS / 1000} s`);
+      });
     });
   }
 
   /**
-   * Its workers accept no more and leave with their last connections. Fulfilled when they have
-   * stopped accepting; one that does not answer is waited for for two seconds.
+   * Drains its workers. Fulfilled when they accept no more, or after two seconds if one does not
+   * answer.
    */
-  async retire(): Promise<void> {
-    this.isRetired = true;
-    const acknowledged = this.slots.map((slot) => slot.retire());
-    this.tellEmpty();
-    await inTime(acknowledged);
+  async drain(): Promise<void> {
+    this.isDraining = true;
+    const acknowledged = this.slots.map((slot) => slot.drain());
+    this.notifyEmpty();
+    await inTime(acknowledged, ACKNOWLEDGE_LIMIT_MS);
   }
 
-  /** New certificates for new connections. Fulfilled as `retire` when its workers serve them. */
+  /** Sets certificates for new connections. Fulfilled like `drain`, when its workers use them. */
   async swap(tls: ServedTls): Promise<void> {
-    await inTime(this.slots.map((slot) => slot.swap(tls)));
+    await inTime(this.slots.map((slot) => slot.swap(tls)), ACKNOWLEDGE_LIMIT_MS);
   }
 
-  /** A worker that asks for a successor gets none any more. */
-  keepWorkers(): void {
-    for (const slot of this.slots) slot.keepWorker();
+  /** A worker that asks for a successor no longer gets one. */
+  refuseSuccessors(): void {
+    for (const slot of this.slots) slot.refuseSuccessor();
   }
 
-  /** Ends its workers with all their connections. */
-  end(): void {
-    if (this.isEnding) return;
-    this.isRetired = this.isEnding = true;
-    for (const slot of this.slots) slot.end();
-    setTimeout(() => this.slots.forEach((slot) => slot.kill()), END_LIMIT_MS).unref();
-    this.tellEmpty();
+  /** Cuts all connections: its workers exit at once and are not replaced. */
+  cut(): void {
+    if (this.isCut) return;
+    this.isDraining = this.isCut = true;
+    for (const slot of this.slots) slot.cut();
+    setTimeout(() => this.slots.forEach((slot) => slot.kill()), EXIT_LIMIT_MS).unref();
+    this.notifyEmpty();
   }
 
   get isEmpty(): boolean {
     return this.slots.every((slot) => slot.isEmpty);
   }
 
-  /** Connections of all its workers, as they last told. */
+  /** Connections of all its workers, as last reported. */
   get open(): number {
     return this.slots.reduce((sum, slot) => sum + slot.open, 0);
   }
 
-  /** What holds from now on for all its workers, also those to come. */
+  /** Sends a command to all its workers; `change` does the same for those to come. */
   update(change: Partial<StartCommand>, command: WorkerCommand): void {
     for (const slot of this.slots) slot.update(change, command);
   }
 
-  /** Every second: are all workers alive, and is every queue served? */
+  /** Called every second: checks that all workers answer and every queue is served. */
   check(): void {
     for (const slot of this.slots) {
       slot.check();
       const entry = this.crashes.get(slot)!.due();
       if (entry) this.events.log(entry);
     }
-    if (!this.adopt || this.isRetired) return;
+    if (!this.adopt || this.isDraining) return;
     for (const slot of this.slots) {
       if (slot.isServing) this.release(slot);
       else if (slot.age > ADOPT_AFTER_MS && !slot.adopter?.isServing) this.findAdopter(slot);
@@ -144,47 +155,49 @@ export class Generation {
 
   private slotReady(slot: Slot): void {
     const pid = slot.pid ?? 0;
-    this.noteUnlessLoop(slot, "info", "worker-started", `serves, pid ${pid}`, { pid });
+    this.logUnlessLoop(slot, "info", "worker-started", `accepting connections, pid ${pid}`, {
+      pid,
+    });
     this.events.ready(slot);
     this.release(slot);
-    // Its successor knows nothing of the queues that the last worker served for others.
+    // The new worker does not serve the queues that the last one served for others.
     for (const orphan of this.slots) if (orphan.adopter === slot) orphan.adopter = undefined;
     if (!this.started || !this.slots.every((each) => each.isServing)) return;
     this.started.resolve();
     this.started = undefined;
   }
 
-  private workerExited(slot: Slot, ending: Ending): void {
-    const isOrderly = this.isEnding || ending.isExpected;
+  private workerExited(slot: Slot, exit: ExitDetails): void {
+    const isOrderly = this.isCut || exit.isExpected;
     if (this.started && !isOrderly) {
-      return this.workerFailed(slot, `it ended at once (${describe(ending)})`);
+      return this.workerFailed(slot, `it exited during its start (${describeExit(exit)})`);
     }
-    const entry = isOrderly ? undefined : this.crashes.get(slot)!.crashed(ending);
+    const entry = isOrderly ? undefined : this.crashes.get(slot)!.crashed(exit);
     if (entry) this.events.log(entry);
-    this.tellEmpty();
+    this.notifyEmpty();
   }
 
   private workerFailed(slot: Slot, reason: string): void {
     if (!this.started) {
-      return this.noteUnlessLoop(slot, "error", "worker-failed", `cannot serve: ${reason}`, {});
+      return this.logUnlessLoop(slot, "error", "worker-failed", `cannot start: ${reason}`, {});
     }
     const { reject } = this.started;
     this.started = undefined;
-    this.isRetired = this.isEnding = true;
+    this.isDraining = this.isCut = true;
     for (const each of this.slots) each.kill();
-    this.tellEmpty();
-    reject(new UsageError(`worker ${slot.number} cannot serve: ${reason}`));
+    this.notifyEmpty();
+    reject(new UsageError(`worker ${slot.number} cannot start: ${reason}`));
   }
 
   private findAdopter(orphan: Slot): void {
     const adopter = this.slots.find((slot) => slot.isServing);
     if (!adopter) return;
-    // An adopter that hangs itself finds this when it goes on.
+    // A previous adopter that hangs handles this when it continues.
     this.release(orphan);
     orphan.adopter = adopter;
     adopter.send({ type: "adopt", slots: orphan.serves });
-    const message = `is away; worker ${adopter.number} serves its queue as well`;
-    this.noteUnlessLoop(orphan, "warn", "slot-adopted", message, { adopter: adopter.number });
+    const message = `is unavailable; worker ${adopter.number} also serves its queue`;
+    this.logUnlessLoop(orphan, "warn", "slot-adopted", message, { adopter: adopter.number });
   }
 
   private release(slot: Slot): void {
@@ -192,12 +205,12 @@ export class Generation {
     slot.adopter = undefined;
   }
 
-  private tellEmpty(): void {
-    if (this.isRetired && this.isEmpty) this.events.empty(this);
+  private notifyEmpty(): void {
+    if (this.isDraining && this.isEmpty) this.events.empty(this);
   }
 
-  /** Where a worker ends again and again, that is told once a minute, and nothing else of it. */
-  private noteUnlessLoop(
+  /** Logs unless the worker is in a crash loop, which is logged once a minute. */
+  private logUnlessLoop(
     slot: Slot,
     level: LogEntry["level"],
     event: string,
@@ -207,12 +220,4 @@ export class Generation {
     if (this.crashes.get(slot)!.isLoop) return;
     this.events.log({ level, event, message, facts: { worker: slot.number, ...facts } });
   }
-}
-
-/** Fulfilled with the last of them, or when the time for it is over. */
-async function inTime(acknowledged: readonly Promise<void>[]): Promise<void> {
-  let limit: ReturnType<typeof setTimeout>;
-  const tooLong = new Promise<void>((resolve) => limit = setTimeout(resolve, ACKNOWLEDGE_LIMIT_MS));
-  await Promise.race([Promise.all(acknowledged), tooLong]);
-  clearTimeout(limit!);
 }

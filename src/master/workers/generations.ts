@@ -56,7 +56,7 @@ export class Generations {
    * Fulfilled when its workers accept no more.
    */
   async retire(generation: Generation, limit: number): Promise<void> {
-    await generation.retire();
+    await generation.drain();
     if (limit === 0) return;
     setTimeout(() => {
       if (generation.isEmpty) return;
@@ -65,7 +65,7 @@ export class Generations {
         "it still has are cut (--reload-drain-timeout)";
       const facts = { generation: number, connections: open };
       this.log({ level: "warn", event: "generation-cut", message, facts });
-      generation.end();
+      generation.cut();
     }, limit * 1000).unref();
   }
 

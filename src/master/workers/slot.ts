@@ -14,76 +14,76 @@ import { type Clock, systemClock } from "../../base/clock.ts";
 import { type Reported, type SlotWorker, WatchedWorker } from "./watched_worker.ts";
 import type { WorkerExit } from "./worker_process.ts";
 
-/** How a worker's process ended, and why. */
-export interface Ending extends WorkerExit {
+/** How a worker's process exited, and why. */
+export interface ExitDetails extends WorkerExit {
   readonly pid: number;
-  /** It had not answered for too long. */
+  /** The watchdog killed it. */
   readonly isHung: boolean;
-  /** It was told to go. */
+  /** It was asked to exit, and did so in order. */
   readonly isExpected: boolean;
-  /** The pause in milliseconds before the next worker is started; absent: none follows. */
+  /** Milliseconds until the next worker is started; absent: none follows. */
   readonly delay?: number;
 }
 
 /** What a slot needs of its generation. */
 export interface SlotEvents {
   spawn(): SlotWorker;
-  /** The staples that its next worker has before it accepts. */
+  /** Returns the staples that a new worker gets before it accepts. */
   staples(): readonly StapleCommand[];
   /** The slot's worker accepts: the first one, or a successor. */
   ready(slot: Slot): void;
-  exited(slot: Slot, ending: Ending): void;
-  /** The worker says in one line why it cannot serve; its exit follows. */
+  exited(slot: Slot, exit: ExitDetails): void;
+  /** A worker cannot start; `message` is one line. */
   failed(slot: Slot, message: string): void;
-  /** What its workers report that does not concern the slot. */
+  /** The handlers of events that do not concern the slot. */
   readonly shared: SharedEventHandlers;
 }
 
 export interface SlotOptions {
-  /** Seconds without an answer after which a worker is killed; 0 is never. */
+  /** Seconds without an answer after which a worker is killed; 0: never. */
   readonly watchdog: number;
-  /** Where everything that workers count is added up. */
+  /** The sums of all that workers count. */
   readonly totals: CounterTotals;
   readonly clock?: Clock;
 }
 
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
-/** A worker that served this long was healthy: the next crash counts as the first. */
+/** After this time of service the next crash counts as the first. */
 const HEALTHY_AFTER_MS = 60_000;
-/** Thousands of certificates take their time. */
-const START_LIMIT_MS = 60_000;
+/** Maximum time to start; thousands of certificates take long. */
+export const START_LIMIT_MS = 60_000;
 /**
- * When a check comes this many milliseconds after the last one, which is to be a second, the master
- * itself was held up: what its workers sent meanwhile is not read yet.
+ * Checks are a second apart; if one comes later than this many milliseconds, the master itself was
+ * stalled, and what its workers sent meanwhile is not read yet.
  */
-const HELD_UP_MS = 2000;
+const STALLED_MS = 2000;
 
-/** A place for one worker, which is filled again whenever its worker goes. */
+/** The place of one worker, which is replaced whenever it exits. */
 export class Slot {
   /** 1 for the first. */
   readonly number: number;
-  /** The slot which serves this one's queue while its own worker is away. */
+  /** The slot whose worker serves this one's queue while its own worker is unavailable. */
   adopter: Slot | undefined;
   private readonly events: SlotEvents;
   private readonly watchdogMs: number;
   private readonly totals: CounterTotals;
   private command: StartCommand;
   private worker: WatchedWorker | undefined;
-  /** The present one, or that which was there before. */
+  /** The current worker, or the one before it. */
   private last: WatchedWorker | undefined;
-  /** They asked for successors and leave with their last connection once those are ready. */
+  /** Workers that asked for a successor; they drain once it is ready. */
   private readonly predecessors = new Set<WatchedWorker>();
   private acceptedConnections = 0;
   private swaps = 0;
   private crashes = 0;
   private isReady = false;
   private isAnswering = true;
-  private isClosed = false;
-  private isKept = false;
+  private isDraining = false;
+  private refusesSuccessor = false;
   private changedAt: number;
   private checkedAt: number;
-  /** How long the worker has been starting, in milliseconds in which the master was not held up. */
+  /** Milliseconds since the worker's start in which the master was not stalled. */
   private startingMs = 0;
   private readonly clock: Clock;
 
@@ -113,25 +113,25 @@ export class Slot {
 
   /** Its worker accepts connections and answers the master. */
   get isServing(): boolean {
-    return this.isReady && this.isAnswering && !this.isClosed;
+    return this.isReady && this.isAnswering && !this.isDraining;
   }
 
-  /** Connections of all its workers, as they last reported. */
+  /** Connections of all its workers, as last reported. */
   get open(): number {
     return this.all().reduce((sum, { reported }) => sum + reported.open, 0);
   }
 
-  /** Connections that all its workers have accepted, also those that are gone. */
+  /** Connections accepted by all its workers so far, including those that have exited. */
   get accepted(): number {
     return this.acceptedConnections;
   }
 
-  /** What its worker last reported, or the last one that it had. */
+  /** The last report of its worker, or of the one before it. */
   get reported(): Reported | undefined {
     return this.last?.reported;
   }
 
-  /** Milliseconds since it last began or ceased to serve. */
+  /** Milliseconds since {@link isServing} last changed. */
   get age(): number {
     return this.clock.now() - this.changedAt;
   }
@@ -140,16 +140,16 @@ export class Slot {
     return !this.worker && this.predecessors.size === 0;
   }
 
-  /** Starts the first worker; successors come by themselves. */
-  fill(): void {
-    if (this.isClosed) return;
+  /** Starts a worker; the slot starts all further ones itself. */
+  start(): void {
+    if (this.isDraining) return;
     this.changed(false);
     let process: SlotWorker;
     try {
       process = this.events.spawn();
     } catch (error) {
-      this.events.failed(this, `no process can be started (${(error as Error).message})`);
-      this.refill();
+      this.events.failed(this, `no process can be created (${(error as Error).message})`);
+      this.restart();
       return;
     }
     const worker = new WatchedWorker(process, this.command.tls.alpn);
@@ -160,67 +160,64 @@ export class Slot {
     process.send(this.command);
   }
 
-  /** A worker that asks for a successor gets none any more; one that dies is followed by another. */
-  keepWorker(): void {
-    this.isKept = true;
+  /** A worker that asks for a successor no longer gets one; one that crashes is still replaced. */
+  refuseSuccessor(): void {
+    this.refusesSuccessor = true;
   }
 
   send(command: WorkerCommand): void {
     this.worker?.process.send(command);
   }
 
-  /** What holds from now on, also for the workers to come. */
+  /** Sends a command to its workers; `change` does the same for those to come. */
   update(change: Partial<StartCommand>, command: WorkerCommand): void {
     this.command = { ...this.command, ...change };
     for (const { process } of this.all()) process.send(command);
   }
 
-  /** New certificates, also for the workers to come. Fulfilled when those there are serve them. */
+  /** Sets new certificates, also for workers to come. Fulfilled when the current ones use them. */
   async swap(tls: ServedTls): Promise<void> {
     this.command = { ...this.command, tls };
     const command = { type: "tls", number: ++this.swaps, tls } as const;
     await Promise.all(this.all().map((worker) => worker.swap(command)));
   }
 
-  /** Called every second: asks for signs of life and notes whether the last ones came. */
+  /** Called every second: pings its workers and notes which of them have not answered. */
   check(): void {
     const now = this.clock.now();
     const elapsed = now - this.checkedAt;
-    const attended = elapsed > HELD_UP_MS ? 0 : elapsed;
+    const attendedMs = elapsed > STALLED_MS ? 0 : elapsed;
     this.checkedAt = now;
-    for (const predecessor of this.predecessors) this.watch(predecessor, attended);
+    for (const predecessor of this.predecessors) this.watch(predecessor, attendedMs);
     const { worker } = this;
     if (!worker) return;
     if (!this.isReady) {
-      this.startingMs += attended;
+      this.startingMs += attendedMs;
       if (this.startingMs > START_LIMIT_MS) worker.process.kill("SIGKILL");
       return;
     }
-    this.watch(worker, attended);
+    this.watch(worker, attendedMs);
     const { isAnswering } = worker;
     if (isAnswering === this.isAnswering) return;
     this.isAnswering = isAnswering;
     this.changedAt = now;
   }
 
-  /**
-   * Its workers accept no more and leave with their last connections; no others follow. Fulfilled
-   * when they have stopped accepting.
-   */
-  async retire(): Promise<void> {
-    this.isClosed = true;
+  /** Drains its workers; no others follow. Fulfilled when they accept no more. */
+  async drain(): Promise<void> {
+    this.isDraining = true;
     await Promise.all(this.all().map((worker) => worker.drain()));
   }
 
-  /** Ends its workers with all their connections and does not fill it again. */
-  end(): void {
-    this.isClosed = true;
-    for (const worker of this.all()) worker.leave();
+  /** Cuts all connections: its workers exit at once, and no others follow. */
+  cut(): void {
+    this.isDraining = true;
+    for (const worker of this.all()) worker.exit();
   }
 
-  /** As `end`, for workers that may not listen any more. */
+  /** Like `cut`, for workers that may no longer read commands. */
   kill(): void {
-    this.isClosed = true;
+    this.isDraining = true;
     for (const { process } of this.all()) process.kill("SIGKILL");
   }
 
@@ -229,24 +226,24 @@ export class Slot {
   }
 
   private handle(worker: WatchedWorker, event: WorkerEvent): void {
-    worker.spoke();
+    worker.eventRead();
     switch (event.type) {
       case "ready":
         return worker === this.worker ? this.workerReady() : undefined;
       case "failed":
         this.events.failed(this, event.message);
         return worker.process.kill("SIGKILL");
-      case "retiring":
+      case "successor-wanted":
         return worker === this.worker ? this.replace() : undefined;
       case "swapped":
         return worker.swapped(event.number);
       case "draining":
-        this.takeState(worker, event);
+        this.applyState(worker, event);
         return worker.drained();
       case "pong":
-        this.takeState(worker, event);
+        this.applyState(worker, event);
         return worker.answeredPing();
-      // It concerns the worker's share of the connections, which is not the slot's.
+      // It concerns the connection quota, which the slot does not handle.
       case "limited":
         return;
       default:
@@ -258,16 +255,16 @@ export class Slot {
     }
   }
 
-  private takeState(worker: WatchedWorker, state: WorkerState): void {
+  private applyState(worker: WatchedWorker, state: WorkerState): void {
     worker.update(state, (place, by) => {
       if (place === ACCEPTED) this.acceptedConnections += by;
       this.totals.add(worker.series(place), by);
     });
   }
 
-  private watch(worker: WatchedWorker, attended: number): void {
-    const silence = worker.check(attended);
-    if (this.watchdogMs === 0 || silence < this.watchdogMs) return;
+  private watch(worker: WatchedWorker, attendedMs: number): void {
+    const unansweredMs = worker.check(attendedMs);
+    if (this.watchdogMs === 0 || unansweredMs < this.watchdogMs) return;
     worker.isHung = true;
     worker.process.kill("SIGKILL");
   }
@@ -275,42 +272,42 @@ export class Slot {
   private workerReady(): void {
     this.changed(true);
     for (const predecessor of this.predecessors) {
-      if (!predecessor.isLeaving) void predecessor.drain();
+      if (!predecessor.isExitExpected) void predecessor.drain();
     }
     this.events.ready(this);
   }
 
   private replace(): void {
-    if (this.isClosed || this.isKept) return;
+    if (this.isDraining || this.refusesSuccessor) return;
     this.predecessors.add(this.worker!);
     this.worker = undefined;
-    this.fill();
+    this.start();
   }
 
   private workerExited(worker: WatchedWorker, exit: WorkerExit): void {
-    const { process, isHung, isLeaving } = worker;
-    const ending = {
+    const { process, isHung, isExitExpected } = worker;
+    const details = {
       ...exit,
       pid: process.pid ?? 0,
       isHung,
-      isExpected: isLeaving && exit.code === 0,
+      isExpected: isExitExpected && exit.code === 0,
     };
     worker.exited();
     this.predecessors.delete(worker);
-    if (worker !== this.worker) return this.events.exited(this, ending);
+    if (worker !== this.worker) return this.events.exited(this, details);
     this.worker = undefined;
     if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
     this.changed(false);
-    this.events.exited(this, this.isClosed ? ending : { ...ending, delay: this.refill() });
+    this.events.exited(this, this.isDraining ? details : { ...details, delay: this.restart() });
   }
 
-  /** Starts another worker after the pause, in milliseconds, that is due by now. */
-  private refill(): number {
+  /** Starts another worker after the pause that is due, and returns it in milliseconds. */
+  private restart(): number {
     const pause = this.crashes === 0
       ? 0
       : Math.min(FIRST_PAUSE_MS * 2 ** (this.crashes - 1), MAX_PAUSE_MS);
     this.crashes++;
-    this.clock.after(pause, () => this.fill());
+    this.clock.after(pause, () => this.start());
     return pause;
   }
 

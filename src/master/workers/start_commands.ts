@@ -1,4 +1,4 @@
-/** What the workers of a configuration are told at their start. */
+/** The start commands of a configuration's workers. */
 import type { StartCommand } from "../../worker_protocol/messages.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { workerSettings } from "../../options/worker_settings.ts";
@@ -8,7 +8,7 @@ import type { Prepared } from "../prepare.ts";
 import type { AffinityRule } from "../../system/affinity.ts";
 import type { TicketRing } from "../../tickets/ring.ts";
 
-/** One for each worker; it finds `sockets` inherited in this order. */
+/** Returns one for each worker, which inherits `sockets` in this order. */
 export function startCommands(
   prepared: Prepared,
   { fds }: Claim,
@@ -41,8 +41,9 @@ export function startCommands(
 }
 
 /**
- * True when running workers can go over to the other configuration by new certificates alone. What
- * decides whom clients have to show a certificate is no such thing: sessions must not outlive it.
+ * Returns true if running workers can switch to the other configuration with new certificates
+ * alone. What decides whether clients must present a certificate does not count as such, since
+ * sessions must not outlive it.
  */
 export function differsInCertificatesOnly(a: Prepared, b: Prepared): boolean {
   return JSON.stringify(withoutCertificates(a)) === JSON.stringify(withoutCertificates(b));
@@ -63,7 +64,7 @@ function withoutCertificates(prepared: Prepared) {
 function parameters({ certificates, trusts, frontends, alpn }: ServedTls) {
   return {
     trusts,
-    // By certificate, they would have to be compared name by name.
+    // Trust that differs by certificate would have to be compared name by name.
     trustsByName: certificates.filter(({ trust }) => trust !== undefined),
     frontends: frontends.map((frontend) => ({ ...frontend, own: [], global: [] })),
     alpn,

@@ -3,28 +3,28 @@ import type { CounterSums } from "../../base/counters.ts";
 import type { Log } from "../../base/log_entry.ts";
 import type { Reported } from "./watched_worker.ts";
 
-/** What is asked of a worker's slot. */
+/** What is read of a worker's slot. */
 interface ReportedSlot {
   readonly number: number;
   readonly reported: Reported | undefined;
 }
 
-/** Tells every so often what each worker has done, by one line for each. */
+/** Logs at an interval what each worker has done, one line for each. */
 export class Statistics {
   private readonly log: Log;
-  private readonly tellsHandshakes: boolean;
+  private readonly knowsHandshakes: boolean;
   private readonly clock: Clock;
   private intervalMs = 0;
   private dueAt = 0;
 
-  /** Without `tellsHandshakes` their kinds are not known. */
+  /** Without `knowsHandshakes` it logs accepted connections instead. */
   constructor(log: Log, tellsHandshakes: boolean, clock: Clock = systemClock) {
     this.log = log;
-    this.tellsHandshakes = tellsHandshakes;
+    this.knowsHandshakes = tellsHandshakes;
     this.clock = clock;
   }
 
-  /** Seconds; 0 is never. */
+  /** Sets the interval in seconds; 0: never. */
   set interval(seconds: number) {
     const milliseconds = seconds * 1000;
     if (milliseconds === this.intervalMs) return;
@@ -32,17 +32,17 @@ export class Statistics {
     this.dueAt = this.clock.now() + milliseconds;
   }
 
-  /** To be called about once a second. */
+  /** Called about once a second. */
   check(slots: readonly ReportedSlot[]): void {
     const now = this.clock.now();
     if (now < this.dueAt) return;
-    // Checks that come late do not add up.
+    // Delays of checks do not add up.
     this.dueAt = Math.max(this.dueAt + this.intervalMs, now);
-    this.tell(slots);
+    this.logNow(slots);
   }
 
-  /** Tells now, if at all. */
-  tell(slots: readonly ReportedSlot[]): void {
+  /** Logs now, unless the interval is 0. */
+  logNow(slots: readonly ReportedSlot[]): void {
     if (this.intervalMs === 0) return;
     for (const { number, reported } of slots) {
       if (!reported) continue;
@@ -50,7 +50,7 @@ export class Statistics {
       const accepted = counters.total("connections_accepted_total");
       const full = counters.total("handshakes_total", { kind: "full" });
       const resumed = counters.total("handshakes_total", { kind: "resumed" });
-      const handshakes = this.tellsHandshakes
+      const handshakes = this.knowsHandshakes
         ? `${full} full and ${resumed} resumed handshakes`
         : `${accepted} connections accepted`;
       this.log({
@@ -59,14 +59,14 @@ export class Statistics {
         message: `${handshakes}, ${open} connections open`,
         facts: {
           ...{ worker: number, pid, open, accepted },
-          ...(this.tellsHandshakes ? { full, resumed } : {}),
+          ...(this.knowsHandshakes ? { full, resumed } : {}),
         },
       });
     }
   }
 }
 
-/** `, 71 % of 420 handshakes resumed`, or "" where none is known. */
+/** Returns for example `, 71 % of 420 handshakes resumed`, or "" if none is known. */
 export function resumedText(counters: CounterSums): string {
   const full = counters.total("handshakes_total", { kind: "full" });
   const resumed = counters.total("handshakes_total", { kind: "resumed" });

@@ -10,7 +10,7 @@ export type SlotWorker = Pick<
   "pid" | "onEvent" | "onExit" | "send" | "offer" | "kill"
 >;
 
-/** What a worker last reported of itself. */
+/** A worker's last report about itself. */
 export interface Reported {
   readonly pid: number;
   /** Connections that are open. */
@@ -18,27 +18,27 @@ export interface Reported {
   readonly counters: CounterSums;
 }
 
-/** An answer that somebody waits for. */
+/** An outstanding answer. */
 interface Expected {
   readonly answer: AwaitedAnswer;
-  /** Of the command. */
+  /** The command's number. */
   readonly number?: number;
   resolve(): void;
 }
 
-/** A worker's process with what it last reported, and what the master waits for. */
+/** A worker's process with its last report and its outstanding answers. */
 export class WatchedWorker {
   readonly process: SlotWorker;
   private readonly counters: ConnectionCounters;
   private openConnections = 0;
   private draining: Expected | undefined;
   private swapping: Expected | undefined;
-  /** A ping has no answer yet. */
+  /** A ping is not answered yet. */
   private isPinged = false;
-  private hasSpoken = false;
-  private silentMs = 0;
-  /** It was asked to exit. */
-  isLeaving = false;
+  private hasReadEvent = false;
+  private unansweredMs = 0;
+  /** It was asked to drain or to exit. */
+  isExitExpected = false;
   /** It was killed because it did not answer. */
   isHung = false;
 
@@ -55,15 +55,15 @@ export class WatchedWorker {
 
   /** It answers pings, or its other events are still being read. */
   get isAnswering(): boolean {
-    return this.silentMs === 0;
+    return this.unansweredMs === 0;
   }
 
   /** An event of any type was read. */
-  spoke(): void {
-    this.hasSpoken = true;
+  eventRead(): void {
+    this.hasReadEvent = true;
   }
 
-  /** It reports its state; `grown` as for `CounterSet.update`. */
+  /** Applies its reported state; `grown` as for `CounterSet.update`. */
   update(
     { open, counters }: WorkerState,
     grown: (place: number, by: number) => void,
@@ -72,7 +72,7 @@ export class WatchedWorker {
     this.counters.update(counters, grown);
   }
 
-  /** A place's name and labels. */
+  /** Returns the name and labels of a counter. */
   series(place: number) {
     return this.counters.series[place]!;
   }
@@ -82,20 +82,21 @@ export class WatchedWorker {
   }
 
   /**
-   * Called every second: pings it unless it has not answered yet, and returns how long it has been
-   * silent, in milliseconds. For `attendedMs` of the time since the last call the master itself was
-   * not held up. A worker whose events are being read is not silent: its answer comes behind them.
+   * Called every second: pings it unless an answer is outstanding, and returns for how many
+   * milliseconds it has not answered. `attendedMs` is the time since the last call in which the
+   * master was not stalled. While other events are being read, the answer may be behind them, so
+   * that time does not count.
    */
   check(attendedMs: number): number {
-    this.silentMs = this.isPinged && !this.hasSpoken ? this.silentMs + attendedMs : 0;
-    this.hasSpoken = false;
+    this.unansweredMs = this.isPinged && !this.hasReadEvent ? this.unansweredMs + attendedMs : 0;
+    this.hasReadEvent = false;
     if (!this.isPinged) this.ping();
-    return this.silentMs;
+    return this.unansweredMs;
   }
 
-  /** Fulfilled when it accepts no more, or has exited. */
+  /** Drains it. Fulfilled when it accepts no more, or has exited. */
   drain(): Promise<void> {
-    this.isLeaving = true;
+    this.isExitExpected = true;
     this.draining?.resolve();
     return new Promise((resolve) => {
       const answer = new AwaitedAnswer(() => this.process.send({ type: "drain" }));
@@ -108,7 +109,7 @@ export class WatchedWorker {
     this.draining = undefined;
   }
 
-  /** Fulfilled when it serves these certificates, or has exited. */
+  /** Fulfilled when it uses these certificates, or has exited. */
   swap(command: SwapCommand): Promise<void> {
     this.swapping?.resolve();
     return new Promise((resolve) => {
@@ -124,12 +125,13 @@ export class WatchedWorker {
     this.swapping = undefined;
   }
 
-  leave(): void {
-    this.isLeaving = true;
-    this.process.send({ type: "leave" });
+  /** Makes it exit at once, which cuts its connections. */
+  exit(): void {
+    this.isExitExpected = true;
+    this.process.send({ type: "exit" });
   }
 
-  /** Nobody waits for it any more. */
+  /** It has exited: its answers are no longer waited for. */
   exited(): void {
     this.draining?.resolve();
     this.swapping?.resolve();

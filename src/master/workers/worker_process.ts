@@ -11,12 +11,12 @@ import { ControlledProcess, type ProcessExit } from "../../control/child_process
 
 export type WorkerExit = ProcessExit;
 
-/** One worker as the master sees it: a process and its control channel. */
+/** A worker in the master: its process and control channel. */
 export class WorkerProcess extends ControlledProcess<WorkerCommand, WorkerEvent> {
   /**
-   * Slot and generation are for those who look at the list of processes. `inherited` are descriptors
-   * that it finds from 4 on; they stay open in the master. Throws an Error if no process can be
-   * started.
+   * Starts the process. Slot and generation are shown in process listings. `inherited` are the
+   * descriptors that it gets from 4 on; they stay open in the master. Throws an Error if no process
+   * can be created.
    */
   constructor(
     runtime: Pick<Runtime, "self" | "workerEnvironment">,

@@ -1,6 +1,6 @@
-/** Options about certificates and their OCSP responses, and the keys of pem-file blocks. */
+/** Options for certificates and their OCSP responses, and the keys of blocks. */
 import type { Option } from "../option.ts";
-import { alpnProtocols, anything, integer, onOff, seconds, something } from "../values.ts";
+import { alpnProtocols, anyText, integer, nonEmpty, onOff, seconds } from "../values.ts";
 
 const daySeconds = integer(1, 86400);
 
@@ -11,16 +11,16 @@ export const certificateOptions = {
     argument: "DIR",
     path: true,
     default: "",
-    help: "Load every PEM file of this directory too.",
-    parse: anything,
+    help: "Also load every PEM file in this directory.",
+    parse: anyText,
   },
   "pem-dir-glob": {
     group: "Certificates",
     form: "text",
     argument: "GLOB",
     default: "",
-    help: "Load only the files of --pem-dir whose names are like this, as in *.pem.",
-    parse: anything,
+    help: "Load only the files in --pem-dir whose names match this pattern, as in *.pem.",
+    parse: anyText,
   },
   "passphrase-file": {
     config: { key: "passphraseFile", readers: ["master"] },
@@ -29,8 +29,9 @@ export const certificateOptions = {
     argument: "FILE",
     path: true,
     default: "",
-    help: "Lines to try as passphrases of encrypted keys; without it the terminal is asked.",
-    parse: anything,
+    help: "Passphrases to try on encrypted keys, one per line; without this file, stud prompts " +
+      "on the terminal.",
+    parse: anyText,
   },
   "ssl-engine": {
     config: { key: "engine", readers: ["master", "worker"] },
@@ -39,8 +40,8 @@ export const certificateOptions = {
     form: "text",
     argument: "NAME",
     default: "",
-    help: "Use this OpenSSL engine, or auto for all.",
-    parse: anything,
+    help: "OpenSSL engine to use; auto uses all.",
+    parse: anyText,
     needs: { need: "engines", unless: "" },
   },
   "alpn-protos": {
@@ -49,7 +50,7 @@ export const certificateOptions = {
     form: "list",
     argument: "LIST",
     default: "",
-    help: "Protocols to choose from by ALPN, the favourite first, as in h2,http/1.1.",
+    help: "Protocols to negotiate by ALPN, most preferred first, as in h2,http/1.1.",
     parse: alpnProtocols,
   },
   "ocsp-dir": {
@@ -59,9 +60,9 @@ export const certificateOptions = {
     argument: "DIR",
     path: true,
     empty: "value",
-    help: "Keep OCSP responses here and refresh them. Default: none; in hitch's dialect " +
-      "/var/lib/hitch/ where that exists.",
-    parse: anything,
+    help: "Keep OCSP responses in this directory and refresh them. Default: none; in hitch's " +
+      "dialect /var/lib/hitch/ if it exists.",
+    parse: anyText,
     needs: { need: "staples", unless: "" },
   },
   "ocsp-verify-staple": {
@@ -70,7 +71,7 @@ export const certificateOptions = {
     form: "flag",
     in: ["line", "file", "pem"],
     default: "off",
-    help: "Verify the signature of OCSP responses.",
+    help: "Verify the signatures of OCSP responses.",
     parse: onOff,
     needs: { need: "staples", unless: "off" },
   },
@@ -80,7 +81,7 @@ export const certificateOptions = {
     form: "number",
     argument: "SECONDS",
     default: "4",
-    help: "Until an OCSP responder is connected.",
+    help: "Time limit for connecting to an OCSP responder.",
     parse: seconds,
   },
   "ocsp-resp-tmo": {
@@ -89,7 +90,7 @@ export const certificateOptions = {
     form: "number",
     argument: "SECONDS",
     default: "10",
-    help: "Until it has answered.",
+    help: "Time limit for an OCSP responder's answer.",
     parse: seconds,
   },
   "ocsp-refresh-interval": {
@@ -98,36 +99,36 @@ export const certificateOptions = {
     form: "number",
     argument: "SECONDS",
     default: "1800",
-    help: "Until a response that does not say when it ends is fetched again.",
+    help: "Refresh interval for OCSP responses that do not say when they expire.",
     parse: daySeconds,
   },
 } as const satisfies Record<string, Option>;
 
-/** Keys of blocks only. */
+/** Keys that are allowed in blocks only. */
 export const blockOptions = {
   "host": {
     group: "In blocks of a configuration file",
     form: "text",
     argument: "HOST",
     in: ["frontend"],
-    help: "Where the frontend listens: a host, * for every address, or a whole address but " +
+    help: "Where the frontend listens: a host, * for every address, or any address form except " +
       "HOST,PORT. Default: *.",
-    parse: something,
+    parse: nonEmpty,
   },
   "port": {
     group: "In blocks of a configuration file",
     form: "text",
     argument: "PORT",
     in: ["frontend"],
-    help: "Its port, a number in quotes or a service's name.",
-    parse: something,
+    help: "Port of the frontend: a number in quotes or a service name.",
+    parse: nonEmpty,
   },
   "match-global-certs": {
     group: "In blocks of a configuration file",
     form: "flag",
     in: ["frontend"],
-    help: "Look for a name in the global certificates too, if the frontend's own do not have it. " +
-      "Default: on for a frontend that has none, else off.",
+    help: "Also search the global certificates for a server name that the frontend's own lack. " +
+      "Default: on for a frontend without certificates, else off.",
     parse: onOff,
   },
   "cert": {
@@ -136,8 +137,8 @@ export const blockOptions = {
     argument: "FILE",
     in: ["pem"],
     path: true,
-    help: "The certificate with its chain.",
-    parse: something,
+    help: "Certificate with its chain.",
+    parse: nonEmpty,
   },
   "private-key": {
     group: "In blocks of a configuration file",
@@ -145,8 +146,8 @@ export const blockOptions = {
     argument: "FILE",
     in: ["pem"],
     path: true,
-    help: "Its key. Default: it is in cert.",
-    parse: something,
+    help: "Private key. Default: the key in cert.",
+    parse: nonEmpty,
   },
   "ocsp-resp-file": {
     group: "In blocks of a configuration file",
@@ -154,8 +155,8 @@ export const blockOptions = {
     argument: "FILE",
     in: ["pem"],
     path: true,
-    help: "An OCSP response in DER to staple.",
-    parse: something,
+    help: "OCSP response to staple, in DER.",
+    parse: nonEmpty,
     needs: { need: "staples", unless: "" },
   },
 } as const satisfies Record<string, Option>;

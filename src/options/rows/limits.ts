@@ -1,4 +1,4 @@
-/** Options about time limits, and about how much clients may take. */
+/** Options for time limits, and for the resources that clients may use. */
 import type { Option } from "../option.ts";
 import { countOr, integer, seconds, secondsOrNone } from "../values.ts";
 
@@ -9,7 +9,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "30",
-    help: "From accept to the end of the TLS handshake.",
+    help: "Time limit from accept to the end of the TLS handshake.",
     parse: seconds,
   },
   "backend-connect-timeout": {
@@ -18,7 +18,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "30",
-    help: "From the end of the handshake until the backend is connected.",
+    help: "Time limit from the end of the handshake until the backend is connected.",
     parse: seconds,
   },
   "half-close-timeout": {
@@ -27,7 +27,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "60",
-    help: "Silence allowed on a connection that one side has ended.",
+    help: "Idle time limit for a connection that one side has closed.",
     parse: seconds,
   },
   "idle-timeout": {
@@ -36,7 +36,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "0",
-    help: "Silence in both directions after which a connection is ended; 0 is never.",
+    help: "Idle time in both directions after which a connection is closed; 0 means never.",
     parse: secondsOrNone,
   },
   "max-lifetime": {
@@ -45,7 +45,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "0",
-    help: "Age at which a connection is ended, busy or not; 0 is never.",
+    help: "Age at which a connection is closed, busy or not; 0 means never.",
     parse: secondsOrNone,
   },
   "drain-timeout": {
@@ -54,7 +54,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "30",
-    help: "How long a stop waits for open connections to end; 0 cuts them at once.",
+    help: "How long a stop waits for open connections to close; 0 cuts them at once.",
     parse: secondsOrNone,
   },
   "reload-drain-timeout": {
@@ -63,7 +63,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "0",
-    help: "How long workers of an old configuration may keep their connections; 0 is for ever.",
+    help: "How long workers of an old configuration may keep their connections; 0 means forever.",
     parse: secondsOrNone,
   },
   "max-connections": {
@@ -72,7 +72,8 @@ export const limitOptions = {
     form: "number",
     argument: "N",
     default: "0",
-    help: "Connections at once in all workers together; more wait in the queue. 0 is no limit.",
+    help:
+      "Concurrent connections in all workers together; more wait in the queue. 0 means no limit.",
     parse: integer(0, 10_000_000),
   },
   "max-worker-connections": {
@@ -81,8 +82,8 @@ export const limitOptions = {
     form: "text",
     argument: "N|auto",
     default: "auto",
-    help: "Connections at once in each worker; more wait in the queue. auto is as many as the " +
-      "descriptor limit allows.",
+    help: "Concurrent connections in each worker; more wait in the queue. auto is as many " +
+      "as the descriptor limit allows.",
     parse: countOr("auto", 10_000_000),
   },
   "max-handshakes": {
@@ -91,9 +92,8 @@ export const limitOptions = {
     form: "text",
     argument: "N|auto",
     default: "auto",
-    help:
-      "TLS handshakes at once in each worker; beyond, the one that has taken longest is reset. " +
-      "auto is a quarter of the worker's connections, and at least 1024.",
+    help: "Concurrent TLS handshakes in each worker; above that, the oldest is reset. auto is a " +
+      "quarter of the worker's connections, but at least 1024.",
     parse: countOr("auto", 10_000_000),
   },
   "max-source-connections": {
@@ -102,8 +102,8 @@ export const limitOptions = {
     form: "number",
     argument: "N",
     default: "0",
-    help: "Connections at once from one address (IPv6: one /64) in each worker; more are reset. " +
-      "0 is no limit.",
+    help: "Concurrent connections from one address (IPv6: one /64) in each worker; more are " +
+      "reset. 0 means no limit.",
     parse: integer(0, 10_000_000),
   },
   "max-source-rate": {
@@ -112,8 +112,8 @@ export const limitOptions = {
     form: "number",
     argument: "N",
     default: "0",
-    help: "New connections a second from one address (IPv6: one /64) in each worker; more are " +
-      "reset. 0 is no limit.",
+    help: "New connections per second from one address (IPv6: one /64) in each worker; more " +
+      "are reset. 0 means no limit.",
     parse: integer(0, 1_000_000),
   },
   "max-generations": {
@@ -122,7 +122,8 @@ export const limitOptions = {
     form: "number",
     argument: "N",
     default: "8",
-    help: "Configurations whose workers may live at once; beyond, a reload waits until one ends.",
+    help: "Configurations that can have workers at the same time; above that, a reload waits " +
+      "until the workers of one have exited.",
     parse: integer(2, 1000),
   },
 } as const satisfies Record<string, Option>;

@@ -1,6 +1,6 @@
-/** Options about the log and the processes, and actions. */
+/** Options for the log and the processes, and actions. */
 import type { Option } from "../option.ts";
-import { anything, facility, logLevel, oneOf, onOff, secondsOrNone, workers } from "../values.ts";
+import { anyText, facility, logLevel, oneOf, onOff, secondsOrNone, workers } from "../values.ts";
 
 export const processOptions = {
   "quiet": {
@@ -18,7 +18,7 @@ export const processOptions = {
     form: "number",
     argument: "0|1|2",
     default: "1",
-    help: "0 logs errors, 1 also failed connections and the life of workers, 2 every connection.",
+    help: "0 logs errors, 1 also failed connections and worker events, 2 every connection.",
     parse: logLevel,
   },
   "log-format": {
@@ -27,7 +27,7 @@ export const processOptions = {
     form: "text",
     argument: "text|json",
     default: "text",
-    help: "One line of text or one JSON object for each event.",
+    help: "Log each event as one line of text or as one JSON object.",
     parse: oneOf("text", "json"),
   },
   "log-filename": {
@@ -38,16 +38,16 @@ export const processOptions = {
     argument: "FILE",
     path: true,
     default: "",
-    help: "Log to this file, which is opened again after rotation; empty is standard error.",
-    parse: anything,
+    help: "Log to this file, which is reopened after rotation; empty means standard error.",
+    parse: anyText,
   },
   "syslog": {
     group: "Log",
     short: "s",
     form: "flag",
     default: "off",
-    help:
-      "Log to syslog as well. In stud's dialect --daemon implies it unless there is a log file.",
+    help: "Log to syslog as well. In stud's dialect --daemon implies it unless a log file is " +
+      "configured.",
     parse: onOff,
   },
   "syslog-facility": {
@@ -55,7 +55,7 @@ export const processOptions = {
     form: "text",
     argument: "NAME",
     default: "daemon",
-    help: "The facility for syslog: daemon, local0 and so on.",
+    help: "Syslog facility: daemon, local0 and so on.",
     parse: facility,
   },
   "stats-interval": {
@@ -64,8 +64,8 @@ export const processOptions = {
     form: "number",
     argument: "SECONDS",
     default: "0",
-    help:
-      "How often to log each worker's connections, and full and resumed handshakes; 0 is never.",
+    help: "How often to log each worker's connections and its full and resumed handshakes; 0 " +
+      "means never.",
     parse: secondsOrNone,
   },
   "workers": {
@@ -82,7 +82,7 @@ export const processOptions = {
     group: "Process",
     form: "flag",
     default: "off",
-    help: "Bind each worker to a core of its own.",
+    help: "Bind each worker to its own core.",
     parse: onOff,
   },
   "watchdog": {
@@ -91,7 +91,7 @@ export const processOptions = {
     form: "number",
     argument: "SECONDS",
     default: "30",
-    help: "A worker that does not answer for so long is ended and replaced; 0 is never.",
+    help: "A worker that has not answered for this long is killed and replaced; 0 means never.",
     parse: secondsOrNone,
   },
   "watch": {
@@ -99,7 +99,7 @@ export const processOptions = {
     group: "Process",
     form: "flag",
     default: "off",
-    help: "Load everything anew when a file of certificates or of the ticket secret changes.",
+    help: "Reload when a certificate file or the ticket secret file changes.",
     parse: onOff,
   },
   "user": {
@@ -109,8 +109,8 @@ export const processOptions = {
     form: "text",
     argument: "USER",
     default: "",
-    help: "Workers run as this user, with its primary group.",
-    parse: anything,
+    help: "Run the workers as this user, with its primary group.",
+    parse: anyText,
   },
   "group": {
     config: { key: "privileges.group", readers: ["master"] },
@@ -119,8 +119,8 @@ export const processOptions = {
     form: "text",
     argument: "GROUP",
     default: "",
-    help: "Workers run with this group.",
-    parse: anything,
+    help: "Run the workers with this group.",
+    parse: anyText,
   },
   "chroot": {
     config: { key: "privileges.chroot", readers: ["master"] },
@@ -131,7 +131,7 @@ export const processOptions = {
     path: true,
     default: "",
     help: "Confine the workers to this directory.",
-    parse: anything,
+    parse: anyText,
   },
   "daemon": {
     config: { key: "daemon", readers: ["master"] },
@@ -139,7 +139,7 @@ export const processOptions = {
     form: "flag",
     strict: true,
     default: "off",
-    help: "Go to the background.",
+    help: "Run in the background.",
     parse: onOff,
   },
   "pidfile": {
@@ -150,8 +150,8 @@ export const processOptions = {
     argument: "FILE",
     path: true,
     default: "",
-    help: "Write the master's process id to this file, and keep it locked.",
-    parse: anything,
+    help: "Write the master's process ID to this file, and keep the file locked.",
+    parse: anyText,
   },
   "dbg-listen": {
     config: { key: "listenReport", readers: ["master"] },
@@ -160,61 +160,61 @@ export const processOptions = {
     argument: "FILE",
     path: true,
     default: "",
-    help: "Write the IPv4 addresses that are listened on to this file, one a line.",
-    parse: anything,
+    help: "Write the IPv4 listening addresses to this file, one per line.",
+    parse: anyText,
   },
   "config": {
     group: "Actions",
     form: "action",
     argument: "FILE",
     in: ["line"],
-    help: "Read a configuration file; - is standard input. Repeatable. What comes later counts; " +
-      "in hitch's dialect options count more than files.",
+    help: "Read a configuration file; - is standard input. Repeatable. Later settings override " +
+      "earlier ones; in hitch's dialect, options override files.",
   },
   "compat": {
     group: "Actions",
     form: "action",
     argument: "stud|hitch",
     in: ["line"],
-    help: "Speak this program's dialect. Default: hitch if the program is called so, else stud.",
+    help: "Use this program's dialect. Default: hitch if the program is named so, else stud.",
   },
   "test": {
     group: "Actions",
     short: "t",
     form: "action",
     in: ["line"],
-    help: "Check the options and the PEM files, start nothing.",
+    help: "Check the options and the PEM files, and exit.",
   },
   "demo": {
     group: "Actions",
     form: "action",
     in: ["line"],
-    help: "Serve a demonstration backend with a certificate made on the spot.",
+    help: "Serve a demonstration backend with a generated certificate.",
   },
   "default-config": {
     group: "Actions",
     form: "action",
     in: ["line"],
-    help: "Print a configuration file with these settings.",
+    help: "Print a configuration file with the given settings.",
   },
   "new-ticket-secret": {
     group: "Actions",
     form: "action",
     in: ["line"],
-    help: "Print a secret for --ticket-secret-file.",
+    help: "Print a new secret for --ticket-secret-file.",
   },
   "version": {
     group: "Actions",
     short: "V",
     form: "action",
     in: ["line"],
-    help: "Print the versions of stud and its parts.",
+    help: "Print the versions of stud and its components.",
   },
   "help": {
     group: "Actions",
     short: "h",
     form: "action",
     in: ["line"],
-    help: "Print this text.",
+    help: "Print this help.",
   },
 } as const satisfies Record<string, Option>;

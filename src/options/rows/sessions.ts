@@ -1,7 +1,7 @@
-/** Options about clients that come back: session tickets, and sessions that are kept. */
+/** Options for session resumption: tickets, and the session cache. */
 import type { Option } from "../option.ts";
 import { parseUdp, parseUdpPeer } from "../address.ts";
-import { anything, integer, multicast, oneOf, onOff, seconds, storeUrl } from "../values.ts";
+import { anyText, integer, multicast, oneOf, onOff, seconds, storeUrl } from "../values.ts";
 
 export const sessionOptions = {
   "tickets": {
@@ -9,7 +9,7 @@ export const sessionOptions = {
     group: "Session resumption",
     form: "flag",
     default: "on",
-    help: "Give clients session tickets, by which they come back without a full handshake.",
+    help: "Issue session tickets, with which clients resume without a full handshake.",
     parse: onOff,
   },
   "session-timeout": {
@@ -18,7 +18,7 @@ export const sessionOptions = {
     form: "number",
     argument: "SECONDS",
     default: "7200",
-    help: "How long after its full handshake a client may come back without another.",
+    help: "How long after its full handshake a session can be resumed.",
     parse: seconds,
     needs: { need: "sessionTimeout", unless: "7200" },
   },
@@ -28,8 +28,9 @@ export const sessionOptions = {
     form: "text",
     argument: "auto|on|off",
     default: "auto",
-    help: "Let the kernel bring each client address to always the same worker, which knows its " +
-      "sessions; auto does where workers share no ticket keys, as long as it does not overload one.",
+    help: "Let the kernel route each client address to the same worker, which has its " +
+      "sessions; auto does so if workers share no ticket keys, unless it overloads one of " +
+      "them.",
     parse: oneOf("auto", "on", "off"),
   },
   "ticket-rotation": {
@@ -38,8 +39,8 @@ export const sessionOptions = {
     form: "number",
     argument: "SECONDS",
     default: "43200",
-    help:
-      "How often the key of new tickets changes; what is older than two such times is not read.",
+    help: "How often the key for new tickets changes; tickets older than two such intervals " +
+      "are not accepted.",
     parse: seconds,
     needs: { need: "ticketKeys", unless: "43200" },
   },
@@ -50,10 +51,10 @@ export const sessionOptions = {
     argument: "FILE",
     path: true,
     default: "",
-    help:
-      "Derive ticket keys from the secret in this file, so that all machines which have it, and " +
-      "a stud that was started again, know each other's clients. Make one with --new-ticket-secret.",
-    parse: anything,
+    help: "Derive ticket keys from the secret in this file, so that clients can resume on " +
+      "every machine with the same secret, and after a restart. Create one with " +
+      "--new-ticket-secret.",
+    parse: anyText,
     needs: { need: "ticketKeys", unless: "" },
   },
   "ticket-store": {
@@ -63,7 +64,8 @@ export const sessionOptions = {
     argument: "URL",
     default: "",
     help: "Share random ticket keys through Redis or Valkey, as in redis://127.0.0.1:6379 or " +
-      "rediss://user:password@host; they are sealed with the secret of --ticket-secret-file.",
+      "rediss://user:password@host; they are encrypted with the secret of " +
+      "--ticket-secret-file.",
     parse: storeUrl,
     needs: { need: "ticketKeys", unless: "" },
   },
@@ -74,8 +76,8 @@ export const sessionOptions = {
     argument: "FILE",
     path: true,
     default: "",
-    help: "PEM file with the CAs of a rediss:// store; empty trusts the public ones.",
-    parse: anything,
+    help: "PEM file with the CAs of a rediss:// store; empty means the public CAs.",
+    parse: anyText,
     needs: { need: "ticketKeys", unless: "" },
   },
   "shared-cache": {
@@ -89,7 +91,7 @@ export const sessionOptions = {
     form: "number",
     argument: "N",
     default: "0",
-    help: "Keep so many TLS 1.2 sessions, which all workers know, for clients without tickets.",
+    help: "Number of TLS 1.2 sessions to keep, shared by all workers, for clients without tickets.",
     parse: integer(0, 10_000_000),
     needs: { need: "sessionCache", unless: "0" },
   },
@@ -98,9 +100,9 @@ export const sessionOptions = {
     short: "U",
     form: "text",
     argument: "ADDRESS",
-    help:
-      "Take new sessions of other machines at this UDP address, which may be a multicast group, " +
-      "and send ours from it. Needs --shared-cache and --ticket-secret-file.",
+    help: "Receive new sessions from other machines at this UDP address, which may be a " +
+      "multicast group, and send ours from it. Requires --shared-cache and " +
+      "--ticket-secret-file.",
     parse: parseUdp,
     needs: { need: "sessionCache", unless: "" },
   },
@@ -120,9 +122,7 @@ export const sessionOptions = {
     form: "text",
     argument: "IFACE[,TTL]",
     default: "",
-    help:
-      "The interface for multicast, by its name, its address or its number, and how many routers " +
-      "a packet may pass (1).",
+    help: "Interface for multicast, by name, address or index, and the TTL of packets (default 1).",
     parse: multicast,
     needs: { need: "sessionCache", unless: "" },
   },

@@ -1,4 +1,4 @@
-/** Options about the backend and sockets, prefixes and client mode. */
+/** Options for sockets and the backend, prefixes and client mode. */
 import { parseBackend } from "../address.ts";
 import type { Option } from "../option.ts";
 import {
@@ -22,7 +22,7 @@ export const socketOptions = {
     form: "text",
     argument: "ADDRESS",
     default: "[127.0.0.1]:8000",
-    help: "Where the bytes go: HOST,PORT or [HOST]:PORT, or /PATH or @NAME of a Unix socket.",
+    help: "Address of the backend: HOST,PORT or [HOST]:PORT, or /PATH or @NAME of a Unix socket.",
     parse: parseBackend,
   },
   "backend-refresh": {
@@ -36,7 +36,7 @@ export const socketOptions = {
     form: "number",
     argument: "SECONDS",
     default: "0",
-    help: "Look the backend's name up again so often; 0 is never.",
+    help: "How often to resolve the backend's name again; 0 means never.",
     parse: integer(0, 86400),
   },
   "backend-source": {
@@ -45,7 +45,7 @@ export const socketOptions = {
     form: "list",
     argument: "ADDRESS,…",
     default: "",
-    help: "Connect to the backend from these addresses in turn: each has some 28,000 ports.",
+    help: "Connect to the backend from these addresses in turn; each has about 28,000 ports.",
     parse: ipAddresses,
     needs: { need: "backendSource", unless: "" },
   },
@@ -56,7 +56,7 @@ export const socketOptions = {
     form: "number",
     argument: "N",
     default: "1024",
-    help: "Connections that wait in each listening socket's queue.",
+    help: "Maximum number of connections in each listening socket's queue.",
     parse: backlog,
   },
   "keepalive": {
@@ -66,7 +66,7 @@ export const socketOptions = {
     form: "number",
     argument: "SECONDS",
     default: "3600",
-    help: "Silence before TCP probes a client.",
+    help: "Idle time before TCP keepalive probes.",
     parse: integer(1, 32767),
   },
   "tcp-user-timeout": {
@@ -75,9 +75,8 @@ export const socketOptions = {
     form: "number",
     argument: "SECONDS",
     default: "0",
-    help:
-      "How long data may stay unacknowledged, or wait for the client to read, before the client's " +
-      "connection is closed; 0 uses the system's limits.",
+    help: "How long data may stay unacknowledged, or wait for the client to read, before the " +
+      "client's connection is closed; 0 means the system's limits.",
     parse: secondsOrNone,
   },
   "tcp-fastopen": {
@@ -90,7 +89,7 @@ export const socketOptions = {
     form: "flag",
     strict: true,
     default: "off",
-    help: "Accept data in the first packet (TCP Fast Open).",
+    help: "Accept data in the SYN (TCP Fast Open).",
     parse: onOff,
   },
   "recv-bufsize": {
@@ -99,7 +98,7 @@ export const socketOptions = {
     form: "number",
     argument: "BYTES",
     default: "0",
-    help: "Receive buffer of client sockets; 0 leaves the system's.",
+    help: "Receive buffer of client sockets; 0 means the system's default.",
     parse: bytes,
   },
   "send-bufsize": {
@@ -108,7 +107,7 @@ export const socketOptions = {
     form: "number",
     argument: "BYTES",
     default: "0",
-    help: "Send buffer of client sockets; 0 leaves the system's.",
+    help: "Send buffer of client sockets; 0 means the system's default.",
     parse: bytes,
   },
   "write-ip": {
@@ -116,7 +115,8 @@ export const socketOptions = {
     form: "flag",
     strict: true,
     default: "off",
-    help: "Write the client's address first: a byte 2 and 4 bytes, or a byte 10 and 16 bytes.",
+    help: "Write the client's address first: byte 2 and 4 bytes for IPv4, byte 10 and 16 bytes " +
+      "for IPv6.",
     parse: onOff,
   },
   "write-proxy-v1": {
@@ -134,26 +134,25 @@ export const socketOptions = {
     form: "flag",
     strict: true,
     default: "off",
-    help: "Write a PROXY protocol version 2 header first, with what is known of the TLS session; " +
-      "hitch's dialect means this by --write-proxy too.",
+    help: "Write a PROXY protocol version 2 header first, with what is known of the TLS " +
+      "session; in hitch's dialect --write-proxy means the same.",
     parse: onOff,
   },
   "proxy-tlvs": {
     group: "Prefix to the backend",
     form: "list",
     argument: "LIST",
-    help:
-      "What such a header tells, in this order: any of alpn, authority, unique-id, hitch-cert, " +
-      "ssl (version and cipher) with cn, sig-alg, key-alg and client-cert in it, crc32c. " +
-      "Default: alpn,authority,ssl,cn,sig-alg,key-alg as far as the build knows them; in hitch's " +
-      "dialect alpn,authority,ssl.",
+    help: "Contents of a version 2 header, in this order: any of alpn, authority, unique-id, " +
+      "hitch-cert, ssl (version and cipher) with cn, sig-alg, key-alg and client-cert in " +
+      "it, crc32c. Default: alpn,authority,ssl,cn,sig-alg,key-alg as far as the build " +
+      "supports them; in hitch's dialect alpn,authority,ssl.",
     parse: proxyTlvs,
   },
   "proxy-tlv": {
     group: "Prefix to the backend",
     form: "flag",
     default: "on",
-    help: "Tell of the TLS session in such a header.",
+    help: "Include the TLS session in a version 2 header.",
     parse: onOff,
     needs: { need: "tlsFacts", unless: "off" },
   },
@@ -161,7 +160,7 @@ export const socketOptions = {
     group: "Prefix to the backend",
     form: "flag",
     default: "on",
-    help: "Tell the name that the client asked for in such a header.",
+    help: "Include the client's server name (SNI) in a version 2 header.",
     parse: onOff,
     needs: { need: "tlsFacts", unless: "off" },
   },
@@ -169,9 +168,8 @@ export const socketOptions = {
     group: "Prefix to the backend",
     form: "flag",
     default: "off",
-    help:
-      "Put the client's certificate into such a header: as client-cert, in hitch's dialect as " +
-      "hitch-cert.",
+    help: "Include the client's certificate in a version 2 header: as client-cert, in hitch's " +
+      "dialect as hitch-cert.",
     parse: onOff,
     needs: { need: "verifyClients", unless: "off" },
   },
@@ -180,7 +178,7 @@ export const socketOptions = {
     form: "flag",
     strict: true,
     default: "off",
-    help: "Pass on the PROXY header that each client sends first.",
+    help: "Forward the PROXY header that each client sends first.",
     parse: onOff,
     needs: { need: "headerFirst", unless: "off" },
   },
@@ -197,15 +195,15 @@ export const socketOptions = {
     form: "list",
     argument: "ADDRESS,…",
     default: "",
-    help:
-      "Who may send such a header: addresses and CIDR blocks, as in 10.0.0.0/8, and unix for a Unix frontend.",
+    help: "Who may send such a header: addresses and CIDR blocks, as in 10.0.0.0/8, and unix " +
+      "for clients of a Unix frontend.",
     parse: networks,
   },
   "client": {
     group: "Client mode",
     form: "flag",
     default: "off",
-    help: "Accept plain connections, speak TLS to the backend.",
+    help: "Accept plain connections, and connect to the backend with TLS.",
     parse: onOff,
   },
   "backend-name": {
@@ -213,8 +211,8 @@ export const socketOptions = {
     form: "text",
     argument: "NAME",
     default: "",
-    help:
-      "The name to ask the backend for and to verify. Default: that in --backend, if it is one.",
+    help: "Server name to send to the backend (SNI) and to verify. Default: the host of " +
+      "--backend, if it is a name.",
     parse: serverName,
   },
 } as const satisfies Record<string, Option>;

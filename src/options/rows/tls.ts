@@ -1,32 +1,32 @@
-/** Options of the TLS handshake, all of which may also stand in a frontend block. */
+/** Options for the TLS handshake, all of which are also allowed in a frontend block. */
 import type { Option } from "../option.ts";
-import { ciphers, ciphersuites, curves, oneOf, onOff, protocols, something } from "../values.ts";
+import { ciphers, ciphersuites, curves, nonEmpty, oneOf, onOff, protocols } from "../values.ts";
 
-const everywhere = ["line", "file", "frontend"] as const;
-const inPemToo = ["line", "file", "frontend", "pem"] as const;
+const globalAndFrontend = ["line", "file", "frontend"] as const;
+const everywhere = ["line", "file", "frontend", "pem"] as const;
 
 export const tlsOptions = {
   "tls": {
     group: "TLS",
     form: "flag",
-    in: everywhere,
+    in: globalAndFrontend,
     default: "on",
-    help: "Offer TLS 1.2 and 1.3; in hitch's dialect every version that the build can speak.",
+    help: "Offer TLS 1.2 and 1.3; in hitch's dialect, every version that the build supports.",
     parse: onOff,
   },
   "ssl": {
     group: "TLS",
     form: "flag",
-    in: everywhere,
+    in: globalAndFrontend,
     default: "off",
-    help: "Offer every version that the build can speak, TLS 1.0 and 1.1 where it has them.",
+    help: "Offer every version that the build supports, including TLS 1.0 and 1.1 if available.",
     parse: onOff,
   },
   "tls-protos": {
     group: "TLS",
     form: "protocols",
     argument: "LIST",
-    in: everywhere,
+    in: globalAndFrontend,
     help: "Offer exactly these versions: any of TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3.",
     parse: protocols,
     needs: { need: "chooseProtocols", unless: "TLSv1.2,TLSv1.3" },
@@ -36,10 +36,10 @@ export const tlsOptions = {
     short: "c",
     form: "text",
     argument: "LIST",
-    in: everywhere,
+    in: globalAndFrontend,
     default: "",
-    help: "OpenSSL cipher list for TLS 1.2 and older; empty is AES-GCM and ChaCha20 with forward " +
-      "secrecy, or the TLS library's own list where older versions are offered.",
+    help: "OpenSSL cipher list for TLS 1.2 and older; empty means AES-GCM and ChaCha20 with " +
+      "forward secrecy, or the TLS library's default list if older versions are offered.",
     parse: ciphers,
     needs: { need: "ciphers", unless: "" },
   },
@@ -47,9 +47,9 @@ export const tlsOptions = {
     group: "TLS",
     form: "text",
     argument: "LIST",
-    in: everywhere,
+    in: globalAndFrontend,
     default: "",
-    help: "TLS 1.3 cipher suites between colons; empty leaves the TLS library's own.",
+    help: "TLS 1.3 cipher suites, separated by colons; empty means the TLS library's default.",
     parse: ciphersuites,
     needs: { need: "ciphersuites", unless: "" },
   },
@@ -57,9 +57,9 @@ export const tlsOptions = {
     group: "TLS",
     form: "text",
     argument: "LIST",
-    in: everywhere,
+    in: globalAndFrontend,
     default: "auto",
-    help: "Groups for key exchange between colons; auto leaves the TLS library's own.",
+    help: "Key exchange groups, separated by colons; auto means the TLS library's default.",
     parse: curves,
     needs: { need: "curves", unless: "auto" },
   },
@@ -67,8 +67,8 @@ export const tlsOptions = {
     group: "TLS",
     short: "O",
     form: "flag",
-    in: everywhere,
-    help: "The server's order of ciphers counts, not the client's; the default in these builds.",
+    in: globalAndFrontend,
+    help: "Prefer the server's cipher order to the client's; the default in these builds.",
     parse: onOff,
     needs: { need: "preferServerCiphers", unless: "off" },
   },
@@ -76,9 +76,9 @@ export const tlsOptions = {
     group: "TLS",
     form: "flag",
     strict: true,
-    in: everywhere,
+    in: globalAndFrontend,
     default: "off",
-    help: "Refuse a client that asks for a name which no certificate has.",
+    help: "Refuse clients whose server name (SNI) matches no certificate.",
     parse: onOff,
     needs: { need: "sniAbort", unless: "off" },
   },
@@ -86,9 +86,9 @@ export const tlsOptions = {
     group: "Client certificates",
     form: "text",
     argument: "none|optional|required",
-    in: inPemToo,
-    help: "Whether clients show a certificate; in client mode, whether the backend is verified " +
-      "(stud's dialect does unless this is none, hitch's only when it is set).",
+    in: everywhere,
+    help: "Whether clients must present a certificate; in client mode, whether the backend is " +
+      "verified (in stud's dialect unless this is none, in hitch's only if this is set).",
     parse: oneOf("none", "optional", "required"),
     needs: { need: "verifyClients", unless: "none" },
   },
@@ -96,20 +96,20 @@ export const tlsOptions = {
     group: "Client certificates",
     form: "text",
     argument: "FILE",
-    in: inPemToo,
+    in: everywhere,
     path: true,
-    empty: "mistake",
-    help: "PEM file with the CAs that sign these certificates. In client mode the system's count " +
-      "where none is given.",
-    parse: something,
+    empty: "error",
+    help: "PEM file with the CAs that sign these certificates. In client mode the default is " +
+      "the system's CAs.",
+    parse: nonEmpty,
   },
   "client-verify-crl": {
     group: "Client certificates",
     form: "text",
     argument: "FILE",
-    in: inPemToo,
+    in: everywhere,
     path: true,
-    help: "PEM file with a revocation list of every such CA.",
-    parse: something,
+    help: "PEM file with a certificate revocation list (CRL) for each of these CAs.",
+    parse: nonEmpty,
   },
 } as const satisfies Record<string, Option>;

@@ -1,52 +1,56 @@
 import type { ServedTls } from "./served_tls.ts";
 import type { PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
-import { type Able, CertificateCollection, type CertificateSettings } from "./collect.ts";
+import {
+  type CertificateCapabilities,
+  CertificateCollection,
+  type CertificateSettings,
+} from "./collect.ts";
 import { CertificateLoader } from "./loader.ts";
 import { DecryptedKeys } from "./decrypted_keys.ts";
 import type { Passphrases } from "./passphrases.ts";
 import { CertificateStore, readChain } from "./store.ts";
 
-/** What a configuration's certificates have become. */
+/** The certificates of a configuration, loaded. */
 export interface LoadedTls {
-  /** Incomplete when there are problems. */
+  /** Incomplete if there are problems. */
   readonly tls: ServedTls;
   /**
-   * The store for the workers that get `tls`. If it is another one than before, running workers
-   * cannot take over `tls`: they have to be replaced.
+   * The store's descriptor, for workers that get `tls` to inherit. If it differs from that of
+   * running workers, they cannot use `tls` and must be replaced.
    */
   readonly storeFd: number;
-  /** `sources[i]` belongs to `tls.certificates[i]`. */
+  /** The sources of `tls.certificates`, in the same order. */
   readonly sources: readonly CertificateSource[];
   /** What the TLS library has accepted with this store; {@link tryTls} adds to it. */
   readonly tried: Set<string>;
-  /** Single lines: what must not be. */
+  /** Errors, one line each. */
   readonly problems: readonly string[];
-  /** Single lines: what may surprise. */
+  /** Warnings, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** Where a certificate comes from. */
+/** The origin of a certificate. */
 export interface CertificateSource {
   readonly file: PemFile;
-  /** PEM, the leaf first; read from the store anew for each call. */
+  /** Reads the chain from the store: PEM, the leaf first. */
   readonly chain: () => string;
 }
 
-/** So much of the store may be out of use before there is a new one, in bytes. */
+/** Maximum number of unused bytes in the store; beyond that a new store is created. */
 const MAX_WASTE = 64 * 1024 * 1024;
 
-/** The certificates of the running configuration and, on reload, of the next. */
+/** Loads the certificates of the running configuration and, on a reload, of the next one. */
 export class Certificates {
   private readonly libc: Libc;
   private readonly passphrases: Passphrases;
   private readonly keys: DecryptedKeys;
   private readonly maxWaste: number;
   private loader: CertificateLoader;
-  /** Has the running configuration's certificates until the next one is in use. */
-  private retired: CertificateStore | undefined;
+  /** The store of the running configuration, until the next configuration is in use. */
+  private previous: CertificateStore | undefined;
 
-  /** Throws an Error when the system gives no memory. */
+  /** Throws an Error if the system provides no memory. */
   constructor(libc: Libc, passphrases: Passphrases, maxWaste: number = MAX_WASTE) {
     this.libc = libc;
     this.passphrases = passphrases;
@@ -56,15 +60,19 @@ export class Certificates {
   }
 
   /**
-   * Reads all certificates, keys, CAs and CRLs of a configuration; files that were not changed
-   * since the last call are not read again. Changes nothing for certificates loaded before. At
-   * the first call the terminal may be used for passphrases.
+   * Loads all certificates, keys, CAs and CRLs of a configuration; certificate files that have not
+   * changed since the last call are not read again. Certificates that were loaded before stay
+   * valid. Only the first call may ask for passphrases on the terminal.
    */
-  load(config: CertificateSettings, able: Able, now: number = Date.now()): LoadedTls {
+  load(
+    config: CertificateSettings,
+    capabilities: CertificateCapabilities,
+    now: number = Date.now(),
+  ): LoadedTls {
     if (this.loader.store.size - this.loader.usedBytes() > this.maxWaste) this.renewStore();
     this.loader.forgetUnused();
     const { store, tried } = this.loader;
-    const collection = new CertificateCollection(config, this.loader, able, now);
+    const collection = new CertificateCollection(config, this.loader, capabilities, now);
     const tls = this.collect(collection, config);
     const { problems, warnings, files } = collection;
     const sources = tls.certificates.map((certificate, place) => ({
@@ -86,14 +94,14 @@ export class Certificates {
     }
   }
 
-  /** The store before the present one is out of use: it takes long until this is called again. */
+  /** The store before the present one is unused by now: this is called rarely. */
   private renewStore(): void {
     const next = new CertificateStore(this.libc);
-    if (this.retired) {
-      this.keys.move(this.retired, next);
-      this.retired.close();
+    if (this.previous) {
+      this.keys.move(this.previous, next);
+      this.previous.close();
     }
-    this.retired = this.loader.store;
+    this.previous = this.loader.store;
     this.loader = new CertificateLoader(next, this.keys);
   }
 }

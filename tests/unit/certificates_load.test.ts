@@ -13,7 +13,7 @@ import { join } from "node:path";
 import * as runtime from "#runtime";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { readMaterial } from "../../src/certificates/store.ts";
-import { Certificates, type LoadedTls } from "../../src/certificates/tls_order.ts";
+import { Certificates, type LoadedTls } from "../../src/certificates/certificates.ts";
 import type { Config } from "../../src/options/config.ts";
 import {
   configuration,
@@ -96,7 +96,7 @@ test("files of a directory come before the listed ones, in the order of their by
   assert.equal(problems.length, 3, problems.join("\n"));
   assert.match(problems.join("\n"), /README: no certificate in it/);
   assert.match(problems.join("\n"), /openssl\.cnf: no certificate in it/);
-  assert.match(problems.join("\n"), /x\.pem: there is no such file/);
+  assert.match(problems.join("\n"), /x\.pem: it does not exist/);
 });
 
 test("all problems are told at once", (t) => {
@@ -116,12 +116,12 @@ test("all problems are told at once", (t) => {
     ],
   });
   assert.deepEqual(problems, [
-    `${missing}: there is no such file; check the path`,
-    `${join(directory, "none")}: there is no such file; check the path`,
-    `${directory}: it is a directory; name a file in it`,
+    `${missing}: it does not exist; check the path`,
+    `${join(directory, "none")}: it does not exist; check the path`,
+    `${directory}: it is a directory; specify a file in it`,
     `${empty}: no certificate in it; put a PEM CERTIFICATE section there`,
     `${empty}: no CA certificate in it; put PEM CERTIFICATE sections there`,
-    "/dev/null: it is not a regular file; name one",
+    "/dev/null: it is not a regular file; specify one",
     `${empty}: no private key in it; append the key's PEM section`,
   ]);
   assert.equal(tls.certificates.length, 1);
@@ -157,7 +157,7 @@ test("of certificates for one name it is told which serves", (t) => {
     makePem(directory, name, { key, names: "DNS:x.example" });
   const [first, second, rsa] = [make("first"), make("second"), make("rsa", "rsa")];
   const pemFiles = [pemFile(first), pemFile(second), pemFile(rsa), pemFile(first)];
-  const stud = `${second}: the name x.example is served by ${first}, which is listed before`;
+  const stud = `${second}: the name x.example is served by ${first}, which is listed first`;
   assert.deepEqual(load({ pemFiles }).warnings, [stud]);
   const frontends = [frontend(1, { pemFiles }), frontend(2)];
   assert.deepEqual(load({ pemFiles, frontends }).warnings, [stud]);
@@ -185,7 +185,7 @@ test("what may surprise is a warning: times, and DH parameters without use", (t)
 
   const unable = make().load(config, { ...able, dhParameters: false }).warnings;
   assert.equal(unable.length, 2);
-  assert.match(unable[1]!, /a\.pem and 1 more files: the DH parameters have no use in this build/);
+  assert.match(unable[1]!, /a\.pem and 1 more files: this build does not use the DH parameters/);
 
   const inAYear = Date.now() + 365 * 24 * 60 * 60 * 1000;
   const expired = make().load(config, able, inAYear).warnings;
@@ -357,9 +357,9 @@ test("CRLs are checked against their CAs and the time", (t) => {
     return new Certificates(runtime.libc, new Passphrases()).load(config, able, now);
   };
   assert.deepEqual(check(one.crl).warnings, []);
-  assert.match(check(other.crl).warnings[0]!, /no CRL of the CA "CN=one" of .* is in it;/);
+  assert.match(check(other.crl).warnings[0]!, /no CRL of the CA "CN=one" of .*; clients/);
   const tomorrow = Date.now() + 30 * 60 * 60 * 1000;
-  assert.match(check(one.crl, tomorrow).warnings.join("\n"), /a CRL in it was valid only until 20/);
+  assert.match(check(one.crl, tomorrow).warnings.join("\n"), /a CRL in it expired on 20/);
   assert.match(check(cert).problems[0]!, /a\.pem: no CRL in it;/);
   writeFileSync(other.crl, "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
   assert.match(check(other.crl).problems[0]!, /crl\.pem: a CRL in it cannot be read;/);

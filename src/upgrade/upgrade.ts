@@ -1,9 +1,9 @@
 /** SIGUSR2, from the side of the program that is replaced. */
-import type { Log, LogEntry } from "./base/log_entry.ts";
-import type { Libc } from "./os/libc.ts";
-import type { Handover } from "./upgrade/handover.ts";
-import type { Program } from "./upgrade/program.ts";
-import { spawnSuccessor, type Successor } from "./upgrade/successor.ts";
+import type { Log, LogEntry } from "../base/log_entry.ts";
+import type { Libc } from "../os/libc.ts";
+import type { Handover } from "./handover.ts";
+import type { Program } from "./program.ts";
+import { spawnSuccessor, type Successor } from "./successor.ts";
 
 export interface UpgradeDependencies {
   readonly libc: Libc;
@@ -37,9 +37,11 @@ export class Upgrade {
     return false;
   }
 
-  /** One is asked for and has not begun. */
-  get isDue(): boolean {
-    return this.isWanted;
+  /** True when one is asked for, which is to {@link begin} now. */
+  takeRequest(): boolean {
+    const { isWanted } = this;
+    this.isWanted = false;
+    return isWanted;
   }
 
   /**
@@ -47,7 +49,6 @@ export class Upgrade {
    * logged; it has then ended, and nothing has changed.
    */
   async begin(handover: Handover): Promise<number | undefined> {
-    this.isWanted = false;
     const problems = await this.attempt(handover);
     const pid = this.successor?.pid;
     if (problems.length === 0) {

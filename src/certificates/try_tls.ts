@@ -1,7 +1,7 @@
-/** The TLS settings and certificates are tried on the TLS library itself, before anything starts. */
+/** Tries TLS settings and certificates with the TLS library, before anything starts. */
 import { createHash } from "node:crypto";
 import { readMaterial } from "./store.ts";
-import type { LoadedTls } from "./tls_order.ts";
+import type { LoadedTls } from "./certificates.ts";
 import type { FrontendTls, Trust } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Reads } from "../options/config.ts";
@@ -12,8 +12,9 @@ import type { TlsParameters } from "../runtime/tls.ts";
 import type { Identity } from "../runtime/tls.ts";
 
 /**
- * Throws a UsageError with every certificate and every setting that the library refuses. `loaded`
- * has no problems. What was accepted before is not tried again.
+ * Tries each certificate, and the settings of each frontend. `loaded` must have no problems. What
+ * the library accepted before is not tried again. Throws a UsageError with everything that it
+ * refuses.
  */
 export function tryTls(
   runtime: Runtime,
@@ -30,7 +31,11 @@ export function tryTls(
     }
   };
   if (config.engine !== "") {
-    attempt("--ssl-engine", "name one that is installed", () => runtime.loadEngine(config.engine));
+    attempt(
+      "--ssl-engine",
+      "specify one that is installed",
+      () => runtime.loadEngine(config.engine),
+    );
   }
   const create = (certificate: number, trial: Trial) => {
     const stored = tls.certificates[certificate]!;
@@ -58,7 +63,7 @@ export function tryTls(
   }
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
 
-  /** Its settings one by one, so that the line can name the one that is refused. */
+  /** Tries each setting separately, so that the error names the one that is refused. */
   function tryFrontend(frontend: FrontendTls): void {
     const certificate = [...frontend.global, ...frontend.own].at(-1);
     if (certificate === undefined) return;
@@ -81,12 +86,12 @@ export function tryTls(
   }
 }
 
-/** What a certificate is tried with. */
+/** The settings to try a certificate with. */
 interface Trial {
   readonly settings: TlsParameters;
   readonly alpn: readonly string[];
   readonly trust: Trust | undefined;
-  /** Of all that. */
+  /** A hash of the other members. */
   readonly digest: string;
 }
 

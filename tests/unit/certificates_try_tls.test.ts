@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import * as adapter from "#runtime";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
-import { Certificates } from "../../src/certificates/tls_order.ts";
+import { Certificates } from "../../src/certificates/certificates.ts";
 import { UsageError } from "../../src/base/errors.ts";
-import { tryTls } from "../../src/certificates/trial.ts";
+import { tryTls } from "../../src/certificates/try_tls.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import {
   configuration,

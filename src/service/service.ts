@@ -1,0 +1,92 @@
+/** What the master's process does from its configuration to its end. */
+import { surviveFaults } from "../base/survive_faults.ts";
+import { CertificateWatch } from "../certificates/watch.ts";
+import { guarded } from "../log/guarded.ts";
+import { internalError } from "../log/internal_error.ts";
+import { openLog } from "../log/log.ts";
+import { LogRateLimiter } from "../log/rate_limiter.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { Notifier, notifySettings } from "../system/notify.ts";
+import { Upgrade } from "../upgrade/upgrade.ts";
+import { ChangeQueue } from "./change_queue.ts";
+import { Reload } from "./reload.ts";
+import { handleSignals } from "./signals.ts";
+import { start } from "./start.ts";
+import { makePrepareContext, type ServeOptions, type ServiceState, type Serving } from "./state.ts";
+import { Stop } from "./stop.ts";
+import { Undo } from "./undo.ts";
+import { UpgradeChange } from "./upgrade_change.ts";
+
+/** Serves until a signal ends it. Rejected with a UsageError when it cannot begin. */
+export async function serve(
+  runtime: Runtime,
+  command: Serving,
+  options: ServeOptions,
+): Promise<void> {
+  await new Service(runtime, command, options).start();
+}
+
+/** Connects the parts of the service, each of which does one job with the state that they share. */
+class Service {
+  private readonly state: ServiceState;
+  private readonly reload: Reload;
+  private readonly upgrade: Upgrade;
+  private readonly changes: ChangeQueue;
+  private readonly stop: Stop;
+
+  constructor(runtime: Runtime, command: Serving, options: ServeOptions) {
+    const { libc } = runtime;
+    const { config: { dialect, log: logConfig } } = command;
+    const prepareContext = makePrepareContext(runtime, options.predecessor);
+    const log = openLog(logConfig, { libc, dialect });
+    const state: ServiceState = {
+      ...{ runtime, options, prepareContext, log, command },
+      notifier: new Notifier(notifySettings(), { libc, log }),
+      watch: new CertificateWatch(() => this.reload.request("certificate files have changed")),
+      undo: new Undo(log),
+      ...{ master: undefined, pidFile: undefined, isStopping: false },
+    };
+    this.state = state;
+    this.stop = new Stop(state);
+    this.upgrade = new Upgrade({
+      ...{ libc, log, program: options.program },
+      input: () => options.input(),
+      // A service manager may have sent us a signal as well, which would make this the second.
+      onStop: () => state.isStopping || this.requestStop("a stop from its successor"),
+    });
+    this.reload = new Reload(state, () => void this.changes.run());
+    this.changes = new ChangeQueue(log, [
+      new UpgradeChange(state, this.upgrade, this.stop),
+      this.reload,
+    ]);
+  }
+
+  async start(): Promise<void> {
+    await start(this.state, {
+      handleSignals: () => this.handleSignals(),
+      stop: (reason) => this.stop.request(reason, this.upgrade),
+    });
+    void this.changes.open();
+  }
+
+  private requestStop(signal: string): void {
+    this.changes.close();
+    void this.stop.request(signal, this.upgrade);
+  }
+
+  private handleSignals(): void {
+    const { state } = this;
+    const { log } = state;
+    // No fault of ours may end the parent of all connections.
+    const limiter = new LogRateLimiter(log, () => state.command.config.log.level);
+    surviveFaults((error) => limiter.log(internalError(error)));
+    handleSignals({
+      stop: (signal) => this.requestStop(signal),
+      reload: (cause) => this.reload.request(cause),
+      reopenLog: () => void guarded(log, () => log.reopen()),
+      upgrade: () => {
+        if (this.upgrade.want()) void this.changes.run();
+      },
+    });
+  }
+}

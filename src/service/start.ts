@@ -1,0 +1,107 @@
+import process from "node:process";
+import { UsageError } from "../base/errors.ts";
+import { guarded } from "../log/guarded.ts";
+import { Master } from "../master/master.ts";
+import { prepare, type Prepared } from "../master/prepare.ts";
+import { reportReady } from "../upgrade/daemon.ts";
+import { closeInherited } from "../os/descriptors.ts";
+import type { ListenReport } from "./listen_report.ts";
+import { createPidFile, inheritPidFile, type PidFile } from "../system/pid_file.ts";
+import { draftReport, logWarnings } from "./report.ts";
+import { notifyServiceManager } from "./service_manager.ts";
+import type { ServiceState } from "./state.ts";
+
+/** What a start needs of the rest of the service. */
+export interface StartEvents {
+  /** From now on signals are handled. */
+  handleSignals(): void;
+  /** Nobody waits for this process any more; `reason` stands in the place of a signal. */
+  stop(reason: string): Promise<void>;
+}
+
+/**
+ * Starts the service in the phases of a reload: `prepare`, `begin`, and, when whoever waits for this
+ * process has heard that it serves, `commit`. Rejected with a UsageError when it cannot begin; what
+ * was begun is then undone. Not settled when a stop comes first, which ends the process.
+ */
+export async function start(state: ServiceState, events: StartEvents): Promise<void> {
+  const { config } = state.command;
+  if (state.options.isDaemon && config.frontends.some(({ listen }) => "activated" in listen)) {
+    throw new UsageError(
+      "--daemon: the service manager's sockets are meant for the process it started; " +
+        "leave out --daemon",
+    );
+  }
+  await state.watch.begin(config);
+  const prepared = await prepare(state.prepareContext, config);
+  const report = await begin(state, prepared, events);
+  const reason = reportStarted(state);
+  if (reason !== undefined) await events.stop(reason);
+  await commit(state, prepared, report);
+}
+
+/** Fulfilled when the workers accept connections. */
+async function begin(
+  state: ServiceState,
+  prepared: Prepared,
+  events: StartEvents,
+): Promise<ListenReport | undefined> {
+  const { runtime, log, undo, command: { config }, options: { predecessor } } = state;
+  state.pidFile = openPidFile(state);
+  try {
+    const report = draftReport(config, prepared.listeners);
+    if (report) undo.add(() => report.drop());
+    const master = state.master = new Master(runtime, prepared, log, predecessor?.handover);
+    events.handleSignals();
+    await master.start();
+    if (predecessor) state.pidFile?.write();
+    return report;
+  } catch (error) {
+    if (state.isStopping) await new Promise(() => {});
+    // Workers without a master would keep the sockets.
+    await state.master?.stop(0);
+    undo.run();
+    await guarded(log, () => state.pidFile?.remove());
+    throw error;
+  }
+}
+
+/**
+ * Reports to the predecessor, or to the parent of a daemon, that this process serves. If nobody waits
+ * for it any more, returns the reason to stop.
+ */
+function reportStarted({ runtime, command, options }: ServiceState): string | undefined {
+  const { predecessor, isDaemon } = options;
+  if (predecessor) return predecessor.handOver() ? undefined : "the end of its predecessor";
+  if (!isDaemon) return undefined;
+  const isAwaited = reportReady(runtime.libc, command.config.dialect);
+  return isAwaited ? undefined : "the end of its parent";
+}
+
+/** Never rejected: what goes wrong is logged, and the next step is taken. */
+async function commit(
+  state: ServiceState,
+  prepared: Prepared,
+  report: ListenReport | undefined,
+): Promise<void> {
+  const { log, undo, options: { predecessor, isDaemon } } = state;
+  undo.clear();
+  if (predecessor) {
+    state.master!.takeOver();
+    // No file system is held busy by a daemon.
+    if (isDaemon) await guarded(log, () => process.chdir("/"));
+  }
+  logWarnings(state, prepared);
+  await guarded(log, () => report?.publish());
+  await guarded(log, () => notifyServiceManager(state));
+}
+
+function openPidFile({ runtime: { libc }, command, options }: ServiceState): PidFile | undefined {
+  const { pidFile: path, dialect } = command.config;
+  const inherited = options.predecessor?.handover.pidFile;
+  const kept = inherited?.path === path ? inheritPidFile(libc, inherited) : undefined;
+  // Else the lock lasts until the predecessor ends too.
+  if (inherited) closeInherited(libc, inherited.fd);
+  if (kept) return kept;
+  return path === "" ? undefined : createPidFile(libc, path, dialect);
+}

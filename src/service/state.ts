@@ -1,0 +1,73 @@
+import type { CertificateWatch } from "../certificates/watch.ts";
+import { controllingTerminal } from "../certificates/terminal.ts";
+import { Certificates } from "../certificates/certificates.ts";
+import { Passphrases } from "../certificates/passphrases.ts";
+import type { LogEntry } from "../base/log_entry.ts";
+import type { OpenLog } from "../log/log.ts";
+import type { Master } from "../master/master.ts";
+import type { PrepareContext } from "../master/prepare.ts";
+import type { Command } from "../options/command_line.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { activatedSockets } from "../system/activation.ts";
+import type { Notifier } from "../system/notify.ts";
+import type { PidFile } from "../system/pid_file.ts";
+import type { Program } from "../upgrade/program.ts";
+import type { Predecessor } from "../upgrade/successor.ts";
+import type { Undo } from "./undo.ts";
+
+/** A command line that names a configuration to serve or to check. */
+export type Serving = Extract<Command, { readonly config: unknown }>;
+
+export interface ServeOptions {
+  /** Reads the command line and all files again, for a reload. */
+  read(): Command;
+  /** This is the process that `--daemon` left behind. */
+  readonly isDaemon: boolean;
+  /** What SIGUSR2 starts. */
+  readonly program: Program;
+  /** What was read from standard input, if anything was. */
+  input(): string | undefined;
+  /** The program whose place this one takes. */
+  readonly predecessor?: Predecessor;
+}
+
+/** What the parts of the service share. */
+export interface ServiceState {
+  readonly runtime: Runtime;
+  readonly options: ServeOptions;
+  readonly prepareContext: PrepareContext;
+  readonly log: OpenLog;
+  readonly notifier: Notifier;
+  readonly watch: CertificateWatch;
+  /** Undoes the steps of the start or reload that is under way. */
+  readonly undo: Undo;
+  /** The configuration in use, or the first one while the service starts. */
+  command: Serving;
+  /** Absent until the start has prepared everything. */
+  master: Master | undefined;
+  pidFile: PidFile | undefined;
+  /** A stop has begun, or a successor has taken over and the last connection has closed. */
+  isStopping: boolean;
+}
+
+/** What configurations are prepared with. */
+export function makePrepareContext(runtime: Runtime, predecessor?: Predecessor): PrepareContext {
+  return {
+    runtime,
+    certificates: new Certificates(
+      runtime.libc,
+      new Passphrases(controllingTerminal(runtime.libc)),
+    ),
+    activated: predecessor?.handover.activated ?? activatedSockets(runtime.libc),
+  };
+}
+
+/** Logs a stage in the life of the service. */
+export function logStage(
+  { log }: Pick<ServiceState, "log">,
+  event: string,
+  message: string,
+  facts: LogEntry["facts"] = {},
+): void {
+  log({ level: "info", event, message, facts });
+}

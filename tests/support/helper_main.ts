@@ -1,0 +1,14 @@
+/** A helper process that answers each command with it, and throws at some. */
+import * as runtime from "#runtime";
+import { eventWriter } from "../../src/control/frame_writer.ts";
+import { runHelper } from "../../src/control/helper.ts";
+
+const events = eventWriter(runtime.libc);
+runHelper<{ readonly throws?: string }>({
+  events,
+  handle(command) {
+    if (command.throws !== undefined) throw new Error(command.throws);
+    events.send(command);
+  },
+  internalError: (error) => events.sendLog(() => ({ error: (error as Error).message })),
+});

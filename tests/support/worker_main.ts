@@ -1,0 +1,5 @@
+/** A worker as a program of its own, as the master starts it. */
+import * as runtime from "#runtime";
+import { runWorker } from "../../src/worker/worker.ts";
+
+runWorker(runtime);

@@ -1,0 +1,45 @@
+/** Which behaviours each target is asked: that the sources are asked fewer loses none. */
+import assert from "node:assert/strict";
+import { globSync } from "node:fs";
+import { basename } from "node:path";
+import { describe, it } from "node:test";
+import { applicable, chosen } from "../behaviours/index.ts";
+import { root, target, targetNames } from "../support/target.ts";
+
+const targets = targetNames.map(target);
+
+describe("the choice of behaviours", () => {
+  it("has a file of tests for each target", () => {
+    const files = globSync("tests/targets/*.test.ts", { cwd: root });
+    const tested = files.map((file) => basename(file, ".test.ts"));
+    assert.deepEqual(tested.toSorted(), [...targetNames].toSorted());
+  });
+
+  for (const runtime of ["bun", "deno", "node"] as const) {
+    const ofRuntime = targets.filter((target) => target.runtime === runtime);
+
+    it(`leaves out no behaviour on ${runtime}`, () => {
+      const asked = new Set(ofRuntime.flatMap(chosen).map(({ name }) => name));
+      const all = ofRuntime.flatMap(applicable).map(({ name }) => name);
+      assert.deepEqual(all.filter((name) => !asked.has(name)), []);
+      assert.ok(all.length > 0);
+    });
+
+    it(`asks the sources on ${runtime} what is marked, and no more`, () => {
+      const [source, ...others] = ofRuntime.filter(({ isBuilt }) => !isBuilt);
+      assert.deepEqual(others, []);
+      const marked = applicable(source!).filter(({ fromSource }) => fromSource);
+      assert.deepEqual(chosen(source!), marked);
+      for (const theme of ["demo", "processes", "reload", "service", "upgrade"]) {
+        assert.ok(marked.some(({ name }) => name.startsWith(`${theme}: `)), theme);
+      }
+    });
+  }
+
+  it("gives no two behaviours one name", () => {
+    for (const target of targets) {
+      const names = applicable(target).map(({ name }) => name);
+      assert.deepEqual(names.filter((name, index) => names.indexOf(name) !== index), []);
+    }
+  });
+});
