@@ -6,7 +6,7 @@ import type { Dialect } from "../base/dialect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 import { defaultSettings, namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 import { ValueError } from "./values.ts";
-import { quote } from "./words.ts";
+import { hasCredentials, quote } from "./words.ts";
 
 /** The settings; a function that names some of them reads only these. */
 export interface Collected<Name extends keyof Settings = keyof Settings> {
@@ -106,7 +106,10 @@ class Collector {
       return parsed;
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
-      this.#problems.push(origin.message(error.message, error.original));
+      const fault = typeof value !== "string" || option.isSecret || !hasCredentials(value)
+        ? error
+        : new ValueError(`${quote(value)} is not a value of this option; remove it`);
+      this.#problems.push(origin.message(fault.message, fault.original));
       rejected.add(name);
       return undefined;
     }

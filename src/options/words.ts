@@ -5,14 +5,17 @@
  * shown without user and password.
  */
 export function quote(text: string): string {
-  const shown = withoutCredentials(text);
+  const shown = text.replace(CREDENTIALS, "://");
   return JSON.stringify(shown.length > 120 ? `${shown.slice(0, 120)}…` : shown);
 }
 
-/** Returns the text without what precedes an `@` in a URL; a password may contain any character. */
-export function withoutCredentials(text: string): string {
-  return text.replace(/:\/\/.*@/s, "://");
+/** True if the text contains a URL with a user or a password. */
+export function hasCredentials(text: string): boolean {
+  return CREDENTIALS.test(text);
 }
+
+/** A password may contain any character, also when that is not allowed. */
+const CREDENTIALS = /:\/\/.*@/s;
 
 /** The maximum number of problems that are reported from one source. */
 const MAX_PROBLEMS = 20;
