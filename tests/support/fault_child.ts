@@ -1,6 +1,6 @@
 /**
- * A process for tests/unit/runtime_faults.test.ts: at each event in turn, a handler of its own
- * throws. It prints what came of each as a line of JSON.
+ * A process for tests/unit/runtime_faults.test.ts: at each event in turn, a handler throws. It prints
+ * the outcome of each as a line of JSON.
  */
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
@@ -21,15 +21,15 @@ import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { TlsSettings } from "../../src/runtime/tls.ts";
 import { until, within } from "./until.ts";
 
-/** What came of a fault. */
+/** The outcome of a fault. */
 export interface Outcome {
   readonly name: string;
   /** Messages that reached the process. */
   readonly reported: readonly string[];
-  /** How often the owner heard of the end, and why; null: without a failure. */
+  /** Number of `closed` events, and their failure; null: none. */
   readonly closes: number;
   readonly failure: Failure | null;
-  /** What the peer met: an errno, or "end". */
+  /** How the connection ended for the peer: an errno, or "end". */
   readonly peer: string;
   /** Sockets of the fault that stay open. */
   readonly left: number;
@@ -45,7 +45,7 @@ const note = (error: unknown) => void reported.push((error as Error).message);
 process.on("uncaughtException", note);
 process.on("unhandledRejection", note);
 
-/** The events of an owner whose peer does what brings each about. */
+/** The events of a handler, each of which its peer provokes. */
 const events = ["opened", "received", "writable", "ended", "closed"] as const;
 type Event = (typeof events)[number];
 
@@ -67,7 +67,7 @@ async function acceptedFault(
 ): Promise<void> {
   const name = `${kind} ${event}`;
   let isFaulty = true;
-  const owners: Owner[] = [];
+  const handlers: FaultyHandler[] = [];
   const fault = (at: string) => {
     if (isFaulty && at === event) throw new Error(name);
   };
@@ -122,24 +122,24 @@ async function acceptedFault(
   };
   const { port, close } = listenOn(kind, settings, () => {
     fault("accepted");
-    const owner = new Owner(fault, kind === "header");
-    owners.push(owner);
-    return owner;
+    const handler = new FaultyHandler(fault, kind === "header");
+    handlers.push(handler);
+    return handler;
   });
   const before = sockets();
   const client = await dial(kind, port, "faulty.test", event);
   const peer = await within(client.ended, `the end of ${name}`);
-  // What a TLS library refuses is reported in its own words, if at all.
+  // A refusal by the TLS library is reported in its own words, if at all.
   const isReported = () => event === "certificate" || reported.includes(name);
-  await until(() => owners.every((owner) => owner.closes > 0), `closed after ${name}`);
+  await until(() => handlers.every((handler) => handler.closes > 0), `closed after ${name}`);
   await until(isReported, `a report of ${name}`);
   await until(() => sockets(before) === 0, `sockets of ${name} closed`);
   const left = sockets(before);
-  const [owner] = owners;
+  const [handler] = handlers;
   isFaulty = false;
   const next = await dial(kind, port, "localhost", "ended");
   const serves = await within(next.ended, `the next client of ${name}`) === "end";
-  tell({ name, peer, left, serves, owner });
+  print({ name, peer, left, serves, handler });
   close();
 }
 
@@ -153,22 +153,22 @@ async function backendFault(event: Event): Promise<void> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const before = sockets();
-  const owner = new Owner((at) => {
+  const handler = new FaultyHandler((at) => {
     if (at === event) throw new Error(name);
   }, false);
   const { port } = server.address() as AddressInfo;
-  connect(loopback(port), owner);
-  await until(() => owner.closes > 0, `closed after ${name}`);
+  connect(loopback(port), handler);
+  await until(() => handler.closes > 0, `closed after ${name}`);
   await until(() => reported.includes(name), `a report of ${name}`);
   await until(() => peer, `the peer of ${name}`);
   const met = await within(peer!, `the end of ${name}`);
   await until(() => sockets(before) === 0, `sockets of ${name} closed`);
   const left = sockets(before);
   server.close();
-  tell({ name, peer: met, left, serves: true, owner });
+  print({ name, peer: met, left, serves: true, handler });
 }
 
-/** Of two limits that are over at once, the first one's holder throws. */
+/** Of two limits that elapse at once, the first one's holder throws. */
 async function timerFault(): Promise<void> {
   const name = "timer";
   const expired: string[] = [];
@@ -180,34 +180,34 @@ async function timerFault(): Promise<void> {
   timeouts.start("other");
   await until(() => expired.length === 2, "the other limit");
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, owner: undefined });
+  print({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
-/** Of two that are silent, the first one throws. */
-async function silenceFault(): Promise<void> {
-  const name = "silence";
+/** Of two idle holders, the first one throws. */
+async function idleFault(): Promise<void> {
+  const name = "idle";
   const expired: object[] = [];
   const [faulty, other] = [0, 1].map(() => ({ isActive: true, idleRounds: 0, isBlocked: false }));
-  const silences = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
+  const timeouts = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
     expired.push(holder);
     if (holder === faulty) throw new Error(name);
   });
-  silences.start(faulty!);
-  silences.start(other!);
-  await until(() => expired.length === 2, "the other silence");
+  timeouts.start(faulty!);
+  timeouts.start(other!);
+  await until(() => expired.length === 2, "the other holder");
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, owner: undefined });
+  print({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
 async function promiseFault(): Promise<void> {
   const name = "promise";
   void Promise.reject(new Error(name));
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, owner: undefined });
+  print({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
-/** Answers with what it gets, and ends when its peer does. */
-class Owner implements StreamHandler {
+/** Answers its peer, half-closes when its peer does, and throws where `fault` does. */
+class FaultyHandler implements StreamHandler {
   closes = 0;
   failure: Failure | undefined;
   private isBeforeTls: boolean;
@@ -230,9 +230,9 @@ class Owner implements StreamHandler {
       return stream.startTls(bytes.slice(1));
     }
     this.fault("received");
-    // "w": asks for more than the kernel takes.
+    // "w": requests more than the kernel takes.
     if (bytes[0] === 0x77) stream.write(new Uint8Array(16 * MiB));
-    // "c": asks for the end.
+    // "c": requests a reset.
     if (bytes[0] === 0x63) stream.reset();
   }
 
@@ -253,13 +253,13 @@ class Owner implements StreamHandler {
 }
 
 interface Client {
-  /** What it meets in the end: an errno, or "end". */
+  /** How the connection ends: an errno, or "end". */
   readonly ended: Promise<string>;
 }
 
 /**
- * A client that brings an event about. Its bytes of TLS go through a plain socket, since not every
- * runtime tells a TLS client of a reset.
+ * Connects a client that provokes an event. Its TLS bytes go through a plain socket, since not every
+ * runtime reports a reset to a TLS client.
  */
 async function dial(kind: Kind, port: number, servername: string, event: string): Promise<Client> {
   const tcp = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -268,7 +268,7 @@ async function dial(kind: Kind, port: number, servername: string, event: string)
     tcp.on("connect", () => provoke(tcp, event));
     return { ended };
   }
-  // The byte stands for a header.
+  // One byte is the header.
   if (kind === "header") tcp.write("H");
   const relay = createServer({ allowHalfOpen: true }, (inner) => {
     inner.on("error", () => {}).pipe(tcp).pipe(inner);
@@ -351,7 +351,7 @@ function loopback(port: number): IpEndpoint {
   return { family: 4, address: "127.0.0.1", port };
 }
 
-/** How many sockets of TCP are open that were not before; runtimes open others for themselves. */
+/** Returns the open TCP sockets, or the number of new ones; runtimes open other sockets themselves. */
 function sockets(): ReadonlySet<string>;
 function sockets(before: ReadonlySet<string>): number;
 function sockets(before?: ReadonlySet<string>): ReadonlySet<string> | number {
@@ -364,16 +364,16 @@ function sockets(before?: ReadonlySet<string>): ReadonlySet<string> | number {
   return links.filter((link) => !before.has(link)).length;
 }
 
-function tell(
-  { name, owner, ...rest }: Pick<Outcome, "name" | "peer" | "left" | "serves"> & {
-    owner: Owner | undefined;
+function print(
+  { name, handler, ...rest }: Pick<Outcome, "name" | "peer" | "left" | "serves"> & {
+    handler: FaultyHandler | undefined;
   },
 ): void {
   const outcome: Outcome = {
     name,
     reported: reported.splice(0),
-    closes: owner?.closes ?? 0,
-    failure: owner?.failure ?? null,
+    closes: handler?.closes ?? 0,
+    failure: handler?.failure ?? null,
     ...rest,
   };
   console.log(JSON.stringify(outcome));
@@ -403,7 +403,7 @@ async function run(): Promise<void> {
   }
   for (const event of events) await backendFault(event);
   await timerFault();
-  await silenceFault();
+  await idleFault();
   await promiseFault();
 }
 

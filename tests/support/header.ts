@@ -1,4 +1,4 @@
-/** Clients that send a header before TLS, and the owner that reads it. The header is one line. */
+/** Clients that send a header before TLS, and the handler that reads it. The header is one line. */
 import { once } from "node:events";
 import * as net from "node:net";
 import type { TlsFacts } from "../../src/runtime/tls.ts";
@@ -15,11 +15,11 @@ import {
 
 export const HEADER = "HEADER of a client\n";
 
-/** How the header comes, and the ClientHello after it. */
+/** How the header arrives, and the ClientHello after it. */
 export type Pace = "header alone" | "header with ClientHello" | "byte by byte";
 
-/** Reads the header, then begins TLS. Without other hooks it greets the client and ends it. */
-export class HeaderOwner extends Recorder {
+/** Reads the header, then starts TLS. Without other hooks it greets the client and half-closes. */
+export class HeaderHandler extends Recorder {
   header = "";
   facts: TlsFacts | undefined;
 
@@ -42,25 +42,25 @@ export class HeaderOwner extends Recorder {
   }
 }
 
-/** A listener all of whose streams have such owners. */
+/** Starts a listener whose streams all have such handlers. */
 export function serve(
   settings: Partial<TlsSettings>,
   hooks: RecorderHooks = {},
-): Omit<Listening, "owners"> & { readonly owners: HeaderOwner[] } {
-  const owners: HeaderOwner[] = [];
+): Omit<Listening, "handlers"> & { readonly handlers: HeaderHandler[] } {
+  const handlers: HeaderHandler[] = [];
   const listening = listen({
     settings,
     headerFirst: true,
     accepted(stream) {
-      const handler = new HeaderOwner({ ...hooks });
-      owners.push(handler);
+      const handler = new HeaderHandler({ ...hooks });
+      handlers.push(handler);
       return handler.take(stream);
     },
   });
-  return { ...listening, owners };
+  return { ...listening, handlers };
 }
 
-/** The port of a relay that puts the header before what its clients send. */
+/** Returns the port of a relay that sends the header before its clients' bytes. */
 export async function behindHeader(port: number, pace: Pace): Promise<number> {
   const relay = await server((client) => {
     const target = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
@@ -100,7 +100,7 @@ async function sendSlowly(target: net.Socket, bytes: Uint8Array): Promise<void> 
   }
 }
 
-/** Without TLS; what it receives is dropped. */
+/** Connects without TLS; received bytes are dropped. */
 export async function plainClient(port: number): Promise<net.Socket> {
   const client = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
   client.on("error", () => {});

@@ -1,19 +1,19 @@
 /** The programs under test, and what the builds can do. */
 import { join } from "node:path";
 
-/** The runtimes whose builds can do it; on the others it is tested as a clear refusal. */
+/** The runtimes whose builds have an ability; on the others a clear refusal is tested. */
 const abilities = {
-  /** Connections that wait at a killed worker are served by its successor. */
+  /** Connections in a killed worker's queue are served by its successor. */
   adoptSockets: ["bun", "node"],
-  /** Running workers take new certificates. */
+  /** Running workers use new certificates. */
   swapCertificates: ["bun", "node"],
-  /** Knows a connection's SNI, TLS version and cipher. */
+  /** A connection's SNI, TLS version and cipher are available. */
   tlsFacts: ["bun", "node"],
   /** The local address of backend connections can be chosen. */
   backendSource: ["bun", "node"],
   /** The TLS versions can be chosen. */
   chooseProtocols: ["bun", "node"],
-  /** A cipher list for TLS 1.2, and the server's order in it, can be given. */
+  /** A cipher list for TLS 1.2, and the server's preference, can be set. */
   ciphers: ["bun", "node"],
   ciphersuites: ["node"],
   curves: ["bun", "node"],
@@ -27,20 +27,20 @@ const abilities = {
   dhParameters: ["node"],
   /** OCSP responses are stapled. */
   staples: ["node"],
-  /** How long a session can be resumed can be told. */
+  /** The lifetime of sessions can be set. */
   sessionTimeout: ["bun", "node"],
   /** Workers share the keys of session tickets. */
   ticketKeys: ["node"],
   engines: ["node"],
-  /** TLS 1.2 sessions can be kept by the master. */
+  /** TLS 1.2 sessions can be stored by the master. */
   sessionCache: ["node"],
-  /** In client mode, CAs can be given and verification left out. */
+  /** In client mode, CAs can be set and verification disabled. */
   backendTrust: ["bun", "node"],
 } as const;
 
 export type Ability = keyof typeof abilities;
 
-/** What a build cannot do is tested as a clear refusal instead. */
+/** For a missing ability a clear refusal is tested instead. */
 export type Target = {
   readonly name: string;
   readonly runtime: "bun" | "deno" | "node";
@@ -52,7 +52,7 @@ export type Target = {
 /** The root of the repository. */
 export const root = join(import.meta.dirname, "..", "..");
 
-/** A target by its name: a runtime that starts the sources, or a file which `build` made. */
+/** Returns a target by name: a runtime that runs the sources, or a file that `build` made. */
 export function target(name: TargetName): Target {
   const { runtime, command } = commands[name];
   const able = Object.entries(abilities).map(([ability, runtimes]) =>
@@ -67,7 +67,7 @@ export function target(name: TargetName): Target {
   };
 }
 
-/** What the builds with an ability are called in a refusal. */
+/** Returns the names of the builds with an ability, as in a refusal. */
 export function buildsWith(ability: Ability): string[] {
   const titles = { bun: "Bun", deno: "Deno", node: "Node" } as const;
   return abilities[ability].map((runtime) => titles[runtime]);

@@ -1,17 +1,17 @@
-/** What is to be true of the TLS that a build speaks by default. */
+/** Requirements for the TLS that a build offers by default. */
 import type { Finding, Scan } from "./scanners.ts";
 import type { Target } from "./target.ts";
 
-/** What was found, in a few words, and whether it is as it should be. */
-export interface Verdict {
+/** What was found, in a few words, and whether it meets the requirement. */
+export interface PointResult {
   readonly found: string;
   readonly isGood: boolean;
 }
 
-/** By what each promises. */
-type Points<T> = Readonly<Record<string, (seen: T, target: Target) => Verdict>>;
+/** Checks by requirement. */
+type Points<T> = Readonly<Record<string, (seen: T, target: Target) => PointResult>>;
 
-/** What sslscan can tell. */
+/** Checked with sslscan. */
 export const scanPoints: Points<Scan> = {
   "TLS 1.2 and 1.3 only": ({ protocols }) => ({
     found: protocols.join(", "),
@@ -29,7 +29,7 @@ export const scanPoints: Points<Scan> = {
   }),
 };
 
-/** What testssl can tell. */
+/** Checked with testssl. */
 export const findingPoints: Points<readonly Finding[]> = {
   "no known weakness": (findings, target) => {
     const weak = findings.filter((finding) => isWeakness(finding) && !isExpected(finding, target));
@@ -44,12 +44,12 @@ export const findingPoints: Points<readonly Finding[]> = {
     };
   },
   "no compression": (findings) => good(findings, "CRIME_TLS"),
-  "secure renegotiation is told (RFC 5746)": (findings) => good(findings, "secure_renego"),
+  "secure renegotiation is signaled (RFC 5746)": (findings) => good(findings, "secure_renego"),
   "the server's order of ciphers": (findings, target) => {
-    const verdict = good(findings, "cipher_order");
-    return target.ciphers ? verdict : { found: "the client's, fixed by rustls", isGood: true };
+    const result = good(findings, "cipher_order");
+    return target.ciphers ? result : { found: "the client's, fixed by rustls", isGood: true };
   },
-  "sessions last a day at most": (findings) => {
+  "sessions last at most a day": (findings) => {
     const found = findings.find(({ id }) => id === "TLS_session_ticket")?.finding ?? "no finding";
     const seconds = /valid for (\d+) seconds/.exec(found)?.[1];
     return seconds === undefined
@@ -64,13 +64,13 @@ const VULNERABILITIES = [
   "RC4",
 ];
 
-function all(ciphers: readonly string[], wanted: RegExp): Verdict {
+function all(ciphers: readonly string[], wanted: RegExp): PointResult {
   const others = ciphers.filter((cipher) => !wanted.test(cipher));
   const found = others.length > 0 ? others.join(", ") : `${ciphers.length} ciphers`;
   return { found, isGood: ciphers.length > 0 && others.length === 0 };
 }
 
-function good(findings: readonly Finding[], id: string): Verdict {
+function good(findings: readonly Finding[], id: string): PointResult {
   const found = findings.find((finding) => finding.id === id);
   return { found: found?.finding ?? "no finding", isGood: found?.severity === "OK" };
 }
@@ -83,7 +83,7 @@ function isWeakness({ severity }: Finding): boolean {
   return !["OK", "INFO", "DEBUG"].includes(severity);
 }
 
-/** What comes from the tests' certificates, or is told of rustls in another place. */
+/** Whether a finding is due to the tests' certificates, or is a documented limit of rustls. */
 function isExpected({ id }: Finding, { ciphers }: Target): boolean {
   if (/^cert_(expirationStatus|notAfter|revocation)\b/.test(id)) return true;
   // rustls resumes TLS 1.2 by session ids, and testssl looks for a ticket.

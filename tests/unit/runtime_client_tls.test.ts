@@ -64,8 +64,8 @@ test("a plain connection is open at once and has no session", limit, async () =>
   await stop();
 });
 
-test("a plain client's bytes, end and cut arrive as they are", limit, async () => {
-  const owners: Recorder[] = [];
+test("a plain client's bytes, FIN and RST arrive unchanged", limit, async () => {
+  const handlers: Recorder[] = [];
   const { port, stop } = listen({
     settings: null,
     accepted(stream) {
@@ -73,28 +73,28 @@ test("a plain client's bytes, end and cut arrive as they are", limit, async () =
         received: (_, bytes) => void stream.write(bytes.slice()),
         ended: () => stream.finish(),
       });
-      owners.push(handler);
+      handlers.push(handler);
       return handler.take(stream);
     },
   });
   const ending = await plainClient(port);
   const answer = collect(ending);
   ending.write("one ");
-  await until(() => owners[0]?.bytes === 4, "the first bytes");
+  await until(() => handlers[0]?.bytes === 4, "the first bytes");
   ending.end("two");
   assert.equal(await answer, "one two");
-  await until(() => owners[0]!.closes === 1, "closed");
-  assert.equal(owners[0]!.failure, undefined);
+  await until(() => handlers[0]!.closes === 1, "closed");
+  assert.equal(handlers[0]!.failure, undefined);
 
   const cutting = await plainClient(port);
-  await until(() => owners[1]?.opens === 1, "opened");
+  await until(() => handlers[1]?.opens === 1, "opened");
   cutting.resetAndDestroy();
-  await until(() => owners[1]!.closes === 1, "closed");
-  assert.equal(owners[1]!.failure?.code, "ECONNRESET");
+  await until(() => handlers[1]!.closes === 1, "closed");
+  assert.equal(handlers[1]!.failure?.code, "ECONNRESET");
   await stop();
 });
 
-test("a plain client feels a reset, also one from within accepted", limit, async () => {
+test("a reset reaches a plain client, also from within accepted", limit, async () => {
   const { port, stop } = listen({
     settings: null,
     accepted(stream) {
@@ -149,7 +149,7 @@ test("a backend that ends first still gets the rest", limit, async () => {
   assert.equal(await rest, "rest");
 });
 
-test("what is written before the handshake goes out after it", limit, async () => {
+test("bytes written before the handshake are sent after it", limit, async () => {
   const backend = await startTlsBackend(certificate, (peer) => {
     peer.on("end", () => peer.end("thanks"));
   });
@@ -163,13 +163,13 @@ test("what is written before the handshake goes out after it", limit, async () =
   assert.equal(handler.failure, undefined);
 });
 
-test("the backend sees the name it is called by", limit, async () => {
+test("the backend gets its name as SNI", limit, async () => {
   const backend = await startTlsBackend(certificate);
   const peer = await opened(backend.endpoint, { ca: authority.ca }, backend.peers);
   assert.equal((peer as { servername?: string }).servername, "backend.test");
 });
 
-test("an address is verified where there is no name", limit, async () => {
+test("without a name the address is verified", limit, async () => {
   const backend = await startTlsBackend(authority.issue("127.0.0.1", { names: "IP:127.0.0.1" }));
   const settings = { ca: authority.ca, serverName: "" };
   const peer = await opened(backend.endpoint, settings, backend.peers);
@@ -177,7 +177,7 @@ test("an address is verified where there is no name", limit, async () => {
   await isRefused({ serverName: "", ca: authority.ca }, certificate);
 });
 
-test("the protocol that both know is told to both", limit, async () => {
+test("a common protocol is reported to both sides", limit, async () => {
   const backend = await startTlsBackend(certificate, undefined, ["h2", "http/1.1"]);
   const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
   await until(() => handler.opens === 1 && backend.peers.length === 1, "opened");
@@ -187,7 +187,7 @@ test("the protocol that both know is told to both", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("a backend that knows no protocols is told none", limit, async () => {
+test("without ALPN in the backend no protocol is reported", limit, async () => {
   const backend = await startTlsBackend(certificate);
   const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
   await until(() => handler.opens === 1, "opened");
@@ -196,12 +196,12 @@ test("a backend that knows no protocols is told none", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("a backend of a stranger, or of another name, gets no byte", limit, async () => {
+test("a backend with an untrusted CA, or another name, gets no byte", limit, async () => {
   await isRefused({ ca: authority.ca }, stranger.issue("backend.test"));
   await isRefused({ ca: authority.ca, serverName: "other.test" }, certificate);
 });
 
-test("a backend is taken as it is where nothing is verified", limit, async () => {
+test("without verification any backend is accepted", limit, async () => {
   if (!capabilities.backendTrust) return;
   const backend = await startTlsBackend(stranger.issue("other.test"));
   await opened(backend.endpoint, { verify: false }, backend.peers);
@@ -241,20 +241,20 @@ for (const giveUp of ["close", "reset"] as const) {
     const silent = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
     assert.equal(libc.listen(silent, 8), 0);
     const backend = loopback(boundPort(silent));
-    const owners = Array.from({ length: 4 }, () => dial(backend, { ca: authority.ca }));
-    await until(() => queueLength(libc, silent) === owners.length, "connected");
+    const handlers = Array.from({ length: 4 }, () => dial(backend, { ca: authority.ca }));
+    await until(() => queueLength(libc, silent) === handlers.length, "connected");
     await pause(100);
-    for (const handler of owners) handler.stream[giveUp]();
-    await until(() => owners.every((handler) => handler.closes === 1), "closed");
+    for (const handler of handlers) handler.stream[giveUp]();
+    await until(() => handlers.every((handler) => handler.closes === 1), "closed");
     await until(() => descriptors() <= before + 1, "descriptors freed");
-    for (const handler of owners) {
+    for (const handler of handlers) {
       assert.equal(handler.opens, 0);
       assert.equal(handler.failure, undefined);
     }
     libc.close(silent);
   });
 
-  test(`${giveUp} before the connect is done frees the descriptor`, limit, async () => {
+  test(`${giveUp} of a pending connect frees the descriptor`, limit, async () => {
     const full = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
     assert.equal(libc.listen(full, 0), 0);
     const port = boundPort(full);
@@ -270,7 +270,7 @@ for (const giveUp of ["close", "reset"] as const) {
   });
 }
 
-test("a backend that does not read stops the client", limit, async () => {
+test("a backend that does not read pauses the client", limit, async () => {
   const { endpoint, process: backend } = await startSServer(certificate);
   const answer = digest(backend.stdout!);
   let told = 0;
@@ -285,7 +285,7 @@ test("a backend that does not read stops the client", limit, async () => {
   const client = await plainClient(port);
   client.write("x");
   await until(() => told === 1, "the first byte");
-  // Deno's `kill` of a child signals once only.
+  // Deno's `kill` of a child sends only one signal.
   process.kill(backend.pid!, "SIGSTOP");
   const payload = randomBytes(64 * MiB);
   client.write(payload);
@@ -299,7 +299,7 @@ test("a backend that does not read stops the client", limit, async () => {
   await stop();
 });
 
-test("every stream closed once and kept the order of events", limit, async () => {
+test("every stream closed once, and its events came in order", limit, async () => {
   await until(
     () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
     "closed",
@@ -330,7 +330,7 @@ async function opened(
   return peers[0]!;
 }
 
-/** A backend with this certificate fails in the handshake and is told nothing. */
+/** Asserts that a backend with this certificate fails in the handshake and gets no byte. */
 async function isRefused(
   settings: Partial<ClientTlsSettings>,
   shown: typeof certificate,
@@ -344,7 +344,7 @@ async function isRefused(
   assert.match(handler.failure?.code ?? "", /[A-Za-z]/);
   assert.doesNotMatch(handler.failure!.message, /\n/);
   await until(() => {
-    // The backend may take the handshake for done, and then waits for us.
+    // The backend may consider the handshake complete, and then waits for us.
     for (const peer of backend.peers) peer.destroy();
     return descriptors() <= before;
   }, "descriptors freed");
@@ -358,7 +358,7 @@ async function plainClient(port: number): Promise<net.Socket> {
   return client;
 }
 
-/** A client that connects and then does nothing. */
+/** Returns the descriptor of a client that connects and then does nothing. */
 function bareClient(port: number): number {
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const address = sockaddr(loopback(port));

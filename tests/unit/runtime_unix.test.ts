@@ -1,6 +1,6 @@
 /**
- * The contract of src/runtime/ for Unix sockets, on either side. Runs against the adapter
- * of the runtime that executes this file.
+ * The contract of src/runtime/ for Unix sockets, on either side; run against the adapter of the runtime
+ * that executes this file.
  */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
@@ -68,7 +68,7 @@ for (const [kind, unix] of Object.entries(names)) {
     await stop();
   });
 
-  test(`tells both ends of a backend stream to ${kind}`, limit, async () => {
+  test(`reports both addresses of a backend stream to ${kind}`, limit, async () => {
     const backend = unix("ends");
     await startServer(backend, echo);
     const handler = dial(backend);
@@ -82,7 +82,7 @@ for (const [kind, unix] of Object.entries(names)) {
     assert.equal(handler.failure, undefined);
   });
 
-  test(`nobody at ${kind} is ECONNREFUSED`, limit, async () => {
+  test(`no listener at ${kind} is ECONNREFUSED`, limit, async () => {
     const backend = unix("deserted");
     if (!backend.path.startsWith("@")) libc.close(boundSocket(backend));
     assert.equal(await failureOf(backend), "ECONNREFUSED");
@@ -122,7 +122,7 @@ for (const [kind, unix] of Object.entries(names)) {
     listener.pause();
     const client = net.connect({ path: nodePath(endpoint), allowHalfOpen: true });
     await once(client, "connect");
-    // Meanwhile the event loop turns, and might have accepted it.
+    // Meanwhile the event loop runs, and could have accepted it.
     const elsewhere = unix("elsewhere");
     await startServer(elsewhere, echo);
     const other = net.connect({ path: nodePath(elsewhere) });
@@ -139,7 +139,7 @@ test("no socket at a path is ENOENT", limit, async () => {
   assert.equal(await failureOf({ family: "unix", path: join(directory, "none") }), "ENOENT");
 });
 
-test("a backend that is reached by another name than its own gives all back", limit, async () => {
+test("a backend bound by another path frees its descriptor", limit, async () => {
   const before = descriptors();
   const backend = names["a path"]!("own-name");
   const silent = boundSocket(backend);
@@ -157,7 +157,7 @@ test("a backend that is reached by another name than its own gives all back", li
   libc.close(silent);
 });
 
-test("bytes written before the connect and the end go out in order", limit, async () => {
+test("bytes written before the connect, and FIN, are sent in order", limit, async () => {
   const backend = names["a path"]!("early");
   let asked: Promise<string> | undefined;
   await startServer(backend, (peer) => {
@@ -192,7 +192,7 @@ test("a backend that ends first still gets the rest", limit, async () => {
   assert.equal(handler.failure, undefined);
 });
 
-test("a backend that does not read says stop, then writable once", limit, async () => {
+test("write to a slow backend returns false, then comes writable once", limit, async () => {
   const backend = names["a path"]!("slow");
   let peer: net.Socket | undefined;
   await startServer(backend, (socket) => {
@@ -234,7 +234,7 @@ for (const giveUp of ["close", "reset"] as const) {
   });
 }
 
-test("a backend that is gone with bytes unread is a failure", limit, async () => {
+test("a backend that closes with unread bytes is a failure", limit, async () => {
   const backend = names["a path"]!("gone");
   await startServer(backend, (peer) => {
     peer.pause();
@@ -246,7 +246,7 @@ test("a backend that is gone with bytes unread is a failure", limit, async () =>
   assert.match(handler.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
 });
 
-test("every stream closed once and kept the order of events", limit, async () => {
+test("every stream closed once, and its events came in order", limit, async () => {
   await until(
     () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
     "closed",
@@ -272,7 +272,7 @@ async function failureOf(backend: UnixEndpoint): Promise<string | undefined> {
   return handler.failure.code;
 }
 
-/** One connection to a listener with an echo behind it. */
+/** Makes one connection to a listener whose backend echoes. */
 async function servesUnix(
   client: net.Socket,
   handler: Recorder,
@@ -338,7 +338,7 @@ function echo(peer: net.Socket): void {
   peer.on("end", () => peer.end());
 }
 
-/** How node:net spells an abstract name. */
+/** Returns an abstract name in the form of node:net. */
 function nodePath({ path }: UnixEndpoint): string {
   return path.replace(/^@/, "\0");
 }
