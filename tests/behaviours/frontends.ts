@@ -254,7 +254,9 @@ export const frontends: readonly Behaviour[] = [
   },
 ];
 
-/** Starts a stud with a configuration in hitch's grammar, which `write` makes for free addresses. */
+/**
+ * Starts a stud with a configuration in hitch's grammar, which `write` makes for free addresses.
+ */
 async function configured(
   context: Context,
   write: (at: readonly Endpoint[]) => string,

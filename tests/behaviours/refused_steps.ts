@@ -1,6 +1,6 @@
 /**
- * Steps of a start, reload, stop or upgrade that fail: either nothing has changed, or all other steps
- * are done.
+ * Steps of a start, reload, stop or upgrade that fail: either nothing has changed, or all other
+ * steps are done.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -372,8 +372,7 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name:
-      "the executable is replaced: workers keep the running version, and SIGUSR2 starts the new one",
+    name: "the executable is replaced: workers keep their version, and SIGUSR2 starts the new one",
     appliesTo: isCompiled,
     async run(context) {
       const directory = mkdtempSync(join(root, "dist", "upgrade-"));
@@ -455,7 +454,9 @@ async function linked(context: Context) {
   return { ...await upgradable(context.like(target), {}), link };
 }
 
-/** Sends SIGUSR2 to a master and returns the pid of its successor, which is killed after the test. */
+/**
+ * Sends SIGUSR2 to a master and returns the pid of its successor, which is killed after the test.
+ */
 export async function upgraded(
   context: Context,
   stud: Stud,
