@@ -5,10 +5,11 @@
  */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generate } from "selfsigned";
@@ -28,6 +29,7 @@ import {
   type Listening,
   Recorder,
   recorders,
+  server,
   settingsWith,
   text,
   until,
@@ -369,6 +371,32 @@ interface Greeting extends Listening {
 }
 
 /** Greets every client and answers its FIN. */
+/** An application data record whose authentication fails. */
+const FORGED = Uint8Array.of(23, 3, 3, 0, 40, ...new Uint8Array(40));
+
+test(
+  "a forged record after the handshake is the client's failure, with an alert",
+  limit,
+  async () => {
+    const frontend = greeting({});
+    let forge = () => {};
+    const relay = await server((client) => {
+      const upstream = connect(frontend.port, "127.0.0.1");
+      upstream.on("error", () => {});
+      client.pipe(upstream).pipe(client);
+      forge = () => void upstream.write(FORGED);
+    });
+    const { port } = relay.address() as AddressInfo;
+    const said = await converse(port, ["-ign_eof"], () => forge());
+    assert.match(said, /alert number 20/);
+    const [handler] = frontend.handlers;
+    await until(() => handler!.closes === 1, "closed");
+    assert.ok(handler!.failure);
+    assert.notEqual(handler!.failure.code, "ERR_INTERNAL");
+    await frontend.stop();
+  },
+);
+
 function greeting(settings: Partial<TlsSettings>): Greeting {
   const facts: TlsFacts[] = [];
   const handlers: Recorder[] = [];
@@ -393,7 +421,16 @@ function greeting(settings: Partial<TlsSettings>): Greeting {
  * Returns the output of `openssl s_client` on a connection that lasts until the greeting: tickets come
  * before it.
  */
-async function visit({ port }: Listening, ...options: string[]): Promise<string> {
+function visit({ port }: Listening, ...options: string[]): Promise<string> {
+  return converse(port, options, (child) => child.stdin.end());
+}
+
+/** As {@link visit}; `greeted` is called at the greeting, and s_client ends when the connection does. */
+async function converse(
+  port: number,
+  options: readonly string[],
+  greeted: (child: ChildProcessWithoutNullStreams) => void,
+): Promise<string> {
   const args = ["s_client", "-connect", `127.0.0.1:${port}`, ...options];
   const child = spawn("openssl", args, { stdio: ["pipe", "pipe", "pipe"] });
   const timer = setTimeout(() => child.kill("SIGKILL"), limit.timeout);
@@ -402,7 +439,7 @@ async function visit({ port }: Listening, ...options: string[]): Promise<string>
     output.on("data", (bytes: Uint8Array) => {
       said += new TextDecoder().decode(bytes);
       // It may be in the middle of a line: s_client writes it past its own buffer.
-      if (said.includes(GREETING)) child.stdin.end();
+      if (said.includes(GREETING)) greeted(child);
     });
   }
   child.stdin.on("error", () => {});

@@ -151,6 +151,11 @@ export function handshakeFailure(
   return { code: error?.code ?? "EPROTO", message: handshakeReason(error, peer) };
 }
 
+/** Returns why a TLS session broke off after its handshake, in BoringSSL's words. */
+export function sessionFailure(error: NativeError): Failure {
+  return { code: error.code ?? "EPROTO", message: libraryReason(error) };
+}
+
 /** Returns the error in the form of the contract. */
 export function failureOf({ code, message }: NativeError): Failure {
   return { code: code ?? "EIO", message };
@@ -158,11 +163,15 @@ export function failureOf({ code, message }: NativeError): Failure {
 
 const NAME_MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID";
 
-/** Returns the reason in `error:1000009c:SSL routines:OPENSSL_internal:HTTP_REQUEST`. */
 function handshakeReason(error: NativeError | undefined, peer: string): string {
   if (!error) return "unknown reason";
   if (error.code === "ECONNRESET") return `the ${peer} closed the connection during the handshake`;
-  return error.message.split(":").at(-1)!.replaceAll("_", " ").toLowerCase();
+  return libraryReason(error);
+}
+
+/** Returns the reason in `error:1000009c:SSL routines:OPENSSL_internal:HTTP_REQUEST`. */
+function libraryReason({ message }: NativeError): string {
+  return message.split(":").at(-1)!.replaceAll("_", " ").toLowerCase();
 }
 
 /** Throws an Error that names the first unknown cipher or group. */

@@ -52,7 +52,7 @@ export interface NativeHandlers {
   drain(native: NativeSocket): void;
   end(native: NativeSocket): void;
   close(native: NativeSocket, error: NativeError | undefined): void;
-  error(native: NativeSocket, error: Error): void;
+  error(native: NativeSocket, error: NativeError): void;
   handshake?(native: NativeSocket, ok: boolean, error: NativeError | undefined): void;
   /** UNDOCUMENTED: called only if the client sent SNI, with its spelling. An Error rejects the name. */
   serverName?(data: unknown, serverName: string, native: NativeSocket): NativeContext | Error;

@@ -5,7 +5,7 @@ import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
-import { failureOf, type ServerIdentity } from "./contexts.ts";
+import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
 import type { NativeError, NativeSocket } from "./native.ts";
 
@@ -188,6 +188,15 @@ export class BunStream implements Stream {
     this.native?.terminate();
   }
 
+  /**
+   * The TLS session broke off: the peer violated the protocol or sent a fatal alert. BoringSSL has
+   * sent its own alert, so the connection ends with FIN, which lets the alert arrive.
+   */
+  failed(error: NativeError): void {
+    this.failure ??= sessionFailure(error);
+    this.native?.close();
+  }
+
   /** Everything is sent. After the peer's FIN, Bun itself would wait for one more event. */
   private end(): void {
     this.native?.shutdown();
@@ -247,7 +256,9 @@ export const streamHandlers = {
   close(native: NativeSocket, error: NativeError | undefined) {
     native.data.closed(error);
   },
-  error(native: NativeSocket, error: Error) {
-    native.data.coreThrew(error);
+  error(native: NativeSocket, error: NativeError) {
+    // Bun also reports an exception of its handlers here.
+    if (error.message.includes(":SSL routines:")) native.data.failed(error);
+    else native.data.coreThrew(error);
   },
 };
