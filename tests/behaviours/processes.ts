@@ -1,4 +1,4 @@
-/** Master and workers: who serves, who dies, who comes back, and a clean end. */
+/** Master and workers: service, crashes, replacements, and a clean stop. */
 import assert from "node:assert/strict";
 import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -20,7 +20,7 @@ export const processes: readonly Behaviour[] = [
       );
       await until(
         () => workers.every((pid, i) => socketCount(pid) > idle[i]!),
-        "each of three workers holds some of 60 connections",
+        "each of three workers has some of 60 connections",
       );
     },
   },
@@ -49,7 +49,7 @@ export const processes: readonly Behaviour[] = [
     },
   },
   {
-    name: "connections that wait at a killed worker are served by its successor",
+    name: "connections in the queue of a killed worker are served by its successor",
     async run(context) {
       const stud = await echoing(context, ["-n", "1"]);
       const worker = stud.worker();
@@ -69,20 +69,20 @@ export const processes: readonly Behaviour[] = [
     },
   },
   {
-    name: "connections that wait at a worker which hangs are served by another",
+    name: "connections in the queue of a hanging worker are served by another",
     waits: true,
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const hanging = stud.workers()[0]!;
       await hold(hanging);
-      // Without shared sockets nobody else can reach a queue; its connections wait for their worker.
+      // Without shared sockets no other worker can reach a queue; its connections wait for their worker.
       if (!context.target.adoptSockets) process.kill(hanging, "SIGCONT");
       const all = Array.from({ length: 24 }, () => answers(stud));
       assert.deepEqual(await Promise.all(all), new Array(24).fill("hello"));
     },
   },
   {
-    name: "a queue whose adopter dies is adopted again",
+    name: "a queue is adopted again if its adopter dies",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     waits: true,
     async run(context) {
@@ -96,7 +96,7 @@ export const processes: readonly Behaviour[] = [
     },
   },
   {
-    name: "a worker that dies again and again is started ever later, and its slot is still served",
+    name: "the pauses before a crashing worker is replaced grow, and its slot is still served",
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const slot = stud.logs.find((line) => line.event === "worker-started")!.worker;
@@ -148,7 +148,7 @@ export const processes: readonly Behaviour[] = [
         { frontend: stud.frontend, backend: 9 },
       );
       context.after(() => second.destroy());
-      const { code } = await within(second.exited, "the second stud's end");
+      const { code } = await within(second.exited, "the second stud exits");
       assert.equal(code, 1);
       assert.match(second.stderr, /^stud: .+\n$/);
       assert.ok(second.stderr.includes(String(stud.frontend.port)), second.stderr);
@@ -159,17 +159,17 @@ export const processes: readonly Behaviour[] = [
   },
 ];
 
-/** How many connections the load has open at a time. */
+/** The number of concurrent connections of the load. */
 const LOAD = 8;
 
 async function kill(pid: number): Promise<Span> {
   const from = performance.now();
   process.kill(pid, "SIGKILL");
-  await until(() => !isAlive(pid), "a killed worker's death");
+  await until(() => !isAlive(pid), "a killed worker is gone");
   return { from, to: performance.now() };
 }
 
-/** A connection which a killed worker held is lost with it; no other may fail, none be refused. */
+/** A killed worker's connections are lost; no other may fail, and none may be refused. */
 function assertOnlyLostWithTheirWorker(load: Load, deaths: readonly Span[]): void {
   const others = load.failures.filter((failure) =>
     failure.code === "ECONNREFUSED" ||
@@ -179,7 +179,7 @@ function assertOnlyLostWithTheirWorker(load: Load, deaths: readonly Span[]): voi
   assert.ok(load.failures.length <= deaths.length * LOAD, `${load.failures.length} failed`);
 }
 
-/** Its clients have one address, and come to all workers. */
+/** All clients have one address, and must reach all workers. */
 async function echoing(context: Context, args: readonly string[]): Promise<Stud> {
   return await context.stud(["--affinity=off", ...args], { backend: (await context.echo()).port });
 }
