@@ -1,7 +1,7 @@
 /**
- * Lets sslscan and testssl judge what each build speaks by default, as `npm run test:tls`. Prints a
- * table, writes it into docs/tls.md if all builds were asked, and exits with 1 if one of them is not
- * as it should be. `--target=bun` (deno, node, dist-stud …) asks one, from source if need be.
+ * `npm run test:tls`: has sslscan and testssl check the default TLS settings of each build. Prints a
+ * table, writes it into docs/tls.md after a run of all builds, and exits with 1 if one of them breaks
+ * a promise. `--target=bun` (deno, node, dist-stud …) selects one, possibly from source.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -39,8 +39,8 @@ async function main(): Promise<number> {
     }
     const table = tableOf(Object.keys(builds), judged);
     console.log(table);
-    const bad = judged.flatMap((verdicts, i) =>
-      [...verdicts].filter(([, { isGood }]) => !isGood)
+    const bad = judged.flatMap((results, i) =>
+      [...results].filter(([, { isGood }]) => !isGood)
         .map(([promise, { found }]) => `${Object.keys(builds)[i]}: ${promise}: ${found}`)
     );
     for (const line of bad) console.error(`test:tls: ${line}`);
@@ -52,7 +52,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** By what each promises. */
+/** The results by promise. */
 async function judge(context: Context): Promise<Map<string, Verdict>> {
   try {
     const { target, certificates } = context;
@@ -61,15 +61,15 @@ async function judge(context: Context): Promise<Map<string, Verdict>> {
     const scan = await sslscan(stud.frontend);
     const findings = await testssl(stud.frontend, certificates.ca);
     return new Map([
-      ...verdicts(scanPoints, scan, target),
-      ...verdicts(findingPoints, findings, target),
+      ...results(scanPoints, scan, target),
+      ...results(findingPoints, findings, target),
     ]);
   } finally {
     await context.cleanUp();
   }
 }
 
-function verdicts<T>(
+function results<T>(
   points: Readonly<Record<string, (seen: T, target: Target) => Verdict>>,
   seen: T,
   target: Target,
@@ -81,8 +81,8 @@ function verdicts<T>(
 function tableOf(builds: readonly string[], judged: readonly Map<string, Verdict>[]): string {
   const rows = [...judged[0]!.keys()].map((promise) => [
     promise,
-    ...judged.map((verdicts) => {
-      const { found, isGood } = verdicts.get(promise)!;
+    ...judged.map((results) => {
+      const { found, isGood } = results.get(promise)!;
       return isGood ? found : `**NOT GOOD**: ${found}`;
     }),
   ]);

@@ -1,6 +1,6 @@
 /**
- * Peers and owners for the tests of the adapters' contract: node:net and node:tls in the same
- * process, `openssl s_client`, and bare sockets of the C library where a peer must do nothing.
+ * Peers and stream handlers for the tests of the adapters' contract: node:net and node:tls in the
+ * same process, `openssl s_client`, and bare sockets of the C library for peers that must do nothing.
  */
 import { after } from "node:test";
 import assert from "node:assert/strict";
@@ -41,14 +41,14 @@ import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
 
 const { capabilities, connect, createTlsContext }: Runtime = runtime;
 const libc: Libc = runtime.libc;
-/** As a worker, all contexts have the same. */
+/** As in a worker, shared by all contexts. */
 const ticketKeys = new TicketKeys({ secrets: [randomSecret()], current: 0 });
 
 /** For `a.test` and `b.test`. */
 export const certificates: readonly Certificate[] = await Promise.all(
   ["a.test", "b.test"].map(create),
 );
-/** All that were made. */
+/** All recorders created so far. */
 export const recorders: Recorder[] = [];
 const servers: net.Server[] = [];
 const children: ChildProcess[] = [];
@@ -58,13 +58,13 @@ after(() => {
   for (const child of children) child.kill("SIGKILL");
 });
 
-/** What a test wants to do at an event. */
+/** What a test does at each event. */
 export interface RecorderHooks extends Partial<StreamHandler> {
-  /** Plain bytes on a listener with `headerFirst`. */
+  /** Receives plain bytes on a listener with `headerFirst`. */
   header?(stream: Stream, bytes: Uint8Array): void;
 }
 
-/** An owner that keeps count, and notes events which come out of order. */
+/** A stream handler that counts events and records those out of order. */
 export class Recorder implements StreamHandler {
   readonly violations: string[] = [];
   opens = 0;
@@ -131,7 +131,7 @@ export class Recorder implements StreamHandler {
     this.#hooks.closed?.(stream, failure);
   }
 
-  /** Lets a test change what happens from now on. */
+  /** Changes what happens at later events. */
   on(hooks: RecorderHooks): void {
     Object.assign(this.#hooks, hooks);
   }
@@ -141,10 +141,10 @@ export class Recorder implements StreamHandler {
   }
 }
 
-/** Ends a stream when its peer did. */
+/** Finishes a stream when its peer has. */
 export const answering: Partial<StreamHandler> = { ended: (stream) => stream.finish() };
 
-/** Moves bytes between an accepted stream and a backend, as the core does. */
+/** Relays bytes between an accepted stream and a backend, like the core. */
 export function relayTo(backend: Endpoint, tls?: ClientTlsContext): (client: Stream) => Recorder {
   return (client) => {
     const backendOwner = new Recorder({
@@ -169,7 +169,7 @@ export function relayTo(backend: Endpoint, tls?: ClientTlsContext): (client: Str
 export interface Listening {
   readonly port: number;
   readonly listener: Listener;
-  /** The owners that were made here, when the test brought none. */
+  /** The handlers that were created here, unless the test supplied its own. */
   readonly owners: readonly Recorder[];
   /** Closes the listener and waits until all accepted streams are closed. */
   stop(): Promise<void>;
@@ -221,14 +221,14 @@ export function listen(
 /** A connection of {@link serve}. */
 export interface Visit {
   readonly handler: Recorder;
-  /** Present when the handshake was done. */
+  /** Set once the handshake is done. */
   facts?: TlsFacts;
   isResumed?: boolean | undefined;
   tlsVersion?: string | undefined;
   alpn?: string | undefined;
 }
 
-/** Greets every client with `GOT`, ends it, and keeps what was known of it. */
+/** Greets every client with `GOT`, finishes it, and records what was known about it. */
 export function serve(settings: Partial<TlsSettings>): Listening & { readonly visits: Visit[] } {
   const visits: Visit[] = [];
   const listening = listen({
@@ -307,7 +307,7 @@ export function sClient(port: number, ...options: string[]): ChildProcess {
   return child;
 }
 
-/** What `openssl s_client` says until the server ends the connection. */
+/** What `openssl s_client` prints until the server closes the connection. */
 export async function visit(port: number, ...options: string[]): Promise<string> {
   const child = spawn("openssl", [
     "s_client",
@@ -407,14 +407,14 @@ export function pause(milliseconds: number): Promise<void> {
 export async function until(condition: () => unknown, what: string): Promise<void> {
   const deadline = Date.now() + 45_000;
   while (!await condition()) {
-    assert.ok(Date.now() < deadline, `waited in vain: ${what}`);
+    assert.ok(Date.now() < deadline, `timed out waiting for: ${what}`);
     await pause(5);
   }
 }
 
 /**
- * The value when it has stayed the same for so many turns of the event loop, however long they take:
- * each of them brings all events that are due.
+ * The value once it has stayed the same for a number of turns of the event loop, however long they
+ * take: each of them handles all events that are due.
  */
 export async function settled(value: () => number): Promise<number> {
   let last = value();
@@ -426,20 +426,20 @@ export async function settled(value: () => number): Promise<number> {
   return last;
 }
 
-/** The sockets that this process has open, but for those it had before. */
+/** The sockets that this process has opened since `before`. */
 export function ownSockets(before: ReadonlySet<string> = new Set()): ReadonlySet<string> {
   const links = readdirSync("/proc/self/fd").flatMap((fd) => {
     try {
       return [readlinkSync(`/proc/self/fd/${fd}`)];
     } catch {
-      // The one that was listing the directory.
+      // The descriptor used to list the directory.
       return [];
     }
   });
   return new Set(links.filter((link) => link.startsWith("socket:") && !before.has(link)));
 }
 
-/** An endpoint that is no Unix socket. */
+/** An endpoint that is not a Unix socket. */
 export function ip(endpoint: Endpoint): IpEndpoint {
   assert.notEqual(endpoint.family, "unix");
   return endpoint as IpEndpoint;

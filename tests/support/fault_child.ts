@@ -1,6 +1,6 @@
 /**
- * A process for tests/unit/runtime_faults.test.ts: at each event in turn, a handler of its own
- * throws. It prints what came of each as a line of JSON.
+ * A process for tests/unit/runtime_faults.test.ts: a handler throws at each event in turn. Prints
+ * the outcome of each fault as a line of JSON.
  */
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
@@ -21,15 +21,15 @@ import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { TlsSettings } from "../../src/runtime/tls.ts";
 import { until, within } from "./until.ts";
 
-/** What came of a fault. */
+/** The outcome of a fault. */
 export interface Outcome {
   readonly name: string;
   /** Messages that reached the process. */
   readonly reported: readonly string[];
-  /** How often the owner heard of the end, and why; null: without a failure. */
+  /** How often the handler was notified of the close, and why; null: without a failure. */
   readonly closes: number;
   readonly failure: Failure | null;
-  /** What the peer met: an errno, or "end". */
+  /** How the connection ended for the peer: an errno, or "end". */
   readonly peer: string;
   /** Sockets of the fault that stay open. */
   readonly left: number;
@@ -45,7 +45,7 @@ const note = (error: unknown) => void reported.push((error as Error).message);
 process.on("uncaughtException", note);
 process.on("unhandledRejection", note);
 
-/** The events of an owner whose peer does what brings each about. */
+/** The events of a stream handler, each of which the peer triggers. */
 const events = ["opened", "received", "writable", "ended", "closed"] as const;
 type Event = (typeof events)[number];
 
@@ -128,8 +128,8 @@ async function acceptedFault(
   });
   const before = sockets();
   const client = await dial(kind, port, "faulty.test", event);
-  const peer = await within(client.ended, `the end of ${name}`);
-  // What a TLS library refuses is reported in its own words, if at all.
+  const peer = await within(client.ended, `the close of ${name}`);
+  // A TLS library reports refusals in its own words, if at all.
   const isReported = () => event === "certificate" || reported.includes(name);
   await until(() => owners.every((owner) => owner.closes > 0), `closed after ${name}`);
   await until(isReported, `a report of ${name}`);
@@ -161,14 +161,14 @@ async function backendFault(event: Event): Promise<void> {
   await until(() => owner.closes > 0, `closed after ${name}`);
   await until(() => reported.includes(name), `a report of ${name}`);
   await until(() => peer, `the peer of ${name}`);
-  const met = await within(peer!, `the end of ${name}`);
+  const met = await within(peer!, `the close of ${name}`);
   await until(() => sockets(before) === 0, `sockets of ${name} closed`);
   const left = sockets(before);
   server.close();
   tell({ name, peer: met, left, serves: true, owner });
 }
 
-/** Of two limits that are over at once, the first one's holder throws. */
+/** Two limits expire at once; the holder of the first throws. */
 async function timerFault(): Promise<void> {
   const name = "timer";
   const expired: string[] = [];
@@ -183,18 +183,18 @@ async function timerFault(): Promise<void> {
   tell({ name, peer: "", left: 0, serves: true, owner: undefined });
 }
 
-/** Of two that are silent, the first one throws. */
+/** Two holders are idle; the first one throws. */
 async function silenceFault(): Promise<void> {
   const name = "silence";
   const expired: object[] = [];
   const [faulty, other] = [0, 1].map(() => ({ isActive: true, idleRounds: 0, isBlocked: false }));
-  const silences = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
+  const idleTimeouts = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
     expired.push(holder);
     if (holder === faulty) throw new Error(name);
   });
-  silences.start(faulty!);
-  silences.start(other!);
-  await until(() => expired.length === 2, "the other silence");
+  idleTimeouts.start(faulty!);
+  idleTimeouts.start(other!);
+  await until(() => expired.length === 2, "the other idle holder");
   await until(() => reported.includes(name), "a report");
   tell({ name, peer: "", left: 0, serves: true, owner: undefined });
 }
@@ -206,7 +206,7 @@ async function promiseFault(): Promise<void> {
   tell({ name, peer: "", left: 0, serves: true, owner: undefined });
 }
 
-/** Answers with what it gets, and ends when its peer does. */
+/** Echoes what it receives, and finishes when its peer does. */
 class Owner implements StreamHandler {
   closes = 0;
   failure: Failure | undefined;
@@ -230,9 +230,9 @@ class Owner implements StreamHandler {
       return stream.startTls(bytes.slice(1));
     }
     this.fault("received");
-    // "w": asks for more than the kernel takes.
+    // "w": requests more than the kernel accepts.
     if (bytes[0] === 0x77) stream.write(new Uint8Array(16 * MiB));
-    // "c": asks for the end.
+    // "c": requests the close.
     if (bytes[0] === 0x63) stream.reset();
   }
 
@@ -253,13 +253,13 @@ class Owner implements StreamHandler {
 }
 
 interface Client {
-  /** What it meets in the end: an errno, or "end". */
+  /** How the connection ended: an errno, or "end". */
   readonly ended: Promise<string>;
 }
 
 /**
- * A client that brings an event about. Its bytes of TLS go through a plain socket, since not every
- * runtime tells a TLS client of a reset.
+ * A client that triggers an event. Its TLS bytes go through a plain socket, since not every runtime
+ * notifies a TLS client of a reset.
  */
 async function dial(kind: Kind, port: number, servername: string, event: string): Promise<Client> {
   const tcp = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -351,7 +351,7 @@ function loopback(port: number): IpEndpoint {
   return { family: 4, address: "127.0.0.1", port };
 }
 
-/** How many sockets of TCP are open that were not before; runtimes open others for themselves. */
+/** The number of TCP sockets opened since `before`; runtimes open other descriptors themselves. */
 function sockets(): ReadonlySet<string>;
 function sockets(before: ReadonlySet<string>): number;
 function sockets(before?: ReadonlySet<string>): ReadonlySet<string> | number {

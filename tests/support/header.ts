@@ -1,4 +1,4 @@
-/** Clients that send a header before TLS, and the owner that reads it. The header is one line. */
+/** Clients that send a header before TLS, and the handler that reads it. The header is one line. */
 import { once } from "node:events";
 import * as net from "node:net";
 import type { TlsFacts } from "../../src/runtime/tls.ts";
@@ -15,10 +15,10 @@ import {
 
 export const HEADER = "HEADER of a client\n";
 
-/** How the header comes, and the ClientHello after it. */
+/** How the header and the following ClientHello arrive. */
 export type Pace = "header alone" | "header with ClientHello" | "byte by byte";
 
-/** Reads the header, then begins TLS. Without other hooks it greets the client and ends it. */
+/** Reads the header, then starts TLS. Without other hooks it greets the client and finishes. */
 export class HeaderOwner extends Recorder {
   header = "";
   facts: TlsFacts | undefined;
@@ -42,7 +42,7 @@ export class HeaderOwner extends Recorder {
   }
 }
 
-/** A listener all of whose streams have such owners. */
+/** A listener whose streams all have such handlers. */
 export function serve(
   settings: Partial<TlsSettings>,
   hooks: RecorderHooks = {},
@@ -60,7 +60,7 @@ export function serve(
   return { ...listening, owners };
 }
 
-/** The port of a relay that puts the header before what its clients send. */
+/** The port of a relay that sends the header before its clients' bytes. */
 export async function behindHeader(port: number, pace: Pace): Promise<number> {
   const relay = await server((client) => {
     const target = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });

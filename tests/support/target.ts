@@ -1,11 +1,11 @@
 /** The programs under test, and what the builds can do. */
 import { join } from "node:path";
 
-/** The runtimes whose builds can do it; on the others it is tested as a clear refusal. */
+/** The runtimes whose builds support each; the others are tested for a clear refusal. */
 const abilities = {
-  /** Connections that wait at a killed worker are served by its successor. */
+  /** Connections in the queue of a killed worker are served by its successor. */
   adoptSockets: ["bun", "node"],
-  /** Running workers take new certificates. */
+  /** Running workers accept new certificates. */
   swapCertificates: ["bun", "node"],
   /** Knows a connection's SNI, TLS version and cipher. */
   tlsFacts: ["bun", "node"],
@@ -27,32 +27,32 @@ const abilities = {
   dhParameters: ["node"],
   /** OCSP responses are stapled. */
   staples: ["node"],
-  /** How long a session can be resumed can be told. */
+  /** The lifetime of sessions can be set. */
   sessionTimeout: ["bun", "node"],
   /** Workers share the keys of session tickets. */
   ticketKeys: ["node"],
   engines: ["node"],
-  /** TLS 1.2 sessions can be kept by the master. */
+  /** The master can cache TLS 1.2 sessions. */
   sessionCache: ["node"],
-  /** In client mode, CAs can be given and verification left out. */
+  /** In client mode, CAs can be given and verification disabled. */
   backendTrust: ["bun", "node"],
 } as const;
 
 export type Ability = keyof typeof abilities;
 
-/** What a build cannot do is tested as a clear refusal instead. */
+/** What a build does not support is tested for a clear refusal instead. */
 export type Target = {
   readonly name: string;
   readonly runtime: "bun" | "deno" | "node";
   readonly command: readonly string[];
-  /** It is what `build` makes, not the sources. */
+  /** Whether it is a result of `build`, not the sources. */
   readonly isBuilt: boolean;
 } & { readonly [A in Ability]: boolean };
 
 /** The root of the repository. */
 export const root = join(import.meta.dirname, "..", "..");
 
-/** A target by its name: a runtime that starts the sources, or a file which `build` made. */
+/** A target by its name: a runtime that runs the sources, or a file created by `build`. */
 export function target(name: TargetName): Target {
   const { runtime, command } = commands[name];
   const able = Object.entries(abilities).map(([ability, runtimes]) =>
@@ -67,13 +67,13 @@ export function target(name: TargetName): Target {
   };
 }
 
-/** What the builds with an ability are called in a refusal. */
+/** The names, in a refusal, of the builds with a capability. */
 export function buildsWith(ability: Ability): string[] {
   const titles = { bun: "Bun", deno: "Deno", node: "Node" } as const;
   return abilities[ability].map((runtime) => titles[runtime]);
 }
 
-/** The sources are started by it. */
+/** The entry point of the sources. */
 const ENTRY = "mod.ts";
 const DENO = ["node_modules/.bin/deno", "run", "-A", "--unstable-net"];
 
@@ -87,5 +87,5 @@ const commands = {
 } as const;
 
 export type TargetName = keyof typeof commands;
-/** All targets there are. */
+/** The names of all targets. */
 export const targetNames = Object.keys(commands) as readonly TargetName[];

@@ -1,17 +1,17 @@
-/** What is to be true of the TLS that a build speaks by default. */
+/** The promises about a build's default TLS settings. */
 import type { Finding, Scan } from "./scanners.ts";
 import type { Target } from "./target.ts";
 
-/** What was found, in a few words, and whether it is as it should be. */
+/** The finding in a few words, and whether it keeps the promise. */
 export interface Verdict {
   readonly found: string;
   readonly isGood: boolean;
 }
 
-/** By what each promises. */
+/** Checks by promise. */
 type Points<T> = Readonly<Record<string, (seen: T, target: Target) => Verdict>>;
 
-/** What sslscan can tell. */
+/** Promises that sslscan can check. */
 export const scanPoints: Points<Scan> = {
   "TLS 1.2 and 1.3 only": ({ protocols }) => ({
     found: protocols.join(", "),
@@ -29,7 +29,7 @@ export const scanPoints: Points<Scan> = {
   }),
 };
 
-/** What testssl can tell. */
+/** Promises that testssl can check. */
 export const findingPoints: Points<readonly Finding[]> = {
   "no known weakness": (findings, target) => {
     const weak = findings.filter((finding) => isWeakness(finding) && !isExpected(finding, target));
@@ -44,10 +44,10 @@ export const findingPoints: Points<readonly Finding[]> = {
     };
   },
   "no compression": (findings) => good(findings, "CRIME_TLS"),
-  "secure renegotiation is told (RFC 5746)": (findings) => good(findings, "secure_renego"),
+  "secure renegotiation is signaled (RFC 5746)": (findings) => good(findings, "secure_renego"),
   "the server's order of ciphers": (findings, target) => {
-    const verdict = good(findings, "cipher_order");
-    return target.ciphers ? verdict : { found: "the client's, fixed by rustls", isGood: true };
+    const result = good(findings, "cipher_order");
+    return target.ciphers ? result : { found: "the client's, fixed by rustls", isGood: true };
   },
   "sessions last a day at most": (findings) => {
     const found = findings.find(({ id }) => id === "TLS_session_ticket")?.finding ?? "no finding";
@@ -83,9 +83,9 @@ function isWeakness({ severity }: Finding): boolean {
   return !["OK", "INFO", "DEBUG"].includes(severity);
 }
 
-/** What comes from the tests' certificates, or is told of rustls in another place. */
+/** Findings due to the test certificates, or about rustls and covered by another promise. */
 function isExpected({ id }: Finding, { ciphers }: Target): boolean {
   if (/^cert_(expirationStatus|notAfter|revocation)\b/.test(id)) return true;
-  // rustls resumes TLS 1.2 by session ids, and testssl looks for a ticket.
+  // rustls resumes TLS 1.2 by session id, but testssl looks for a ticket.
   return !ciphers && ["cipher_order", "sessionresumption_ticket"].includes(id);
 }

@@ -4,15 +4,15 @@ import { join } from "node:path";
 import { until } from "../../support/until.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** Kept by a worker for everything that is not a connection. */
+/** Reserved by a worker for everything that is not a connection. */
 const RESERVED = 64;
-/** Of the clients, so many find room at once in the two workers; each takes two descriptors. */
+/** The share of the clients that the two workers can serve at once, with two descriptors each. */
 const SERVED_AT_ONCE = 0.6;
 
 export const resources: readonly Scenario[] = [
   {
     name: "descriptors",
-    title: "so few descriptors (ulimit -n) that 40 % of the clients have to wait",
+    title: "a descriptor limit (ulimit -n) that makes 40 % of the clients wait",
     short: true,
     setup: {
       wrapper(_, { clients }) {
@@ -32,7 +32,7 @@ export const resources: readonly Scenario[] = [
   },
   {
     name: "log-disk-full",
-    title: "every connection is logged to a disk that is full",
+    title: "every connection is logged to a full disk",
     needsRoot: true,
     setup: {
       logFile: "disk/log",
@@ -51,7 +51,7 @@ export const resources: readonly Scenario[] = [
   },
   {
     name: "log-pipe-closed",
-    title: "every connection is logged to standard error, whose reader is gone",
+    title: "every connection is logged to standard error, whose reader has exited",
     setup: { lines: ["log-level = 2"] },
     async run(stage) {
       stage.stud.closeStderr();
