@@ -64,7 +64,7 @@ export const affinity: readonly Behaviour[] = [
       const victim = stud.workers()[1]!;
       process.kill(victim, "SIGKILL");
       await until(
-        () => !isAlive(victim) && stud.told("worker-started").length === WORKERS + 1,
+        () => !isAlive(victim) && stud.logged("worker-started").length === WORKERS + 1,
         "the successor of a killed worker serves",
       );
       // The worker that adopted the queue leaves it a moment later.

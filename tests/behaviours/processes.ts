@@ -35,7 +35,7 @@ export const processes: readonly Behaviour[] = [
         const victim = stud.workers()[round]!;
         deaths.push(await kill(victim));
         await until(
-          () => stud.told("worker-started").length === 2 + deaths.length,
+          () => stud.logged("worker-started").length === 2 + deaths.length,
           "the successor of a killed worker serves",
         );
         await stud.waitForLog(
@@ -64,7 +64,7 @@ export const processes: readonly Behaviour[] = [
       if (context.target.adoptSockets) {
         assert.deepEqual(served.map((result) => result.status), new Array(8).fill("fulfilled"));
       }
-      await until(() => stud.told("worker-started").length === 2, "the successor serves");
+      await until(() => stud.logged("worker-started").length === 2, "the successor serves");
       await answers(stud);
     },
   },

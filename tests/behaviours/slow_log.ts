@@ -33,7 +33,7 @@ export const slowLog: readonly Behaviour[] = [
       assert.deepEqual(stud.workers(), workers);
       readAll();
       await stud.stop();
-      assert.deepEqual([...stud.told("worker-exited"), ...stud.told("slot-adopted")], []);
+      assert.deepEqual([...stud.logged("worker-exited"), ...stud.logged("slot-adopted")], []);
     },
   },
   {
@@ -73,7 +73,7 @@ export const slowLog: readonly Behaviour[] = [
         assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       }
       process.kill(stud.pid, "SIGCONT");
-      await until(() => stud.told("connection-closed").length === 600, "all lines");
+      await until(() => stud.logged("connection-closed").length === 600, "all lines");
       assert.equal(stud.worker(), worker);
     },
   },

@@ -35,7 +35,7 @@ export const tickets: readonly Behaviour[] = [
         const [worker] = stud.workers();
         process.kill(worker!, "SIGKILL");
         // Sockets are counted, and a starting worker has not opened all of its own yet.
-        await until(() => stud.told("worker-started").length === 3, "the successor serves");
+        await until(() => stud.logged("worker-started").length === 3, "the successor serves");
         await resumesAtAll(context, stud, version, session);
         await reload("keepalive = 77");
         await resumesAtAll(context, stud, version, session);

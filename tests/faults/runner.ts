@@ -133,7 +133,7 @@ class Run {
     const footprint = () => footprintOf(stage.master, stage.workers());
     const idle = footprint();
     stage.load = await startLoad({ frontend, clients: form.clients, seed: 1 });
-    await stage.goOn(WARM_UP[form.name]);
+    await stage.keepRunning(WARM_UP[form.name]);
     await this.scenario.warmUp?.(stage);
     const { failures } = await stage.load.stop();
     if (failures.length > 0) throw new Error(`without a fault: ${describe(failures)}`);

@@ -206,7 +206,7 @@ export class Stage {
   }
 
   /** Lets the load continue for this time, in milliseconds: the duration is part of the test. */
-  async goOn(ms: number): Promise<void> {
+  async keepRunning(ms: number): Promise<void> {
     await pause(ms);
   }
 
@@ -215,7 +215,7 @@ export class Stage {
     const end = performance.now() + this.form.span;
     while (performance.now() < end) {
       await action();
-      await this.goOn(intervalMs);
+      await this.keepRunning(intervalMs);
     }
   }
 

@@ -109,7 +109,7 @@ export class Stud {
   }
 
   /** The lines of one event so far. */
-  told(event: string): LogLine[] {
+  logged(event: string): LogLine[] {
     return this.logs.filter((line) => line.event === event);
   }
 

@@ -41,7 +41,7 @@ export interface Field {
   /** Checks that an ordinary connection works. */
   ordinary(): Promise<void>;
   /** Lets the load continue for this time, in milliseconds. */
-  goOn(ms: number): Promise<void>;
+  keepRunning(ms: number): Promise<void>;
   /** Runs at the end, whatever the result. */
   after(cleanup: () => unknown): void;
 }

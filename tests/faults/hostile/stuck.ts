@@ -126,7 +126,7 @@ async function measured(field: Field): Promise<MeasuredLap> {
   const [worker] = field.workers();
   await field.load.lap();
   const begun = processorTime(worker!);
-  await field.goOn(LAP);
+  await field.keepRunning(LAP);
   const lap = await field.load.lap();
   return { ...lap, cost: (processorTime(worker!) - begun) / Math.max(1, lap.connections) };
 }

@@ -20,7 +20,7 @@ export const backends: readonly Scenario[] = [
     async run(stage) {
       const from = Date.now();
       await stage.backend.kill();
-      await stage.goOn(stage.form.span / 10);
+      await stage.keepRunning(stage.form.span / 10);
       await stage.backend.restart();
       const until = Date.now();
       stage.notes.push(`${until - from} ms without a backend`);
@@ -29,7 +29,7 @@ export const backends: readonly Scenario[] = [
         covers: (failure) =>
           failure.phase === "exchange" && failure.until >= from && failure.from <= until,
       });
-      await stage.goOn(1000);
+      await stage.keepRunning(1000);
     },
   },
   {
@@ -37,9 +37,9 @@ export const backends: readonly Scenario[] = [
     title: "the backend stopped (SIGSTOP): the kernel accepts, nothing answers; then continued",
     async run(stage) {
       stage.backend.signal("SIGSTOP");
-      await stage.goOn(stage.form.span / 4);
+      await stage.keepRunning(stage.form.span / 4);
       stage.backend.signal("SIGCONT");
-      await stage.goOn(1000);
+      await stage.keepRunning(1000);
     },
   },
   {
@@ -47,7 +47,7 @@ export const backends: readonly Scenario[] = [
     title: `${BAD} connections to a backend that never answers, in addition to the load`,
     async run(stage) {
       const peers = await openIdle(stage, BAD, BackendKind.silent);
-      await stage.goOn(stage.form.span / 2);
+      await stage.keepRunning(stage.form.span / 2);
       peers.close();
     },
   },
@@ -58,7 +58,7 @@ export const backends: readonly Scenario[] = [
     async run(stage) {
       const peers = await openIdle(stage, BAD, BackendKind.slow);
       peers.fill();
-      await stage.goOn(stage.form.span / 2);
+      await stage.keepRunning(stage.form.span / 2);
       // The backend is still owed what clients sent before they disconnected, so it has to close.
       peers.close();
       stage.backend.endSlow();
@@ -71,7 +71,7 @@ export const backends: readonly Scenario[] = [
     async run(stage) {
       const peers = await openIdle(stage, BAD, BackendKind.flood);
       peers.readSlowly();
-      await stage.goOn(stage.form.span / 2);
+      await stage.keepRunning(stage.form.span / 2);
       peers.close();
     },
   },
@@ -96,9 +96,9 @@ export const backends: readonly Scenario[] = [
         stage.logged(({ event }) => event === "backend-unresolved").length;
       writeFileSync(file, "127.0.0.1 localhost\n");
       await until(() => resolveFailures() === 1, "the failure is logged");
-      await stage.goOn(stage.form.span / 4);
+      await stage.keepRunning(stage.form.span / 4);
       writeFileSync(file, `127.0.0.1 localhost ${NAME}\n`);
-      await stage.goOn(stage.form.span / 10);
+      await stage.keepRunning(stage.form.span / 10);
       if (resolveFailures() !== 1) {
         throw new Error(`the failure was logged ${resolveFailures()} times`);
       }

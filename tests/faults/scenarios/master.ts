@@ -38,7 +38,7 @@ export const master: readonly Scenario[] = [
       const from = Date.now();
       stage.signal("SIGTERM");
       // Existing connections continue for a while, and then close on their own.
-      await stage.goOn(stage.form.span / 10);
+      await stage.keepRunning(stage.form.span / 10);
       const { code } = await stage.renewing(within(stud.exited, "stud exits", DRAIN_LIMIT));
       if (code !== 0) throw new Error(`stud exited with ${code}: not drained`);
       if (workers.some(isAlive)) throw new Error("workers are left");

@@ -23,7 +23,7 @@ export const resources: readonly Scenario[] = [
     async run(stage) {
       const isTold = () => stage.logged(({ event }) => event === "connection-limit").length > 0;
       await until(isTold, "clients have to wait");
-      await stage.goOn(stage.form.span / 2);
+      await stage.keepRunning(stage.form.span / 2);
       const { handshake } = await stage.load.lap();
       stage.notes.push(
         `handshake p50 ${handshake.p50.toFixed(0)} ms, max ${handshake.max.toFixed(0)}`,
@@ -46,7 +46,7 @@ export const resources: readonly Scenario[] = [
     },
     async run(stage) {
       await until(() => statfsSync(stage.path("disk")).bfree === 0, "the disk is full");
-      await stage.goOn(stage.form.span / 4);
+      await stage.keepRunning(stage.form.span / 4);
     },
   },
   {
@@ -55,7 +55,7 @@ export const resources: readonly Scenario[] = [
     setup: { lines: ["log-level = 2"] },
     async run(stage) {
       stage.stud.closeStderr();
-      await stage.goOn(stage.form.span / 4);
+      await stage.keepRunning(stage.form.span / 4);
     },
   },
 ];
