@@ -170,7 +170,7 @@ export interface Listening {
   readonly port: number;
   readonly listener: Listener;
   /** The handlers that were created here, unless the test supplied its own. */
-  readonly owners: readonly Recorder[];
+  readonly handlers: readonly Recorder[];
   /** Closes the listener and waits until all accepted streams are closed. */
   stop(): Promise<void>;
 }
@@ -183,7 +183,7 @@ export function listen(
     headerFirst?: boolean;
   },
 ): Listening {
-  const owners: Recorder[] = [];
+  const handlers: Recorder[] = [];
   const taken: Recorder[] = [];
   let fd = -1;
   let port: number;
@@ -201,7 +201,7 @@ export function listen(
     headerFirst: headerFirst ?? false,
     accepted(stream) {
       if (accepted) taken.push(accepted(stream));
-      else taken.push(owners[owners.push(new Recorder(answering).take(stream)) - 1]!);
+      else taken.push(handlers[handlers.push(new Recorder(answering).take(stream)) - 1]!);
       return taken.at(-1)!;
     },
     failed: (failure) => assert.fail(failure.message),
@@ -210,7 +210,7 @@ export function listen(
   return {
     port,
     listener,
-    owners,
+    handlers,
     async stop() {
       listener.close();
       await until(() => taken.every((handler) => handler.closes === 1), "all streams closed");

@@ -67,7 +67,7 @@ async function acceptedFault(
 ): Promise<void> {
   const name = `${kind} ${event}`;
   let isFaulty = true;
-  const owners: Owner[] = [];
+  const handlers: FaultyHandler[] = [];
   const fault = (at: string) => {
     if (isFaulty && at === event) throw new Error(name);
   };
@@ -122,24 +122,24 @@ async function acceptedFault(
   };
   const { port, close } = listenOn(kind, settings, () => {
     fault("accepted");
-    const owner = new Owner(fault, kind === "header");
-    owners.push(owner);
-    return owner;
+    const handler = new FaultyHandler(fault, kind === "header");
+    handlers.push(handler);
+    return handler;
   });
   const before = sockets();
   const client = await dial(kind, port, "faulty.test", event);
   const peer = await within(client.ended, `the close of ${name}`);
   // A TLS library reports refusals in its own words, if at all.
   const isReported = () => event === "certificate" || reported.includes(name);
-  await until(() => owners.every((owner) => owner.closes > 0), `closed after ${name}`);
+  await until(() => handlers.every((handler) => handler.closes > 0), `closed after ${name}`);
   await until(isReported, `a report of ${name}`);
   await until(() => sockets(before) === 0, `sockets of ${name} closed`);
   const left = sockets(before);
-  const [owner] = owners;
+  const [handler] = handlers;
   isFaulty = false;
   const next = await dial(kind, port, "localhost", "ended");
   const serves = await within(next.ended, `the next client of ${name}`) === "end";
-  tell({ name, peer, left, serves, owner });
+  tell({ name, peer, left, serves, handler });
   close();
 }
 
@@ -153,19 +153,19 @@ async function backendFault(event: Event): Promise<void> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const before = sockets();
-  const owner = new Owner((at) => {
+  const handler = new FaultyHandler((at) => {
     if (at === event) throw new Error(name);
   }, false);
   const { port } = server.address() as AddressInfo;
-  connect(loopback(port), owner);
-  await until(() => owner.closes > 0, `closed after ${name}`);
+  connect(loopback(port), handler);
+  await until(() => handler.closes > 0, `closed after ${name}`);
   await until(() => reported.includes(name), `a report of ${name}`);
   await until(() => peer, `the peer of ${name}`);
   const met = await within(peer!, `the close of ${name}`);
   await until(() => sockets(before) === 0, `sockets of ${name} closed`);
   const left = sockets(before);
   server.close();
-  tell({ name, peer: met, left, serves: true, owner });
+  tell({ name, peer: met, left, serves: true, handler });
 }
 
 /** Two limits expire at once; the holder of the first throws. */
@@ -180,12 +180,12 @@ async function timerFault(): Promise<void> {
   timeouts.start("other");
   await until(() => expired.length === 2, "the other limit");
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, owner: undefined });
+  tell({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
 /** Two holders are idle; the first one throws. */
-async function silenceFault(): Promise<void> {
-  const name = "silence";
+async function idleTimeoutFault(): Promise<void> {
+  const name = "idle timeout";
   const expired: object[] = [];
   const [faulty, other] = [0, 1].map(() => ({ isActive: true, idleRounds: 0, isBlocked: false }));
   const idleTimeouts = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
@@ -196,18 +196,18 @@ async function silenceFault(): Promise<void> {
   idleTimeouts.start(other!);
   await until(() => expired.length === 2, "the other idle holder");
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, owner: undefined });
+  tell({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
 async function promiseFault(): Promise<void> {
   const name = "promise";
   void Promise.reject(new Error(name));
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, owner: undefined });
+  tell({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
 /** Echoes what it receives, and finishes when its peer does. */
-class Owner implements StreamHandler {
+class FaultyHandler implements StreamHandler {
   closes = 0;
   failure: Failure | undefined;
   private isBeforeTls: boolean;
@@ -365,15 +365,15 @@ function sockets(before?: ReadonlySet<string>): ReadonlySet<string> | number {
 }
 
 function tell(
-  { name, owner, ...rest }: Pick<Outcome, "name" | "peer" | "left" | "serves"> & {
-    owner: Owner | undefined;
+  { name, handler, ...rest }: Pick<Outcome, "name" | "peer" | "left" | "serves"> & {
+    handler: FaultyHandler | undefined;
   },
 ): void {
   const outcome: Outcome = {
     name,
     reported: reported.splice(0),
-    closes: owner?.closes ?? 0,
-    failure: owner?.failure ?? null,
+    closes: handler?.closes ?? 0,
+    failure: handler?.failure ?? null,
     ...rest,
   };
   console.log(JSON.stringify(outcome));
@@ -403,7 +403,7 @@ async function run(): Promise<void> {
   }
   for (const event of events) await backendFault(event);
   await timerFault();
-  await silenceFault();
+  await idleTimeoutFault();
   await promiseFault();
 }
 

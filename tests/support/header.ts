@@ -19,7 +19,7 @@ export const HEADER = "HEADER of a client\n";
 export type Pace = "header alone" | "header with ClientHello" | "byte by byte";
 
 /** Reads the header, then starts TLS. Without other hooks it greets the client and finishes. */
-export class HeaderOwner extends Recorder {
+export class HeaderHandler extends Recorder {
   header = "";
   facts: TlsFacts | undefined;
 
@@ -46,18 +46,18 @@ export class HeaderOwner extends Recorder {
 export function serve(
   settings: Partial<TlsSettings>,
   hooks: RecorderHooks = {},
-): Omit<Listening, "owners"> & { readonly owners: HeaderOwner[] } {
-  const owners: HeaderOwner[] = [];
+): Omit<Listening, "handlers"> & { readonly handlers: HeaderHandler[] } {
+  const handlers: HeaderHandler[] = [];
   const listening = listen({
     settings,
     headerFirst: true,
     accepted(stream) {
-      const handler = new HeaderOwner({ ...hooks });
-      owners.push(handler);
+      const handler = new HeaderHandler({ ...hooks });
+      handlers.push(handler);
       return handler.take(stream);
     },
   });
-  return { ...listening, owners };
+  return { ...listening, handlers };
 }
 
 /** The port of a relay that sends the header before its clients' bytes. */

@@ -36,7 +36,7 @@ function regionsOf(pid: number): [start: number, end: number][] {
   });
 }
 
-/** Yields the used pages of a region: runtimes reserve terabytes. */
+/** The bytes of the used pages of a region: runtimes reserve terabytes. */
 function presentBytes(memory: number, pagemap: number, start: number, end: number): Buffer {
   const found: Buffer[] = [];
   const entries = Buffer.alloc(STEP * ENTRY);

@@ -52,7 +52,7 @@ test("a program that failed misses its target, and what was not measured is not 
   ]);
 });
 
-test("a problem takes the place of the figures, and nobody is compared with them", () => {
+test("a problem replaces the figures, and nothing is compared with it", () => {
   const results = measured();
   results.at("handshake", "hitch").problem = "does not resume";
   assert.equal(results.find("handshake", "hitch")!.value, undefined);
@@ -70,7 +70,7 @@ function section(): Section {
   };
 }
 
-test("the printed table has figure, ratio, spread, rate and verdict, or the problem", () => {
+test("the printed table has figure, ratio, spread, rate and result, or the problem", () => {
   const text = sectionText(section());
   assert.match(text, /^handshake: a handshake, µs for each connection$/m);
   assert.match(
@@ -122,7 +122,7 @@ test("charts are self-contained SVG with a dark palette", () => {
 
 const KNOWN = { workloads: ["requests", "start"], programs: ["bun", "hitch"] };
 
-test("only a whole run writes by itself", () => {
+test("only a complete run writes without being asked", () => {
   assert.equal(readOptions([], KNOWN).output, "docs");
   for (
     const option of ["--quick", "--only=start", "--programs=bun", "--prefix=none", "--before=x"]
@@ -133,7 +133,7 @@ test("only a whole run writes by itself", () => {
   assert.deepEqual(readOptions(["--only=start,requests"], KNOWN).only, ["start", "requests"]);
 });
 
-test("a mistake in the options is told in one line", () => {
+test("an error in the options is reported in one line", () => {
   for (const words of ["--only=x", "--programs=y", "--rounds=0", "--prefix=v3", "--nothing", "z"]) {
     assert.throws(() => readOptions([words], KNOWN), (error: Error) => {
       assert.match(error.message.split("\n")[0]!, /only|programs|rounds|prefix|nothing|z/);

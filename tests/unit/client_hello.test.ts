@@ -34,7 +34,7 @@ test("a ClientHello that comes byte by byte is found at its last one", () => {
   }
 });
 
-test("what is asked for next never reaches beyond the ClientHello", () => {
+test("the number of bytes requested next never exceeds the ClientHello", () => {
   const bytes = records(hello("a.test", 2000), 300);
   for (let length = 0; length < bytes.length; length++) {
     const wanted = helloName(bytes.subarray(0, length));
@@ -42,7 +42,7 @@ test("what is asked for next never reaches beyond the ClientHello", () => {
   }
 });
 
-test("what is no ClientHello has no name at once", () => {
+test("other data has no name at once", () => {
   for (const text of ["GET / HTTP/1.0\r\n\r\n", "\x80\x2e\x01", "\x15\x03\x01\x00\x02\x02\x00"]) {
     assert.equal(helloName(Buffer.from(text, "latin1")), "");
   }
@@ -65,7 +65,7 @@ test("a broken ClientHello has no name", () => {
   }
 });
 
-test("a ClientHello without end is given up", () => {
+test("parsing an endless ClientHello is abandoned", () => {
   const endless = Buffer.from(hello("a.test"));
   endless.writeUIntBE(0xffffff, 1, 3);
   const bytes = records(Buffer.concat([endless, Buffer.alloc(40_000)]), 16_384);
@@ -77,7 +77,7 @@ test("a ClientHello without end is given up", () => {
   assert.ok(taken <= 32_768, `${taken} bytes were held`);
 });
 
-test("how a client can come back is found", () => {
+test("the client's means of resumption are found", () => {
   const tls13 = extension(43, vector(1, Buffer.of(3, 4, 3, 3)));
   const tls12 = extension(43, vector(1, Buffer.of(3, 3)));
   const ticket = extension(35, Buffer.alloc(0));
@@ -96,7 +96,7 @@ test("how a client can come back is found", () => {
   }
 });
 
-test("the session id is that of the ClientHello, and none is longer than 32 bytes", () => {
+test("the session id is that of the ClientHello, at most 32 bytes", () => {
   for (const length of [0, 1, 32]) {
     const id = randomBytes(length);
     assert.deepEqual(Buffer.from(sessionOffer(records(hello("a", 0, { id })))!.id), id);
@@ -112,7 +112,7 @@ test("a ClientHello that ends before its extensions offers a session too", () =>
   assert.equal(helloName(records(short)), "");
 });
 
-test("what is broken, or not yet whole, offers no session", () => {
+test("a broken or incomplete ClientHello offers no session", () => {
   const whole = hello("a.test");
   for (let length = 4; length < whole.length; length++) {
     const cut = Buffer.from(whole.subarray(0, length));
@@ -158,7 +158,7 @@ function extension(type: number, body: Buffer): Buffer {
   return Buffer.concat([Buffer.of(type >> 8, type & 255), vector(2, body)]);
 }
 
-/** With its length in so many bytes in front. */
+/** Prefixed with its length in `width` bytes. */
 function vector(width: number, body: Buffer): Buffer {
   const length = Buffer.alloc(width);
   length.writeUIntBE(body.length, 0, width);

@@ -23,38 +23,49 @@ function pidIn(output: string): number {
   return pid;
 }
 
-/** A shell in the daemon's place: what it writes to descriptor 3 is its verdict. */
+/** A shell instead of the daemon: it writes its startup result to descriptor 3. */
 function shell(commands: string, options: { input?: string; limitMs?: number } = {}): Promise<
   StartupResult
 > {
   return spawnDaemon(["sh", "-c", commands], [], options);
 }
 
-test("the daemon is told, goes on alone and holds nothing of its parent's", limit, async () => {
-  const { code, stdout, stderr } = await run(program!, [...script, "daemonize"]);
-  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
-  assert.ok(stdout.endsWith(".\n"));
-  const pid = pidIn(stdout.slice(0, -1));
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)!.split(" ");
-  const [, , group, session, terminal] = stat.map(Number);
-  assert.deepEqual([group, session, terminal], [pid, pid, 0]);
-  await until(() => parentOf(pid) === 1 || !isAlive(parentOf(pid)), "its parent is gone");
-  await until(() => readlinkSync(`/proc/${pid}/cwd`) === "/", "it has left the directory");
-  for (const fd of [0, 1, 2]) assert.equal(readlinkSync(`/proc/${pid}/fd/${fd}`), "/dev/null");
-  assert.ok(!readdirSync(`/proc/${pid}/fd`).includes("3"), "the verdict's descriptor is closed");
-  assert.ok(isAlive(pid));
-});
+test(
+  "a daemon is reported ready, survives its parent and keeps none of its descriptors",
+  limit,
+  async () => {
+    const { code, stdout, stderr } = await run(program!, [...script, "daemonize"]);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    assert.ok(stdout.endsWith(".\n"));
+    const pid = pidIn(stdout.slice(0, -1));
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)!.split(" ");
+    const [, , group, session, terminal] = stat.map(Number);
+    assert.deepEqual([group, session, terminal], [pid, pid, 0]);
+    await until(() => parentOf(pid) === 1 || !isAlive(parentOf(pid)), "its parent has exited");
+    await until(() => readlinkSync(`/proc/${pid}/cwd`) === "/", "it has left the directory");
+    for (const fd of [0, 1, 2]) assert.equal(readlinkSync(`/proc/${pid}/fd/${fd}`), "/dev/null");
+    assert.ok(
+      !readdirSync(`/proc/${pid}/fd`).includes("3"),
+      "the descriptor of the startup result is closed",
+    );
+    assert.ok(isAlive(pid));
+  },
+);
 
-test("problems of the daemon are told by its parent, with its code", limit, async () => {
-  const { code, stdout, stderr } = await run(program!, [...script, "daemonize", "fail"]);
-  assert.deepEqual({ code, stdout, stderr }, {
-    code: 2,
-    stdout: "",
-    stderr: "first problem\nsecond problem\n",
-  });
-});
+test(
+  "a daemon's errors are printed by its parent, which exits with the same code",
+  limit,
+  async () => {
+    const { code, stdout, stderr } = await run(program!, [...script, "daemonize", "fail"]);
+    assert.deepEqual({ code, stdout, stderr }, {
+      code: 2,
+      stdout: "",
+      stderr: "first problem\nsecond problem\n",
+    });
+  },
+);
 
-test("a daemon that ends without a word is told", limit, async () => {
+test("a daemon that exits without a startup result is an error", limit, async () => {
   const line = (status: string) =>
     `stud: the daemon ended (${status}) before it was ready; start it without --daemon to see why`;
   assert.deepEqual(await shell("exit 3"), {
@@ -74,21 +85,21 @@ test("a daemon that ends without a word is told", limit, async () => {
   });
 });
 
-test("a daemon that is never ready is ended", limit, async () => {
+test("a daemon that is never ready is killed", limit, async () => {
   const { code, problems } = await shell("exec sleep 60", { limitMs: 300 });
   assert.equal(code, 1);
   assert.match(problems[0]!, /not ready after 0.3 s and was ended/);
 });
 
-test("a program that cannot be started is told", limit, async () => {
+test("a program that cannot be started is an error", limit, async () => {
   const { code, problems } = await spawnDaemon(["/nonexistent/stud"], []);
   assert.equal(code, 1);
   assert.match(problems[0]!, /^stud: cannot start the daemon: .*ENOENT/);
 });
 
-test("a verdict counts that was given just before the end", limit, async () => {
-  const verdict = { code: 5, output: [], problems: ["a problem"] };
-  assert.deepEqual(await shell(`echo '${JSON.stringify(verdict)}' >&3; exit 5`), verdict);
+test("a startup result sent just before the exit counts", limit, async () => {
+  const result = { code: 5, output: [], problems: ["a problem"] };
+  assert.deepEqual(await shell(`echo '${JSON.stringify(result)}' >&3; exit 5`), result);
 });
 
 test("what was read from standard input can be read again", limit, async () => {
@@ -97,18 +108,22 @@ test("what was read from standard input can be read again", limit, async () => {
   assert.deepEqual((await shell(counted, { input })).output, [String(input.length)]);
 });
 
-test("a daemon whose parent has gone learns that nobody waits for it", limit, async () => {
-  const child = spawn(program!, [...script, "daemonize"], {
-    stdio: ["ignore", "ignore", "ignore", "pipe"],
-    env: { ...process.env, STUD_DAEMON: String(process.pid) },
-  });
-  daemons.push(child.pid!);
-  child.stdio[3]!.destroy();
-  const [code] = await within(once(child, "exit"), "its end");
-  assert.equal(code, 0);
-});
+test(
+  "a daemon whose parent has exited learns that its result is no longer awaited",
+  limit,
+  async () => {
+    const child = spawn(program!, [...script, "daemonize"], {
+      stdio: ["ignore", "ignore", "ignore", "pipe"],
+      env: { ...process.env, STUD_DAEMON: String(process.pid) },
+    });
+    daemons.push(child.pid!);
+    child.stdio[3]!.destroy();
+    const [code] = await within(once(child, "exit"), "its exit");
+    assert.equal(code, 0);
+  },
+);
 
-test("only the mark of our own parent counts, and it is taken away", () => {
+test("only the mark of our own parent counts, and it is removed", () => {
   const cases: [Record<string, string>, boolean][] = [
     [{ STUD_DAEMON: "7" }, true],
     [{ STUD_DAEMON: "8" }, false],

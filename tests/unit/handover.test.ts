@@ -61,7 +61,7 @@ test("addresses without descriptors are passed on as well", () => {
   assert.deepEqual(renumbered(handover, 5), { handover, fds: [] });
 });
 
-test("what is written is read again, and its descriptor is closed", () => {
+test("a written handover can be read, and its descriptor is closed", () => {
   const many = Array.from({ length: 5000 }, (_, port) => ({
     endpoint: loopback(port),
     fds: [],
@@ -80,7 +80,7 @@ test("what is written is read again, and its descriptor is closed", () => {
   assert.deepEqual(open.filter((file) => file.includes("memfd:estate")), []);
 });
 
-test("an estate in another form is refused in words", () => {
+test("a handover in another format is refused with a reason", () => {
   const fd = memory(JSON.stringify({ form: 2, sockets: [] }));
   assert.throws(
     () => readHandover(libc, fd),

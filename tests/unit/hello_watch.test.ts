@@ -15,7 +15,7 @@ class CountingClock extends HandClock {
   }
 }
 
-test("a stream is looked at when it comes, and no more once that was enough", () => {
+test("a stream is polled when it arrives, and no longer once that suffices", () => {
   const clock = new CountingClock();
   const looks: string[] = [];
   const watch = new HelloWatch<string>((stream) => looks.push(stream) === 1, clock);
@@ -24,22 +24,22 @@ test("a stream is looked at when it comes, and no more once that was enough", ()
   assert.deepEqual([looks, clock.wakes], [["whole"], 0]);
 });
 
-test("a client that is silent for long is found late by an eighth of that at most", () => {
-  for (const silence of [1, 2, 10, 100, 1000, 2000, 30_000]) {
+test("a client that was idle for long is found late by at most a fraction of that time", () => {
+  for (const idleTime of [1, 2, 10, 100, 1000, 2000, 30_000]) {
     const clock = new CountingClock();
     let foundAt: number | undefined;
     const watch = new HelloWatch<string>(() => {
-      if (clock.now() < silence) return false;
+      if (clock.now() < idleTime) return false;
       foundAt ??= clock.now();
       return true;
     }, clock);
     watch.add("late");
     clock.advance(60_000);
-    assert.ok(foundAt! - silence <= Math.max(1, Math.min(silence / 3, 256)), `${silence} ms`);
+    assert.ok(foundAt! - idleTime <= Math.max(1, Math.min(idleTime / 3, 256)), `${idleTime} ms`);
   }
 });
 
-test("a thousand silent clients wake the process no more often than one", () => {
+test("a thousand idle clients wake the process no more often than one", () => {
   const perMinute = (count: number) => {
     const clock = new CountingClock();
     let looks = 0;
@@ -52,7 +52,7 @@ test("a thousand silent clients wake the process no more often than one", () => 
   assert.ok(perMinute(1).looks < 300, `${perMinute(1).looks} looks`);
 });
 
-test("clients that come one after the other share their looks, too", () => {
+test("clients that arrive one after the other share their polls, too", () => {
   const clock = new CountingClock();
   const watch = new HelloWatch<number>(() => false, clock);
   for (let i = 0; i < 1000; i++) {

@@ -147,7 +147,7 @@ test("a Unix socket's file belongs to the new process once it has taken over", (
   assert.ok(!existsSync(path));
 });
 
-test("if workers bind tsuccessor own sockets, a predecessor's address does not count as in use", () => {
+test("if workers bind their own sockets, a predecessor's address does not count as in use", () => {
   const at = wanted(loopback(freePort()));
   const old = listeners();
   commit(old.claim([at], 1, settings));

@@ -48,7 +48,7 @@ test("a name with a slash is meant from the working directory, and a link stays 
   assert.equal(find(link, ""), link);
 });
 
-test("a name without one is looked for as a shell does", () => {
+test("a name without one is searched for like in a shell", () => {
   const { directory, find } = programs();
   const link = join(directory, "bin", "stud");
   assert.equal(find("stud", `/nonexistent:${directory}/empty:${directory}/opt:bin:other`), link);
@@ -63,25 +63,25 @@ test("a name that leads to another program than the running one does not count",
   assert.equal(find("", "bin"), undefined);
 });
 
-test("the command line is told apart from the runtime's own words", limit, async () => {
-  const told = await asked({});
-  assert.deepEqual(told.command.slice(1), script);
-  assert.ok(isAbsolute(told.command[0]!));
-  assert.equal(statSync(told.command[0]!).ino, statSync(program!).ino);
-  assert.deepEqual(told.argv, ["program", "--workers", ""]);
-  assert.equal(told.workingDirectory, process.cwd());
-  assert.equal(told.environment.LISTEN_FDS, undefined);
-  assert.equal(told.environment.ANSWER, "42");
+test("the command line is distinguished from the runtime's own arguments", limit, async () => {
+  const facts = await asked({});
+  assert.deepEqual(facts.command.slice(1), script);
+  assert.ok(isAbsolute(facts.command[0]!));
+  assert.equal(statSync(facts.command[0]!).ino, statSync(program!).ino);
+  assert.deepEqual(facts.argv, ["program", "--workers", ""]);
+  assert.equal(facts.workingDirectory, process.cwd());
+  assert.equal(facts.environment.LISTEN_FDS, undefined);
+  assert.equal(facts.environment.ANSWER, "42");
 });
 
 test(
   "a name that leads nowhere gives way to the file that runs, and tells the dialect",
   limit,
   async () => {
-    const told = await asked({ argv0: "hitch" });
-    assert.equal(statSync(told.command[0]!).ino, statSync(program!).ino);
-    assert.deepEqual(told.argv, ["--compat=hitch", "program", "--workers", ""]);
-    assert.equal(told.dialect, "hitch");
+    const facts = await asked({ argv0: "hitch" });
+    assert.equal(statSync(facts.command[0]!).ino, statSync(program!).ino);
+    assert.deepEqual(facts.argv, ["--compat=hitch", "program", "--workers", ""]);
+    assert.equal(facts.dialect, "hitch");
   },
 );
 

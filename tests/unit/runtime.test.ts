@@ -62,7 +62,7 @@ test("tells its name, versions and command", () => {
   assert.equal(runtime.self[0], process.execPath);
 });
 
-test("what the adapter says of Deno's TLS library stands in Deno's binary", () => {
+test("the adapter's statements about Deno's TLS library are in Deno's binary", () => {
   if (!runtime.versions().tls.startsWith("rustls")) return;
   const [, rustls, awsLc] = /^rustls (\S+) with aws-lc-rs (\S+)$/.exec(runtime.versions().tls)!;
   const binary = readFileSync(process.execPath);
@@ -103,7 +103,7 @@ test("relays many connections at once", limit, async () => {
   await stop();
 });
 
-test("tells both ends of an accepted stream, the peer also after it closed", limit, async () => {
+test("reports both ends of an accepted stream, the peer also after it closed", limit, async () => {
   const handler = new Recorder();
   const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
@@ -117,7 +117,7 @@ test("tells both ends of an accepted stream, the peer also after it closed", lim
   await stop();
 });
 
-test("tells both ends of a backend stream", limit, async () => {
+test("reports both ends of a backend stream", limit, async () => {
   const backend = await echoServer();
   const handler = new Recorder();
   handler.take(connect(endpointOf(backend), handler));
@@ -177,7 +177,7 @@ test("calls after the close do nothing", limit, async () => {
   await stop();
 });
 
-test("a client that ends first still gets its answer", limit, async () => {
+test("a client that half-closes first still receives its answer", limit, async () => {
   const handler = new Recorder({
     ended(stream) {
       stream.write(text("goodbye"));
@@ -214,7 +214,7 @@ test("a client can go on after our end", limit, async () => {
   await stop();
 });
 
-test("a backend that ends first still gets the rest", limit, async () => {
+test("a backend that half-closes first still receives the rest", limit, async () => {
   let rest: Promise<string> | undefined;
   const backend = await server((peer) => {
     rest = collect(peer);
@@ -234,7 +234,7 @@ test("a backend that ends first still gets the rest", limit, async () => {
 });
 
 test(
-  "a backend can answer after our end, with bytes written before it was connected",
+  "a backend can answer after our FIN, with bytes written before it was connected",
   limit,
   async () => {
     const backend = await server((peer) => {
@@ -315,7 +315,7 @@ test("a paused client stream feels no more bytes and keeps the last chunk", limi
   await stop();
 });
 
-test("a paused backend stream feels no more bytes and keeps the last chunk", limit, async () => {
+test("a paused backend stream delivers no more bytes and keeps the last chunk", limit, async () => {
   let peer: net.Socket | undefined;
   const backend = await server((socket) => {
     peer = socket;
@@ -412,7 +412,7 @@ test("a backend's RST is a failure", limit, async () => {
 });
 
 test(
-  "a client that ends, leaves its answer unread and then resets is a failure",
+  "a client that half-closes, leaves its answer unread and then resets is a failure",
   limit,
   async () => {
     const handler = new Recorder();
@@ -477,15 +477,15 @@ test("a client without a common TLS version is a failure", limit, async () => {
 
 for (const giveUp of ["close", "reset"] as const) {
   test(`${giveUp} of a stalled handshake frees its descriptor`, limit, async () => {
-    const { port, stop, owners } = listen({});
+    const { port, stop, handlers } = listen({});
     const before = descriptors();
     const clients = Array.from({ length: 8 }, () => bareClient(port));
-    await until(() => owners.length === 8, "accepted");
-    for (const handler of owners) handler.stream[giveUp]();
-    await until(() => owners.every((handler) => handler.closes === 1), "closed");
+    await until(() => handlers.length === 8, "accepted");
+    for (const handler of handlers) handler.stream[giveUp]();
+    await until(() => handlers.every((handler) => handler.closes === 1), "closed");
     for (const client of clients) libc.close(client);
     await until(() => descriptors() <= before, "descriptors freed");
-    for (const handler of owners) {
+    for (const handler of handlers) {
       assert.equal(handler.opens, 0);
       assert.equal(handler.failure, undefined);
     }
@@ -593,7 +593,7 @@ test("offers TLS 1.0 when it is chosen", limit, async () => {
   await stop();
 });
 
-test("a cipher list that leaves nothing, or a name nobody knows, is refused", () => {
+test("a cipher list that leaves nothing, or an unknown name, is refused", () => {
   if (!capabilities.ciphers) return;
   for (
     const ciphers of ["NO-SUCH-CIPHER", "ECDHE-RSA-AES128-GCM-SHA256:NO-SUCH-CIPHER", "ALL:!ALL"]
@@ -652,7 +652,7 @@ test("every stream closed once and kept the order of events", limit, async () =>
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
-/** A peer sends 16 MiB, the owner pauses at the first chunk and resumes when the test has looked. */
+/** A peer sends 16 MiB, the handler pauses at the first chunk and resumes when the test has looked. */
 async function pausesInMidStream(handler: Recorder, peer: net.Socket): Promise<void> {
   const total = 16 * MiB;
   let first: Uint8Array | undefined;

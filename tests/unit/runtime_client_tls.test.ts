@@ -65,7 +65,7 @@ test("a plain connection is open at once and has no session", limit, async () =>
 });
 
 test("a plain client's bytes, end and cut arrive as they are", limit, async () => {
-  const owners: Recorder[] = [];
+  const handlers: Recorder[] = [];
   const { port, stop } = listen({
     settings: null,
     accepted(stream) {
@@ -73,24 +73,24 @@ test("a plain client's bytes, end and cut arrive as they are", limit, async () =
         received: (_, bytes) => void stream.write(bytes.slice()),
         ended: () => stream.finish(),
       });
-      owners.push(handler);
+      handlers.push(handler);
       return handler.take(stream);
     },
   });
   const ending = await plainClient(port);
   const answer = collect(ending);
   ending.write("one ");
-  await until(() => owners[0]?.bytes === 4, "the first bytes");
+  await until(() => handlers[0]?.bytes === 4, "the first bytes");
   ending.end("two");
   assert.equal(await answer, "one two");
-  await until(() => owners[0]!.closes === 1, "closed");
-  assert.equal(owners[0]!.failure, undefined);
+  await until(() => handlers[0]!.closes === 1, "closed");
+  assert.equal(handlers[0]!.failure, undefined);
 
   const cutting = await plainClient(port);
-  await until(() => owners[1]?.opens === 1, "opened");
+  await until(() => handlers[1]?.opens === 1, "opened");
   cutting.resetAndDestroy();
-  await until(() => owners[1]!.closes === 1, "closed");
-  assert.equal(owners[1]!.failure?.code, "ECONNRESET");
+  await until(() => handlers[1]!.closes === 1, "closed");
+  assert.equal(handlers[1]!.failure?.code, "ECONNRESET");
   await stop();
 });
 
@@ -131,7 +131,7 @@ for (const size of [1, 16 * KiB + 1, 6 * MiB]) {
   });
 }
 
-test("a backend that ends first still gets the rest", limit, async () => {
+test("a backend that half-closes first still receives the rest", limit, async () => {
   let rest: Promise<string> | undefined;
   const backend = await startTlsBackend(certificate, (peer) => {
     rest = collect(peer);
@@ -149,7 +149,7 @@ test("a backend that ends first still gets the rest", limit, async () => {
   assert.equal(await rest, "rest");
 });
 
-test("what is written before the handshake goes out after it", limit, async () => {
+test("bytes written before the handshake are sent after it", limit, async () => {
   const backend = await startTlsBackend(certificate, (peer) => {
     peer.on("end", () => peer.end("thanks"));
   });
@@ -163,13 +163,13 @@ test("what is written before the handshake goes out after it", limit, async () =
   assert.equal(handler.failure, undefined);
 });
 
-test("the backend sees the name it is called by", limit, async () => {
+test("the backend receives its name by SNI", limit, async () => {
   const backend = await startTlsBackend(certificate);
   const peer = await opened(backend.endpoint, { ca: authority.ca }, backend.peers);
   assert.equal((peer as { servername?: string }).servername, "backend.test");
 });
 
-test("an address is verified where there is no name", limit, async () => {
+test("an address is verified if there is no name", limit, async () => {
   const backend = await startTlsBackend(authority.issue("127.0.0.1", { names: "IP:127.0.0.1" }));
   const settings = { ca: authority.ca, serverName: "" };
   const peer = await opened(backend.endpoint, settings, backend.peers);
@@ -177,7 +177,7 @@ test("an address is verified where there is no name", limit, async () => {
   await isRefused({ serverName: "", ca: authority.ca }, certificate);
 });
 
-test("the protocol that both know is told to both", limit, async () => {
+test("the common protocol is reported on both sides", limit, async () => {
   const backend = await startTlsBackend(certificate, undefined, ["h2", "http/1.1"]);
   const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
   await until(() => handler.opens === 1 && backend.peers.length === 1, "opened");
@@ -187,7 +187,7 @@ test("the protocol that both know is told to both", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("a backend that knows no protocols is told none", limit, async () => {
+test("no protocol is agreed with a backend without ALPN", limit, async () => {
   const backend = await startTlsBackend(certificate);
   const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
   await until(() => handler.opens === 1, "opened");
@@ -196,12 +196,12 @@ test("a backend that knows no protocols is told none", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("a backend of a stranger, or of another name, gets no byte", limit, async () => {
+test("a backend of an unknown CA, or with another name, receives no byte", limit, async () => {
   await isRefused({ ca: authority.ca }, stranger.issue("backend.test"));
   await isRefused({ ca: authority.ca, serverName: "other.test" }, certificate);
 });
 
-test("a backend is taken as it is where nothing is verified", limit, async () => {
+test("any backend is accepted if nothing is verified", limit, async () => {
   if (!capabilities.backendTrust) return;
   const backend = await startTlsBackend(stranger.issue("other.test"));
   await opened(backend.endpoint, { verify: false }, backend.peers);
@@ -218,7 +218,7 @@ test("a refused connect is ECONNREFUSED", limit, async () => {
 const leavings: Record<string, (peer: net.Socket) => void> = {
   "ends": (peer) => peer.resume().end(),
   "resets": (peer) => peer.once("data", () => peer.resetAndDestroy()),
-  "speaks no TLS": (peer) => peer.resume().end("HTTP/1.0 400 Bad Request\r\n\r\n"),
+  "does not speak TLS": (peer) => peer.resume().end("HTTP/1.0 400 Bad Request\r\n\r\n"),
 };
 for (const [leaves, leave] of Object.entries(leavings)) {
   test(`a backend that ${leaves} in the handshake is a failure`, limit, async () => {
@@ -241,13 +241,13 @@ for (const giveUp of ["close", "reset"] as const) {
     const silent = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
     assert.equal(libc.listen(silent, 8), 0);
     const backend = loopback(boundPort(silent));
-    const owners = Array.from({ length: 4 }, () => dial(backend, { ca: authority.ca }));
-    await until(() => queueLength(libc, silent) === owners.length, "connected");
+    const handlers = Array.from({ length: 4 }, () => dial(backend, { ca: authority.ca }));
+    await until(() => queueLength(libc, silent) === handlers.length, "connected");
     await pause(100);
-    for (const handler of owners) handler.stream[giveUp]();
-    await until(() => owners.every((handler) => handler.closes === 1), "closed");
+    for (const handler of handlers) handler.stream[giveUp]();
+    await until(() => handlers.every((handler) => handler.closes === 1), "closed");
     await until(() => descriptors() <= before + 1, "descriptors freed");
-    for (const handler of owners) {
+    for (const handler of handlers) {
       assert.equal(handler.opens, 0);
       assert.equal(handler.failure, undefined);
     }
@@ -273,8 +273,8 @@ for (const giveUp of ["close", "reset"] as const) {
 test("a backend that does not read stops the client", limit, async () => {
   const { endpoint, process: backend } = await startSServer(certificate);
   const answer = digest(backend.stdout!);
-  let told = 0;
-  backend.stdout!.on("data", (bytes: Uint8Array) => told += bytes.length);
+  let received = 0;
+  backend.stdout!.on("data", (bytes: Uint8Array) => received += bytes.length);
   let fromClient: Recorder | undefined;
   const context = createClientTls(clientSettings({ ca: authority.ca }));
   const relay = relayTo(endpoint, context);
@@ -284,7 +284,7 @@ test("a backend that does not read stops the client", limit, async () => {
   });
   const client = await plainClient(port);
   client.write("x");
-  await until(() => told === 1, "the first byte");
+  await until(() => received === 1, "the first byte");
   // Deno's `kill` of a child signals once only.
   process.kill(backend.pid!, "SIGSTOP");
   const payload = randomBytes(64 * MiB);
@@ -292,7 +292,7 @@ test("a backend that does not read stops the client", limit, async () => {
   const held = await settled(() => fromClient!.bytes);
   assert.ok(held < payload.length / 2, `${held} bytes were taken for a backend that does not read`);
   process.kill(backend.pid!, "SIGCONT");
-  await until(() => told === payload.length + 1, "the rest");
+  await until(() => received === payload.length + 1, "the rest");
   backend.kill();
   assert.equal(await answer, sha256(text("x"), payload));
   client.destroy();
@@ -330,7 +330,7 @@ async function opened(
   return peers[0]!;
 }
 
-/** A backend with this certificate fails in the handshake and is told nothing. */
+/** A backend with this certificate fails in the handshake and receives nothing. */
 async function isRefused(
   settings: Partial<ClientTlsSettings>,
   shown: typeof certificate,
@@ -344,7 +344,7 @@ async function isRefused(
   assert.match(handler.failure?.code ?? "", /[A-Za-z]/);
   assert.doesNotMatch(handler.failure!.message, /\n/);
   await until(() => {
-    // The backend may take the handshake for done, and then waits for us.
+    // The backend may consider the handshake done, and then waits for us.
     for (const peer of backend.peers) peer.destroy();
     return descriptors() <= before;
   }, "descriptors freed");

@@ -96,12 +96,12 @@ test("a fault of the ticket keyring costs the ticket alone", limit, (context) =>
   assert.deepEqual(new Set(reported), new Set(["tls tickets"]));
 });
 
-test("a fault at the end of a time limit leaves the other limits", limit, () => {
+test("a fault when a time limit expires does not affect the other limits", limit, () => {
   isReportedOnce("timer", outcome("timer"));
-  isReportedOnce("silence", outcome("silence"));
+  isReportedOnce("idle timeout", outcome("idle timeout"));
 });
 
-test("a promise that nobody handles is reported", limit, () => {
+test("an unhandled rejection is reported", limit, () => {
   isReportedOnce("promise", outcome("promise"));
 });
 

@@ -46,65 +46,65 @@ const paces: readonly Pace[] = ["header alone", "header with ClientHello", "byte
 
 for (const pace of paces) {
   test(`${pace}: relays both ways after the handshake`, limit, async () => {
-    const { port, owners, stop } = serve({}, echoing());
+    const { port, handlers, stop } = serve({}, echoing());
     const payload = randomBytes(pace === "byte by byte" ? 2_000 : 2 * MiB);
     const client = await tlsClient(await behindHeader(port, pace));
     const answer = digest(client);
     client.end(payload);
     assert.equal(await answer, createHash("sha256").update(payload).digest("hex"));
-    await until(() => owners[0]!.closes === 1, "closed");
-    assert.equal(owners[0]!.failure, undefined);
-    assert.equal(owners[0]!.header, HEADER);
+    await until(() => handlers[0]!.closes === 1, "closed");
+    assert.equal(handlers[0]!.failure, undefined);
+    assert.equal(handlers[0]!.header, HEADER);
     await stop();
   });
 
   test(`${pace}: serves by name and ALPN`, limit, async () => {
-    const { port, owners, stop } = serve({ ...byName(), alpn: ["http/1.1"] });
+    const { port, handlers, stop } = serve({ ...byName(), alpn: ["http/1.1"] });
     const front = await behindHeader(port, pace);
     const named = await visit(front, "-servername", "b.test", "-alpn", "http/1.1");
     assert.match(named, /subject=.*b\.test[^]*ALPN protocol: http\/1\.1/);
     assert.match(await visit(front, "-noservername"), /subject=.*a\.test/);
     assert.match(await visit(front, "-alpn", "other"), /alert (no application|number 120)/);
-    await until(() => owners[2]!.closes === 1, "closed");
-    assert.ok(owners[2]!.failure);
-    assert.deepEqual(owners.map(({ opens }) => opens), [1, 1, 0]);
+    await until(() => handlers[2]!.closes === 1, "closed");
+    assert.ok(handlers[2]!.failure);
+    assert.deepEqual(handlers.map(({ opens }) => opens), [1, 1, 0]);
     await stop();
   });
 
   test(`${pace}: an unknown name gets the alert`, needs("sniAbort"), async () => {
     const select = (serverName: string) => serverName === "" ? 0 : undefined;
-    const { port, owners, stop } = serve({ choice: true, select });
+    const { port, handlers, stop } = serve({ choice: true, select });
     const front = await behindHeader(port, pace);
     assert.match(await visit(front, "-servername", "b.test"), /alert (unrecognized|number 112)/);
-    await until(() => owners[0]!.closes === 1, "closed");
-    assert.equal(owners[0]!.opens, 0);
-    assert.match(owners[0]!.failure!.message, /unrecognized server name/);
+    await until(() => handlers[0]!.closes === 1, "closed");
+    assert.equal(handlers[0]!.opens, 0);
+    assert.match(handlers[0]!.failure!.message, /unrecognized server name/);
     await stop();
   });
 
   test(`${pace}: asks for a certificate by name`, needs("verifyClients"), async () => {
-    const { port, owners, stop } = serve(byName({ mode: "required", ca: authority.ca, crl: "" }));
+    const { port, handlers, stop } = serve(byName({ mode: "required", ca: authority.ca, crl: "" }));
     const front = await behindHeader(port, pace);
     const name = ["-servername", "b.test"];
     assert.match(await visit(front, ...name, "-cert", good.file, "-key", good.file), /GOT/);
-    assert.deepEqual(Buffer.from(owners[0]!.facts!.peer!.der), Buffer.from(good.der));
+    assert.deepEqual(Buffer.from(handlers[0]!.facts!.peer!.der), Buffer.from(good.der));
     assert.match(await visit(front, ...name), /alert certificate required/);
     assert.match(await visit(front, "-servername", "a.test"), /GOT/);
-    assert.equal(owners[2]!.facts!.peer, undefined);
+    assert.equal(handlers[2]!.facts!.peer, undefined);
     await stop();
   });
 
-  test(`${pace}: what is no handshake is a failure`, limit, async () => {
-    const { port, owners, stop } = serve({});
+  test(`${pace}: data that is not a handshake is a failure`, limit, async () => {
+    const { port, handlers, stop } = serve({});
     const http = await plainClient(await behindHeader(port, pace));
     http.write("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n");
-    await until(() => owners[0]?.closes === 1, "closed");
-    assert.match(owners[0]!.failure!.message, /http request/i);
+    await until(() => handlers[0]?.closes === 1, "closed");
+    assert.match(handlers[0]!.failure!.message, /http request/i);
     const garbage = await plainClient(await behindHeader(port, pace));
     garbage.write(Buffer.alloc(600, 0x80));
-    await until(() => owners[1]?.closes === 1, "closed");
-    assert.ok(owners[1]!.failure);
-    assert.deepEqual(owners.map(({ opens }) => opens), [0, 0]);
+    await until(() => handlers[1]?.closes === 1, "closed");
+    assert.ok(handlers[1]!.failure);
+    assert.deepEqual(handlers.map(({ opens }) => opens), [0, 0]);
     http.destroy();
     garbage.destroy();
     await stop();
@@ -121,16 +121,19 @@ for (
 ) {
   for (const end of ["FIN", "RST"] as const) {
     test(`a client that leaves ${what} is a failure (${end})`, limit, async () => {
-      const { port, owners, stop } = serve({});
+      const { port, handlers, stop } = serve({});
       const client = await plainClient(port);
       if (sent !== "") client.write(sent);
-      await until(() => owners[0], "accepted");
-      await until(() => owners[0]!.header.length === Math.min(sent.length, HEADER.length), "read");
+      await until(() => handlers[0], "accepted");
+      await until(
+        () => handlers[0]!.header.length === Math.min(sent.length, HEADER.length),
+        "read",
+      );
       if (end === "FIN") client.end();
       else client.resetAndDestroy();
-      await until(() => owners[0]!.closes === 1, "closed");
-      assert.equal(owners[0]!.opens, 0);
-      assert.equal(owners[0]!.failure?.code, "ECONNRESET");
+      await until(() => handlers[0]!.closes === 1, "closed");
+      assert.equal(handlers[0]!.opens, 0);
+      assert.equal(handlers[0]!.failure?.code, "ECONNRESET");
       client.destroy();
       await stop();
     });
@@ -140,16 +143,16 @@ for (
 for (const giveUp of ["close", "reset"] as const) {
   for (const sent of ["HEAD", HEADER, `${HEADER}\x16\x03\x01`]) {
     test(`${giveUp} after ${JSON.stringify(sent)} frees the descriptor`, limit, async () => {
-      const { port, owners, stop } = serve({});
+      const { port, handlers, stop } = serve({});
       const before = descriptors();
       const client = await plainClient(port);
       client.write(sent);
       const headerLength = Math.min(sent.length, HEADER.length);
-      await until(() => owners[0]?.header.length === headerLength, "read");
+      await until(() => handlers[0]?.header.length === headerLength, "read");
       await pause(20);
-      owners[0]!.stream[giveUp]();
-      await until(() => owners[0]!.closes === 1, "closed");
-      assert.equal(owners[0]!.failure, undefined);
+      handlers[0]!.stream[giveUp]();
+      await until(() => handlers[0]!.closes === 1, "closed");
+      assert.equal(handlers[0]!.failure, undefined);
       client.destroy();
       await until(() => descriptors() <= before, "descriptors freed");
       await stop();
@@ -157,8 +160,8 @@ for (const giveUp of ["close", "reset"] as const) {
   }
 }
 
-test("secure after the end does nothing", limit, async () => {
-  const { port, owners, stop } = serve({}, {
+test("startTls after the close does nothing", limit, async () => {
+  const { port, handlers, stop } = serve({}, {
     header(stream) {
       stream.reset();
       stream.startTls(text("early"));
@@ -166,58 +169,58 @@ test("secure after the end does nothing", limit, async () => {
   });
   const client = await plainClient(port);
   client.write("!");
-  await until(() => owners[0]?.closes === 1, "closed");
-  owners[0]!.stream.startTls(new Uint8Array(0));
-  assert.equal(owners[0]!.failure, undefined);
+  await until(() => handlers[0]?.closes === 1, "closed");
+  handlers[0]!.stream.startTls(new Uint8Array(0));
+  assert.equal(handlers[0]!.failure, undefined);
   client.destroy();
   await stop();
 });
 
-test("a stream is told before TLS as well, without a session", limit, async () => {
-  const { port, owners, stop } = serve({});
+test("a stream knows its ends before TLS as well, but has no session", limit, async () => {
+  const { port, handlers, stop } = serve({});
   const client = await plainClient(port);
   client.write("HEAD");
-  await until(() => owners[0]?.header === "HEAD", "read");
-  const { remote, local } = owners[0]!.stream;
+  await until(() => handlers[0]?.header === "HEAD", "read");
+  const { remote, local } = handlers[0]!.stream;
   assert.deepEqual(remote, { family: 4, address: "127.0.0.1", port: client.localPort });
   assert.deepEqual(local, { family: 4, address: "127.0.0.1", port });
-  assert.deepEqual(owners[0]!.stream.tls(), {});
+  assert.deepEqual(handlers[0]!.stream.tls(), {});
   client.destroy();
-  await until(() => owners[0]!.closes === 1, "closed");
+  await until(() => handlers[0]!.closes === 1, "closed");
   await stop();
 });
 
 test("a client can go on after our end", limit, async () => {
-  const { port, owners, stop } = serve({});
+  const { port, handlers, stop } = serve({});
   const client = await tlsClient(await behindHeader(port, "header alone"));
   assert.equal(await collect(client), "GOT");
   client.end("second");
-  await until(() => owners[0]!.closes === 1, "closed");
-  assert.equal(owners[0]!.bytes, 6);
-  assert.equal(owners[0]!.failure, undefined);
+  await until(() => handlers[0]!.closes === 1, "closed");
+  assert.equal(handlers[0]!.bytes, 6);
+  assert.equal(handlers[0]!.failure, undefined);
   await stop();
 });
 
 test("a paused stream feels no more bytes", limit, async () => {
-  const { port, owners, stop } = serve({}, {
+  const { port, handlers, stop } = serve({}, {
     received: (stream) => stream.pause(),
     ended: (stream) => stream.finish(),
   });
   const client = await tlsClient(await behindHeader(port, "header alone"));
   client.resume();
   client.end(randomBytes(16 * MiB));
-  await until(() => owners[0]!.bytes > 0, "the first chunk");
-  const held = await settled(() => owners[0]!.bytes);
+  await until(() => handlers[0]!.bytes > 0, "the first chunk");
+  const held = await settled(() => handlers[0]!.bytes);
   assert.ok(held <= MiB, `${held} bytes came through a pause`);
-  owners[0]!.on({ received: () => {} });
-  owners[0]!.stream.resume();
-  await until(() => owners[0]!.closes === 1, "closed");
-  assert.equal(owners[0]!.bytes, 16 * MiB);
+  handlers[0]!.on({ received: () => {} });
+  handlers[0]!.stream.resume();
+  await until(() => handlers[0]!.closes === 1, "closed");
+  assert.equal(handlers[0]!.bytes, 16 * MiB);
   await stop();
 });
 
-test("a stream that was paused at its header goes on after resume", limit, async () => {
-  const { port, owners, stop } = serve({}, {
+test("a stream that was paused at its header continues after resume", limit, async () => {
+  const { port, handlers, stop } = serve({}, {
     header(stream, bytes) {
       stream.pause();
       stream.startTls(Uint8Array.from(bytes.subarray(HEADER.length)));
@@ -225,44 +228,44 @@ test("a stream that was paused at its header goes on after resume", limit, async
     },
   });
   assert.match(await visit(await behindHeader(port, "header with ClientHello")), /GOT/);
-  await until(() => owners[0]!.closes === 1, "closed");
-  assert.equal(owners[0]!.failure, undefined);
+  await until(() => handlers[0]!.closes === 1, "closed");
+  assert.equal(handlers[0]!.failure, undefined);
   await stop();
 });
 
 test("write to a slow client says stop, then writable", limit, async () => {
   const chunk = randomBytes(MiB);
   const written: boolean[] = [];
-  const { port, owners, stop } = serve({}, {
+  const { port, handlers, stop } = serve({}, {
     opened(stream) {
       for (let i = 0; i < 16; i++) written.push(stream.write(chunk));
     },
     writable: (stream) => stream.finish(),
   });
   const client = await tlsClient(await behindHeader(port, "header alone"));
-  await until(() => owners[0]!.opens === 1, "opened");
+  await until(() => handlers[0]!.opens === 1, "opened");
   assert.ok(written.includes(false));
   const hash = createHash("sha256");
   for (let i = 0; i < 16; i++) hash.update(chunk);
   assert.equal(await digest(client), hash.digest("hex"));
-  assert.equal(owners[0]!.writables, 1);
+  assert.equal(handlers[0]!.writables, 1);
   client.end();
-  await until(() => owners[0]!.closes === 1, "closed");
-  assert.equal(owners[0]!.failure, undefined);
+  await until(() => handlers[0]!.closes === 1, "closed");
+  assert.equal(handlers[0]!.failure, undefined);
   await stop();
 });
 
 test("close ends without close_notify, reset with RST", limit, async () => {
   for (const [giveUp, reason] of [["close", /unexpected eof/], ["reset", /errno=104/]] as const) {
-    const { port, owners, stop } = serve({}, { opened: () => {} });
+    const { port, handlers, stop } = serve({}, { opened: () => {} });
     const client = sClient(await behindHeader(port, "header alone"));
     const said = collect(client.stderr!);
-    await until(() => owners[0]?.opens === 1, "opened");
+    await until(() => handlers[0]?.opens === 1, "opened");
     await pause(20);
-    owners[0]!.stream[giveUp]();
+    handlers[0]!.stream[giveUp]();
     assert.match(await said, reason);
-    await until(() => owners[0]!.closes === 1, "closed");
-    assert.equal(owners[0]!.failure, undefined);
+    await until(() => handlers[0]!.closes === 1, "closed");
+    assert.equal(handlers[0]!.failure, undefined);
     await stop();
   }
 });
@@ -291,7 +294,7 @@ test("every stream closed once and kept the order of events", limit, () => {
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
-/** `b.test` has a certificate of its own, and may ask clients for theirs. */
+/** `b.test` has its own certificate, and can ask clients for theirs. */
 function byName(verify?: VerifySettings): Partial<TlsSettings> {
   return {
     choice: true,
@@ -303,7 +306,7 @@ function byName(verify?: VerifySettings): Partial<TlsSettings> {
   };
 }
 
-/** Sends back what comes, and ends when the client did. */
+/** Echoes what it receives, and finishes when the client has. */
 function echoing(): RecorderHooks {
   return {
     ...answering,

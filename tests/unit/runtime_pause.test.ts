@@ -36,7 +36,7 @@ function echo(stream: Stream): Recorder {
   return handler.take(stream);
 }
 
-/** An echo server that pauses itself at so many connections. */
+/** An echo server that pauses itself at a number of connections. */
 function limited(most: number) {
   const accepted: Recorder[] = [];
   const state = { most };
@@ -60,7 +60,7 @@ function descriptors(): number {
 }
 
 test(
-  "a listener that is paused while it accepts takes no more, of those that wait too",
+  "a listener that is paused while it accepts accepts no more, not even waiting clients",
   limit,
   async () => {
     const { port, listener, accepted, state, stop } = limited(2);
@@ -80,12 +80,12 @@ test(
       await roundTrip(client);
       client.end();
     }
-    assert.equal(accepted.length, 6, "nobody was lost");
+    assert.equal(accepted.length, 6, "none was lost");
     await stop();
   },
 );
 
-test("a listener that is paused at leisure takes no more", limit, async () => {
+test("a listener that is paused while idle accepts no more", limit, async () => {
   const { port, listener, accepted, stop } = limited(100);
   const first = await tlsClient(port);
   listener.pause();
@@ -126,7 +126,7 @@ test("a paused listener can be closed, and its connections live on", limit, asyn
   await stop();
 });
 
-test("many pauses leave no descriptor behind", limit, async () => {
+test("many pauses leak no descriptor", limit, async () => {
   const { port, listener, accepted, stop } = limited(1);
   const visitOnce = async () => {
     const client = await tlsClient(port);

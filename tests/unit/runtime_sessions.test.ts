@@ -19,7 +19,7 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 
 const BY_ID = ["-tls1_2", "-no_ticket"];
 
-/** Answers when it is told to, as the master does. */
+/** Answers on command, like the master. */
 class Store implements SessionStore {
   readonly stored: [policy: string, id: string, session: Uint8Array][] = [];
   readonly questions: {
@@ -67,7 +67,7 @@ test("a session is stored once, found by its id, and resumes", kept, async () =>
   }
 });
 
-test("the answer may come later, and may be none, or none of a session", kept, async () => {
+test("the answer can arrive later, be empty, or be garbage", kept, async () => {
   const sessions = new Store();
   const frontend = serve({ sessions });
   const file = join(directory, "session-late");
@@ -89,21 +89,25 @@ test("the answer may come later, and may be none, or none of a session", kept, a
   await frontend.stop();
 });
 
-test("who takes tickets, or speaks TLS 1.3, is neither looked up nor stored", kept, async () => {
-  const sessions = new Store();
-  const frontend = serve({ sessions });
-  for (const words of [["-tls1_2"], ["-tls1_3"], ["-tls1_3", "-no_ticket"]]) {
-    const file = join(directory, `session-${words.join("")}`);
-    assert.match(await visit(frontend.port, ...words, "-sess_out", file), /^New, /m);
-    await visit(frontend.port, ...words, "-sess_in", file);
-  }
-  assert.deepEqual([sessions.stored, sessions.questions], [[], []]);
-  await frontend.stop();
-  const without = serve({ sessions, tickets: false });
-  await visit(without.port, "-tls1_2");
-  assert.equal(sessions.stored.length, 1, "without tickets from us it is");
-  await without.stop();
-});
+test(
+  "sessions of clients with tickets or TLS 1.3 are neither looked up nor stored",
+  kept,
+  async () => {
+    const sessions = new Store();
+    const frontend = serve({ sessions });
+    for (const words of [["-tls1_2"], ["-tls1_3"], ["-tls1_3", "-no_ticket"]]) {
+      const file = join(directory, `session-${words.join("")}`);
+      assert.match(await visit(frontend.port, ...words, "-sess_out", file), /^New, /m);
+      await visit(frontend.port, ...words, "-sess_in", file);
+    }
+    assert.deepEqual([sessions.stored, sessions.questions], [[], []]);
+    await frontend.stop();
+    const without = serve({ sessions, tickets: false });
+    await visit(without.port, "-tls1_2");
+    assert.equal(sessions.stored.length, 1, "without tickets from us it is");
+    await without.stop();
+  },
+);
 
 test("sessions of another way to verify clients are another policy's", kept, async () => {
   const sessions = new Store();
@@ -119,7 +123,7 @@ test("sessions of another way to verify clients are another policy's", kept, asy
   assert.equal(new Set(sessions.stored.map(([policy]) => policy)).size, 2);
 });
 
-test("a stream that ends while it waits for an answer ends once", kept, async () => {
+test("a stream that closes while it waits for an answer closes once", kept, async () => {
   const sessions = new Store();
   const frontend = serve({ sessions });
   const file = join(directory, "session-ending");
@@ -148,7 +152,7 @@ test("a stream that ends while it waits for an answer ends once", kept, async ()
   await frontend.stop();
 });
 
-test("what is no ClientHello is OpenSSL's to refuse", kept, async () => {
+test("data that is not a ClientHello is refused by OpenSSL", kept, async () => {
   const sessions = new Store();
   const frontend = serve({ sessions });
   connect(frontend.port, "127.0.0.1", function (this: Socket) {
@@ -160,7 +164,7 @@ test("what is no ClientHello is OpenSSL's to refuse", kept, async () => {
   await frontend.stop();
 });
 
-test("all events came in order", () => {
+test("all events arrived in order", () => {
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 

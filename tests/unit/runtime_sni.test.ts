@@ -43,7 +43,7 @@ const byName: Partial<TlsSettings> = {
   select: (serverName) => serverName === "b.test" ? 1 : 0,
 };
 
-test("makes the default at once and the others when they are needed, once", limit, async () => {
+test("creates the default at once and the others once when needed", limit, async () => {
   const asked: number[] = [];
   const { port, stop } = serve({
     ...byName,
@@ -83,7 +83,7 @@ test(
   },
 );
 
-test("a default that is broken shows at once", limit, () => {
+test("a broken default fails at once", limit, () => {
   const identity = () => ({ certificates: [BROKEN] });
   assert.throws(() => createTlsContext(settingsWith({ identity })), Error);
 });
@@ -104,7 +104,7 @@ for (const version of versions) {
     await stop();
   });
 
-  test(`${version}: a session is resumed, and told so`, needs("tlsFacts"), async () => {
+  test(`${version}: a session is resumed, which is reported`, needs("tlsFacts"), async () => {
     const { port, visits, stop } = serve({});
     const session = join(authority.directory, "session");
     assert.match(await visit(port, version, "-sess_out", session), /^New/m);
@@ -116,7 +116,7 @@ for (const version of versions) {
     await stop();
   });
 
-  test(`${version}: no session is resumed where that is not wanted`, limit, async () => {
+  test(`${version}: no session is resumed if resumption is off`, limit, async () => {
     const { port, stop } = serve({ tickets: false });
     const session = join(authority.directory, `no-session${version}`);
     const said = await visit(port, version, "-sess_out", session);
@@ -178,7 +178,7 @@ test(
   },
 );
 
-test("an update leaves no descriptor behind", needs("swapCertificates"), async () => {
+test("an update leaks no descriptor", needs("swapCertificates"), async () => {
   const { port, listener, stop } = serve(byName);
   assert.match(await visit(port), /GOT/);
   const before = descriptors();

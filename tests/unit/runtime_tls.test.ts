@@ -36,7 +36,7 @@ import {
 const { capabilities, createTlsContext, loadEngine }: Runtime = runtime;
 const limit = { timeout: 60_000 };
 
-/** BoringSSL changes them too, by a clock of its own; rustls has sessions, no tickets. */
+/** BoringSSL also rotates them, by its own clock; rustls has sessions, no tickets. */
 const ring = { ...limit, skip: !(runtime as Runtime).capabilities.ticketKeys };
 
 const directory = mkdtempSync(join(tmpdir(), "stud-tls-"));
@@ -46,7 +46,7 @@ const rsa = await createRsa("rsa.test");
 const ecdsa = await create("ecdsa.test");
 const dual: Identity = { certificates: [ecdsa, rsa] };
 
-test("of the protocols that both know, the server's favourite is taken", limit, async () => {
+test("the server's preference decides between common protocols", limit, async () => {
   const frontend = greeting({ alpn: ["h2", "http/1.1"] });
   const said = await visit(frontend, "-alpn", "http/1.1,h2");
   assert.match(said, /^ALPN protocol: h2$/m);
@@ -57,14 +57,14 @@ test("of the protocols that both know, the server's favourite is taken", limit, 
 test("a client that offers other protocols only gets the alert for it", limit, async () => {
   const frontend = greeting({ alpn: ["h2", "http/1.1"] });
   assert.match(await visit(frontend, "-alpn", "imap"), /alert number 120/);
-  await until(() => frontend.owners[0]!.closes === 1, "closed");
-  assert.equal(frontend.owners[0]!.opens, 0);
-  assert.ok(frontend.owners[0]!.failure);
+  await until(() => frontend.handlers[0]!.closes === 1, "closed");
+  assert.equal(frontend.handlers[0]!.opens, 0);
+  assert.ok(frontend.handlers[0]!.failure);
   await frontend.stop();
 });
 
 for (const alpn of [["h2"], []]) {
-  test(`no protocol is agreed on where one side names none (${alpn})`, limit, async () => {
+  test(`no protocol is agreed on if one side offers none (${alpn})`, limit, async () => {
     const frontend = greeting({ alpn });
     const options = alpn.length > 0 ? [] : ["-alpn", "h2"];
     assert.match(await visit(frontend, ...options), /^No ALPN negotiated$/m);
@@ -84,7 +84,7 @@ test("only the chosen groups are used", needing("curves"), async () => {
   await frontend.stop();
 });
 
-test("a group that nobody knows is refused by its name", needing("curves"), () => {
+test("an unknown group is refused by name", needing("curves"), () => {
   assert.throws(() => createTlsContext(settingsWith({ curves: "P-256:NO-GROUP" })), /NO-GROUP/);
 });
 
@@ -98,7 +98,7 @@ test("only the chosen suites of TLS 1.3 are used", needing("ciphersuites"), asyn
   await frontend.stop();
 });
 
-test("a suite that nobody knows is refused by its name", needing("ciphersuites"), () => {
+test("an unknown cipher suite is refused by name", needing("ciphersuites"), () => {
   for (const unknown of ["TLS_NO_SUITE", "ECDHE-RSA-AES128-GCM-SHA256"]) {
     const ciphersuites = `TLS_AES_128_GCM_SHA256:${unknown}`;
     assert.throws(() => createTlsContext(settingsWith({ ciphersuites })), new RegExp(unknown));
@@ -116,7 +116,7 @@ test("by default only forward secrecy and authenticated encryption", limit, asyn
   await frontend.stop();
 });
 
-test("a list of one's own is taken as it is", needing("ciphers"), async () => {
+test("a custom cipher list is used as it is", needing("ciphers"), async () => {
   const ciphers = "AES128-SHA";
   const frontend = greeting({ ciphers, identity: () => ({ certificates: [rsa] }) });
   assert.match(await visit(frontend, "-tls1_2", "-cipher", ciphers), cipherUsed(ciphers));
@@ -130,7 +130,7 @@ test("versions before TLS 1.2 have ciphers by default", needing("chooseProtocols
   await frontend.stop();
 });
 
-test("ciphers of TLS 1.2 leave those of TLS 1.3 alone", needing("ciphers"), async () => {
+test("ciphers of TLS 1.2 do not affect those of TLS 1.3", needing("ciphers"), async () => {
   const cipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
   const frontend = greeting({ ciphers: cipher });
   assert.match(await visit(frontend, "-tls1_2"), cipherUsed(cipher));
@@ -142,7 +142,7 @@ test("ciphers of TLS 1.2 leave those of TLS 1.3 alone", needing("ciphers"), asyn
 
 for (const preferServerCiphers of [true, false]) {
   const whose = preferServerCiphers ? "server" : "client";
-  test(`the ${whose}'s order of ciphers counts`, needing("preferServerCiphers"), async () => {
+  test(`the ${whose}'s cipher order applies`, needing("preferServerCiphers"), async () => {
     const ours = "ECDHE-ECDSA-AES256-GCM-SHA384";
     const theirs = "ECDHE-ECDSA-AES128-GCM-SHA256";
     const frontend = greeting({ ciphers: `${ours}:${theirs}`, preferServerCiphers });
@@ -187,7 +187,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
   );
 }
 
-test("the one certificate is told, where it can be", limit, async () => {
+test("the only certificate is reported if possible", limit, async () => {
   const frontend = greeting({});
   await visit(frontend);
   const { presented } = frontend.facts[0]!;
@@ -213,7 +213,7 @@ test("DH parameters make DHE ciphers work", needing("dhParameters"), async () =>
   await without.stop();
 });
 
-test("what are no DH parameters is refused", needing("dhParameters"), () => {
+test("invalid DH parameters are refused", needing("dhParameters"), () => {
   const pem = (type: string, base64: string) =>
     `-----BEGIN ${type}-----\n${base64}\n-----END ${type}-----\n`;
   const refused = [
@@ -230,7 +230,7 @@ test("what are no DH parameters is refused", needing("dhParameters"), () => {
   }
 });
 
-test("a response is stapled for those who ask", needing("staples"), async () => {
+test("a response is stapled for clients that request it", needing("staples"), async () => {
   const asked: string[] = [];
   // OCSPResponse with the status tryLater (RFC 6960 section 4.2.1).
   const responses = [Uint8Array.of(0x30, 3, 0x0a, 1, 3), undefined];
@@ -266,8 +266,8 @@ for (const version of ["1.2", "1.3"] as const) {
     const session = join(directory, `resumed${option}`);
     assert.match(await visit(frontend, option, "-sess_out", session), /^New, /m);
     assert.match(await visit(frontend, option, "-sess_in", session), /^Reused, /m);
-    const told = frontend.facts.map(({ resumed }) => resumed);
-    if (told[0] !== undefined) assert.deepEqual(told, [false, true]);
+    const resumptions = frontend.facts.map(({ resumed }) => resumed);
+    if (resumptions[0] !== undefined) assert.deepEqual(resumptions, [false, true]);
     await frontend.stop();
   });
 
@@ -284,7 +284,7 @@ for (const version of ["1.2", "1.3"] as const) {
     await frontend.stop();
   });
 
-  test(`no session of TLS ${version} resumes where none may`, limit, async () => {
+  test(`no session of TLS ${version} resumes if resumption is off`, limit, async () => {
     const frontend = greeting({ tickets: false });
     const session = join(directory, `full${option}`);
     await visit(frontend, option, "-sess_out", session);
@@ -312,7 +312,7 @@ for (const version of ["1.2", "1.3"] as const) {
   );
 }
 
-test("an identity is asked for when it is first needed", limit, async () => {
+test("an identity is requested when it is first needed", limit, async () => {
   const asked: number[] = [];
   const frontend = greeting({
     choice: true,
@@ -341,14 +341,14 @@ test("a default that cannot be used is a mistake at start", () => {
   }
 });
 
-test("an engine that nobody knows is refused in one line", () => {
+test("an unknown engine is refused in one line", () => {
   const isRefusal = (error: unknown) =>
     error instanceof Error && /^.+$/.test(error.message) &&
     (!capabilities.engines || error.message.includes("no-such-engine"));
   assert.throws(() => loadEngine("no-such-engine"), isRefusal);
 });
 
-test("all engines can be registered, and TLS goes on", needing("engines"), async () => {
+test("all engines can be registered, and TLS still works", needing("engines"), async () => {
   loadEngine("auto");
   const frontend = greeting({ identity: () => ({ certificates: [rsa] }) });
   assert.match(await visit(frontend), subjectOf(rsa));
@@ -364,14 +364,14 @@ test("every stream closed once and kept the order of events", limit, async () =>
 });
 
 interface Greeting extends Listening {
-  /** What was known of each session when it was open. */
+  /** What was known about each session when it was open. */
   readonly facts: TlsFacts[];
 }
 
 /** Says hello to every client and answers its end. */
 function greeting(settings: Partial<TlsSettings>): Greeting {
   const facts: TlsFacts[] = [];
-  const owners: Recorder[] = [];
+  const handlers: Recorder[] = [];
   const listening = listen({
     settings,
     accepted(stream) {
@@ -382,11 +382,11 @@ function greeting(settings: Partial<TlsSettings>): Greeting {
         },
         ended: () => stream.finish(),
       });
-      owners.push(handler);
+      handlers.push(handler);
       return handler.take(stream);
     },
   });
-  return { ...listening, owners, facts };
+  return { ...listening, handlers, facts };
 }
 
 /**
@@ -401,7 +401,7 @@ async function visit({ port }: Listening, ...options: string[]): Promise<string>
   for (const output of [child.stdout, child.stderr]) {
     output.on("data", (bytes: Uint8Array) => {
       said += new TextDecoder().decode(bytes);
-      // It may stand in the middle of a line: s_client writes it past its own buffer.
+      // It can be in the middle of a line: s_client bypasses its own buffer for it.
       if (said.includes(GREETING)) child.stdin.end();
     });
   }

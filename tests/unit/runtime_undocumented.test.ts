@@ -18,7 +18,7 @@ const isBun = /^bun$/.test(name);
 const isNode = /^node$/.test(name);
 const MiB = 1024 * 1024;
 
-test("what is absent is told by its name", () => {
+test("a missing feature is reported by name", () => {
   class Handle {
     close() {}
   }
@@ -47,8 +47,8 @@ test("a runtime that lacks something is refused by its name, in one line", limit
   );
 });
 
-test("garbage is collected when that is asked for", limit, async (context) => {
-  // V8 collects in Deno by itself alone.
+test("garbage is collected on request", limit, async (context) => {
+  // In Deno V8 collects only on its own.
   if (!isBun && !isNode) return context.skip("not by the Deno adapter");
   for (const withCode of [false, true]) {
     const refs = makeGarbage();
@@ -58,7 +58,7 @@ test("garbage is collected when that is asked for", limit, async (context) => {
     collectGarbage(withCode);
     await pause(1);
     const left = refs.filter((ref) => ref.deref()).length;
-    // A collector that looks for pointers on the stack may take a number for one.
+    // A conservative collector can mistake a number on the stack for a pointer.
     assert.ok(left <= refs.length / 10, `${left} of ${refs.length} are left`);
   }
 });
@@ -69,7 +69,7 @@ test("memory that the TLS library has freed goes back to the system", limit, asy
   const size = 65_536;
   const blocks = Array.from({ length: 2000 }, () => malloc(size));
   for (const block of blocks) memset(block, 1, size);
-  // As long as the last one is in use, glibc gives nothing back by itself.
+  // While the last one is in use, glibc returns no memory on its own.
   const last = blocks.pop();
   for (const block of blocks) free(block);
   const before = process.memoryUsage.rss();
@@ -80,7 +80,7 @@ test("memory that the TLS library has freed goes back to the system", limit, asy
 });
 
 test("without session tickets, none is sent", limit, async (context) => {
-  if (!isBun && !isNode) return context.skip("rustls sends some that nobody takes");
+  if (!isBun && !isNode) return context.skip("rustls sends some that are not used");
   for (const tickets of [true, false]) {
     const { port, stop } = listen({
       settings: { tickets },

@@ -68,7 +68,7 @@ for (const [kind, unix] of Object.entries(names)) {
     await stop();
   });
 
-  test(`tells both ends of a backend stream to ${kind}`, limit, async () => {
+  test(`reports both ends of a backend stream to ${kind}`, limit, async () => {
     const backend = unix("ends");
     await startServer(backend, echo);
     const handler = dial(backend);
@@ -82,7 +82,7 @@ for (const [kind, unix] of Object.entries(names)) {
     assert.equal(handler.failure, undefined);
   });
 
-  test(`nobody at ${kind} is ECONNREFUSED`, limit, async () => {
+  test(`no listener at ${kind} is ECONNREFUSED`, limit, async () => {
     const backend = unix("deserted");
     if (!backend.path.startsWith("@")) libc.close(boundSocket(backend));
     assert.equal(await failureOf(backend), "ECONNREFUSED");
@@ -122,7 +122,7 @@ for (const [kind, unix] of Object.entries(names)) {
     listener.pause();
     const client = net.connect({ path: nodePath(endpoint), allowHalfOpen: true });
     await once(client, "connect");
-    // Meanwhile the event loop turns, and might have accepted it.
+    // Meanwhile the event loop runs, and could have accepted it.
     const elsewhere = unix("elsewhere");
     await startServer(elsewhere, echo);
     const other = net.connect({ path: nodePath(elsewhere) });
@@ -139,25 +139,29 @@ test("no socket at a path is ENOENT", limit, async () => {
   assert.equal(await failureOf({ family: "unix", path: join(directory, "none") }), "ENOENT");
 });
 
-test("a backend that is reached by another name than its own gives all back", limit, async () => {
-  const before = descriptors();
-  const backend = names["a path"]!("own-name");
-  const silent = boundSocket(backend);
-  assert.equal(libc.listen(silent, 5), 0);
-  const link = join(directory, "other-name");
-  symlinkSync(backend.path, link);
-  const handler = dial({ family: "unix", path: link });
-  await until(() => handler.opens === 1, "opened");
-  assert.deepEqual(handler.stream.remote, { family: "unix", path: link });
-  assert.equal(handler.stream.write(new Uint8Array(8 * MiB)), false);
-  await pause(50);
-  handler.stream.reset();
-  await until(() => handler.closes === 1, "closed");
-  await until(() => descriptors() <= before + 1, "descriptors freed");
-  libc.close(silent);
-});
+test(
+  "a backend that is connected by another path than its own echoes everything",
+  limit,
+  async () => {
+    const before = descriptors();
+    const backend = names["a path"]!("own-name");
+    const silent = boundSocket(backend);
+    assert.equal(libc.listen(silent, 5), 0);
+    const link = join(directory, "other-name");
+    symlinkSync(backend.path, link);
+    const handler = dial({ family: "unix", path: link });
+    await until(() => handler.opens === 1, "opened");
+    assert.deepEqual(handler.stream.remote, { family: "unix", path: link });
+    assert.equal(handler.stream.write(new Uint8Array(8 * MiB)), false);
+    await pause(50);
+    handler.stream.reset();
+    await until(() => handler.closes === 1, "closed");
+    await until(() => descriptors() <= before + 1, "descriptors freed");
+    libc.close(silent);
+  },
+);
 
-test("bytes written before the connect and the end go out in order", limit, async () => {
+test("bytes written before the connect are sent in order, before FIN", limit, async () => {
   const backend = names["a path"]!("early");
   let asked: Promise<string> | undefined;
   await startServer(backend, (peer) => {
@@ -174,7 +178,7 @@ test("bytes written before the connect and the end go out in order", limit, asyn
   assert.equal(handler.failure, undefined);
 });
 
-test("a backend that ends first still gets the rest", limit, async () => {
+test("a backend that half-closes first still receives the rest", limit, async () => {
   const backend = names["a path"]!("ends-first");
   let rest: Promise<string> | undefined;
   await startServer(backend, (peer) => {
@@ -234,7 +238,7 @@ for (const giveUp of ["close", "reset"] as const) {
   });
 }
 
-test("a backend that is gone with bytes unread is a failure", limit, async () => {
+test("a backend that closes with unread bytes is a failure", limit, async () => {
   const backend = names["a path"]!("gone");
   await startServer(backend, (peer) => {
     peer.pause();

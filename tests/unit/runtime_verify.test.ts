@@ -44,7 +44,7 @@ const untrusted: readonly [string, Issued, RegExp][] = [
 
 for (const version of versions) {
   for (const mode of ["required", "optional"] as const) {
-    test(`${version}, ${mode}: a good certificate is told`, limit, async () => {
+    test(`${version}, ${mode}: a valid certificate is reported`, limit, async () => {
       const { port, visits, stop } = serve(always(verify(mode)));
       assert.match(await visit(port, version, ...showing(good)), /GOT/);
       const { peer } = visits.at(-1)!.facts!;
@@ -106,7 +106,7 @@ for (const version of versions) {
   });
 
   for (const mode of ["required", "optional"] as const) {
-    test(`${version}: a name asks where the default does not (${mode})`, limit, async () => {
+    test(`${version}: a name verifies although the default does not (${mode})`, limit, async () => {
       const { port, visits, stop } = serve(byName(undefined, verify(mode)));
       assert.match(await visit(port, version, "-servername", "a.test", ...showing(good)), /GOT/);
       assert.equal(visits.at(-1)!.facts!.peer, undefined);
@@ -226,7 +226,7 @@ function always(settings: VerifySettings | undefined): Partial<TlsSettings> {
   return { identity: () => identity(0, settings) };
 }
 
-/** `b.test` has settings of its own. */
+/** `b.test` has its own settings. */
 function byName(
   others: VerifySettings | undefined,
   b: VerifySettings | undefined,

@@ -34,7 +34,7 @@ interface Trial {
   onStop?(): void;
 }
 
-/** A shell in the new program's place: what it writes to descriptor 3 is its verdict. */
+/** A shell instead of the new program: it writes its startup result to descriptor 3. */
 function shell(commands: string, trial: Trial = {}): Successor {
   const { program = {}, handover = nothing, onStop = () => {}, ...options } = trial;
   const successor = spawnSuccessor(libc, {
@@ -50,7 +50,7 @@ function shell(commands: string, trial: Trial = {}): Successor {
 }
 
 function problems(successor: Successor): Promise<readonly string[]> {
-  return within(successor.problems, "the verdict");
+  return within(successor.problems, "the startup result");
 }
 
 /** A problem that holds what the shell command prints. */
@@ -58,17 +58,17 @@ function telling(command: string): string {
   return `printf '{"code":1,"output":[],"problems":["%s"]}\\n' "$(${command})" >&3`;
 }
 
-test("a new program that serves has no problems, and lives on", limit, async () => {
+test("a new program that is ready has no errors, and keeps running", limit, async () => {
   const successor = shell(`${READY}; exec sleep 60`);
   assert.deepEqual(await problems(successor), []);
   assert.ok(isAlive(successor.pid));
   successor.stop();
-  await until(() => !isAlive(successor.pid), "its end");
+  await until(() => !isAlive(successor.pid), "its exit");
 });
 
-test("what it says, and how it ends without a word, are its problems", limit, async () => {
-  const verdict = JSON.stringify({ code: 1, output: [], problems: ["one", "two"] });
-  assert.deepEqual(await problems(shell(`echo '${verdict}' >&3`)), ["one", "two"]);
+test("its errors are those of its startup result, or else how it exited", limit, async () => {
+  const result = JSON.stringify({ code: 1, output: [], problems: ["one", "two"] });
+  assert.deepEqual(await problems(shell(`echo '${result}' >&3`)), ["one", "two"]);
   const ended = (status: string) => [`the new program ended (${status}) before it was ready`];
   assert.deepEqual(await problems(shell("exit 3")), ended("status 3"));
   assert.deepEqual(await problems(shell("exit 0")), ended("status 0"));
@@ -80,19 +80,19 @@ test("a program that answers something else is no successor", limit, async () =>
     const successor = shell(`echo '${answer}' >&3; exec sleep 60`);
     const [problem] = await problems(successor);
     assert.match(problem!, /answered in a language of its own/, answer);
-    await until(() => !isAlive(successor.pid), "its end");
+    await until(() => !isAlive(successor.pid), "its exit");
   }
 });
 
-test("one that is silent for too long is ended", limit, async () => {
+test("one that sends no result in time is killed", limit, async () => {
   const successor = shell("exec sleep 60", { limitMs: 300 });
   assert.deepEqual(await problems(successor), [
     "the new program was not ready after 0.3 s and was ended",
   ]);
-  await until(() => !isAlive(successor.pid), "its end");
+  await until(() => !isAlive(successor.pid), "its exit");
 });
 
-test("one that cannot be started is told of", limit, async () => {
+test("one that cannot be started is an error", limit, async () => {
   const [problem] = await problems(shell("", { program: { command: ["/nonexistent/stud"] } }));
   assert.match(problem!, /^cannot start the new program: .*ENOENT/);
 });
@@ -136,7 +136,7 @@ test("it finds the descriptors from 5 on, whatever numbers they had", limit, asy
   assert.deepEqual(backward[0]!.trim().split(" "), words.toReversed());
 });
 
-test("directory, environment, input and mark are as they should be", limit, async () => {
+test("it gets the right directory, environment, input and mark", limit, async () => {
   const directory = join(temporaryDirectory(), "here");
   mkdirSync(directory);
   const program = {
@@ -144,21 +144,25 @@ test("directory, environment, input and mark are as they should be", limit, asyn
     environment: { PATH: process.env.PATH, ANSWER: "42" },
   };
   const facts = telling("echo $(pwd) $ANSWER $STUD_UPGRADE $(wc -c)");
-  const told = await problems(shell(facts, { program, input: "x".repeat(100_000) }));
-  assert.deepEqual(told, [`${realpathSync(directory)} 42 ${process.pid} 100000`]);
+  const result = await problems(shell(facts, { program, input: "x".repeat(100_000) }));
+  assert.deepEqual(result, [`${realpathSync(directory)} 42 ${process.pid} 100000`]);
 });
 
-test("what it says later ends the one before it, and only if that was meant", limit, async () => {
-  let stops = 0;
-  const successor = shell(`${READY}; echo nonsense >&3; echo stop >&3; exec sleep 60`, {
-    onStop: () => stops++,
-  });
-  assert.deepEqual(await problems(successor), []);
-  await until(() => stops > 0, "the word");
-  assert.equal(stops, 1);
-});
+test(
+  "its later message stops the old program, but only if it is the right one",
+  limit,
+  async () => {
+    let stops = 0;
+    const successor = shell(`${READY}; echo nonsense >&3; echo stop >&3; exec sleep 60`, {
+      onStop: () => stops++,
+    });
+    assert.deepEqual(await problems(successor), []);
+    await until(() => stops > 0, "the message");
+    assert.equal(stops, 1);
+  },
+);
 
-test("only the mark of our own parent counts, and it is taken away", () => {
+test("only the mark of our own parent counts, and it is removed", () => {
   for (const [mark, expected] of [["7", true], ["8", false], ["", false]] as const) {
     const environment: Record<string, string> = { STUD_UPGRADE: mark };
     assert.equal(isSuccessor(environment, 7), expected);

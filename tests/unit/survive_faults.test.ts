@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { runTask } from "../support/system.ts";
 
-test("exceptions and rejections that nobody handles are reported and do not end a process", {
+test("uncaught exceptions and unhandled rejections are reported and do not end a process", {
   timeout: 60_000,
 }, async () => {
   // The child waits for all of them; one that ends it leaves the test without an answer.

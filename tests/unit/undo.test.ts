@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/base/log_entry.ts";
 import { Undo } from "../../src/service/undo.ts";
 
-test("undoes the last step first, once, and goes on after one that fails", () => {
+test("undoes the last step first, once, and continues after a failure", () => {
   const entries: LogEntry[] = [];
   const undone: number[] = [];
   const undo = new Undo((entry) => entries.push(entry));
