@@ -10,7 +10,7 @@ import { type Cores, describeMachine, describeTools, missingTools, takeCores } f
 import { HELP, type Options, readOptions } from "./options.ts";
 import { plotCpu, plotLatency } from "./plots.ts";
 import { BASE, earlierBuilds, type Program, programs } from "./programs.ts";
-import { judgeAll, type Making, markdown, type Section, sectionText } from "./report.ts";
+import { checkTargets, markdown, type Provenance, type Section, sectionText } from "./report.ts";
 import { measureAll } from "./run.ts";
 import { targets } from "./targets.ts";
 import { type Workload, workloads } from "./workloads.ts";
@@ -49,8 +49,15 @@ async function main(): Promise<number> {
     const machine = [...describeMachine(cores), ...versions, ...describeTools()];
     const directory = resolve(root, options.output);
     const sessions = readMarked(join(directory, "performance.md"), "sessions");
-    const making: Making = { command, date, rounds: options.rounds, machine, missing, sessions };
-    writeReport(directory, sections, making);
+    const provenance: Provenance = {
+      command,
+      date,
+      rounds: options.rounds,
+      machine,
+      missing,
+      sessions,
+    };
+    writeReport(directory, sections, provenance);
   }
   return hasFailures(sections) ? 1 : 0;
 }
@@ -102,7 +109,7 @@ async function measureSections(
       const section: Section = {
         ...{ prefix, results, latencyRate, base: BASE, columns: present },
         rows: chosen.flatMap(({ rows }) => rows),
-        verdicts: prefix ? [] : judgeAll(targets, results, peers, BASE),
+        targetResults: prefix ? [] : checkTargets(targets, results, peers, BASE),
       };
       sections.push(section);
       console.log(sectionText(section));
@@ -118,7 +125,11 @@ function chooseWorkloads({ only, quick }: Options): Workload[] {
   return workloads.filter(({ slow }) => !(quick && slow));
 }
 
-function writeReport(directory: string, sections: readonly Section[], making: Making): void {
+function writeReport(
+  directory: string,
+  sections: readonly Section[],
+  provenance: Provenance,
+): void {
   mkdirSync(directory, { recursive: true });
   const plots: string[] = [];
   const plot = (name: string, alt: string, svg: string | undefined) => {
@@ -131,7 +142,7 @@ function writeReport(directory: string, sections: readonly Section[], making: Ma
     plot("performance.svg", "CPU time per operation, as a ratio to hitch", plotCpu(plain));
     plot("performance-latency.svg", "Latency of small requests", plotLatency(plain));
   }
-  writeFileSync(join(directory, "performance.md"), markdown(sections, making, plots));
+  writeFileSync(join(directory, "performance.md"), markdown(sections, provenance, plots));
 }
 
 function hasFailures(sections: readonly Section[]): boolean {

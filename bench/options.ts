@@ -5,7 +5,7 @@ export interface Options {
   readonly list: boolean;
   readonly help: boolean;
   readonly quick: boolean;
-  /** Names of workloads and programs; all where empty. */
+  /** Names of workloads and programs; all if empty. */
   readonly only: readonly string[];
   readonly programs: readonly string[];
   /** A directory with builds of another version to compare with. */

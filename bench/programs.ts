@@ -87,7 +87,7 @@ const BACKLOG = 4096;
 /** Slightly more connections than the largest workload opens. */
 const CONNECTIONS = 8000;
 
-/** Builds of another version in `directory`, to compare with the present ones. */
+/** Returns the builds of another version in `directory`, to compare with the current ones. */
 export function earlierBuilds(directory: string): Program[] {
   return [
     ours("bun-before", "before (Bun)", "dist-stud", directory),

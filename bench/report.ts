@@ -1,5 +1,5 @@
 /** Renders the results as text. No I/O: it runs on every runtime. */
-import { type Cell, judge, type Results, type Row, type Verdict } from "./rows.ts";
+import { type Cell, checkTarget, type Results, type Row, type TargetResult } from "./rows.ts";
 import type { Target } from "./targets.ts";
 
 /** A program in the report. */
@@ -16,14 +16,14 @@ export interface Section {
   readonly rows: readonly Row[];
   readonly columns: readonly Column[];
   readonly results: Results;
-  readonly verdicts: readonly Verdict[];
+  readonly targetResults: readonly TargetResult[];
   /** Requests per second at which latency was measured; 0 without latency rows. */
   readonly latencyRate: number;
   readonly base: string;
 }
 
 /** How the report was made. */
-export interface Making {
+export interface Provenance {
   readonly command: string;
   readonly date: string;
   readonly rounds: number;
@@ -34,21 +34,21 @@ export interface Making {
   readonly sessions: string;
 }
 
-/** Judges all targets; they apply only without a prefix. */
-export function judgeAll(
+/** Checks all targets; they apply only without a prefix. */
+export function checkTargets(
   targets: readonly Target[],
   results: Results,
   peers: readonly string[],
   base: string,
-): Verdict[] {
-  return targets.map((target) => judge(target, results, peers, base)).filter((v) =>
+): TargetResult[] {
+  return targets.map((target) => checkTarget(target, results, peers, base)).filter((v) =>
     v !== undefined
   );
 }
 
 /** Text for the terminal: one block per row, one line per program. */
 export function sectionText(section: Section): string {
-  const { rows, columns, results, verdicts } = section;
+  const { rows, columns, results, targetResults } = section;
   const lines = [`== ${prefixText(section.prefix)}`];
   for (const row of rows) {
     const measured = columns.filter(({ name }) => results.find(row.name, name));
@@ -56,10 +56,10 @@ export function sectionText(section: Section): string {
     lines.push("", `${row.name}: ${rowText(row)}`);
     for (const { name, title } of measured) {
       const cell = results.find(row.name, name)!;
-      const judged = verdicts.filter(({ target }) =>
+      const checked = targetResults.filter(({ target }) =>
         target.row === row.name && target.program === name
       );
-      const texts = [figureText(cell, row, results, section.base), ...judged.map((v) => v.text)];
+      const texts = [figureText(cell, row, results, section.base), ...checked.map((v) => v.text)];
       lines.push(`  ${title.padEnd(14)}${texts.join("   ")}`.trimEnd());
     }
   }
@@ -81,25 +81,25 @@ function figureText(cell: Cell, row: Row, results: Results, base: string): strin
 /** Returns the text of performance.md; `plots` are the lines of Markdown that show them. */
 export function markdown(
   sections: readonly Section[],
-  making: Making,
+  provenance: Provenance,
   plots: readonly string[],
 ): string {
   return [
     "# Performance",
     "",
     "The CPU time that stud needs, compared with hitch, HAProxy and nginx on the same machine.",
-    `\`${making.command}\` generated this page on ${making.date}; it takes about 15 minutes.`,
+    `\`${provenance.command}\` generated this page on ${provenance.date}; it takes about 15 minutes.`,
     "",
     ...plots,
     "",
-    ...verdictLines(sections.flatMap(({ verdicts }) => verdicts)),
+    ...targetLines(sections.flatMap(({ targetResults }) => targetResults)),
     ...sections.flatMap(sectionLines),
     "## Returning clients",
     "",
     ...SESSIONS,
     "",
     "<!-- sessions -->",
-    making.sessions,
+    provenance.sessions,
     "<!-- /sessions -->",
     "",
     "## Method",
@@ -108,17 +108,17 @@ export function markdown(
     ...sections.filter((each) => each.latencyRate > 0).map((each) =>
       `- Latency, ${prefixText(each.prefix)}: ${each.latencyRate} requests per second.`
     ),
-    `- Rounds: ${making.rounds} (memory: 1), after one or more warm-up rounds.`,
+    `- Rounds: ${provenance.rounds} (memory: 1), after one or more warm-up rounds.`,
     ...sections.filter((each) => each.prefix).flatMap((each) =>
       each.columns.filter((column) => column.prefixNote).map((column) =>
         `- PROXY header of ${column.title}: ${column.prefixNote}.`
       )
     ),
-    ...making.missing.map((line) => `- Left out: ${line}.`),
+    ...provenance.missing.map((line) => `- Left out: ${line}.`),
     "",
     "## Machine",
     "",
-    ...making.machine.map((line) => `- ${line}`),
+    ...provenance.machine.map((line) => `- ${line}`),
     "",
   ].join("\n");
 }
@@ -160,9 +160,9 @@ const METHOD = [
   "cipher and authority; hitch: write-proxy-v2), since stud sends those.",
 ];
 
-function verdictLines(verdicts: readonly Verdict[]): string[] {
-  if (verdicts.length === 0) return [];
-  const lines = verdicts.map(({ target, text }) => {
+function targetLines(targetResults: readonly TargetResult[]): string[] {
+  if (targetResults.length === 0) return [];
+  const lines = targetResults.map(({ target, text }) => {
     const of = {
       "hitch": "ratio to hitch",
       "best peer": "ratio to the best peer",
@@ -170,11 +170,11 @@ function verdictLines(verdicts: readonly Verdict[]): string[] {
     };
     return `| ${target.program} | ${target.row} | ${of[target.of]} | ${text} |`;
   });
-  const met = verdicts.filter((verdict) => verdict.met).length;
+  const met = targetResults.filter((result) => result.met).length;
   return [
     "## Targets",
     "",
-    `${met} of ${verdicts.length} are met. For the others, [design.md](design.md) has the profiles and ` +
+    `${met} of ${targetResults.length} are met. For the others, [design.md](design.md) has the profiles and ` +
     `what was tried.`,
     "",
     "| build | row | of | result |",

@@ -71,19 +71,19 @@ export class Results {
 }
 
 /** Whether a target was met; `text` is like "0.64, target 0.50: missed". */
-export interface Verdict {
+export interface TargetResult {
   readonly target: Target;
   readonly met: boolean;
   readonly text: string;
 }
 
-/** Judges one target; undefined if the row was not measured. A missing figure misses its target. */
-export function judge(
+/** Checks one target; undefined if the row was not measured. A missing figure misses its target. */
+export function checkTarget(
   target: Target,
   results: Results,
   peers: readonly string[],
   base: string,
-): Verdict | undefined {
+): TargetResult | undefined {
   const cell = results.find(target.row, target.program);
   if (!cell) return undefined;
   const figure = figureOf(target, cell, results, peers, base);

@@ -30,7 +30,7 @@ export interface Outcome {
   readonly latencyRate: number;
 }
 
-/** Measures all workloads. The results record why a program failed; the others go on. */
+/** Measures all workloads. The results record why a program failed; the others continue. */
 export async function measureAll(run: Run): Promise<Outcome> {
   const results = new Results();
   const latencyRate = { value: 0 };

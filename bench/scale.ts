@@ -28,7 +28,7 @@ import { median } from "./statistics.ts";
 import { workloads } from "./workloads.ts";
 
 const ROUNDS = 3;
-/** Connections of one worker: as many idle and busy ones as fit under 20,000 descriptors. */
+/** Connections of one worker: the most idle and busy ones that fit under 20,000 descriptors. */
 const ONE_WORKER = { idle: 8500, busy: 1000 };
 const MANY = 30_000;
 /** Source addresses; a backend address has 28,232 ports for each of them. */
@@ -161,19 +161,19 @@ async function main(): Promise<void> {
 /** The connections that one process can hold under `ulimit -n 20000`. */
 function oneWorker(bench: Bench): Promise<string[]> {
   const { idle, busy } = ONE_WORKER;
-  return carry(bench, {
+  return withIdle(bench, {
     title: `One worker with ${count(idle)} idle connections and ${count(busy)} busy ones, ` +
       `under \`ulimit -n 20000\``,
     words: [],
     idle,
-    beside: (proxy) => bench.busy(proxy, busy),
+    during: (proxy) => bench.busy(proxy, busy),
   });
 }
 
 /** More connections than one process or one backend address can have. */
 function manyConnections(bench: Bench): Promise<string[]> {
   const workers = Math.ceil(MANY / 9000);
-  return carry(bench, {
+  return withIdle(bench, {
     title: `${workers} workers with ${count(MANY)} idle connections, \`--backend-source\` with ` +
       `${SOURCES.length} addresses`,
     words: ["-n", String(workers), `--backend-source=${SOURCES.join(",")}`],
@@ -181,24 +181,24 @@ function manyConnections(bench: Bench): Promise<string[]> {
   });
 }
 
-interface Burden {
+interface IdleLoad {
   readonly title: string;
   readonly words: readonly string[];
   readonly idle: number;
-  /** Work to do while the idle connections are held. */
-  readonly beside?: (proxy: Proxy) => Promise<void>;
+  /** More load while the idle connections are open. */
+  readonly during?: (proxy: Proxy) => Promise<void>;
 }
 
-/** Holds the connections and measures; throws unless every connection is alive at the end. */
-async function carry(bench: Bench, { title, words, idle, beside }: Burden): Promise<string[]> {
+/** Measures with idle connections; throws unless every connection is alive at the end. */
+async function withIdle(bench: Bench, { title, words, idle, during }: IdleLoad): Promise<string[]> {
   return await bench.with(words, async (proxy) => {
     progress(`${title}: handshakes before`);
     const before = await bench.costs(proxy);
     progress(`${title}: opening them`);
     const { holders, figures } = await hold(proxy, idle);
-    await beside?.(proxy);
+    await during?.(proxy);
     const after = await bench.costs(proxy);
-    progress(`${title}: is every one alive?`);
+    progress(`${title}: checking that all are alive`);
     await holders.ask();
     await holders.close();
     return [

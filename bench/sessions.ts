@@ -82,7 +82,7 @@ async function main(): Promise<void> {
   }
 }
 
-interface Ground {
+interface MeasureContext {
   readonly cores: Cores;
   readonly certificates: Certificates;
   readonly backend: Backend;
@@ -93,7 +93,7 @@ interface Ground {
 async function measure(
   all: readonly Program[],
   { workers, key }: Pick<Result, "workers" | "key">,
-  { cores, certificates, backend, certificate }: Ground,
+  { cores, certificates, backend, certificate }: MeasureContext,
 ): Promise<Result[]> {
   const { directory } = certificates;
   const task = { directory, backend: backend.plain, certificate, prefix: false, workers };
@@ -106,11 +106,11 @@ async function measure(
     for (let round = 0; round <= ROUNDS; round++) {
       process.stderr.write(`${key}, workers: ${workers}, round ${round} of ${ROUNDS}\n`);
       for (const { proxy, shares, returning, full } of running) {
-        const population = await Population.meet(freshEndpoint(proxy.task.port), CLIENTS);
+        const population = await Population.create(freshEndpoint(proxy.task.port), CLIENTS);
         let resumed = 0;
         const visits = (offering: boolean) =>
           perOperation(proxy, async () => {
-            const seen = await population.comeBack(RETURNS, offering);
+            const seen = await population.reconnect(RETURNS, offering);
             resumed += seen.resumed;
             return seen.all;
           });

@@ -1,6 +1,6 @@
 /**
- * What a start costs, and what a process that does nothing holds: `npm run bench:start` prints a
- * table of the three builds, or of the commands it is given, each as one argument
+ * Measures the time of a start and the memory of idle processes: `npm run bench:start` prints a table
+ * of the three builds, or of given commands, each as one argument
  * (`npm run bench:start -- old/stud dist/stud`). All take turns.
  */
 import { connect as connectTcp } from "node:net";
@@ -17,10 +17,10 @@ import { median } from "./statistics.ts";
 
 const ROUNDS = 11;
 const START_LIMIT_MS = 30_000;
-/** Until what a start leaves behind is collected. */
+/** Time until the garbage of a start is collected. */
 const REST_MS = 1500;
 
-/** Milliseconds, and MB of anonymous memory: pages of the executable belong to all its processes. */
+/** Milliseconds, and MB of anonymous memory: its processes share the pages of the executable. */
 interface Figures {
   /** From exec to the first connection that the kernel accepts. */
   readonly listening: number;
@@ -78,7 +78,7 @@ async function measure(command: readonly string[]): Promise<Figures> {
 async function accepts(frontend: Endpoint): Promise<void> {
   const deadline = performance.now() + START_LIMIT_MS;
   while (!await isAccepted(frontend)) {
-    if (performance.now() > deadline) throw new Error("it does not start");
+    if (performance.now() > deadline) throw new Error("it did not start in time");
     await pause(1);
   }
 }
@@ -105,7 +105,7 @@ function handshake({ host, port }: Endpoint): Promise<void> {
   });
 }
 
-/** MB. */
+/** Returns a process's anonymous memory in MB. */
 function anonymous(pid: number): number {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   return Number(/^Anonymous: +(\d+)/m.exec(rollup)![1]) / 1024;

@@ -17,21 +17,21 @@ const bin = join(root, "node_modules", ".bin");
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 
-/** What all bundles have in common. */
+/** The options of all bundles. */
 const COMMON: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
   platform: "node",
   target: "esnext",
-  // Each process holds the whole text.
+  // Each process keeps the whole text in memory.
   minify: true,
   external: ["bun:*", "node:*"],
   logLevel: "warning",
 };
 
 /**
- * Libraries that few processes use. They are kept beside the Node build's code in its executable, and
- * are read by the process that needs them. Those that share classes are in one file.
+ * Libraries that few processes use: assets of the Node build's executable, which the process that needs
+ * one reads. Those that share classes are in one file.
  */
 const ASSETS: Readonly<Record<string, readonly string[]>> = {
   "asn1.cjs": ["pkijs", "asn1js"],
@@ -73,7 +73,7 @@ async function buildBun(): Promise<void> {
     "build",
     "--compile",
     "--bytecode",
-    // Settings and code in the working directory are not ours.
+    // Settings and code in the working directory must not be loaded.
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
     bundle,
@@ -91,7 +91,7 @@ async function buildNode(): Promise<void> {
   }
   const bundle = await bundleFor("node", "stud-node.mjs", {
     plugins: [packagesFromAssets],
-    // Packages in the form of CommonJS ask for it.
+    // CommonJS packages need it.
     banner: {
       js: 'import { createRequire as __createRequire } from "node:module";' +
         "const require = __createRequire(import.meta.url);",

@@ -1,4 +1,4 @@
-/** `npm run check`: formatting, lint and types. Prints what is wrong and exits with 1. */
+/** `npm run check`: formatting, lint and types. Prints what failed and exits with 1. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";

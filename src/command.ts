@@ -17,19 +17,19 @@ import { reportStartupResult } from "./upgrade/startup_result.ts";
 import { versionText } from "./service/version.ts";
 
 /**
- * What a user started: reads the command line and obeys it, most often by becoming the master.
- * Exit codes: 0 after a stop that cut no connection, 3 after one that did, 1 after any error, and
- * hitch's 2 when the log file cannot be opened.
+ * Runs the user's command line, usually as the master. Exit codes: 0 after a stop that cut no
+ * connection, 3 after one that did, 1 after any error, and hitch's 2 if the log file cannot be
+ * opened.
  */
 export async function runCommand(runtime: Runtime, argv: readonly string[]): Promise<void> {
-  const isAwaited = { asDaemon: isDaemonChild(), asSuccessor: isSuccessor() };
+  const startedAs = { daemon: isDaemonChild(), successor: isSuccessor() };
   const program = ownProgram(runtime.self, argv);
   const context = contextOf(program);
   const { input } = context;
   let { dialect } = program;
   try {
-    const predecessor = isAwaited.asSuccessor ? new Predecessor(runtime.libc) : undefined;
-    const isDaemon = predecessor ? predecessor.handover.isDaemon : isAwaited.asDaemon;
+    const predecessor = startedAs.successor ? new Predecessor(runtime.libc) : undefined;
+    const isDaemon = predecessor ? predecessor.handover.isDaemon : startedAs.daemon;
     const read = () => parseCommandLine(argv, runtime, context);
     const command = read();
     if ("config" in command) dialect = command.config.dialect;
@@ -38,12 +38,12 @@ export async function runCommand(runtime: Runtime, argv: readonly string[]): Pro
   } catch (error) {
     const code = error instanceof LogFileError && dialect === "hitch" ? 2 : 1;
     const problems = problemsOf(error);
-    // hitch puts no name before its texts.
+    // hitch's messages do not begin with its name.
     const lines = dialect === "stud" ? problems.map((problem) => `stud: ${problem}`) : problems;
-    const verdict = { code, output: [], problems: isAwaited.asSuccessor ? problems : lines };
-    const isTold = (isAwaited.asSuccessor || isAwaited.asDaemon) &&
-      reportStartupResult(runtime.libc, verdict);
-    if (!isTold) { for (const line of lines) console.error(line); }
+    const result = { code, output: [], problems: startedAs.successor ? problems : lines };
+    const isReported = (startedAs.successor || startedAs.daemon) &&
+      reportStartupResult(runtime.libc, result);
+    if (!isReported) { for (const line of lines) console.error(line); }
     process.exit(code);
   }
 }
@@ -94,7 +94,7 @@ async function startDaemon({ program, input }: ServeOptions): Promise<void> {
 }
 
 interface OwnContext extends CommandLineContext {
-  /** What was read from standard input, if anything was. */
+  /** The text read from standard input; undefined if nothing was read. */
   input(): string | undefined;
 }
 

@@ -6,7 +6,7 @@ import process from "node:process";
 import type { Endpoint } from "../../tests/support/endpoints.ts";
 import { IdleClients } from "./tls_client.ts";
 
-export type HolderOrder =
+export type HolderCommand =
   | { readonly do: "open"; readonly at: Endpoint; readonly count: number }
   /** Makes one more request on each connection. */
   | { readonly do: "ask" };
@@ -16,19 +16,19 @@ export type HolderAnswer = { readonly error?: string };
 
 const held: IdleClients[] = [];
 
-process.on("message", (order: HolderOrder) => {
-  obey(order).then(() => answer({}), (error) => answer({ error: String(error) }));
+process.on("message", (command: HolderCommand) => {
+  handle(command).then(() => answer({}), (error) => answer({ error: String(error) }));
 });
 process.on("disconnect", () => process.exit());
 
-async function obey(order: HolderOrder): Promise<void> {
-  if (order.do === "ask") {
+async function handle(command: HolderCommand): Promise<void> {
+  if (command.do === "ask") {
     await Promise.all(held.map((clients) => clients.ask()));
     return;
   }
-  const clients = new IdleClients(order.at);
+  const clients = new IdleClients(command.at);
   held.push(clients);
-  await clients.open(order.count);
+  await clients.open(command.count);
 }
 
 function answer(message: HolderAnswer): void {

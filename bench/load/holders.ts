@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { within } from "../../tests/support/until.ts";
-import type { HolderAnswer, HolderOrder } from "./holder.ts";
+import type { HolderAnswer, HolderCommand } from "./holder.ts";
 
 /** Connections per process: less than half of the usual 20,000 descriptors. */
 const EACH = 8000;
@@ -25,14 +25,14 @@ export class Holders {
       const child = fork(join(import.meta.dirname, "holder.ts"), { stdio: "inherit" });
       this.#children.push(child);
       const at = { host: `127.0.1.${this.#children.length}`, port };
-      opening.push(tell(child, { do: "open", at, count: Math.min(left, EACH) }));
+      opening.push(send(child, { do: "open", at, count: Math.min(left, EACH) }));
     }
     await Promise.all(opening);
   }
 
   /** Throws unless every connection answers one more request. */
   async ask(): Promise<void> {
-    for (const child of this.#children) await tell(child, { do: "ask" });
+    for (const child of this.#children) await send(child, { do: "ask" });
   }
 
   async close(): Promise<void> {
@@ -45,9 +45,11 @@ export class Holders {
   }
 }
 
-async function tell(child: ChildProcess, order: HolderOrder): Promise<void> {
+async function send(child: ChildProcess, command: HolderCommand): Promise<void> {
   const answered = once(child, "message");
-  child.send(order);
-  const [{ error }] = await within(answered, `${order.do} connections`, PATIENCE) as [HolderAnswer];
+  child.send(command);
+  const [{ error }] = await within(answered, `${command.do} connections`, PATIENCE) as [
+    HolderAnswer,
+  ];
   if (error) throw new Error(error);
 }

@@ -24,17 +24,17 @@ export class Population {
   }
 
   /** Creates `size` clients; each makes its first connection. */
-  static async meet(at: Endpoint, size: number): Promise<Population> {
+  static async create(at: Endpoint, size: number): Promise<Population> {
     const population = new Population(at, size);
-    await population.comeBack(1, false);
+    await population.reconnect(1, false);
     return population;
   }
 
   /**
    * Each client connects `times` times, and offers its newest session if `offering`. Returns the
-   * number of handshakes, and of those that resumed.
+   * numbers of all and of resumed handshakes.
    */
-  async comeBack(times: number, offering: boolean): Promise<{ all: number; resumed: number }> {
+  async reconnect(times: number, offering: boolean): Promise<{ all: number; resumed: number }> {
     let resumed = 0;
     for (let time = 0; time < times; time++) {
       const waiting = [...this.#clients];

@@ -1,4 +1,5 @@
 /** PEM (RFC 7468). */
+import { secretBuffer } from "./secret_buffer.ts";
 
 /** One section of a PEM text. */
 export interface PemSection {
@@ -59,7 +60,7 @@ export function pemText({ label, body }: PemSection): string {
 /** Returns the same as bytes that the caller can wipe: no part of the body becomes a string. */
 export function pemBytes({ label, body }: PemSection): Buffer {
   const [begin, end] = [`-----BEGIN ${label}-----\n`, `\n-----END ${label}-----\n`];
-  const bytes = Buffer.alloc(begin.length + body.length + end.length);
+  const bytes = secretBuffer(begin.length + body.length + end.length);
   let length = bytes.write(begin, "latin1");
   const text = trimmed(body);
   for (let at = 0; at < text.length; at++) {
@@ -82,7 +83,7 @@ const SPACES: readonly number[] = [0x09, 0x0a, CARRIAGE_RETURN, 0x20];
 
 /** Returns the DER of a section; the caller can wipe it, no part of it becomes a string. */
 export function derOf({ body }: PemSection): Buffer {
-  const der = Buffer.alloc(Math.ceil(body.length * 3 / 4));
+  const der = secretBuffer(Math.ceil(body.length * 3 / 4));
   let [length, bits, value] = [0, 0, 0];
   for (let i = 0; i < body.length; i++) {
     const digit = DIGITS[body[i]!]!;

@@ -13,6 +13,7 @@ import {
   statSync,
 } from "node:fs";
 import { UsageError } from "./errors.ts";
+import { secretBuffer } from "./secret_buffer.ts";
 
 /** The default of `maxBytes`. */
 export const MAX_FILE = 16 * 1024 * 1024;
@@ -162,7 +163,7 @@ function readToEnd(
   if (size > maxBytes) throw tooLarge(file, maxBytes);
   const { limitMs, firstByteMs, mayBeEmpty } = limits;
   const start = performance.now();
-  let bytes = Buffer.alloc(size > 0 ? size + 1 : CHUNK);
+  let bytes = secretBuffer(size > 0 ? size + 1 : CHUNK);
   let length = 0;
   try {
     for (;;) {
@@ -206,7 +207,7 @@ function wait(file: string, waited: number, limitMs: number): void {
 
 /** Moves the bytes to a buffer of twice the size, and wipes the old one. */
 function moved(bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
-  const larger = Buffer.alloc(2 * bytes.length);
+  const larger = secretBuffer(2 * bytes.length);
   bytes.copy(larger);
   bytes.fill(0);
   return larger;

@@ -48,7 +48,7 @@ export class Certificates {
   private readonly maxWaste: number;
   private loader: CertificateLoader;
   /** The store of the running configuration, until the next configuration is in use. */
-  private retired: CertificateStore | undefined;
+  private previous: CertificateStore | undefined;
 
   /** Throws an Error if the system provides no memory. */
   constructor(libc: Libc, passphrases: Passphrases, maxWaste: number = MAX_WASTE) {
@@ -97,11 +97,11 @@ export class Certificates {
   /** The store before the present one is unused by now: this is called rarely. */
   private renewStore(): void {
     const next = new CertificateStore(this.libc);
-    if (this.retired) {
-      this.keys.move(this.retired, next);
-      this.retired.close();
+    if (this.previous) {
+      this.keys.move(this.previous, next);
+      this.previous.close();
     }
-    this.retired = this.loader.store;
+    this.previous = this.loader.store;
     this.loader = new CertificateLoader(next, this.keys);
   }
 }

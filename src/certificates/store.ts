@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
 import { derToPem } from "../base/pem.ts";
+import { secretBuffer } from "../base/secret_buffer.ts";
 import type { Material, StoredCertificate } from "./served_tls.ts";
 import { cString } from "../os/structures.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
@@ -53,10 +54,14 @@ export class CertificateStore {
    */
   add({ chain, key, dhParameters = "" }: NewMaterial): Location {
     const parts = [Buffer.from(chain), key, Buffer.from(dhParameters)];
-    const header = Buffer.alloc(HEADER);
-    parts.forEach((part, i) => header.writeUInt32BE(part.length, 4 * i));
-    const bytes = Buffer.concat([header, ...parts]);
+    const bytes = secretBuffer(parts.reduce((sum, part) => sum + part.length, HEADER));
     try {
+      let start = HEADER;
+      for (const [i, part] of parts.entries()) {
+        bytes.writeUInt32BE(part.length, 4 * i);
+        bytes.set(part, start);
+        start += part.length;
+      }
       return this.write(bytes);
     } finally {
       bytes.fill(0);
@@ -112,7 +117,7 @@ function readParts(libc: Libc, fd: number, { offset, length }: Location): Buffer
     throw new Error(`no place in the certificate store: ${offset}, ${length}`);
   }
   if (length < HEADER) throw new Error("the certificate store is damaged");
-  const bytes = Buffer.alloc(length);
+  const bytes = secretBuffer(length);
   for (let read = 0; read < length;) {
     const rest = bytes.subarray(read);
     const count = check(libc, libc.pread(fd, rest, rest.length, offset + read));

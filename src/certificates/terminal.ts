@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { MFD_CLOEXEC } from "../os/constants.ts";
+import { secretBuffer } from "../base/secret_buffer.ts";
 import type { Libc } from "../os/libc.ts";
 import { cString } from "../os/structures.ts";
 
@@ -41,7 +42,7 @@ export function controllingTerminal(libc: Libc): Terminal {
       // A pipe's data would stay in buffers of the runtime, which cannot be wiped.
       const fd = libc.memfd_create(cString("answer"), MFD_CLOEXEC);
       if (fd < 0) return undefined;
-      const bytes = Buffer.alloc(MAX_ANSWER);
+      const bytes = secretBuffer(MAX_ANSWER);
       try {
         const { status } = spawnSync("/bin/sh", ["-c", SCRIPT, "sh", prompt], {
           stdio: ["ignore", "ignore", "ignore", fd],

@@ -163,6 +163,11 @@ export async function prepare(
   };
 }
 
+/** The addresses of all frontends, for a message. */
+export function frontendsText({ listeners }: Prepared): string {
+  return listeners.map(({ endpoint }) => formatEndpoint(endpoint)).join(" ");
+}
+
 async function listenersAt(
   { runtime, activated }: PrepareContext,
   listen: ListenAddress,

@@ -64,7 +64,7 @@ export class OcspHelper {
    * Replaces the running helper by one for these certificates. `known` are valid staples for them.
    */
   replace(work: OcspWork, known: readonly StapleCommand[]): void {
-    this.retire();
+    this.killCurrent();
     this.staples.clear();
     for (const staple of known) this.staples.set(staple.certificate, staple);
     this.work = work;
@@ -82,7 +82,7 @@ export class OcspHelper {
   }
 
   /** Nothing is lost, since the helper writes its files atomically. */
-  private retire(): void {
+  private killCurrent(): void {
     const { process } = this;
     this.process = undefined;
     if (!process) return;

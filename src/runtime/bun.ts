@@ -1,6 +1,6 @@
 /**
- * The Bun adapter: `Bun.listen` with BoringSSL. What it uses of Bun beyond its documentation is
- * marked in `bun/native.ts`.
+ * The Bun adapter: `Bun.listen` with BoringSSL. `bun/native.ts` marks what it uses of Bun beyond the
+ * documentation.
  */
 import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
@@ -8,7 +8,7 @@ import { ClientContext, ServerContext } from "./bun/contexts.ts";
 import { libc } from "./bun/libc.ts";
 import { listen } from "./bun/listener.ts";
 import { bun } from "./bun/native.ts";
-import { asksForTicketKeys, protocols } from "./openssl.ts";
+import { hasTicketKeyCallback, protocols } from "./openssl.ts";
 import { runningFile } from "../os/constants.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ClientTlsContext } from "./tls.ts";
@@ -22,7 +22,7 @@ export { connect, libc, listen };
 /** As in {@link Runtime}. */
 export const name = "bun";
 
-/** What BoringSSL has no use for, and what Bun keeps of it to itself, is false. */
+/** False: what BoringSSL does not support, or Bun does not expose. */
 export const capabilities: Capabilities = {
   backendSource: true,
   adoptSockets: true,
@@ -40,7 +40,7 @@ export const capabilities: Capabilities = {
   dhParameters: false,
   staples: false,
   sessionTimeout: true,
-  ticketKeys: asksForTicketKeys(),
+  ticketKeys: hasTicketKeyCallback(),
   sessionCache: false,
   engines: false,
   backendTrust: true,
@@ -49,7 +49,7 @@ export const capabilities: Capabilities = {
   tlsFacts: true,
 };
 
-/** The versions in use: Bun's own, and that of the BoringSSL inside it. */
+/** Returns the versions of Bun and of the BoringSSL inside it. */
 export function versions(): { runtime: string; tls: string } {
   return {
     runtime: `Bun ${bun.version}`,
@@ -57,41 +57,41 @@ export function versions(): { runtime: string; tls: string } {
   };
 }
 
-/** In a compiled binary the script is inside the executable; otherwise it is named again. */
+/** In a compiled binary the script is inside the executable; otherwise it is an argument. */
 export const self: readonly string[] = bun.isStandaloneExecutable
   ? [runningFile]
   : [process.execPath, bun.main];
 
-/** Nothing. */
+/** Empty: Bun needs no variables. */
 export const workerEnvironment = {};
 
-/** Makes the identity for clients without SNI at once. Throws an Error with BoringSSL's reason. */
+/** As in {@link Runtime}; makes the identity for clients without SNI at once. */
 export function createTlsContext(settings: TlsSettings): TlsContext {
   return new ServerContext(settings);
 }
 
-/** Throws an Error with BoringSSL's reason. */
+/** As in {@link Runtime}. */
 export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return new ClientContext(settings);
 }
 
-/** JavaScriptCore would let the heap grow by half before it looks. */
+/** As in {@link Runtime}: JavaScriptCore would let the heap grow by half before it collects. */
 export function collectGarbage(withCode: boolean): void {
   if (withCode) bun.shrink();
   bun.gc(true);
 }
 
-/** BoringSSL has no engines. */
+/** Throws: BoringSSL has no engines. */
 export function loadEngine(id: string): never {
   throw new Error(`the engine ${id} cannot be loaded: BoringSSL has no engines`);
 }
 
-/** As in {@link Runtime}: the Bun build has no sessions to send. */
+/** Throws: the Bun build has no sessions to send. */
 export function openDatagrams(): never {
   throw new Error("the Bun adapter opens no UDP sockets");
 }
 
 import type * as Self from "./bun.ts";
-type Fulfils<T extends Runtime> = T;
-/** Fails to compile when this module no longer fulfils the contract. */
-export type Check = Fulfils<typeof Self>;
+type Conforms<T extends Runtime> = T;
+/** Does not compile if an export of this module does not fit the contract. */
+export type Check = Conforms<typeof Self>;

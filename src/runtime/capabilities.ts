@@ -1,10 +1,10 @@
 import type { Protocol } from "./tls.ts";
 
-/** What one runtime can do. A configuration that needs what is false here is refused at start. */
+/** What a runtime supports. A configuration that needs what is false here is refused at start. */
 export interface Capabilities {
   /** The local address of a backend connection can be chosen. */
   readonly backendSource: boolean;
-  /** Workers take over listening sockets which the master opened, Unix sockets among them. */
+  /** Workers adopt listening sockets that the master opened, including Unix sockets. */
   readonly adoptSockets: boolean;
   /** `Listener.update` exists: new certificates serve new connections of a running worker. */
   readonly swapCertificates: boolean;
@@ -12,27 +12,27 @@ export interface Capabilities {
   readonly protocols: readonly Protocol[];
   /** The offered versions can be chosen. */
   readonly chooseProtocols: boolean;
-  /** A list of TLS 1.2 ciphers can be given. */
+  /** A list of TLS 1.2 ciphers can be set. */
   readonly ciphers: boolean;
-  /** A list of TLS 1.3 cipher suites can be given. */
+  /** A list of TLS 1.3 cipher suites can be set. */
   readonly ciphersuites: boolean;
-  /** A list of groups can be given. */
+  /** A list of groups can be set. */
   readonly curves: boolean;
-  /** The server's order of ciphers can be made to count. */
+  /** The server's order of ciphers can take precedence. */
   readonly preferServerCiphers: boolean;
   /** RSA and ECDSA certificates can serve one name side by side. */
   readonly dualCertificates: boolean;
-  /** A ClientHello can be answered by the alert `unrecognized_name`. */
+  /** A ClientHello can be answered with the alert `unrecognized_name`. */
   readonly sniAbort: boolean;
-  /** Clients can be asked for certificates. */
+  /** Certificates can be requested from clients. */
   readonly verifyClients: boolean;
   /** A PROXY header can be read before TLS. */
   readonly headerFirst: boolean;
-  /** DH parameters, and so DHE ciphers, have a use. */
+  /** DH parameters, and so DHE ciphers, are supported. */
   readonly dhParameters: boolean;
   /** OCSP responses can be stapled. */
   readonly staples: boolean;
-  /** How long sessions can be resumed can be told. */
+  /** The lifetime of sessions can be set. */
   readonly sessionTimeout: boolean;
   /** The keys of session tickets are `TlsSettings.ticketKeys`, not the library's own. */
   readonly ticketKeys: boolean;
@@ -40,12 +40,12 @@ export interface Capabilities {
   readonly sessionCache: boolean;
   /** OpenSSL engines can be loaded. */
   readonly engines: boolean;
-  /** In client mode the CAs can be given, and verification can be left out. */
+  /** In client mode the CAs can be set, and verification can be disabled. */
   readonly backendTrust: boolean;
   /** In client mode the backend can be a Unix socket. */
   readonly unixBackendTls: boolean;
-  /** The TLS library keeps the answer of `TlsSettings.select` for each name for ever. */
+  /** The TLS library caches the result of `TlsSettings.select` for each name forever. */
   readonly remembersNames: boolean;
-  /** SNI, TLS version and cipher of a connection can be told. */
+  /** SNI, TLS version and cipher of a connection are available. */
   readonly tlsFacts: boolean;
 }

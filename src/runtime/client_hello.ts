@@ -1,9 +1,9 @@
 /** Reads a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before the TLS library does. */
 import { GrowingBuffer } from "../base/growing_buffer.ts";
 
-/** Bytes that are held for a ClientHello which comes in pieces. */
+/** Maximum number of bytes that are buffered for a ClientHello that arrives in chunks. */
 const MAX_HELLO = 32_768;
-/** A client has no reason to cut it smaller, and each record costs another look. */
+/** A client has no reason to use more records, and each costs another pass. */
 const MAX_RECORDS = 64;
 const HANDSHAKE_RECORD = 22;
 const CLIENT_HELLO = 1;
@@ -14,17 +14,17 @@ const TLS_1_3 = 0x0304;
 const MAX_SESSION_ID = 32;
 const HOST_NAME = 0;
 
-/** A ClientHello that did not come at once. */
+/** A ClientHello that did not arrive in one read. */
 export class PartialHello {
   private readonly held = new GrowingBuffer(1024);
   private wanted = 0;
 
-  /** Everything so far. */
+  /** All bytes so far. */
   get bytes(): Uint8Array {
     return this.held.bytes;
   }
 
-  /** The name as of {@link helloName}, or undefined while more has to come. */
+  /** Adds bytes. Returns the name as {@link helloName} does, or undefined while bytes are missing. */
   add(bytes: Uint8Array): string | undefined {
     const all = this.held.add(bytes);
     if (all.length > MAX_HELLO) return "";
@@ -37,8 +37,8 @@ export class PartialHello {
 }
 
 /**
- * The name that the client asks for, or how many bytes are needed to go on. It is "" without SNI,
- * and for everything that is no ClientHello: OpenSSL finds the words for that.
+ * Returns the server name that the client requests, or the number of bytes needed to continue. It is
+ * "" without SNI, and for what is not a ClientHello: OpenSSL reports that.
  */
 export function helloName(bytes: Uint8Array): string | number {
   const message = handshakeMessage(bytes);
@@ -51,23 +51,21 @@ export function helloName(bytes: Uint8Array): string | number {
   }
 }
 
-/**
- * Whether the TLS library needs no more bytes to answer: true also for what cannot be a ClientHello.
- */
+/** Whether the TLS library needs no more bytes to answer; also true for what is not a ClientHello. */
 export function isWholeHello(bytes: Uint8Array): boolean {
   return typeof handshakeMessage(bytes) !== "number";
 }
 
-/** How a client can come back. */
+/** How a client can resume a session. */
 export interface SessionOffer {
-  /** Of the session it wants to go on with; also a made-up one, or empty. */
+  /** The session to resume; may be made up, or empty. */
   readonly id: Uint8Array;
-  /** It takes session tickets (RFC 5077). */
-  readonly takesTickets: boolean;
-  readonly speaksTls13: boolean;
+  /** The client accepts session tickets (RFC 5077). */
+  readonly acceptsTickets: boolean;
+  readonly supportsTls13: boolean;
 }
 
-/** What a whole ClientHello says about sessions; undefined for everything that is none. */
+/** Returns what a whole ClientHello says about sessions; undefined for anything else. */
 export function sessionOffer(bytes: Uint8Array): SessionOffer | undefined {
   const message = handshakeMessage(bytes);
   if (typeof message === "number") return undefined;
@@ -75,21 +73,21 @@ export function sessionOffer(bytes: Uint8Array): SessionOffer | undefined {
     const found = fields(new Reader(message));
     if (!found || found.id.length > MAX_SESSION_ID) return undefined;
     const { id, extensions } = found;
-    let [takesTickets, speaksTls13] = [false, false];
+    let [acceptsTickets, supportsTls13] = [false, false];
     while (!extensions.isEmpty) {
       const type = extensions.number(2);
       const body = new Reader(extensions.take(extensions.number(2)));
-      if (type === SESSION_TICKET) takesTickets = true;
-      if (type === SUPPORTED_VERSIONS) speaksTls13 = hasTls13(body);
+      if (type === SESSION_TICKET) acceptsTickets = true;
+      if (type === SUPPORTED_VERSIONS) supportsTls13 = hasTls13(body);
     }
-    return { id, takesTickets, speaksTls13 };
+    return { id, acceptsTickets, supportsTls13 };
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
 
-/** The first handshake message without the records around it; a number as of {@link helloName}. */
+/** Returns the first handshake message without its record headers; a number as in {@link helloName}. */
 function handshakeMessage(bytes: Uint8Array): Uint8Array | number {
   const parts: Uint8Array[] = [];
   let length = 0;
@@ -132,7 +130,7 @@ function hasTls13(supportedVersions: Reader): boolean {
   return false;
 }
 
-/** What is read of a ClientHello; undefined for another message. */
+/** Reads the session id and the extensions of a ClientHello; undefined for another message. */
 function fields(hello: Reader): { id: Uint8Array; extensions: Reader } | undefined {
   if (hello.number(1) !== CLIENT_HELLO) return undefined;
   // The message's length, legacy_version and random.
@@ -144,7 +142,7 @@ function fields(hello: Reader): { id: Uint8Array; extensions: Reader } | undefin
   return { id, extensions: new Reader(extensions) };
 }
 
-/** Throws a RangeError beyond the end. */
+/** Reads from the start of `bytes`. Its methods throw a RangeError beyond the end. */
 class Reader {
   private readonly bytes: Uint8Array;
   private at = 0;

@@ -1,15 +1,15 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 
-/** Returns those of `names` that the object lacks, as `owner.name`; all of them if it is not an object. */
-export function absent(handler: string, object: unknown, names: readonly string[]): string[] {
+/** Returns the `names` that the object lacks, as `label.name`; all of them if it is not an object. */
+export function missingMembers(label: string, object: unknown, names: readonly string[]): string[] {
   const isObject = typeof object === "function" || (typeof object === "object" && object !== null);
-  return names.filter((name) => !isObject || !(name in object)).map((name) => `${handler}.${name}`);
+  return names.filter((name) => !isObject || !(name in object)).map((name) => `${label}.${name}`);
 }
 
 /**
- * Exits with one line if the runtime lacks something that the adapter uses. An adapter calls it before
- * anything else, because nothing works without these. `known` is a version that has them.
+ * Prints one line and exits if the runtime lacks something that the adapter uses. Adapters call it
+ * first, because nothing works without these members. `known` is a version that has them.
  */
 export function requireAll(runtime: string, known: string, missing: readonly string[]): void {
   if (missing.length === 0) return;

@@ -3,13 +3,13 @@ import type { Failure } from "./failure.ts";
 
 /** A UDP socket. */
 export interface Datagrams {
-  /** What cannot be sent soon is dropped: `failed` tells why. */
+  /** Drops what cannot be sent soon; `failed` reports why. */
   send(bytes: Uint8Array, to: IpEndpoint): void;
 }
 
 export interface DatagramEvents {
-  /** The bytes are the receiver's own. */
+  /** The bytes are not reused: the handler may keep them. */
   received(bytes: Uint8Array): void;
-  /** Once for each datagram that is not sent, and when none can be received. */
+  /** Once for each datagram that is not sent, and if receiving fails. */
   failed(failure: Failure): void;
 }

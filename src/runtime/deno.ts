@@ -1,6 +1,6 @@
 /**
  * The adapter for Deno 2.9: `Deno.listenTls` and `Deno.startTls` (rustls), and libc through FFI for
- * what Deno leaves out.
+ * what Deno lacks.
  */
 import "./deno/needs.ts";
 import { fileURLToPath } from "node:url";
@@ -20,7 +20,7 @@ import {
   type TlsIdentity,
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
-import { HOLD, releaseHello } from "./deno/hello.ts";
+import { HELLO_LOW_WATER, releaseHello } from "./deno/hello.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
@@ -57,7 +57,7 @@ export const capabilities: Capabilities = {
   tlsFacts: false,
 };
 
-/** Deno does not tell what it was built with; this was read in the binary of the pinned version. */
+/** Deno does not report its TLS library's version; these are from the binary of the pinned version. */
 const BUILT_WITH: Readonly<Record<string, string>> = {
   "2.9.6": "rustls 0.23.40 with aws-lc-rs 1.16.3",
 };
@@ -67,7 +67,7 @@ export function versions(): { runtime: string; tls: string } {
   return { runtime: `Deno ${deno}`, tls: BUILT_WITH[deno] ?? "rustls" };
 }
 
-/** A compiled binary carries its flags with it; `--unstable-net` is for `reusePort`. */
+/** A compiled binary contains its flags; `--unstable-net` is for `reusePort`. */
 export const self: readonly string[] = Deno.build.standalone ? [Deno.execPath()] : [
   Deno.execPath(),
   "run",
@@ -79,47 +79,47 @@ export const self: readonly string[] = Deno.build.standalone ? [Deno.execPath()]
 
 export { libc };
 
-/** The longest that a queue is accepted from after the listener is to close, in milliseconds. */
+/** Maximum time in milliseconds for which a closing listener accepts from its queue. */
 const QUEUE_LIMIT_MS = 1000;
 
 export const workerEnvironment = {};
 
 /**
- * Deno checks a certificate only when it listens, so the default one is tried on a loopback port
- * that closes again at once. Throws rustls' reason.
+ * As in {@link Runtime}. Deno checks a certificate only when it listens, so the default one is tried
+ * on a loopback port that is closed at once.
  */
 export function createTlsContext(settings: TlsSettings): DenoTlsContext {
   const number = settings.select("")!;
   const fallback = keyPair(settings, number);
   Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...fallback }).close();
-  // rustls gets a new configuration for every connection of a resolver, so that nothing resumes.
+  // With a resolver, rustls gets a new configuration for each connection, so that nothing resumes.
   const hasResolver = settings.choice || !settings.tickets;
   return { settings, hasResolver, pairs: new Map([[number, fallback]]), fallback };
 }
 
-/** Deno makes rustls' part of it anew for each connection, which fails where it cannot. */
+/** As in {@link Runtime}. Deno makes rustls' configuration for each connection; errors show then. */
 export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return { settings };
 }
 
-/** V8 collects in time; glibc keeps what the TLS library has freed. */
+/** As in {@link Runtime}: V8 collects in time, but glibc keeps what the TLS library has freed. */
 export function collectGarbage(): void {
   libc.malloc_trim(0);
 }
 
 export function loadEngine(): never {
-  throw new Error("Deno's TLS library is rustls, which loads no OpenSSL engines");
+  throw new Error("Deno's TLS library is rustls, which cannot load OpenSSL engines");
 }
 
-/** As in {@link Runtime}: the Deno build has no sessions to send. */
+/** Throws: the Deno build has no sessions to send. */
 export function openDatagrams(): never {
   throw new Error("the Deno adapter opens no UDP sockets");
 }
 
-/** Binds with SO_REUSEPORT. Throws an Error whose `code` is the errno name. */
+/** As in {@link Runtime}: binds with SO_REUSEPORT. */
 export function listen(options: ListenOptions): Listener {
   const { on, backlog } = options;
-  if ("fd" in on) throw new Error("Deno cannot take over a listening descriptor");
+  if ("fd" in on) throw new Error("Deno cannot adopt a listening descriptor");
   const tls = options.tls as DenoTlsContext | undefined;
   const { address: hostname, port } = on.endpoint;
   const at = { hostname, port, reusePort: true, tcpBacklog: backlog };
@@ -131,7 +131,7 @@ export function listen(options: ListenOptions): Listener {
   let fd: number;
   try {
     fd = descriptors.ofListener(endpoint(listener.addr));
-    for (const option of [...on.socketOptions, ...tls?.hasResolver ? [HOLD] : []]) {
+    for (const option of [...on.socketOptions, ...tls?.hasResolver ? [HELLO_LOW_WATER] : []]) {
       if (!setOption(libc, fd, option)) throw optionError(option.name);
     }
     on.bound?.(fd);
@@ -148,10 +148,10 @@ export function listen(options: ListenOptions): Listener {
       state.resume();
       await queuesEmptied(libc, [fd], QUEUE_LIMIT_MS, 0);
       state.close();
-      // Deno closes the descriptor some turns later, and clients would be taken until then.
+      // Deno closes the descriptor some turns later, and would accept clients until then.
       libc.shutdown(fd, SHUT_RDWR);
       listener.close();
-      // What Deno has accepted by then may not have been told yet.
+      // The loop may not have seen all that Deno has accepted by then.
       await accepting;
     },
     pause: () => state.pause(),
@@ -162,14 +162,14 @@ export function listen(options: ListenOptions): Listener {
   };
 }
 
-/** TLS runs over TCP only: over a Unix socket Deno has none, and the stream closes as ENOTSUP. */
+/** As in {@link Runtime}. With TLS to a Unix socket, which Deno lacks, it closes with ENOTSUP. */
 export function connect(
   backend: Endpoint,
   handler: StreamHandler,
   _source?: IpEndpoint,
   tls?: ClientTlsContext,
 ): Stream {
-  const stream = new DenoStream(backend, ownEnd(backend), tls === undefined);
+  const stream = new DenoStream(backend, unknownLocal(backend), tls === undefined);
   stream.handler = handler;
   if (backend.family !== "unix") void stream.dial(backend, tls?.settings);
   else void stream.dialUnix(backend, tls !== undefined);
@@ -178,21 +178,21 @@ export function connect(
 
 interface DenoTlsContext extends TlsContext {
   readonly hasResolver: boolean;
-  /** By the numbers of their identities, as far as they were needed. */
+  /** By the numbers of their identities, for identities that were needed. */
   readonly pairs: Map<number, KeyPair>;
-  /** Of the default identity. */
+  /** The default identity's. */
   readonly fallback: KeyPair;
 }
 
-type At = Parameters<typeof Deno.listen>[0];
+type ListenAddress = Parameters<typeof Deno.listen>[0];
 
 interface Accepting {
   readonly listener: { readonly addr: DenoListener<Conn>["addr"]; close(): void };
-  /** Fulfilled when the loop is over. */
+  /** Resolves when the loop has ended. */
   readonly accepting: Promise<void>;
 }
 
-function listenPlain(at: At, options: ListenOptions, state: AcceptState): Accepting {
+function listenPlain(at: ListenAddress, options: ListenOptions, state: AcceptState): Accepting {
   const listener = Deno.listen(at);
   return {
     listener,
@@ -201,7 +201,7 @@ function listenPlain(at: At, options: ListenOptions, state: AcceptState): Accept
 }
 
 function listenTls(
-  at: At,
+  at: ListenAddress,
   context: DenoTlsContext,
   options: ListenOptions,
   state: AcceptState,
@@ -217,8 +217,8 @@ function listenTls(
 }
 
 /**
- * Deno asks once for each name and keeps the answer, also a rejection, for the life of the
- * listener.
+ * Returns the resolver that Deno calls once for each name; Deno keeps the result, also a rejection,
+ * for the life of the listener.
  */
 function resolver({ settings, pairs }: DenoTlsContext): TlsIdentity {
   const answer = (serverName: string): KeyPair => {
@@ -235,7 +235,7 @@ function resolver({ settings, pairs }: DenoTlsContext): TlsIdentity {
   return { [sniResolver]: answer };
 }
 
-/** The one certificate of an identity: there are no `dualCertificates`. */
+/** Returns the only certificate of an identity: there are no `dualCertificates`. */
 function keyPair(settings: TlsSettings, number: number): KeyPair {
   const { chain, key } = settings.identity(number).certificates[0]!;
   return { cert: chain, key };
@@ -248,12 +248,12 @@ function optionError(option: string): Error {
   });
 }
 
-/** What is known of our end before the connection is there. */
-function ownEnd({ family }: Endpoint): Endpoint {
+/** Returns our address as far as it is known before the stream is connected. */
+function unknownLocal({ family }: Endpoint): Endpoint {
   if (family === "unix") return { family, path: "" };
   return { family, address: family === 4 ? "0.0.0.0" : "::", port: 0 };
 }
 
 type Conforms<T extends Runtime> = T;
-/** Fails to compile when an export does not fit {@link Runtime}. */
+/** Does not compile if an export of this module does not fit the contract. */
 export type Adapter = Conforms<typeof import("./deno.ts")>;

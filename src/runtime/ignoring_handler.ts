@@ -1,6 +1,6 @@
 import type { StreamHandler } from "./stream.ts";
 
-/** Owns a stream that has no connection behind it: not yet, or because it was turned away. */
+/** Ignores the events of a stream without a connection: it has none yet, or was rejected. */
 export const ignoringHandler: StreamHandler = {
   opened() {},
   received() {},

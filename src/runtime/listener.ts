@@ -5,48 +5,46 @@ import type { Failure } from "./failure.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 import type { TlsContext } from "./tls.ts";
 
-/** Where a worker accepts: a descriptor it inherited, or (no `adoptSockets`) an address to bind. */
+/** Where a worker accepts: an inherited descriptor, or (without `adoptSockets`) an address to bind. */
 export type ListenOn =
   | { readonly fd: number; readonly endpoint: Endpoint }
   | {
     readonly endpoint: IpEndpoint;
     readonly socketOptions: readonly SocketOption[];
-    /** It listens, by this descriptor of the adapter's; called from within `listen`. */
+    /** The adapter listens on this descriptor of its own; called from within `listen`. */
     readonly bound?: (fd: number) => void;
   };
 
 export interface ListenOptions {
   readonly on: ListenOn;
-  /** Applied again by the adapter, since runtimes put in a backlog of their own. */
+  /** Set again by the adapter, since runtimes set a backlog of their own. */
   readonly backlog: number;
-  /** Absent: plain connections are accepted, whose `opened` follows at once (client mode). */
+  /** Absent: connections are plain, and `opened` follows `accepted` at once (client mode). */
   readonly tls?: TlsContext;
-  /** TLS begins when `Stream.startTls` is called; only with `capabilities.headerFirst`. */
+  /** TLS starts when `Stream.startTls` is called; only with `capabilities.headerFirst`. */
   readonly headerFirst: boolean;
-  /** A connection was accepted; the handshake begins. Returns the stream's owner; it may throw. */
+  /** A connection was accepted; the handshake begins. Returns the stream's handler; it may throw. */
   readonly accepted: (stream: Stream) => StreamHandler;
-  /** Accepting itself failed (descriptors exhausted …); the adapter goes on by itself. */
+  /** Accepting itself failed (descriptors exhausted …); the adapter continues. */
   readonly failed: (failure: Failure) => void;
 }
 
 export interface Listener {
   /**
-   * Stops accepting; streams live on. A descriptor given in `on` is closed in this process, at once;
-   * an address that was bound here is closed when what waits in its queue was accepted. Fulfilled
-   * then.
+   * Stops accepting; open streams continue. A descriptor given in `on` is closed in this process at
+   * once; a socket that was bound here is closed after its queue was accepted. Resolves then.
    */
   close(): Promise<void>;
   /**
-   * Accepts no more until `resume`, from within `accepted` too: new connections wait in the
-   * kernel's queue. Calling it twice changes nothing.
+   * Stops accepting until `resume`, also from within `accepted`: new connections wait in the
+   * kernel's queue. A second call has no effect.
    */
   pause(): void;
   resume(): void;
   /**
-   * New connections are served by this context, which differs from the first in `select` and in
-   * the certificates of `identity` only: whom a listener trusts it trusts as long as it lives.
-   * Sessions made before still resume where their identity is unchanged. Only with
-   * `capabilities.swapCertificates`.
+   * Serves new connections with this context, which differs from the first in `select` and in
+   * the certificates of `identity` only: a listener's trust settings never change. Earlier sessions
+   * still resume if their identity is unchanged. Only with `capabilities.swapCertificates`.
    */
   update(tls: TlsContext): void;
 }

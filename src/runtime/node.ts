@@ -1,7 +1,7 @@
 /**
  * The Node.js adapter: the handles below `node:net` and `node:tls`, with OpenSSL. They are
- * UNDOCUMENTED; they were read in Node 26.10, which is the version frozen into the executable, and
- * the tests of the adapters' contract cover them.
+ * UNDOCUMENTED; their source is Node 26.10, the version frozen into the executable, and the tests of
+ * the adapters' contract cover them.
  */
 import "./node/needs.ts";
 import { isSea } from "node:sea";
@@ -14,7 +14,7 @@ import { libc } from "./node/libc.ts";
 import { listen } from "./node/listen.ts";
 import { loadEngine } from "./node/native_openssl.ts";
 import { ServerTls } from "./node/server_tls.ts";
-import { asksForTicketKeys, protocols } from "./openssl.ts";
+import { hasTicketKeyCallback, protocols } from "./openssl.ts";
 import { runningFile } from "../os/constants.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ClientTlsSettings } from "./tls.ts";
@@ -26,7 +26,7 @@ export { connect, libc, listen, loadEngine, openDatagrams };
 /** As in {@link Runtime}. */
 export const name = "node";
 
-/** Everything: OpenSSL and libuv leave nothing out. */
+/** Everything: OpenSSL and libuv lack nothing. */
 export const capabilities: Capabilities = {
   backendSource: true,
   adoptSockets: true,
@@ -44,7 +44,7 @@ export const capabilities: Capabilities = {
   dhParameters: true,
   staples: true,
   sessionTimeout: true,
-  ticketKeys: asksForTicketKeys(),
+  ticketKeys: hasTicketKeyCallback(),
   sessionCache: true,
   engines: true,
   backendTrust: true,
@@ -53,7 +53,7 @@ export const capabilities: Capabilities = {
   tlsFacts: true,
 };
 
-/** The versions in use: Node's own, and that of the OpenSSL inside it. */
+/** Returns the versions of Node and of the OpenSSL inside it. */
 export function versions(): { runtime: string; tls: string } {
   return {
     runtime: `Node.js ${process.versions.node}`,
@@ -61,28 +61,28 @@ export function versions(): { runtime: string; tls: string } {
   };
 }
 
-/** A single executable is the whole command; otherwise the script is named again. */
+/** A single executable is the whole command; otherwise the script is an argument. */
 export const self: readonly string[] = isSea()
   ? [runningFile]
   : [process.execPath, process.argv[1] ?? ""];
 
-/** libuv's way to epoll through io_uring costs a call for each change: a tenth of a connection. */
+/** With io_uring, libuv makes a call for each change to epoll, which costs a tenth of a connection. */
 export const workerEnvironment = { UV_USE_IO_URING: "0" };
 
 /**
- * As in {@link Runtime}: with OpenSSL's reason, or one that names the first cipher, cipher suite or
- * group which OpenSSL does not know and would leave out without a word.
+ * As in {@link Runtime}. Also throws an Error that names the first cipher, cipher suite or group that
+ * OpenSSL does not know and would silently skip.
  */
 export function createTlsContext(settings: TlsSettings): ServerTls {
   return new ServerTls(settings);
 }
 
-/** As `createTlsContext`, in the direction of the backend. */
+/** As `createTlsContext`, for TLS toward the backend. */
 export function createClientTls(settings: ClientTlsSettings): ClientTls {
   return new ClientTls(settings);
 }
 
-/** V8's own collection, which it shows only on request; glibc keeps what OpenSSL has freed. */
+/** As in {@link Runtime}. V8 exposes its collector only on request; glibc keeps what OpenSSL freed. */
 export function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
   collect ??= runInNewContext("gc") as () => void;
@@ -93,5 +93,5 @@ export function collectGarbage(): void {
 let collect: (() => void) | undefined;
 
 import type * as Self from "./node.ts";
-/** Fails to compile when this module no longer fulfils the contract. */
+/** `never` if an export of this module does not fit the contract. */
 export type Check = typeof Self extends Runtime ? true : never;

@@ -1,6 +1,6 @@
 /**
- * What Bun and Node have in common: both speak of TLS settings in the words of node:tls, with
- * BoringSSL or OpenSSL below.
+ * What Bun and Node have in common: both take TLS settings in the form of node:tls, with BoringSSL or
+ * OpenSSL below.
  */
 import { pemSections, pemText } from "../base/pem.ts";
 import { constants } from "node:crypto";
@@ -15,10 +15,10 @@ import type {
   TlsSettings,
 } from "./tls.ts";
 
-/** All versions that either library speaks, oldest first. */
+/** All versions that both libraries support, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/** What a server presents, in the words of node:tls; ciphers are left to the adapter. */
+/** Returns a server's context options for node:tls, without ciphers, which the adapter adds. */
 export function serverOptions(
   settings: Pick<TlsSettings, keyof TlsParameters | "sessionTimeout" | "tickets">,
   { certificates, verify }: Identity,
@@ -27,8 +27,8 @@ export function serverOptions(
     ...parameterOptions(settings),
     cert: certificates.map(({ chain }) => chain),
     key: certificates.map(({ key }) => key),
-    // Without roots of our own, BoringSSL would look for files in /etc/ssl/certs at each
-    // handshake, and Node parse all public roots in each worker.
+    // Without `ca`, BoringSSL would look for files in /etc/ssl/certs at each handshake, and Node
+    // would parse all public roots in each worker.
     ca: verify?.ca ?? certificates[0]!.chain,
     ...(verify?.crl ? { crl: crls(verify.crl) } : {}),
     // The default is a hash of argv, which differs from worker to worker.
@@ -39,20 +39,20 @@ export function serverOptions(
   };
 }
 
-/** OpenSSL's SSL_CTX as Node shows it, UNDOCUMENTED. Bun has the same object without these. */
+/** OpenSSL's SSL_CTX as Node exposes it, UNDOCUMENTED. Bun has the same object without these. */
 export interface TicketContext {
-  /** After `enableTicketKeyCallback`. An answer of another form ends the process. */
+  /** After `enableTicketKeyCallback`. A result of another form crashes the process. */
   onticketkeycallback(name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer;
   enableTicketKeyCallback(): void;
 }
 
-/** Whether this runtime asks for ticket keys. */
-export function asksForTicketKeys(): boolean {
+/** Whether this runtime has a callback for ticket keys. */
+export function hasTicketKeyCallback(): boolean {
   return "enableTicketKeyCallback" in createSecureContext({ ca: [] }).context;
 }
 
-/** Makes and reads the tickets of a context by the keys of its settings, where there are any; `policy` is theirs. */
-export function answerForTickets(
+/** Makes a context use the ticket keys of its settings, if any, under `policy`. */
+export function useTicketKeys(
   context: TicketContext,
   { ticketKeys }: Pick<TlsSettings, "ticketKeys">,
   policy: string,
@@ -63,7 +63,7 @@ export function answerForTickets(
       return ticketKeys.answer(policy, name, iv, isNew);
     } catch (error) {
       raise(error);
-      // No ticket, neither read nor made.
+      // The ticket is neither read nor issued.
       return [0, NO_KEY, NO_KEY, name, iv];
     }
   };
@@ -72,7 +72,7 @@ export function answerForTickets(
 
 const NO_KEY = Buffer.alloc(16);
 
-/** Versions, groups and whose order counts, in the words of node:tls. */
+/** Returns versions, groups and cipher preference as options for node:tls. */
 export function parameterOptions(settings: TlsParameters): SecureContextOptions {
   return {
     minVersion: nodeVersion(settings.protocols.at(0)!),
@@ -84,17 +84,18 @@ export function parameterOptions(settings: TlsParameters): SecureContextOptions 
 }
 
 /**
- * The items of the OpenSSL cipher list of `settings`, or of the default for TLS 1.2. Empty where the
- * default must serve older versions too: those have no cipher in it, so it is the library's own.
+ * Returns the items of the OpenSSL cipher list of `settings`, or of the default for TLS 1.2. Empty if
+ * the default must serve older versions too, which have no cipher in it: then the library's default
+ * applies.
  *
- * Both libraries pass over names which they do not know as long as one remains, so each is tried
- * alone; throws an Error that names the first unknown one.
+ * Both libraries silently skip unknown names while one known name remains, so each is tried alone.
+ * Throws an Error that names the first unknown one.
  */
 export function cipherItems({ ciphers, protocols }: TlsParameters): string[] {
   const found = ciphers.split(/[:, ]+/).filter((item) => item !== "");
   for (const item of found) {
     if (item.startsWith("TLS_")) {
-      throw new Error(`${item} is a cipher suite of TLS 1.3, not a cipher of TLS 1.2`);
+      throw new Error(`${item} is a TLS 1.3 cipher suite, not a TLS 1.2 cipher`);
     }
     // `!aNULL`, `@STRENGTH` … change a list and cannot stand alone.
     if (!/^[A-Za-z0-9]/.test(item)) continue;
@@ -109,19 +110,19 @@ export function hasOldVersion(protocols: readonly Protocol[]): boolean {
   return protocols.some((protocol) => protocol < "TLSv1.2");
 }
 
-/** Throws an Error that names the first unknown group of a colon list. */
+/** Throws an Error that names the first unknown group of a colon-separated list. */
 export function checkCurves(list: string): void {
   for (const curve of items(list)) {
     if (!isKnown({ ecdhCurve: curve })) throw new Error(`unknown curve ${curve}`);
   }
 }
 
-/** Of a colon list. */
+/** Splits a colon-separated list. */
 export function items(list: string): string[] {
   return list.split(":").filter((item) => item !== "");
 }
 
-/** Whether the library takes this option; without `ca: []`, Node would parse all public roots. */
+/** Whether the library accepts this option; without `ca: []`, Node would parse all public roots. */
 export function isKnown(option: SecureContextOptions): boolean {
   try {
     createSecureContext({ ...option, ca: [] });
@@ -131,7 +132,7 @@ export function isKnown(option: SecureContextOptions): boolean {
   }
 }
 
-/** ALPN names in the form of the wire (RFC 7301 section 3.1). */
+/** Returns ALPN names in wire format (RFC 7301 section 3.1). */
 export function alpnWire(names: readonly string[]): Buffer {
   return Buffer.concat(names.map((name) => {
     const bytes = Buffer.from(name);
@@ -139,10 +140,10 @@ export function alpnWire(names: readonly string[]): Buffer {
   }));
 }
 
-/** A fatal alert `unrecognized_name` (RFC 6066 section 3) as a TLS record, for the raw socket. */
+/** The fatal alert `unrecognized_name` (RFC 6066 section 3) as a TLS record, for the raw socket. */
 export const UNRECOGNIZED_NAME = Uint8Array.of(0x15, 3, 3, 0, 2, 2, 112);
 
-/** The facts without those that are unknown or unused, for which both libraries have several words. */
+/** Returns the facts that are known and used; the libraries mark the others with different values. */
 export function tlsFacts(
   serverName: string | false | null | undefined,
   version: string | null | undefined,
@@ -157,7 +158,7 @@ export function tlsFacts(
   };
 }
 
-/** Each on its own: of a text with several, only the first would be read. */
+/** Splits a PEM text into CRLs: of a text with several, only the first would be read. */
 function crls(pem: string): string[] {
   const sections = pemSections(pem).filter(({ label }) => label === "X509 CRL");
   return sections.length > 0 ? sections.map(pemText) : [pem];
@@ -167,7 +168,7 @@ function nodeVersion(protocol: Protocol): SecureVersion {
   return protocol === "TLSv1.0" ? "TLSv1" : protocol;
 }
 
-/** The versions that are not wanted, as SSL_OP_NO_… bits: there may be gaps. */
+/** Returns the SSL_OP_NO_… bits of the versions that are not wanted: the range may have gaps. */
 function secureOptions(wanted: readonly Protocol[]): number {
   const bits: Record<Protocol, number> = {
     "TLSv1.0": constants.SSL_OP_NO_TLSv1,
@@ -180,8 +181,8 @@ function secureOptions(wanted: readonly Protocol[]): number {
 }
 
 /**
- * Forward secrecy and authenticated encryption only, the server's order where it counts. Those with
- * DHE have a use where a server has DH parameters; BoringSSL knows none and passes over them.
+ * Forward secrecy and authenticated encryption only, in the server's order of preference. Those with
+ * DHE need DH parameters; BoringSSL does not know them and skips them.
  */
 const SECURE_CIPHERS: readonly string[] = [
   "ECDHE-ECDSA-AES128-GCM-SHA256",

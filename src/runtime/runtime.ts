@@ -3,7 +3,7 @@
  * the members of {@link Runtime} under the same names. An adapter moves bytes and reports facts;
  * every decision (which certificate, when to give up, whom to blame) is the core's.
  *
- * A fault of the core never ends the process, and costs one connection at most. An error that the core
+ * A fault of the core never ends the process and costs at most one connection. An error that the core
  * throws reaches the process's `uncaughtException` once (see `raise`), and everything else continues:
  *
  * - from an event of a {@link StreamHandler}, or while the core answers a handshake (`select`,
@@ -28,37 +28,37 @@ export interface Runtime {
   /** `{ runtime: "Bun 1.4.5", tls: "BoringSSL …" }`, for `--version`. */
   versions(): { readonly runtime: string; readonly tls: string };
   /**
-   * The command that starts this same program again, on the Bun and the Node build also when its file
-   * was replaced by another version; arguments are appended to it. For children of this process only.
+   * The command that starts this program again, to which arguments are appended; the Bun and the Node
+   * build start the same version even if the file was replaced. For children of this process only.
    */
   readonly self: readonly string[];
-  /** What a worker must find in its environment, beside what it may know of the master's. */
+  /** Variables for a worker's environment, beside those that it inherits from the master. */
   readonly workerEnvironment: Readonly<Record<string, string>>;
   readonly libc: Libc;
-  /** Builds the TLS state of a frontend. Throws an Error with the library's reason. */
+  /** Builds the TLS context of a frontend. Throws an Error with the library's reason. */
   createTlsContext(settings: TlsSettings): TlsContext;
-  /** Builds the TLS state for client mode. Throws an Error with the library's reason. */
+  /** Builds the TLS context for client mode. Throws an Error with the library's reason. */
   createClientTls(settings: ClientTlsSettings): ClientTlsContext;
-  /** Starts accepting. Throws an Error with an errno `code` when the address cannot be had. */
+  /** Starts accepting. Throws an Error with an errno `code` if it cannot listen. */
   listen(options: ListenOptions): Listener;
   /**
-   * Gives back what nobody uses any more, after a reload or when most connections have ended: the
-   * runtime and its allocator by themselves would keep it for what may come. `withCode` lets go of compiled code as well, which is made again
-   * when it is needed often: not for a process that serves connections.
+   * Returns unused memory to the system, after a reload or when most connections have closed; the
+   * runtime and its allocator would keep it. `withCode` also frees compiled code, which is compiled
+   * again when it gets hot: not for a process that serves connections.
    */
   collectGarbage(withCode: boolean): void;
   /**
-   * Takes over an inherited UDP socket of this family, which is bound; only with
-   * `capabilities.sessionCache`. Throws.
+   * Adopts an inherited, bound UDP socket of this family; only with `capabilities.sessionCache`.
+   * Throws an Error if it cannot.
    */
   openDatagrams(fd: number, family: 4 | 6, events: DatagramEvents): Datagrams;
-  /** Makes an OpenSSL engine known in this process; only with `capabilities.engines`. Throws. */
+  /** Loads an OpenSSL engine; only with `capabilities.engines`. Throws an Error if it cannot. */
   loadEngine(id: string): void;
   /**
-   * Begins a connection and returns at once; `handler.opened` or `owner.closed` follows. `reset`
-   * while it is pending gives it up, with its descriptor. `source` is a local address of the same
-   * family, with port 0; only where there is `capabilities.backendSource`. With `tls` a handshake
-   * follows the connect, and `opened` follows both.
+   * Starts to connect and returns at once; `handler.opened` or `handler.closed` follows. `reset`
+   * abandons a pending connect and releases its descriptor. `source` is a local address of the same
+   * family, with port 0; only with `capabilities.backendSource`. With `tls` a handshake follows the
+   * connect, and `opened` follows both.
    */
   connect(
     backend: Endpoint,

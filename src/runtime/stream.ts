@@ -1,88 +1,88 @@
-/** One side of a connection, and the events of it. */
+/** One side of a connection, and its events. */
 import type { Endpoint } from "../os/endpoint.ts";
 import type { Failure } from "./failure.ts";
 import type { TlsFacts } from "./tls.ts";
 
-/** Maximum number of bytes that wait in a stream before it opens without stopping their source. */
+/** Maximum number of bytes that a stream queues before it opens without pausing their source. */
 export const MAX_EARLY_BYTES = 65_536;
 
-/** One side of a connection. All calls are safe at any time, also after the stream has closed. */
+/** One side of a connection. All calls are safe at any time, even after the stream has closed. */
 export interface Stream {
   /** Receives this stream's events; the core sets it before any event can come. */
   handler: StreamHandler;
-  /** The peer's end; the values stay readable after close. */
+  /** The peer's address; it stays readable after close. */
   readonly remote: Endpoint;
-  /** Our own end, while the stream is open: for an accepted one the address the client reached. */
+  /** Our address, while the stream is open: for an accepted stream the one the client connected to. */
   readonly local: Endpoint;
   /**
-   * Takes all of `bytes`. False means that they are not yet with the kernel: stop the source until
-   * `writable`, and leave `bytes` unchanged until then. Before `opened` the bytes wait here, and up to
-   * {@link MAX_EARLY_BYTES} of them answer true: to stop a source for the moment of a connect costs more
-   * than to hold its first chunk. An adapter whose own chunks do not last copies those.
-   * Bytes written after the stream closed or after `finish` are dropped.
+   * Accepts all of `bytes`. False means that they are not yet with the kernel: pause the source until
+   * `writable`, and leave `bytes` unchanged until then. Before `opened` the bytes are queued, and up to
+   * {@link MAX_EARLY_BYTES} of them return true: pausing a source during a connect costs more than
+   * holding its first chunk. An adapter that reuses its chunks copies those.
+   * Bytes written after `finish` or after the stream closed are dropped.
    */
   write(bytes: Uint8Array): boolean;
   /**
-   * Stops reading, so that the peer feels TCP back-pressure. At most what was already decrypted
-   * still arrives. A chunk given to `received` lasts until `received` returns; `write` of the same
-   * adapter copies what it keeps, unless this adapter's chunks last while their stream is paused.
+   * Stops reading, so that TCP back-pressure reaches the peer. At most what was already decrypted
+   * still arrives. A chunk passed to `received` is valid until `received` returns; `write` of the same
+   * adapter copies what it keeps, unless this adapter's chunks stay valid while their stream is paused.
    */
   pause(): void;
   resume(): void;
   /**
-   * Half-closes: after everything taken by `write` is out, sends close_notify (TLS) and FIN.
-   * Reading goes on. Calling it twice changes nothing.
+   * Half-closes: once all written bytes are sent, sends close_notify (TLS) and FIN.
+   * Reading continues. A second call has no effect.
    */
   finish(): void;
   /**
-   * Releases the descriptor at once. What the kernel took is still delivered; bytes that wait in
-   * this stream are dropped, and a close_notify is sent only by `finish`.
+   * Releases the descriptor at once. What is with the kernel is still delivered; bytes queued in
+   * this stream are dropped. Sends no close_notify; only `finish` does.
    */
   close(): void;
-  /** Ends both directions at once with RST and without close_notify: the peer sees a cut. */
+  /** Ends both directions at once with RST and without close_notify: the peer sees an error. */
   reset(): void;
-  /** What is known about the TLS session; an empty object for a plain stream. */
+  /** Facts about the TLS session; an empty object for a plain stream. */
   tls(): TlsFacts;
   /**
-   * Whether an open stream's handshake resumed a session, without the cost of all other facts.
+   * Whether an open stream's handshake resumed a session, without the cost of the other facts.
    * Undefined for a plain stream, and without `capabilities.tlsFacts`.
    */
   readonly isResumed: boolean | undefined;
   /**
-   * The TLS version of an open stream in the library's words, as in `TlsFacts`, at as little cost.
+   * The TLS version of an open stream as in `TlsFacts`, without the cost of the other facts.
    * Undefined for a plain stream, and without `capabilities.tlsFacts`.
    */
   readonly tlsVersion: string | undefined;
-  /** The protocol that an open stream's handshake negotiated, at as little cost; undefined: none. */
+  /** The protocol that an open stream negotiated by ALPN, at the same low cost; undefined: none. */
   readonly alpn: string | undefined;
   /**
-   * Begins TLS on an accepted stream of a listener with `headerFirst`; `early` are bytes that were
-   * received after the header. Once at most; not from within `accepted`.
+   * Starts TLS on an accepted stream of a listener with `headerFirst`; `early` are bytes that were
+   * received after the header. At most once; not from within `accepted`.
    */
   startTls(early: Uint8Array): void;
 }
 
 /**
- * Events of a stream, in this order: opened, then received, writable, ended as they come, closed.
+ * Events of a stream, in this order: opened; received, writable and ended as they occur; closed.
  * On a listener with `headerFirst`, `received` also comes before `opened`, with plain bytes, until
- * `startTls` is called; nothing may be written then, and an early end is a failure. Where a handler
+ * `startTls` is called; nothing may be written then, and an early end is a failure. If a handler
  * throws, the stream is reset (see {@link Runtime}).
  */
 export interface StreamHandler {
   /**
-   * An accepted stream has finished its TLS handshake, or was accepted without TLS; a backend
-   * stream is connected, with its own TLS handshake done.
+   * An accepted stream has completed its TLS handshake, if it has one; a backend stream is connected
+   * and has completed its TLS handshake, if it has one.
    */
   opened(stream: Stream): void;
   received(stream: Stream, bytes: Uint8Array): void;
-  /** Everything that `write` took is with the kernel; comes only after `write` returned false. */
+  /** Everything written is with the kernel; comes only after `write` returned false. */
   writable(stream: Stream): void;
-  /** The peer sent FIN or close_notify: no more bytes will be received. Once at most. */
+  /** The peer sent FIN or close_notify: no more bytes will be received. At most once. */
   ended(stream: Stream): void;
   /**
-   * The descriptor is gone and no event follows. Exactly once for each stream, never from within
-   * `accepted` or `connect`. `failure` is absent when both directions had ended
-   * in order, or when the core itself called `close` or `reset`.
+   * The descriptor is closed and no event follows. Exactly once for each stream, never from within
+   * `accepted` or `connect`. `failure` is absent if both directions ended in order, or if the core
+   * itself called `close` or `reset`.
    */
   closed(stream: Stream, failure: Failure | undefined): void;
 }

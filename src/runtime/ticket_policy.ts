@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import type { VerifySettings } from "./tls.ts";
 
 /**
- * A name for the way in which clients are verified; undefined: they are not. A resumed session keeps
- * what was found out about its client, unseen by CAs and CRLs, so one way's sessions mean nothing to
- * another, and nothing after a change of CA or CRL.
+ * Returns a name for these trust settings; undefined: clients are not verified. A resumed session
+ * keeps its client's verification result without another check against CAs and CRLs, so it is not
+ * valid under other settings, or after a change of CA or CRL.
  */
 export function policyOf(verify: VerifySettings | undefined): string {
   const text = JSON.stringify(verify ? [verify.mode, verify.ca, verify.crl] : []);

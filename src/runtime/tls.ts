@@ -1,8 +1,8 @@
-/** Certificates, TLS settings, and what is known of a TLS session. */
+/** Certificates, TLS settings, and facts about a TLS session. */
 
 export type Protocol = "TLSv1.0" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
 
-/** One certificate, as PEM text that was checked by the core: `key` belongs to the first of `chain`. */
+/** One certificate, as PEM text that the core has checked: `key` belongs to the first of `chain`. */
 export interface Certificate {
   readonly chain: string;
   /** PKCS#8, not encrypted. */
@@ -11,116 +11,117 @@ export interface Certificate {
 
 /** What one server name is served with. */
 export interface Identity {
-  /** One for each type of key, the favourite first; more than one only with `dualCertificates`. */
+  /** One for each type of key, the preferred first; more than one only with `dualCertificates`. */
   readonly certificates: readonly Certificate[];
   /** PEM, only with `capabilities.dhParameters`. */
   readonly dhParameters?: string;
-  /** Absent: no client certificate is asked for. */
+  /** Absent: no client certificate is requested. */
   readonly verify?: VerifySettings;
-  /** The OCSP response to staple just now, DER; only with `capabilities.staples`. */
+  /** Returns the current OCSP response to staple, DER; only with `capabilities.staples`. */
   readonly staple?: () => Uint8Array | undefined;
 }
 
 /**
- * Asks clients for a certificate. The adapter lets every handshake through in which the client
- * proves that it has the key, and tells the result in `TlsFacts.peer`; with `required`, a client
+ * Requests a certificate from clients. The adapter completes every handshake in which the client
+ * proves possession of the key, and reports the result in `TlsFacts.peer`; with `required`, a client
  * without a certificate gets the TLS alert for it.
  */
 export interface VerifySettings {
   readonly mode: "optional" | "required";
-  /** PEM with the CAs; their names are told to the client. */
+  /** PEM with the CAs; their names are sent to the client. */
   readonly ca: string;
   /** PEM with CRLs, or "". */
   readonly crl: string;
 }
 
-/** What a handshake is negotiated from, in the words of the options. */
+/** The parameters of a handshake, in the terms of the options. */
 export interface TlsParameters {
   /** Oldest first, never empty. */
   readonly protocols: readonly Protocol[];
   /** OpenSSL cipher list for TLS 1.2 and older; "" is the default (`cipherItems` in openssl.ts). */
   readonly ciphers: string;
-  /** Colon list of TLS 1.3 cipher suites; "" leaves the library's own. */
+  /** Colon-separated TLS 1.3 cipher suites; "" is the library's default. */
   readonly ciphersuites: string;
-  /** Colon list of groups; "" leaves the library's own. */
+  /** Colon-separated groups; "" is the library's default. */
   readonly curves: string;
   readonly preferServerCiphers: boolean;
 }
 
 export interface TlsSettings extends TlsParameters {
   /**
-   * The number of the identity that serves this name, or undefined to end the handshake with the
-   * alert `unrecognized_name` (only with `capabilities.sniAbort`). "" stands for a client without
-   * SNI and always has an answer.
+   * Returns the number of the identity that serves this name, or undefined to end the handshake with
+   * the alert `unrecognized_name` (only with `capabilities.sniAbort`). "" is a client without SNI and
+   * always has an identity.
    */
   readonly select: (serverName: string) => number | undefined;
   /**
-   * What is behind such a number. An adapter asks when a client first needs it and keeps what it
-   * made of it; for `select("")` it asks at once, so that mistakes show at start. It may throw.
+   * Returns the identity with such a number. An adapter calls it when a client first needs the
+   * identity and keeps what it made of it; for `select("")` at once, so that mistakes show at start.
+   * It may throw.
    */
   readonly identity: (number: number) => Identity;
-  /** More than one answer of `select` is possible. */
+  /** `select` can return more than one number. */
   readonly choice: boolean;
-  /** Protocol names, the server's favourite first; a client that offers only others is refused. */
+  /** Protocol names, the server's preferred first; a client that offers only others is refused. */
   readonly alpn: readonly string[];
-  /** Clients are given session tickets, and come back by them. */
+  /** Clients get session tickets and can resume sessions with them. */
   readonly tickets: boolean;
   /** Seconds for which a session can be resumed; only with `capabilities.sessionTimeout`. */
   readonly sessionTimeout: number;
-  /** By which tickets are made and read, with `capabilities.ticketKeys`. */
+  /** The keys that encrypt and decrypt tickets, with `capabilities.ticketKeys`. */
   readonly ticketKeys?: TicketKeyring;
   /** Keeps the sessions of clients without tickets; only with `capabilities.sessionCache`. */
   readonly sessions?: SessionStore;
 }
 
-/** Sessions of TLS 1.2 and older, each of which comes back by its id under its own policy only. */
+/** Sessions of TLS 1.2 and older, each of which is resumed by its id and under its own policy only. */
 export interface SessionStore {
-  /** `session` is in the TLS library's own form. */
+  /** `session` is in the TLS library's own format. */
   store(policy: string, id: Uint8Array, session: Uint8Array): void;
-  /** Calls `answer` once, now or later, with such a session if one is there. */
+  /** Calls `answer` once, now or later, with such a session if one exists. */
   find(policy: string, id: Uint8Array, answer: (session: Uint8Array | undefined) => void): void;
 }
 
-/** Keys of session tickets in the form in which OpenSSL asks for them (RFC 5077 section 4). */
+/** Keys of session tickets, for OpenSSL's ticket key callback (RFC 5077 section 4). */
 export interface TicketKeyring {
   /**
-   * Asked at each ticket: `name` and `iv` are the ticket's, unless it `isNew`. Tickets that were made
-   * under another `policy` are not read.
+   * Called for each ticket: `name` and `iv` are the ticket's, unless it `isNew`. Tickets that were
+   * issued under another `policy` are not accepted.
    */
   answer(policy: string, name: Buffer, iv: Buffer, isNew: boolean): TicketAnswer;
 }
 
-/** Whether the ticket may be taken (2: and is to be replaced by a new one), and by what; 16 bytes each. */
+/** The status (0: not accepted, 1: accepted, 2: accepted and to be replaced) and keys of 16 bytes each. */
 export type TicketAnswer = readonly [
-  verdict: 0 | 1 | 2,
+  status: 0 | 1 | 2,
   hmac: Buffer,
   aes: Buffer,
   name: Buffer,
   iv: Buffer,
 ];
 
-/** TLS towards the backend. */
+/** TLS toward the backend. */
 export interface ClientTlsSettings extends TlsParameters {
   /** For SNI and verification; "" sends no SNI and verifies the address. */
   readonly serverName: string;
-  /** A backend that cannot be verified fails in the handshake. */
+  /** The handshake fails if the backend cannot be verified. */
   readonly verify: boolean;
   /** PEM with the CAs to trust. Without `capabilities.backendTrust` the runtime's own are used. */
   readonly ca: string;
   readonly alpn: readonly string[];
 }
 
-/** Certificates and settings in the runtime's own form, shared by listeners of a worker. */
+/** Certificates and settings in the runtime's own form, shared by the listeners of a worker. */
 export interface TlsContext {
   readonly settings: TlsSettings;
 }
 
-/** TLS towards the backend in the runtime's own form. */
+/** TLS toward the backend in the runtime's own form. */
 export interface ClientTlsContext {
   readonly settings: ClientTlsSettings;
 }
 
-/** What is known of a connection's TLS session; a member is absent where it is unknown or unused. */
+/** Facts about a connection's TLS session; a member is absent if it is unknown or unused. */
 export interface TlsFacts {
   /** The name as the client sent it. */
   readonly serverName?: string;
@@ -130,16 +131,16 @@ export interface TlsFacts {
   readonly cipher?: string;
   readonly alpn?: string;
   readonly resumed?: boolean;
-  /** The client's certificate, where one was asked for and sent. */
+  /** The client's certificate, if one was requested and sent. */
   readonly peer?: PeerCertificate;
-  /** The certificate that was presented to the client, DER, where the library tells which. */
+  /** The certificate that was presented to the client, DER, if the library reports which. */
   readonly presented?: Uint8Array;
 }
 
-/** What a client showed. */
+/** The certificate that a client presented. */
 export interface PeerCertificate {
   /** DER. */
   readonly der: Uint8Array;
-  /** Why it is not to be trusted, as OpenSSL's name (`CERT_REVOKED` …); absent: it is. */
+  /** Why it is not trusted, as OpenSSL's name (`CERT_REVOKED` …); absent: it is trusted. */
   readonly verifyError?: string;
 }

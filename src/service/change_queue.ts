@@ -1,47 +1,47 @@
 import type { Log } from "../base/log_entry.ts";
 import { guarded } from "../log/guarded.ts";
 
-/** A kind of change of the running service: a reload or an upgrade. */
+/** A kind of change to the running service: a reload or an upgrade. */
 export interface Change {
-  /** True once for each request since the last call, however many there were. */
+  /** Whether the change was requested, once or more often, since the last call. */
   takeRequest(): boolean;
   /** Makes the change. A rejection is logged as an internal error. */
   run(): Promise<void>;
 }
 
-/** Runs requested changes one at a time, and none before the service has started. */
+/** Runs requested changes one at a time, starting when the service has started. */
 export class ChangeQueue {
   private readonly log: Log;
   private readonly changes: readonly Change[];
   private isRunning = false;
   private isOpen = false;
 
-  /** Of several requests, that of the first of `changes` is served first. */
+  /** If several changes are requested, they run in the order of `changes`. */
   constructor(log: Log, changes: readonly Change[]) {
     this.log = log;
     this.changes = changes;
   }
 
-  /** The service has started: changes that were requested meanwhile begin. Never rejected. */
+  /** Runs changes from now on, beginning with those already requested. Never rejected. */
   async open(): Promise<void> {
     this.isOpen = true;
     await this.run();
   }
 
-  /** Begins no other change. */
+  /** Starts no more changes. */
   close(): void {
     this.isOpen = false;
   }
 
   /**
-   * Makes the changes that are requested; if one is under way, they follow it. Never rejected, so
-   * that no change that fails can keep others from being made.
+   * Runs the requested changes, after the one in progress if there is one. Never rejected: a change
+   * that fails does not prevent others.
    */
   async run(): Promise<void> {
     if (this.isRunning) return;
     this.isRunning = true;
     try {
-      for (let next = this.next(); next; next = this.next()) await this.make(next);
+      for (let next = this.next(); next; next = this.next()) await this.runOne(next);
     } finally {
       this.isRunning = false;
     }
@@ -51,7 +51,7 @@ export class ChangeQueue {
     return this.isOpen ? this.changes.find((change) => change.takeRequest()) : undefined;
   }
 
-  private async make(change: Change): Promise<void> {
+  private async runOne(change: Change): Promise<void> {
     await guarded(this.log, () => change.run());
   }
 }

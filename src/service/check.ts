@@ -2,7 +2,7 @@ import { prepare } from "../master/prepare.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { makePrepareContext, type Serving } from "./state.ts";
 
-/** `--test`: reports what is wrong with the configuration. Throws a UsageError with all of it. */
+/** `--test`: checks the configuration. Rejected with a UsageError that has all problems. */
 export async function check(runtime: Runtime, { config, warnings }: Serving): Promise<void> {
   const { dialect } = config;
   if (dialect === "hitch") {

@@ -1,17 +1,17 @@
 /**
- * Signals that ask a service for something and may come before there is one. Imported first of all:
- * without a handler they would end the process, or open Node's debugger (SIGUSR1).
+ * Handles the signals of a service until it can. Imported before everything else: without a handler
+ * they would end the process, or open Node's debugger (SIGUSR1).
  */
 import process from "node:process";
 
 const early = new Set<NodeJS.Signals>();
 
-// Who opens its log later needs not do it again.
+// The log is not open yet, so it need not be reopened.
 process.on("SIGUSR1", () => {});
 for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => early.add(signal));
 
-/** Hands those that came so far, each once, to the handlers which there are by now. */
+/** Calls the current handlers of the signals that have arrived so far, once for each. */
 export function repeatEarlySignals(): void {
-  const came = [...early];
-  for (const signal of came) process.emit(signal, signal);
+  const received = [...early];
+  for (const signal of received) process.emit(signal, signal);
 }

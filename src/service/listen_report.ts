@@ -3,11 +3,11 @@ import { UsageError } from "../base/errors.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import { errorText } from "../os/error_text.ts";
 
-/** A report that is written to a file beside its own. */
+/** A report in a temporary file beside its final path. */
 export interface ListenReport {
   /**
-   * Replaces the file by the report, so that a reader sees the old one or the new one, never a part.
-   * Throws a UsageError if that fails; the file is then unchanged.
+   * Replaces the file by the report in one step, so that readers see the old or the new one. Throws a
+   * UsageError if that fails; the file is then unchanged.
    */
   publish(): void;
   /** Removes the report. Throws a UsageError if that fails. */
@@ -15,8 +15,8 @@ export interface ListenReport {
 }
 
 /**
- * Prepares the file of hitch's `--dbg-listen`: one line `192.0.2.1:443` for each IPv4 endpoint, in
- * order. Throws a UsageError if it cannot be written; nothing has changed then.
+ * Prepares the file for hitch's `--dbg-listen`: one line such as `192.0.2.1:443` for each IPv4
+ * endpoint, in order. Throws a UsageError if it cannot be written; nothing has changed then.
  */
 export function draftListenReport(path: string, endpoints: readonly Endpoint[]): ListenReport {
   const lines = endpoints.flatMap((endpoint) =>
@@ -34,10 +34,10 @@ export function draftListenReport(path: string, endpoints: readonly Endpoint[]):
     }
   };
   cleaningUp(() => {
-    // A file or link of this name is not ours: it must not be followed.
+    // Another user's link of this name must not be followed.
     rmSync(draft, { force: true });
     writeFileSync(draft, lines.join(""), { flag: "wx", mode: 0o644 });
-    // `publish` would fail.
+    // Here `publish` would fail.
     if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) {
       throw new Error("Is a directory");
     }
@@ -60,6 +60,6 @@ function removeIfPossible(file: string): void {
   try {
     rmSync(file, { force: true });
   } catch {
-    // The error that is about to be thrown has the same cause.
+    // The caller reports an error with the same cause.
   }
 }

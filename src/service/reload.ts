@@ -1,23 +1,23 @@
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { LogChange } from "../log/log.ts";
 import { guarded } from "../log/guarded.ts";
-import type { BegunReload } from "../master/master.ts";
+import type { BegunReload } from "../master/reloader.ts";
 import { prepare, type Prepared } from "../master/prepare.ts";
 import type { ListenReport } from "./listen_report.ts";
 import type { Change } from "./change_queue.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { logStage, type ServiceState, type Serving } from "./state.ts";
 
-/** The shortest time from one reload to the next, however many signals come. */
+/** Minimum time from one reload to the next, however many signals arrive. */
 const RELOAD_INTERVAL_MS = 1000;
 
-/** A configuration that was read again and prepared. */
+/** A configuration that has been read again and prepared. */
 interface PreparedReload {
   readonly command: Serving;
   readonly prepared: Prepared;
 }
 
-/** Everything that can fail is done, and all of it can still be undone. */
+/** A reload whose steps that can fail are done and can still be undone. */
 interface ReadyReload extends PreparedReload {
   readonly log: LogChange;
   readonly report: ListenReport | undefined;
@@ -25,14 +25,14 @@ interface ReadyReload extends PreparedReload {
 }
 
 /**
- * Reloads the configuration in three phases: `prepare` reads and checks and changes nothing, `begin`
- * takes the steps that can fail and can be undone, and `commit`, which cannot fail, does the rest.
+ * Reloads the configuration in three phases: `prepare` reads and checks it and changes nothing,
+ * `begin` takes the steps that can fail and can be undone, `commit` does the rest and cannot fail.
  */
 export class Reload implements Change {
   private readonly state: ServiceState;
   private readonly onRequest: () => void;
   private isRequested = false;
-  /** Why the next reload begins, as the beginning of a log line. */
+  /** Why the next reload begins; starts a log message. */
   private cause = "";
 
   /** `onRequest` is called when a reload is requested. */
@@ -42,8 +42,8 @@ export class Reload implements Change {
   }
 
   /**
-   * What a reload that is under way loads may be out of date already, so that another one follows:
-   * one for all requests that come meanwhile.
+   * Requests a reload. If one is in progress, which may have read older files, another one follows,
+   * for all requests that arrive meanwhile.
    */
   request(cause: string): void {
     this.isRequested = true;
@@ -83,12 +83,12 @@ export class Reload implements Change {
     if (ready) await this.commit(ready);
   }
 
-  /** Undefined when it has to wait, or a stop has begun. Rejected with a UsageError when the configuration is wrong. */
+  /** Undefined if it must wait or a stop has begun. Rejected with a UsageError if the configuration is invalid. */
   private async prepare(): Promise<PreparedReload | undefined> {
     const { options, watch, prepareContext, master } = this.state;
     const command = options.read();
     if (command.kind !== "run") throw new UsageError("there is no configuration to reload");
-    // A file that is broken is watched, so that it is loaded when it has been mended.
+    // Invalid files are watched too, so that they are loaded once they are corrected.
     if (command.config.watch) await watch.begin(command.config);
     const prepared = await prepare(prepareContext, command.config);
     if (this.state.isStopping) return undefined;
@@ -97,18 +97,18 @@ export class Reload implements Change {
     return undefined;
   }
 
-  /** Rejected with a UsageError when a step fails; then `undo` undoes those before it. */
+  /** Rejected with a UsageError if a step fails; `undo` has the steps before it. */
   private async begin({ command, prepared }: PreparedReload): Promise<ReadyReload> {
     const { undo, log: current, master } = this.state;
     const log = current.prepare(command.config.log);
     undo.add(() => log.drop());
     const report = draftReport(command.config, prepared.listeners);
     if (report) undo.add(() => report.drop());
-    // The last step: new workers accept connections, which would be lost if another one failed.
+    // The last step, since new workers accept connections that a later failure would lose.
     return { command, prepared, log, report, begun: await master!.begin(prepared) };
   }
 
-  /** Never rejected: what goes wrong is logged, and the next step is taken. */
+  /** Never rejected: a step that fails is logged, and the next one is taken. */
   private async commit({ command, prepared, log, report, begun }: ReadyReload): Promise<void> {
     const { state } = this;
     state.undo.clear();
@@ -120,13 +120,13 @@ export class Reload implements Change {
     await guarded(state.log, () => report?.publish());
   }
 
-  /** The limit of generations is reached: the next reload begins when one of them has ended. */
+  /** The limit of generations is reached: requests another reload when a generation has ended. */
   private waitForRoom(limit: number): void {
     const { generations } = this.state.master!;
     const { connections } = generations.census();
-    const message = `the configuration waits until an older generation has ended, since ${limit} ` +
-      `live (--max-generations); those before the current one have ${connections} connections, ` +
-      "which --reload-drain-timeout would end";
+    const message = `the reload waits until an older generation has ended: ${limit} are running ` +
+      `(--max-generations), and the older ones have ${connections} connections; ` +
+      "--reload-drain-timeout limits how long these stay open";
     const facts = { limit, connections };
     this.state.log({ level: "warn", event: "reload-waits", message, facts });
     generations.onRoom = () => {
@@ -136,7 +136,7 @@ export class Reload implements Change {
   }
 
   private logFailure(error: unknown): void {
-    // The stop ends what was begun, which is no failure.
+    // A stop gives up the reload, which is not a failure.
     if (this.state.isStopping) return;
     const problems = error instanceof UsageError
       ? error.problems

@@ -1,4 +1,4 @@
-/** What the master's process does from its configuration to its end. */
+/** The master's process from its configuration to its exit. */
 import { surviveFaults } from "../base/survive_faults.ts";
 import { CertificateWatch } from "../certificates/watch.ts";
 import { guarded } from "../log/guarded.ts";
@@ -17,7 +17,7 @@ import { Stop } from "./stop.ts";
 import { Undo } from "./undo.ts";
 import { UpgradeChange } from "./upgrade_change.ts";
 
-/** Serves until a signal ends it. Rejected with a UsageError when it cannot begin. */
+/** Starts the service. Fulfilled when it runs; rejected with a UsageError if it cannot start. */
 export async function serve(
   runtime: Runtime,
   command: Serving,
@@ -26,7 +26,7 @@ export async function serve(
   await new Service(runtime, command, options).start();
 }
 
-/** Connects the parts of the service, each of which does one job with the state that they share. */
+/** Connects the parts of the service, which share one state. */
 class Service {
   private readonly state: ServiceState;
   private readonly reload: Reload;
@@ -51,8 +51,8 @@ class Service {
     this.upgrade = new Upgrade({
       ...{ libc, log, program: options.program },
       input: () => options.input(),
-      // A service manager may have sent us a signal as well, which would make this the second.
-      onStop: () => state.isStopping || this.requestStop("a stop from its successor"),
+      // A second request cuts, and a service manager may have sent SIGTERM to this process too.
+      onStop: () => state.isStopping || this.requestStop("a stop request from its successor"),
     });
     this.reload = new Reload(state, () => void this.changes.run());
     this.changes = new ChangeQueue(log, [
@@ -77,7 +77,7 @@ class Service {
   private handleSignals(): void {
     const { state } = this;
     const { log } = state;
-    // No fault of ours may end the parent of all connections.
+    // A fault in the master must not end the service.
     const limiter = new LogRateLimiter(log, () => state.command.config.log.level);
     surviveFaults((error) => limiter.log(internalError(error)));
     handleSignals({
@@ -85,7 +85,7 @@ class Service {
       reload: (cause) => this.reload.request(cause),
       reopenLog: () => void guarded(log, () => log.reopen()),
       upgrade: () => {
-        if (this.upgrade.want()) void this.changes.run();
+        if (this.upgrade.request()) void this.changes.run();
       },
     });
   }

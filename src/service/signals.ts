@@ -1,7 +1,7 @@
 import process from "node:process";
 import { repeatEarlySignals } from "./early_signals.ts";
 
-/** What signals ask for. None of these throws, and none returns a promise that can be rejected. */
+/** The actions for signals. None throws or returns a promise that can be rejected. */
 export interface SignalHandlers {
   stop(signal: string): void;
   reload(cause: string): void;
@@ -10,7 +10,7 @@ export interface SignalHandlers {
   upgrade(): void;
 }
 
-/** From now on signals are handled, also those that came since the process began. */
+/** Handles signals from now on, including those received since the process started. */
 export function handleSignals({ stop, reload, reopenLog, upgrade }: SignalHandlers): void {
   for (const signal of ["SIGTERM", "SIGQUIT", "SIGINT"] as const) {
     process.on(signal, () => stop(signal));

@@ -11,25 +11,24 @@ import { draftReport, logWarnings } from "./report.ts";
 import { notifyServiceManager } from "./service_manager.ts";
 import type { ServiceState } from "./state.ts";
 
-/** What a start needs of the rest of the service. */
+/** What a start needs from the rest of the service. */
 export interface StartEvents {
-  /** From now on signals are handled. */
+  /** Handles signals from now on. */
   handleSignals(): void;
-  /** Nobody waits for this process any more; `reason` stands in the place of a signal. */
+  /** Stops: the process that waited for this one has gone. `reason` replaces the signal's name. */
   stop(reason: string): Promise<void>;
 }
 
 /**
- * Starts the service in the phases of a reload: `prepare`, `begin`, and, when whoever waits for this
- * process has heard that it serves, `commit`. Rejected with a UsageError when it cannot begin; what
- * was begun is then undone. Not settled when a stop comes first, which ends the process.
+ * Starts the service in the phases of a reload: `prepare`, `begin` and, once the waiting parent or
+ * predecessor has been notified, `commit`. Rejected with a UsageError if it cannot begin; what was
+ * begun is then undone. Not settled if a stop comes first, which ends the process.
  */
 export async function start(state: ServiceState, events: StartEvents): Promise<void> {
   const { config } = state.command;
   if (state.options.isDaemon && config.frontends.some(({ listen }) => "activated" in listen)) {
     throw new UsageError(
-      "--daemon: the service manager's sockets are meant for the process it started; " +
-        "leave out --daemon",
+      "--daemon: the service manager's sockets are for the process that it started; omit --daemon",
     );
   }
   await state.watch.begin(config);
@@ -58,7 +57,7 @@ async function begin(
     return report;
   } catch (error) {
     if (state.isStopping) await new Promise(() => {});
-    // Workers without a master would keep the sockets.
+    // Workers without a master would keep the sockets open.
     await state.master?.stop(0);
     undo.run();
     await guarded(log, () => state.pidFile?.remove());
@@ -67,18 +66,18 @@ async function begin(
 }
 
 /**
- * Reports to the predecessor, or to the parent of a daemon, that this process serves. If nobody waits
- * for it any more, returns the reason to stop.
+ * Reports to the predecessor, or to the parent of a daemon, that this process serves. Returns the
+ * reason to stop if that process has gone.
  */
 function reportStarted({ runtime, command, options }: ServiceState): string | undefined {
   const { predecessor, isDaemon } = options;
-  if (predecessor) return predecessor.handOver() ? undefined : "the end of its predecessor";
+  if (predecessor) return predecessor.handOver() ? undefined : "a disconnect from its predecessor";
   if (!isDaemon) return undefined;
   const isAwaited = reportReady(runtime.libc, command.config.dialect);
-  return isAwaited ? undefined : "the end of its parent";
+  return isAwaited ? undefined : "a disconnect from its parent";
 }
 
-/** Never rejected: what goes wrong is logged, and the next step is taken. */
+/** Never rejected: a step that fails is logged, and the next one is taken. */
 async function commit(
   state: ServiceState,
   prepared: Prepared,
@@ -88,7 +87,7 @@ async function commit(
   undo.clear();
   if (predecessor) {
     state.master!.takeOver();
-    // No file system is held busy by a daemon.
+    // A daemon must not keep a file system from being unmounted.
     if (isDaemon) await guarded(log, () => process.chdir("/"));
   }
   logWarnings(state, prepared);
@@ -100,7 +99,7 @@ function openPidFile({ runtime: { libc }, command, options }: ServiceState): Pid
   const { pidFile: path, dialect } = command.config;
   const inherited = options.predecessor?.handover.pidFile;
   const kept = inherited?.path === path ? inheritPidFile(libc, inherited) : undefined;
-  // Else the lock lasts until the predecessor ends too.
+  // Otherwise the lock lasts until the predecessor exits too.
   if (inherited) closeInherited(libc, inherited.fd);
   if (kept) return kept;
   return path === "" ? undefined : createPidFile(libc, path, dialect);

@@ -15,19 +15,19 @@ import type { Program } from "../upgrade/program.ts";
 import type { Predecessor } from "../upgrade/successor.ts";
 import type { Undo } from "./undo.ts";
 
-/** A command line that names a configuration to serve or to check. */
+/** A command with a configuration to serve or to check. */
 export type Serving = Extract<Command, { readonly config: unknown }>;
 
 export interface ServeOptions {
   /** Reads the command line and all files again, for a reload. */
   read(): Command;
-  /** This is the process that `--daemon` left behind. */
+  /** Whether `--daemon` started this process in the background. */
   readonly isDaemon: boolean;
-  /** What SIGUSR2 starts. */
+  /** The program that SIGUSR2 starts. */
   readonly program: Program;
-  /** What was read from standard input, if anything was. */
+  /** The text read from standard input; undefined if nothing was read. */
   input(): string | undefined;
-  /** The program whose place this one takes. */
+  /** The process that this one replaces. */
   readonly predecessor?: Predecessor;
 }
 
@@ -39,7 +39,7 @@ export interface ServiceState {
   readonly log: OpenLog;
   readonly notifier: Notifier;
   readonly watch: CertificateWatch;
-  /** Undoes the steps of the start or reload that is under way. */
+  /** Undoes the steps of the start or reload in progress. */
   readonly undo: Undo;
   /** The configuration in use, or the first one while the service starts. */
   command: Serving;
@@ -50,7 +50,7 @@ export interface ServiceState {
   isStopping: boolean;
 }
 
-/** What configurations are prepared with. */
+/** Makes what configurations are prepared with. */
 export function makePrepareContext(runtime: Runtime, predecessor?: Predecessor): PrepareContext {
   return {
     runtime,

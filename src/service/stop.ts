@@ -5,14 +5,14 @@ import { logStage, type ServiceState } from "./state.ts";
 
 /** The exit code after an internal error. */
 const EXIT_ERROR = 1;
-/** The exit code when connections were cut to end in time. */
+/** The exit code if connections were cut. */
 const EXIT_CUT = 3;
-/** Seconds that a stop may take beyond the time that connections have to end. */
+/** Maximum time of a stop beyond `--drain-timeout`, in seconds. */
 const STOP_MARGIN = 10;
-/** A predecessor has its own time limit; this process waits for it so much longer, in milliseconds. */
+/** How long this process waits for its predecessor beyond their time limit, in milliseconds. */
 const PREDECESSOR_GRACE_MS = 2000;
 
-/** Ends the service and this process. No step that fails keeps the others from being taken. */
+/** Stops the service and ends this process. A step that fails does not prevent the others. */
 export class Stop {
   private readonly state: ServiceState;
 
@@ -21,8 +21,8 @@ export class Stop {
   }
 
   /**
-   * Ends the process when all connections have closed or their time is up; called again, it cuts
-   * them. Gives up `upgrade` if one is under way. `signal` is what asked for it. Never rejected.
+   * Ends the process when all connections have closed or `--drain-timeout` has elapsed; called again,
+   * cuts them. Gives up `upgrade` if it is in progress. `signal` names the cause. Never rejected.
    */
   async request(signal: string, upgrade: Upgrade): Promise<void> {
     const { state } = this;
@@ -47,14 +47,14 @@ export class Stop {
 
   /**
    * Ends the process, whose workers have all exited. `cut` is the number of connections that were
-   * cut; undefined when an internal error hides it.
+   * cut; undefined if it is unknown because of an internal error.
    */
   async exit(cut: number | undefined): Promise<void> {
     const { state } = this;
     const { log } = state;
     if (cut !== undefined) {
       const how = cut === 0 ? "no connection was cut" : `${cut} connections were cut`;
-      logStage(state, "stopped", `all workers have ended; ${how}`, { cut });
+      logStage(state, "stopped", `all workers have exited; ${how}`, { cut });
     }
     await guarded(log, () => state.pidFile?.remove());
     await guarded(log, () => log.flush());
@@ -63,10 +63,10 @@ export class Stop {
 
   private announce(signal: string, drainTimeout: number): void {
     const { notifier } = this.state;
-    const patience = drainTimeout === 0
+    const how = drainTimeout === 0
       ? "cutting open connections"
-      : `open connections have ${drainTimeout} s to end, or until a second signal`;
-    logStage(this.state, "stopping", `received ${signal}, stopping: ${patience}`, { signal });
+      : `waiting up to ${drainTimeout} s for open connections; a second signal cuts them`;
+    logStage(this.state, "stopping", `received ${signal}, stopping: ${how}`, { signal });
     notifier.stopping("stopping");
     notifier.extend(drainTimeout + STOP_MARGIN);
   }

@@ -1,7 +1,7 @@
 import type { Log } from "../base/log_entry.ts";
 import { guarded } from "../log/guarded.ts";
 
-/** The steps of a change that has begun and is not yet committed. */
+/** Undoes the steps of a change that has begun and is not yet committed. */
 export class Undo {
   private readonly log: Log;
   private steps: (() => void)[] = [];
@@ -10,19 +10,19 @@ export class Undo {
     this.log = log;
   }
 
-  /** Adds what undoes the step that has just been taken. */
+  /** Adds the reverse of the step just taken. */
   add(undo: () => void): void {
     this.steps.push(undo);
   }
 
-  /** Undoes all steps, the last one first. One that fails is logged. */
+  /** Undoes all steps, the last one first. Failures are logged. */
   run(): void {
     const { steps } = this;
     this.clear();
     for (const undo of steps.reverse()) void guarded(this.log, undo);
   }
 
-  /** The change is committed. */
+  /** Forgets the steps: the change is committed. */
   clear(): void {
     this.steps = [];
   }

@@ -1,7 +1,8 @@
 /**
- * The compiler refuses an option that nobody reads. Each part of the program declares the settings
- * that it reads in the type of a parameter, and those types are listed here. If a row of the table
- * names a process as reader and no part of that process declares the key, an error below names it.
+ * Makes the compiler reject an option that no code reads. Each part of the program declares the
+ * settings that it reads in the type of a parameter, and those types are listed here. If a row of the
+ * option table lists a process as a reader and no part of that process declares the key, a
+ * compile error below names the key.
  */
 import type { WatchSettings } from "../certificates/watch.ts";
 import type { ConnectionSettings } from "../connection/settings.ts";

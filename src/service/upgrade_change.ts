@@ -5,7 +5,7 @@ import type { Change } from "./change_queue.ts";
 import type { ServiceState } from "./state.ts";
 import type { Stop } from "./stop.ts";
 
-/** SIGUSR2 as a change of the service: another program takes over, or nothing has changed. */
+/** SIGUSR2 as a change to the service: a new process takes over, or nothing changes. */
 export class UpgradeChange implements Change {
   private readonly state: ServiceState;
   private readonly upgrade: Upgrade;
@@ -21,19 +21,19 @@ export class UpgradeChange implements Change {
     return this.upgrade.takeRequest();
   }
 
-  /** Fulfilled when the upgrade has failed; after one that has not, this process exits. */
+  /** Fulfilled if the upgrade has failed; after a successful one this process exits. */
   async run(): Promise<void> {
     const { state } = this;
     const { log } = state;
     const pid = await this.upgrade.begin(this.handover());
     if (state.isStopping) return;
-    if (pid !== undefined) return await this.leave(pid);
-    // The successor may have got as far as to write its pid there.
+    if (pid !== undefined) return await this.drain(pid);
+    // The successor may have written its pid already.
     await guarded(log, () => state.pidFile?.write());
     await guarded(log, () => state.master!.keepSockets());
   }
 
-  /** What a successor takes over. */
+  /** What is passed to a successor. */
   private handover(): Handover {
     const { options, pidFile, master, prepareContext } = this.state;
     const tickets = master!.ticketState;
@@ -46,8 +46,8 @@ export class UpgradeChange implements Change {
     };
   }
 
-  /** The successor serves: this process exits after the last connection closes. */
-  private async leave(successor: number): Promise<void> {
+  /** Drains this process and ends it: the successor serves. */
+  private async drain(successor: number): Promise<void> {
     const { state } = this;
     const { log } = state;
     await guarded(log, () => state.watch.end());

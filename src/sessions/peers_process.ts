@@ -46,7 +46,7 @@ class PeersHelper implements Helper<PeersCommand> {
   private readonly runtime: Runtime;
   readonly events: FrameWriter;
   private readonly rateLimiter = new LogRateLimiter(
-    (entry) => this.tell(entry),
+    (entry) => this.sendLog(entry),
     () => 1,
     systemClock,
     {
@@ -133,7 +133,7 @@ class PeersHelper implements Helper<PeersCommand> {
     this.rateLimiter.log({ level, event, message: `session peers: ${message}`, facts });
   }
 
-  private tell(entry: LogEntry): void {
+  private sendLog(entry: LogEntry): void {
     this.events.sendLog((dropped): PeersEvent => {
       const facts = { ...entry.facts, ...(dropped ? { dropped } : {}) };
       return { type: "log", entry: { ...entry, facts } };

@@ -1,6 +1,6 @@
 /**
- * `--daemon` without fork, which would take one thread of many along: the process in the foreground
- * starts itself again in a session of its own, waits for the verdict of that one, and ends.
+ * `--daemon` without fork, which would copy only one of many threads: the process in the foreground
+ * starts itself again in a new session, waits for that process's startup result, and exits.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Dialect } from "../base/dialect.ts";
@@ -8,30 +8,30 @@ import type { Libc } from "../os/libc.ts";
 import { closeInherited } from "../os/descriptors.ts";
 import {
   awaitStartupResult,
-  letGo,
+  release,
   reportStartupResult,
   STARTUP_RESULT_FD,
   type StartupResult,
-  takeMark,
+  takeMarker,
 } from "./startup_result.ts";
 
-/** The variable that tells the daemon who its parent is; no worker ever sees it. */
+/** The variable with the pid of the daemon's parent; workers do not inherit it. */
 const MARKER = "STUD_DAEMON";
-/** Many certificates and workers take their time; a hang must not. */
+/** Maximum time for a start, which many certificates and workers can make long, in milliseconds. */
 const START_LIMIT_MS = 120_000;
 
-/** True in the process that {@link spawnDaemon} started. Ask once: the mark is taken away. */
+/** True in the process that {@link spawnDaemon} started. Removes the marker, so call it once. */
 export function isDaemonChild(
   environment: Record<string, string | undefined> = process.env,
   parent: number = process.ppid,
 ): boolean {
-  return takeMark(MARKER, environment, parent);
+  return takeMarker(MARKER, environment, parent);
 }
 
 /**
- * Starts this program again, detached, in the same directory, with all standard streams on
- * /dev/null except `input`, which stands for a standard input that was already read. Fulfilled when
- * the daemon serves, could not start, or has not said either for too long, which ends it.
+ * Starts this program again, detached, in the same directory, with its standard streams on /dev/null;
+ * `input` replaces a standard input that was already read. Fulfilled when the daemon serves or has
+ * failed, or after `limitMs` milliseconds, when it is killed; never rejected.
  */
 export async function spawnDaemon(
   self: readonly string[],
@@ -46,26 +46,26 @@ export async function spawnDaemon(
       env: { ...process.env, [MARKER]: String(process.pid) },
     });
   } catch (error) {
-    // Some runtimes throw what others report as an event.
+    // Some runtimes throw an error that others report as an event.
     return failed(`cannot start the daemon: ${(error as Error).message}`, 1);
   }
   child.stdin?.on("error", () => {}).end(input);
   const result = await awaitStartupResult(child, { name: "the daemon", limitMs, failed });
-  letGo(child);
+  release(child);
   return result;
 }
 
 /**
- * Tells the parent that this daemon serves, and leaves its directory for `/`. False when nobody
- * waits any more: the start was given up, and the daemon should end.
+ * Reports to the parent that this daemon serves, and changes its directory to `/`. False if the parent
+ * has gone and the daemon should exit.
  */
 export function reportReady(libc: Libc, dialect: Dialect): boolean {
   const output = dialect === "stud" ? [`{core} Daemonized as pid ${process.pid}.`] : [];
-  const isTaken = reportStartupResult(libc, { code: 0, output, problems: [] });
+  const isReported = reportStartupResult(libc, { code: 0, output, problems: [] });
   closeInherited(libc, STARTUP_RESULT_FD);
-  // No file system is held busy by us.
-  if (isTaken) process.chdir("/");
-  return isTaken;
+  // A daemon must not keep a file system from being unmounted.
+  if (isReported) process.chdir("/");
+  return isReported;
 }
 
 function failed(problem: string, code: number): StartupResult {

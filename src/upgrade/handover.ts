@@ -1,4 +1,4 @@
-/** What a master leaves to the program that takes its place, and how it gets there. */
+/** What a master passes to its successor, and how. */
 import { readFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
 import { cString } from "../os/structures.ts";
@@ -10,20 +10,20 @@ import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../os/error_text.ts";
 
 export interface Handover extends Inherited {
-  /** It serves in the background, in a session of its own. */
+  /** Whether it runs in the background, in a session of its own. */
   readonly isDaemon: boolean;
-  /** The service manager's sockets, also those which no frontend uses. */
+  /** The service manager's sockets, including those that no frontend uses. */
   readonly activated: readonly PassedSocket[];
-  /** The lock goes with the descriptor. */
+  /** The descriptor holds the file's lock. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }
 
-/** Another form of {@link Handover} gets another number, so that versions do not misunderstand it. */
+/** The version of the format; incremented when {@link Handover} changes. */
 const FORM = 1;
 
 /**
- * The same with the numbers under which an heir finds the descriptors: `fds`, of which each is there
- * once, become `first` and those after it.
+ * Returns the handover with the successor's descriptor numbers, and the descriptors to pass, without
+ * duplicates: `fds[i]` gets the number `first + i`.
  */
 export function renumbered(
   { addresses, activated, pidFile, ...rest }: Handover,
@@ -35,22 +35,22 @@ export function renumbered(
     ...(pidFile ? [pidFile.fd] : []),
   ];
   const fds = [...new Set(all)];
-  const heirs = (fd: number) => first + fds.indexOf(fd);
+  const passed = (fd: number) => first + fds.indexOf(fd);
   const handover = {
     ...rest,
-    addresses: addresses.map((address) => ({ ...address, fds: address.fds.map(heirs) })),
-    activated: activated.map((socket) => ({ ...socket, fd: heirs(socket.fd) })),
-    ...(pidFile ? { pidFile: { ...pidFile, fd: heirs(pidFile.fd) } } : {}),
+    addresses: addresses.map((address) => ({ ...address, fds: address.fds.map(passed) })),
+    activated: activated.map((socket) => ({ ...socket, fd: passed(socket.fd) })),
+    ...(pidFile ? { pidFile: { ...pidFile, fd: passed(pidFile.fd) } } : {}),
   };
   return { handover, fds };
 }
 
 /**
- * A descriptor of a file in memory that holds the estate, for the heir to inherit; there is no limit
- * to its length as there is for a variable. Throws an Error when the system refuses.
+ * Writes the handover to a file in memory and returns its descriptor, for the successor to inherit. An
+ * environment variable would limit its length. Throws an Error if the kernel refuses.
  */
 export function writeHandover(libc: Libc, handover: Handover): number {
-  const fd = libc.memfd_create(cString("estate"), MFD_CLOEXEC);
+  const fd = libc.memfd_create(cString("handover"), MFD_CLOEXEC);
   const text = JSON.stringify({ form: FORM, ...handover });
   for (let rest = new TextEncoder().encode(text); fd >= 0 && rest.length > 0;) {
     const written = libc.write(fd, rest, rest.length);
@@ -60,19 +60,19 @@ export function writeHandover(libc: Libc, handover: Handover): number {
   }
   const reason = errnoText(libc.errno());
   libc.close(fd);
-  throw new Error(`the sockets cannot be described: ${reason}`);
+  throw new Error(`cannot write the handover: ${reason}`);
 }
 
 /**
- * Reads the estate from an inherited descriptor and closes that. No process that this one starts
- * inherits what it names by mistake. Throws a UsageError when another version wrote it.
+ * Reads the handover from an inherited descriptor and closes it. Sets FD_CLOEXEC on the descriptors in
+ * the handover. Throws a UsageError if a version with another format wrote it.
  */
 export function readHandover(libc: Libc, fd: number): Handover {
   const { form, ...handover } = JSON.parse(readFileSync(`/proc/self/fd/${fd}`, "utf8"));
   closeInherited(libc, fd);
   if (form !== FORM) {
     throw new UsageError(
-      "what the running program passes on is of another version; stop it and start this one",
+      "the running version passes its sockets in another format; stop it and start this version",
     );
   }
   for (const held of renumbered(handover, 0).fds) keepFromChildren(libc, held);

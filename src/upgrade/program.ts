@@ -1,4 +1,4 @@
-/** How this program was called, so that another version of it can be started in its place. */
+/** How this program was started, so that another version of it can replace this process. */
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import type { Dialect } from "../base/dialect.ts";
@@ -6,24 +6,26 @@ import { runningFile } from "../os/constants.ts";
 
 export interface Program {
   /**
-   * What stands before the user's words: the executable with its whole path and, where a runtime
-   * runs a script, the runtime's own words.
+   * The absolute path of the executable and, if a runtime runs a script, the runtime's own
+   * arguments.
    */
   readonly command: readonly string[];
+  /** The user's arguments. */
   readonly argv: readonly string[];
-  /** By the name under which it was called. */
+  /** The dialect of the name under which it was started. */
   readonly dialect: Dialect;
-  /** Absolute. */
+  /** An absolute path. */
   readonly workingDirectory: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
-/** What was meant for one process alone: another one has other sockets and another pid. */
-const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+/** Variables for one process only: another one has other sockets and another pid. */
+const PROCESS_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
 
 /**
- * The running program, to be asked for at its start. A symbolic link by which it was called stays
- * one, so that it may point to another version later. `self` starts it where its own name does not.
+ * Describes the running program; to be called at its start. A symbolic link in its name is kept, since
+ * it may point to another version later. `self` is the command to use if its name does not lead to
+ * it; `argv` has the user's arguments.
  */
 export function ownProgram(self: readonly string[], argv: readonly string[]): Program {
   const words = commandLine();
@@ -31,51 +33,51 @@ export function ownProgram(self: readonly string[], argv: readonly string[]): Pr
   const isWhole = argv.every((word, i) => word === words[own.length + i]);
   const [name = "", ...more] = isWhole ? own : [];
   const workingDirectory = process.cwd();
-  const file = calledFile(name, {
+  const file = findExecutable(name, {
     workingDirectory,
     path: process.env.PATH ?? "",
-    isIt: isRunningFile,
+    isOwn: isRunningFile,
   });
   const command = file === undefined ? [process.execPath, ...self.slice(1)] : [file, ...more];
   const environment = { ...process.env };
-  for (const variable of OWN_VARIABLES) delete environment[variable];
+  for (const variable of PROCESS_VARIABLES) delete environment[variable];
   const dialect = dialectOf(words[0] ?? "");
-  const isKept = dialectOf(command[0]!) === dialect;
+  const impliesDialect = dialectOf(command[0]!) === dialect;
   return {
     command,
-    argv: isKept ? argv : [`--compat=${dialect}`, ...argv],
+    argv: impliesDialect ? argv : [`--compat=${dialect}`, ...argv],
     dialect,
     workingDirectory,
     environment,
   };
 }
 
-/** The dialect of who is called so. */
+/** Returns the dialect of a program by its file name. */
 export function dialectOf(program: string): Dialect {
   return basename(program) === "hitch" ? "hitch" : "stud";
 }
 
 /**
- * The absolute path behind the first word of a command line, found as a shell does; undefined where
- * no file there is the one that runs, since a caller may choose any word.
+ * Returns the absolute path of the first word of a command line, found as a shell does. Undefined if
+ * the file is not the running one (`isOwn`), since the caller of exec may choose any word.
  */
-export function calledFile(
+export function findExecutable(
   name: string,
-  { workingDirectory, path, isIt }: {
+  { workingDirectory, path, isOwn }: {
     readonly workingDirectory: string;
     readonly path: string;
-    isIt(file: string): boolean;
+    isOwn(file: string): boolean;
   },
 ): string | undefined {
   if (name === "") return undefined;
-  const places = name.includes("/")
+  const candidates = name.includes("/")
     ? [resolve(workingDirectory, name)]
     : path.split(":").map((directory) => join(resolve(workingDirectory, directory), name));
-  const found = places.find(isExecutable);
-  return found !== undefined && isIt(found) ? found : undefined;
+  const found = candidates.find(isExecutable);
+  return found !== undefined && isOwn(found) ? found : undefined;
 }
 
-/** The runtimes tell the file behind a symbolic link, or their own name. */
+/** From the kernel, since runtimes resolve symbolic links or report their own name. */
 function commandLine(): string[] {
   return readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1);
 }
@@ -90,6 +92,6 @@ function isExecutable(file: string): boolean {
 }
 
 function isRunningFile(file: string): boolean {
-  const [here, running] = [statSync(file), statSync(runningFile)];
-  return here.dev === running.dev && here.ino === running.ino;
+  const [found, running] = [statSync(file), statSync(runningFile)];
+  return found.dev === running.dev && found.ino === running.ino;
 }

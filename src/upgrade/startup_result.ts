@@ -1,21 +1,22 @@
 /**
- * How a process that this program started again tells the one which waits for it that it serves, or
- * why it cannot: one line of JSON on descriptor 3.
+ * How a new process of this program reports to the process that started it that it serves, or why it
+ * cannot: one line of JSON on descriptor 3.
  */
 import type { ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { Libc } from "../os/libc.ts";
 import { exitText } from "../control/exit_text.ts";
 
-/** Where the started process finds the way back. */
+/** The descriptor of the new process on which it reports. */
 export const STARTUP_RESULT_FD = 3;
-/** How long a verdict may be under way after the one who gave it has ended. */
-const LAST_WORDS_MS = 500;
+/** How long to wait for a result that may still be in the pipe after an exit, in milliseconds. */
+const EXIT_GRACE_MS = 500;
+/** Maximum number of characters in a line. */
 const MAX_LINE = 256 * 1024;
 
-/** What there is to say before the waiting process goes on. */
+/** The result of a start. */
 export interface StartupResult {
-  /** 0: it serves. */
+  /** The exit code; 0: the process serves. */
   readonly code: number;
   /** Lines for standard output. */
   readonly output: readonly string[];
@@ -23,22 +24,25 @@ export interface StartupResult {
   readonly problems: readonly string[];
 }
 
-export interface Waiting {
-  /** What the started process is called in a problem. */
+export interface AwaitOptions {
+  /** The new process's name in problems. */
   readonly name: string;
   readonly limitMs: number;
-  /** Makes a verdict of a problem that the process did not tell itself. */
+  /** Makes the result for a problem that the process did not report itself. */
   failed(problem: string, code: number): StartupResult;
-  /** Takes the lines after the verdict. */
+  /** Handles lines after the result. */
   later?(line: string): void;
 }
 
 /**
- * Fulfilled when the child has given its verdict, has ended without one, or has been silent for
- * `limitMs` milliseconds, which ends it.
+ * Waits for the child's startup result. A child that exits without one has failed, and so has one that
+ * reports none within `limitMs` milliseconds or an invalid one, which is killed. Never rejected.
  */
-export function awaitStartupResult(child: ChildProcess, waiting: Waiting): Promise<StartupResult> {
-  const { name, limitMs, failed, later = () => {} } = waiting;
+export function awaitStartupResult(
+  child: ChildProcess,
+  options: AwaitOptions,
+): Promise<StartupResult> {
+  const { name, limitMs, failed, later = () => {} } = options;
   return new Promise((resolve) => {
     const finish = (result: StartupResult) => {
       clearTimeout(limit);
@@ -46,40 +50,43 @@ export function awaitStartupResult(child: ChildProcess, waiting: Waiting): Promi
     };
     const limit = setTimeout(() => {
       child.kill("SIGKILL");
-      finish(failed(`${name} was not ready after ${limitMs / 1000} s and was ended`, 1));
+      finish(failed(`${name} was not ready after ${limitMs / 1000} s and was killed`, 1));
     }, limitMs);
     child.on("error", (error) => finish(failed(`cannot start ${name}: ${error.message}`, 1)));
     child.on("exit", (code, signal) => {
       const status = exitText({ code, signal });
-      const result = failed(`${name} ended (${status}) before it was ready`, code || 1);
-      setTimeout(() => finish(result), LAST_WORDS_MS);
+      const result = failed(`${name} exited (${status}) before it was ready`, code || 1);
+      setTimeout(() => finish(result), EXIT_GRACE_MS);
     });
-    let isGiven = false;
+    let isReported = false;
     readLines(child, (line) => {
-      if (isGiven) return later(line);
-      isGiven = true;
+      if (isReported) return later(line);
+      isReported = true;
       const result = parse(line);
-      // Whatever it does, nobody waits for it.
+      // Nothing waits for it any more.
       if (!result) child.kill("SIGKILL");
-      finish(result ?? failed(`${name} answered in a language of its own`, 1));
+      finish(result ?? failed(`${name} sent an invalid startup result`, 1));
     });
   });
 }
 
-/** No more is read from the child, and it does not keep this process from ending. */
-export function letGo(child: ChildProcess): void {
+/** Stops reading from the child and lets this process exit before it. */
+export function release(child: ChildProcess): void {
   (child.stdio?.[STARTUP_RESULT_FD] as Readable | undefined)?.destroy();
-  // Deno's has nothing to let go when no process could be had.
+  // On Deno `unref` fails if no process was started.
   if (child.pid !== undefined) child.unref();
 }
 
-/** False when nobody waits any more. */
+/** Reports the result of this process's start. False if the process that waited for it has gone. */
 export function reportStartupResult(libc: Libc, result: StartupResult): boolean {
-  return tell(libc, JSON.stringify(result));
+  return writeLine(libc, JSON.stringify(result));
 }
 
-/** Writes one line to the process that waits; by the C library, which every runtime has. */
-export function tell(libc: Libc, line: string): boolean {
+/**
+ * Writes one line to the process that started this one, through the C library, which works alike in
+ * all runtimes. False if that process has gone.
+ */
+export function writeLine(libc: Libc, line: string): boolean {
   let rest = new TextEncoder().encode(`${line}\n`);
   while (rest.length > 0) {
     const written = libc.write(STARTUP_RESULT_FD, rest, rest.length);
@@ -90,31 +97,31 @@ export function tell(libc: Libc, line: string): boolean {
 }
 
 /**
- * True when the variable names our parent, who therefore waits for a verdict. Ask once, first of
- * all: it is taken away. One that somebody else left in the environment does not count.
+ * Removes the marker from the environment. True if it has the parent's pid, so that the parent waits
+ * for a startup result; a marker left by another process does not count.
  */
-export function takeMark(
+export function takeMarker(
   variable: string,
   environment: Record<string, string | undefined>,
   parent: number,
 ): boolean {
-  const mark = environment[variable];
+  const marker = environment[variable];
   delete environment[variable];
-  return mark === String(parent);
+  return marker === String(parent);
 }
 
-function readLines(child: ChildProcess, take: (line: string) => void): void {
+function readLines(child: ChildProcess, handle: (line: string) => void): void {
   const pipe = child.stdio?.[STARTUP_RESULT_FD] as Readable | undefined;
   let text = "";
-  pipe?.setEncoding("utf8").on("error", () => {}).on("data", (part: string) => {
-    const lines = (text + part).split("\n");
+  pipe?.setEncoding("utf8").on("error", () => {}).on("data", (chunk: string) => {
+    const lines = (text + chunk).split("\n");
     text = lines.pop()!;
-    for (const line of lines) take(line);
+    for (const line of lines) handle(line);
     if (text.length > MAX_LINE) pipe.destroy();
   });
 }
 
-/** Undefined for what no version of this program says. */
+/** Undefined if the line is not a startup result. */
 function parse(line: string): StartupResult | undefined {
   try {
     const { code, output, problems } = JSON.parse(line);

@@ -1,6 +1,6 @@
 /**
- * SIGUSR2: a running master starts the program again, which may be another version by now, leaves
- * it the listening sockets, and learns by a verdict whether it serves.
+ * SIGUSR2: a running master starts the program again, possibly another version, passes it the
+ * listening sockets, and waits for its startup result.
  */
 import { spawn } from "node:child_process";
 import type { Libc } from "../os/libc.ts";
@@ -9,56 +9,57 @@ import { type Handover, readHandover, renumbered, writeHandover } from "./handov
 import type { Program } from "./program.ts";
 import {
   awaitStartupResult,
-  letGo,
+  release,
   reportStartupResult,
   STARTUP_RESULT_FD,
-  takeMark,
-  tell,
+  takeMarker,
+  writeLine,
 } from "./startup_result.ts";
 
-/** The variable that tells a successor who its predecessor is; no worker ever sees it. */
+/** The variable with the predecessor's pid; workers do not inherit it. */
 const MARKER = "STUD_UPGRADE";
+/** The successor's descriptor of the handover. */
 const HANDOVER_FD = STARTUP_RESULT_FD + 1;
-/** Many certificates and workers take their time; a hang must not. */
+/** Maximum time for a start, which many certificates and workers can make long, in milliseconds. */
 const START_LIMIT_MS = 120_000;
-/** What a successor says, after its verdict, when it is stopped. */
+/** The line that a successor sends after its startup result when it is stopped. */
 const STOP = "stop";
-/** How often a process that ends is looked at; nothing tells of the end of a parent. */
-const LOOK_MS = 20;
-/** The same for one that is not asked to end, and may live for hours. */
-const FORGET_LOOK_MS = 1000;
+/** The interval of checks whether a stopping predecessor has exited, in milliseconds: no event says so. */
+const STOP_CHECK_MS = 20;
+/** The same for a draining predecessor, which may take hours. */
+const DRAIN_CHECK_MS = 1000;
 
-/** The program that takes over, as its predecessor sees it. */
+/** The process that takes over, as its predecessor sees it. */
 export interface Successor {
   readonly pid: number;
-  /** What keeps it from serving, one line each; empty: it serves. */
+  /** Why it cannot serve, one line each; empty: it serves. */
   readonly problems: Promise<readonly string[]>;
-  /** Asks it to stop; for one that does not yet serve. */
+  /** Sends SIGTERM to a successor that does not serve yet. */
   stop(): void;
 }
 
 export interface SuccessorOptions {
   readonly handover: Handover;
-  /** What was read from standard input, to be read again. */
+  /** The text read from standard input, for the successor to read again. */
   readonly input?: string;
-  /** It was told to stop, and who still serves connections here should end as well. */
+  /** Called when it was stopped: its predecessor, which still serves connections, should stop too. */
   onStop(): void;
   readonly limitMs?: number;
 }
 
 /**
- * Starts the program in the directory in which it was started first. Throws an Error when no process
- * can be had.
+ * Starts the program in its original working directory. Throws an Error if no process can be
+ * started.
  */
 export function spawnSuccessor(
   libc: Libc,
   { command, argv, workingDirectory, environment }: Program,
   { handover, input, onStop, limitMs = START_LIMIT_MS }: SuccessorOptions,
 ): Successor {
-  const heirs = renumbered(handover, HANDOVER_FD + 1);
-  const handoverFd = writeHandover(libc, heirs.handover);
-  const least = HANDOVER_FD + 1 + heirs.fds.length;
-  const passed = [handoverFd, ...heirs.fds].map((fd) => copyFrom(libc, fd, least));
+  const successors = renumbered(handover, HANDOVER_FD + 1);
+  const handoverFd = writeHandover(libc, successors.handover);
+  const min = HANDOVER_FD + 1 + successors.fds.length;
+  const passed = [handoverFd, ...successors.fds].map((fd) => copyFrom(libc, fd, min));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
     if (passed.some((fd) => fd < 0)) throw new Error("the limit of open files is reached");
@@ -70,15 +71,15 @@ export function spawnSuccessor(
     });
     child.stdin?.on("error", () => {}).end(input);
     const result = awaitStartupResult(child, {
-      name: "the new program",
+      name: "the new process",
       limitMs,
       failed: (problem, code) => ({ code, output: [], problems: [problem] }),
       later: (line) => line === STOP && onStop(),
     });
     const problems = result.then(({ code, problems }) => {
       if (code === 0) return [];
-      letGo(child);
-      return problems.length > 0 ? problems : [`the new program ended (status ${code})`];
+      release(child);
+      return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
     return { pid: child.pid ?? 0, problems, stop: () => child.kill("SIGTERM") };
   } finally {
@@ -86,70 +87,70 @@ export function spawnSuccessor(
   }
 }
 
-/** True in the process that {@link spawnSuccessor} started. Ask once: the mark is taken away. */
+/** True in the process that {@link spawnSuccessor} started. Removes the marker, so call it once. */
 export function isSuccessor(
   environment: Record<string, string | undefined> = process.env,
   parent: number = process.ppid,
 ): boolean {
-  return takeMark(MARKER, environment, parent);
+  return takeMarker(MARKER, environment, parent);
 }
 
-/** The program whose place this one takes. */
+/** The process that this one replaces. */
 export class Predecessor {
   readonly handover: Handover;
   private readonly libc: Libc;
   private readonly pid = process.ppid;
   private hasHandedOver = false;
 
-  /** For a process that is a successor. Throws a UsageError when it cannot take over. */
+  /** To be made in a successor. Throws a UsageError if it cannot take over. */
   constructor(libc: Libc) {
     this.libc = libc;
     this.handover = readHandover(libc, HANDOVER_FD);
   }
 
-  /** Tells it that this process serves. False when it waits no more: this one should end. */
+  /** Reports to it that this process serves. False if it has gone, so that this one should exit. */
   handOver(): boolean {
     this.hasHandedOver = reportStartupResult(this.libc, { code: 0, output: [], problems: [] });
-    if (this.hasHandedOver) this.forgetLater();
+    if (this.hasHandedOver) this.closeWhenExited();
     return this.hasHandedOver;
   }
 
   /**
-   * Asks it to end too, if it still serves connections. Fulfilled when it is gone, or after
-   * `limitMs` milliseconds.
+   * Asks it to stop if it still serves connections. Fulfilled when it has exited, or after `limitMs`
+   * milliseconds.
    */
   async stop(limitMs: number): Promise<void> {
-    if (!this.hasHandedOver || !this.lives) return;
-    tell(this.libc, STOP);
+    if (!this.hasHandedOver || !this.isRunning) return;
+    writeLine(this.libc, STOP);
     const deadline = performance.now() + limitMs;
-    while (this.lives && performance.now() < deadline) await pause();
+    while (this.isRunning && performance.now() < deadline) await pause();
   }
 
-  /** Makes it cut the connections that it still serves; for one that was asked to stop. */
+  /** Makes a predecessor that was asked to stop cut its connections. */
   cut(): void {
-    if (!this.hasHandedOver || !this.lives) return;
+    if (!this.hasHandedOver || !this.isRunning) return;
     try {
       process.kill(this.pid, "SIGTERM");
     } catch {
-      // It has just ended.
+      // It has just exited.
     }
   }
 
-  /** The way to it is closed when it is gone; that may take as long as its last connection. */
-  private forgetLater(): void {
+  /** Closes the pipe to it when it has exited, after its last connection. */
+  private closeWhenExited(): void {
     const timer = setInterval(() => {
-      if (this.lives) return;
+      if (this.isRunning) return;
       clearInterval(timer);
       closeInherited(this.libc, STARTUP_RESULT_FD);
-    }, FORGET_LOOK_MS);
+    }, DRAIN_CHECK_MS);
   }
 
-  /** Orphans get another parent, so that no number can be mistaken for it. */
-  private get lives(): boolean {
+  /** An orphan gets another parent, so a pid that is used again cannot be mistaken for it. */
+  private get isRunning(): boolean {
     return process.ppid === this.pid;
   }
 }
 
 function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  return new Promise((resolve) => setTimeout(resolve, STOP_CHECK_MS));
 }

@@ -1,4 +1,4 @@
-/** SIGUSR2, from the side of the program that is replaced. */
+/** SIGUSR2 in the process that is replaced. */
 import type { Log, LogEntry } from "../base/log_entry.ts";
 import type { Libc } from "../os/libc.ts";
 import type { Handover } from "./handover.ts";
@@ -9,71 +9,74 @@ export interface UpgradeDependencies {
   readonly libc: Libc;
   readonly log: Log;
   readonly program: Program;
-  /** What was read from standard input, if anything was. */
+  /** The text read from standard input; undefined if nothing was read. */
   input(): string | undefined;
-  /** The successor was stopped, and who still serves connections here should end as well. */
+  /** Called when the successor was stopped: this process, if it still serves, should stop too. */
   onStop(): void;
 }
 
-/** Starts another version of the program in the place of this one. One at a time, and one at most. */
+/** Starts a successor of this process, which may be another version. Only one can take over. */
 export class Upgrade {
   private readonly dependencies: UpgradeDependencies;
   private successor: Successor | undefined;
-  private isWanted = false;
-  private isOver = false;
+  private isRequested = false;
+  /** The successor has taken over. */
+  private isDone = false;
 
   constructor(dependencies: UpgradeDependencies) {
     this.dependencies = dependencies;
   }
 
-  /** Notes that one is asked for. False, with a line for the operator, while that has no use. */
-  want(): boolean {
+  /** Requests an upgrade. False, with a warning in the log, if one is in progress or done. */
+  request(): boolean {
     const { successor } = this;
-    if (!this.isWanted && !successor) return this.isWanted = true;
-    const reason = this.isOver
-      ? `process ${successor!.pid} has already taken over: send it the signal`
-      : "another program is being started already";
+    if (!this.isRequested && !successor) return this.isRequested = true;
+    const reason = this.isDone
+      ? `process ${successor!.pid} has already taken over; send it the signal`
+      : "an upgrade is already in progress";
     this.note("warn", "upgrade-ignored", `received SIGUSR2: ${reason}`);
     return false;
   }
 
-  /** True when one is asked for, which is to {@link begin} now. */
+  /** Whether an upgrade was requested since the last call; then call {@link begin}. */
   takeRequest(): boolean {
-    const { isWanted } = this;
-    this.isWanted = false;
-    return isWanted;
+    const { isRequested } = this;
+    this.isRequested = false;
+    return isRequested;
   }
 
   /**
-   * The pid of the program that serves now. Undefined when it does not, for reasons which are
-   * logged; it has then ended, and nothing has changed.
+   * Starts a successor and returns its pid once it serves. If it cannot serve, logs why and returns
+   * undefined; it has then exited, and nothing has changed.
    */
   async begin(handover: Handover): Promise<number | undefined> {
     const problems = await this.attempt(handover);
     const pid = this.successor?.pid;
     if (problems.length === 0) {
-      this.isOver = true;
-      const message = `process ${pid} has taken over; this one leaves with its last connection`;
+      this.isDone = true;
+      const message = `process ${pid} has taken over; this process exits after its last ` +
+        "connection closes";
       this.note("info", "upgraded", message, { pid: pid! });
       return pid;
     }
     this.successor = undefined;
     for (const problem of problems) {
-      const message = `the program was not replaced, nothing has changed: ${problem}`;
+      const message = `the upgrade failed, nothing has changed: ${problem}`;
       this.note("error", "upgrade-failed", message);
     }
     return undefined;
   }
 
-  /** Gives up one that is under way. */
+  /** Gives up an upgrade that is in progress. */
   abandon(): void {
-    if (!this.isOver) this.successor?.stop();
+    if (!this.isDone) this.successor?.stop();
   }
 
   private async attempt(handover: Handover): Promise<readonly string[]> {
     const { libc, program, input, onStop } = this.dependencies;
     const text = input();
-    this.note("info", "upgrading", `starting ${program.command.join(" ")} in place of this one`);
+    const command = program.command.join(" ");
+    this.note("info", "upgrading", `starting ${command} to replace this process`);
     try {
       this.successor = spawnSuccessor(libc, program, {
         handover,
@@ -82,7 +85,7 @@ export class Upgrade {
       });
       return await this.successor.problems;
     } catch (error) {
-      return [`cannot start the new program: ${(error as Error).message}`];
+      return [`cannot start the new process: ${(error as Error).message}`];
     }
   }
 

@@ -100,14 +100,14 @@ export const backends: readonly Behaviour[] = [
     async run(context) {
       const { stud, hosts, first, second } = await named(context, ["--backend-refresh=1"]);
       hosts("");
-      const told = () => stud.logs.filter((line) => line.event === "backend-unresolved");
-      await until(() => told().length === 1, "the failure is logged");
+      const failures = () => stud.logs.filter((line) => line.event === "backend-unresolved");
+      await until(() => failures().length === 1, "the failure is logged");
       assert.equal(String(await exchange(stud.frontend, "")), first);
       hosts(`${second} backend.example`);
       await stud.waitForLog((line) => line.event === "backend-moved", "the new address is logged");
-      assert.equal(told().length, 1);
+      assert.equal(failures().length, 1);
       hosts("");
-      await until(() => told().length === 2, "the next failure is logged");
+      await until(() => failures().length === 2, "the next failure is logged");
       hosts(`${second} backend.example`);
       await stud.waitForLog((line) => line.event === "backend-resolved", "the recovery is logged");
     },

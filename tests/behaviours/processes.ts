@@ -100,21 +100,21 @@ export const processes: readonly Behaviour[] = [
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const slot = stud.logs.find((line) => line.event === "worker-started")!.worker;
-      const told = (event: string) =>
+      const linesOf = (event: string) =>
         stud.logs.filter((line) => line.event === event && line.worker === slot);
       const load = startLoad(context, stud.frontend, LOAD);
       const deaths: Span[] = [];
       while (deaths.length < 5) {
-        deaths.push(await kill(told("worker-started").at(-1)!.pid as number));
+        deaths.push(await kill(linesOf("worker-started").at(-1)!.pid as number));
         await until(
-          () => told("worker-started").length > deaths.length,
+          () => linesOf("worker-started").length > deaths.length,
           `the start after death ${deaths.length}`,
         );
       }
       await load.serves(20);
       await load.stop();
       assertOnlyLostWithTheirWorker(load, deaths);
-      const pauses = told("worker-exited").map(({ message }) =>
+      const pauses = linesOf("worker-exited").map(({ message }) =>
         Number(/ in (\d+) ms/.exec(message)?.[1] ?? 0)
       );
       assert.deepEqual(pauses, [0, 100, 200, 400, 800]);

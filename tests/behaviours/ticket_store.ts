@@ -274,7 +274,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const line = await stud.waitForLog(fails, "the refusal");
       assert.match(line.message, /redis:\/\/127[^@]+ fails \(WRONGPASS/);
       assert.ok(
-        stud.logs.some(({ message }) => message.startsWith("--ticket-store: all users see")),
+        stud.logs.some(({ message }) => message.startsWith("--ticket-store: all users can see")),
       );
       await stud.stop();
       assert.ok(!stud.stderr.includes(PASSWORD));

@@ -1,7 +1,7 @@
 /**
- * `npm run test:tls`: has sslscan and testssl check the default TLS settings of each build. Prints a
- * table, writes it into docs/tls.md after a run of all builds, and exits with 1 if one of them breaks
- * a promise. `--target=bun` (deno, node, dist-stud …) selects one, possibly from source.
+ * Checks with sslscan and testssl what each build offers by default, as `npm run test:tls`. Prints a
+ * table, writes it into docs/tls.md if all builds were checked, and exits with 1 if one of them fails.
+ * `--target=bun` (deno, node, dist-stud …) checks one, also from source.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -11,7 +11,7 @@ import { isInstalled } from "../support/commands.ts";
 import { Context } from "../support/context.ts";
 import { sslscan, testssl } from "../support/scanners.ts";
 import { type Target, target } from "../support/target.ts";
-import { findingPoints, scanPoints, type Verdict } from "../support/tls_points.ts";
+import { findingPoints, type PointResult, scanPoints } from "../support/tls_points.ts";
 
 type TargetName = Parameters<typeof target>[0];
 
@@ -33,14 +33,14 @@ async function main(): Promise<number> {
   const builds = only ? { [only]: only as TargetName } : BUILDS;
   const certificates = makeCertificates();
   try {
-    const judged: Map<string, Verdict>[] = [];
+    const results: Map<string, PointResult>[] = [];
     for (const name of Object.values(builds)) {
-      judged.push(await judge(new Context(target(name), certificates)));
+      results.push(await scanBuild(new Context(target(name), certificates)));
     }
-    const table = tableOf(Object.keys(builds), judged);
+    const table = tableOf(Object.keys(builds), results);
     console.log(table);
-    const bad = judged.flatMap((results, i) =>
-      [...results].filter(([, { isGood }]) => !isGood)
+    const bad = results.flatMap((points, i) =>
+      [...points].filter(([, { isGood }]) => !isGood)
         .map(([promise, { found }]) => `${Object.keys(builds)[i]}: ${promise}: ${found}`)
     );
     for (const line of bad) console.error(`test:tls: ${line}`);
@@ -52,8 +52,8 @@ async function main(): Promise<number> {
   }
 }
 
-/** The results by promise. */
-async function judge(context: Context): Promise<Map<string, Verdict>> {
+/** Returns the results of one build by promise. */
+async function scanBuild(context: Context): Promise<Map<string, PointResult>> {
   try {
     const { target, certificates } = context;
     const files = [certificates.localhost, ...target.dualCertificates ? [certificates.rsa] : []];
@@ -61,28 +61,28 @@ async function judge(context: Context): Promise<Map<string, Verdict>> {
     const scan = await sslscan(stud.frontend);
     const findings = await testssl(stud.frontend, certificates.ca);
     return new Map([
-      ...results(scanPoints, scan, target),
-      ...results(findingPoints, findings, target),
+      ...checkPoints(scanPoints, scan, target),
+      ...checkPoints(findingPoints, findings, target),
     ]);
   } finally {
     await context.cleanUp();
   }
 }
 
-function results<T>(
-  points: Readonly<Record<string, (seen: T, target: Target) => Verdict>>,
+function checkPoints<T>(
+  points: Readonly<Record<string, (seen: T, target: Target) => PointResult>>,
   seen: T,
   target: Target,
-): [string, Verdict][] {
+): [string, PointResult][] {
   return Object.entries(points).map(([promise, point]) => [promise, point(seen, target)]);
 }
 
-/** In Markdown. */
-function tableOf(builds: readonly string[], judged: readonly Map<string, Verdict>[]): string {
-  const rows = [...judged[0]!.keys()].map((promise) => [
+/** Returns a table in Markdown. */
+function tableOf(builds: readonly string[], results: readonly Map<string, PointResult>[]): string {
+  const rows = [...results[0]!.keys()].map((promise) => [
     promise,
-    ...judged.map((results) => {
-      const { found, isGood } = results.get(promise)!;
+    ...results.map((points) => {
+      const { found, isGood } = points.get(promise)!;
       return isGood ? found : `**NOT GOOD**: ${found}`;
     }),
   ]);

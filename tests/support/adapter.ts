@@ -1,6 +1,6 @@
 /**
- * Peers and stream handlers for the tests of the adapters' contract: node:net and node:tls in the
- * same process, `openssl s_client`, and bare sockets of the C library for peers that must do nothing.
+ * Peers and handlers for the tests of the adapters' contract: node:net and node:tls in the same
+ * process, `openssl s_client`, and plain sockets of the C library where a peer must do nothing.
  */
 import { after } from "node:test";
 import assert from "node:assert/strict";
@@ -41,14 +41,14 @@ import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
 
 const { capabilities, connect, createTlsContext }: Runtime = runtime;
 const libc: Libc = runtime.libc;
-/** As in a worker, shared by all contexts. */
+/** All contexts share the keys, as in a worker. */
 const ticketKeys = new TicketKeys({ secrets: [randomSecret()], current: 0 });
 
 /** For `a.test` and `b.test`. */
 export const certificates: readonly Certificate[] = await Promise.all(
   ["a.test", "b.test"].map(create),
 );
-/** All recorders created so far. */
+/** All recorders. */
 export const recorders: Recorder[] = [];
 const servers: net.Server[] = [];
 const children: ChildProcess[] = [];
@@ -58,13 +58,13 @@ after(() => {
   for (const child of children) child.kill("SIGKILL");
 });
 
-/** What a test does at each event. */
+/** What a test does at an event. */
 export interface RecorderHooks extends Partial<StreamHandler> {
-  /** Receives plain bytes on a listener with `headerFirst`. */
+  /** Plain bytes on a listener with `headerFirst`. */
   header?(stream: Stream, bytes: Uint8Array): void;
 }
 
-/** A stream handler that counts events and records those out of order. */
+/** A handler that counts events, and records those that come out of order. */
 export class Recorder implements StreamHandler {
   readonly violations: string[] = [];
   opens = 0;
@@ -131,7 +131,7 @@ export class Recorder implements StreamHandler {
     this.#hooks.closed?.(stream, failure);
   }
 
-  /** Changes what happens at later events. */
+  /** Replaces hooks. */
   on(hooks: RecorderHooks): void {
     Object.assign(this.#hooks, hooks);
   }
@@ -141,35 +141,35 @@ export class Recorder implements StreamHandler {
   }
 }
 
-/** Finishes a stream when its peer has. */
+/** Half-closes a stream when its peer does. */
 export const answering: Partial<StreamHandler> = { ended: (stream) => stream.finish() };
 
-/** Relays bytes between an accepted stream and a backend, like the core. */
+/** Moves bytes between an accepted stream and a backend, as the core does. */
 export function relayTo(backend: Endpoint, tls?: ClientTlsContext): (client: Stream) => Recorder {
   return (client) => {
-    const backendOwner = new Recorder({
+    const backendHandler = new Recorder({
       received(_, bytes) {
-        if (!client.write(bytes)) backendOwner.stream.pause();
+        if (!client.write(bytes)) backendHandler.stream.pause();
       },
       writable: () => client.resume(),
       ended: () => client.finish(),
     });
-    const clientOwner = new Recorder({
-      opened: () => void backendOwner.take(connect(backend, backendOwner, undefined, tls)),
+    const clientHandler = new Recorder({
+      opened: () => void backendHandler.take(connect(backend, backendHandler, undefined, tls)),
       received(_, bytes) {
-        if (!backendOwner.stream.write(bytes)) client.pause();
+        if (!backendHandler.stream.write(bytes)) client.pause();
       },
-      writable: () => backendOwner.stream.resume(),
-      ended: () => backendOwner.stream.finish(),
+      writable: () => backendHandler.stream.resume(),
+      ended: () => backendHandler.stream.finish(),
     });
-    return clientOwner.take(client);
+    return clientHandler.take(client);
   };
 }
 
 export interface Listening {
   readonly port: number;
   readonly listener: Listener;
-  /** The handlers that were created here, unless the test supplied its own. */
+  /** The handlers that were made here, if the test has none. */
   readonly handlers: readonly Recorder[];
   /** Closes the listener and waits until all accepted streams are closed. */
   stop(): Promise<void>;
@@ -221,14 +221,14 @@ export function listen(
 /** A connection of {@link serve}. */
 export interface Visit {
   readonly handler: Recorder;
-  /** Set once the handshake is done. */
+  /** Present after the handshake. */
   facts?: TlsFacts;
   isResumed?: boolean | undefined;
   tlsVersion?: string | undefined;
   alpn?: string | undefined;
 }
 
-/** Greets every client with `GOT`, finishes it, and records what was known about it. */
+/** Greets every client with `GOT`, half-closes, and records the facts of its session. */
 export function serve(settings: Partial<TlsSettings>): Listening & { readonly visits: Visit[] } {
   const visits: Visit[] = [];
   const listening = listen({
@@ -292,7 +292,7 @@ export async function tlsClient(port: number): Promise<tls.TLSSocket> {
   return client;
 }
 
-/** `openssl s_client` whose stdin stays open. */
+/** Starts `openssl s_client` with an open stdin. */
 export function sClient(port: number, ...options: string[]): ChildProcess {
   const child = spawn("openssl", [
     "s_client",
@@ -307,7 +307,7 @@ export function sClient(port: number, ...options: string[]): ChildProcess {
   return child;
 }
 
-/** What `openssl s_client` prints until the server closes the connection. */
+/** Returns the output of `openssl s_client` until the server closes the connection. */
 export async function visit(port: number, ...options: string[]): Promise<string> {
   const child = spawn("openssl", [
     "s_client",
@@ -365,7 +365,7 @@ export async function digest(readable: NodeJS.ReadableStream): Promise<string> {
   return hash.digest("hex");
 }
 
-/** A TCP socket bound to a free port of 127.0.0.1, not yet listening. */
+/** Returns a TCP socket bound to a free port of 127.0.0.1, not yet listening. */
 export function bareSocket(type: number): number {
   const fd = libc.socket(AF_INET, type, 0);
   assert.ok(fd >= 0);
@@ -413,8 +413,8 @@ export async function until(condition: () => unknown, what: string): Promise<voi
 }
 
 /**
- * The value once it has stayed the same for a number of turns of the event loop, however long they
- * take: each of them handles all events that are due.
+ * Returns the value once it has stayed the same for 40 turns of the event loop, however long they
+ * take: each turn delivers all events that are due.
  */
 export async function settled(value: () => number): Promise<number> {
   let last = value();
@@ -426,20 +426,20 @@ export async function settled(value: () => number): Promise<number> {
   return last;
 }
 
-/** The sockets that this process has opened since `before`. */
+/** Returns the open sockets of this process, except those in `before`. */
 export function ownSockets(before: ReadonlySet<string> = new Set()): ReadonlySet<string> {
   const links = readdirSync("/proc/self/fd").flatMap((fd) => {
     try {
       return [readlinkSync(`/proc/self/fd/${fd}`)];
     } catch {
-      // The descriptor used to list the directory.
+      // The descriptor that listed the directory.
       return [];
     }
   });
   return new Set(links.filter((link) => link.startsWith("socket:") && !before.has(link)));
 }
 
-/** An endpoint that is not a Unix socket. */
+/** Asserts that an endpoint is not a Unix socket. */
 export function ip(endpoint: Endpoint): IpEndpoint {
   assert.notEqual(endpoint.family, "unix");
   return endpoint as IpEndpoint;

@@ -1,6 +1,6 @@
 /**
- * A process for tests/unit/runtime_faults.test.ts: a handler throws at each event in turn. Prints
- * the outcome of each fault as a line of JSON.
+ * A process for tests/unit/runtime_faults.test.ts: at each event in turn, a handler throws. It prints
+ * the outcome of each as a line of JSON.
  */
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
@@ -26,7 +26,7 @@ export interface Outcome {
   readonly name: string;
   /** Messages that reached the process. */
   readonly reported: readonly string[];
-  /** How often the handler was notified of the close, and why; null: without a failure. */
+  /** Number of `closed` events, and their failure; null: none. */
   readonly closes: number;
   readonly failure: Failure | null;
   /** How the connection ended for the peer: an errno, or "end". */
@@ -45,7 +45,7 @@ const note = (error: unknown) => void reported.push((error as Error).message);
 process.on("uncaughtException", note);
 process.on("unhandledRejection", note);
 
-/** The events of a stream handler, each of which the peer triggers. */
+/** The events of a handler, each of which its peer provokes. */
 const events = ["opened", "received", "writable", "ended", "closed"] as const;
 type Event = (typeof events)[number];
 
@@ -128,8 +128,8 @@ async function acceptedFault(
   });
   const before = sockets();
   const client = await dial(kind, port, "faulty.test", event);
-  const peer = await within(client.ended, `the close of ${name}`);
-  // A TLS library reports refusals in its own words, if at all.
+  const peer = await within(client.ended, `the end of ${name}`);
+  // A refusal by the TLS library is reported in its own words, if at all.
   const isReported = () => event === "certificate" || reported.includes(name);
   await until(() => handlers.every((handler) => handler.closes > 0), `closed after ${name}`);
   await until(isReported, `a report of ${name}`);
@@ -139,7 +139,7 @@ async function acceptedFault(
   isFaulty = false;
   const next = await dial(kind, port, "localhost", "ended");
   const serves = await within(next.ended, `the next client of ${name}`) === "end";
-  tell({ name, peer, left, serves, handler });
+  print({ name, peer, left, serves, handler });
   close();
 }
 
@@ -161,14 +161,14 @@ async function backendFault(event: Event): Promise<void> {
   await until(() => handler.closes > 0, `closed after ${name}`);
   await until(() => reported.includes(name), `a report of ${name}`);
   await until(() => peer, `the peer of ${name}`);
-  const met = await within(peer!, `the close of ${name}`);
+  const met = await within(peer!, `the end of ${name}`);
   await until(() => sockets(before) === 0, `sockets of ${name} closed`);
   const left = sockets(before);
   server.close();
-  tell({ name, peer: met, left, serves: true, handler });
+  print({ name, peer: met, left, serves: true, handler });
 }
 
-/** Two limits expire at once; the holder of the first throws. */
+/** Of two limits that elapse at once, the first one's holder throws. */
 async function timerFault(): Promise<void> {
   const name = "timer";
   const expired: string[] = [];
@@ -180,33 +180,33 @@ async function timerFault(): Promise<void> {
   timeouts.start("other");
   await until(() => expired.length === 2, "the other limit");
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, handler: undefined });
+  print({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
-/** Two holders are idle; the first one throws. */
-async function idleTimeoutFault(): Promise<void> {
-  const name = "idle timeout";
+/** Of two idle holders, the first one throws. */
+async function idleFault(): Promise<void> {
+  const name = "idle";
   const expired: object[] = [];
   const [faulty, other] = [0, 1].map(() => ({ isActive: true, idleRounds: 0, isBlocked: false }));
-  const idleTimeouts = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
+  const timeouts = new IdleTimeouts<IdleHolder>(0.01, (holder) => {
     expired.push(holder);
     if (holder === faulty) throw new Error(name);
   });
-  idleTimeouts.start(faulty!);
-  idleTimeouts.start(other!);
-  await until(() => expired.length === 2, "the other idle holder");
+  timeouts.start(faulty!);
+  timeouts.start(other!);
+  await until(() => expired.length === 2, "the other holder");
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, handler: undefined });
+  print({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
 async function promiseFault(): Promise<void> {
   const name = "promise";
   void Promise.reject(new Error(name));
   await until(() => reported.includes(name), "a report");
-  tell({ name, peer: "", left: 0, serves: true, handler: undefined });
+  print({ name, peer: "", left: 0, serves: true, handler: undefined });
 }
 
-/** Echoes what it receives, and finishes when its peer does. */
+/** Answers its peer, half-closes when its peer does, and throws where `fault` does. */
 class FaultyHandler implements StreamHandler {
   closes = 0;
   failure: Failure | undefined;
@@ -230,9 +230,9 @@ class FaultyHandler implements StreamHandler {
       return stream.startTls(bytes.slice(1));
     }
     this.fault("received");
-    // "w": requests more than the kernel accepts.
+    // "w": requests more than the kernel takes.
     if (bytes[0] === 0x77) stream.write(new Uint8Array(16 * MiB));
-    // "c": requests the close.
+    // "c": requests a reset.
     if (bytes[0] === 0x63) stream.reset();
   }
 
@@ -253,13 +253,13 @@ class FaultyHandler implements StreamHandler {
 }
 
 interface Client {
-  /** How the connection ended: an errno, or "end". */
+  /** How the connection ends: an errno, or "end". */
   readonly ended: Promise<string>;
 }
 
 /**
- * A client that triggers an event. Its TLS bytes go through a plain socket, since not every runtime
- * notifies a TLS client of a reset.
+ * Connects a client that provokes an event. Its TLS bytes go through a plain socket, since not every
+ * runtime reports a reset to a TLS client.
  */
 async function dial(kind: Kind, port: number, servername: string, event: string): Promise<Client> {
   const tcp = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -268,7 +268,7 @@ async function dial(kind: Kind, port: number, servername: string, event: string)
     tcp.on("connect", () => provoke(tcp, event));
     return { ended };
   }
-  // The byte stands for a header.
+  // One byte is the header.
   if (kind === "header") tcp.write("H");
   const relay = createServer({ allowHalfOpen: true }, (inner) => {
     inner.on("error", () => {}).pipe(tcp).pipe(inner);
@@ -351,7 +351,7 @@ function loopback(port: number): IpEndpoint {
   return { family: 4, address: "127.0.0.1", port };
 }
 
-/** The number of TCP sockets opened since `before`; runtimes open other descriptors themselves. */
+/** Returns the open TCP sockets, or the number of new ones; runtimes open other sockets themselves. */
 function sockets(): ReadonlySet<string>;
 function sockets(before: ReadonlySet<string>): number;
 function sockets(before?: ReadonlySet<string>): ReadonlySet<string> | number {
@@ -364,7 +364,7 @@ function sockets(before?: ReadonlySet<string>): ReadonlySet<string> | number {
   return links.filter((link) => !before.has(link)).length;
 }
 
-function tell(
+function print(
   { name, handler, ...rest }: Pick<Outcome, "name" | "peer" | "left" | "serves"> & {
     handler: FaultyHandler | undefined;
   },
@@ -403,7 +403,7 @@ async function run(): Promise<void> {
   }
   for (const event of events) await backendFault(event);
   await timerFault();
-  await idleTimeoutFault();
+  await idleFault();
   await promiseFault();
 }
 

@@ -15,10 +15,10 @@ import {
 
 export const HEADER = "HEADER of a client\n";
 
-/** How the header and the following ClientHello arrive. */
+/** How the header arrives, and the ClientHello after it. */
 export type Pace = "header alone" | "header with ClientHello" | "byte by byte";
 
-/** Reads the header, then starts TLS. Without other hooks it greets the client and finishes. */
+/** Reads the header, then starts TLS. Without other hooks it greets the client and half-closes. */
 export class HeaderHandler extends Recorder {
   header = "";
   facts: TlsFacts | undefined;
@@ -42,7 +42,7 @@ export class HeaderHandler extends Recorder {
   }
 }
 
-/** A listener whose streams all have such handlers. */
+/** Starts a listener whose streams all have such handlers. */
 export function serve(
   settings: Partial<TlsSettings>,
   hooks: RecorderHooks = {},
@@ -60,7 +60,7 @@ export function serve(
   return { ...listening, handlers };
 }
 
-/** The port of a relay that sends the header before its clients' bytes. */
+/** Returns the port of a relay that sends the header before its clients' bytes. */
 export async function behindHeader(port: number, pace: Pace): Promise<number> {
   const relay = await server((client) => {
     const target = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
@@ -100,7 +100,7 @@ async function sendSlowly(target: net.Socket, bytes: Uint8Array): Promise<void> 
   }
 }
 
-/** Without TLS; what it receives is dropped. */
+/** Connects without TLS; received bytes are dropped. */
 export async function plainClient(port: number): Promise<net.Socket> {
   const client = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
   client.on("error", () => {});

@@ -1,19 +1,19 @@
 /** The programs under test, and what the builds can do. */
 import { join } from "node:path";
 
-/** The runtimes whose builds support each; the others are tested for a clear refusal. */
+/** The runtimes whose builds have an ability; on the others a clear refusal is tested. */
 const abilities = {
-  /** Connections in the queue of a killed worker are served by its successor. */
+  /** Connections in a killed worker's queue are served by its successor. */
   adoptSockets: ["bun", "node"],
-  /** Running workers accept new certificates. */
+  /** Running workers use new certificates. */
   swapCertificates: ["bun", "node"],
-  /** Knows a connection's SNI, TLS version and cipher. */
+  /** A connection's SNI, TLS version and cipher are available. */
   tlsFacts: ["bun", "node"],
   /** The local address of backend connections can be chosen. */
   backendSource: ["bun", "node"],
   /** The TLS versions can be chosen. */
   chooseProtocols: ["bun", "node"],
-  /** A cipher list for TLS 1.2, and the server's order in it, can be given. */
+  /** A cipher list for TLS 1.2, and the server's preference, can be set. */
   ciphers: ["bun", "node"],
   ciphersuites: ["node"],
   curves: ["bun", "node"],
@@ -32,27 +32,27 @@ const abilities = {
   /** Workers share the keys of session tickets. */
   ticketKeys: ["node"],
   engines: ["node"],
-  /** The master can cache TLS 1.2 sessions. */
+  /** TLS 1.2 sessions can be stored by the master. */
   sessionCache: ["node"],
-  /** In client mode, CAs can be given and verification disabled. */
+  /** In client mode, CAs can be set and verification disabled. */
   backendTrust: ["bun", "node"],
 } as const;
 
 export type Ability = keyof typeof abilities;
 
-/** What a build does not support is tested for a clear refusal instead. */
+/** For a missing ability a clear refusal is tested instead. */
 export type Target = {
   readonly name: string;
   readonly runtime: "bun" | "deno" | "node";
   readonly command: readonly string[];
-  /** Whether it is a result of `build`, not the sources. */
+  /** It is what `build` makes, not the sources. */
   readonly isBuilt: boolean;
 } & { readonly [A in Ability]: boolean };
 
 /** The root of the repository. */
 export const root = join(import.meta.dirname, "..", "..");
 
-/** A target by its name: a runtime that runs the sources, or a file created by `build`. */
+/** Returns a target by name: a runtime that runs the sources, or a file that `build` made. */
 export function target(name: TargetName): Target {
   const { runtime, command } = commands[name];
   const able = Object.entries(abilities).map(([ability, runtimes]) =>
@@ -67,13 +67,13 @@ export function target(name: TargetName): Target {
   };
 }
 
-/** The names, in a refusal, of the builds with a capability. */
+/** Returns the names of the builds with an ability, as in a refusal. */
 export function buildsWith(ability: Ability): string[] {
   const titles = { bun: "Bun", deno: "Deno", node: "Node" } as const;
   return abilities[ability].map((runtime) => titles[runtime]);
 }
 
-/** The entry point of the sources. */
+/** The sources are started by it. */
 const ENTRY = "mod.ts";
 const DENO = ["node_modules/.bin/deno", "run", "-A", "--unstable-net"];
 
@@ -87,5 +87,5 @@ const commands = {
 } as const;
 
 export type TargetName = keyof typeof commands;
-/** The names of all targets. */
+/** All targets there are. */
 export const targetNames = Object.keys(commands) as readonly TargetName[];

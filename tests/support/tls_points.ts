@@ -1,17 +1,17 @@
-/** The promises about a build's default TLS settings. */
+/** Requirements for the TLS that a build offers by default. */
 import type { Finding, Scan } from "./scanners.ts";
 import type { Target } from "./target.ts";
 
-/** The finding in a few words, and whether it keeps the promise. */
-export interface Verdict {
+/** What was found, in a few words, and whether it meets the requirement. */
+export interface PointResult {
   readonly found: string;
   readonly isGood: boolean;
 }
 
-/** Checks by promise. */
-type Points<T> = Readonly<Record<string, (seen: T, target: Target) => Verdict>>;
+/** Checks by requirement. */
+type Points<T> = Readonly<Record<string, (seen: T, target: Target) => PointResult>>;
 
-/** Promises that sslscan can check. */
+/** Checked with sslscan. */
 export const scanPoints: Points<Scan> = {
   "TLS 1.2 and 1.3 only": ({ protocols }) => ({
     found: protocols.join(", "),
@@ -29,7 +29,7 @@ export const scanPoints: Points<Scan> = {
   }),
 };
 
-/** Promises that testssl can check. */
+/** Checked with testssl. */
 export const findingPoints: Points<readonly Finding[]> = {
   "no known weakness": (findings, target) => {
     const weak = findings.filter((finding) => isWeakness(finding) && !isExpected(finding, target));
@@ -49,7 +49,7 @@ export const findingPoints: Points<readonly Finding[]> = {
     const result = good(findings, "cipher_order");
     return target.ciphers ? result : { found: "the client's, fixed by rustls", isGood: true };
   },
-  "sessions last a day at most": (findings) => {
+  "sessions last at most a day": (findings) => {
     const found = findings.find(({ id }) => id === "TLS_session_ticket")?.finding ?? "no finding";
     const seconds = /valid for (\d+) seconds/.exec(found)?.[1];
     return seconds === undefined
@@ -64,13 +64,13 @@ const VULNERABILITIES = [
   "RC4",
 ];
 
-function all(ciphers: readonly string[], wanted: RegExp): Verdict {
+function all(ciphers: readonly string[], wanted: RegExp): PointResult {
   const others = ciphers.filter((cipher) => !wanted.test(cipher));
   const found = others.length > 0 ? others.join(", ") : `${ciphers.length} ciphers`;
   return { found, isGood: ciphers.length > 0 && others.length === 0 };
 }
 
-function good(findings: readonly Finding[], id: string): Verdict {
+function good(findings: readonly Finding[], id: string): PointResult {
   const found = findings.find((finding) => finding.id === id);
   return { found: found?.finding ?? "no finding", isGood: found?.severity === "OK" };
 }
@@ -83,9 +83,9 @@ function isWeakness({ severity }: Finding): boolean {
   return !["OK", "INFO", "DEBUG"].includes(severity);
 }
 
-/** Findings due to the test certificates, or about rustls and covered by another promise. */
+/** Whether a finding is due to the tests' certificates, or is a documented limit of rustls. */
 function isExpected({ id }: Finding, { ciphers }: Target): boolean {
   if (/^cert_(expirationStatus|notAfter|revocation)\b/.test(id)) return true;
-  // rustls resumes TLS 1.2 by session id, but testssl looks for a ticket.
+  // rustls resumes TLS 1.2 by session ids, and testssl looks for a ticket.
   return !ciphers && ["cipher_order", "sessionresumption_ticket"].includes(id);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readOptions } from "../../bench/options.ts";
 import { axisTo, barChart, lineChart } from "../../bench/plot.ts";
-import { judgeAll, markdown, type Section, sectionText } from "../../bench/report.ts";
+import { checkTargets, markdown, type Section, sectionText } from "../../bench/report.ts";
 import { Results, type Row } from "../../bench/rows.ts";
 import type { Target } from "../../bench/targets.ts";
 
@@ -25,34 +25,34 @@ function measured(): Results {
   return results;
 }
 
-function verdicts(...given: readonly Partial<Target>[]): string[] {
+function targetResults(...given: readonly Partial<Target>[]): string[] {
   const targets = given.map((each) =>
     ({ program: "bun", row: "handshake", of: "hitch", limit: 1, ...each }) as Target
   );
-  return judgeAll(targets, measured(), PEERS, "hitch").map(({ text }) => text);
+  return checkTargets(targets, measured(), PEERS, "hitch").map(({ text }) => text);
 }
 
 test("a target is met or missed by the median ratio in the same rounds", () => {
-  assert.deepEqual(verdicts({ limit: 0.55 }, { limit: 0.5 }), [
+  assert.deepEqual(targetResults({ limit: 0.55 }, { limit: 0.5 }), [
     "0.55, target 0.55: met",
     "0.55, target 0.50: missed",
   ]);
 });
 
 test("a target may be relative to the best peer, or a figure of its own", () => {
-  assert.deepEqual(verdicts({ of: "best peer" }, { row: "memory", of: "figure", limit: 5 }), [
+  assert.deepEqual(targetResults({ of: "best peer" }, { row: "memory", of: "figure", limit: 5 }), [
     "1.00 of haproxy, target 1.00: met",
     "6.0, target 5: missed",
   ]);
 });
 
-test("a program that failed misses its target, and what was not measured is not judged", () => {
-  assert.deepEqual(verdicts({ program: "node" }, { program: "deno" }, { row: "start" }), [
+test("a program that failed misses its target, and what was not measured has no result", () => {
+  assert.deepEqual(targetResults({ program: "node" }, { program: "deno" }, { row: "start" }), [
     "no figure (failed: 3 of 4 answers), target 1.00: missed",
   ]);
 });
 
-test("a problem replaces the figures, and nothing is compared with it", () => {
+test("a problem replaces the figures, and no program is compared with them", () => {
   const results = measured();
   results.at("handshake", "hitch").problem = "does not resume";
   assert.equal(results.find("handshake", "hitch")!.value, undefined);
@@ -66,11 +66,11 @@ function section(): Section {
   return {
     ...{ prefix: false, rows: ROWS, results, latencyRate: 0, base: "hitch" },
     columns: ["bun", "node", "hitch"].map((name) => ({ name, title: name })),
-    verdicts: judgeAll([target], results, PEERS, "hitch"),
+    targetResults: checkTargets([target], results, PEERS, "hitch"),
   };
 }
 
-test("the printed table has figure, ratio, spread, rate and result, or the problem", () => {
+test("the printed table has figure, ratio, spread, rate and target result, or the problem", () => {
   const text = sectionText(section());
   assert.match(text, /^handshake: a handshake, µs for each connection$/m);
   assert.match(
@@ -81,13 +81,13 @@ test("the printed table has figure, ratio, spread, rate and result, or the probl
   assert.doesNotMatch(text, /NaN|undefined/);
 });
 
-test("performance.md tells the figures, the targets and how it was made", () => {
-  const making = {
+test("performance.md has the figures, the targets and how it was made", () => {
+  const provenance = {
     ...{ command: "npm run bench", date: "2026-01-02", rounds: 2 },
     ...{ machine: ["CPU: one"], missing: ["nginx stream, missing"] },
     sessions: "| 98 % |",
   };
-  const text = markdown([section()], making, ["![plot](performance.svg)"]);
+  const text = markdown([section()], provenance, ["![plot](performance.svg)"]);
   assert.match(text, /\| 80\.0<br>\*\*0\.55\*\* \(0\.50–0\.60\) \| failed: 3 of 4 answers \|/);
   assert.match(text, /\| bun \| handshake \| ratio to hitch \| 0\.55, target 0\.50: missed \|/);
   assert.match(text, /- Left out: nginx stream, missing\./);
@@ -122,7 +122,7 @@ test("charts are self-contained SVG with a dark palette", () => {
 
 const KNOWN = { workloads: ["requests", "start"], programs: ["bun", "hitch"] };
 
-test("only a complete run writes without being asked", () => {
+test("only a full run writes by default", () => {
   assert.equal(readOptions([], KNOWN).output, "docs");
   for (
     const option of ["--quick", "--only=start", "--programs=bun", "--prefix=none", "--before=x"]
@@ -133,7 +133,7 @@ test("only a complete run writes without being asked", () => {
   assert.deepEqual(readOptions(["--only=start,requests"], KNOWN).only, ["start", "requests"]);
 });
 
-test("an error in the options is reported in one line", () => {
+test("a mistake in the options is reported in one line", () => {
   for (const words of ["--only=x", "--programs=y", "--rounds=0", "--prefix=v3", "--nothing", "z"]) {
     assert.throws(() => readOptions([words], KNOWN), (error: Error) => {
       assert.match(error.message.split("\n")[0]!, /only|programs|rounds|prefix|nothing|z/);

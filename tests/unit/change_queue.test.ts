@@ -34,12 +34,12 @@ function queue() {
   return { first, second, changes, request, logged };
 }
 
-/** Lets promises that are settled have their turn. */
+/** Waits until settled promises have been handled. */
 async function settle(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve));
 }
 
-test("requests wait until it opens, and the first kind of change is served first", async () => {
+test("requests wait until it opens, and the first kind of change runs first", async () => {
   const { first, second, changes, request } = queue();
   await request(second);
   await request(first);
@@ -53,7 +53,7 @@ test("requests wait until it opens, and the first kind of change is served first
   await open;
 });
 
-test("requests that come during a change make one more", async () => {
+test("requests during a change cause one more", async () => {
   const { second, changes, request } = queue();
   await changes.open();
   const all = request(second);
@@ -66,12 +66,12 @@ test("requests that come during a change make one more", async () => {
   await all;
 });
 
-test("a change that fails is logged and keeps no other from being made", async () => {
+test("a change that fails is logged and does not prevent others", async () => {
   const { first, second, changes, request, logged } = queue();
   await changes.open();
   const all = request(first);
   await request(second);
-  first.end(new Error("a fault of ours"));
+  first.end(new Error("a fault"));
   await settle();
   assert.equal(second.runs, 1);
   second.end(new Error("another one"));
@@ -83,7 +83,7 @@ test("a change that fails is logged and keeps no other from being made", async (
   await again;
 });
 
-test("nothing begins once it is closed", async () => {
+test("no change starts once it is closed", async () => {
   const { first, second, changes, request } = queue();
   await changes.open();
   const all = request(first);

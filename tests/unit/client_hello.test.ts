@@ -88,10 +88,10 @@ test("the client's means of resumption are found", () => {
     [[tls13], false, true],
     [[tls13, ticket], true, true],
   ];
-  for (const [more, takesTickets, speaksTls13] of cases) {
+  for (const [more, acceptsTickets, supportsTls13] of cases) {
     const offer = sessionOffer(records(hello("a.test", 0, { more }), 50));
     assert.deepEqual(offer && { ...offer, id: offer.id.length }, {
-      ...{ id: 32, takesTickets, speaksTls13 },
+      ...{ id: 32, acceptsTickets, supportsTls13 },
     });
   }
 });
@@ -108,7 +108,7 @@ test("a ClientHello that ends before its extensions offers a session too", () =>
   const short = hello(undefined, 0, { isShort: true });
   const offer = sessionOffer(records(short))!;
   assert.equal(offer.id.length, 32);
-  assert.ok(!offer.takesTickets && !offer.speaksTls13);
+  assert.ok(!offer.acceptsTickets && !offer.supportsTls13);
   assert.equal(helloName(records(short)), "");
 });
 

@@ -15,7 +15,7 @@ const [program, ...script] = systemChild;
 const daemons: number[] = [];
 after(() => daemons.filter(isAlive).forEach((pid) => process.kill(pid, "SIGKILL")));
 
-/** The daemon's pid as init scripts find it: the fifth word. */
+/** Returns the daemon's pid, which init scripts read as the fifth word. */
 function pidIn(output: string): number {
   assert.match(output, /^\{core\} Daemonized as pid \d+\.$/);
   const pid = parseInt(output.split(" ")[4]!);
@@ -23,7 +23,7 @@ function pidIn(output: string): number {
   return pid;
 }
 
-/** A shell instead of the daemon: it writes its startup result to descriptor 3. */
+/** A shell instead of the daemon; what it writes to descriptor 3 is its startup result. */
 function shell(commands: string, options: { input?: string; limitMs?: number } = {}): Promise<
   StartupResult
 > {
@@ -31,7 +31,7 @@ function shell(commands: string, options: { input?: string; limitMs?: number } =
 }
 
 test(
-  "a daemon is reported ready, survives its parent and keeps none of its descriptors",
+  "a daemon is reported, outlives its parent and has none of its descriptors",
   limit,
   async () => {
     const { code, stdout, stderr } = await run(program!, [...script, "daemonize"]);
@@ -41,33 +41,29 @@ test(
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)!.split(" ");
     const [, , group, session, terminal] = stat.map(Number);
     assert.deepEqual([group, session, terminal], [pid, pid, 0]);
-    await until(() => parentOf(pid) === 1 || !isAlive(parentOf(pid)), "its parent has exited");
-    await until(() => readlinkSync(`/proc/${pid}/cwd`) === "/", "it has left the directory");
+    await until(() => parentOf(pid) === 1 || !isAlive(parentOf(pid)), "its parent's exit");
+    await until(() => readlinkSync(`/proc/${pid}/cwd`) === "/", "its change of directory");
     for (const fd of [0, 1, 2]) assert.equal(readlinkSync(`/proc/${pid}/fd/${fd}`), "/dev/null");
     assert.ok(
       !readdirSync(`/proc/${pid}/fd`).includes("3"),
-      "the descriptor of the startup result is closed",
+      "the startup result's descriptor is closed",
     );
     assert.ok(isAlive(pid));
   },
 );
 
-test(
-  "a daemon's errors are printed by its parent, which exits with the same code",
-  limit,
-  async () => {
-    const { code, stdout, stderr } = await run(program!, [...script, "daemonize", "fail"]);
-    assert.deepEqual({ code, stdout, stderr }, {
-      code: 2,
-      stdout: "",
-      stderr: "first problem\nsecond problem\n",
-    });
-  },
-);
+test("the parent prints the daemon's problems and exits with its code", limit, async () => {
+  const { code, stdout, stderr } = await run(program!, [...script, "daemonize", "fail"]);
+  assert.deepEqual({ code, stdout, stderr }, {
+    code: 2,
+    stdout: "",
+    stderr: "first problem\nsecond problem\n",
+  });
+});
 
-test("a daemon that exits without a startup result is an error", limit, async () => {
+test("a daemon that exits without a startup result is reported", limit, async () => {
   const line = (status: string) =>
-    `stud: the daemon ended (${status}) before it was ready; start it without --daemon to see why`;
+    `stud: the daemon exited (${status}) before it was ready; start it without --daemon to see why`;
   assert.deepEqual(await shell("exit 3"), {
     code: 3,
     output: [],
@@ -85,45 +81,41 @@ test("a daemon that exits without a startup result is an error", limit, async ()
   });
 });
 
-test("a daemon that is never ready is killed", limit, async () => {
+test("a daemon that is not ready in time is killed", limit, async () => {
   const { code, problems } = await shell("exec sleep 60", { limitMs: 300 });
   assert.equal(code, 1);
-  assert.match(problems[0]!, /not ready after 0.3 s and was ended/);
+  assert.match(problems[0]!, /not ready after 0.3 s and was killed/);
 });
 
-test("a program that cannot be started is an error", limit, async () => {
+test("a program that cannot be started is reported", limit, async () => {
   const { code, problems } = await spawnDaemon(["/nonexistent/stud"], []);
   assert.equal(code, 1);
   assert.match(problems[0]!, /^stud: cannot start the daemon: .*ENOENT/);
 });
 
-test("a startup result sent just before the exit counts", limit, async () => {
+test("a result that was reported just before the exit counts", limit, async () => {
   const result = { code: 5, output: [], problems: ["a problem"] };
   assert.deepEqual(await shell(`echo '${JSON.stringify(result)}' >&3; exit 5`), result);
 });
 
-test("what was read from standard input can be read again", limit, async () => {
+test("the daemon can read the standard input that its parent has read", limit, async () => {
   const input = "frontend = *,8443\n".repeat(10_000);
   const counted = `printf '{"code":0,"output":["%s"],"problems":[]}\\n' $(wc -c) >&3`;
   assert.deepEqual((await shell(counted, { input })).output, [String(input.length)]);
 });
 
-test(
-  "a daemon whose parent has exited learns that its result is no longer awaited",
-  limit,
-  async () => {
-    const child = spawn(program!, [...script, "daemonize"], {
-      stdio: ["ignore", "ignore", "ignore", "pipe"],
-      env: { ...process.env, STUD_DAEMON: String(process.pid) },
-    });
-    daemons.push(child.pid!);
-    child.stdio[3]!.destroy();
-    const [code] = await within(once(child, "exit"), "its exit");
-    assert.equal(code, 0);
-  },
-);
+test("a daemon notices that its parent has gone", limit, async () => {
+  const child = spawn(program!, [...script, "daemonize"], {
+    stdio: ["ignore", "ignore", "ignore", "pipe"],
+    env: { ...process.env, STUD_DAEMON: String(process.pid) },
+  });
+  daemons.push(child.pid!);
+  child.stdio[3]!.destroy();
+  const [code] = await within(once(child, "exit"), "its end");
+  assert.equal(code, 0);
+});
 
-test("only the mark of our own parent counts, and it is removed", () => {
+test("only a marker with the parent's pid counts, and it is removed", () => {
   const cases: [Record<string, string>, boolean][] = [
     [{ STUD_DAEMON: "7" }, true],
     [{ STUD_DAEMON: "8" }, false],

@@ -10,7 +10,7 @@ function logged() {
   return { lines, log };
 }
 
-test("passes on what a step returns, and begins it at once", async () => {
+test("begins a step at once and returns its result", async () => {
   const { lines, log } = logged();
   let hasBegun = false;
   const result = guarded(log, () => {
@@ -23,16 +23,16 @@ test("passes on what a step returns, and begins it at once", async () => {
   assert.deepEqual(lines, []);
 });
 
-test("logs what a step throws or rejects with", async () => {
+test("logs the error of a step that throws or is rejected", async () => {
   const { lines, log } = logged();
   const usage = () => {
     throw new UsageError(["first; do this", "second; do that"]);
   };
   assert.equal(await guarded(log, usage), undefined);
-  assert.equal(await guarded(log, () => Promise.reject(new Error("ours"))), undefined);
+  assert.equal(await guarded(log, () => Promise.reject(new Error("a fault"))), undefined);
   assert.deepEqual(lines, [
     "warn warning: first; do this",
     "warn warning: second; do that",
-    "error internal-error: internal error: ours; please report it",
+    "error internal-error: internal error: a fault; please report it",
   ]);
 });

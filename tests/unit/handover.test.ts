@@ -37,7 +37,7 @@ function memory(text: string): number {
   return fd;
 }
 
-test("every descriptor is passed on once, and found again by its new number", () => {
+test("each descriptor is passed once and gets the successor's number", () => {
   const { handover, fds } = renumbered(full, 5);
   assert.deepEqual(fds, [21, 30, 12, 7, 8, 5]);
   assert.deepEqual(handover, {
@@ -55,13 +55,13 @@ test("every descriptor is passed on once, and found again by its new number", ()
   });
 });
 
-test("addresses without descriptors are passed on as well", () => {
+test("addresses without descriptors are passed too", () => {
   const bare = { endpoint: loopback(443), fds: [], isActivated: false };
   const handover = { isDaemon: false, addresses: [bare], activated: [] };
   assert.deepEqual(renumbered(handover, 5), { handover, fds: [] });
 });
 
-test("a written handover can be read, and its descriptor is closed", () => {
+test("a handover is read as it was written, and its descriptor is closed", () => {
   const many = Array.from({ length: 5000 }, (_, port) => ({
     endpoint: loopback(port),
     fds: [],
@@ -73,17 +73,17 @@ test("a written handover can be read, and its descriptor is closed", () => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
     } catch {
-      // The one that was listing the directory.
+      // The descriptor with which the directory was read.
       return "";
     }
   });
-  assert.deepEqual(open.filter((file) => file.includes("memfd:estate")), []);
+  assert.deepEqual(open.filter((file) => file.includes("memfd:handover")), []);
 });
 
-test("a handover in another format is refused with a reason", () => {
+test("a handover in another format is rejected", () => {
   const fd = memory(JSON.stringify({ form: 2, sockets: [] }));
   assert.throws(
     () => readHandover(libc, fd),
-    (error) => error instanceof UsageError && /another version; stop it/.test(error.message),
+    (error) => error instanceof UsageError && /another format; stop it/.test(error.message),
   );
 });

@@ -9,7 +9,7 @@ import { temporaryDirectory } from "../support/system.ts";
 
 const endpoint: Endpoint = { family: 4, address: "127.0.0.1", port: 8443 };
 
-test("has IPv4 addresses in order, and nothing else", () => {
+test("has only IPv4 addresses, in order", () => {
   const directory = temporaryDirectory();
   const path = join(directory, "report");
   draftListenReport(path, [
@@ -22,7 +22,7 @@ test("has IPv4 addresses in order, and nothing else", () => {
   assert.deepEqual(readdirSync(directory), ["report"]);
 });
 
-test("replaces the file as a whole, and not before it is published", () => {
+test("replaces the file in one step when it is published", () => {
   const directory = temporaryDirectory();
   const path = join(directory, "report");
   draftListenReport(path, [endpoint]).publish();
@@ -38,12 +38,12 @@ test("replaces the file as a whole, and not before it is published", () => {
 });
 
 const refused = [
-  ["in no directory", (path: string) => join(path, "report"), /No such file or directory/],
+  ["in a missing directory", (path: string) => join(path, "report"), /No such file or directory/],
   ["that is a directory", (path: string) => (mkdirSync(path), path), /Is a directory/],
 ] as const;
 
 for (const [what, make, reason] of refused) {
-  test(`a path ${what} is refused by one line, and nothing is left`, () => {
+  test(`a path ${what} is rejected with one line, and no file is left`, () => {
     const directory = temporaryDirectory();
     const path = make(join(directory, "target"));
     const before = readdirSync(directory);
@@ -58,7 +58,7 @@ for (const [what, make, reason] of refused) {
   });
 }
 
-test("what goes wrong later is a UsageError as well", () => {
+test("later failures are UsageErrors too", () => {
   const directory = temporaryDirectory();
   const path = join(directory, "report");
   const report = draftListenReport(path, [endpoint]);

@@ -101,7 +101,7 @@ test("inherited sockets are used, and sockets for more slots are opened beside t
   commit(claim);
   assert.ok(!listens(fds![2]!), "a predecessor's sockets stay as they are");
   successor.takeOver();
-  old.leave();
+  old.handOver();
   assert.deepEqual(fds!.map(listens), [true, true, true]);
 });
 
@@ -141,7 +141,7 @@ test("a Unix socket's file belongs to the new process once it has taken over", (
   const successor = listeners(old.held);
   commit(successor.claim([at], 2, settings));
   successor.takeOver();
-  old.leave();
+  old.handOver();
   assert.ok(existsSync(path), "the old one leaves it too");
   successor.close();
   assert.ok(!existsSync(path));

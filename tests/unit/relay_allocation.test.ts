@@ -47,15 +47,23 @@ test("the core passes chunks on without allocating", { skip }, () => {
       connection.received(backend, bytes);
     }
   };
-  relay(20_000);
   // Few chunks, so that a collection seldom interferes; the median of several tries counts.
   const CHUNKS = 1000;
-  const tries = Array.from({ length: 9 }, () => {
-    const before = process.memoryUsage().heapUsed;
-    relay(CHUNKS);
-    return (process.memoryUsage().heapUsed - before) / (2 * CHUNKS);
-  });
-  const each = tries.sort((a, b) => a - b)[4]!;
-  // The smallest object has 16 bytes; the measurement itself allocates less per chunk.
-  assert.ok(each < 10, `${each.toFixed(1)} bytes for each chunk`);
+  const allocated = () => {
+    const tries = Array.from({ length: 9 }, () => {
+      const before = process.memoryUsage().heapUsed;
+      relay(CHUNKS);
+      return (process.memoryUsage().heapUsed - before) / (2 * CHUNKS);
+    });
+    return tries.sort((a, b) => a - b)[4]!;
+  };
+  // The smallest object has 16 bytes; the measurement itself allocates less per chunk. Code that is not
+  // yet compiled allocates more, and the compiler is a thread that a busy machine may hold up.
+  const MAX_BYTES = 10;
+  let each = Infinity;
+  for (let round = 0; round < 100 && each >= MAX_BYTES; round++) {
+    relay(20_000);
+    each = allocated();
+  }
+  assert.ok(each < MAX_BYTES, `${each.toFixed(1)} bytes per chunk`);
 });

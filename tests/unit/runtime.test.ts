@@ -1,7 +1,7 @@
 /**
- * The contract of src/runtime/, run against the adapter of the runtime that executes this
- * file. Peers are node:net and node:tls in the same process, `openssl s_client`, and bare sockets
- * of the C library where a peer must do nothing at all.
+ * The contract of src/runtime/, run against the adapter of the runtime that executes this file. Peers
+ * are node:net and node:tls in the same process, `openssl s_client`, and plain sockets of the C
+ * library where a peer must do nothing.
  */
 import { test } from "node:test";
 import assert from "node:assert/strict";
@@ -55,14 +55,14 @@ const limit = { timeout: 60_000 };
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-test("tells its name, versions and command", () => {
+test("reports its name, versions and command", () => {
   assert.match(name, /^(bun|deno|node)$/);
   assert.match(runtime.versions().runtime, /^[A-Z][A-Za-z.]+ \d+\.\d+\.\d+/);
   assert.match(runtime.versions().tls, /^[A-Za-z]+/);
   assert.equal(runtime.self[0], process.execPath);
 });
 
-test("the adapter's statements about Deno's TLS library are in Deno's binary", () => {
+test("the reported version of Deno's TLS library is in Deno's binary", () => {
   if (!runtime.versions().tls.startsWith("rustls")) return;
   const [, rustls, awsLc] = /^rustls (\S+) with aws-lc-rs (\S+)$/.exec(runtime.versions().tls)!;
   const binary = readFileSync(process.execPath);
@@ -71,7 +71,7 @@ test("the adapter's statements about Deno's TLS library are in Deno's binary", (
   }
 });
 
-test("libc tells the reason of a failure", () => {
+test("libc reports the errno of a failure", () => {
   assert.equal(libc.close(-1), -1);
   assert.equal(libc.errno(), 9);
 });
@@ -103,21 +103,25 @@ test("relays many connections at once", limit, async () => {
   await stop();
 });
 
-test("reports both ends of an accepted stream, the peer also after it closed", limit, async () => {
-  const handler = new Recorder();
-  const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
-  const client = await tlsClient(port);
-  await until(() => handler.opens === 1, "opened");
-  const clientPort = client.localPort;
-  assert.deepEqual(handler.stream.local, loopback(port));
-  client.destroy();
-  handler.stream.finish();
-  await until(() => handler.closes === 1, "closed");
-  assert.deepEqual(handler.stream.remote, loopback(clientPort!));
-  await stop();
-});
+test(
+  "reports both addresses of an accepted stream, the peer's also after close",
+  limit,
+  async () => {
+    const handler = new Recorder();
+    const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
+    const client = await tlsClient(port);
+    await until(() => handler.opens === 1, "opened");
+    const clientPort = client.localPort;
+    assert.deepEqual(handler.stream.local, loopback(port));
+    client.destroy();
+    handler.stream.finish();
+    await until(() => handler.closes === 1, "closed");
+    assert.deepEqual(handler.stream.remote, loopback(clientPort!));
+    await stop();
+  },
+);
 
-test("reports both ends of a backend stream", limit, async () => {
+test("reports both addresses of a backend stream", limit, async () => {
   const backend = await echoServer();
   const handler = new Recorder();
   handler.take(connect(endpointOf(backend), handler));
@@ -133,7 +137,7 @@ test("reports both ends of a backend stream", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("connects from the source it is given", limit, async () => {
+test("connects from the given source", limit, async () => {
   if (!capabilities.backendSource) return;
   const backend = await echoServer();
   const handler = new Recorder();
@@ -145,19 +149,19 @@ test("connects from the source it is given", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("holds a client's first bytes without stopping it, and no more", limit, async () => {
+test("queues a client's first bytes without pausing it, and no more", limit, async () => {
   const backend = await echoServer();
   const handler = new Recorder();
   handler.take(connect(endpointOf(backend), handler));
   assert.equal(handler.stream.write(new Uint8Array(MAX_EARLY_BYTES - 1)), true);
   assert.equal(handler.stream.write(new Uint8Array(1)), true);
   assert.equal(handler.stream.write(new Uint8Array(1)), false);
-  await until(() => handler.bytes === MAX_EARLY_BYTES + 1, "all came back");
+  await until(() => handler.bytes === MAX_EARLY_BYTES + 1, "all bytes echoed");
   handler.stream.reset();
   await until(() => handler.closes === 1, "closed");
 });
 
-test("calls after the close do nothing", limit, async () => {
+test("calls after close have no effect", limit, async () => {
   const handler = new Recorder();
   const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
@@ -177,7 +181,7 @@ test("calls after the close do nothing", limit, async () => {
   await stop();
 });
 
-test("a client that half-closes first still receives its answer", limit, async () => {
+test("a client that ends first still gets its answer", limit, async () => {
   const handler = new Recorder({
     ended(stream) {
       stream.write(text("goodbye"));
@@ -197,7 +201,7 @@ test("a client that half-closes first still receives its answer", limit, async (
   await stop();
 });
 
-test("a client can go on after our end", limit, async () => {
+test("a client can still send after our FIN", limit, async () => {
   const handler = new Recorder({
     opened(stream) {
       stream.write(text("first"));
@@ -214,7 +218,7 @@ test("a client can go on after our end", limit, async () => {
   await stop();
 });
 
-test("a backend that half-closes first still receives the rest", limit, async () => {
+test("a backend that ends first still gets the rest", limit, async () => {
   let rest: Promise<string> | undefined;
   const backend = await server((peer) => {
     rest = collect(peer);
@@ -250,7 +254,7 @@ test(
   },
 );
 
-test("write to a slow backend says stop, then writable once", limit, async () => {
+test("write to a slow backend returns false, then comes writable once", limit, async () => {
   let peer: net.Socket | undefined;
   const backend = await server((socket) => {
     socket.pause();
@@ -271,13 +275,13 @@ test("write to a slow backend says stop, then writable once", limit, async () =>
   assert.equal(handler.writables, before + 1);
 });
 
-test("write to a slow client says stop, then writable once", limit, async () => {
+test("write to a slow client returns false, then comes writable once", limit, async () => {
   const handler = new Recorder();
   const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = sClient(port);
   const answer = digest(client.stdout!);
   await until(() => handler.opens === 1, "opened");
-  // Deno's `kill` of a child signals once only.
+  // Deno's `kill` of a child sends only one signal.
   process.kill(client.pid!, "SIGSTOP");
   const sent = await fill(handler);
   const before = handler.writables;
@@ -289,7 +293,7 @@ test("write to a slow client says stop, then writable once", limit, async () => 
   await stop();
 });
 
-test("reset drops what a peer that does not read left waiting", limit, async () => {
+test("reset drops what waits for a peer that does not read", limit, async () => {
   const before = descriptors();
   const silent = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
   assert.equal(libc.listen(silent, 5), 0);
@@ -305,7 +309,7 @@ test("reset drops what a peer that does not read left waiting", limit, async () 
   await until(() => descriptors() <= before, "descriptors freed");
 });
 
-test("a paused client stream feels no more bytes and keeps the last chunk", limit, async () => {
+test("a paused client stream gets no more bytes and keeps the last chunk", limit, async () => {
   const handler = new Recorder();
   const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
@@ -315,7 +319,7 @@ test("a paused client stream feels no more bytes and keeps the last chunk", limi
   await stop();
 });
 
-test("a paused backend stream delivers no more bytes and keeps the last chunk", limit, async () => {
+test("a paused backend stream gets no more bytes and keeps the last chunk", limit, async () => {
   let peer: net.Socket | undefined;
   const backend = await server((socket) => {
     peer = socket;
@@ -346,7 +350,7 @@ test("a stream paused when it opened delivers everything after resume", limit, a
 });
 
 test(
-  "close ends a client's connection without close_notify, after what was written",
+  "close ends a client's connection without close_notify, after written bytes",
   limit,
   async () => {
     const handler = new Recorder({
@@ -434,7 +438,7 @@ test(
   },
 );
 
-test("a handshake of garbage is a failure", limit, async () => {
+test("garbage instead of a handshake is a failure", limit, async () => {
   await failsHandshake((socket) => socket.write(randomBytes(600).fill(0x80, 0, 6)));
 });
 
@@ -545,7 +549,7 @@ test("the certificate follows SNI", limit, async () => {
   await stop();
 });
 
-test("tells SNI, version and cipher of a session", limit, async () => {
+test("reports SNI, version and cipher of a session", limit, async () => {
   if (!capabilities.tlsFacts) return;
   const handler = new Recorder();
   const { port, stop } = listen({ accepted: (stream) => handler.take(stream) });
@@ -578,7 +582,7 @@ test("offers only the chosen versions and ciphers", limit, async () => {
   await stop();
 });
 
-test("offers TLS 1.0 when it is chosen", limit, async () => {
+test("offers TLS 1.0 if it is chosen", limit, async () => {
   if (!capabilities.chooseProtocols) return;
   const handler = new Recorder();
   const { port, stop } = listen({
@@ -593,7 +597,7 @@ test("offers TLS 1.0 when it is chosen", limit, async () => {
   await stop();
 });
 
-test("a cipher list that leaves nothing, or an unknown name, is refused", () => {
+test("a cipher list with no cipher left, or with an unknown name, is refused", () => {
   if (!capabilities.ciphers) return;
   for (
     const ciphers of ["NO-SUCH-CIPHER", "ECDHE-RSA-AES128-GCM-SHA256:NO-SUCH-CIPHER", "ALL:!ALL"]
@@ -603,7 +607,7 @@ test("a cipher list that leaves nothing, or an unknown name, is refused", () => 
   createTlsContext(settingsWith({ ciphers: "HIGH:!aNULL:!MD5:!NO-SUCH-CIPHER" }));
 });
 
-test("a closed listener refuses, and its streams live on", limit, async () => {
+test("a closed listener refuses, and its streams continue", limit, async () => {
   const handler = new Recorder({ received: (stream, bytes) => void stream.write(bytes.slice()) });
   const { port, listener, stop } = listen({ accepted: (stream) => handler.take(stream) });
   const client = await tlsClient(port);
@@ -644,7 +648,7 @@ test("listening on what is not a socket throws an errno", () => {
   libc.close(taken);
 });
 
-test("every stream closed once and kept the order of events", limit, async () => {
+test("every stream closed once, and its events came in order", limit, async () => {
   await until(
     () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
     "closed",
@@ -652,7 +656,7 @@ test("every stream closed once and kept the order of events", limit, async () =>
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
-/** A peer sends 16 MiB, the handler pauses at the first chunk and resumes when the test has looked. */
+/** A peer sends 16 MiB; the handler pauses at the first chunk and resumes after the check. */
 async function pausesInMidStream(handler: Recorder, peer: net.Socket): Promise<void> {
   const total = 16 * MiB;
   let first: Uint8Array | undefined;
@@ -667,7 +671,7 @@ async function pausesInMidStream(handler: Recorder, peer: net.Socket): Promise<v
   peer.write(randomBytes(total));
   await until(() => first, "the first chunk");
   const held = await settled(() => handler.bytes);
-  assert.ok(held <= MiB, `${held} bytes came through a pause`);
+  assert.ok(held <= MiB, `${held} bytes arrived during a pause`);
   if (held === first!.length) assert.deepEqual(first, copy);
   handler.on({ received: () => {} });
   handler.stream.resume();
@@ -691,7 +695,7 @@ async function failsHandshake(talk: (socket: net.Socket) => void): Promise<Failu
   return handler.failure;
 }
 
-/** Writes until no room comes any more. A peer that does not read must bring that soon. */
+/** Writes until `writable` no longer comes, which a peer that does not read must cause soon. */
 async function fill(handler: Recorder): Promise<{ digest: string }> {
   const hash = createHash("sha256");
   for (let i = 0; i < 1024; i++) {
@@ -705,10 +709,10 @@ async function fill(handler: Recorder): Promise<{ digest: string }> {
       await pause(1);
     }
   }
-  assert.fail("64 MiB were taken for a peer that does not read");
+  assert.fail("64 MiB were accepted for a peer that does not read");
 }
 
-/** A client that connects and then does nothing. */
+/** Returns the descriptor of a client that connects and then does nothing. */
 function bareClient(port: number): number {
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const address = sockaddr(loopback(port));

@@ -64,7 +64,7 @@ test("a plain connection is open at once and has no session", limit, async () =>
   await stop();
 });
 
-test("a plain client's bytes, end and cut arrive as they are", limit, async () => {
+test("a plain client's bytes, FIN and RST arrive unchanged", limit, async () => {
   const handlers: Recorder[] = [];
   const { port, stop } = listen({
     settings: null,
@@ -94,7 +94,7 @@ test("a plain client's bytes, end and cut arrive as they are", limit, async () =
   await stop();
 });
 
-test("a plain client feels a reset, also one from within accepted", limit, async () => {
+test("a reset reaches a plain client, also from within accepted", limit, async () => {
   const { port, stop } = listen({
     settings: null,
     accepted(stream) {
@@ -131,7 +131,7 @@ for (const size of [1, 16 * KiB + 1, 6 * MiB]) {
   });
 }
 
-test("a backend that half-closes first still receives the rest", limit, async () => {
+test("a backend that ends first still gets the rest", limit, async () => {
   let rest: Promise<string> | undefined;
   const backend = await startTlsBackend(certificate, (peer) => {
     rest = collect(peer);
@@ -163,13 +163,13 @@ test("bytes written before the handshake are sent after it", limit, async () => 
   assert.equal(handler.failure, undefined);
 });
 
-test("the backend receives its name by SNI", limit, async () => {
+test("the backend gets its name as SNI", limit, async () => {
   const backend = await startTlsBackend(certificate);
   const peer = await opened(backend.endpoint, { ca: authority.ca }, backend.peers);
   assert.equal((peer as { servername?: string }).servername, "backend.test");
 });
 
-test("an address is verified if there is no name", limit, async () => {
+test("without a name the address is verified", limit, async () => {
   const backend = await startTlsBackend(authority.issue("127.0.0.1", { names: "IP:127.0.0.1" }));
   const settings = { ca: authority.ca, serverName: "" };
   const peer = await opened(backend.endpoint, settings, backend.peers);
@@ -177,7 +177,7 @@ test("an address is verified if there is no name", limit, async () => {
   await isRefused({ serverName: "", ca: authority.ca }, certificate);
 });
 
-test("the common protocol is reported on both sides", limit, async () => {
+test("a common protocol is reported to both sides", limit, async () => {
   const backend = await startTlsBackend(certificate, undefined, ["h2", "http/1.1"]);
   const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
   await until(() => handler.opens === 1 && backend.peers.length === 1, "opened");
@@ -187,7 +187,7 @@ test("the common protocol is reported on both sides", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("no protocol is agreed with a backend without ALPN", limit, async () => {
+test("without ALPN in the backend no protocol is reported", limit, async () => {
   const backend = await startTlsBackend(certificate);
   const handler = dial(backend.endpoint, { ca: authority.ca, alpn: ["http/1.1"] });
   await until(() => handler.opens === 1, "opened");
@@ -196,12 +196,12 @@ test("no protocol is agreed with a backend without ALPN", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
-test("a backend of an unknown CA, or with another name, receives no byte", limit, async () => {
+test("a backend with an untrusted CA, or another name, gets no byte", limit, async () => {
   await isRefused({ ca: authority.ca }, stranger.issue("backend.test"));
   await isRefused({ ca: authority.ca, serverName: "other.test" }, certificate);
 });
 
-test("any backend is accepted if nothing is verified", limit, async () => {
+test("without verification any backend is accepted", limit, async () => {
   if (!capabilities.backendTrust) return;
   const backend = await startTlsBackend(stranger.issue("other.test"));
   await opened(backend.endpoint, { verify: false }, backend.peers);
@@ -218,7 +218,7 @@ test("a refused connect is ECONNREFUSED", limit, async () => {
 const leavings: Record<string, (peer: net.Socket) => void> = {
   "ends": (peer) => peer.resume().end(),
   "resets": (peer) => peer.once("data", () => peer.resetAndDestroy()),
-  "does not speak TLS": (peer) => peer.resume().end("HTTP/1.0 400 Bad Request\r\n\r\n"),
+  "speaks no TLS": (peer) => peer.resume().end("HTTP/1.0 400 Bad Request\r\n\r\n"),
 };
 for (const [leaves, leave] of Object.entries(leavings)) {
   test(`a backend that ${leaves} in the handshake is a failure`, limit, async () => {
@@ -254,7 +254,7 @@ for (const giveUp of ["close", "reset"] as const) {
     libc.close(silent);
   });
 
-  test(`${giveUp} before the connect is done frees the descriptor`, limit, async () => {
+  test(`${giveUp} of a pending connect frees the descriptor`, limit, async () => {
     const full = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
     assert.equal(libc.listen(full, 0), 0);
     const port = boundPort(full);
@@ -270,7 +270,7 @@ for (const giveUp of ["close", "reset"] as const) {
   });
 }
 
-test("a backend that does not read stops the client", limit, async () => {
+test("a backend that does not read pauses the client", limit, async () => {
   const { endpoint, process: backend } = await startSServer(certificate);
   const answer = digest(backend.stdout!);
   let received = 0;
@@ -285,7 +285,7 @@ test("a backend that does not read stops the client", limit, async () => {
   const client = await plainClient(port);
   client.write("x");
   await until(() => received === 1, "the first byte");
-  // Deno's `kill` of a child signals once only.
+  // Deno's `kill` of a child sends only one signal.
   process.kill(backend.pid!, "SIGSTOP");
   const payload = randomBytes(64 * MiB);
   client.write(payload);
@@ -299,7 +299,7 @@ test("a backend that does not read stops the client", limit, async () => {
   await stop();
 });
 
-test("every stream closed once and kept the order of events", limit, async () => {
+test("every stream closed once, and its events came in order", limit, async () => {
   await until(
     () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
     "closed",
@@ -330,7 +330,7 @@ async function opened(
   return peers[0]!;
 }
 
-/** A backend with this certificate fails in the handshake and receives nothing. */
+/** Asserts that a backend with this certificate fails in the handshake and gets no byte. */
 async function isRefused(
   settings: Partial<ClientTlsSettings>,
   shown: typeof certificate,
@@ -344,7 +344,7 @@ async function isRefused(
   assert.match(handler.failure?.code ?? "", /[A-Za-z]/);
   assert.doesNotMatch(handler.failure!.message, /\n/);
   await until(() => {
-    // The backend may consider the handshake done, and then waits for us.
+    // The backend may consider the handshake complete, and then waits for us.
     for (const peer of backend.peers) peer.destroy();
     return descriptors() <= before;
   }, "descriptors freed");
@@ -358,7 +358,7 @@ async function plainClient(port: number): Promise<net.Socket> {
   return client;
 }
 
-/** A client that connects and then does nothing. */
+/** Returns the descriptor of a client that connects and then does nothing. */
 function bareClient(port: number): number {
   const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const address = sockaddr(loopback(port));

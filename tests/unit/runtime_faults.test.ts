@@ -1,7 +1,7 @@
 /**
- * What a fault of the core's own costs: the contract of src/runtime/ (see `Runtime`), run against
- * the runtime's adapter. The faults happen in a process of their own, whose `uncaughtException` is
- * not the test runner's.
+ * What a fault of the core costs: the contract of src/runtime/ (see `Runtime`), run against the
+ * runtime's adapter. The faults happen in a separate process, whose `uncaughtException` is not the
+ * test runner's.
  */
 import { test } from "node:test";
 import assert from "node:assert/strict";
@@ -68,11 +68,11 @@ test("a certificate that the TLS library refuses costs the handshake", limit, ()
   const { closes, failure, left, serves, reported } = outcome("tls certificate");
   assert.deepEqual({ closes, left, serves }, { closes: 1, left: 0, serves: true });
   assert.equal(failure?.code, "ERR_INTERNAL");
-  // Deno does not tell why it refuses one.
+  // Deno does not report why it refuses one.
   if (!/^deno$/.test(adapter)) assert.deepEqual(reported, [failure.message]);
 });
 
-test("a fault before TLS, or in its beginning, costs its own stream", limit, (context) => {
+test("a fault before TLS, or at its start, costs its own stream", limit, (context) => {
   if (!capabilities.headerFirst) return context.skip("no header before TLS");
   costsItsStream("header header");
   costsItsStream("header select");
@@ -89,16 +89,16 @@ test("a fault of the session store costs its own stream", limit, (context) => {
   costsItsStream("tls store");
 });
 
-test("a fault of the ticket keyring costs the ticket alone", limit, (context) => {
+test("a fault of the ticket keyring costs only the ticket", limit, (context) => {
   if (!capabilities.ticketKeys) return context.skip("no ticket keys");
   const { reported, failure, peer, left } = outcome("tls tickets");
   assert.deepEqual({ failure, peer, left }, { failure: null, peer: "end", left: 0 });
   assert.deepEqual(new Set(reported), new Set(["tls tickets"]));
 });
 
-test("a fault when a time limit expires does not affect the other limits", limit, () => {
+test("a fault at the end of a time limit does not affect other limits", limit, () => {
   isReportedOnce("timer", outcome("timer"));
-  isReportedOnce("idle timeout", outcome("idle timeout"));
+  isReportedOnce("idle", outcome("idle"));
 });
 
 test("an unhandled rejection is reported", limit, () => {
@@ -115,7 +115,7 @@ function costsItsStream(name: string): void {
   isReportedOnce(name, rest);
 }
 
-/** Its descriptor is free again, too, and what it belonged to serves the next client. */
+/** Also asserts that its descriptor is free, and that the listener serves the next client. */
 function isReportedOnce(
   name: string,
   { reported, left, serves }: Pick<Outcome, "reported" | "left" | "serves">,

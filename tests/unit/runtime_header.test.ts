@@ -82,7 +82,7 @@ for (const pace of paces) {
     await stop();
   });
 
-  test(`${pace}: asks for a certificate by name`, needs("verifyClients"), async () => {
+  test(`${pace}: requests a certificate by name`, needs("verifyClients"), async () => {
     const { port, handlers, stop } = serve(byName({ mode: "required", ca: authority.ca, crl: "" }));
     const front = await behindHeader(port, pace);
     const name = ["-servername", "b.test"];
@@ -94,7 +94,7 @@ for (const pace of paces) {
     await stop();
   });
 
-  test(`${pace}: data that is not a handshake is a failure`, limit, async () => {
+  test(`${pace}: garbage instead of a handshake is a failure`, limit, async () => {
     const { port, handlers, stop } = serve({});
     const http = await plainClient(await behindHeader(port, pace));
     http.write("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n");
@@ -160,7 +160,7 @@ for (const giveUp of ["close", "reset"] as const) {
   }
 }
 
-test("startTls after the close does nothing", limit, async () => {
+test("startTls after the end has no effect", limit, async () => {
   const { port, handlers, stop } = serve({}, {
     header(stream) {
       stream.reset();
@@ -176,7 +176,7 @@ test("startTls after the close does nothing", limit, async () => {
   await stop();
 });
 
-test("a stream knows its ends before TLS as well, but has no session", limit, async () => {
+test("a stream's addresses are reported before TLS too, without a session", limit, async () => {
   const { port, handlers, stop } = serve({});
   const client = await plainClient(port);
   client.write("HEAD");
@@ -190,7 +190,7 @@ test("a stream knows its ends before TLS as well, but has no session", limit, as
   await stop();
 });
 
-test("a client can go on after our end", limit, async () => {
+test("a client can still send after our FIN", limit, async () => {
   const { port, handlers, stop } = serve({});
   const client = await tlsClient(await behindHeader(port, "header alone"));
   assert.equal(await collect(client), "GOT");
@@ -201,7 +201,7 @@ test("a client can go on after our end", limit, async () => {
   await stop();
 });
 
-test("a paused stream feels no more bytes", limit, async () => {
+test("a paused stream gets no more bytes", limit, async () => {
   const { port, handlers, stop } = serve({}, {
     received: (stream) => stream.pause(),
     ended: (stream) => stream.finish(),
@@ -233,7 +233,7 @@ test("a stream that was paused at its header continues after resume", limit, asy
   await stop();
 });
 
-test("write to a slow client says stop, then writable", limit, async () => {
+test("write to a slow client returns false, then comes writable", limit, async () => {
   const chunk = randomBytes(MiB);
   const written: boolean[] = [];
   const { port, handlers, stop } = serve({}, {
@@ -290,11 +290,11 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
   });
 }
 
-test("every stream closed once and kept the order of events", limit, () => {
+test("every stream closed once, and its events came in order", limit, () => {
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 
-/** `b.test` has its own certificate, and can ask clients for theirs. */
+/** `b.test` has its own certificate, and may request one from clients. */
 function byName(verify?: VerifySettings): Partial<TlsSettings> {
   return {
     choice: true,
@@ -306,7 +306,7 @@ function byName(verify?: VerifySettings): Partial<TlsSettings> {
   };
 }
 
-/** Echoes what it receives, and finishes when the client has. */
+/** Echoes bytes, and half-closes when the client does. */
 function echoing(): RecorderHooks {
   return {
     ...answering,

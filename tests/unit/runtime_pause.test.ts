@@ -1,6 +1,6 @@
 /**
- * The contract of src/runtime/ for pausing a listener. Runs against the adapter of the
- * runtime that executes this file.
+ * The contract of src/runtime/ for pausing a listener, run against the adapter of the runtime that
+ * executes this file.
  */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
@@ -27,7 +27,7 @@ const limit = { timeout: 60_000 };
 const directory = mkdtempSync(join(tmpdir(), "stud-pause-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Sends back what it gets. */
+/** Echoes bytes. */
 function echo(stream: Stream): Recorder {
   const handler = new Recorder({
     ...answering,
@@ -36,13 +36,13 @@ function echo(stream: Stream): Recorder {
   return handler.take(stream);
 }
 
-/** An echo server that pauses itself at a number of connections. */
-function limited(most: number) {
+/** An echo server that pauses at `max` connections. */
+function limited(max: number) {
   const accepted: Recorder[] = [];
-  const state = { most };
+  const state = { max };
   const listening: Listening = listen({
     accepted(stream) {
-      if (accepted.push(echo(stream)) >= state.most) listening.listener.pause();
+      if (accepted.push(echo(stream)) >= state.max) listening.listener.pause();
       return accepted.at(-1)!;
     },
   });
@@ -60,7 +60,7 @@ function descriptors(): number {
 }
 
 test(
-  "a listener that is paused while it accepts accepts no more, not even waiting clients",
+  "a listener that is paused while it accepts takes no more, of those that wait too",
   limit,
   async () => {
     const { port, listener, accepted, state, stop } = limited(2);
@@ -69,18 +69,18 @@ test(
     const first = await Promise.any(clients);
     for (let i = 0; i < 20; i++) await roundTrip(first);
     assert.equal(accepted.length, 2, "the others wait");
-    state.most = 4;
+    state.max = 4;
     listener.resume();
     await until(() => accepted.length === 4, "two more");
     for (let i = 0; i < 20; i++) await roundTrip(first);
     assert.equal(accepted.length, 4, "two still wait");
-    state.most = 100;
+    state.max = 100;
     listener.resume();
     for (const client of await Promise.all(clients)) {
       await roundTrip(client);
       client.end();
     }
-    assert.equal(accepted.length, 6, "none was lost");
+    assert.equal(accepted.length, 6, "no client was lost");
     await stop();
   },
 );
@@ -102,7 +102,7 @@ test("a listener that is paused while idle accepts no more", limit, async () => 
   await stop();
 });
 
-test("sessions outlast a pause", limit, async () => {
+test("sessions resume after a pause", limit, async () => {
   const frontend = serve({});
   const session = join(directory, "session");
   assert.match(await visit(frontend.port, "-tls1_2", "-sess_out", session), /^New, /m);
@@ -112,7 +112,7 @@ test("sessions outlast a pause", limit, async () => {
   await frontend.stop();
 });
 
-test("a paused listener can be closed, and its connections live on", limit, async () => {
+test("a paused listener can be closed, and its connections continue", limit, async () => {
   const { port, listener, stop } = limited(1);
   const client = await tlsClient(port);
   listener.close();

@@ -1,6 +1,6 @@
 /**
- * The contract of src/runtime/ for sessions that the core keeps. Runs against the adapter of
- * the runtime that executes this file, if it can do it. Peers are `openssl s_client` of OpenSSL 3.
+ * The contract of src/runtime/ for sessions that the core stores, run against the adapter of the
+ * runtime that executes this file, if it supports them. Peers are `openssl s_client` of OpenSSL 3.
  */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
@@ -19,7 +19,7 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 
 const BY_ID = ["-tls1_2", "-no_ticket"];
 
-/** Answers on command, like the master. */
+/** Answers when the test says so, like the master. */
 class Store implements SessionStore {
   readonly stored: [policy: string, id: string, session: Uint8Array][] = [];
   readonly questions: {
@@ -37,7 +37,7 @@ class Store implements SessionStore {
   }
 }
 
-/** Answers at once what was stored last. */
+/** Answers at once with the session that was stored last. */
 class QuickStore extends Store {
   override find(
     policy: string,
@@ -56,7 +56,7 @@ test("a session is stored once, found by its id, and resumes", kept, async () =>
     const file = join(directory, `session-${choice}`);
     const words = [...BY_ID, "-servername", "a.test"];
     assert.match(await visit(frontend.port, ...words, "-sess_out", file), /^New, TLSv1.2/m);
-    assert.equal(sessions.questions.length, 0, "who has no session asks for none");
+    assert.equal(sessions.questions.length, 0, "a client without a session asks for none");
     assert.match(await visit(frontend.port, ...words, "-sess_in", file), /^Reused, TLSv1.2/m);
     assert.equal(sessions.stored.length, 1);
     const [policy, id] = sessions.stored[0]!;
@@ -67,7 +67,7 @@ test("a session is stored once, found by its id, and resumes", kept, async () =>
   }
 });
 
-test("the answer can arrive later, be empty, or be garbage", kept, async () => {
+test("the answer may come later, and may be empty, or not a session", kept, async () => {
   const sessions = new Store();
   const frontend = serve({ sessions });
   const file = join(directory, "session-late");
@@ -89,27 +89,23 @@ test("the answer can arrive later, be empty, or be garbage", kept, async () => {
   await frontend.stop();
 });
 
-test(
-  "sessions of clients with tickets or TLS 1.3 are neither looked up nor stored",
-  kept,
-  async () => {
-    const sessions = new Store();
-    const frontend = serve({ sessions });
-    for (const words of [["-tls1_2"], ["-tls1_3"], ["-tls1_3", "-no_ticket"]]) {
-      const file = join(directory, `session-${words.join("")}`);
-      assert.match(await visit(frontend.port, ...words, "-sess_out", file), /^New, /m);
-      await visit(frontend.port, ...words, "-sess_in", file);
-    }
-    assert.deepEqual([sessions.stored, sessions.questions], [[], []]);
-    await frontend.stop();
-    const without = serve({ sessions, tickets: false });
-    await visit(without.port, "-tls1_2");
-    assert.equal(sessions.stored.length, 1, "without tickets from us it is");
-    await without.stop();
-  },
-);
+test("with tickets, or TLS 1.3, no session is looked up or stored", kept, async () => {
+  const sessions = new Store();
+  const frontend = serve({ sessions });
+  for (const words of [["-tls1_2"], ["-tls1_3"], ["-tls1_3", "-no_ticket"]]) {
+    const file = join(directory, `session-${words.join("")}`);
+    assert.match(await visit(frontend.port, ...words, "-sess_out", file), /^New, /m);
+    await visit(frontend.port, ...words, "-sess_in", file);
+  }
+  assert.deepEqual([sessions.stored, sessions.questions], [[], []]);
+  await frontend.stop();
+  const without = serve({ sessions, tickets: false });
+  await visit(without.port, "-tls1_2");
+  assert.equal(sessions.stored.length, 1, "stored if we issue no tickets");
+  await without.stop();
+});
 
-test("sessions of another way to verify clients are another policy's", kept, async () => {
+test("sessions under other trust settings have another policy", kept, async () => {
   const sessions = new Store();
   const verify = { mode: "optional", ca: certificates[0]!.chain, crl: "" } as const;
   for (const more of [{}, { verify }]) {
@@ -123,7 +119,7 @@ test("sessions of another way to verify clients are another policy's", kept, asy
   assert.equal(new Set(sessions.stored.map(([policy]) => policy)).size, 2);
 });
 
-test("a stream that closes while it waits for an answer closes once", kept, async () => {
+test("a stream that ends while it waits for an answer ends once", kept, async () => {
   const sessions = new Store();
   const frontend = serve({ sessions });
   const file = join(directory, "session-ending");
@@ -152,7 +148,7 @@ test("a stream that closes while it waits for an answer closes once", kept, asyn
   await frontend.stop();
 });
 
-test("data that is not a ClientHello is refused by OpenSSL", kept, async () => {
+test("OpenSSL refuses what is not a ClientHello", kept, async () => {
   const sessions = new Store();
   const frontend = serve({ sessions });
   connect(frontend.port, "127.0.0.1", function (this: Socket) {
@@ -164,7 +160,7 @@ test("data that is not a ClientHello is refused by OpenSSL", kept, async () => {
   await frontend.stop();
 });
 
-test("all events arrived in order", () => {
+test("all events came in order", () => {
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 

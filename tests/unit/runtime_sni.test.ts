@@ -1,6 +1,6 @@
 /**
- * What a handshake is served with: names, certificates, ALPN, groups, sessions, and new settings
- * for a running listener. The contract of src/runtime/, run against the runtime's adapter.
+ * How a handshake is served: names, certificates, ALPN, groups, sessions, and new settings for a
+ * running listener. The contract of src/runtime/, run against the runtime's adapter.
  */
 import { test } from "node:test";
 import assert from "node:assert/strict";
@@ -43,7 +43,7 @@ const byName: Partial<TlsSettings> = {
   select: (serverName) => serverName === "b.test" ? 1 : 0,
 };
 
-test("creates the default at once and the others once when needed", limit, async () => {
+test("makes the default identity at once and the others when first needed", limit, async () => {
   const asked: number[] = [];
   const { port, stop } = serve({
     ...byName,
@@ -83,7 +83,7 @@ test(
   },
 );
 
-test("a broken default fails at once", limit, () => {
+test("a broken default identity fails at once", limit, () => {
   const identity = () => ({ certificates: [BROKEN] });
   assert.throws(() => createTlsContext(settingsWith({ identity })), Error);
 });
@@ -104,7 +104,7 @@ for (const version of versions) {
     await stop();
   });
 
-  test(`${version}: a session is resumed, which is reported`, needs("tlsFacts"), async () => {
+  test(`${version}: a session is resumed, and reported as such`, needs("tlsFacts"), async () => {
     const { port, visits, stop } = serve({});
     const session = join(authority.directory, "session");
     assert.match(await visit(port, version, "-sess_out", session), /^New/m);
@@ -116,7 +116,7 @@ for (const version of versions) {
     await stop();
   });
 
-  test(`${version}: no session is resumed if resumption is off`, limit, async () => {
+  test(`${version}: no session is resumed if tickets are off`, limit, async () => {
     const { port, stop } = serve({ tickets: false });
     const session = join(authority.directory, `no-session${version}`);
     const said = await visit(port, version, "-sess_out", session);
@@ -188,7 +188,7 @@ test("an update leaks no descriptor", needs("swapCertificates"), async () => {
   await stop();
 });
 
-test("tells which certificate was presented", needs("tlsFacts"), async () => {
+test("reports which certificate was presented", needs("tlsFacts"), async () => {
   const [a, b] = [authority.issue("a.test"), authority.issue("b.test")];
   const { port, visits, stop } = serve({
     ...byName,
@@ -223,7 +223,7 @@ test("serves RSA and ECDSA side by side", needs("dualCertificates"), async () =>
   }
 });
 
-test("negotiates the server's favourite protocol by ALPN", limit, async () => {
+test("negotiates the server's preferred protocol by ALPN", limit, async () => {
   const { port, visits, stop } = serve({ alpn: ["h2", "http/1.1"] });
   const both = await visit(port, "-alpn", "http/1.1,h2");
   assert.match(both, /ALPN protocol: h2/);
@@ -255,7 +255,7 @@ test("offers only the chosen groups", needs("curves"), async () => {
   assert.throws(() => createTlsContext(unknown), /NO-SUCH-CURVE/);
 });
 
-test("every stream closed once and kept the order of events", limit, () => {
+test("every stream closed once, and its events came in order", limit, () => {
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 

@@ -1,14 +1,15 @@
 /**
- * The contract of src/runtime/ for what a handshake is negotiated from: ALPN, groups,
- * ciphers, certificates, staples, sessions. Runs against the adapter of the runtime that executes
- * this file; what that runtime lacks is skipped. Peers are `openssl s_client` of OpenSSL 3.
+ * The contract of src/runtime/ for the parameters of a handshake: ALPN, groups, ciphers, certificates,
+ * staples, sessions; run against the adapter of the runtime that executes this file. What that runtime
+ * lacks is skipped. Peers are `openssl s_client` of OpenSSL 3.
  */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generate } from "selfsigned";
@@ -28,6 +29,7 @@ import {
   type Listening,
   Recorder,
   recorders,
+  server,
   settingsWith,
   text,
   until,
@@ -36,7 +38,7 @@ import {
 const { capabilities, createTlsContext, loadEngine }: Runtime = runtime;
 const limit = { timeout: 60_000 };
 
-/** BoringSSL also rotates them, by its own clock; rustls has sessions, no tickets. */
+/** BoringSSL changes them too, by its own clock; rustls has sessions, no tickets. */
 const ring = { ...limit, skip: !(runtime as Runtime).capabilities.ticketKeys };
 
 const directory = mkdtempSync(join(tmpdir(), "stud-tls-"));
@@ -46,7 +48,7 @@ const rsa = await createRsa("rsa.test");
 const ecdsa = await create("ecdsa.test");
 const dual: Identity = { certificates: [ecdsa, rsa] };
 
-test("the server's preference decides between common protocols", limit, async () => {
+test("of the common protocols, the server's preferred one is used", limit, async () => {
   const frontend = greeting({ alpn: ["h2", "http/1.1"] });
   const said = await visit(frontend, "-alpn", "http/1.1,h2");
   assert.match(said, /^ALPN protocol: h2$/m);
@@ -54,7 +56,7 @@ test("the server's preference decides between common protocols", limit, async ()
   await frontend.stop();
 });
 
-test("a client that offers other protocols only gets the alert for it", limit, async () => {
+test("a client that offers only other protocols gets the alert for it", limit, async () => {
   const frontend = greeting({ alpn: ["h2", "http/1.1"] });
   assert.match(await visit(frontend, "-alpn", "imap"), /alert number 120/);
   await until(() => frontend.handlers[0]!.closes === 1, "closed");
@@ -64,7 +66,7 @@ test("a client that offers other protocols only gets the alert for it", limit, a
 });
 
 for (const alpn of [["h2"], []]) {
-  test(`no protocol is agreed on if one side offers none (${alpn})`, limit, async () => {
+  test(`no protocol is negotiated if one side offers none (${alpn})`, limit, async () => {
     const frontend = greeting({ alpn });
     const options = alpn.length > 0 ? [] : ["-alpn", "h2"];
     assert.match(await visit(frontend, ...options), /^No ALPN negotiated$/m);
@@ -84,7 +86,7 @@ test("only the chosen groups are used", needing("curves"), async () => {
   await frontend.stop();
 });
 
-test("an unknown group is refused by name", needing("curves"), () => {
+test("an unknown group is refused by its name", needing("curves"), () => {
   assert.throws(() => createTlsContext(settingsWith({ curves: "P-256:NO-GROUP" })), /NO-GROUP/);
 });
 
@@ -98,7 +100,7 @@ test("only the chosen suites of TLS 1.3 are used", needing("ciphersuites"), asyn
   await frontend.stop();
 });
 
-test("an unknown cipher suite is refused by name", needing("ciphersuites"), () => {
+test("an unknown suite is refused by its name", needing("ciphersuites"), () => {
   for (const unknown of ["TLS_NO_SUITE", "ECDHE-RSA-AES128-GCM-SHA256"]) {
     const ciphersuites = `TLS_AES_128_GCM_SHA256:${unknown}`;
     assert.throws(() => createTlsContext(settingsWith({ ciphersuites })), new RegExp(unknown));
@@ -116,7 +118,7 @@ test("by default only forward secrecy and authenticated encryption", limit, asyn
   await frontend.stop();
 });
 
-test("a custom cipher list is used as it is", needing("ciphers"), async () => {
+test("a configured cipher list is used unchanged", needing("ciphers"), async () => {
   const ciphers = "AES128-SHA";
   const frontend = greeting({ ciphers, identity: () => ({ certificates: [rsa] }) });
   assert.match(await visit(frontend, "-tls1_2", "-cipher", ciphers), cipherUsed(ciphers));
@@ -142,7 +144,7 @@ test("ciphers of TLS 1.2 do not affect those of TLS 1.3", needing("ciphers"), as
 
 for (const preferServerCiphers of [true, false]) {
   const whose = preferServerCiphers ? "server" : "client";
-  test(`the ${whose}'s cipher order applies`, needing("preferServerCiphers"), async () => {
+  test(`the ${whose}'s order of ciphers counts`, needing("preferServerCiphers"), async () => {
     const ours = "ECDHE-ECDSA-AES256-GCM-SHA384";
     const theirs = "ECDHE-ECDSA-AES128-GCM-SHA256";
     const frontend = greeting({ ciphers: `${ours}:${theirs}`, preferServerCiphers });
@@ -169,7 +171,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
   );
 
   test(
-    `another name's certificates fill no gap (${version})`,
+    `another name's certificates are not used instead (${version})`,
     needing("dualCertificates"),
     async () => {
       const identities: Identity[] = [dual, { certificates: [certificates[1]!] }];
@@ -187,7 +189,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
   );
 }
 
-test("the only certificate is reported if possible", limit, async () => {
+test("the presented certificate is reported, if the library does", limit, async () => {
   const frontend = greeting({});
   await visit(frontend);
   const { presented } = frontend.facts[0]!;
@@ -230,7 +232,7 @@ test("invalid DH parameters are refused", needing("dhParameters"), () => {
   }
 });
 
-test("a response is stapled for clients that request it", needing("staples"), async () => {
+test("a response is stapled for clients that request one", needing("staples"), async () => {
   const asked: string[] = [];
   // OCSPResponse with the status tryLater (RFC 6960 section 4.2.1).
   const responses = [Uint8Array.of(0x30, 3, 0x0a, 1, 3), undefined];
@@ -284,7 +286,7 @@ for (const version of ["1.2", "1.3"] as const) {
     await frontend.stop();
   });
 
-  test(`no session of TLS ${version} resumes if resumption is off`, limit, async () => {
+  test(`no session of TLS ${version} resumes if tickets are off`, limit, async () => {
     const frontend = greeting({ tickets: false });
     const session = join(directory, `full${option}`);
     await visit(frontend, option, "-sess_out", session);
@@ -331,7 +333,7 @@ test("an identity is requested when it is first needed", limit, async () => {
   await frontend.stop();
 });
 
-test("a default that cannot be used is a mistake at start", () => {
+test("an unusable default identity is an error at start", () => {
   const mistakes: TlsSettings["identity"][] = [
     () => assert.fail("the store cannot be read"),
     () => ({ certificates: [{ ...certificates[0]!, key: certificates[1]!.key }] }),
@@ -355,7 +357,7 @@ test("all engines can be registered, and TLS still works", needing("engines"), a
   await frontend.stop();
 });
 
-test("every stream closed once and kept the order of events", limit, async () => {
+test("every stream closed once, and its events came in order", limit, async () => {
   await until(
     () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
     "closed",
@@ -364,11 +366,37 @@ test("every stream closed once and kept the order of events", limit, async () =>
 });
 
 interface Greeting extends Listening {
-  /** What was known about each session when it was open. */
+  /** The facts of each session when it was open. */
   readonly facts: TlsFacts[];
 }
 
-/** Says hello to every client and answers its end. */
+/** Greets every client and answers its FIN. */
+/** An application data record whose authentication fails. */
+const FORGED = Uint8Array.of(23, 3, 3, 0, 40, ...new Uint8Array(40));
+
+test(
+  "a forged record after the handshake is the client's failure, with an alert",
+  limit,
+  async () => {
+    const frontend = greeting({});
+    let forge = () => {};
+    const relay = await server((client) => {
+      const upstream = connect(frontend.port, "127.0.0.1");
+      upstream.on("error", () => {});
+      client.pipe(upstream).pipe(client);
+      forge = () => void upstream.write(FORGED);
+    });
+    const { port } = relay.address() as AddressInfo;
+    const said = await converse(port, ["-ign_eof"], () => forge());
+    assert.match(said, /alert number 20/);
+    const [handler] = frontend.handlers;
+    await until(() => handler!.closes === 1, "closed");
+    assert.ok(handler!.failure);
+    assert.notEqual(handler!.failure.code, "ERR_INTERNAL");
+    await frontend.stop();
+  },
+);
+
 function greeting(settings: Partial<TlsSettings>): Greeting {
   const facts: TlsFacts[] = [];
   const handlers: Recorder[] = [];
@@ -390,10 +418,19 @@ function greeting(settings: Partial<TlsSettings>): Greeting {
 }
 
 /**
- * What `openssl s_client` says of a connection that lasts until the greeting came: tickets come
+ * Returns the output of `openssl s_client` on a connection that lasts until the greeting: tickets come
  * before it.
  */
-async function visit({ port }: Listening, ...options: string[]): Promise<string> {
+function visit({ port }: Listening, ...options: string[]): Promise<string> {
+  return converse(port, options, (child) => child.stdin.end());
+}
+
+/** As {@link visit}; `greeted` is called at the greeting, and s_client ends when the connection does. */
+async function converse(
+  port: number,
+  options: readonly string[],
+  greeted: (child: ChildProcessWithoutNullStreams) => void,
+): Promise<string> {
   const args = ["s_client", "-connect", `127.0.0.1:${port}`, ...options];
   const child = spawn("openssl", args, { stdio: ["pipe", "pipe", "pipe"] });
   const timer = setTimeout(() => child.kill("SIGKILL"), limit.timeout);
@@ -401,8 +438,8 @@ async function visit({ port }: Listening, ...options: string[]): Promise<string>
   for (const output of [child.stdout, child.stderr]) {
     output.on("data", (bytes: Uint8Array) => {
       said += new TextDecoder().decode(bytes);
-      // It can be in the middle of a line: s_client bypasses its own buffer for it.
-      if (said.includes(GREETING)) child.stdin.end();
+      // It may be in the middle of a line: s_client writes it past its own buffer.
+      if (said.includes(GREETING)) greeted(child);
     });
   }
   child.stdin.on("error", () => {});
@@ -411,7 +448,7 @@ async function visit({ port }: Listening, ...options: string[]): Promise<string>
   return said;
 }
 
-/** Skips a test where the runtime cannot do what it is about. */
+/** Skips a test if the runtime lacks the capability. */
 function needing(capability: keyof Capabilities): { timeout: number; skip: boolean } {
   return { ...limit, skip: !capabilities[capability] };
 }

@@ -1,6 +1,6 @@
 /**
- * What the adapters use of their runtimes beyond the documentation, as far as no other test of the
- * contract covers it; docs/design.md has the list.
+ * What the adapters use of their runtimes beyond the documentation and no other test of the contract
+ * covers; docs/design.md has the list.
  */
 import { test } from "node:test";
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
-import { absent } from "../../src/runtime/completeness.ts";
+import { missingMembers } from "../../src/runtime/completeness.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { listen, pause, Recorder, visit } from "../support/adapter.ts";
 
@@ -18,14 +18,14 @@ const isBun = /^bun$/.test(name);
 const isNode = /^node$/.test(name);
 const MiB = 1024 * 1024;
 
-test("a missing feature is reported by name", () => {
+test("missing members are reported by name", () => {
   class Handle {
     close() {}
   }
-  assert.deepEqual(absent("Handle", Handle.prototype, ["close", "open"]), ["Handle.open"]);
-  assert.deepEqual(absent("x", undefined, ["a", "b"]), ["x.a", "x.b"]);
-  assert.deepEqual(absent("x", null, ["a"]), ["x.a"]);
-  assert.deepEqual(absent("f", () => {}, ["name"]), []);
+  assert.deepEqual(missingMembers("Handle", Handle.prototype, ["close", "open"]), ["Handle.open"]);
+  assert.deepEqual(missingMembers("x", undefined, ["a", "b"]), ["x.a", "x.b"]);
+  assert.deepEqual(missingMembers("x", null, ["a"]), ["x.a"]);
+  assert.deepEqual(missingMembers("f", () => {}, ["name"]), []);
 });
 
 test("a runtime that lacks something is refused by its name, in one line", limit, () => {
@@ -48,7 +48,7 @@ test("a runtime that lacks something is refused by its name, in one line", limit
 });
 
 test("garbage is collected on request", limit, async (context) => {
-  // In Deno V8 collects only on its own.
+  // In Deno only V8 itself decides when to collect.
   if (!isBun && !isNode) return context.skip("not by the Deno adapter");
   for (const withCode of [false, true]) {
     const refs = makeGarbage();
@@ -58,29 +58,29 @@ test("garbage is collected on request", limit, async (context) => {
     collectGarbage(withCode);
     await pause(1);
     const left = refs.filter((ref) => ref.deref()).length;
-    // A conservative collector can mistake a number on the stack for a pointer.
+    // A conservative collector may take a number on the stack for a pointer.
     assert.ok(left <= refs.length / 10, `${left} of ${refs.length} are left`);
   }
 });
 
-test("memory that the TLS library has freed goes back to the system", limit, async (context) => {
+test("memory that the TLS library has freed is returned to the system", limit, async (context) => {
   if (isBun) return context.skip("Bun's allocator is not glibc's");
   const { malloc, memset, free } = await allocator();
   const size = 65_536;
   const blocks = Array.from({ length: 2000 }, () => malloc(size));
   for (const block of blocks) memset(block, 1, size);
-  // While the last one is in use, glibc returns no memory on its own.
+  // While the last one is in use, glibc itself returns nothing.
   const last = blocks.pop();
   for (const block of blocks) free(block);
   const before = process.memoryUsage.rss();
   collectGarbage(false);
   const freed = before - process.memoryUsage.rss();
-  assert.ok(freed > 50 * MiB, `${freed / MiB} MiB were given back`);
+  assert.ok(freed > 50 * MiB, `${freed / MiB} MiB were returned`);
   free(last);
 });
 
 test("without session tickets, none is sent", limit, async (context) => {
-  if (!isBun && !isNode) return context.skip("rustls sends some that are not used");
+  if (!isBun && !isNode) return context.skip("rustls sends some that it never accepts");
   for (const tickets of [true, false]) {
     const { port, stop } = listen({
       settings: { tickets },
@@ -101,7 +101,7 @@ test("without session tickets, none is sent", limit, async (context) => {
 });
 
 test("an address that Node no longer shows is refused", limit, async (context) => {
-  if (!isNode) return context.skip("of Node alone");
+  if (!isNode) return context.skip("Node only");
   const { addressIn } = await import("../../src/runtime/node/native_openssl.ts");
   assert.equal(addressIn("[External: 5581d3a0]"), "0x5581d3a0");
   assert.equal(addressIn("[External: 0x7f015581d3a0]"), "0x7f015581d3a0");
@@ -110,7 +110,7 @@ test("an address that Node no longer shows is refused", limit, async (context) =
   }
 });
 
-/** Objects that nothing else refers to. */
+/** Returns references to objects that nothing else refers to. */
 function makeGarbage(): WeakRef<object>[] {
   return Array.from({ length: 100 }, (_, i) => new WeakRef({ payload: new Array(1000).fill(i) }));
 }
@@ -121,7 +121,7 @@ interface Allocator {
   free(block: unknown): void;
 }
 
-/** That of the C library, which the runtime and its TLS library use as well. */
+/** Returns the C library's allocator, which the runtime and its TLS library use too. */
 async function allocator(): Promise<Allocator> {
   if (isNode) {
     const { ffi } = await import("../../src/runtime/node/libc.ts");

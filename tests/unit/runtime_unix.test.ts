@@ -1,6 +1,6 @@
 /**
- * The contract of src/runtime/ for Unix sockets, on either side. Runs against the adapter
- * of the runtime that executes this file.
+ * The contract of src/runtime/ for Unix sockets, on either side; run against the adapter of the runtime
+ * that executes this file.
  */
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
@@ -68,7 +68,7 @@ for (const [kind, unix] of Object.entries(names)) {
     await stop();
   });
 
-  test(`reports both ends of a backend stream to ${kind}`, limit, async () => {
+  test(`reports both addresses of a backend stream to ${kind}`, limit, async () => {
     const backend = unix("ends");
     await startServer(backend, echo);
     const handler = dial(backend);
@@ -139,29 +139,25 @@ test("no socket at a path is ENOENT", limit, async () => {
   assert.equal(await failureOf({ family: "unix", path: join(directory, "none") }), "ENOENT");
 });
 
-test(
-  "a backend that is connected by another path than its own echoes everything",
-  limit,
-  async () => {
-    const before = descriptors();
-    const backend = names["a path"]!("own-name");
-    const silent = boundSocket(backend);
-    assert.equal(libc.listen(silent, 5), 0);
-    const link = join(directory, "other-name");
-    symlinkSync(backend.path, link);
-    const handler = dial({ family: "unix", path: link });
-    await until(() => handler.opens === 1, "opened");
-    assert.deepEqual(handler.stream.remote, { family: "unix", path: link });
-    assert.equal(handler.stream.write(new Uint8Array(8 * MiB)), false);
-    await pause(50);
-    handler.stream.reset();
-    await until(() => handler.closes === 1, "closed");
-    await until(() => descriptors() <= before + 1, "descriptors freed");
-    libc.close(silent);
-  },
-);
+test("a backend bound by another path frees its descriptor", limit, async () => {
+  const before = descriptors();
+  const backend = names["a path"]!("own-name");
+  const silent = boundSocket(backend);
+  assert.equal(libc.listen(silent, 5), 0);
+  const link = join(directory, "other-name");
+  symlinkSync(backend.path, link);
+  const handler = dial({ family: "unix", path: link });
+  await until(() => handler.opens === 1, "opened");
+  assert.deepEqual(handler.stream.remote, { family: "unix", path: link });
+  assert.equal(handler.stream.write(new Uint8Array(8 * MiB)), false);
+  await pause(50);
+  handler.stream.reset();
+  await until(() => handler.closes === 1, "closed");
+  await until(() => descriptors() <= before + 1, "descriptors freed");
+  libc.close(silent);
+});
 
-test("bytes written before the connect are sent in order, before FIN", limit, async () => {
+test("bytes written before the connect, and FIN, are sent in order", limit, async () => {
   const backend = names["a path"]!("early");
   let asked: Promise<string> | undefined;
   await startServer(backend, (peer) => {
@@ -178,7 +174,7 @@ test("bytes written before the connect are sent in order, before FIN", limit, as
   assert.equal(handler.failure, undefined);
 });
 
-test("a backend that half-closes first still receives the rest", limit, async () => {
+test("a backend that ends first still gets the rest", limit, async () => {
   const backend = names["a path"]!("ends-first");
   let rest: Promise<string> | undefined;
   await startServer(backend, (peer) => {
@@ -196,7 +192,7 @@ test("a backend that half-closes first still receives the rest", limit, async ()
   assert.equal(handler.failure, undefined);
 });
 
-test("a backend that does not read says stop, then writable once", limit, async () => {
+test("write to a slow backend returns false, then comes writable once", limit, async () => {
   const backend = names["a path"]!("slow");
   let peer: net.Socket | undefined;
   await startServer(backend, (socket) => {
@@ -250,7 +246,7 @@ test("a backend that closes with unread bytes is a failure", limit, async () => 
   assert.match(handler.failure?.code ?? "", /^(ECONNRESET|EPIPE)$/);
 });
 
-test("every stream closed once and kept the order of events", limit, async () => {
+test("every stream closed once, and its events came in order", limit, async () => {
   await until(
     () => recorders.every((handler) => !handler.isTaken || handler.closes === 1),
     "closed",
@@ -276,7 +272,7 @@ async function failureOf(backend: UnixEndpoint): Promise<string | undefined> {
   return handler.failure.code;
 }
 
-/** One connection to a listener with an echo behind it. */
+/** Makes one connection to a listener whose backend echoes. */
 async function servesUnix(
   client: net.Socket,
   handler: Recorder,
@@ -342,7 +338,7 @@ function echo(peer: net.Socket): void {
   peer.on("end", () => peer.end());
 }
 
-/** How node:net spells an abstract name. */
+/** Returns an abstract name in the form of node:net. */
 function nodePath({ path }: UnixEndpoint): string {
   return path.replace(/^@/, "\0");
 }

@@ -32,7 +32,7 @@ const itself = strangers.selfSigned("itself");
 const crl = authority.revoke(revoked);
 
 const UNKNOWN_ISSUER = /^UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)$/;
-/** BoringSSL first misses the CRL of such a certificate. */
+/** For such a certificate BoringSSL first reports the missing CRL. */
 const SELF_SIGNED = /^(DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_GET_CRL)$/;
 const ALERT = /alert (certificate required|handshake failure)/;
 
@@ -44,7 +44,7 @@ const untrusted: readonly [string, Issued, RegExp][] = [
 
 for (const version of versions) {
   for (const mode of ["required", "optional"] as const) {
-    test(`${version}, ${mode}: a valid certificate is reported`, limit, async () => {
+    test(`${version}, ${mode}: a trusted certificate is reported`, limit, async () => {
       const { port, visits, stop } = serve(always(verify(mode)));
       assert.match(await visit(port, version, ...showing(good)), /GOT/);
       const { peer } = visits.at(-1)!.facts!;
@@ -54,7 +54,7 @@ for (const version of versions) {
     });
 
     for (const [what, certificate, reason] of untrusted) {
-      test(`${version}, ${mode}: ${what} comes with its reason`, limit, async () => {
+      test(`${version}, ${mode}: ${what} is reported with its reason`, limit, async () => {
         const { port, visits, stop } = serve(always(verify(mode)));
         await visit(port, version, ...showing(certificate));
         await until(() => visits.at(-1)!.handler.closes === 1, "closed");
@@ -66,7 +66,7 @@ for (const version of versions) {
       });
     }
 
-    test(`${version}, ${mode}: a resumed session tells the same`, limit, async () => {
+    test(`${version}, ${mode}: a resumed session reports the same`, limit, async () => {
       const { port, visits, stop } = serve(always(verify(mode)));
       const session = join(authority.directory, "session");
       await visit(port, version, ...showing(good), "-sess_out", session);
@@ -106,7 +106,7 @@ for (const version of versions) {
   });
 
   for (const mode of ["required", "optional"] as const) {
-    test(`${version}: a name verifies although the default does not (${mode})`, limit, async () => {
+    test(`${version}: a name requests one if the default does not (${mode})`, limit, async () => {
       const { port, visits, stop } = serve(byName(undefined, verify(mode)));
       assert.match(await visit(port, version, "-servername", "a.test", ...showing(good)), /GOT/);
       assert.equal(visits.at(-1)!.facts!.peer, undefined);
@@ -120,7 +120,7 @@ for (const version of versions) {
       await stop();
     });
 
-    test(`${version}: a name does not ask where the default does (${mode})`, limit, async () => {
+    test(`${version}: a name requests none if the default does (${mode})`, limit, async () => {
       const { port, visits, stop } = serve(byName(verify(mode), undefined));
       assert.match(await visit(port, version, "-servername", "b.test"), /GOT/);
       assert.match(await visit(port, version, "-servername", "b.test", ...showing(itself)), /GOT/);
@@ -131,7 +131,7 @@ for (const version of versions) {
     });
   }
 
-  test(`${version}: each name trusts its own authority`, limit, async () => {
+  test(`${version}: each name trusts its own CA`, limit, async () => {
     const other: VerifySettings = { mode: "required", ca: strangers.ca, crl: "" };
     const { port, visits, stop } = serve(byName(verify("required"), other));
     const said = await visit(port, version, "-servername", "b.test", ...showing(stranger));
@@ -146,7 +146,7 @@ for (const version of versions) {
     await stop();
   });
 
-  test(`${version}: a session of a name that does not ask opens no other`, limit, async () => {
+  test(`${version}: a session of a name without verification opens no other`, limit, async () => {
     const { port, stop } = serve(byName(undefined, verify("required")));
     const session = join(authority.directory, "session");
     const first = await visit(port, version, "-servername", "a.test", "-sess_out", session);
@@ -156,7 +156,7 @@ for (const version of versions) {
     await stop();
   });
 
-  test(`${version}: new settings ask from now on`, swaps, async () => {
+  test(`${version}: new settings request certificates from now on`, swaps, async () => {
     const { port, listener, stop } = serve(always(undefined));
     const session = join(authority.directory, "session");
     assert.match(await visit(port, version, "-sess_out", session), /GOT/);
@@ -170,7 +170,7 @@ for (const version of versions) {
   });
 }
 
-test("after new settings, names still ask as they should", swaps, async () => {
+test("after new settings, names still request as configured", swaps, async () => {
   const { port, listener, stop } = serve(byName(undefined, undefined));
   const update = (settings: Partial<TlsSettings>) =>
     listener.update(createTlsContext(settingsWith(settings)));
@@ -188,7 +188,7 @@ test("after new settings, names still ask as they should", swaps, async () => {
   await stop();
 });
 
-test("several authorities, each with its list", limit, async () => {
+test("several CAs, each with its CRL", limit, async () => {
   const settings: VerifySettings = {
     mode: "optional",
     ca: authority.ca + strangers.ca,
@@ -200,7 +200,7 @@ test("several authorities, each with its list", limit, async () => {
   await stop();
 });
 
-test("no list of revoked certificates is needed", limit, async () => {
+test("no CRL is needed", limit, async () => {
   const { port, visits, stop } = serve(always({ ...verify("required"), crl: "" }));
   assert.match(await visit(port, ...showing(revoked)), /GOT/);
   assert.equal(visits.at(-1)!.facts!.peer!.verifyError, undefined);
@@ -210,7 +210,7 @@ test("no list of revoked certificates is needed", limit, async () => {
   await stop();
 });
 
-test("every stream closed once and kept the order of events", limit, () => {
+test("every stream closed once, and its events came in order", limit, () => {
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
 

@@ -34,7 +34,7 @@ interface Trial {
   onStop?(): void;
 }
 
-/** A shell instead of the new program: it writes its startup result to descriptor 3. */
+/** A shell instead of the new process; what it writes to descriptor 3 is its startup result. */
 function shell(commands: string, trial: Trial = {}): Successor {
   const { program = {}, handover = nothing, onStop = () => {}, ...options } = trial;
   const successor = spawnSuccessor(libc, {
@@ -53,51 +53,51 @@ function problems(successor: Successor): Promise<readonly string[]> {
   return within(successor.problems, "the startup result");
 }
 
-/** A problem that holds what the shell command prints. */
-function telling(command: string): string {
+/** A shell command that reports the output of another one as a problem. */
+function reporting(command: string): string {
   return `printf '{"code":1,"output":[],"problems":["%s"]}\\n' "$(${command})" >&3`;
 }
 
-test("a new program that is ready has no errors, and keeps running", limit, async () => {
+test("a successor that serves has no problems and keeps running", limit, async () => {
   const successor = shell(`${READY}; exec sleep 60`);
   assert.deepEqual(await problems(successor), []);
   assert.ok(isAlive(successor.pid));
   successor.stop();
-  await until(() => !isAlive(successor.pid), "its exit");
+  await until(() => !isAlive(successor.pid), "its end");
 });
 
-test("its errors are those of its startup result, or else how it exited", limit, async () => {
+test("its problems are what it reports, or its exit without a result", limit, async () => {
   const result = JSON.stringify({ code: 1, output: [], problems: ["one", "two"] });
   assert.deepEqual(await problems(shell(`echo '${result}' >&3`)), ["one", "two"]);
-  const ended = (status: string) => [`the new program ended (${status}) before it was ready`];
-  assert.deepEqual(await problems(shell("exit 3")), ended("status 3"));
-  assert.deepEqual(await problems(shell("exit 0")), ended("status 0"));
-  assert.deepEqual(await problems(shell("kill -KILL $$")), ended("signal SIGKILL"));
+  const exited = (status: string) => [`the new process exited (${status}) before it was ready`];
+  assert.deepEqual(await problems(shell("exit 3")), exited("status 3"));
+  assert.deepEqual(await problems(shell("exit 0")), exited("status 0"));
+  assert.deepEqual(await problems(shell("kill -KILL $$")), exited("signal SIGKILL"));
 });
 
-test("a program that answers something else is no successor", limit, async () => {
+test("a process that sends an invalid startup result is killed", limit, async () => {
   for (const answer of ["hello", "{}", '{"code":0}', '{"code":"0","output":[],"problems":[]}']) {
     const successor = shell(`echo '${answer}' >&3; exec sleep 60`);
     const [problem] = await problems(successor);
-    assert.match(problem!, /answered in a language of its own/, answer);
-    await until(() => !isAlive(successor.pid), "its exit");
+    assert.match(problem!, /sent an invalid startup result/, answer);
+    await until(() => !isAlive(successor.pid), "its end");
   }
 });
 
-test("one that sends no result in time is killed", limit, async () => {
+test("a process that reports no result in time is killed", limit, async () => {
   const successor = shell("exec sleep 60", { limitMs: 300 });
   assert.deepEqual(await problems(successor), [
-    "the new program was not ready after 0.3 s and was ended",
+    "the new process was not ready after 0.3 s and was killed",
   ]);
-  await until(() => !isAlive(successor.pid), "its exit");
+  await until(() => !isAlive(successor.pid), "its end");
 });
 
-test("one that cannot be started is an error", limit, async () => {
+test("a program that cannot be started is reported", limit, async () => {
   const [problem] = await problems(shell("", { program: { command: ["/nonexistent/stud"] } }));
-  assert.match(problem!, /^cannot start the new program: .*ENOENT/);
+  assert.match(problem!, /^cannot start the new process: .*ENOENT/);
 });
 
-test("nothing is started when the descriptors to pass on cannot be copied", () => {
+test("no process is started if the descriptors to pass cannot be copied", () => {
   const fd = bareSocket(SOCK_STREAM | SOCK_CLOEXEC);
   opened.push(fd);
   const handover = {
@@ -120,10 +120,10 @@ test("nothing is started when the descriptors to pass on cannot be copied", () =
   );
 });
 
-test("it finds the descriptors from 5 on, whatever numbers they had", limit, async () => {
+test("the successor's descriptors are numbered from 5", limit, async () => {
   const fds = Array.from({ length: 4 }, () => bareSocket(SOCK_STREAM | SOCK_CLOEXEC));
   opened.push(...fds);
-  const inodes = telling("for fd in 5 6 7; do readlink /proc/self/fd/$fd; done | tr '\\n' ' '");
+  const inodes = reporting("for fd in 5 6 7; do readlink /proc/self/fd/$fd; done | tr '\\n' ' '");
   const held = (numbers: readonly number[]): Handover => ({
     ...nothing,
     addresses: [{ endpoint: loopback(443), fds: numbers, isActivated: false }],
@@ -136,35 +136,31 @@ test("it finds the descriptors from 5 on, whatever numbers they had", limit, asy
   assert.deepEqual(backward[0]!.trim().split(" "), words.toReversed());
 });
 
-test("it gets the right directory, environment, input and mark", limit, async () => {
+test("directory, environment, input and marker are passed", limit, async () => {
   const directory = join(temporaryDirectory(), "here");
   mkdirSync(directory);
   const program = {
     workingDirectory: directory,
     environment: { PATH: process.env.PATH, ANSWER: "42" },
   };
-  const facts = telling("echo $(pwd) $ANSWER $STUD_UPGRADE $(wc -c)");
-  const result = await problems(shell(facts, { program, input: "x".repeat(100_000) }));
-  assert.deepEqual(result, [`${realpathSync(directory)} 42 ${process.pid} 100000`]);
+  const facts = reporting("echo $(pwd) $ANSWER $STUD_UPGRADE $(wc -c)");
+  const reported = await problems(shell(facts, { program, input: "x".repeat(100_000) }));
+  assert.deepEqual(reported, [`${realpathSync(directory)} 42 ${process.pid} 100000`]);
 });
 
-test(
-  "its later message stops the old program, but only if it is the right one",
-  limit,
-  async () => {
-    let stops = 0;
-    const successor = shell(`${READY}; echo nonsense >&3; echo stop >&3; exec sleep 60`, {
-      onStop: () => stops++,
-    });
-    assert.deepEqual(await problems(successor), []);
-    await until(() => stops > 0, "the message");
-    assert.equal(stops, 1);
-  },
-);
+test("a later stop line stops its predecessor, other lines do not", limit, async () => {
+  let stops = 0;
+  const successor = shell(`${READY}; echo nonsense >&3; echo stop >&3; exec sleep 60`, {
+    onStop: () => stops++,
+  });
+  assert.deepEqual(await problems(successor), []);
+  await until(() => stops > 0, "the stop");
+  assert.equal(stops, 1);
+});
 
-test("only the mark of our own parent counts, and it is removed", () => {
-  for (const [mark, expected] of [["7", true], ["8", false], ["", false]] as const) {
-    const environment: Record<string, string> = { STUD_UPGRADE: mark };
+test("only a marker with the parent's pid counts, and it is removed", () => {
+  for (const [marker, expected] of [["7", true], ["8", false], ["", false]] as const) {
+    const environment: Record<string, string> = { STUD_UPGRADE: marker };
     assert.equal(isSuccessor(environment, 7), expected);
     assert.deepEqual(environment, {});
   }

@@ -18,7 +18,7 @@ test("undoes the last step first, once, and continues after a failure", () => {
   assert.deepEqual(entries.map(({ event }) => event), ["internal-error"]);
 });
 
-test("undoes nothing that was committed", () => {
+test("does not undo a committed change", () => {
   const undo = new Undo(() => {});
   let isUndone = false;
   undo.add(() => isUndone = true);

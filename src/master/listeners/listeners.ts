@@ -1,8 +1,8 @@
 /**
  * The listening sockets. The master opens one SO_REUSEPORT socket for each address and worker slot
- * and keeps it open for its whole life: the kernel spreads new connections over them, and a
- * worker that dies leaves its queue to its successor. A Unix socket, and one that the service
- * manager opened, is one for all slots.
+ * and keeps it open as long as it runs: the kernel spreads new connections over them, and the queue of
+ * a worker that dies passes to its successor. All slots share a Unix socket, or a socket that the
+ * service manager opened.
  */
 import { lstatSync, unlinkSync } from "node:fs";
 import { UsageError } from "../../base/errors.ts";
@@ -17,59 +17,64 @@ import type { Endpoint } from "../../os/endpoint.ts";
 import type { HeldAddress } from "./held_address.ts";
 import { errorText } from "../../os/error_text.ts";
 import { refuseNew, refuseNewUnix } from "../../os/listen_queue.ts";
-import { assertFree, isBeingLeft, listenAt, openBound, openUnix } from "./sockets.ts";
+import { assertFree, isBeingReleased, listenAt, openBound, openUnix } from "./sockets.ts";
 
-/** Workers whose master was killed accept what waits before they close; in milliseconds. */
-const LEAVE_LIMIT_MS = 2000;
-const LEAVE_PAUSE_MS = 20;
+/**
+ * Maximum time to wait for workers whose master was killed, which accept what waits before they close,
+ * in milliseconds.
+ */
+const RELEASE_LIMIT_MS = 2000;
+const RELEASE_CHECK_MS = 20;
 
-/** An address that a configuration asks for. */
+/** An address in a configuration. */
 export interface Wanted {
   readonly endpoint: Endpoint;
-  /** An IPv6 wildcard also takes IPv4. */
+  /** An IPv6 wildcard also accepts IPv4. */
   readonly dualStack: boolean;
-  /** Opened by the service manager already. */
+  /** The descriptor, if the service manager opened it. */
   readonly activated?: number;
 }
 
 /**
- * What was opened for a configuration. Either {@link use} and then {@link keep} commit to it, or
+ * What was opened for a configuration. Either {@link use} and then {@link keep} commit it, or
  * {@link drop} undoes it; none of them throws.
  */
 export interface Claim {
-  /** For each address the descriptor of slot 1, 2 …; none where workers bind by themselves. */
+  /** For each address the descriptors for slot 1, 2 …; empty where workers bind their own. */
   readonly fds: readonly (readonly number[])[];
   /**
-   * The configuration is in use: its settings hold for all its sockets, and addresses that it does
-   * not ask for refuse new connections. Returns the descriptors in which some may still wait.
+   * Puts the configuration in use: applies its settings to all its sockets, and makes addresses that
+   * it does not have refuse new connections. Returns the descriptors of these, whose queues may not be
+   * empty.
    */
   use(): number[];
-  /** Closes the addresses that the configuration does not ask for. */
+  /** Closes the addresses that the configuration does not have. */
   keep(): void;
-  /** Closes what was opened. Sockets that were open before are as they were. */
+  /** Closes what was opened and restores the settings of other sockets. */
   drop(): void;
 }
 
 interface Address extends HeldAddress {
   readonly fds: number[];
-  /** Another master has it too: the file of a Unix socket is its. */
+  /** Another master has it too and owns the file of a Unix socket. */
   isShared: boolean;
-  /** New connections are refused, and its file is gone. */
+  /** It refuses new connections, and its file is removed. */
   isWithdrawn: boolean;
 }
 
+/** Opens, keeps and closes the listening sockets of the master. */
 export class Listeners {
   private readonly libc: Libc;
   private readonly log: Log;
   private readonly adopt: boolean;
   private readonly addresses = new Map<string, Address>();
-  /** What the configuration in use asks for. */
+  /** The addresses of the configuration in use. */
   private wanted: ReadonlySet<string> = new Set();
   private settings: ListenerSettings | undefined;
-  /** A master whose place this one takes holds its addresses as well. */
+  /** A predecessor has the inherited addresses too, until {@link takeOver}. */
   private isSharing: boolean;
 
-  /** `inherited` are those of a predecessor, which are kept until {@link takeOver}. */
+  /** `inherited` are a predecessor's addresses, all of which are kept until {@link takeOver}. */
   constructor(
     { libc, capabilities }: Pick<Runtime, "libc" | "capabilities">,
     log: Log,
@@ -87,8 +92,8 @@ export class Listeners {
   }
 
   /**
-   * Of each address that has several sockets, their descriptors in the order of their slots. What a
-   * predecessor has too is left to it until {@link takeOver}.
+   * The descriptors of each address with several sockets, in the order of their slots. Empty until
+   * {@link takeOver} if a predecessor has the sockets too.
    */
   get groups(): readonly (readonly number[])[] {
     if (this.isSharing) return [];
@@ -97,12 +102,12 @@ export class Listeners {
     );
   }
 
-  /** A predecessor has them too, until {@link takeOver}. */
+  /** Whether a predecessor has the sockets too, until {@link takeOver}. */
   get sharesSockets(): boolean {
     return this.isSharing;
   }
 
-  /** For a successor. */
+  /** All addresses, for a successor. */
   get held(): readonly HeldAddress[] {
     return [...this.addresses.values()].map(({ endpoint, fds, isActivated }) => ({
       endpoint,
@@ -111,7 +116,7 @@ export class Listeners {
     }));
   }
 
-  /** The predecessor leaves: what it had and the configuration does not ask for is closed. */
+  /** Ends sharing with the predecessor, and closes its addresses that the configuration does not have. */
   takeOver(): void {
     this.isSharing = false;
     for (const address of this.addresses.values()) address.isShared = false;
@@ -120,12 +125,12 @@ export class Listeners {
   }
 
   /**
-   * Gives all sockets the settings of the configuration in use: workers of another one, which was
-   * given up, may have changed them.
+   * Applies the settings of the configuration in use to all its sockets. Workers of another
+   * configuration, which was given up, may have changed them.
    */
   applySettings(): void {
     const { libc, settings } = this;
-    // They are still the predecessor's.
+    // The predecessor's settings still apply.
     if (!settings || this.isSharing) return;
     for (const key of this.wanted) {
       const address = this.addresses.get(key);
@@ -136,29 +141,30 @@ export class Listeners {
     }
   }
 
-  /** A successor has all of them: they are closed here, and nothing is removed. */
-  leave(): void {
+  /** Closes all addresses and leaves the files of Unix sockets to a successor. */
+  handOver(): void {
     for (const address of this.addresses.values()) address.isShared = true;
     this.close();
   }
 
   /**
-   * Fulfilled when no address that is missing is held by workers of a master that was killed, which
-   * give it up at once, or after two seconds.
+   * Waits until workers of a master that was killed have released the addresses that are to be opened,
+   * or for two seconds.
    */
-  async left(wanted: readonly Wanted[]): Promise<void> {
-    const isLeaving = ({ endpoint, dualStack, activated }: Wanted) =>
+  async released(wanted: readonly Wanted[]): Promise<void> {
+    const isAwaited = ({ endpoint, dualStack, activated }: Wanted) =>
       endpoint.family !== "unix" && activated === undefined &&
-      !this.addresses.has(formatEndpoint(endpoint)) && isBeingLeft(this.libc, endpoint, dualStack);
-    const deadline = performance.now() + LEAVE_LIMIT_MS;
-    while (wanted.some(isLeaving) && performance.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, LEAVE_PAUSE_MS));
+      !this.addresses.has(formatEndpoint(endpoint)) &&
+      isBeingReleased(this.libc, endpoint, dualStack);
+    const deadline = performance.now() + RELEASE_LIMIT_MS;
+    while (wanted.some(isAwaited) && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, RELEASE_CHECK_MS));
     }
   }
 
   /**
-   * Opens what is missing for these addresses and slots. Throws a UsageError with all that cannot
-   * be had, and has then changed nothing.
+   * Opens the sockets that are missing for these addresses and slots. Throws a UsageError with all
+   * problems; nothing has changed then.
    */
   claim(wanted: readonly Wanted[], slots: number, settings: ListenerSettings): Claim {
     const opened: (() => void)[] = [];
@@ -199,14 +205,14 @@ export class Listeners {
   }
 
   /**
-   * All refuse new connections, but those of the service manager, which outlive us. Returns the
-   * descriptors in which some may still wait.
+   * Makes all addresses refuse new connections, except the service manager's, which outlive this
+   * process. Returns their descriptors, whose queues may not be empty.
    */
   withdraw(): number[] {
     return this.withdrawAllBut(new Set());
   }
 
-  /** Closes all and removes the files of Unix sockets. */
+  /** Closes all addresses and removes the files of Unix sockets. */
   close(): void {
     this.closeAllBut(new Set());
   }
@@ -230,7 +236,7 @@ export class Listeners {
       opened.push(() => this.release(key));
     }
     if (!this.adopt) return;
-    // Those of slots that are no longer there stay: other workers serve their queues.
+    // Sockets of slots that no longer exist stay open: other workers serve their queues.
     while (address.fds.length < slots) {
       const [first] = address.fds;
       const isForAll = endpoint.family === "unix" || address.isActivated;
@@ -241,8 +247,8 @@ export class Listeners {
       const fd = activated ?? this.bind(endpoint, dualStack);
       address.fds.push(fd);
       setOptions(this.libc, fd, endpoint, settings);
-      // More sockets of an address that is served begin to listen with their workers: if those
-      // cannot start, nobody will have come to a socket that closes again.
+      // Additional sockets of an address in service start to listen with their workers: if these fail
+      // to start, no client is in the queue of a socket that is closed again.
       if (!known) {
         listenAt(this.libc, fd, endpoint, settings.backlog);
         continue;
@@ -272,11 +278,11 @@ export class Listeners {
     if (isWithdrawn) return;
     address.isWithdrawn = true;
     if (endpoint.family !== "unix") fds.forEach((fd) => refuseNew(this.libc, fd));
-    // Without its file clients do not find the socket; otherwise the socket itself refuses them.
+    // Without its file clients cannot find the socket; otherwise the socket itself must refuse them.
     else if (fds.length > 0 && !this.removeFile(endpoint.path)) refuseNewUnix(this.libc, fds[0]!);
   }
 
-  /** True when it has removed the socket's file; otherwise clients may still find the socket. */
+  /** Whether the socket's file was removed, so that clients cannot find the socket. */
   private removeFile(path: string): boolean {
     if (path.startsWith("@")) return false;
     try {
@@ -285,7 +291,8 @@ export class Listeners {
       return true;
     } catch (error) {
       const cause = errorText(error);
-      const message = `--frontend: cannot remove the socket ${path}, which is closed: ${cause}; ` +
+      const message =
+        `--frontend: cannot remove the socket ${path}, which is no longer served: ${cause}; ` +
         "remove it yourself";
       this.log({ level: "warn", event: "warning", message, facts: {} });
       return false;
@@ -300,15 +307,15 @@ export class Listeners {
     const address = this.addresses.get(key);
     if (!address) return;
     this.addresses.delete(key);
-    // The service manager goes on listening, and another configuration may ask for it again.
+    // The service manager keeps listening, and a later configuration may use the socket again.
     if (address.isActivated) return;
-    // The file goes first, so that nobody finds a socket that is about to close.
+    // The file is removed first, so that no client finds a socket that is about to close.
     if (!address.isShared) this.withdrawAddress(address);
     for (const fd of new Set(address.fds)) this.libc.close(fd);
   }
 }
 
-/** Also for a socket that listens already, whose settings may have changed. */
+/** Sets the options of a TCP socket, which may be listening already. */
 function setOptions(libc: Libc, fd: number, endpoint: Endpoint, settings: ListenerSettings): void {
   if (endpoint.family === "unix") return;
   for (const option of listenerOptions(settings)) setOption(libc, fd, option);

@@ -1,4 +1,4 @@
-/** Single sockets: opened, tried and refused with the reason in words. */
+/** Opens and tests single sockets; errors say what to do. */
 import { lstatSync, unlinkSync } from "node:fs";
 import process from "node:process";
 import { getSystemErrorName } from "node:util";
@@ -28,37 +28,37 @@ import { errorText } from "../../os/error_text.ts";
 
 /** How an address is bound. */
 export interface BindOptions {
-  /** SO_REUSEPORT, so that several sockets of ours have one address. */
+  /** With SO_REUSEPORT, so that several sockets can have one address. */
   readonly shared: boolean;
-  /** An IPv6 wildcard also takes IPv4. */
+  /** An IPv6 wildcard also accepts IPv4. */
   readonly dualStack: boolean;
 }
 
 /**
- * Throws a UsageError when the address cannot be had. SO_REUSEPORT would let a second stud join
- * the first without a word, so this asks once without it.
+ * Throws a UsageError if the address is not free. Binds without SO_REUSEPORT, which would let a
+ * second stud share the address unnoticed.
  */
 export function assertFree(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): void {
   libc.close(openBound(libc, endpoint, { shared: false, dualStack }));
 }
 
 /**
- * The address is taken, but whoever has it accepts nothing any more: the workers of a master that was
- * killed are giving it up.
+ * Whether the address is in use but refuses connections: the workers of a master that was killed are
+ * about to close it.
  */
-export function isBeingLeft(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): boolean {
+export function isBeingReleased(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): boolean {
   const bound = tryBind(libc, endpoint, { shared: false, dualStack }, endpoint.port);
   if (typeof bound === "string") return bound === "EADDRINUSE" && isRefused(libc, endpoint);
   libc.close(bound);
   return false;
 }
 
-/** Throws a UsageError when the address is not this machine's, whether its port is free or not. */
+/** Throws a UsageError if the address is not this machine's, whether or not its port is free. */
 export function assertLocal(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): void {
   libc.close(openBound(libc, endpoint, { shared: false, dualStack }, 0));
 }
 
-/** A bound TCP descriptor, not yet listening. Throws a UsageError. `port` stands for another port. */
+/** Returns a bound TCP socket that does not listen yet. `port` replaces the endpoint's. Throws a UsageError. */
 export function openBound(
   libc: Libc,
   endpoint: IpEndpoint,
@@ -69,7 +69,7 @@ export function openBound(
   return typeof bound === "string" ? refuse(endpoint, bound) : bound;
 }
 
-/** The descriptor, or the errno's name when the address cannot be had. */
+/** Returns the descriptor, or the name of the errno, such as `EADDRINUSE`. */
 function tryBind(
   libc: Libc,
   endpoint: IpEndpoint,
@@ -81,7 +81,7 @@ function tryBind(
   setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEADDR, value: 1 });
   if (options.shared) setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEPORT, value: 1 });
   if (endpoint.family === 6) {
-    // Whatever net.ipv6.bindv6only says.
+    // Overrides net.ipv6.bindv6only.
     const v6Only = cInt(options.dualStack ? 0 : 1);
     libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6Only, v6Only.length);
   }
@@ -92,8 +92,8 @@ function tryBind(
 }
 
 /**
- * A bound Unix descriptor, not yet listening. A socket file that nobody listens at any more is
- * replaced. Everybody may connect who may enter its directory. Throws a UsageError.
+ * Returns a bound Unix socket that does not listen yet. Replaces a socket file on which no process
+ * listens. Every user who can enter the directory can connect. Throws a UsageError.
  */
 export function openUnix(libc: Libc, endpoint: UnixEndpoint): number {
   const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -112,21 +112,21 @@ export function openUnix(libc: Libc, endpoint: UnixEndpoint): number {
   }
 }
 
-/** Makes the socket listen, or listen with another backlog. Throws a UsageError. */
+/** Makes the socket listen, or changes its backlog. Throws a UsageError. */
 export function listenAt(libc: Libc, fd: number, endpoint: Endpoint, backlog: number): void {
   if (libc.listen(fd, backlog) !== 0) refuse(endpoint, lastError(libc));
 }
 
 /**
- * The endpoint from which the backend will be connected. Throws a UsageError when it cannot be:
- * better now than at each connection.
+ * Returns the endpoint from which to connect to the backend, with port 0. Throws a UsageError if that
+ * is impossible, which would otherwise fail at each connection.
  */
 export function checkSource(libc: Libc, address: string, backend: Endpoint): IpEndpoint {
   const source: IpEndpoint = { family: ipFamily(address) === 4 ? 4 : 6, address, port: 0 };
   if (source.family !== backend.family) {
     const remedy = backend.family === "unix"
-      ? "leave it out"
-      : `give an IPv${backend.family} address`;
+      ? "omit it"
+      : `specify an IPv${backend.family} address`;
     throw new UsageError(
       `--backend-source: ${address} cannot reach ${formatEndpoint(backend)}; ${remedy}`,
     );
@@ -141,11 +141,11 @@ export function checkSource(libc: Libc, address: string, backend: Endpoint): IpE
 }
 
 /**
- * Binds a Unix socket whose file has mode 0666, from its beginning. A chmod afterwards would follow
- * a symbolic link that somebody has put in the place of the file.
+ * Binds a Unix socket whose file has mode 0666 as soon as it exists. A later chmod would follow a
+ * symbolic link with which another user has replaced the file.
  */
 function bindForAll(libc: Libc, fd: number, address: Uint8Array): string | undefined {
-  // The kernel makes the file with 0777 less these bits (unix(7)).
+  // The kernel creates the file with mode 0777 without these bits (unix(7)).
   const umask = process.umask(0o111);
   try {
     return bindTo(libc, fd, address);
@@ -154,13 +154,13 @@ function bindForAll(libc: Libc, fd: number, address: Uint8Array): string | undef
   }
 }
 
-/** A socket file where a connect is refused. */
+/** Whether the path is a socket file that refuses connections. */
 function isDeadSocket(libc: Libc, endpoint: UnixEndpoint): boolean {
   if (endpoint.path.startsWith("@")) return false;
   try {
     if (!lstatSync(endpoint.path, { throwIfNoEntry: false })?.isSocket()) return false;
   } catch {
-    // What the bind said of it counts.
+    // The error of `bind` is reported.
     return false;
   }
   return isRefused(libc, endpoint);
@@ -172,14 +172,14 @@ function removeDeadSocket(endpoint: UnixEndpoint): void {
   } catch (error) {
     throw refusal(
       endpoint,
-      `a program that has ended left its socket there, which cannot be removed (${
+      `a program that has exited left its socket there, which cannot be removed (${
         errorText(error)
       }); remove it or choose another path`,
     );
   }
 }
 
-/** A full queue answers nothing: after a second that counts as somebody who listens. */
+/** A full queue does not answer; after one second it counts as listening. */
 function isRefused(libc: Libc, endpoint: Endpoint): boolean {
   const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC, 0);
   const limit = seconds(1);
@@ -199,7 +199,7 @@ function refusal(endpoint: Endpoint, reason: string): UsageError {
   return new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
 }
 
-/** The errno's name when the address cannot be had. */
+/** Returns undefined, or the name of the errno if it fails. */
 function bindTo(libc: Libc, fd: number, address: Uint8Array): string | undefined {
   return libc.bind(fd, address, address.length) === 0 ? undefined : lastError(libc);
 }
@@ -211,11 +211,12 @@ function lastError(libc: Libc): string {
 function unixRemedy(code: string): string {
   switch (code) {
     case "EADDRINUSE":
-      return "it is in use by another program, or no socket; stop that one or choose another path";
+      return "it is in use by another program, or not a socket; stop that program or choose " +
+        "another path";
     case "ENOENT":
-      return "its directory does not exist; make it";
+      return "its directory does not exist; create it";
     case "EACCES":
-      return "its directory may not be written; give this user the right to write there";
+      return "its directory is not writable; give this user write permission";
     default:
       return `${code}; choose another path`;
   }

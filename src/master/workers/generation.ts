@@ -1,4 +1,5 @@
 import { inTime } from "../../base/in_time.ts";
+import { type Clock, systemClock } from "../../base/clock.ts";
 import type { CounterTotals } from "../../base/counters.ts";
 import type {
   SharedEventHandlers,
@@ -10,7 +11,7 @@ import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
 import type { Log, LogEntry } from "../../base/log_entry.ts";
 import { CrashReports, describeExit } from "./crash_reports.ts";
-import { type ExitDetails, Slot } from "./slot.ts";
+import { type ExitDetails, Slot, START_LIMIT_MS } from "./slot.ts";
 import type { SlotWorker } from "./watched_worker.ts";
 
 /** Time after which another worker also serves the queue of a slot that is not served. */
@@ -41,6 +42,7 @@ export interface GenerationOptions {
   readonly watchdog: number;
   /** The sums of all that workers count. */
   readonly totals: CounterTotals;
+  readonly clock?: Clock;
 }
 
 /** The workers of one configuration; while one is unavailable, another serves its queue. */
@@ -50,6 +52,7 @@ export class Generation {
   readonly slots: readonly Slot[];
   private readonly events: GenerationEvents;
   private readonly adopt: boolean;
+  private readonly clock: Clock;
   private readonly crashes: ReadonlyMap<Slot, CrashReports>;
   private started: { resolve(): void; reject(error: UsageError): void } | undefined;
   private isDraining = false;
@@ -58,11 +61,12 @@ export class Generation {
   constructor(
     number: number,
     commands: readonly StartCommand[],
-    { adopt, watchdog, totals }: GenerationOptions,
+    { adopt, watchdog, totals, clock = systemClock }: GenerationOptions,
     events: GenerationEvents,
   ) {
     this.number = number;
     this.adopt = adopt;
+    this.clock = clock;
     this.events = events;
     this.slots = commands.map((command) =>
       new Slot(command.slot, command, {
@@ -72,7 +76,7 @@ export class Generation {
         exited: (slot, exit) => this.workerExited(slot, exit),
         failed: (slot, message) => this.workerFailed(slot, message),
         shared: events.shared,
-      }, { watchdog, totals })
+      }, { watchdog, totals, clock })
     );
     this.crashes = new Map(this.slots.map((slot) => [slot, new CrashReports(slot.number)]));
   }
@@ -80,8 +84,14 @@ export class Generation {
   /** Fulfilled when all workers accept; rejected with a UsageError if one cannot start. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.started = { resolve, reject };
+      const started = { resolve, reject };
+      this.started = started;
       for (const slot of this.slots) slot.start();
+      this.clock.after(START_LIMIT_MS, () => {
+        if (this.started !== started) return;
+        const late = this.slots.find((slot) => !slot.isServing)!;
+        this.workerFailed(late, `it does not accept connections after ${START_LIMIT_MS / 1000} s`);
+      });
     });
   }
 

@@ -2,91 +2,91 @@ import type { Log } from "../../base/log_entry.ts";
 import type { Generation } from "./generation.ts";
 
 /**
- * Which generations of workers live: the current one, which takes new connections, the next one
- * while it starts, and older ones, which serve the connections that they have.
+ * The generations of workers that are running: the current one, which accepts connections, the next
+ * one while it starts, and older ones, which drain.
  */
 export class Generations {
-  /** Called when an older one has ended, so that another one may begin. */
+  /** Called when an older one has ended, so that another one can begin. */
   onRoom: () => void = () => {};
   current: Generation | undefined;
-  /** Not yet serving. */
+  /** The one that is starting. */
   next: Generation | undefined;
   private readonly log: Log;
   private readonly older = new Set<Generation>();
-  private allEnded: (() => void) | undefined;
+  private resolveEnd: (() => void) | undefined;
 
   constructor(log: Log) {
     this.log = log;
   }
 
-  /** What the next one is called; the first is 1. */
+  /** The number of the next one; the first is 1. */
   get nextNumber(): number {
     return this.number + 1;
   }
 
-  /** All that may have connections. */
+  /** All that can have connections. */
   get serving(): Generation[] {
     return [...this.older, ...this.current ? [this.current] : []];
   }
 
-  /** Also the next one. */
+  /** The same and the next one. */
   get living(): Generation[] {
     return [...this.serving, ...this.next ? [this.next] : []];
   }
 
-  /** Whether one more than those of now is no more than `most`. */
-  hasRoom(most: number): boolean {
-    return this.older.size + 2 <= most;
+  /** Whether another one would not exceed `max`. */
+  hasRoom(max: number): boolean {
+    return this.older.size + 2 <= max;
   }
 
-  /** The current one's number, how many older ones live, and their connections. */
+  /** The current one's number, the number of older ones, and the connections of these. */
   census(): { readonly generation: number; readonly older: number; readonly connections: number } {
     const connections = [...this.older].reduce((sum, { open }) => sum + open, 0);
     return { generation: this.number, older: this.older.size, connections };
   }
 
-  /** This one is the current one from now on. */
+  /** Makes this the current one. */
   succeed(generation: Generation): void {
     if (this.current) this.older.add(this.current);
     this.current = generation;
   }
 
   /**
-   * An older one leaves with its last connections, or after so many seconds; 0 is no limit.
-   * Fulfilled when its workers accept no more.
+   * Drains an older one, and cuts its connections after `limit` seconds; 0 is no limit. Fulfilled when
+   * its workers accept no more.
    */
-  async retire(generation: Generation, limit: number): Promise<void> {
+  async drain(generation: Generation, limit: number): Promise<void> {
     await generation.drain();
     if (limit === 0) return;
     setTimeout(() => {
       if (generation.isEmpty) return;
       const { number, open } = generation;
-      const message = `generation ${number} had ${limit} s to end; the ${open} connections that ` +
-        "it still has are cut (--reload-drain-timeout)";
+      const message = `generation ${number} still has ${open} connections after ${limit} s, ` +
+        "cutting them (--reload-drain-timeout)";
       const facts = { generation: number, connections: open };
       this.log({ level: "warn", event: "generation-cut", message, facts });
       generation.cut();
     }, limit * 1000).unref();
   }
 
-  /** No other one begins. Fulfilled when the last worker is gone. */
-  end(): Promise<void> {
+  /** Fulfilled when the last worker has exited. `onRoom` is called no more. */
+  ended(): Promise<void> {
     return new Promise((resolve) => {
-      this.allEnded = resolve;
-      this.look();
+      this.resolveEnd = resolve;
+      this.checkEnd();
     });
   }
 
-  /** This one's last worker is gone. */
+  /** To be called when a generation's last worker has exited. */
   emptied(generation: Generation): void {
-    if (this.older.delete(generation) && !this.allEnded) {
+    if (this.older.delete(generation) && !this.resolveEnd) {
       const { number } = generation;
-      const message = `the last connection of generation ${number} has ended`;
+      const message = `generation ${number} has ended, its last connection is closed`;
       const facts = { generation: number };
       this.log({ level: "info", event: "generation-ended", message, facts });
       this.onRoom();
     }
-    this.look();
+    this.checkEnd();
   }
 
   /** The current one's; 0 before the first. */
@@ -94,8 +94,16 @@ export class Generations {
     return this.current?.number ?? 0;
   }
 
-  private look(): void {
-    const isOver = [this.current, this.next].every((each) => each?.isEmpty ?? true);
-    if (isOver && this.older.size === 0) this.allEnded?.();
+  private checkEnd(): void {
+    const areEmpty = [this.current, this.next].every((each) => each?.isEmpty ?? true);
+    if (areEmpty && this.older.size === 0) this.resolveEnd?.();
   }
+}
+
+/** Text about the older generations, for the end of a message; empty if there are none. */
+export function olderText(older: number, connections: number): string {
+  if (older === 0) return "";
+  return older === 1
+    ? `; an older generation still has ${connections} connections`
+    : `; ${older} older generations still have ${connections} connections`;
 }

@@ -52,7 +52,7 @@ const MAX_PAUSE_MS = 10_000;
 /** After this time of service the next crash counts as the first. */
 const HEALTHY_AFTER_MS = 60_000;
 /** Maximum time to start; thousands of certificates take long. */
-const START_LIMIT_MS = 60_000;
+export const START_LIMIT_MS = 60_000;
 /**
  * Checks are a second apart; if one comes later than this many milliseconds, the master itself was
  * stalled, and what its workers sent meanwhile is not read yet.

@@ -18,8 +18,8 @@ import { bun, type NativeError, type NativeHandlers, type NativeSocket } from ".
 import { BunStream, streamHandlers } from "./stream.ts";
 
 /**
- * As in {@link Runtime}. `Bun.connect` to an address cannot be given up while it is pending, so the
- * socket is made here and handed over, which `terminate` ends at any time. Bun sets TCP_NODELAY.
+ * As in {@link Runtime}. A pending `Bun.connect` to an address cannot be abandoned, so the socket is
+ * made here and passed to Bun, and `terminate` closes it at any time. Bun sets TCP_NODELAY.
  */
 export function connect(
   backend: Endpoint,
@@ -51,8 +51,8 @@ const plainHandlers: NativeHandlers = {
   open(native) {
     native.data.native = native;
   },
-  // The first report of room means that the connection stands. To write before it would take the
-  // errno of a failed connect out of the socket, and `close` could not tell it.
+  // The first `drain` means that the socket is connected. A write before it would consume the errno
+  // of a failed connect, and `close` could not report it.
   drain(native) {
     if (native.data.isOpen) streamHandlers.drain(native);
     else native.data.connected();
@@ -69,7 +69,7 @@ const plainHandlers: NativeHandlers = {
 
 const handlersOfContexts = new WeakMap<ClientContext, NativeHandlers>();
 
-/** Made once for each context. */
+/** Returns handlers that are made once for each context. */
 function tlsHandlers(context: ClientContext): NativeHandlers {
   const known = handlersOfContexts.get(context);
   if (known) return known;
@@ -78,13 +78,13 @@ function tlsHandlers(context: ClientContext): NativeHandlers {
     open(native) {
       native.data.native = native;
     },
-    handshake: (native, ok, error) => shaken(context, native, ok, error),
+    handshake: (native, ok, error) => handshakeDone(context, native, ok, error),
   };
   handlersOfContexts.set(context, made);
   return made;
 }
 
-function shaken(
+function handshakeDone(
   context: ClientContext,
   native: NativeSocket,
   ok: boolean,
@@ -92,23 +92,23 @@ function shaken(
 ): void {
   const stream = native.data;
   const failure = handshakeFailure(ok, error, "backend");
-  const refusal = failure ?? context.rejectReason(native, error, stream.remote);
-  if (!refusal) return stream.connected();
-  stream.failure = refusal;
+  const reason = failure ?? context.rejectReason(native, error, stream.remote);
+  if (!reason) return stream.connected();
+  stream.failure = reason;
   native.close();
 }
 
-/** A backend stream that could not even begin to connect. */
+/** Returns a backend stream whose connect failed at once. */
 function failedStream(handler: StreamHandler, backend: Endpoint, errno: number): Stream {
   const stream = new BunStream(undefined, false, sockaddrOf(backend));
   stream.handler = handler;
   const code = getSystemErrorName(-errno);
   stream.failure = { code, message: `connect ${code}` };
-  queueMicrotask(() => stream.gone(undefined));
+  queueMicrotask(() => stream.closed(undefined));
   return stream;
 }
 
-/** A bind that fails (a source lost since the start) lets the system choose. */
+/** If the bind fails (the address is gone since the start), the system chooses. */
 function bindTo(fd: number, source: IpEndpoint): void {
   setOption(libc, fd, { level: IPPROTO_IP, option: IP_BIND_ADDRESS_NO_PORT, value: 1 });
   const address = sockaddrOf(source);

@@ -3,11 +3,11 @@ import { checkServerIdentity, createSecureContext, type SecureContextOptions } f
 import { policyOf } from "../ticket_policy.ts";
 import {
   alpnWire,
-  answerForTickets,
   checkCurves,
   cipherItems,
   parameterOptions,
   serverOptions,
+  useTicketKeys,
 } from "../openssl.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { TlsContext } from "../tls.ts";
@@ -26,10 +26,10 @@ import type {
   NativeSocket,
 } from "./native.ts";
 
-/** What a frontend's handshakes have in common. */
+/** The TLS context of a frontend. */
 export class ServerContext implements TlsContext {
   readonly settings: TlsSettings;
-  /** For a client without SNI. */
+  /** Serves clients without SNI. */
   readonly fallback: ServerIdentity;
   readonly tls: NativeServerTls;
   private readonly identities = new Map<number, ServerIdentity>();
@@ -43,7 +43,7 @@ export class ServerContext implements TlsContext {
     this.tls = { secureContext: this.fallback.context, ...alpnOptions(settings.alpn) };
   }
 
-  /** Made when a client first needs it; throws what `settings.identity` or BoringSSL throws. */
+  /** Returns an identity, made when first needed; throws what `settings.identity` or BoringSSL throws. */
   identity(number: number): ServerIdentity {
     const known = this.identities.get(number);
     if (known) return known;
@@ -54,7 +54,7 @@ export class ServerContext implements TlsContext {
       ...this.ciphers,
       ...(verify ? { requestCert: true, rejectUnauthorized: verify.mode === "required" } : {}),
     });
-    answerForTickets(context, this.settings, policyOf(verify));
+    useTicketKeys(context, this.settings, policyOf(verify));
     const made = new ServerIdentity(context, identity);
     this.identities.set(number, made);
     return made;
@@ -74,7 +74,7 @@ export class ServerIdentity {
     this.verify = identity.verify?.mode;
   }
 
-  /** DER; undefined when there were several, of which Bun always names the ECDSA one. */
+  /** DER; undefined if there are several certificates, of which Bun always reports the ECDSA one. */
   get presented(): Uint8Array | undefined {
     const { certificates } = this.identity;
     if (certificates.length > 1) return undefined;
@@ -82,19 +82,19 @@ export class ServerIdentity {
   }
 
   /**
-   * Makes a socket ask for a client's certificate as this wants it, where it did as `before`: with
-   * another context Bun takes over certificates and CAs, but not that.
+   * Sets the verify mode of a socket whose context was that of `before`: when contexts are switched,
+   * Bun takes certificates and CAs from the new one, but not the verify mode.
    */
-  verifyInsteadOf(before: ServerIdentity, native: NativeSocket): void {
+  switchVerifyMode(before: ServerIdentity, native: NativeSocket): void {
     if (this.verify === before.verify) return;
     native.setVerifyMode(this.verify !== undefined, this.verify === "required");
   }
 }
 
-/** What connections to a backend with TLS have in common. */
+/** The TLS context of connections to a backend. */
 export class ClientContext implements ClientTlsContext {
   readonly settings: ClientTlsSettings;
-  /** Bun would check a connection without a name against `localhost`, so all is checked here. */
+  /** Verifies nothing: without a name Bun would check against `localhost`; see `rejectReason`. */
   readonly tls: NativeClientTls;
 
   /** Throws an Error with BoringSSL's reason. */
@@ -115,7 +115,7 @@ export class ClientContext implements ClientTlsContext {
     };
   }
 
-  /** Why this backend is not the one that was meant, after its handshake; undefined: it is. */
+  /** Returns why the backend's certificate is rejected after its handshake; undefined: it is not. */
   rejectReason(
     native: NativeSocket,
     error: NativeError | undefined,
@@ -123,43 +123,55 @@ export class ClientContext implements ClientTlsContext {
   ): Failure | undefined {
     const { verify, serverName, ca } = this.settings;
     if (!verify) return undefined;
-    // Bun would trust a list of its own.
-    if (ca === "") return { code: "EPROTO", message: "there is no CA to trust" };
-    if (error && error.code !== WRONG_NAME) return failureOf(error);
+    // Bun would trust its own list.
+    if (ca === "") return { code: "EPROTO", message: "no trusted CA is configured" };
+    if (error && error.code !== NAME_MISMATCH) return failureOf(error);
     const address = backend.family === "unix" ? "" : backend.address;
     const certificate = native.getPeerCertificate(true) as Parameters<
       typeof checkServerIdentity
     >[1];
-    const wrong: NativeError | undefined = checkServerIdentity(serverName || address, certificate);
-    return wrong && failureOf(wrong);
+    const mismatch: NativeError | undefined = checkServerIdentity(
+      serverName || address,
+      certificate,
+    );
+    return mismatch && failureOf(mismatch);
   }
 }
 
-/** Why a handshake failed, in BoringSSL's words; undefined when it was finished. */
+/** Returns why a handshake failed, in BoringSSL's words; undefined if it was completed. */
 export function handshakeFailure(
   ok: boolean,
   error: NativeError | undefined,
   peer: "client" | "backend",
 ): Failure | undefined {
-  // `ok` is false also for a certificate that was not verified.
+  // `ok` is also false for a certificate that was not verified.
   if (ok || error?.code && !/^(EPROTO|ECONNRESET|ERR_(SSL|OSSL)_.*)$/.test(error.code)) {
     return undefined;
   }
   return { code: error?.code ?? "EPROTO", message: handshakeReason(error, peer) };
 }
 
-/** The error in the form of the contract. */
+/** Returns why a TLS session broke off after its handshake, in BoringSSL's words. */
+export function sessionFailure(error: NativeError): Failure {
+  return { code: error.code ?? "EPROTO", message: libraryReason(error) };
+}
+
+/** Returns the error in the form of the contract. */
 export function failureOf({ code, message }: NativeError): Failure {
   return { code: code ?? "EIO", message };
 }
 
-const WRONG_NAME = "ERR_TLS_CERT_ALTNAME_INVALID";
+const NAME_MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID";
 
-/** BoringSSL's reason alone: `error:1000009c:SSL routines:OPENSSL_internal:HTTP_REQUEST`. */
 function handshakeReason(error: NativeError | undefined, peer: string): string {
   if (!error) return "unknown reason";
-  if (error.code === "ECONNRESET") return `the ${peer} left before its end`;
-  return error.message.split(":").at(-1)!.replaceAll("_", " ").toLowerCase();
+  if (error.code === "ECONNRESET") return `the ${peer} closed the connection during the handshake`;
+  return libraryReason(error);
+}
+
+/** Returns the reason in `error:1000009c:SSL routines:OPENSSL_internal:HTTP_REQUEST`. */
+function libraryReason({ message }: NativeError): string {
+  return message.split(":").at(-1)!.replaceAll("_", " ").toLowerCase();
 }
 
 /** Throws an Error that names the first unknown cipher or group. */
@@ -173,7 +185,7 @@ function alpnOptions(names: readonly string[]): { ALPNProtocols?: Uint8Array } {
   return names.length === 0 ? {} : { ALPNProtocols: alpnWire(names) };
 }
 
-/** Bun takes `requestCert` and `rejectUnauthorized` here as well. */
+/** Bun accepts `requestCert` and `rejectUnauthorized` here as well. */
 function nativeContext(
   options: SecureContextOptions & { requestCert?: boolean; rejectUnauthorized?: boolean },
 ): NativeContext {

@@ -23,19 +23,19 @@ import {
   type NativeServerTls,
   type NativeSocket,
 } from "./native.ts";
-import { type BunStream, type Encrypter, streamHandlers } from "./stream.ts";
+import { type BunStream, streamHandlers, type TlsStarter } from "./stream.ts";
 
-/** A client that said nothing of TLS. */
-export const EARLY_END: Failure = {
+/** The failure of a client that closes before it starts a handshake. */
+export const CLOSED_BEFORE_HANDSHAKE: Failure = {
   code: "ECONNRESET",
-  message: "the client left before its handshake",
+  message: "the client closed the connection before the handshake",
 };
 
 /** The handshakes of one listener. */
-export class Frontend implements Encrypter {
+export class Frontend implements TlsStarter {
   /** For sockets that {@link begin} is called for. */
   readonly handlers: NativeHandlers;
-  /** The keys of its tickets stay in use for as long as the listener lives. */
+  /** Its ticket keys are used for the life of the listener. */
   private readonly first: ServerContext;
   /** Serves new connections. */
   private current: ServerContext;
@@ -45,7 +45,7 @@ export class Frontend implements Encrypter {
     this.current = this.first = context;
     this.handlers = {
       ...streamHandlers,
-      serverName: (_, serverName, native) => this.choose(serverName, native),
+      serverName: (_, serverName, native) => this.selectContext(serverName, native),
       handshake,
     };
     this.upgradeHandlers = {
@@ -59,13 +59,13 @@ export class Frontend implements Encrypter {
   }
 
   /**
-   * Serves new connections with these settings. Throws an Error with an errno's name, and leaves
-   * all as it was, when no descriptor is to be had for a moment.
+   * Serves new connections with this context. Throws an Error with an errno's name, and changes
+   * nothing, if no descriptor is available for a temporary socket.
    */
   update(context: ServerContext): void {
     if (context === this.current) return;
-    // Bun calls `serverName` for a context that a listener was made with, not for one that only
-    // `setKeyCert` knows. So one is made, at an address that the kernel invents, and ended.
+    // Bun calls `serverName` for a context that a listener was made with, not for one that was only
+    // passed to `setKeyCert`. So a listener is made at an unnamed address and stopped.
     const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) throw new Error(`new certificates: ${getSystemErrorName(-libc.errno())}`);
     libc.bind(fd, UNNAMED, UNNAMED.length);
@@ -73,7 +73,7 @@ export class Frontend implements Encrypter {
     this.current = context;
   }
 
-  /** The handshake is about to start on this socket. */
+  /** Called before the handshake starts on this socket. */
   begin(stream: BunStream, native: NativeSocket): void {
     const { current, first } = this;
     stream.native = native;
@@ -81,13 +81,13 @@ export class Frontend implements Encrypter {
     stream.identity = current.fallback;
     if (current === first) return;
     native.setKeyCert(current.fallback.context);
-    current.fallback.verifyInsteadOf(first.fallback, native);
+    current.fallback.switchVerifyMode(first.fallback, native);
   }
 
-  /** Puts TLS on a plain socket; what `early` brings about happens before this returns. */
+  /** Starts TLS on a plain socket; events that `early` causes come before this returns. */
   startTls(stream: BunStream, early: Uint8Array): void {
     const plain = stream.native!;
-    stream.isHeld = true;
+    stream.defersClosed = true;
     const sockets = plain.upgradeTLS({
       isServer: true,
       data: stream,
@@ -95,35 +95,35 @@ export class Frontend implements Encrypter {
       socket: this.upgradeHandlers,
       ...(early.length > 0 ? { initialData: early } : {}),
     });
-    stream.isHeld = false;
+    stream.defersClosed = false;
     if (sockets) return;
-    stream.failure = EARLY_END;
+    stream.failure = CLOSED_BEFORE_HANDSHAKE;
     plain.terminate();
   }
 
-  private choose(serverName: string, native: NativeSocket): NativeContext | Error {
+  private selectContext(serverName: string, native: NativeSocket): NativeContext | Error {
     const stream = native.data;
-    let chosen: ServerIdentity;
+    let selected: ServerIdentity;
     try {
       const number = this.current.settings.select(serverName);
       if (number === undefined) return refuseName(stream, native);
-      chosen = this.current.identity(number);
+      selected = this.current.identity(number);
     } catch (error) {
       stream.failure = internalFailure(error);
-      // Not from within its own handshake.
+      // `terminate` must not be called from within the handshake.
       queueMicrotask(() => stream.native?.terminate());
       return new Error(stream.failure.message);
     }
-    chosen.verifyInsteadOf(stream.identity!, native);
-    stream.identity = chosen;
-    return chosen.context;
+    selected.switchVerifyMode(stream.identity!, native);
+    stream.identity = selected;
+    return selected.context;
   }
 }
 
-/** A Unix socket's address without a path: Linux gives the socket an abstract name of its own. */
+/** A Unix socket's address without a path: Linux assigns an abstract name. */
 const UNNAMED = new Uint8Array(new Uint16Array([AF_UNIX]).buffer);
 
-/** Bun would end the connection without an alert. */
+/** Sends the alert: Bun would close the connection without one. */
 function refuseName(stream: BunStream, native: NativeSocket): Error {
   libc.write(native.fd, UNRECOGNIZED_NAME, UNRECOGNIZED_NAME.length);
   stream.failure = { code: "UNRECOGNIZED_NAME", message: "unrecognized server name" };
@@ -138,13 +138,13 @@ function handshake(native: NativeSocket, ok: boolean, error: NativeError | undef
     return;
   }
   if (error && stream.identity!.verify === "required") {
-    // Bun lets nothing pass on such a connection, so the owner cannot decide.
+    // Bun passes no data on such a connection, so the handler cannot decide.
     stream.failure = failureOf(error);
     native.close();
     return;
   }
-  // BoringSSL holds the session tickets back until our first write, so a client with Nagle on
-  // waits for our delayed ACK (40 ms) before it sends its second small write.
+  // BoringSSL delays the session tickets until our first write, so a client with Nagle on waits for
+  // our delayed ACK (40 ms) before it sends its second small write.
   setOption(libc, native.fd, { level: IPPROTO_TCP, option: TCP_QUICKACK, value: 1 });
   stream.opened();
 }

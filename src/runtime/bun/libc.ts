@@ -10,8 +10,8 @@ import type { Endpoint } from "../../os/endpoint.ts";
 export const libc: Libc = openLibc();
 
 /**
- * A `sockaddr` by one call, where Bun's properties for address and port make one each. Empty for a
- * client that reset its connection before it was accepted.
+ * Returns a `sockaddr` with one call, where Bun's properties for address and port make one each. Empty
+ * for a client that reset its connection before it was accepted.
  */
 export function socketName(call: Libc["getpeername"], fd: number): Uint8Array {
   nameLength[0] = SOCKADDR_SIZE;
@@ -19,12 +19,12 @@ export function socketName(call: Libc["getpeername"], fd: number): Uint8Array {
   return nameBuffer.slice(0, length);
 }
 
-/** The endpoint in such a `sockaddr`. */
+/** Returns the endpoint in such a `sockaddr`; 0.0.0.0 port 0 if it is unknown. */
 export function endpointIn(address: Uint8Array | undefined): Endpoint {
   return address && readSockaddr(address) || UNKNOWN;
 }
 
-/** Made once for the few endpoints that all connections share. */
+/** Returns a `sockaddr`, made once for each of the few endpoints that all connections share. */
 export function sockaddrOf(endpoint: Endpoint): Uint8Array {
   const known = sockaddrs.get(endpoint);
   if (known) return known;

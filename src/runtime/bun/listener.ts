@@ -1,7 +1,7 @@
 import type { Listener } from "../listener.ts";
 import type { ListenOptions } from "../listener.ts";
 import type { ServerContext } from "./contexts.ts";
-import { EARLY_END, Frontend } from "./frontend.ts";
+import { CLOSED_BEFORE_HANDSHAKE, Frontend } from "./frontend.ts";
 import { libc, socketName } from "./libc.ts";
 import { bun, type NativeHandlers, type NativeSocket } from "./native.ts";
 import { Poll } from "./poll.ts";
@@ -22,7 +22,7 @@ export function listen(options: ListenOptions): Listener {
       ? headerHandlers(options, frontend)
       : tlsHandlers(options, frontend),
   });
-  // Bun calls listen(fd, 511) itself and has no option for the backlog.
+  // Bun itself calls listen(fd, 511) and has no option for the backlog.
   libc.listen(fd, options.backlog);
   const poll = new Poll(fd);
   return {
@@ -44,7 +44,7 @@ function tlsHandlers({ accepted }: ListenOptions, frontend: Frontend): NativeHan
     open(native) {
       const stream = acceptedStream(native, true);
       frontend.begin(stream, native);
-      introduce(stream, accepted);
+      assignHandler(stream, accepted);
     },
   };
 }
@@ -55,22 +55,22 @@ function plainHandlers({ accepted }: ListenOptions): NativeHandlers {
     ...streamHandlers,
     open(native) {
       const stream = acceptedStream(native, false);
-      introduce(stream, accepted);
+      assignHandler(stream, accepted);
       if (stream.native) stream.opened();
     },
   };
 }
 
 /**
- * Plain until `startTls`. From then on the plain socket, which is no longer the stream's, gets copies
- * of what the client sends, and an end of its own.
+ * Plain until `startTls`. After that the plain socket, which is no longer the stream's, still gets
+ * copies of what the client sends, and its own `end` and `close`.
  */
 function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): NativeHandlers {
   return {
     open(native) {
       const stream = acceptedStream(native, false);
-      stream.encrypter = frontend;
-      introduce(stream, accepted);
+      stream.tlsStarter = frontend;
+      assignHandler(stream, accepted);
     },
     data(native, bytes) {
       if (isCurrent(native)) streamHandlers.data(native, bytes);
@@ -78,7 +78,7 @@ function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): Native
     drain() {},
     end(native) {
       if (!isCurrent(native)) return;
-      native.data.failure = EARLY_END;
+      native.data.failure = CLOSED_BEFORE_HANDSHAKE;
       native.close();
     },
     close(native, error) {
@@ -88,14 +88,14 @@ function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): Native
   };
 }
 
-function introduce(stream: BunStream, accepted: ListenOptions["accepted"]): void {
-  stream.isHeld = true;
+function assignHandler(stream: BunStream, accepted: ListenOptions["accepted"]): void {
+  stream.defersClosed = true;
   try {
     stream.handler = accepted(stream);
   } catch (error) {
-    stream.abandon(error);
+    stream.coreThrew(error);
   }
-  stream.isHeld = false;
+  stream.defersClosed = false;
 }
 
 function isCurrent(native: NativeSocket): boolean {

@@ -1,7 +1,7 @@
 /**
- * What the adapter uses of Bun. Names marked UNDOCUMENTED are absent from Bun's documentation and
- * types; they were read in Bun 1.4.5's own node:net and node:tls, which is the version frozen into
- * the binary, and the tests/unit/runtime*.test.ts cover each of them.
+ * The parts of Bun's API that the adapter uses. Names marked UNDOCUMENTED are absent from Bun's
+ * documentation and types; they are from node:net and node:tls of Bun 1.4.5, the version frozen into
+ * the binary, and tests/unit/runtime*.test.ts cover each of them.
  */
 import type { TicketContext } from "../openssl.ts";
 import type { BunStream } from "./stream.ts";
@@ -29,13 +29,13 @@ export interface NativeSocket {
   /** In the form of node:tls; `true` leaves the issuers out. */
   getPeerCertificate(brief: true): { readonly raw?: Uint8Array } | undefined;
   getAuthorizationError(): NativeError | null | undefined;
-  /** UNDOCUMENTED: whether to ask for a certificate, and whether to refuse one that is not good. */
+  /** UNDOCUMENTED: whether to request a certificate, and whether to reject an untrusted one. */
   setVerifyMode(request: boolean, refuse: boolean): void;
-  /** UNDOCUMENTED: from now on this socket presents what that context has. */
+  /** UNDOCUMENTED: from now on this socket presents the certificates of that context. */
   setKeyCert(context: NativeContext): void;
   /**
-   * Puts TLS on a plain socket; `isServer` and `initialData` are UNDOCUMENTED. The result is
-   * undefined when the socket has just closed.
+   * Starts TLS on a plain socket; `isServer` and `initialData` are UNDOCUMENTED. Returns undefined if
+   * the socket has just closed.
    */
   upgradeTLS(options: {
     isServer: true;
@@ -52,16 +52,16 @@ export interface NativeHandlers {
   drain(native: NativeSocket): void;
   end(native: NativeSocket): void;
   close(native: NativeSocket, error: NativeError | undefined): void;
-  error(native: NativeSocket, error: Error): void;
+  error(native: NativeSocket, error: NativeError): void;
   handshake?(native: NativeSocket, ok: boolean, error: NativeError | undefined): void;
-  /** UNDOCUMENTED: called only when the client sent SNI, with its spelling. An Error refuses it. */
+  /** UNDOCUMENTED: called only if the client sent SNI, with its spelling. An Error rejects the name. */
   serverName?(data: unknown, serverName: string, native: NativeSocket): NativeContext | Error;
 }
 
-/** `secureContext` is UNDOCUMENTED; TLS options beside it would be ignored without a word. */
+/** `secureContext` is UNDOCUMENTED; other TLS options beside it would be ignored silently. */
 export interface NativeServerTls {
   readonly secureContext: NativeContext;
-  /** In the form of the wire. */
+  /** In wire format. */
   readonly ALPNProtocols?: Uint8Array;
 }
 
@@ -74,9 +74,9 @@ interface BunApi {
   readonly version: string;
   readonly main: string;
   readonly isStandaloneExecutable?: boolean;
-  /** Collects now, or soon. */
+  /** Collects garbage now, or soon. */
   gc(now: boolean): void;
-  /** UNDOCUMENTED. Lets go of compiled code and of free memory, and collects. */
+  /** UNDOCUMENTED. Frees compiled code and unused memory, and collects garbage. */
   shrink(): void;
   /** `fd` is UNDOCUMENTED in both. */
   listen(options: {

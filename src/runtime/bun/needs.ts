@@ -1,6 +1,6 @@
-/** Refuses a Bun that lacks what the adapter uses. To be imported before the rest of the adapter. */
+/** Refuses a Bun that lacks what the adapter uses. Import it before the rest of the adapter. */
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../os/constants.ts";
-import { absent, requireAll } from "../completeness.ts";
+import { missingMembers, requireAll } from "../completeness.ts";
 import { libc } from "./libc.ts";
 import { bun, type NativeSocket } from "./native.ts";
 
@@ -11,11 +11,11 @@ const SOCKET = [
 ];
 
 requireAll(`Bun ${bun.version}`, "Bun 1.4", [
-  ...absent("Bun", bun, ["listen", "connect", "gc", "shrink"]),
-  ...absent("Socket", anySocket(), SOCKET),
+  ...missingMembers("Bun", bun, ["listen", "connect", "gc", "shrink"]),
+  ...missingMembers("Socket", anySocket(), SOCKET),
 ]);
 
-/** Returns a socket that never connects: no other object shows the methods of sockets. */
+/** Returns a socket that never connects: no other object has the methods of sockets. */
 function anySocket(): NativeSocket | undefined {
   const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   let found: NativeSocket | undefined;

@@ -1,8 +1,8 @@
 /**
- * Pauses listening sockets of Bun, which has no way to do so: to listen anew would make a new
- * SSL_CTX, and with it an end of all sessions. UNDOCUMENTED: that Bun 1.4.5 waits by epoll,
- * level-triggered, on the number of the descriptor it was given, and that it accepts in a loop
- * until accept fails. tests/unit/runtime_pause.test.ts covers it.
+ * Pauses listening sockets of Bun, which cannot do so itself: a new listener would make a new SSL_CTX,
+ * and no earlier session would resume. UNDOCUMENTED: Bun 1.4.5 waits with epoll, level-triggered, on
+ * the descriptor number that it was given, and accepts in a loop until accept fails.
+ * tests/unit/runtime_pause.test.ts covers it.
  */
 import { readdirSync, readlinkSync } from "node:fs";
 import { cString } from "../../os/structures.ts";
@@ -16,23 +16,23 @@ import { libc } from "./libc.ts";
 export class Poll {
   private readonly fd: number;
   private readonly entry: Entry | undefined;
-  /** A copy of the socket while it is paused. */
-  private kept = -1;
+  /** A copy of the socket's descriptor while it is paused. */
+  private copy = -1;
 
-  /** Bun listens on `fd` already. The first time it needs /proc. */
+  /** Bun already listens on `fd`. The first call needs /proc. */
   constructor(fd: number) {
     this.fd = fd;
     this.entry = findEntry(fd);
   }
 
-  /** Where the system does not tell what epoll watches, or has no descriptor left, it goes on. */
+  /** Has no effect if the system does not show what epoll watches, or has no descriptor left. */
   pause(): void {
-    const { fd, entry, kept } = this;
-    if (!entry || kept >= 0) return;
-    this.kept = libc.dup(fd);
-    if (this.kept < 0) return;
+    const { fd, entry, copy } = this;
+    if (!entry || copy >= 0) return;
+    this.copy = libc.dup(fd);
+    if (this.copy < 0) return;
     libc.epoll_ctl(entry.loop.epoll, EPOLL_CTL_MOD, fd, epollEvent(0, entry.data));
-    // What is no socket ends the loop in which Bun accepts all that wait, in this turn too.
+    // A descriptor that is not a socket ends Bun's accept loop, also in this turn.
     libc.dup2(entry.loop.info, fd);
   }
 
@@ -42,22 +42,22 @@ export class Poll {
     libc.epoll_ctl(entry.loop.epoll, EPOLL_CTL_MOD, fd, epollEvent(entry.events, entry.data));
   }
 
-  /** Bun is about to close the socket, and takes it out of epoll by its descriptor. */
+  /** Called before Bun closes the socket, which it removes from epoll by its descriptor. */
   end(): void {
     this.restore();
   }
 
   private restore(): boolean {
-    const { fd, kept } = this;
-    if (kept < 0) return false;
-    libc.dup2(kept, fd);
-    libc.close(kept);
-    this.kept = -1;
+    const { fd, copy } = this;
+    if (copy < 0) return false;
+    libc.dup2(copy, fd);
+    libc.close(copy);
+    this.copy = -1;
     return true;
   }
 }
 
-/** An epoll descriptor, with one of the file in which the kernel tells what it watches. */
+/** An epoll descriptor, and one of the file in which the kernel shows what it watches. */
 interface Loop {
   readonly epoll: number;
   readonly info: number;
@@ -72,8 +72,8 @@ interface Entry {
 }
 
 /**
- * Bun's, looked for once: it stays open, since a worker sees no /proc after it entered its chroot.
- * Null where the system does not tell what epoll watches.
+ * Bun's loop, looked up once; `info` stays open, since a worker has no /proc after it enters its
+ * chroot. Null if the system does not show what epoll watches.
  */
 let loop: Loop | null | undefined;
 
@@ -82,7 +82,7 @@ function findEntry(fd: number): Entry | undefined {
   return loop ? entryIn(loop, fd) : undefined;
 }
 
-/** The one that watches this descriptor. */
+/** Returns the loop that watches this descriptor. */
 function findLoop(fd: number): Loop | null {
   for (const epoll of epolls()) {
     const info = libc.open(cString(`/proc/self/fdinfo/${epoll}`), O_RDONLY | O_CLOEXEC, 0);
@@ -97,7 +97,7 @@ function epolls(): number[] {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
     } catch {
-      // That of the directory itself.
+      // The descriptor of the directory itself.
       return false;
     }
   });
@@ -110,7 +110,7 @@ function entryIn(loop: Loop, fd: number): Entry | undefined {
   return { loop, events: parseInt(events, 16), data: BigInt(`0x${data}`) };
 }
 
-/** One line for each descriptor that is watched. */
+/** Returns one line for each watched descriptor. */
 function readInfo(info: number): string {
   const decoder = new TextDecoder();
   const chunk = new Uint8Array(65_536);

@@ -5,16 +5,16 @@ import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
-import { failureOf, type ServerIdentity } from "./contexts.ts";
+import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
 import type { NativeError, NativeSocket } from "./native.ts";
 
-/** What puts TLS on a stream that began without. */
-export interface Encrypter {
+/** Starts TLS on a stream that began without it. */
+export interface TlsStarter {
   startTls(stream: BunStream, early: Uint8Array): void;
 }
 
-/** The queue of all streams that hold no byte, which is most of them. */
+/** The queue of all streams that hold no bytes, which are most of them. */
 const NOTHING: Uint8Array[] = [];
 Object.freeze(NOTHING);
 
@@ -24,7 +24,7 @@ export class BunStream implements Stream {
   /** A `sockaddr`, kept because Bun forgets the peer when the socket closes. */
   readonly peer: Uint8Array;
   failure: Failure | undefined;
-  /** Bytes which `write` took and the kernel did not: one chunk, seldom more. */
+  /** Bytes that were written and are not yet with the kernel: one chunk, rarely more. */
   queue = NOTHING;
   earlyBytes = 0;
   isOpen = false;
@@ -32,13 +32,13 @@ export class BunStream implements Stream {
   isBlocked = false;
   isFinishing = false;
   hasEnded = false;
-  isGivenUp = false;
-  /** What the client is served with; undefined without TLS and towards a backend. */
+  isClosedByCore = false;
+  /** What the client is served with; undefined without TLS and toward a backend. */
   identity: ServerIdentity | undefined;
-  /** Of a listener whose clients send a header first. */
-  encrypter: Encrypter | undefined;
-  /** The owner is not to hear of the end before its own call, or that of its maker, returns. */
-  isHeld = false;
+  /** Set on a listener with `headerFirst`. */
+  tlsStarter: TlsStarter | undefined;
+  /** `closed` must not come from within `accepted` or `startTls`. */
+  defersClosed = false;
 
   constructor(native: NativeSocket | undefined, isTls: boolean, peer: Uint8Array) {
     this.native = native;
@@ -83,17 +83,17 @@ export class BunStream implements Stream {
   }
 
   close(): void {
-    this.isGivenUp = true;
+    this.isClosedByCore = true;
     this.native?.close();
   }
 
   reset(): void {
-    this.isGivenUp = true;
+    this.isClosedByCore = true;
     this.native?.terminate();
   }
 
   startTls(early: Uint8Array): void {
-    if (this.native && !this.isTls) this.encrypter?.startTls(this, early);
+    if (this.native && !this.isTls) this.tlsStarter?.startTls(this, early);
   }
 
   tls(): TlsFacts {
@@ -131,13 +131,13 @@ export class BunStream implements Stream {
     return this.isTls ? this.native?.alpnProtocol || undefined : undefined;
   }
 
-  /** The connection stands: `handler` may use it. */
+  /** The stream is ready: `handler` may use it. */
   opened(): void {
     this.isOpen = true;
-    this.tell("opened");
+    this.notify("opened");
   }
 
-  /** As `opened`, for a stream that may hold bytes by now. */
+  /** As `opened`, for a stream that may hold early bytes. */
   connected(): void {
     if (this.isOpen) return;
     const { isFinishing } = this;
@@ -163,7 +163,7 @@ export class BunStream implements Stream {
     if (this.isFinishing) this.end();
     if (this.isBlocked) {
       this.isBlocked = false;
-      this.tell("writable");
+      this.notify("writable");
     }
   }
 
@@ -171,51 +171,60 @@ export class BunStream implements Stream {
     try {
       this.handler.received(this, bytes);
     } catch (error) {
-      this.abandon(error);
+      this.coreThrew(error);
     }
   }
 
-  /** The peer's end. */
+  /** The peer has sent FIN or close_notify. */
   ended(): void {
     this.hasEnded = true;
-    // Before that, `handshake` and `close` tell it.
-    if (this.isOpen) this.tell("ended");
+    // Before the stream is open, `handshake` and `close` report it.
+    if (this.isOpen) this.notify("ended");
   }
 
   /** The core threw. */
-  abandon(error: unknown): void {
+  coreThrew(error: unknown): void {
     this.failure = internalFailure(error);
     this.native?.terminate();
   }
 
-  /** Everything is out. After the peer's end, Bun alone would wait for one more event. */
+  /**
+   * The TLS session broke off: the peer violated the protocol or sent a fatal alert. BoringSSL has
+   * sent its own alert, so the connection ends with FIN, which lets the alert arrive.
+   */
+  failed(error: NativeError): void {
+    this.failure ??= sessionFailure(error);
+    this.native?.close();
+  }
+
+  /** Everything is sent. After the peer's FIN, Bun itself would wait for one more event. */
   private end(): void {
     this.native?.shutdown();
     if (this.hasEnded) this.native?.close();
   }
 
-  /** Tells the owner that the descriptor is gone. */
-  gone(error: NativeError | undefined): void {
+  /** The descriptor is closed. */
+  closed(error: NativeError | undefined): void {
     this.native = undefined;
-    // After our own FIN, Bun tells the peer's by `close` alone.
-    const saidAll = this.isOpen && this.isFinishing && this.queue.length === 0;
-    if (saidAll && !error && !this.failure && !this.hasEnded && !this.isGivenUp) {
+    // After our own FIN, Bun reports the peer's only by `close`.
+    const sentAll = this.isOpen && this.isFinishing && this.queue.length === 0;
+    if (sentAll && !error && !this.failure && !this.hasEnded && !this.isClosedByCore) {
       this.ended();
     }
     this.queue = NOTHING;
-    if (this.isHeld) queueMicrotask(() => this.tellClosed(error));
-    else this.tellClosed(error);
+    if (this.defersClosed) queueMicrotask(() => this.notifyClosed(error));
+    else this.notifyClosed(error);
   }
 
-  private tell(event: "opened" | "writable" | "ended"): void {
+  private notify(event: "opened" | "writable" | "ended"): void {
     try {
       this.handler[event](this);
     } catch (error) {
-      this.abandon(error);
+      this.coreThrew(error);
     }
   }
 
-  private tellClosed(error: NativeError | undefined): void {
+  private notifyClosed(error: NativeError | undefined): void {
     try {
       this.handler.closed(this, this.closeReason(error));
     } catch (fault) {
@@ -224,30 +233,32 @@ export class BunStream implements Stream {
   }
 
   private closeReason(error: NativeError | undefined): Failure | undefined {
-    if (this.isGivenUp) return undefined;
+    if (this.isClosedByCore) return undefined;
     if (this.failure) return this.failure;
     if (error) return failureOf(error);
     if (this.hasEnded && this.isFinishing) return undefined;
-    return { code: "EPROTO", message: "the connection broke off" };
+    return { code: "EPROTO", message: "the connection was aborted" };
   }
 }
 
-/** What happens to every open stream. */
+/** Bun's handlers for every open stream. */
 export const streamHandlers = {
   data(native: NativeSocket, bytes: Uint8Array) {
     native.data.received(bytes);
   },
   drain(native: NativeSocket) {
-    // Bun also reports room around the handshake and the end, when nothing waits here.
+    // Bun also reports room around the handshake and the end, when nothing is queued here.
     if (native.data.isOpen && native.data.queue.length > 0) native.data.flush();
   },
   end(native: NativeSocket) {
     native.data.ended();
   },
   close(native: NativeSocket, error: NativeError | undefined) {
-    native.data.gone(error);
+    native.data.closed(error);
   },
-  error(native: NativeSocket, error: Error) {
-    native.data.abandon(error);
+  error(native: NativeSocket, error: NativeError) {
+    // Bun also reports an exception of its handlers here.
+    if (error.message.includes(":SSL routines:")) native.data.failed(error);
+    else native.data.coreThrew(error);
   },
 };

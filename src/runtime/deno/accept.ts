@@ -1,4 +1,4 @@
-/** The accept loop, which goes on after a failure. */
+/** The accept loop, which continues after a failure. */
 import { raise } from "../../base/raise.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { ListenOptions } from "../listener.ts";
@@ -6,28 +6,28 @@ import { type Conn, type DenoListener, descriptorOf } from "./api.ts";
 import { failureOf } from "./failures.ts";
 import { DenoStream, endpoint } from "./stream.ts";
 
-/** What one loop acts by; it begins to accept at once. */
+/** Controls one accept loop, which starts at once. */
 export class AcceptState {
   private isOpen = true;
   private resumed: Promise<void> | undefined;
-  private goOn: (() => void) | undefined;
+  private endPause: (() => void) | undefined;
 
   get open(): boolean {
     return this.isOpen;
   }
 
-  /** Absent while it accepts. */
+  /** Resolves when accepting resumes; undefined while it is not paused. */
   get pauseEnd(): Promise<void> | undefined {
     return this.resumed;
   }
 
   pause(): void {
-    this.resumed ??= new Promise((resolve) => this.goOn = resolve);
+    this.resumed ??= new Promise((resolve) => this.endPause = resolve);
   }
 
   resume(): void {
     this.resumed = undefined;
-    this.goOn?.();
+    this.endPause?.();
   }
 
   close(): void {
@@ -36,10 +36,10 @@ export class AcceptState {
   }
 }
 
-/** Milliseconds until accepting goes on after it failed, mostly for want of descriptors. */
+/** Milliseconds until accepting is tried again after it failed, mostly for lack of descriptors. */
 const ACCEPT_PAUSE = 50;
 
-/** Accepts until the state says stop. `begin` gets each stream that its owner did not end at once. */
+/** Accepts until `state` is closed. `begin` gets each stream that its handler did not close at once. */
 export async function acceptAll<T extends Conn>(
   listener: DenoListener<T>,
   options: ListenOptions,
@@ -52,12 +52,12 @@ export async function acceptAll<T extends Conn>(
     if (!state.open) return;
     try {
       const conn = await listener.accept();
-      // A call that is under way cannot be taken back; what it brings waits here.
+      // A pending `accept` cannot be canceled; a connection that it returns waits here.
       while (state.pauseEnd) await state.pauseEnd;
       const { remoteAddr, localAddr } = conn;
       const stream = new DenoStream(endpoint(remoteAddr), endpoint(localAddr), isPlain);
       stream.attach(conn, descriptorOf(conn));
-      if (own(stream, options)) begin(stream, conn);
+      if (assignHandler(stream, options)) begin(stream, conn);
     } catch (error) {
       if (!state.open) return;
       report(options, error);
@@ -66,8 +66,8 @@ export async function acceptAll<T extends Conn>(
   }
 }
 
-/** Names the owner of an accepted stream; false when that failed, or ended the stream. */
-function own(stream: DenoStream, { accepted }: ListenOptions): boolean {
+/** Sets the handler of an accepted stream; false if that failed or closed the stream. */
+function assignHandler(stream: DenoStream, { accepted }: ListenOptions): boolean {
   try {
     stream.handler = accepted(stream);
   } catch (error) {

@@ -1,4 +1,4 @@
-/** The parts of Deno's API that the adapter uses, and libc beside it. */
+/** The parts of Deno's API that the adapter uses, and libc. */
 import { signatures } from "../../os/libc.ts";
 import { libcName } from "../../os/libc.ts";
 import type { CType } from "../../os/libc.ts";
@@ -15,10 +15,10 @@ interface DenoApi {
       | { hostname: string; port: number; signal: AbortSignal }
       | { transport: "unix"; path: string },
   ): Promise<Conn>;
-  /** Takes over the connection; `hostname` is for SNI and verification alone. */
+  /** Takes over the connection; `hostname` is for SNI and verification only. */
   startTls(conn: Conn, options: {
     hostname: string;
-    /** PEM; trusted beside the runtime's own. */
+    /** PEM; trusted in addition to the runtime's own. */
     caCerts: readonly string[];
     alpnProtocols: readonly string[];
   }): Promise<TlsConn>;
@@ -57,13 +57,13 @@ export interface NetAddr {
 }
 
 export interface Conn {
-  /** Of TCP only. */
+  /** TCP only. */
   readonly localAddr: NetAddr;
   readonly remoteAddr: NetAddr;
   closeWrite(): Promise<void>;
-  /** Closes; once more, or after `startTls` took the connection, it does nothing. */
+  /** Closes; has no effect if closed, or after `startTls` took over the connection. */
   [Symbol.dispose](): void;
-  /** Of TCP only. */
+  /** TCP only. */
   setNoDelay(on: boolean): void;
 }
 
@@ -78,15 +78,15 @@ export interface DenoListener<T extends Conn> {
 }
 
 /**
- * UNDOCUMENTED (tried with 2.9.6). It is asked once for each distinct name, in lower case, and ""
- * for a client without SNI; Deno keeps the answer, also a rejection, for ever.
+ * UNDOCUMENTED (tested with 2.9.6). Called once for each distinct name, in lower case, with "" for a
+ * client without SNI; Deno keeps the result, also a rejection, forever.
  */
 export const sniResolver: unique symbol = Symbol.for("unstableSniResolver");
 
 export const Deno = (globalThis as unknown as { readonly Deno: DenoApi }).Deno;
 
 /**
- * UNDOCUMENTED (tried with 2.9.6): what `read` and `write` of a connection call, without the
+ * UNDOCUMENTED (tested with 2.9.6): what `read` and `write` of a connection call, without the
  * promises around it.
  */
 const { core } = (Deno as unknown as Record<symbol, { readonly core: Core }>)[Deno.internal]!;
@@ -98,12 +98,12 @@ interface Core {
   write(resource: number, bytes: Uint8Array): Promise<number>;
 }
 
-/** Resolves with how many bytes came; 0 at the peer's FIN or close_notify. */
+/** Resolves with the number of bytes read; 0 at the peer's FIN or close_notify. */
 export function readInto(conn: Conn, into: Uint8Array): Promise<number> {
   return core.read(resourceOf(conn), into);
 }
 
-/** Resolves with how many bytes were taken: often fewer than given. */
+/** Resolves with the number of bytes written: often fewer than given. */
 export function writeFrom(conn: Conn, bytes: Uint8Array): Promise<number> {
   return core.write(resourceOf(conn), bytes);
 }
@@ -112,14 +112,14 @@ function resourceOf(conn: Conn): number {
   return (conn as unknown as Record<symbol, number>)[core.internalRidSymbol]!;
 }
 
-/** The descriptor of an accepted plain connection; Deno does not tell any other. */
+/** Returns the descriptor of an accepted plain connection; Deno exposes no others. */
 export function descriptorOf(conn: Conn): number | undefined {
   return (conn as unknown as Record<symbol, number | undefined>)[core.internalFdSymbol];
 }
 
 export const libc: Libc = openLibc();
 
-/** Further calls of the C library. */
+/** Opens more functions of the C library. */
 export function dlopen(calls: Record<string, readonly CType[]>, result: "i32" | "pointer") {
   const symbols = Object.entries(calls).map(([call, parameters]) => [call, { parameters, result }]);
   return Deno.dlopen(libcName, Object.fromEntries(symbols)).symbols;
@@ -128,7 +128,7 @@ export function dlopen(calls: Record<string, readonly CType[]>, result: "i32" | 
 function openLibc(): Libc {
   const calls = dlopen(signatures, "i32") as unknown as Omit<Libc, "errno">;
   const { __errno_location: location } = dlopen({ __errno_location: [] }, "pointer");
-  // One place for each thread, and this thread never changes.
+  // Each thread has its own, and this thread never changes.
   const errno = new Deno.UnsafePointerView(location!());
   const { UnsafePointer } = Deno;
   return {

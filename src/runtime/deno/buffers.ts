@@ -1,23 +1,23 @@
-/** The memory that streams are read into. */
+/** The buffers that streams are read into. */
 
 /** All buffers of one size. */
 interface Size {
   readonly bytes: number;
-  /** How many may exist. */
-  readonly most: number;
+  /** Maximum number of buffers. */
+  readonly max: number;
   made: number;
   readonly spare: Uint8Array[];
 }
 
-/** What an idle stream holds. */
+/** The buffer of an idle stream. */
 const SMALLEST = size(4096);
 
 /** Deno never reads more than one record at a time (RFC 8446 section 5.1). */
 export const tlsSizes: readonly Size[] = [SMALLEST, size(16_384)];
 
 /**
- * A full download costs a third less CPU with the largest size. Readers that stall would hold it
- * for long, so there are few.
+ * A full download costs a third less CPU with the largest size. A stalled reader would hold one for
+ * long, so their number is limited.
  */
 export const plainSizes: readonly Size[] = [SMALLEST, size(65_536), size(524_288, 16)];
 
@@ -40,8 +40,8 @@ export class ReadBuffer {
   }
 
   /**
-   * The buffer for the next read, after one that brought `count` bytes (0 before the first).
-   * What was read before must not be needed any more.
+   * Returns the buffer for the next read, after one of `count` bytes (0 before the first). Earlier
+   * bytes must no longer be needed.
    */
   next(count: number): Uint8Array {
     const bytes = this.#bytes;
@@ -53,7 +53,7 @@ export class ReadBuffer {
     return this.#bytes!;
   }
 
-  /** Called once at the end. Others may still need the bytes, so the memory is not used again. */
+  /** Called once at the end. The bytes may still be needed elsewhere, so the buffer is not reused. */
   drop(): void {
     if (this.#bytes) this.#sizes[this.#step]!.made--;
   }
@@ -68,7 +68,7 @@ export class ReadBuffer {
   }
 }
 
-/** Copies chunks into one. */
+/** Copies chunks into one buffer. */
 export class Collector {
   #bytes = new Uint8Array(FIRST_ROOM);
   #length = 0;
@@ -91,13 +91,13 @@ export class Collector {
 
 const FIRST_ROOM = 1024;
 
-function size(bytes: number, most = Infinity): Size {
-  return { bytes, most, made: 0, spare: [] };
+function size(bytes: number, max = Infinity): Size {
+  return { bytes, max, made: 0, spare: [] };
 }
 
 function take(from: Size): Uint8Array | undefined {
   const spare = from.spare.pop();
-  if (spare || from.made >= from.most) return spare;
+  if (spare || from.made >= from.max) return spare;
   from.made++;
   return new Uint8Array(from.bytes);
 }

@@ -1,6 +1,5 @@
 /**
- * Deno hides the descriptors of its sockets. Here they are found again, and used for what Deno has
- * no way to do.
+ * Deno hides the descriptors of its sockets. They are found here and used for what Deno's API lacks.
  */
 import { ipBytes, ipText } from "../../os/ip.ts";
 import { readSockaddr } from "../../os/sockaddr.ts";
@@ -11,58 +10,58 @@ import type { Endpoint } from "../../os/endpoint.ts";
 import type { IpEndpoint } from "../../os/endpoint.ts";
 import { libc } from "./api.ts";
 
-/** A connected socket whose descriptor may be asked for. */
-export interface Hidden {
+/** A connected socket whose descriptor may be needed. */
+export interface HiddenSocket {
   readonly remote: Endpoint;
   readonly local: Endpoint;
-  /** Where {@link descriptors} found it, or -1. */
+  /** The descriptor that {@link descriptors} found, or -1. */
   fd: number;
 }
 
 /**
- * Finds the descriptors which Deno hides, by asking the kernel for the two ends of every small
- * number. Each search remembers all streams it meets, so that many resets do not cost many times
- * all descriptors. Unix sockets have no two ends to tell them by; theirs is known from the start.
+ * Finds hidden descriptors by asking the kernel for both addresses of each small number. A search
+ * records all streams that it finds, so that many resets do not each scan all descriptors. Unix
+ * sockets have no addresses to identify them; their descriptors are known from the start.
  */
 export const descriptors = {
-  byPorts: new Map<number, Hidden>(),
-  byFd: [] as (Hidden | undefined)[],
+  byPorts: new Map<number, HiddenSocket>(),
+  byFd: [] as (HiddenSocket | undefined)[],
   highestListener: 0,
   streams: 0,
   maxStreams: 0,
 
-  /** `fd` where it is known. */
-  add(stream: Hidden, fd: number | undefined): void {
+  /** Adds a stream; `fd` if it is known. */
+  add(stream: HiddenSocket, fd: number | undefined): void {
     const key = keyOf(stream.local, stream.remote);
     if (key !== undefined) this.byPorts.set(key, stream);
     if (fd !== undefined) this.assign(stream, fd);
     this.maxStreams = Math.max(this.maxStreams, ++this.streams);
   },
 
-  remove(stream: Hidden): void {
+  remove(stream: HiddenSocket): void {
     const key = keyOf(stream.local, stream.remote);
-    // Clients of different addresses can have the same port.
+    // Clients at different addresses can have the same port.
     if (key !== undefined && this.byPorts.get(key) === stream) this.byPorts.delete(key);
     if (stream.fd !== -1) this.byFd[stream.fd] = undefined;
     this.streams--;
   },
 
-  /** What `act` returns for the stream's descriptor; undefined without a connected one. */
-  with<T>(stream: Hidden, act: (fd: number) => T): T | undefined {
+  /** Calls `act` with the stream's descriptor and returns its result; undefined if not connected. */
+  with<T>(stream: HiddenSocket, act: (fd: number) => T): T | undefined {
     if (stream.fd === -1) this.search(stream);
-    // Deno may have closed the descriptor by itself, and the number may be another's by now.
+    // Deno may have closed the descriptor, and the number may have been reused.
     if (stream.fd === -1 || !isSocketOf(stream, socketAt(stream.fd))) return undefined;
     return act(stream.fd);
   },
 
-  /** Whether `fd` of an open stream is known now. */
-  find(stream: Hidden): boolean {
+  /** Returns whether the `fd` of an open stream was found. */
+  find(stream: HiddenSocket): boolean {
     if (stream.fd === -1) this.search(stream);
     return stream.fd !== -1;
   },
 
-  search(wanted: Hidden): void {
-    // The kernel gives the lowest free number, so none can be much higher.
+  search(wanted: HiddenSocket): void {
+    // The kernel assigns the lowest free number, so none can be much higher.
     const end = this.highestListener + this.maxStreams + DESCRIPTOR_MARGIN;
     // Most connections come after the listener.
     const first = this.highestListener + 1;
@@ -77,12 +76,12 @@ export const descriptors = {
     }
   },
 
-  assign(stream: Hidden, fd: number): void {
+  assign(stream: HiddenSocket, fd: number): void {
     stream.fd = fd;
     this.byFd[fd] = stream;
   },
 
-  /** Throws when there is none, which would be a mistake of ours. */
+  /** Returns a listener's descriptor. Throws an Error if there is none, which would be our fault. */
   ofListener(on: IpEndpoint): number {
     for (let fd = 0; fd < HIGHEST_LISTENER; fd++) {
       const socket = socketAt(fd);
@@ -93,30 +92,30 @@ export const descriptors = {
     throw new Error(`no descriptor listens on ${on.address} port ${on.port}`);
   },
 
-  /** The number that the kernel gives to the next descriptor, or -1 when none is left. */
+  /** Returns the number of the next descriptor, or -1 if none is left. */
   lowestFree(): number {
     const fd = libc.dup(0);
     if (fd !== -1) libc.close(fd);
     return fd;
   },
 
-  /** Whether there is a connected Unix socket behind the number. */
+  /** Whether the number is that of a connected Unix socket. */
   isUnixSocket(fd: number): boolean {
     return socketAt(fd)?.peer?.family === "unix";
   },
 };
 
-/** Transient descriptors, and sockets whose streams have closed but which Deno still holds. */
+/** For transient descriptors, and sockets that Deno still holds after their streams closed. */
 const DESCRIPTOR_MARGIN = 256;
 const HIGHEST_LISTENER = 4096;
 
 /**
- * Sends RST and drops what is unsent. Deno's `close` sends FIN, and keeps the descriptor of an
- * unfinished handshake, and of bytes which the peer does not read, until the peer goes.
+ * Sends RST and drops unsent bytes. Deno's `close` sends FIN, and keeps the descriptor of an
+ * unfinished handshake, or with bytes that the peer does not read, until the peer closes.
  */
 export function cut(fd: number): void {
-  // To connect to AF_UNSPEC is Linux' way to disconnect TCP. With SO_LINGER and shutdown FIN
-  // would go first, and the peer could take the cut for an orderly end. Unix sockets know no RST.
+  // Connecting to AF_UNSPEC is how Linux disconnects TCP. SO_LINGER with shutdown would send FIN
+  // first, which the peer could take for an orderly end. Unix sockets have no RST.
   if (libc.connect(fd, unspecified, unspecified.length) !== 0) libc.shutdown(fd, SHUT_RDWR);
 }
 
@@ -133,7 +132,7 @@ interface Socket {
   readonly peer: Endpoint | undefined;
 }
 
-/** The socket behind a descriptor. */
+/** Returns the addresses of a descriptor's socket; undefined if it is not a socket. */
 function socketAt(fd: number): Socket | undefined {
   const own = nameBy(libc.getsockname, fd);
   return own && { own, peer: nameBy(libc.getpeername, fd) };
@@ -142,13 +141,13 @@ function socketAt(fd: number): Socket | undefined {
 function nameBy(call: Libc["getsockname"], fd: number): Endpoint | undefined {
   nameLength[0] = SOCKADDR_SIZE;
   if (call(fd, addressBuffer, nameLengthBytes) !== 0) return undefined;
-  // A Unix socket's name ends where the kernel says; what follows is from an earlier call.
+  // The kernel returns the length of a Unix socket's name; bytes after it are from an earlier call.
   return readSockaddr(addressBuffer.subarray(0, Math.min(nameLength[0], SOCKADDR_SIZE)));
 }
 
-function isSocketOf(stream: Hidden, socket: Socket | undefined): boolean {
+function isSocketOf(stream: HiddenSocket, socket: Socket | undefined): boolean {
   if (!socket?.peer) return false;
-  // The server's own name for its socket may be another path than the one that led there.
+  // The server may have bound its socket by another path than the one that was connected.
   if (stream.remote.family === "unix") return socket.peer.family === "unix";
   return sameEndpoint(socket.peer, stream.remote) && sameEndpoint(socket.own, stream.local);
 }
@@ -159,7 +158,7 @@ function sameEndpoint(canonical: Endpoint, other: Endpoint): boolean {
     canonical.address === ipText(ipBytes(other.address));
 }
 
-/** One number for two ports. */
+/** Returns one number for both ports. */
 function keyOf(local: Endpoint, remote: Endpoint): number | undefined {
   if (local.family === "unix" || remote.family === "unix") return undefined;
   return local.port * 65_536 + remote.port;

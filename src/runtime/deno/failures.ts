@@ -1,7 +1,7 @@
-/** Deno's errors in the words of the contract. */
+/** Deno's errors in the form of the contract. */
 import type { Failure } from "../failure.ts";
 
-/** What Deno's error classes stand for where an error carries no `code`. */
+/** The errno names of Deno's error classes, for errors without a `code`. */
 const errnoNames: Readonly<Record<string, string>> = {
   AddrInUse: "EADDRINUSE",
   AddrNotAvailable: "EADDRNOTAVAIL",
@@ -23,23 +23,23 @@ export function failureOf(error: unknown): Failure {
   return { code: errnoNames[nameOf(error)] ?? "EIO", message: messageOf(error) };
 }
 
-/** Where it was not the network that failed, rustls' own words say most. */
+/** If it was not the network that failed, the code is rustls' own message, which says most. */
 export function handshakeFailureOf(error: unknown): Failure {
   const failure = failureOf(error);
   if (!/^(EPROTO|EIO)$/.test(failure.code)) return failure;
   if (failure.message === REJECTED_NAME) {
-    return { code: "ERR_INTERNAL", message: "its certificate could not be chosen" };
+    return { code: "ERR_INTERNAL", message: "its certificate could not be selected" };
   }
   return { code: failure.message, message: failure.message };
 }
 
 /**
- * UNDOCUMENTED: all that Deno tells of a name for which the resolver threw, now or before; rustls has
- * words of its own for everything else. tests/unit/runtime_faults.test.ts covers it.
+ * UNDOCUMENTED: all that Deno reports for a name for which the resolver threw, now or before; rustls
+ * has other messages for everything else. tests/unit/runtime_faults.test.ts covers it.
  */
 const REJECTED_NAME = "invalid data";
 
-/** FIN where TLS wants close_notify first. */
+/** Whether the error is a FIN without close_notify. */
 export function isUnexpectedEof(error: unknown): boolean {
   return nameOf(error) === "UnexpectedEof";
 }

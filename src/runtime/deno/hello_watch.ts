@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
 
 /**
- * Milliseconds between two polls of a stream. The interval doubles after some polls, so that the delay
- * in finding a ClientHello is a fraction of the time that its client took to send it.
+ * Milliseconds between two polls of a stream. The interval doubles after some polls, so that the
+ * added delay is a fraction of the time that the client took to send its ClientHello.
  */
 const MIN_INTERVAL_MS = 1;
 const MAX_INTERVAL_MS = 256;
@@ -11,19 +11,19 @@ const POLLS_PER_INTERVAL = 4;
 /** The streams that are polled at one interval. */
 interface Round<T> {
   readonly interval: number;
-  /** With the number of polls in this round. */
+  /** Streams, with their number of polls in this round. */
   readonly waiting: Map<T, number>;
   readonly next: Round<T> | undefined;
   isTimed: boolean;
 }
 
-/** Polls streams, ever less often. All streams of one interval share a timer. */
+/** Polls streams at growing intervals. All streams of one interval share a timer. */
 export class HelloWatch<T> {
   private readonly poll: (stream: T) => boolean;
   private readonly clock: Clock;
   private readonly first: Round<T> = roundsFrom(MIN_INTERVAL_MS);
 
-  /** `poll` returns true when the stream is to be polled no more. */
+  /** `poll` returns true when the stream needs no more polls. */
   constructor(poll: (stream: T) => boolean, clock = systemClock) {
     this.poll = poll;
     this.clock = clock;

@@ -1,4 +1,4 @@
-/** What a stream receives: reads, which return promises, become calls. */
+/** The receiving half of a stream: turns reads, which return promises, into calls. */
 import { type Conn, readInto } from "./api.ts";
 import { plainSizes, ReadBuffer, tlsSizes } from "./buffers.ts";
 import { isUnexpectedEof } from "./failures.ts";
@@ -6,34 +6,34 @@ import { isUnexpectedEof } from "./failures.ts";
 export interface Receiver {
   /** Must not throw. */
   onReceived(bytes: Uint8Array): void;
-  /** The peer's end: no bytes follow. */
+  /** The peer sent FIN or close_notify: no bytes follow. */
   onEnded(): void;
-  broke(error: unknown): void;
+  onFailed(error: unknown): void;
 }
 
 /**
- * Maximum number of bytes that a stream may bring before all others get their turn; each read counts
- * extra. The turn comes by a timer: after `setImmediate` Deno runs many rounds without polling the
- * sockets.
+ * Maximum number of bytes that a stream may read before all others get their turn; each read counts
+ * as `READ_COST` more. A timer yields: after `setImmediate` Deno runs many rounds without polling
+ * the sockets.
  */
 const TURN = 2_097_152;
 const READ_COST = 4096;
 
-/** The readable half of a stream. */
+/** Reads from a connection into a buffer that it reuses. */
 export class Input {
   readonly #receiver: Receiver;
   readonly #buffer: ReadBuffer;
   /** Set while the stream is open. */
   #conn: Conn | undefined = undefined;
   #paused = false;
-  /** A read is on its way, or a chunk is being handed over. */
+  /** A read is pending, or a chunk is being delivered. */
   #pulling = false;
   #ended = false;
-  /** Bytes at the start of the buffer that `onReceived` has not had yet. */
+  /** Number of bytes at the start of the buffer that are not yet delivered. */
   #held = 0;
-  /** How many bytes came last. */
+  /** Number of bytes of the last chunk. */
   #received = 0;
-  /** What was read since the event loop last had its turn. */
+  /** Cost of the reads since the stream last yielded. */
   #turn = 0;
 
   constructor(receiver: Receiver, isPlain: boolean) {
@@ -45,7 +45,7 @@ export class Input {
     return this.#ended;
   }
 
-  /** Reading begins, unless it was paused before. */
+  /** Starts reading, unless it is paused. */
   open(conn: Conn): void {
     this.#conn = conn;
     if (!this.#paused) this.resume();
@@ -59,12 +59,12 @@ export class Input {
     this.#paused = false;
     if (!this.#conn || this.#pulling || this.#ended) return;
     if (this.#held === 0) return this.#pull(this.#conn);
-    // `resume` must not call `received` from within itself.
+    // `received` must not be called from within `resume`.
     this.#pulling = true;
-    queueMicrotask(() => this.#handOver());
+    queueMicrotask(() => this.#deliver());
   }
 
-  /** Called once: nothing is received any more. */
+  /** Called once: delivers nothing more. */
   close(): void {
     this.#conn = undefined;
     this.#buffer.drop();
@@ -79,16 +79,16 @@ export class Input {
   readonly #onRead = (count: number): void => {
     if (count === 0) return this.#end();
     this.#held = count;
-    this.#handOver();
+    this.#deliver();
   };
 
   readonly #onReadFailed = (error: unknown): void => {
-    // FIN without close_notify. Many clients end so, and the core counts bytes for itself.
+    // FIN without close_notify: many clients end so.
     if (isUnexpectedEof(error)) this.#end();
-    else this.#receiver.broke(error);
+    else this.#receiver.onFailed(error);
   };
 
-  #handOver(): void {
+  #deliver(): void {
     if (!this.#conn || this.#paused) {
       this.#pulling = false;
       return;
@@ -97,12 +97,12 @@ export class Input {
     this.#held = 0;
     this.#receiver.onReceived(this.#buffer.first(this.#received));
     if (!this.#conn || this.#paused) this.#pulling = false;
-    else if (this.#hadTurn()) setTimeout(() => this.#pullAgain(), 0);
+    else if (this.#mustYield()) setTimeout(() => this.#pullAgain(), 0);
     else this.#pull(this.#conn);
   }
 
-  /** A stream that always has more would keep the event loop from all others. */
-  #hadTurn(): boolean {
+  /** A stream that always has more would starve all others. */
+  #mustYield(): boolean {
     this.#turn += this.#received + READ_COST;
     if (this.#turn < TURN) return false;
     this.#turn = 0;

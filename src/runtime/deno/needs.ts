@@ -1,5 +1,5 @@
-/** Refuses a Deno that lacks what the adapter uses. To be imported before the rest of the adapter. */
-import { absent, requireAll } from "../completeness.ts";
+/** Refuses a Deno that lacks what the adapter uses. Import it before the rest of the adapter. */
+import { missingMembers, requireAll } from "../completeness.ts";
 
 type Namespace = { readonly internal: symbol; readonly version?: { readonly deno?: string } };
 
@@ -8,7 +8,14 @@ const core = deno && (deno as unknown as Record<symbol, { readonly core?: unknow
   ?.core;
 
 requireAll(`Deno ${deno?.version?.deno}`, "Deno 2.9", [
-  ...absent("Deno", deno, ["listen", "listenTls", "connect", "startTls", "dlopen", "build"]),
-  ...absent("Deno", deno, ["UnsafePointer", "UnsafePointerView"]),
-  ...absent("Deno.core", core, ["read", "write", "internalRidSymbol", "internalFdSymbol"]),
+  ...missingMembers("Deno", deno, [
+    "listen",
+    "listenTls",
+    "connect",
+    "startTls",
+    "dlopen",
+    "build",
+  ]),
+  ...missingMembers("Deno", deno, ["UnsafePointer", "UnsafePointerView"]),
+  ...missingMembers("Deno.core", core, ["read", "write", "internalRidSymbol", "internalFdSymbol"]),
 ]);

@@ -1,21 +1,22 @@
-/** What a stream sends: all that is written is taken, and goes out as the kernel has room. */
+/** The sending half of a stream: accepts all writes, and sends them as the kernel has room. */
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../../os/constants.ts";
 import { MAX_EARLY_BYTES } from "../stream.ts";
 import { type Conn, libc, writeFrom } from "./api.ts";
 import { Collector } from "./buffers.ts";
-import { descriptors, type Hidden } from "./descriptors.ts";
+import { descriptors, type HiddenSocket } from "./descriptors.ts";
 
-export interface Sender extends Hidden {
-  /** Everything taken is with the kernel, after `write` had answered false. */
+export interface Sender extends HiddenSocket {
+  /** Everything written is with the kernel, after `write` returned false. */
   onWritable(): void;
-  /** The end was sent, after all the bytes. */
+  /** FIN was sent, after all bytes. */
   onFinished(): void;
-  broke(error: unknown): void;
+  onFailed(error: unknown): void;
 }
 
+/** Finding the descriptor costs more than it saves a stream that is written to only once. */
 const SEARCH_AT_WRITE = 2;
 
-/** The writable half of a stream. */
+/** Writes to a connection: plain bytes at once if possible, others through promises. */
 export class Output {
   readonly #sender: Sender;
   readonly #isPlain: boolean;
@@ -23,16 +24,16 @@ export class Output {
   #conn: Conn | undefined = undefined;
   #closed = false;
   readonly #queue: Uint8Array[] = [];
-  /** How many bytes of the first of the queue are with the kernel. */
+  /** Number of bytes of the queue's first chunk that are with the kernel. */
   #sent = 0;
-  /** Bytes that `write` took before the stream was open. */
+  /** Number of bytes written before the stream was open. */
   #early = 0;
-  #gathered: Collector | undefined = undefined;
-  /** `write` has answered false, and `onWritable` is due. */
-  #stopped = false;
-  /** Writes that met nothing on its way before them. */
+  #collected: Collector | undefined = undefined;
+  /** `write` has returned false, and `onWritable` is due. */
+  #blocked = false;
+  /** Number of plain writes with nothing queued before them. */
   #writes = 0;
-  /** A write or the final `closeWrite` is on its way, or the output has ended. */
+  /** A write or the final `closeWrite` is pending, or the output has ended. */
   #pushing = false;
   #finishing = false;
   #finished = false;
@@ -53,10 +54,10 @@ export class Output {
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#finishing) return true;
     if (!this.#conn) return this.#writeEarly(bytes);
-    if (bytes.length === 0) return !this.#stopped;
+    if (bytes.length === 0) return !this.#blocked;
     if (this.#isPlain && this.#sendNow(bytes)) return true;
     this.#queue.push(bytes);
-    this.#stopped = true;
+    this.#blocked = true;
     this.push();
     return false;
   }
@@ -67,49 +68,48 @@ export class Output {
     this.push();
   }
 
-  /** What waited becomes the first write; `push` begins it. */
+  /** Queues the early bytes as the first write; `push` starts it. */
   open(conn: Conn): void {
     this.#conn = conn;
-    if (this.#gathered) this.#queue.unshift(this.#gathered.all());
-    this.#gathered = undefined;
+    if (this.#collected) this.#queue.unshift(this.#collected.all());
+    this.#collected = undefined;
   }
 
-  /** Drops what waits. */
+  /** Drops what is queued. */
   close(): void {
     this.#closed = true;
     this.#conn = undefined;
     this.#queue.length = 0;
   }
 
-  /** Starts what has to happen next. */
+  /** Starts the next write, or the half-close. */
   push(): void {
     if (!this.#conn || this.#pushing) return;
     if (this.#queue.length > 0) this.#drain(this.#conn);
     else if (this.#finishing) void this.#shut(this.#conn);
   }
 
-  /** What comes before the stream is open becomes one write. */
+  /** Collects bytes into one write until the stream is open. */
   #writeEarly(bytes: Uint8Array): boolean {
     this.#early += bytes.length;
     if (this.#early > MAX_EARLY_BYTES) {
-      // Nothing may overtake it, not even what would fit.
+      // Later bytes must not overtake these, even if they would fit.
       this.#early = Infinity;
       this.#queue.push(bytes);
-      this.#stopped = true;
+      this.#blocked = true;
       return false;
     }
-    this.#gathered ??= new Collector();
-    this.#gathered.add(bytes);
+    this.#collected ??= new Collector();
+    this.#collected.add(bytes);
     return true;
   }
 
-  /** Tries without a promise. False leaves the rest, or the error, to the other way. */
+  /** Sends without a promise. False: `writeFrom` must send the rest, or report the error. */
   #sendNow(bytes: Uint8Array): boolean {
     if (this.#pushing || this.#queue.length > 0) return false;
     this.#writes++;
     const sender = this.#sender;
     if (sender.fd === -1) {
-      // To find the descriptor costs more than it saves a stream that is written to once.
       if (this.#writes !== SEARCH_AT_WRITE || !descriptors.find(sender)) return false;
     }
     const sent = libc.send(sender.fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -134,21 +134,21 @@ export class Output {
     }
     if (this.#queue.length > 0) return this.#drain(this.#conn);
     this.#pushing = false;
-    if (this.#stopped) {
-      this.#stopped = false;
+    if (this.#blocked) {
+      this.#blocked = false;
       this.#sender.onWritable();
     }
     this.push();
   };
 
-  readonly #onWriteFailed = (error: unknown): void => this.#sender.broke(error);
+  readonly #onWriteFailed = (error: unknown): void => this.#sender.onFailed(error);
 
   async #shut(conn: Conn): Promise<void> {
     this.#pushing = true;
     try {
       await conn.closeWrite();
     } catch (error) {
-      return this.#sender.broke(error);
+      return this.#sender.onFailed(error);
     }
     this.#finished = true;
     this.#sender.onFinished();

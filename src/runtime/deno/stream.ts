@@ -1,6 +1,6 @@
 /**
- * One side of a connection. Deno is pulled (`read` and `write` return promises), the core is
- * pushed: `Input` and `Output` turn one into the other, and here is what both live in.
+ * One side of a connection. Deno is pulled (`read` and `write` return promises), the core is pushed:
+ * `Input` and `Output` translate between them, and the stream owns both.
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
@@ -19,7 +19,7 @@ export class DenoStream implements Stream, Receiver, Sender {
   handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   local: Endpoint;
-  /** Where {@link descriptors} found this stream, or -1. */
+  /** The descriptor that {@link descriptors} found, or -1. */
   fd = -1;
   readonly #isPlain: boolean;
   #phase: "opening" | "open" | "closed" = "opening";
@@ -42,25 +42,25 @@ export class DenoStream implements Stream, Receiver, Sender {
     return this.#phase === "opening";
   }
 
-  /** The connection is there, though not yet open for use. */
+  /** Sets the connection, which is not yet open for use. */
   attach(conn: Conn, fd: number | undefined): void {
     this.#conn = conn;
     descriptors.add(this, fd);
   }
 
-  /** Waits for the handshake of what was attached, and opens. */
+  /** Waits for the handshake of the attached connection, then opens. */
   async handshake(conn: TlsConn): Promise<void> {
     try {
       const { alpnProtocol } = await conn.handshake();
       if (alpnProtocol !== null) this.#facts = { alpn: alpnProtocol };
     } catch (error) {
-      // Closed without a cut: rustls may still have an alert to send, which says why.
+      // No reset: rustls may still have an alert to send, which says why.
       return this.#close(handshakeFailureOf(error));
     }
     this.open();
   }
 
-  /** Connects over TCP, then begins TLS where there are settings for it. */
+  /** Connects over TCP, then starts TLS if it has settings. */
   async dial({ address, port }: IpEndpoint, tls: ClientTlsSettings | undefined): Promise<void> {
     this.#dialing = new AbortController();
     let conn: Conn;
@@ -82,10 +82,13 @@ export class DenoStream implements Stream, Receiver, Sender {
     this.open();
   }
 
-  /** Connects to a Unix socket, which happens at once or not at all; TLS cannot follow. */
+  /** Connects to a Unix socket, which succeeds or fails at once; TLS is not supported. */
   async dialUnix({ path }: UnixEndpoint, wantsTls: boolean): Promise<void> {
     if (wantsTls) {
-      return this.#close({ code: "ENOTSUP", message: "Deno has no TLS over Unix sockets" });
+      return this.#close({
+        code: "ENOTSUP",
+        message: "Deno does not support TLS over Unix sockets",
+      });
     }
     const fd = descriptors.lowestFree();
     try {
@@ -100,12 +103,12 @@ export class DenoStream implements Stream, Receiver, Sender {
     this.open();
   }
 
-  /** The core can use the stream from now on. */
+  /** Opens the stream for the core. */
   open(): void {
     if (this.#phase === "closed") return;
     this.#phase = "open";
     this.#output.open(this.#conn!);
-    this.#tell("opened");
+    this.#notify("opened");
     if (!this.#isOpen()) return;
     this.#output.push();
     this.#input.open(this.#conn!);
@@ -129,7 +132,7 @@ export class DenoStream implements Stream, Receiver, Sender {
 
   close(): void {
     if (this.#phase === "closed") return;
-    // Without it Deno sends close_notify, and keeps the descriptor until the peer has read all.
+    // Otherwise Deno sends close_notify, and keeps the descriptor until the peer has read all.
     if (this.#conn && (!this.#isPlain || this.#output.isWriting)) {
       descriptors.with(this, (fd) => libc.shutdown(fd, SHUT_RDWR));
     }
@@ -146,12 +149,12 @@ export class DenoStream implements Stream, Receiver, Sender {
     return this.#facts;
   }
 
-  /** Deno does not tell. */
+  /** Deno does not report it. */
   get isResumed(): undefined {
     return undefined;
   }
 
-  /** Deno does not tell. */
+  /** Deno does not report it. */
   get tlsVersion(): undefined {
     return undefined;
   }
@@ -160,47 +163,47 @@ export class DenoStream implements Stream, Receiver, Sender {
     return this.#facts.alpn;
   }
 
-  /** No listener of Deno reads a header before TLS, so there is nothing to begin. */
+  /** Throws: no listener of Deno reads a header before TLS. */
   startTls(): void {
-    throw new Error("Deno cannot begin TLS on an accepted connection");
+    throw new Error("Deno cannot start TLS on an accepted connection");
   }
 
-  /** Called by the two halves only, as are the next four. */
+  /** Called by the two halves only, like the next four. */
   onReceived(bytes: Uint8Array): void {
     try {
       this.handler.received(this, bytes);
     } catch (error) {
-      this.#threw(error);
+      this.#coreThrew(error);
     }
   }
 
   onEnded(): void {
-    this.#tell("ended");
+    this.#notify("ended");
     this.#settle();
   }
 
   onWritable(): void {
-    this.#tell("writable");
+    this.#notify("writable");
   }
 
   onFinished(): void {
     this.#settle();
   }
 
-  broke(error: unknown): void {
+  onFailed(error: unknown): void {
     if (this.#phase === "closed") return;
     const failure = failureOf(error);
-    // The kernel calls it a broken pipe once the peer's reset was seen; it was a reset.
+    // After a reset was reported once, the kernel reports a broken pipe.
     const reset = /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code);
-    // Unsent bytes would hold the descriptor for as long as the peer does not read them.
+    // Unsent bytes would keep the descriptor open until the peer reads them.
     if (this.#output.isWriting && !reset) descriptors.with(this, cut);
     this.#close(reset ? { code: "ECONNRESET", message: failure.message } : failure);
   }
 
   async #startTls(conn: Conn, { serverName, ca, alpn }: ClientTlsSettings): Promise<void> {
-    let secured: TlsConn;
+    let tlsConn: TlsConn;
     try {
-      secured = await Deno.startTls(conn, {
+      tlsConn = await Deno.startTls(conn, {
         hostname: serverName === "" ? (this.remote as IpEndpoint).address : serverName,
         caCerts: ca === "" ? [] : [ca],
         alpnProtocols: alpn,
@@ -208,12 +211,12 @@ export class DenoStream implements Stream, Receiver, Sender {
     } catch (error) {
       return this.#close(handshakeFailureOf(error));
     }
-    if (this.#phase === "closed") return secured[Symbol.dispose]();
-    this.#conn = secured;
-    await this.handshake(secured);
+    if (this.#phase === "closed") return tlsConn[Symbol.dispose]();
+    this.#conn = tlsConn;
+    await this.handshake(tlsConn);
   }
 
-  /** A method, since TypeScript takes a field that was compared before for unchanged. */
+  /** A method, since TypeScript assumes that a compared field is unchanged. */
   #isOpen(): boolean {
     return this.#phase === "open";
   }
@@ -222,15 +225,15 @@ export class DenoStream implements Stream, Receiver, Sender {
     if (this.#input.hasEnded && this.#output.hasFinished) this.#close(undefined);
   }
 
-  #tell(event: "opened" | "writable" | "ended"): void {
+  #notify(event: "opened" | "writable" | "ended"): void {
     try {
       this.handler[event](this);
     } catch (error) {
-      this.#threw(error);
+      this.#coreThrew(error);
     }
   }
 
-  #threw(error: unknown): void {
+  #coreThrew(error: unknown): void {
     const failure = internalFailure(error);
     if (this.#phase === "closed") return;
     this.#failure ??= failure;

@@ -1,4 +1,4 @@
-/** The callbacks of all handles, shared: a connection costs no closure. */
+/** The callbacks of all handles, shared so that a connection costs no closure. */
 import { errnoFailure, tlsFailure } from "./failure.ts";
 import {
   handles,
@@ -8,7 +8,7 @@ import {
   type WriteRequest,
 } from "./handles.ts";
 
-/** All streams read into this, one after the other: what has to last is copied. */
+/** All streams read into this buffer in turn: what must last is copied. */
 export const chunk = new Uint8Array(65_536);
 
 export function onHandshakeDone(this: TlsHandle): void {
@@ -41,8 +41,8 @@ export function onClosed(this: SocketHandle): void {
   this.stream.closed();
 }
 
-/** The result of a write that did not have to wait after all, or null. */
-export function earlyStatus(request: WriteRequest): number | null {
+/** Returns the status of a write that is already complete, or null. */
+export function immediateStatus(request: WriteRequest): number | null {
   return handles.streamBaseState[handles.kLastWriteErr] || request.writeStatus;
 }
 

@@ -6,9 +6,9 @@ import type { IpEndpoint } from "../../os/endpoint.ts";
 import type { ClientTls } from "./client_tls.ts";
 import { errnoFailure } from "./failure.ts";
 import { handles, type Request, type TcpHandle } from "./handles.ts";
-import { NodeStream, type Security } from "./stream.ts";
+import { NodeStream, type TlsMode } from "./stream.ts";
 
-/** As in {@link Runtime}; failures to connect have the errno's name. */
+/** As in {@link Runtime}; a failed connect has the errno's name as its code. */
 export function connect(
   backend: Endpoint,
   handler: StreamHandler,
@@ -73,11 +73,11 @@ function onConnected(this: Request, status: number): void {
   else stream.connected();
 }
 
-/** A bind that fails (a source lost since the start) lets the system choose. */
+/** If the bind fails (the address is gone since the start), the system chooses. */
 function bindTo(tcp: TcpHandle, { family, address, port }: IpEndpoint): void {
   if (family === 4) tcp.bind(address, port);
   else tcp.bind6(address, port, 0);
 }
 
-const PLAIN: Security = {};
+const PLAIN: TlsMode = {};
 const NAMELESS: UnixEndpoint = { family: "unix", path: "" };

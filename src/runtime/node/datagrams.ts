@@ -3,7 +3,7 @@ import type { DatagramEvents } from "../datagrams.ts";
 import type { Datagrams } from "../datagrams.ts";
 import type { Failure } from "../failure.ts";
 
-/** Bytes that may wait for the kernel. */
+/** Maximum number of bytes that wait for the kernel. */
 const MAX_WAITING = 1024 * 1024;
 
 /** As in {@link Runtime}. */
@@ -13,16 +13,16 @@ export function openDatagrams(
   { received, failed }: DatagramEvents,
 ): Datagrams {
   const socket = createSocket(family === 4 ? "udp4" : "udp6");
-  const tell = (error: Error | null) => error && failed(failureOf(error));
+  const report = (error: Error | null) => error && failed(failureOf(error));
   socket.on("message", received);
-  socket.on("error", tell);
+  socket.on("error", report);
   socket.bind({ fd });
   return {
     send(bytes, { address, port }) {
       if (socket.getSendQueueSize() + bytes.length > MAX_WAITING) {
-        return failed({ code: "ENOBUFS", message: "the network does not keep up" });
+        return failed({ code: "ENOBUFS", message: "the send queue is full" });
       }
-      socket.send(bytes, port, address, tell);
+      socket.send(bytes, port, address, report);
     },
   };
 }

@@ -1,13 +1,13 @@
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { type Failure, firstLine } from "../failure.ts";
 
-/** `errno` is negative. */
+/** Returns the failure of an errno, which is negative. */
 export function errnoFailure(errno: number): Failure {
   const code = getSystemErrorName(errno);
   return { code, message: getSystemErrorMessage(errno) ?? code };
 }
 
-/** OpenSSL's own words. */
+/** Returns the failure in OpenSSL's own words. */
 export function tlsFailure(error: Error): Failure {
   const { code, reason } = error as Error & { code?: string; reason?: string };
   return { code: code ?? error.name, message: firstLine(reason ?? error.message) };

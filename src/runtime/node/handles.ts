@@ -1,12 +1,12 @@
 /**
- * What `node:net` and `node:tls` are made of, UNDOCUMENTED: libuv's sockets, and TLS between such a
- * socket and JavaScript. A relay has no use for the streams above them, whose objects, events and
- * ticks cost more than all that stud itself does for a connection.
+ * The handles below `node:net` and `node:tls`, UNDOCUMENTED: libuv's sockets, and TLS between such a
+ * socket and JavaScript. A relay does not need the streams above them, whose objects, events and
+ * ticks cost more than everything that stud itself does for a connection.
  */
 import type { Failure } from "../failure.ts";
 import type { TicketContext } from "../openssl.ts";
 
-/** `needs.ts` has made sure that they are there. */
+/** `needs.ts` has checked that they exist. */
 export const handles: Handles = findHandles();
 
 interface Handles {
@@ -15,7 +15,7 @@ interface Handles {
   readonly Pipe: new (type: number) => PipeHandle;
   readonly PipeConnectWrap: new () => Request;
   readonly ShutdownWrap: new () => Request;
-  /** Of TCP and Pipe alike. */
+  /** Types of both TCP and Pipe. */
   readonly SOCKET: number;
   readonly SERVER: number;
   /** TLS on top of `socket`, whose bytes no longer reach JavaScript. */
@@ -31,55 +31,55 @@ interface Handles {
   readonly kLastWriteErr: number;
 }
 
-/** What the callbacks of handles and requests tell. */
+/** What the callbacks of handles and requests report. */
 export interface HandleEvents {
-  /** Nothing but `closed` may follow. */
+  /** Only `closed` may follow. */
   readonly isClosing: boolean;
-  /** A socket of our own has reached its peer. */
+  /** A connect has succeeded. */
   connected(): void;
   handshakeDone(): void;
-  /** The bytes last until this returns. */
+  /** The bytes are valid until this returns. */
   received(bytes: Uint8Array): void;
-  /** The peer's end. */
+  /** The peer has sent FIN or close_notify. */
   ended(): void;
-  /** A write is done, or has failed with a negative errno. */
+  /** A write is complete, or has failed with a negative errno. */
   written(status: number): void;
-  /** Our own end is out. */
+  /** Our FIN is sent. */
   finished(): void;
-  /** The descriptor is gone. */
+  /** The descriptor is closed. */
   closed(): void;
   fail(failure: Failure): void;
   /** The core threw. */
-  abandon(error: unknown): void;
-  /** The OCSP response for a client that asks for one. May throw. */
+  coreThrew(error: unknown): void;
+  /** Returns the OCSP response for a client that requests one. May throw. */
   staple(): Uint8Array | undefined;
-  /** The handshake has made a session that its client may come back to. May throw. */
-  keepSession(id: Uint8Array, session: Uint8Array): void;
+  /** The handshake has made a session that its client may resume. May throw. */
+  storeSession(id: Uint8Array, session: Uint8Array): void;
 }
 
-/** What all have in common. Calls answer 0 or a negative errno where nothing else is said. */
+/** Common to all handles. Methods return 0 or a negative errno unless stated otherwise. */
 interface StreamHandle {
   stream: HandleEvents;
   /** The number of bytes in the user's buffer is in `streamBaseState`, or a negative errno. */
   onread(this: this): void;
-  /** All reads go into this buffer, one after the other. */
+  /** All reads go into this buffer in turn. */
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
   readStop(): number;
-  /** A request when the kernel could not take everything at once, and with TLS always. */
+  /** Returns a request if the kernel did not take everything at once, and always with TLS. */
   writeBuffer(request: null, bytes: Uint8Array): number | WriteRequest;
   writev(request: null, chunks: readonly Uint8Array[], areBuffers: true): number | WriteRequest;
-  /** 1 when there was nothing to wait for. */
+  /** Returns 1 if it is complete. */
   shutdown(request: Request): number;
 }
 
-/** A socket. libuv keeps it until it is closed. */
+/** A socket. libuv keeps it alive until it is closed. */
 export interface SocketHandle extends StreamHandle {
   readonly fd: number;
   onconnection(this: this, status: number, accepted: SocketHandle): void;
   open(fd: number): number;
   listen(backlog: number): number;
-  /** Gives the descriptor back at once and calls `closed` in a later turn. */
+  /** Releases the descriptor at once and calls `closed` in a later turn. */
   close(closed?: (this: SocketHandle) => void): void;
 }
 
@@ -100,11 +100,11 @@ export interface PipeHandle extends SocketHandle {
 }
 
 /**
- * TLS on a socket. It lives as long as something refers to it. A write is encrypted before it
+ * TLS on a socket. It is garbage-collected without references. A write is encrypted before it
  * returns, and the next one must wait until it is complete.
  */
 export interface TlsHandle extends StreamHandle {
-  /** Takes what was read from the socket before. */
+  /** Passes bytes that were read from the socket before. */
   receive(bytes: Uint8Array): void;
   onhandshakedone(this: this): void;
   onerror(this: this, error: Error): void;
@@ -117,24 +117,24 @@ export interface TlsHandle extends StreamHandle {
   certCbDone(): void;
   setOCSPResponse(response: Uint8Array): void;
   /**
-   * After `enableSessionCallbacks`: the handshake waits for `clientHelloDone`, before which
-   * `loadSession` gives it what the client may come back to.
+   * After `enableSessionCallbacks`: the handshake waits for `clientHelloDone`; `loadSession` before it
+   * sets the session that the client may resume.
    */
   onclienthello(this: this): void;
-  /** The handshake has made a session, also one of TLS 1.3; it waits for `newSessionDone`. */
+  /** The handshake, also of TLS 1.3, has made a session; it waits for `newSessionDone`. */
   onnewsession(this: this, id: Buffer, session: Buffer): void;
   enableSessionCallbacks(): void;
   clientHelloDone(): void;
   loadSession(session: Uint8Array): void;
   newSessionDone(): void;
-  /** Of a server. A certificate that cannot be verified ends no handshake. */
-  setVerifyMode(isAsked: boolean, isRequired: boolean): void;
-  /** In the form of the wire. */
+  /** For a server. A certificate that cannot be verified does not end the handshake. */
+  setVerifyMode(isRequested: boolean, isRequired: boolean): void;
+  /** In wire format. */
   setALPNProtocols(names: Buffer): void;
   setServername(name: string): void;
   /** Sends a client's first message. */
   start(): void;
-  /** What the client asked for, or what its resumed session of TLS 1.2 belongs to. */
+  /** The name that the client requested, or that of its resumed TLS 1.2 session. */
   getServername(): string | false;
   getProtocol(): string | null;
   getCipher(): { readonly name: string } | undefined;
@@ -142,9 +142,9 @@ export interface TlsHandle extends StreamHandle {
   isSessionReused(): boolean;
   getX509Certificate(): CertificateHandle | undefined;
   getPeerX509Certificate(): CertificateHandle | undefined;
-  /** Why the peer's certificate, or that there is none, is no ground to trust it. */
+  /** Why the peer is not trusted, also if it has sent no certificate. */
   verifyError(): (Error & { readonly code: string }) | null;
-  /** Nothing may be called afterwards, and this not from within another call or callback. */
+  /** No method may be called afterwards; not from within another call or callback. */
   destroySSL(): void;
 }
 
@@ -159,12 +159,12 @@ export interface Request {
   oncomplete(this: this, status: number): void;
 }
 
-/** A write that goes on; the handle makes it. */
+/** A pending write; the handle makes it. */
 export interface WriteRequest {
   handle: StreamHandle | null;
-  /** What the kernel has not yet taken is read from here. */
+  /** Keeps the bytes that the kernel has not yet taken. */
   buffer: unknown;
-  /** Its result, if it was complete before `oncomplete` was set. */
+  /** Its status, if it was complete before `oncomplete` was set. */
   readonly writeStatus: number | null;
   oncomplete: ((this: WriteRequest, status: number) => void) | null;
 }
@@ -176,7 +176,7 @@ export interface HandleAddress {
 
 /** OpenSSL's SSL_CTX. */
 export interface NativeContext extends TicketContext {
-  /** A pointer that JavaScript can only print. */
+  /** A pointer, which JavaScript can only print. */
   readonly _external: object;
 }
 

@@ -1,4 +1,4 @@
-/** The C library by `node:ffi`, which is on by default since Node 26. */
+/** The C library through `node:ffi`, which is enabled by default since Node 26. */
 import type * as Ffi from "node:ffi";
 import { signatures } from "../../os/libc.ts";
 import { libcName } from "../../os/libc.ts";
@@ -12,7 +12,7 @@ export const libc: Libc = openLibc();
 
 function loadFfi(): typeof Ffi {
   const { emitWarning } = process;
-  // Nothing else happens meanwhile.
+  // Nothing else can warn meanwhile.
   process.emitWarning = () => {};
   try {
     return process.getBuiltinModule("node:ffi");
@@ -42,7 +42,7 @@ function openLibc(): Libc {
   };
 }
 
-/** Node takes 64-bit arguments only as bigint. */
+/** Node accepts 64-bit arguments only as bigint. */
 function withBigInts(native: CFunction, types: readonly string[]): CFunction {
   return (...values) =>
     native(...values.map((value, i) => types[i] === "u64" ? BigInt(value as number) : value));

@@ -6,12 +6,11 @@ import { errnoFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";
 import { libc } from "./libc.ts";
 import type { ServerTls } from "./server_tls.ts";
-import { ipEndpoint, NodeStream, type Security } from "./stream.ts";
+import { ipEndpoint, NodeStream, type TlsMode } from "./stream.ts";
 
 /**
- * Accepts on an inherited descriptor. Throws an Error with the errno's name as `code` when it is
- * no listening socket. Without descriptors to spare libuv closes new connections by itself, so
- * `failed` does not hear of EMFILE.
+ * As in {@link Runtime}: accepts on an inherited descriptor. Without spare descriptors libuv itself
+ * closes new connections, so `failed` does not get EMFILE.
  */
 export function listen(
   { on, backlog, tls, headerFirst, accepted, failed }: ListenOptions,
@@ -19,10 +18,10 @@ export function listen(
   if (!("fd" in on)) throw new Error("the Node.js adapter listens on inherited descriptors");
   const unix = on.endpoint.family === "unix" ? on.endpoint : undefined;
   const { Pipe, TCP, SERVER } = handles;
-  let security: Security = { server: tls as ServerTls | undefined, headerFirst };
+  let tlsMode: TlsMode = { server: tls as ServerTls | undefined, headerFirst };
   const onconnection: SocketHandle["onconnection"] = (status, socket) => {
     if (status < 0) return failed(errnoFailure(status));
-    const stream = acceptedStream(socket, unix, security);
+    const stream = acceptedStream(socket, unix, tlsMode);
     try {
       stream.handler = accepted(stream);
     } catch (error) {
@@ -30,7 +29,7 @@ export function listen(
       stream.reset();
       raise(error);
     }
-    if (!security.server && !stream.isClosing) stream.opened();
+    if (!tlsMode.server && !stream.isClosing) stream.opened();
   };
   const acceptOn = (fd: number): SocketHandle => {
     const handle: SocketHandle = unix ? new Pipe(SERVER) : new TCP(SERVER);
@@ -42,7 +41,7 @@ export function listen(
     throw Object.assign(new Error(`listen: ${message}`), { code });
   };
   let listening: SocketHandle | undefined = acceptOn(on.fd);
-  /** While it is paused: libuv has no pause, so the handle is closed and the socket kept. */
+  /** The socket while it is paused: libuv has no pause, so the handle is closed and the socket kept. */
   let kept = -1;
   return {
     close() {
@@ -55,7 +54,7 @@ export function listen(
     pause() {
       if (!listening) return;
       kept = libc.dup(listening.fd);
-      // Without a descriptor to spare it goes on.
+      // Without a spare descriptor it continues to accept.
       if (kept < 0) return;
       listening.close();
       listening = undefined;
@@ -66,22 +65,22 @@ export function listen(
       kept = -1;
     },
     update(next) {
-      security = { server: next as ServerTls, headerFirst };
+      tlsMode = { server: next as ServerTls, headerFirst };
     },
   };
 }
 
-/** Its owner must be set before this turn ends. */
+/** Returns a stream whose handler must be set in this turn. */
 function acceptedStream(
   socket: SocketHandle,
   unix: UnixEndpoint | undefined,
-  security: Security,
+  tlsMode: TlsMode,
 ): NodeStream {
   const peer: HandleAddress = {};
   if (!unix) (socket as TcpHandle).getpeername(peer);
   const remote = unix ? NAMELESS : ipEndpoint(peer);
-  const stream = new NodeStream(socket, remote, unix, security);
-  if (security.server) socket.readStart();
+  const stream = new NodeStream(socket, remote, unix, tlsMode);
+  if (tlsMode.server) socket.readStart();
   return stream;
 }
 

@@ -1,11 +1,11 @@
-/** What OpenSSL inside Node can do and `node:crypto` has no word for, by FFI. UNDOCUMENTED. */
+/** Functions of the OpenSSL inside Node that `node:crypto` lacks, through FFI. UNDOCUMENTED. */
 import { existsSync } from "node:fs";
 import { setEngine } from "node:crypto";
 import { inspect } from "node:util";
 import type { NativeContext } from "./handles.ts";
 import { ffi } from "./libc.ts";
 
-/** Where the usual distributions keep engines of OpenSSL 3; Node's own place does not exist. */
+/** Where distributions install engines of OpenSSL 3; Node's own directory does not exist. */
 const engineDirectories = [
   "/usr/lib/x86_64-linux-gnu/engines-3",
   "/usr/lib/aarch64-linux-gnu/engines-3",
@@ -14,8 +14,8 @@ const engineDirectories = [
 ];
 
 /**
- * As in {@link Runtime}. `auto` registers all that are built in, for everything they can do;
- * another id is looked for among these, then as a file, by its path or in the system's place.
+ * As in {@link Runtime}. `auto` registers all built-in engines for everything that they support;
+ * another id is looked up among these, then as a file by its path or in the system's directory.
  */
 export function loadEngine(id: string): void {
   if (id === "auto") {
@@ -29,22 +29,22 @@ export function loadEngine(id: string): void {
   try {
     setEngine(id);
   } catch {
-    throw new Error(`OpenSSL has no engine ${id}, or the engine does not start`);
+    throw new Error(`OpenSSL has no engine ${id}, or it failed to start`);
   }
 }
 
 /**
- * Without session tickets, TLS 1.3 would still send two for each connection which never resume.
- * Throws an Error in a Node that does not show the address of a context.
+ * Disables the two tickets that TLS 1.3 would otherwise send for each connection even with session
+ * tickets off, which never resume. Throws an Error if Node does not show the address of a context.
  */
 export function sendNoTickets(context: NativeContext): void {
   const pointer = BigInt(addressIn(inspect(context._external)));
   if (openssl().SSL_CTX_set_num_tickets!(pointer, 0n) !== 1) {
-    throw new Error("OpenSSL did not take the number of session tickets");
+    throw new Error("OpenSSL did not accept the number of session tickets");
   }
 }
 
-/** In hexadecimal, out of the words in which Node shows a pointer: `[External: 5581d3a0]`. */
+/** Returns the hexadecimal address in the text that Node shows for a pointer: `[External: 5581d3a0]`. */
 export function addressIn(shown: string): string {
   const address = /^\[External: (?:0x)?([0-9a-f]{4,16})\]$/.exec(shown)?.[1];
   if (address !== undefined) return `0x${address}`;
@@ -53,7 +53,7 @@ export function addressIn(shown: string): string {
 }
 
 function openssl() {
-  // Without a name: what the executable itself is linked with.
+  // Without a name: the libraries that the executable itself is linked with.
   return ffi.dlopen(null, {
     ENGINE_load_builtin_engines: { arguments: [], return: "void" },
     ENGINE_register_all_complete: { arguments: [], return: "i32" },

@@ -1,7 +1,7 @@
-/** Refuses a Node.js that lacks what the adapter uses. To be imported before the rest of the adapter. */
+/** Refuses a Node.js that lacks what the adapter uses. Import it before the rest of the adapter. */
 import { isBuiltin } from "node:module";
 import process from "node:process";
-import { absent, requireAll } from "../completeness.ts";
+import { missingMembers, requireAll } from "../completeness.ts";
 
 type Binding = Readonly<Record<string, { readonly prototype?: unknown } | undefined>>;
 
@@ -25,15 +25,15 @@ const stream = binding("stream_wrap");
 
 requireAll(`Node.js ${process.versions.node}`, "Node.js 26.10", [
   ...(isBuiltin("node:ffi") ? [] : ["node:ffi"]),
-  ...absent("tcp_wrap", tcp, ["TCPConnectWrap"]),
-  ...absent("tcp_wrap.constants", tcp?.constants, ["SOCKET", "SERVER"]),
-  ...absent("TCP", tcp?.TCP?.prototype, TCP),
-  ...absent("pipe_wrap", pipe, ["PipeConnectWrap"]),
-  ...absent("Pipe", pipe?.Pipe?.prototype, SOCKET),
-  ...absent("tls_wrap", tls, ["wrap"]),
-  ...absent("TLSWrap", tls?.TLSWrap?.prototype, TLS),
-  // A Node without kLastWriteErr has another form of writes.
-  ...absent("stream_wrap", stream, [
+  ...missingMembers("tcp_wrap", tcp, ["TCPConnectWrap"]),
+  ...missingMembers("tcp_wrap.constants", tcp?.constants, ["SOCKET", "SERVER"]),
+  ...missingMembers("TCP", tcp?.TCP?.prototype, TCP),
+  ...missingMembers("pipe_wrap", pipe, ["PipeConnectWrap"]),
+  ...missingMembers("Pipe", pipe?.Pipe?.prototype, SOCKET),
+  ...missingMembers("tls_wrap", tls, ["wrap"]),
+  ...missingMembers("TLSWrap", tls?.TLSWrap?.prototype, TLS),
+  // Without kLastWriteErr, Node's writes have another form.
+  ...missingMembers("stream_wrap", stream, [
     ...["ShutdownWrap", "streamBaseState", "kReadBytesOrError", "kLastWriteErr"],
   ]),
 ]);

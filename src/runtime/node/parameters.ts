@@ -1,4 +1,4 @@
-/** Checks of what Node and OpenSSL would pass over without a word. */
+/** Checks of parameters that Node and OpenSSL would silently ignore. */
 import { X509Certificate } from "node:crypto";
 import { DEFAULT_CIPHERS } from "node:tls";
 import { firstDer, inside, INTEGER, SEQUENCE } from "../../base/der.ts";
@@ -7,8 +7,8 @@ import { checkCurves, cipherItems, hasOldVersion, isKnown, items } from "../open
 import type { TlsParameters } from "../tls.ts";
 
 /**
- * The ciphers of all versions in one list, as node:tls wants them. Throws an Error that names the
- * first unknown cipher, cipher suite or group of `settings`.
+ * Returns the ciphers of all versions in one list, as node:tls expects them. Throws an Error that
+ * names the first unknown cipher, cipher suite or group of `settings`.
  */
 export function checkedCiphers(settings: TlsParameters): string {
   checkCurves(settings.curves);
@@ -20,30 +20,32 @@ export function checkedCiphers(settings: TlsParameters): string {
   }
   const ciphers = cipherItems(settings);
   if (ciphers.length === 0) {
-    // Node's default names suites of TLS 1.3 too.
+    // Node's default also contains TLS 1.3 suites.
     ciphers.push(...items(DEFAULT_CIPHERS).filter((item) => !item.startsWith("TLS_")));
   }
-  // TLS 1.0 and 1.1 need a signature that OpenSSL 3 has below its default security level only.
+  // TLS 1.0 and 1.1 need a signature that OpenSSL 3 allows only below its default security level.
   if (hasOldVersion(settings.protocols)) ciphers.push("@SECLEVEL=0");
   return [...suites, ...ciphers].join(":");
 }
 
 /**
- * The PEM text of DH parameters, which Node ignores unless they are in the form of PKCS #3: a
- * SEQUENCE of the INTEGERs p and g. Throws an Error for any other. OpenSSL judges the numbers.
+ * Returns the PEM text of DH parameters, which Node ignores unless they are in PKCS #3 form: a
+ * SEQUENCE of the INTEGERs p and g. Throws an Error for any other form. OpenSSL checks the numbers.
  */
 export function checkedDhParameters(pem: string): string {
   const section = pemSections(pem).find(({ label }) => label === "DH PARAMETERS");
   if (!section || !isPkcs3(derOf(section))) {
-    throw new Error("the DH parameters are not in the form of PKCS #3");
+    throw new Error("the DH parameters are not in PKCS #3 form");
   }
   return pemText(section);
 }
 
-/** The PEM text of CAs; "" trusts nobody. Throws an Error when one of them cannot be read. */
+/** Returns the PEM text of CAs; "" trusts none. Throws an Error if one of them cannot be read. */
 export function checkedCas(pem: string): string {
   const sections = pemSections(pem).filter(({ label }) => label === "CERTIFICATE");
-  if (sections.length === 0 && pem !== "") throw new Error("there is no CA certificate");
+  if (sections.length === 0 && pem !== "") {
+    throw new Error("there is no CA certificate in the PEM text");
+  }
   for (const section of sections) new X509Certificate(derOf(section));
   return pem;
 }

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { policyOf } from "../ticket_policy.ts";
-import { alpnWire, answerForTickets, serverOptions, tlsFacts } from "../openssl.ts";
+import { alpnWire, serverOptions, tlsFacts, useTicketKeys } from "../openssl.ts";
 import type { TlsContext } from "../tls.ts";
 import type { Failure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
@@ -13,26 +13,26 @@ import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
 
 /** An identity with its OpenSSL context. */
-export interface Served extends Identity {
+export interface ServerIdentity extends Identity {
   readonly context: NativeContext;
-  /** Its sessions and tickets mean nothing under another one. */
+  /** Its sessions and tickets are not valid under another policy. */
   readonly policy: string;
-  /** DER, where there is no choice of certificates. */
+  /** DER; undefined if there is more than one certificate. */
   readonly certificate: Uint8Array | undefined;
 }
 
-/** What the handshakes of a frontend have in common: one OpenSSL context for each identity. */
+/** The TLS context of a frontend: one OpenSSL context for each identity. */
 export class ServerTls implements TlsContext {
   readonly settings: TlsSettings;
-  /** In the form of the wire; absent when no protocol is to be negotiated. */
+  /** In wire format; undefined if no protocol is negotiated. */
   readonly alpn: Buffer | undefined;
   private readonly ciphers: string;
-  /** Those that a client needed so far. */
-  private readonly served = new Map<number, Served>();
-  /** For a client that names none. */
-  readonly fallback: Served;
+  /** Identities that a client has needed so far. */
+  private readonly identities = new Map<number, ServerIdentity>();
+  /** Serves clients without SNI. */
+  readonly fallback: ServerIdentity;
 
-  /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would leave out. */
+  /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would silently skip. */
   constructor(settings: TlsSettings) {
     this.settings = settings;
     this.alpn = settings.alpn.length > 0 ? alpnWire(settings.alpn) : undefined;
@@ -40,74 +40,74 @@ export class ServerTls implements TlsContext {
     this.fallback = this.make(settings.select("")!);
   }
 
-  /** What a client is served with that asks for `serverName`; undefined: nothing. May throw. */
-  serve(serverName: string): Served | undefined {
+  /** Returns the identity for a client that requests `serverName`; undefined: none. May throw. */
+  identity(serverName: string): ServerIdentity | undefined {
     if (!this.settings.choice) return this.fallback;
     const number = this.settings.select(serverName);
-    return number === undefined ? undefined : this.served.get(number) ?? this.make(number);
+    return number === undefined ? undefined : this.identities.get(number) ?? this.make(number);
   }
 
   /**
-   * The id, which may be empty, of the session that a client with this ClientHello wants back.
-   * Undefined when its next session is not to be kept: it comes back by tickets, or not at all.
+   * Returns the id, which may be empty, of the session that a client with this ClientHello wants to
+   * resume. Undefined if its next session is not stored: it resumes with tickets, or not at all.
    */
-  wantedSession(hello: Uint8Array): Uint8Array | undefined {
+  requestedSession(hello: Uint8Array): Uint8Array | undefined {
     const { sessions, tickets, protocols } = this.settings;
     const offer = sessions && sessionOffer(hello);
-    if (!offer || (offer.takesTickets && tickets)) return undefined;
-    return offer.speaksTls13 && protocols.includes("TLSv1.3") ? undefined : offer.id;
+    if (!offer || (offer.acceptsTickets && tickets)) return undefined;
+    return offer.supportsTls13 && protocols.includes("TLSv1.3") ? undefined : offer.id;
   }
 
   /**
-   * TLS on an accepted socket; it waits for the ClientHello. With `session`, the session that it
-   * makes is kept, and one that was found is gone on with.
+   * Puts TLS on an accepted socket, which waits for the ClientHello. With `session`, the handshake's
+   * new session is stored; a found session is resumed.
    */
   wrap(
     socket: SocketHandle,
-    { context, verify, staple }: Served,
+    { context, verify, staple }: ServerIdentity,
     session?: Uint8Array | "none",
   ): TlsHandle {
-    const startTls = handles.wrap(socket, context, true, false);
-    if (this.alpn) startTls.setALPNProtocols(this.alpn);
-    if (verify) startTls.setVerifyMode(true, verify.mode === "required");
+    const tls = handles.wrap(socket, context, true, false);
+    if (this.alpn) tls.setALPNProtocols(this.alpn);
+    if (verify) tls.setVerifyMode(true, verify.mode === "required");
     if (staple) {
-      startTls.oncertcb = onHello;
-      startTls.enableCertCb();
+      tls.oncertcb = onCertificate;
+      tls.enableCertCb();
     }
     if (session !== undefined) {
-      startTls.onclienthello = goOn;
-      startTls.onnewsession = onNewSession;
-      startTls.enableSessionCallbacks();
-      if (session !== "none") startTls.loadSession(session);
+      tls.onclienthello = onClientHello;
+      tls.onnewsession = onNewSession;
+      tls.enableSessionCallbacks();
+      if (session !== "none") tls.loadSession(session);
     }
-    return startTls;
+    return tls;
   }
 
-  /** Whether OpenSSL found the name that the certificate was chosen by, after the handshake. */
-  check(startTls: TlsHandle, serverName: string): Failure | undefined {
+  /** Checks after the handshake that OpenSSL read the name by which the identity was selected. */
+  check(tls: TlsHandle, serverName: string): Failure | undefined {
     if (!this.settings.choice) return undefined;
-    const found = startTls.getServername();
-    // A resumed session of TLS 1.2 brings its own name, and not always one.
-    if (found ? found === serverName : serverName === "" || startTls.isSessionReused()) {
+    const found = tls.getServername();
+    // A resumed TLS 1.2 session has its own name, or none.
+    if (found ? found === serverName : serverName === "" || tls.isSessionReused()) {
       return undefined;
     }
-    return { code: "ERR_TLS_MALFORMED_HELLO", message: "the ClientHello is not well formed" };
+    return { code: "ERR_TLS_MALFORMED_HELLO", message: "the ClientHello is malformed" };
   }
 
-  /** `serverName` is "" where nobody read it. */
-  facts(startTls: TlsHandle, served: Served, serverName: string): TlsFacts {
-    const resumed = startTls.isSessionReused();
-    // Which one of several it was, a resumed session does not tell.
-    const presented = served.certificate ??
-      (resumed ? undefined : startTls.getX509Certificate()?.raw());
-    const peer = served.verify && startTls.getPeerX509Certificate();
-    const verifyError = peer && startTls.verifyError()?.code;
+  /** `serverName` is "" if it was not read. */
+  facts(tls: TlsHandle, identity: ServerIdentity, serverName: string): TlsFacts {
+    const resumed = tls.isSessionReused();
+    // A resumed session does not show which of several certificates it was.
+    const presented = identity.certificate ??
+      (resumed ? undefined : tls.getX509Certificate()?.raw());
+    const peer = identity.verify && tls.getPeerX509Certificate();
+    const verifyError = peer && tls.verifyError()?.code;
     return {
       ...tlsFacts(
-        serverName || startTls.getServername(),
-        startTls.getProtocol(),
-        startTls.getCipher()?.name,
-        this.alpn && startTls.getALPNNegotiatedProtocol(),
+        serverName || tls.getServername(),
+        tls.getProtocol(),
+        tls.getCipher()?.name,
+        this.alpn && tls.getALPNNegotiatedProtocol(),
       ),
       resumed,
       ...(presented ? { presented } : {}),
@@ -115,7 +115,7 @@ export class ServerTls implements TlsContext {
     };
   }
 
-  private make(number: number): Served {
+  private make(number: number): ServerIdentity {
     const identity = this.settings.identity(number);
     const { certificates, dhParameters, verify } = identity;
     if (verify) checkedCas(verify.ca);
@@ -125,31 +125,31 @@ export class ServerTls implements TlsContext {
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
     const policy = policyOf(verify);
-    answerForTickets(context, this.settings, policy);
+    useTicketKeys(context, this.settings, policy);
     if (!this.settings.tickets) sendNoTickets(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
       : undefined;
-    const served: Served = { ...identity, context, policy, certificate };
-    this.served.set(number, served);
-    return served;
+    const made: ServerIdentity = { ...identity, context, policy, certificate };
+    this.identities.set(number, made);
+    return made;
   }
 }
 
-function onHello(this: TlsHandle, { OCSPRequest: isStapleWanted }: { OCSPRequest: boolean }): void {
+function onCertificate(this: TlsHandle, { OCSPRequest }: { OCSPRequest: boolean }): void {
   const { stream } = this;
   if (stream.isClosing) return;
   try {
-    const response = isStapleWanted ? stream.staple() : undefined;
+    const response = OCSPRequest ? stream.staple() : undefined;
     if (response) this.setOCSPResponse(response);
   } catch (error) {
-    return stream.abandon(error);
+    return stream.coreThrew(error);
   }
   this.certCbDone();
 }
 
-/** What the ClientHello says about sessions was read before. */
-function goOn(this: TlsHandle): void {
+/** Continues: what the ClientHello says about sessions was read before. */
+function onClientHello(this: TlsHandle): void {
   this.clientHelloDone();
 }
 
@@ -157,9 +157,9 @@ function onNewSession(this: TlsHandle, id: Buffer, session: Buffer): void {
   const { stream } = this;
   if (stream.isClosing) return;
   try {
-    stream.keepSession(id, session);
+    stream.storeSession(id, session);
   } catch (error) {
-    return stream.abandon(error);
+    return stream.coreThrew(error);
   }
   this.newSessionDone();
 }

@@ -10,7 +10,7 @@ import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
   chunk,
-  earlyStatus,
+  immediateStatus,
   onClosed,
   onHandshakeDone,
   onRead,
@@ -30,15 +30,15 @@ import {
 } from "./handles.ts";
 import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
-import type { Served, ServerTls } from "./server_tls.ts";
+import type { ServerIdentity, ServerTls } from "./server_tls.ts";
 
-/** What becomes of the bytes on a socket; all absent: they go through as they are. */
-export interface Security {
-  /** Of an accepted socket. */
+/** The TLS of a socket; without any member it is plain. */
+export interface TlsMode {
+  /** For an accepted socket. */
   readonly server?: ServerTls | undefined;
-  /** `server` waits until {@link NodeStream.secure} is called. */
+  /** TLS waits until {@link NodeStream.startTls} is called. */
   readonly headerFirst?: boolean;
-  /** Of a socket that connects. */
+  /** For a socket that connects. */
   readonly client?: ClientTls | undefined;
 }
 
@@ -46,22 +46,22 @@ export class NodeStream implements Stream, HandleEvents {
   handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   private readonly socket: SocketHandle;
-  /** Our own end of a Unix socket. */
+  /** Our own address of a Unix socket. */
   private readonly unixLocal: UnixEndpoint | undefined;
   private readonly serverTls: ServerTls | undefined;
   private readonly clientTls: ClientTls | undefined;
-  /** TLS waits for the owner, who reads something else first. */
+  /** TLS waits for the handler, which reads a header first. */
   private isBeforeTls: boolean;
-  /** From the first bytes of the handshake on. */
+  /** Set at the first bytes of the handshake. */
   private tlsHandle: TlsHandle | undefined;
-  /** What the bytes go through. */
+  /** The handle that bytes are read from and written to. */
   private handle: SocketHandle | TlsHandle;
   private hello: PartialHello | undefined;
-  /** As the client sent it, where there is a choice by it. */
+  /** As the client sent it, if the identity depends on it. */
   private serverName = "";
-  private served: Served | undefined;
+  private identity: ServerIdentity | undefined;
   private failure: Failure | undefined;
-  /** Copies of what waits here for the connect, or for the write before it. */
+  /** Copies of bytes that wait for the connect, or for the write before them. */
   private queue: Uint8Array[] = NOTHING;
   private queuedBytes = 0;
   isOpen = false;
@@ -78,7 +78,7 @@ export class NodeStream implements Stream, HandleEvents {
     socket: SocketHandle,
     remote: Endpoint,
     unixLocal: UnixEndpoint | undefined,
-    { server, client, headerFirst }: Security,
+    { server, client, headerFirst }: TlsMode,
   ) {
     this.socket = socket;
     this.handle = socket;
@@ -87,7 +87,7 @@ export class NodeStream implements Stream, HandleEvents {
     this.serverTls = server;
     this.clientTls = client;
     this.isBeforeTls = headerFirst ?? false;
-    this.readBy(socket);
+    this.readFrom(socket);
   }
 
   get local(): Endpoint {
@@ -134,16 +134,16 @@ export class NodeStream implements Stream, HandleEvents {
     if (this.isClosing) return;
     // The handle's own `reset` fails while a shutdown is pending.
     const { fd } = this.socket;
-    if (fd >= 0) libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, cutOnClose, cutOnClose.length);
+    if (fd >= 0) libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, resetOnClose, resetOnClose.length);
     this.close();
   }
 
   tls(): TlsFacts {
-    const { tlsHandle, served, serverTls, clientTls, serverName } = this;
+    const { tlsHandle, identity, serverTls, clientTls, serverName } = this;
     if (!tlsHandle || this.isClosing) return serverName === "" ? {} : { serverName };
     return clientTls
       ? clientTls.facts(tlsHandle)
-      : serverTls!.facts(tlsHandle, served!, serverName);
+      : serverTls!.facts(tlsHandle, identity!, serverName);
   }
 
   get isResumed(): boolean | undefined {
@@ -165,11 +165,11 @@ export class NodeStream implements Stream, HandleEvents {
     if (early.length > 0) this.received(early);
   }
 
-  /** A socket of our own has reached its peer. */
+  /** The connect has succeeded. */
   connected(): void {
     if (!this.clientTls) return this.opened();
     const handle = this.clientTls.wrap(this.socket);
-    this.putOn(handle);
+    this.useTls(handle);
     handle.readStart();
     handle.start();
   }
@@ -180,47 +180,47 @@ export class NodeStream implements Stream, HandleEvents {
     let failure: Failure | undefined;
     try {
       failure = clientTls
-        ? clientTls.verify(tlsHandle!, this.remote)
+        ? clientTls.rejectReason(tlsHandle!, this.remote)
         : serverTls!.check(tlsHandle!, this.serverName);
     } catch (error) {
-      return this.abandon(error);
+      return this.coreThrew(error);
     }
     if (failure) this.fail(failure);
     else this.opened();
   }
 
-  /** The connect is done, and the handshake if there is one. */
+  /** The connect is complete, and the handshake if there is one. */
   opened(): void {
     this.isOpen = true;
-    this.tell("opened");
+    this.notify("opened");
     if (!this.isClosing) {
       if (this.isPaused) this.handle.readStop();
       else if (!this.tlsHandle) this.socket.readStart();
     }
-    this.goOn();
+    this.writeQueue();
   }
 
   received(bytes: Uint8Array): void {
-    if (this.serverTls && !this.tlsHandle && !this.isBeforeTls) return this.shakeHands(bytes);
+    if (this.serverTls && !this.tlsHandle && !this.isBeforeTls) return this.startHandshake(bytes);
     try {
       this.handler.received(this, bytes);
     } catch (error) {
-      this.abandon(error);
+      this.coreThrew(error);
     }
   }
 
-  /** The peer's end. */
+  /** The peer has sent FIN or close_notify. */
   ended(): void {
     if (!this.isOpen) {
-      this.fail({ code: "ECONNRESET", message: "the peer left during the handshake" });
-      return;
+      const message = "the peer closed the connection during the handshake";
+      return this.fail({ code: "ECONNRESET", message });
     }
     this.hasEnded = true;
-    this.tell("ended");
+    this.notify("ended");
     if (this.hasFinished) this.close();
   }
 
-  /** Our own end is out. */
+  /** Our FIN is sent. */
   finished(): void {
     this.hasFinished = true;
     if (this.hasEnded) this.close();
@@ -229,10 +229,10 @@ export class NodeStream implements Stream, HandleEvents {
   written(status: number): void {
     this.isWriting = false;
     if (status < 0) this.fail(errnoFailure(status));
-    else this.goOn();
+    else this.writeQueue();
   }
 
-  /** The descriptor is gone. */
+  /** The descriptor is closed. */
   closed(): void {
     this.tlsHandle?.destroySSL();
     try {
@@ -245,13 +245,13 @@ export class NodeStream implements Stream, HandleEvents {
   fail(failure: Failure): void {
     if (this.isClosing) return;
     this.failure = failure;
-    // A backend that was not let in must not wait for more.
+    // A rejected backend must not wait for more bytes.
     if (this.clientTls && !this.isOpen) this.reset();
     else this.close();
   }
 
   /** The core threw. */
-  abandon(error: unknown): void {
+  coreThrew(error: unknown): void {
     const failure = internalFailure(error);
     if (this.isClosing) return;
     this.failure = failure;
@@ -259,16 +259,16 @@ export class NodeStream implements Stream, HandleEvents {
   }
 
   staple(): Uint8Array | undefined {
-    return this.served!.staple!();
+    return this.identity!.staple!();
   }
 
-  /** The handshake has made a session that its client may come back to. */
-  keepSession(id: Uint8Array, session: Uint8Array): void {
-    this.serverTls!.settings.sessions!.store(this.served!.policy, id, session);
+  /** The handshake has made a session that its client may resume. */
+  storeSession(id: Uint8Array, session: Uint8Array): void {
+    this.serverTls!.settings.sessions!.store(this.identity!.policy, id, session);
   }
 
-  /** Begins when the name is known that the certificate is chosen by, if there is a choice. */
-  private shakeHands(bytes: Uint8Array): void {
+  /** Starts TLS once the server name is known, if the identity depends on it. */
+  private startHandshake(bytes: Uint8Array): void {
     const tls = this.serverTls!;
     let first = bytes;
     if (tls.settings.choice || tls.settings.sessions) {
@@ -279,37 +279,37 @@ export class NodeStream implements Stream, HandleEvents {
       this.hello = undefined;
     }
     try {
-      this.served = tls.serve(this.serverName);
-      if (!this.served) return this.refuseName();
-      const id = tls.wantedSession(first);
+      this.identity = tls.identity(this.serverName);
+      if (!this.identity) return this.refuseName();
+      const id = tls.requestedSession(first);
       if (!id) this.beginTls(first);
       else if (id.length === 0) this.beginTls(first, "none");
       else this.findSession(id, first);
     } catch (error) {
-      this.abandon(error);
+      this.coreThrew(error);
     }
   }
 
-  /** Reads no more until it is known whether there is such a session. */
+  /** Stops reading until the session store has answered. */
   private findSession(id: Uint8Array, hello: Uint8Array): void {
     const kept = new Uint8Array(hello);
-    const { socket, serverTls, served } = this;
+    const { socket, serverTls, identity } = this;
     socket.readStop();
-    serverTls!.settings.sessions!.find(served!.policy, id, (session) => {
+    serverTls!.settings.sessions!.find(identity!.policy, id, (session) => {
       if (this.isClosing) return;
       try {
         this.beginTls(kept, session ?? "none");
       } catch (error) {
-        return this.abandon(error);
+        return this.coreThrew(error);
       }
       if (!this.isClosing) this.handle.readStart();
     });
   }
 
   /**
-   * Undefined while more of the ClientHello has to come. Node could switch certificates in
-   * mid-handshake only: one of several for a name, and what a resumed session was made under, would
-   * be lost on the way.
+   * Returns the server name, or undefined while the ClientHello is incomplete. It is read before TLS
+   * starts, since Node can switch certificates only in mid-handshake, to a single one for each name and
+   * not for a resumed session.
    */
   private readName(bytes: Uint8Array): string | undefined {
     if (!this.hello) {
@@ -321,42 +321,42 @@ export class NodeStream implements Stream, HandleEvents {
   }
 
   /**
-   * TLS is put on top of the socket at its first bytes, and these are handed over in pieces: the
-   * buffer of what comes from the socket stays at its first size of 1 KiB until it is once full.
-   * It would be 64 KiB if the socket were read into it from the beginning.
+   * Puts TLS on the socket at its first bytes, which are passed in chunks: TLSWrap's input buffer then
+   * keeps its initial size of 1 KiB until it is full for the first time. It would be 64 KiB if TLSWrap
+   * read from the socket from the beginning.
    */
   private beginTls(bytes: Uint8Array, session?: Uint8Array | "none"): void {
-    const handle = this.serverTls!.wrap(this.socket, this.served!, session);
-    this.putOn(handle);
-    for (let i = 0; i < bytes.length && !this.isClosing; i += PIECE) {
-      handle.receive(bytes.subarray(i, i + PIECE));
+    const handle = this.serverTls!.wrap(this.socket, this.identity!, session);
+    this.useTls(handle);
+    for (let i = 0; i < bytes.length && !this.isClosing; i += HELLO_CHUNK) {
+      handle.receive(bytes.subarray(i, i + HELLO_CHUNK));
     }
   }
 
   private refuseName(): void {
-    this.begun(this.socket.writeBuffer(null, UNRECOGNIZED_NAME), UNRECOGNIZED_NAME);
+    this.writeStarted(this.socket.writeBuffer(null, UNRECOGNIZED_NAME), UNRECOGNIZED_NAME);
     this.fail({ code: "ERR_SSL_UNRECOGNIZED_NAME", message: "unrecognized server name" });
   }
 
-  private putOn(handle: TlsHandle): void {
+  private useTls(handle: TlsHandle): void {
     this.tlsHandle = handle;
     this.handle = handle;
-    this.readBy(handle);
+    this.readFrom(handle);
     handle.onhandshakedone = onHandshakeDone;
     handle.onerror = onTlsError;
   }
 
-  private readBy(handle: SocketHandle | TlsHandle): void {
+  private readFrom(handle: SocketHandle | TlsHandle): void {
     handle.stream = this;
     handle.onread = onRead;
     handle.useUserBuffer(chunk);
   }
 
-  private tell(event: "opened" | "writable" | "ended"): void {
+  private notify(event: "opened" | "writable" | "ended"): void {
     try {
       this.handler[event](this);
     } catch (error) {
-      this.abandon(error);
+      this.coreThrew(error);
     }
   }
 
@@ -369,9 +369,9 @@ export class NodeStream implements Stream, HandleEvents {
   }
 
   private encrypt(bytes: Uint8Array): boolean {
-    this.begun(this.tlsHandle!.writeBuffer(null, bytes), undefined);
-    // TLS reports every write later. A source that has more ready stops for that long; one that
-    // has not need not.
+    this.writeStarted(this.tlsHandle!.writeBuffer(null, bytes), undefined);
+    // TLS completes every write later. Only a source that probably has more bytes, since its chunk
+    // was full, is paused for that time.
     if (!this.isWriting || bytes.length < chunk.length) return true;
     this.isBlocked = true;
     return false;
@@ -381,16 +381,16 @@ export class NodeStream implements Stream, HandleEvents {
     const isSmall = bytes.length <= scratch.length;
     const kept = isSmall ? scratch.subarray(0, bytes.length) : new Uint8Array(bytes);
     if (isSmall) kept.set(bytes);
-    this.begun(this.socket.writeBuffer(null, kept), kept);
+    this.writeStarted(this.socket.writeBuffer(null, kept), kept);
     if (!this.isWriting) return true;
     if (isSmall) scratch = new Uint8Array(SCRATCH);
     this.isBlocked = true;
     return false;
   }
 
-  /** After a write has returned. */
-  private begun(result: number | WriteRequest, kept: unknown): void {
-    const status = typeof result === "number" ? result : earlyStatus(result);
+  /** Handles the result of a write; `kept` must not be collected while it is pending. */
+  private writeStarted(result: number | WriteRequest, kept: unknown): void {
+    const status = typeof result === "number" ? result : immediateStatus(result);
     if (status === null) {
       const request = result as WriteRequest;
       this.isWriting = true;
@@ -402,20 +402,20 @@ export class NodeStream implements Stream, HandleEvents {
     }
   }
 
-  /** Everything sent so far is with the kernel. */
-  private goOn(): void {
+  /** Continues when all earlier writes are with the kernel: the queue, the half-close, `writable`. */
+  private writeQueue(): void {
     if (this.isWriting || this.isClosing) return;
     if (this.queuedBytes > 0) {
       const chunks = this.queue;
       this.queue = NOTHING;
       this.queuedBytes = 0;
-      this.begun(this.handle.writev(null, chunks, true), chunks);
+      this.writeStarted(this.handle.writev(null, chunks, true), chunks);
       if (this.isWriting || this.isClosing) return;
     }
     if (this.isFinishing) this.shutdown();
     if (!this.isBlocked || this.isClosing) return;
     this.isBlocked = false;
-    this.tell("writable");
+    this.notify("writable");
   }
 
   private shutdown(): void {
@@ -424,24 +424,24 @@ export class NodeStream implements Stream, HandleEvents {
     const request = new handles.ShutdownWrap();
     request.stream = this;
     request.oncomplete = onShutdown;
-    // Anything but 0 means that there is nothing to wait for.
+    // Anything but 0 means that nothing is pending.
     if (this.handle.shutdown(request) !== 0) this.finished();
   }
 }
 
-/** A client that has reset its connection already has no address. */
+/** Returns 0.0.0.0 port 0 for a client that has already reset its connection. */
 export function ipEndpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): Endpoint {
   return { family: address.includes(":") ? 6 : 4, address: address.split("%", 1)[0]!, port };
 }
 
-/** `struct linger`: on, no time, so that closing sends RST. */
-const cutOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
+/** `struct linger`: on, 0 seconds, so that closing sends RST. */
+const resetOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
 
 const SCRATCH = 16_384;
-/** Less than the first size of TLSWrap's buffer, in bytes. */
-const PIECE = 1000;
+/** In bytes; less than the initial size of TLSWrap's input buffer. */
+const HELLO_CHUNK = 1000;
 
-/** Small writes to the kernel are made from here. What it does not take at once stays here. */
+/** Buffer for small writes. If the kernel does not take one at once, the write keeps the buffer. */
 let scratch = new Uint8Array(SCRATCH);
 
 const NOTHING: Uint8Array[] = [];
