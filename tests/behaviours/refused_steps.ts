@@ -47,7 +47,7 @@ export const refusedSteps: readonly Behaviour[] = [
       await until(() => String(client.read() ?? "") === "still here", "an echo during the stop");
       client.end();
       assert.deepEqual(await within(stud.exited, "the end"), { code: 0, signal: null });
-      assert.equal(stud.told("stopped")[0]!.cut, 0);
+      assert.equal(stud.logged("stopped")[0]!.cut, 0);
     },
   },
   {
@@ -60,7 +60,7 @@ export const refusedSteps: readonly Behaviour[] = [
       stud.signal("SIGTERM");
       await stud.waitForLog(isAbout(unix.path), "a warning");
       assert.deepEqual(await stud.stop(), { code: 3, signal: null });
-      assert.equal(stud.told("stopped")[0]!.cut, 1);
+      assert.equal(stud.logged("stopped")[0]!.cut, 1);
     },
   },
   {
@@ -140,7 +140,7 @@ export const refusedSteps: readonly Behaviour[] = [
       assert.match(failure.message, /--dbg-listen: cannot write .*: No such file or directory/);
       assert.deepEqual(stud.workers(), workers);
       assert.equal(await serves("a.example"), "a");
-      assert.equal(stud.told("reloaded").length, 0);
+      assert.equal(stud.logged("reloaded").length, 0);
       mkdirSync(join(report, ".."));
       stud.logs.length = 0;
       await reloaded(stud);
@@ -227,8 +227,8 @@ export const refusedSteps: readonly Behaviour[] = [
       client.end();
       assert.deepEqual(await within(stud.exited, "the end"), { code: 0, signal: null });
       assert.deepEqual(stud.survivors(), []);
-      assert.equal(stud.told("worker-started").length, 1);
-      assert.equal(stud.told("reloaded").length + stud.told("reload-failed").length, 0);
+      assert.equal(stud.logged("worker-started").length, 1);
+      assert.equal(stud.logged("reloaded").length + stud.logged("reload-failed").length, 0);
     },
   },
   {
@@ -246,7 +246,7 @@ export const refusedSteps: readonly Behaviour[] = [
       await stop();
       rmSync(path);
       await reloaded(stud);
-      assert.equal(stud.told("notify-failed").length, 1);
+      assert.equal(stud.logged("notify-failed").length, 1);
       await reloaded(stud);
       assert.deepEqual(await stud.stop(), { code: 0, signal: null });
     },

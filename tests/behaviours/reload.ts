@@ -143,9 +143,9 @@ export const reload: readonly Behaviour[] = [
         write({ workers });
         stud.signal("SIGHUP");
       }
-      await until(() => stud.told("reloaded").at(-1)?.workers === 3, "the last configuration");
+      await until(() => stud.logged("reloaded").at(-1)?.workers === 3, "the last configuration");
       // Usually two; more if the machine stalls meanwhile.
-      const times = stud.told("reloading").map(({ time }) => Date.parse(time));
+      const times = stud.logged("reloading").map(({ time }) => Date.parse(time));
       assert.ok(times.length < 10, `${times.length} reloads`);
       for (const [i, time] of times.slice(1).entries()) {
         // A timer may fire slightly early.
@@ -201,14 +201,14 @@ export const reload: readonly Behaviour[] = [
       const client = await context.tls(stud.frontend);
       write({ workers: 2, more: "max-generations = 2" });
       await reloaded(stud);
-      assert.equal(stud.told("reloaded").at(-1)!.older, 1);
+      assert.equal(stud.logged("reloaded").at(-1)!.older, 1);
       write({ workers: 3, more: "max-generations = 2" });
       stud.signal("SIGHUP");
       const waits = await stud.waitForLog((line) => line.event === "reload-waits", "it waits");
       assert.equal(waits.limit, 2);
-      assert.equal(stud.told("reloaded").length, 1);
+      assert.equal(stud.logged("reloaded").length, 1);
       client.end();
-      await until(() => stud.told("reloaded").at(-1)!.workers === 3, "the reload");
+      await until(() => stud.logged("reloaded").at(-1)!.workers === 3, "the reload");
     },
   },
 ];
@@ -260,7 +260,7 @@ export async function reloadable(context: Context) {
 
 /** Sends SIGHUP and waits until it has taken effect. */
 export async function reloaded(stud: Stud): Promise<void> {
-  const count = () => stud.told("reloaded").length;
+  const count = () => stud.logged("reloaded").length;
   const before = count();
   stud.signal("SIGHUP");
   await until(() => {

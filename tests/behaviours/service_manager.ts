@@ -113,9 +113,9 @@ STATUS=${served} 1, connections: 0`,
       await reloaded(stud);
       await visit();
       await counted("33 % of 3");
-      const started = stud.told("worker-started");
+      const started = stud.logged("worker-started");
       process.kill(Number(started.at(-1)!.pid), "SIGKILL");
-      await until(() => stud.told("worker-started").length > started.length, "its successor");
+      await until(() => stud.logged("worker-started").length > started.length, "its successor");
       await visit();
       await counted("25 % of 4");
     },

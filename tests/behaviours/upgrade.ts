@@ -462,7 +462,7 @@ export async function upgraded(
   stud: Stud,
   master: number,
 ): Promise<number> {
-  const begun = () => stud.told("upgrading");
+  const begun = () => stud.logged("upgrading");
   const before = begun().length;
   process.kill(master, "SIGUSR2");
   const line = await until(
