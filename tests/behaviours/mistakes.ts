@@ -1,7 +1,7 @@
 /** What cannot work is reported at start in one line that says what to do. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -68,6 +68,22 @@ export const mistakes: readonly Behaviour[] = [
         "--backend",
         "localhost:80",
       ]),
+  },
+  {
+    name: "a private key as a configuration file",
+    run: (context) => {
+      const path = written(context, "key-as-config.pem", [part(context, "localhost", "key")]);
+      return refuses(context, [`--config=${path}`], [path, "PEM"]);
+    },
+  },
+  {
+    name: "a circle of symbolic links as a directory",
+    run: (context) => {
+      const path = join(context.certificates.directory, "circle");
+      symlinkSync(path, path);
+      const words = [`--pem-dir=${path}`, context.certificates.localhost];
+      return refuses(context, words, ["--pem-dir", path, "symbolic links"]);
+    },
   },
   {
     name: "a port out of range",
