@@ -119,7 +119,7 @@ function readKey(
   }
   throw new UsageError(
     `${file}: the private key does not belong to the first certificate; ` +
-      `put the matching key there, and the server's own certificate before its chain`,
+      `add the matching key, and put the server's own certificate before its chain`,
   );
 }
 

@@ -56,8 +56,8 @@ test("a path that cannot have a socket is refused by the reason", () => {
   libc.listen(fd, 1);
   const cases = {
     ".": "it is a directory; specify a path in it",
-    "file": "it is a regular file, not a socket; remove it or choose another path",
-    "link": "it is a symbolic link, not a socket; remove it or choose another path",
+    "file": "it is a regular file, not a socket; choose another path",
+    "link": "it is a symbolic link, not a socket; choose another path",
     "used": "it is in use by another program; stop that program or choose another path",
     "none/x": "its directory does not exist; create it",
     "file/x": "a part of the path is not a directory; check the path",

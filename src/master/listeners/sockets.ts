@@ -233,7 +233,7 @@ function inUse({ path }: UnixEndpoint): string {
     return "it is in use by another program; stop that program or choose another path";
   }
   if (stat.isDirectory()) return "it is a directory; specify a path in it";
-  return `it is ${kindOf(stat)}, not a socket; remove it or choose another path`;
+  return `it is ${kindOf(stat)}, not a socket; choose another path`;
 }
 
 function kindOf(stat: Stats): string {
