@@ -12,14 +12,14 @@ import { run } from "node:test";
 import { fileURLToPath } from "node:url";
 import { inspect, parseArgs } from "node:util";
 
-interface Tally {
+interface Counts {
   passed: number;
   failed: number;
   skipped: number;
 }
 
 /** Runs one suite: prints its failures and returns its counts. */
-type Suite = () => Promise<Tally>;
+type Suite = () => Promise<Counts>;
 
 /** Time after which a suite is considered hung, in milliseconds. */
 const SUITE_LIMIT = 20 * 60_000;
@@ -55,48 +55,48 @@ async function main(): Promise<number> {
     console.error(`no suite is named ${only}; use one of ${Object.keys(suites).join(", ")}`);
     return 1;
   }
-  const tallies: Tally[] = [];
+  const all: Counts[] = [];
   for (const [name, suite] of chosen) {
     const start = performance.now();
-    const tally = await suite();
-    tallies.push(tally);
+    const counts = await suite();
+    all.push(counts);
     const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
-    console.log(`${name.padEnd(18)}${seconds} s  ${text(tally)}`);
+    console.log(`${name.padEnd(18)}${seconds} s  ${text(counts)}`);
   }
   rmSync(reports, { recursive: true, force: true });
-  const total = sum(tallies);
+  const total = sum(all);
   console.log(text(total));
   return total.failed === 0 ? 0 : 1;
 }
 
-function sum(tallies: readonly Tally[]): Tally {
-  const all = (key: keyof Tally) => tallies.reduce((so, tally) => so + tally[key], 0);
-  return { passed: all("passed"), failed: all("failed"), skipped: all("skipped") };
+function sum(all: readonly Counts[]): Counts {
+  const total = (key: keyof Counts) => all.reduce((so, counts) => so + counts[key], 0);
+  return { passed: total("passed"), failed: total("failed"), skipped: total("skipped") };
 }
 
-function unitBun(): Promise<Tally> {
+function unitBun(): Promise<Counts> {
   const report = join(reports, "bun.xml");
   const words = ["test", `--timeout=${TEST_LIMIT}`, "--reporter=junit"];
   const all = [...words, `--reporter-outfile=${report}`, ...here(unitTests)];
   return command("unit (bun)", join(bin, "bun"), all, report);
 }
 
-function unitDeno(): Promise<Tally> {
+function unitDeno(): Promise<Counts> {
   const report = join(reports, "deno.xml");
   const words = ["test", "-A", "--no-check", "--unstable-net", `--junit-path=${report}`];
   return command("unit (deno)", join(bin, "deno"), [...words, ...here(unitTests)], report);
 }
 
-function text({ passed, failed, skipped }: Tally): string {
+function text({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}`;
 }
 
-function target(file: string): Promise<Tally> {
+function target(file: string): Promise<Counts> {
   return file.includes("dist-") ? built([file]) : nodeTests([file]);
 }
 
 /** Runs tests of the built executables, after a build if they are out of date. */
-async function built(files: readonly string[]): Promise<Tally> {
+async function built(files: readonly string[]): Promise<Counts> {
   if (isStale()) {
     const built = await command("build", process.execPath, ["scripts/build.ts"]);
     if (built.failed) return built;
@@ -108,25 +108,25 @@ async function built(files: readonly string[]): Promise<Tally> {
  * Runs tests with Node's runner, which reports each test as an event, so no text has to be parsed.
  * Each file runs in its own process, one after the other.
  */
-async function nodeTests(files: readonly string[]): Promise<Tally> {
-  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+async function nodeTests(files: readonly string[]): Promise<Counts> {
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   const options = { cwd: root, concurrency: 1, signal: AbortSignal.timeout(SUITE_LIMIT) };
   for await (const { type, data } of run({ ...options, files: files.map((f) => join(root, f)) })) {
     if (type === "test:stderr" || type === "test:stdout") process.stderr.write(data.message);
     if (type !== "test:pass" && type !== "test:fail") continue;
     if (data.details.type === "suite") continue;
     if (type === "test:fail") {
-      tally.failed++;
+      counts.failed++;
       const { error } = data.details;
       console.log(`✖ ${data.name}\n${indented(inspect(error.cause ?? error, { depth: 3 }))}`);
     } else if (data.skip !== undefined) {
-      tally.skipped++;
+      counts.skipped++;
       console.log(`- ${data.name}: ${data.skip}`);
     } else {
-      tally.passed++;
+      counts.passed++;
     }
   }
-  return tally;
+  return counts;
 }
 
 /**
@@ -138,7 +138,7 @@ async function command(
   program: string,
   words: readonly string[],
   report?: string,
-): Promise<Tally> {
+): Promise<Counts> {
   const child = spawn(program, words, {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
@@ -152,15 +152,17 @@ async function command(
   const code = await new Promise<number | null>((resolve) => {
     child.on("error", (error) => output += error).on("close", resolve);
   });
-  const tally = report ? readReport(report) : { passed: code === 0 ? 1 : 0, failed: 0, skipped: 0 };
+  const counts = report
+    ? readReport(report)
+    : { passed: code === 0 ? 1 : 0, failed: 0, skipped: 0 };
   if (code !== 0) {
-    tally.failed ||= 1;
+    counts.failed ||= 1;
     console.log(`✖ ${name}\n${indented(output)}`);
   }
-  return tally;
+  return counts;
 }
 
-function readReport(path: string): Tally {
+function readReport(path: string): Counts {
   let xml = "";
   try {
     xml = readFileSync(path, "utf8");

@@ -22,8 +22,8 @@ export interface Inherited extends InheritedState {
 }
 
 /**
- * The parent of all workers: owns the listening sockets, keeps a worker in every slot and writes the
- * log. It handles no connection.
+ * The parent of all workers: owns the listening sockets, keeps a worker in every slot and writes
+ * the log. It handles no connection.
  */
 export class Master {
   readonly generations: Generations;
@@ -69,7 +69,9 @@ export class Master {
     this.log({ level: "info", event: "ready", message, facts: { frontends, workers } });
   }
 
-  /** Whether a reload to this configuration can begin now or must wait until a generation has ended. */
+  /**
+   * Whether a reload to this configuration can begin now or must wait until a generation has ended.
+   */
   hasRoomFor(prepared: Prepared): boolean {
     return this.reloader.hasRoomFor(prepared);
   }
@@ -125,8 +127,8 @@ export class Master {
   }
 
   /**
-   * Drains all workers, since a successor serves the same addresses. Fulfilled when all have exited;
-   * never rejected.
+   * Drains all workers, since a successor serves the same addresses. Fulfilled when all have
+   * exited; never rejected.
    */
   async handOver(): Promise<void> {
     const { log } = this;
@@ -139,9 +141,9 @@ export class Master {
   }
 
   /**
-   * Refuses new connections, accepts those that already wait, and drains all workers; after `limitMs`
-   * milliseconds, or at `cut`, cuts the connections that are still open. Fulfilled with their number
-   * when all workers have exited; never rejected: a step that fails is logged.
+   * Refuses new connections, accepts those that already wait, and drains all workers; after
+   * `limitMs` milliseconds, or at `cut`, cuts the connections that are still open. Fulfilled with
+   * their number when all workers have exited; never rejected: a step that fails is logged.
    */
   async stop(limitMs: number): Promise<number> {
     const { log, generations, listeners, services } = this;

@@ -6,7 +6,9 @@ import type { LogConfig } from "../options/config.ts";
 export class MasterLog {
   /** None: workers summarize their own. */
   readonly direct: Log;
-  /** Warnings and errors. Other levels report the life of the service, where repetition is bounded. */
+  /**
+   * Warnings and errors. Other levels report the life of the service, where repetition is bounded.
+   */
   readonly own: Log;
   /** All. */
   readonly limited: Log;

@@ -50,8 +50,8 @@ export class Reloader {
   }
 
   /**
-   * Starts the first generation. Fulfilled when all of its workers accept connections. Rejected with
-   * a UsageError if an address cannot be opened or a worker cannot start.
+   * Starts the first generation. Fulfilled when all of its workers accept connections. Rejected
+   * with a UsageError if an address cannot be opened or a worker cannot start.
    */
   async start(prepared: Prepared): Promise<void> {
     const begun = await this.beginGeneration(prepared);
@@ -60,7 +60,9 @@ export class Reloader {
     begun.claim.keep();
   }
 
-  /** Whether a reload to this configuration can begin now or must wait until a generation has ended. */
+  /**
+   * Whether a reload to this configuration can begin now or must wait until a generation has ended.
+   */
   hasRoomFor(prepared: Prepared): boolean {
     return this.canSwap(prepared) ||
       this.dependencies.generations.hasRoom(prepared.config.maxGenerations);

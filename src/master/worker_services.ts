@@ -21,7 +21,9 @@ import type { Generations } from "./workers/generations.ts";
 import type { Slot } from "./workers/slot.ts";
 import { Statistics } from "./workers/statistics.ts";
 
-/** Maximum time that a stop waits for helper processes, which have nothing to lose, in milliseconds. */
+/**
+ * Maximum time that a stop waits for helper processes, which have nothing to lose, in milliseconds.
+ */
 const HELPER_LIMIT_MS = 2000;
 
 export interface ServiceDependencies {
@@ -176,8 +178,8 @@ export class WorkerServices {
   }
 
   /**
-   * Stops resolving the backend's name, and the helper processes. Fulfilled when these have exited, or
-   * after two seconds; never rejected.
+   * Stops resolving the backend's name, and the helper processes. Fulfilled when these have exited,
+   * or after two seconds; never rejected.
    */
   async stop(): Promise<void> {
     const { log, backendName, stapling, tickets, sessions } = this;

@@ -256,4 +256,4 @@ function unknownLocal({ family }: Endpoint): Endpoint {
 
 type Conforms<T extends Runtime> = T;
 /** Does not compile if an export of this module does not fit the contract. */
-export type Adapter = Conforms<typeof import("./deno.ts")>;
+export type Check = Conforms<typeof import("./deno.ts")>;

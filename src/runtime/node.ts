@@ -93,5 +93,6 @@ export function collectGarbage(): void {
 let collect: (() => void) | undefined;
 
 import type * as Self from "./node.ts";
-/** `never` if an export of this module does not fit the contract. */
-export type Check = typeof Self extends Runtime ? true : never;
+type Conforms<T extends Runtime> = T;
+/** Does not compile if an export of this module does not fit the contract. */
+export type Check = Conforms<typeof Self>;

@@ -14,8 +14,8 @@ import type { Endpoint } from "../os/endpoint.ts";
 /** A report in a temporary file beside its final path. */
 export interface ListenReport {
   /**
-   * Replaces the file by the report in one step, so that readers see the old or the new one. Throws a
-   * UsageError if that fails; the file is then unchanged.
+   * Replaces the file by the report in one step, so that readers see the old or the new one. Throws
+   * a UsageError if that fails; the file is then unchanged.
    */
   publish(): void;
   /** Removes the report. Throws a UsageError if that fails. */

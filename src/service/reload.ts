@@ -84,7 +84,10 @@ export class Reload implements Change {
     if (ready) await this.commit(ready);
   }
 
-  /** Undefined if it must wait or a stop has begun. Rejected with a UsageError if the configuration is invalid. */
+  /**
+   * Undefined if it must wait or a stop has begun. Rejected with a UsageError if the configuration
+   * is invalid.
+   */
   private async prepare(): Promise<PreparedReload | undefined> {
     const { options, watch, prepareContext, master } = this.state;
     const command = options.read();

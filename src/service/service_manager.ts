@@ -3,7 +3,9 @@ import type { ServiceState } from "./state.ts";
 /** How often the service manager's status line is updated, in milliseconds. */
 const STATUS_INTERVAL_MS = 1000;
 
-/** Notifies the service manager, if any, that the service is ready, and of its state from now on. */
+/**
+ * Notifies the service manager, if any, that the service is ready, and of its state from now on.
+ */
 export function notifyServiceManager(state: ServiceState): void {
   const { notifier, options, log } = state;
   const master = state.master!;

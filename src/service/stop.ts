@@ -21,8 +21,9 @@ export class Stop {
   }
 
   /**
-   * Ends the process when all connections have closed or `--drain-timeout` has elapsed; called again,
-   * cuts them. Gives up `upgrade` if it is in progress. `signal` names the cause. Never rejected.
+   * Ends the process when all connections have closed or `--drain-timeout` has elapsed; called
+   * again, cuts them. Gives up `upgrade` if it is in progress. `signal` names the cause. Never
+   * rejected.
    */
   async request(signal: string, upgrade: Upgrade): Promise<void> {
     const { state } = this;

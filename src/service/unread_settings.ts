@@ -1,7 +1,7 @@
 /**
  * Makes the compiler reject an option that no code reads. Each part of the program declares the
- * settings that it reads in the type of a parameter, and those types are listed here. If a row of the
- * option table lists a process as a reader and no part of that process declares the key, a
+ * settings that it reads in the type of a parameter, and those types are listed here. If a row of
+ * the option table lists a process as a reader and no part of that process declares the key, a
  * compile error below names the key.
  */
 import type { WatchSettings } from "../certificates/watch.ts";

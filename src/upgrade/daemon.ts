@@ -29,9 +29,9 @@ export function isDaemonChild(
 }
 
 /**
- * Starts this program again, detached, in the same directory, with its standard streams on /dev/null;
- * `input` replaces a standard input that was already read. Fulfilled when the daemon serves or has
- * failed, or after `limitMs` milliseconds, when it is killed; never rejected.
+ * Starts this program again, detached, in the same directory, with its standard streams on
+ * /dev/null; `input` replaces a standard input that was already read. Fulfilled when the daemon
+ * serves or has failed, or after `limitMs` milliseconds, when it is killed; never rejected.
  */
 export async function spawnDaemon(
   self: readonly string[],
@@ -56,8 +56,8 @@ export async function spawnDaemon(
 }
 
 /**
- * Reports to the parent that this daemon serves, and changes its directory to `/`. False if the parent
- * has gone and the daemon should exit.
+ * Reports to the parent that this daemon serves, and changes its directory to `/`. False if the
+ * parent has gone and the daemon should exit.
  */
 export function reportReady(libc: Libc, dialect: Dialect): boolean {
   const output = dialect === "stud" ? [`{core} Daemonized as pid ${process.pid}.`] : [];

@@ -22,8 +22,8 @@ export interface Handover extends Inherited {
 const FORM = 1;
 
 /**
- * Returns the handover with the successor's descriptor numbers, and the descriptors to pass, without
- * duplicates: `fds[i]` gets the number `first + i`.
+ * Returns the handover with the successor's descriptor numbers, and the descriptors to pass,
+ * without duplicates: `fds[i]` gets the number `first + i`.
  */
 export function renumbered(
   { addresses, activated, pidFile, ...rest }: Handover,
@@ -46,8 +46,8 @@ export function renumbered(
 }
 
 /**
- * Writes the handover to a file in memory and returns its descriptor, for the successor to inherit. An
- * environment variable would limit its length. Throws an Error if the kernel refuses.
+ * Writes the handover to a file in memory and returns its descriptor, for the successor to inherit.
+ * An environment variable would limit its length. Throws an Error if the kernel refuses.
  */
 export function writeHandover(libc: Libc, handover: Handover): number {
   const fd = libc.memfd_create(cString("handover"), MFD_CLOEXEC);
@@ -64,8 +64,8 @@ export function writeHandover(libc: Libc, handover: Handover): number {
 }
 
 /**
- * Reads the handover from an inherited descriptor and closes it. Sets FD_CLOEXEC on the descriptors in
- * the handover. Throws a UsageError if a version with another format wrote it.
+ * Reads the handover from an inherited descriptor and closes it. Sets FD_CLOEXEC on the descriptors
+ * in the handover. Throws a UsageError if a version with another format wrote it.
  */
 export function readHandover(libc: Libc, fd: number): Handover {
   const { form, ...handover } = JSON.parse(readFileSync(`/proc/self/fd/${fd}`, "utf8"));

@@ -23,9 +23,9 @@ export interface Program {
 const PROCESS_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
 
 /**
- * Describes the running program; to be called at its start. A symbolic link in its name is kept, since
- * it may point to another version later. `self` is the command to use if its name does not lead to
- * it; `argv` has the user's arguments.
+ * Describes the running program; to be called at its start. A symbolic link in its name is kept,
+ * since it may point to another version later. `self` is the command to use if its name does not
+ * lead to it; `argv` has the user's arguments.
  */
 export function ownProgram(self: readonly string[], argv: readonly string[]): Program {
   const words = commandLine();
@@ -58,8 +58,8 @@ export function dialectOf(program: string): Dialect {
 }
 
 /**
- * Returns the absolute path of the first word of a command line, found as a shell does. Undefined if
- * the file is not the running one (`isOwn`), since the caller of exec may choose any word.
+ * Returns the absolute path of the first word of a command line, found as a shell does. Undefined
+ * if the file is not the running one (`isOwn`), since the caller of exec may choose any word.
  */
 export function findExecutable(
   name: string,

@@ -1,6 +1,6 @@
 /**
- * How a new process of this program reports to the process that started it that it serves, or why it
- * cannot: one line of JSON on descriptor 3.
+ * How a new process of this program reports to the process that started it that it serves, or why
+ * it cannot: one line of JSON on descriptor 3.
  */
 import type { ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
@@ -35,8 +35,9 @@ export interface AwaitOptions {
 }
 
 /**
- * Waits for the child's startup result. A child that exits without one has failed, and so has one that
- * reports none within `limitMs` milliseconds or an invalid one, which is killed. Never rejected.
+ * Waits for the child's startup result. A child that exits without one has failed, and so has one
+ * that reports none within `limitMs` milliseconds or an invalid one, which is killed. Never
+ * rejected.
  */
 export function awaitStartupResult(
   child: ChildProcess,
@@ -97,8 +98,8 @@ export function writeLine(libc: Libc, line: string): boolean {
 }
 
 /**
- * Removes the marker from the environment. True if it has the parent's pid, so that the parent waits
- * for a startup result; a marker left by another process does not count.
+ * Removes the marker from the environment. True if it has the parent's pid, so that the parent
+ * waits for a startup result; a marker left by another process does not count.
  */
 export function takeMarker(
   variable: string,

@@ -24,7 +24,10 @@ const HANDOVER_FD = STARTUP_RESULT_FD + 1;
 const START_LIMIT_MS = 120_000;
 /** The line that a successor sends after its startup result when it is stopped. */
 const STOP = "stop";
-/** The interval of checks whether a stopping predecessor has exited, in milliseconds: no event says so. */
+/**
+ * The interval of checks whether a stopping predecessor has exited, in milliseconds: no event says
+ * so.
+ */
 const STOP_CHECK_MS = 20;
 /** The same for a draining predecessor, which may take hours. */
 const DRAIN_CHECK_MS = 1000;
@@ -42,7 +45,9 @@ export interface SuccessorOptions {
   readonly handover: Handover;
   /** The text read from standard input, for the successor to read again. */
   readonly input?: string;
-  /** Called when it was stopped: its predecessor, which still serves connections, should stop too. */
+  /**
+   * Called when it was stopped: its predecessor, which still serves connections, should stop too.
+   */
   onStop(): void;
   readonly limitMs?: number;
 }
@@ -116,8 +121,8 @@ export class Predecessor {
   }
 
   /**
-   * Asks it to stop if it still serves connections. Fulfilled when it has exited, or after `limitMs`
-   * milliseconds.
+   * Asks it to stop if it still serves connections. Fulfilled when it has exited, or after
+   * `limitMs` milliseconds.
    */
   async stop(limitMs: number): Promise<void> {
     if (!this.hasHandedOver || !this.isRunning) return;

@@ -1,4 +1,4 @@
-/** Clients that come back to the worker which knows their sessions, where workers share no keys. */
+/** Client affinity: where workers share no keys, clients return to the worker that has their session. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -16,16 +16,16 @@ import { reloaded } from "./reload.ts";
 import { upgraded } from "./upgrade.ts";
 
 const WORKERS = 2;
-/** None of them is an address that another test listens on. */
+/** No other test listens on any of these addresses. */
 const CLIENTS = Array.from({ length: 40 }, (_, i) => `127.9.${i}.${i + 1}`);
 
-/** A network whose sockets have no memory for a program. */
+/** A network namespace whose sockets are allowed no memory for a BPF program. */
 const NO_MEMORY = "/proc/sys/net/core/optmem_max";
 const REFUSING = `ip link set lo up && echo 0 >${NO_MEMORY} && exec "$0" "$@"`;
 
 export const affinity: readonly Behaviour[] = [
   {
-    name: "a client comes to always the same worker, and all workers have clients",
+    name: "a client is always routed to the same worker, and all workers have clients",
     async run(context) {
       const stud = await guiding(context);
       const first = await places(context, stud, CLIENTS);
@@ -36,8 +36,8 @@ export const affinity: readonly Behaviour[] = [
     },
   },
   {
-    name: "on a dual-stack frontend IPv4 clients and IPv6 clients do",
-    // Its addresses are everybody's, so that another test could take the port before it is used.
+    name: "IPv4 and IPv6 clients of a dual-stack frontend keep their workers",
+    // A wildcard address: another test could take the port before it is used.
     alone: true,
     async run(context) {
       const backend = (await context.echo()).port;
@@ -56,7 +56,7 @@ export const affinity: readonly Behaviour[] = [
     },
   },
   {
-    name: "it does so after the crash of a worker",
+    name: "affinity survives the crash of a worker",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const stud = await guiding(context);
@@ -64,17 +64,17 @@ export const affinity: readonly Behaviour[] = [
       const victim = stud.workers()[1]!;
       process.kill(victim, "SIGKILL");
       await until(
-        () => !isAlive(victim) && stud.told("worker-started").length === WORKERS + 1,
+        () => !isAlive(victim) && stud.logged("worker-started").length === WORKERS + 1,
         "the successor of a killed worker serves",
       );
-      // Who served the queue meanwhile leaves it a moment later.
+      // The worker that adopted the queue leaves it a moment later.
       const isAsBefore = async () => isDeepStrictEqual(await places(context, stud, CLIENTS), first);
-      await until(isAsBefore, "all clients come to their workers again");
+      await until(isAsBefore, "all clients are routed to their workers again");
       assert.deepEqual(await places(context, stud, CLIENTS), first);
     },
   },
   {
-    name: "it does so after a reload, unless that says off, and new workers get their part",
+    name: "affinity survives a reload, unless that turns it off, and new workers get their share",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const { stud, write } = await configured(context);
@@ -82,7 +82,7 @@ export const affinity: readonly Behaviour[] = [
       write("idle-timeout = 50");
       await reloaded(stud);
       assert.deepEqual(await places(context, stud, CLIENTS), first);
-      await until(() => stud.workers().length === WORKERS, "the new workers alone");
+      await until(() => stud.workers().length === WORKERS, "only the new workers are left");
       const workers = stud.workers();
       write("idle-timeout = 50", "affinity = off");
       await reloaded(stud);
@@ -90,7 +90,7 @@ export const affinity: readonly Behaviour[] = [
       write("idle-timeout = 50");
       await reloaded(stud);
       assert.deepEqual(await places(context, stud, CLIENTS), first);
-      assert.deepEqual(stud.workers(), workers, "no worker is exchanged for it");
+      assert.deepEqual(stud.workers(), workers, "no worker is replaced for it");
       write(`workers = ${WORKERS + 1}`);
       await reloaded(stud);
       const more = await places(context, stud, CLIENTS);
@@ -99,7 +99,8 @@ export const affinity: readonly Behaviour[] = [
     },
   },
   {
-    name: "it does so on workers that bind by themselves after a reload, unless that says off",
+    name:
+      "affinity survives a reload of workers that bind their own sockets, unless it is turned off",
     appliesTo: ({ adoptSockets }) => !adoptSockets,
     async run(context) {
       const { stud, write } = await configured(context);
@@ -114,33 +115,33 @@ export const affinity: readonly Behaviour[] = [
     },
   },
   {
-    name: "a successor after SIGUSR2 does so too",
+    name: "affinity survives SIGUSR2",
     fromSource: true,
     async run(context) {
       const { stud } = await configured(context);
-      // The process whose log is read lives with its last connection.
+      // The process whose log is read exits after its last connection closes.
       await context.tls(stud.frontend);
       await upgraded(context, stud, stud.pid);
       let first = await places(context, stud, CLIENTS);
-      // The workers of before leave the group a moment later where these have sockets of their own.
+      // Where workers have sockets of their own, the old ones leave the group a moment later.
       await until(async () => {
         const before = first;
         first = await places(context, stud, CLIENTS);
         return isDeepStrictEqual(first, before);
-      }, "all clients have their workers");
+      }, "all clients are routed to their workers");
       assert.equal(new Set(first.values()).size, WORKERS);
       assert.deepEqual(await places(context, stud, CLIENTS), first);
     },
   },
   {
-    name: "--affinity=off leaves clients to any worker, whatever another configuration had",
+    name: "--affinity=off lets any worker serve a client, whatever the previous configuration said",
     async run(context) {
       const stud = await guiding(context, ["--affinity=off"]);
       await balances(context, stud);
     },
   },
   ...(["TLSv1.2", "TLSv1.3"] as const).map((version): Behaviour => ({
-    name: `${version} sessions resume though there are ${WORKERS} workers`,
+    name: `${version} sessions resume with ${WORKERS} workers`,
     async run(context) {
       const stud = await serving(context, ["-n", `${WORKERS}`]);
       for (const localAddress of CLIENTS.slice(0, 6)) {
@@ -151,7 +152,7 @@ export const affinity: readonly Behaviour[] = [
             ...(session && { session }),
           });
           client.write("hello");
-          // Tickets come with the first answer at the latest.
+          // Tickets arrive with the first answer at the latest.
           await within(once(client, "data"), "an answer");
           return client;
         };
@@ -164,7 +165,7 @@ export const affinity: readonly Behaviour[] = [
     },
   })),
   ...(["-tls1_2", "-tls1_3"] as const).map((version): Behaviour => ({
-    name: `openssl s_client ${version} resumes though there are ${WORKERS} workers`,
+    name: `openssl s_client ${version} resumes with ${WORKERS} workers`,
     needs: ["openssl"],
     async run(context) {
       const backend = await context.backend((socket) => socket.end("hello"));
@@ -186,7 +187,7 @@ export const affinity: readonly Behaviour[] = [
     },
   })),
   {
-    name: "where the kernel refuses it, one warning says so, and workers serve",
+    name: "if the kernel refuses affinity, one warning says so, and workers serve",
     appliesTo: canRefuse,
     async run(context) {
       const command = ["unshare", "--net", "sh", "-c", REFUSING, ...context.target.command];
@@ -200,7 +201,7 @@ export const affinity: readonly Behaviour[] = [
     },
   },
   {
-    name: "auto ends where one worker has nearly all connections for ten seconds, and says so",
+    name: "auto ends if one worker has nearly all connections for ten seconds, which is logged",
     appliesTo: ({ runtime }) => runtime !== "node",
     waits: true,
     async run(context) {
@@ -215,13 +216,13 @@ export const affinity: readonly Behaviour[] = [
         120_000,
       );
       assert.match(ended()!.message, /^got \d+ % of the \d+ new connections .*--affinity=on/);
-      // Workers with sockets of their own have yet to hear of it.
-      await until(() => isBalanced(context, stud), "one client comes to more than one worker");
+      // Workers with sockets of their own have not been notified yet.
+      await until(() => isBalanced(context, stud), "one client is served by more than one worker");
     },
   },
 ];
 
-/** Only root can make such a network, and older kernels have one limit for all of them. */
+/** Only root can create such a namespace, and older kernels have one limit for all of them. */
 function canRefuse(): boolean {
   return spawnSync("unshare", ["--net", "test", "-w", NO_MEMORY]).status === 0;
 }
@@ -244,7 +245,7 @@ async function serving(
   return await context.stud(["-L", "2", ...args], { ...options, backend });
 }
 
-/** With a configuration file that `write` writes anew, with these lines beside the usual ones. */
+/** With a configuration file that `write` rewrites with these lines in addition to the usual ones. */
 async function configured(context: Context) {
   const file = join(mkdtempSync(join(context.certificates.directory, "affinity-")), "stud.conf");
   const frontend = await freeEndpoint();
@@ -282,14 +283,14 @@ async function places(
   return new Map(await Promise.all(all));
 }
 
-/** The worker to which a connection comes. */
+/** The worker that serves a connection. */
 async function placeOf(
   context: Context,
   stud: Stud,
   options: ClientOptions & { readonly localAddress: string },
   endpoint: Endpoint,
 ): Promise<unknown> {
-  // The port may be one that an earlier connection had.
+  // An earlier connection may have used the same port.
   const before = stud.logs.length;
   const client = await context.tls(endpoint, options);
   const { localAddress, localPort } = client;
@@ -307,7 +308,7 @@ async function placeOf(
   return line!.worker;
 }
 
-/** One client comes to more than one worker. */
+/** Whether one client is served by more than one worker. */
 async function balances(context: Context, stud: Stud): Promise<void> {
   assert.ok(await isBalanced(context, stud));
 }

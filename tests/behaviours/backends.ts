@@ -1,4 +1,4 @@
-/** Where the decrypted bytes go: addresses, names that move, Unix sockets. */
+/** Where the decrypted bytes go: addresses, names whose address changes, Unix sockets. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
@@ -24,7 +24,7 @@ export const backends: readonly Behaviour[] = [
     },
   })),
   {
-    name: "a Unix backend that is not there yet is a warning, and is served once it is",
+    name: "a Unix backend that does not exist yet is a warning, and is used once it exists",
     async run(context) {
       const path = join(made(context), "late.sock");
       const stud = await start(context, path);
@@ -33,14 +33,14 @@ export const backends: readonly Behaviour[] = [
         "the warning",
       );
       assert.equal(String(await exchange(stud.frontend, "hello")), "");
-      await until(() => stud.failures().length === 1, "the failure is told");
+      await until(() => stud.failures().length === 1, "the failure is logged");
       assert.deepEqual(stud.failures(), ["backend backend-unreachable"]);
       await listenAt(context, path);
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
     },
   },
   {
-    name: "in hitch's dialect a Unix backend has to be there, and a socket",
+    name: "in hitch's dialect a Unix backend must exist and be a socket",
     async run(context) {
       const words = ["--compat=hitch", "--user=nobody", context.certificates.localhost];
       const none = await runStud(context.target, [...words, "--backend=/nonexistent/x.sock"]);
@@ -53,7 +53,7 @@ export const backends: readonly Behaviour[] = [
     },
   },
   {
-    name: "a backend path that cannot be looked at, and a wildcard, are refused in one line",
+    name: "a backend path that cannot be examined, and a wildcard, are refused in one line",
     async run(context) {
       const loop = join(made(context), "loop.sock");
       symlinkSync(loop, loop);
@@ -70,7 +70,7 @@ export const backends: readonly Behaviour[] = [
     },
   },
   {
-    name: "with --chroot the path of a Unix backend is looked up inside",
+    name: "with --chroot the path of a Unix backend is relative to the new root",
     appliesTo: () => isRoot,
     async run(context) {
       const jail = made(context);
@@ -82,45 +82,45 @@ export const backends: readonly Behaviour[] = [
     },
   },
   {
-    name: "--backend-refresh: new connections go where the name points now",
+    name: "--backend-refresh: new connections go to the name's current address",
     appliesTo: () => isRoot,
     waits: true,
     async run(context) {
       const { stud, hosts, first, second } = await named(context, ["--backend-refresh=1"]);
       assert.equal(String(await exchange(stud.frontend, "")), first);
       hosts(`${second} backend.example`);
-      await stud.waitForLog((line) => line.event === "backend-moved", "the move is told");
+      await stud.waitForLog((line) => line.event === "backend-moved", "the new address is logged");
       assert.equal(String(await exchange(stud.frontend, "")), second);
     },
   },
   {
-    name: "a name that can no longer be resolved keeps its address, and that is told once",
+    name: "a name that can no longer be resolved keeps its address, which is logged once",
     appliesTo: () => isRoot,
     waits: true,
     async run(context) {
       const { stud, hosts, first, second } = await named(context, ["--backend-refresh=1"]);
       hosts("");
-      const told = () => stud.logs.filter((line) => line.event === "backend-unresolved");
-      await until(() => told().length === 1, "the trouble is told");
+      const failures = () => stud.logs.filter((line) => line.event === "backend-unresolved");
+      await until(() => failures().length === 1, "the failure is logged");
       assert.equal(String(await exchange(stud.frontend, "")), first);
       hosts(`${second} backend.example`);
-      await stud.waitForLog((line) => line.event === "backend-moved", "the move is told");
-      assert.equal(told().length, 1);
+      await stud.waitForLog((line) => line.event === "backend-moved", "the new address is logged");
+      assert.equal(failures().length, 1);
       hosts("");
-      await until(() => told().length === 2, "the next trouble is told");
+      await until(() => failures().length === 2, "the next failure is logged");
       hosts(`${second} backend.example`);
-      await stud.waitForLog((line) => line.event === "backend-resolved", "its end is told");
+      await stud.waitForLog((line) => line.event === "backend-resolved", "the recovery is logged");
     },
   },
   {
-    name: "after a failed connect the name is looked up again by itself",
+    name: "after a failed connect the name is looked up again automatically",
     appliesTo: () => isRoot,
     waits: true,
     async run(context) {
       const { stud, hosts, first, second, closeFirst } = await named(context, []);
       hosts(`${second} backend.example`);
       assert.equal(String(await exchange(stud.frontend, "")), first);
-      // Failures are acted upon every 5 s.
+      // Failures trigger a lookup at most every 5 s.
       await closeFirst();
       const answer = async () => String(await exchange(stud.frontend, "").catch(() => ""));
       await until(async () => await answer() === second, "the new address is used");
@@ -148,7 +148,7 @@ function made(context: Context): string {
   return directory;
 }
 
-/** A server that echoes at a Unix socket. */
+/** An echo server on a Unix socket. */
 async function listenAt(context: Context, path: string): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on("error", () => {}).pipe(socket);

@@ -1,4 +1,4 @@
-/** A side that stops reading stops the other side, not the proxy's memory. */
+/** A side that stops reading stops the other side; the proxy's memory does not grow. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
@@ -9,11 +9,11 @@ import type { Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
 const MIB = 1024 * 1024;
-/** Far more than the kernel's socket buffers hold on the whole way. */
+/** Far more than all socket buffers on the path can hold. */
 const TRANSFER = 128 * MIB;
-/** How much a worker may grow for one stalled connection, over its size after a whole transfer. */
+/** The growth allowed for one stalled connection, above the worker's size after a whole transfer. */
 const MAX_GROWTH = 16 * MIB;
-/** How long the reader sleeps. This wait is the behaviour itself. */
+/** How long the reader sleeps: the behaviour under test. */
 const STALL = 5_000;
 
 export const backpressure: readonly Behaviour[] = [
@@ -75,13 +75,13 @@ async function transfer(pair: Pair, stall: number, watch: () => void): Promise<v
     writer.end();
   })();
   if (stall) {
-    await until(() => taken > 0, "the transfer's beginning");
+    await until(() => taken > 0, "the start of the transfer");
     for (const end = performance.now() + stall; performance.now() < end; await pause(50)) watch();
     assert.ok(taken < TRANSFER, "the writer was not held back");
   }
   const received = createHash("sha256");
   let count = 0;
-  // Not gathered: this process starts many others, and the more it holds, the dearer is each start.
+  // Not collected: this process starts many others, and each start costs more the larger it is.
   const receiving = (async () => {
     for await (const chunk of reader.iterator({ destroyOnReturn: false })) {
       received.update(chunk);

@@ -1,6 +1,6 @@
 /**
- * What a connection costs in system calls and memory. These figures do not depend on how busy the
- * machine is, so a change that makes the data path dearer is seen where a timing would not show it.
+ * What a connection costs in system calls and memory. These figures do not depend on the load of
+ * the machine, so they reveal a more expensive data path where timings would not.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -18,27 +18,27 @@ const KIB = 1024;
 interface Budget {
   /** System calls for accept, handshake, connect, one exchange and close. */
   readonly connection: number;
-  /** System calls to pass one small request on and its answer back. */
+  /** System calls to relay one small request and its answer. */
   readonly request: number;
   /** Bytes that an idle connection holds. */
   readonly idle: number;
 }
 
-/** A tenth above what was measured, and a quarter for memory; docs/design.md explains Bun's calls. */
+/** A tenth above the measured values, a quarter for memory; docs/design.md explains Bun's calls. */
 const limits: Record<Target["runtime"], Budget> = {
   bun: { connection: 49, request: 6.6, idle: 7 * KIB },
   deno: { connection: 46, request: 8, idle: 39 * KIB },
   node: { connection: 46, request: 9, idle: 45 * KIB },
 };
 
-/** Calls with which a runtime runs its threads and its memory; they come when they come. */
+/** Calls that a runtime makes for its threads and memory, at unpredictable times. */
 const HOUSEKEEPING =
   /^(futex|madvise|mmap|munmap|mprotect|brk|sched_yield|restart_syscall|getpid)$/;
 
 const CONNECTIONS = 100;
 const REQUESTS = 500;
 const WARMING_UP = 200;
-/** Of fewer, the allocator's granules would be a part of the figure. */
+/** With fewer, the allocator's granularity would distort the figure. */
 const IDLE = 1000;
 
 export const budgets: readonly Behaviour[] = [
@@ -84,7 +84,7 @@ export const budgets: readonly Behaviour[] = [
       await repeat(IDLE, open);
       const least = { bytes: Infinity };
       const budget = limits[context.target.runtime].idle;
-      // What the handshakes left behind is given back when the collectors come to it.
+      // The garbage of the handshakes is freed whenever the collectors run.
       await until(
         () => {
           least.bytes = Math.min(least.bytes, (anonymousMemory(worker) - baseline) / IDLE);
@@ -112,7 +112,7 @@ async function repeat(times: number, action: () => Promise<void>): Promise<void>
   for (let i = 0; i < times; i++) await action();
 }
 
-/** The calls of the one worker, until it has closed what the action opened. */
+/** The calls of the one worker until it has closed what the action opened. */
 async function callsFor(stud: Stud, action: () => Promise<void>): Promise<number> {
   const worker = stud.worker();
   const sockets = socketCount(worker);

@@ -18,7 +18,7 @@ export const certificates: readonly Behaviour[] = [
     { order: "key, certificate, chain", parts: ["chained.key", "chained.crt", "between.crt"] },
     { order: "certificate, key, chain", parts: ["chained.crt", "chained.key", "between.crt"] },
   ].map(({ order, parts }): Behaviour => ({
-    name: `a bundle in the order ${order}`,
+    name: `a bundle ordered ${order}`,
     async run(context) {
       const file = join(made(context, "bundle"), "site.pem");
       const texts = parts.map((part) => section(context, part).replaceAll("\n", "\r\n"));
@@ -32,7 +32,7 @@ export const certificates: readonly Behaviour[] = [
     { kind: "RSA, PKCS#1", words: ["rsa", "-traditional", "-in", "rsa.key"], of: "rsa" },
     { kind: "ECDSA, SEC1", words: ["ec", "-in", "a.key"], of: "a" },
   ].map(({ kind, words, of }): Behaviour => ({
-    name: `a key in the form ${kind}`,
+    name: `a key in the format ${kind}`,
     async run(context) {
       const { directory } = context.certificates;
       const key = execFileSync("openssl", words, { cwd: directory, stdio: "pipe" });
@@ -69,7 +69,7 @@ export const certificates: readonly Behaviour[] = [
     },
   },
   ...["-aes256", "-traditional"].map((form): Behaviour => ({
-    name: `an encrypted key (${form.slice(1)}) is opened by --passphrase-file`,
+    name: `an encrypted key (${form.slice(1)}) is decrypted with --passphrase-file`,
     async run(context) {
       const { file, passphrases } = encrypted(context, form);
       const words = [`--passphrase-file=${passphrases}`, file];
@@ -89,7 +89,7 @@ export const certificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "RSA and ECDSA certificates for one name: the client's abilities decide",
+    name: "RSA and ECDSA certificates for one name: the client's algorithms decide",
     async run(context) {
       const { rsa, localhost } = context.certificates;
       const stud = await context.stud([rsa, localhost], { backend: (await context.echo()).port });
@@ -107,7 +107,8 @@ export const certificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "DH parameters in the bundle make DHE ciphers work, or are told to be of no use",
+    name:
+      "DH parameters in the bundle enable DHE ciphers, or a warning says that they have no effect",
     async run(context) {
       const file = join(made(context, "dh"), "site.pem");
       writeFileSync(file, `${readFileSync(context.certificates.rsa)}${DH_PARAMETERS}`);
@@ -126,7 +127,7 @@ export const certificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "--pem-dir takes the files that match, and follows symbolic links",
+    name: "--pem-dir loads the files that match, and follows symbolic links",
     async run(context) {
       const { a, b, localhost } = context.certificates;
       const directory = made(context, "dir");
@@ -144,7 +145,7 @@ export const certificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "a wildcard certificate serves one label, and an exact one goes before it",
+    name: "a wildcard certificate matches one label, and an exact name takes precedence",
     async run(context) {
       const wildcard = signed(context, "wild", "DNS:*.example");
       const words = [wildcard, context.certificates.a, context.certificates.localhost];
@@ -198,7 +199,7 @@ function encrypted(context: Context, form: string) {
   return { file, passphrases };
 }
 
-/** A certificate of the test's authority. */
+/** Issues a certificate by the test CA; returns its PEM file. */
 function signed(context: Context, name: string, names: string): string {
   const { directory, ca } = context.certificates;
   const [key, cert] = [join(directory, `${name}.key`), join(directory, `${name}.crt`)];

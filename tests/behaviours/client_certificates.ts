@@ -1,4 +1,4 @@
-/** Who is asked for a certificate, and who gets through to the backend. */
+/** Whether clients must present a certificate, and which of them reach the backend. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 
 export const clientCertificates: readonly Behaviour[] = [
   {
-    name: "--client-verify=required lets in who shows a certificate of the CA",
+    name: "--client-verify=required accepts clients with a certificate of the CA",
     async run(context) {
       const words = required(context);
       if (!context.target.verifyClients) return await refuses(context, "verifyClients", words);
@@ -32,17 +32,17 @@ export const clientCertificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "--client-verify=required refuses who shows none, and the backend hears nothing",
+    name: "--client-verify=required refuses clients without a certificate, and connects no backend",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const { stud, backend } = await guarded(context, required(context));
       for (const version of VERSIONS) await isRefused(stud.frontend, only(version));
       assert.equal(backend.connections(), 0);
-      await until(() => stud.failures().length === 2, "the failures are told");
+      await until(() => stud.failures().length === 2, "the failures are logged");
     },
   },
   {
-    name: "a certificate of another CA is refused, asked for or optional",
+    name: "a certificate of another CA is refused, whether required or optional",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const stranger = selfSigned(context);
@@ -57,7 +57,7 @@ export const clientCertificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "--client-verify=optional lets in who shows none",
+    name: "--client-verify=optional accepts clients without a certificate",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const words = ["--client-verify=optional", `--client-verify-ca=${context.certificates.ca}`];
@@ -79,7 +79,7 @@ export const clientCertificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "one certificate of a frontend can demand what the others do not",
+    name: "one certificate of a frontend can require a client certificate while others do not",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const { frontend, backend } = await mixed(context);
@@ -93,7 +93,7 @@ export const clientCertificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "one frontend can demand what another does not",
+    name: "one frontend can require a client certificate while another does not",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const { a, ca } = context.certificates;
@@ -110,7 +110,7 @@ export const clientCertificates: readonly Behaviour[] = [
     },
   },
   {
-    name: "resume-across-trust-policy: no session of an open name opens one that asks",
+    name: "resume-across-trust-policy: no session of an open name is resumed for one that verifies",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const { frontend, backend } = await mixed(context);
@@ -140,7 +140,7 @@ export const clientCertificates: readonly Behaviour[] = [
   },
 ];
 
-/** A backend that echoes and counts. */
+/** An echo backend that counts its connections. */
 interface Counting extends Backend {
   connections(): number;
 }
@@ -162,7 +162,7 @@ async function guarded(
   return { stud: await context.stud(words, { backend: backend.port }), backend };
 }
 
-/** `a.example` asks for a certificate, `b.example` and the default do not. */
+/** `a.example` requires a client certificate, `b.example` and the default do not. */
 function mixed(context: Context): Promise<{ frontend: Endpoint; backend: Counting }> {
   const { a, b, ca } = context.certificates;
   return configured(
@@ -172,7 +172,7 @@ function mixed(context: Context): Promise<{ frontend: Endpoint; backend: Countin
   );
 }
 
-/** A stud with a frontend of its own and what `text` says in hitch's grammar. */
+/** Starts stud with its own frontend and `text` in hitch's grammar. */
 async function configured(
   context: Context,
   text: string,
@@ -198,7 +198,7 @@ function required({ certificates }: Context): string[] {
   return ["--client-verify=required", `--client-verify-ca=${certificates.ca}`];
 }
 
-/** A client with one of the test's own certificates. */
+/** Options of a client with one of the test certificates. */
 function of({ certificates }: Context, name: "a" | "b" | "localhost"): ConnectionOptions {
   const pem = readFileSync(certificates[name]);
   return { cert: pem, key: pem };
@@ -208,7 +208,7 @@ function only(version: (typeof VERSIONS)[number]): ConnectionOptions {
   return { minVersion: version, maxVersion: version };
 }
 
-/** With TLS 1.3 a client learns of it only after its own side of the handshake. */
+/** With TLS 1.3 a client learns this only after its own side of the handshake. */
 async function isRefused(frontend: Endpoint, client: ConnectionOptions): Promise<void> {
   const answer = exchange(frontend, "hello", client).then(String);
   assert.notEqual(await answer.catch(() => "refused"), "hello");
@@ -223,7 +223,7 @@ function selfSigned({ certificates }: Context): ConnectionOptions {
   return { cert: readFileSync(cert), key: readFileSync(key) };
 }
 
-/** A CRL of the test's authority with one certificate in it. */
+/** A CRL of the test CA that revokes one certificate. */
 function revoking({ certificates }: Context, name: string): string {
   const directory = mkdtempSync(join(certificates.directory, "crl-"));
   mkdirSync(join(directory, "new"));

@@ -28,32 +28,32 @@ export const clientMode: readonly Behaviour[] = [
     },
   },
   {
-    name: "a backend of another CA is refused, and the client's bytes stay here",
+    name: "a backend of another CA is refused, and receives none of the client's bytes",
     async run(context) {
       const backend = await startTls(context);
       const stud = await start(context, ["--client", "--backend-name=localhost"], backend.port);
       const socket = await openTcp(stud.frontend);
       socket.write("secret");
       await ending(socket);
-      await until(() => stud.failures().length === 1, "the failure is told");
+      await until(() => stud.failures().length === 1, "the failure is logged");
       assert.deepEqual(stud.failures(), ["backend backend-handshake"]);
       assert.equal(backend.received(), "");
     },
   },
   {
-    name: "a backend of another name is refused",
+    name: "a backend with another name is refused",
     appliesTo: ({ backendTrust }) => backendTrust,
     async run(context) {
       const backend = await startTls(context);
       const words = [...trusting(context), "--backend-name=other.example"];
       const stud = await start(context, words, backend.port);
       await ending(await openTcp(stud.frontend));
-      await until(() => stud.failures().length === 1, "the failure is told");
+      await until(() => stud.failures().length === 1, "the failure is logged");
       assert.deepEqual(stud.failures(), ["backend backend-handshake"]);
     },
   },
   {
-    name: "--client-verify=none takes any backend",
+    name: "--client-verify=none accepts any backend",
     async run(context) {
       const words = ["--client", "--client-verify=none"];
       if (!context.target.backendTrust) return await refuses(context, "backendTrust", words);
@@ -63,7 +63,7 @@ export const clientMode: readonly Behaviour[] = [
     },
   },
   {
-    name: "16 MiB pass both ways, with half-close",
+    name: "16 MiB pass in both directions, with half-close",
     appliesTo: ({ backendTrust }) => backendTrust,
     async run(context) {
       const backend = await startTls(context);

@@ -1,4 +1,4 @@
-/** How connections end, well and badly, and that nothing of them stays behind. */
+/** How connections close, cleanly or not, and that they leave nothing behind. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
@@ -17,7 +17,7 @@ const UNREACHED = 5;
 
 export const close: readonly Behaviour[] = [
   {
-    name: "a client that half-closes with close_notify still gets its late answer",
+    name: "a client that half-closes with close_notify still receives a late answer",
     run: (context) =>
       ends(context, { expect: [] }, async ({ stud, backend }) => {
         const client = await context.tls(stud.frontend);
@@ -29,7 +29,7 @@ export const close: readonly Behaviour[] = [
       }),
   },
   {
-    name: "a client that sends FIN without close_notify still gets its late answer",
+    name: "a client that sends FIN without close_notify still receives a late answer",
     run: (context) =>
       ends(context, { expect: [] }, async ({ stud, backend }) => {
         const wire = await context.wire(stud.frontend);
@@ -110,7 +110,7 @@ export const close: readonly Behaviour[] = [
       }),
   },
   {
-    name: "a client that vanishes in mid-download is let go",
+    name: "a client that vanishes during a download is closed",
     run: (context) =>
       ends(context, { expect: ["client client-reset"] }, async ({ stud, backend }) => {
         const wire = await context.wire(stud.frontend);
@@ -128,7 +128,7 @@ export const close: readonly Behaviour[] = [
       }),
   },
   {
-    name: "FIN in the handshake ends the connection",
+    name: "FIN during the handshake closes the connection",
     run: (context) =>
       ends(context, { expect: ["client handshake-failed"] }, async ({ stud }) => {
         const client = await openTcp(stud.frontend);
@@ -138,7 +138,7 @@ export const close: readonly Behaviour[] = [
       }),
   },
   {
-    name: "RST in the handshake ends the connection",
+    name: "RST during the handshake closes the connection",
     run: (context) =>
       ends(
         context,
@@ -152,7 +152,7 @@ export const close: readonly Behaviour[] = [
       ),
   },
   {
-    name: "a client that falls silent in the handshake is cut after --ssl-handshake-timeout",
+    name: "a client that stops sending during the handshake is cut after --ssl-handshake-timeout",
     run: (context) => {
       const args = ["--ssl-handshake-timeout=0.4"];
       return ends(context, { args, expect: ["client handshake-timeout"] }, async ({ stud }) => {
@@ -164,7 +164,7 @@ export const close: readonly Behaviour[] = [
     },
   },
   {
-    name: "bytes that are not TLS end the handshake",
+    name: "bytes that are not TLS fail the handshake",
     run: (context) =>
       ends(context, { expect: ["client handshake-failed"] }, async ({ stud }) => {
         const client = await openTcp(stud.frontend);
@@ -174,7 +174,7 @@ export const close: readonly Behaviour[] = [
       }),
   },
   {
-    name: "plain HTTP sent to the TLS port ends the handshake",
+    name: "plain HTTP sent to the TLS port fails the handshake",
     run: (context) =>
       ends(context, { expect: ["client handshake-failed"] }, async ({ stud }) => {
         const client = await openTcp(stud.frontend);
@@ -207,7 +207,7 @@ export const close: readonly Behaviour[] = [
     },
   },
   {
-    name: "a backend that hangs in connect is given up after --backend-connect-timeout",
+    name: "a connection attempt to a backend is abandoned after --backend-connect-timeout",
     async run(context) {
       const hanging = await startHangingPort();
       context.after(() => hanging.close());
@@ -221,7 +221,7 @@ export const close: readonly Behaviour[] = [
     },
   },
   {
-    name: "a client that leaves while the backend hangs takes its connection attempt along",
+    name: "the connection attempt to a hanging backend is abandoned when its client disconnects",
     async run(context) {
       const hanging = await startHangingPort();
       context.after(() => hanging.close());
@@ -236,7 +236,7 @@ export const close: readonly Behaviour[] = [
     },
   },
   {
-    name: "a half-closed connection whose backend is silent is cut after --half-close-timeout",
+    name: "a half-closed connection whose backend is idle is cut after --half-close-timeout",
     run: (context) => {
       const args = ["--half-close-timeout=0.4"];
       const expect = ["backend half-close-timeout"];
@@ -251,7 +251,7 @@ export const close: readonly Behaviour[] = [
     },
   },
   {
-    name: "a half-closed connection whose client is silent is cut after --half-close-timeout",
+    name: "a half-closed connection whose client is idle is cut after --half-close-timeout",
     run: (context) => {
       const args = ["--half-close-timeout=0.4"];
       const expect = ["client half-close-timeout"];
@@ -266,7 +266,7 @@ export const close: readonly Behaviour[] = [
     },
   },
   {
-    name: "a half-closed connection that is not silent outlives --half-close-timeout",
+    name: "a half-closed connection that is not idle outlives --half-close-timeout",
     waits: true,
     run: (context) => {
       const args = [`--half-close-timeout=${UNREACHED}`];
@@ -277,7 +277,7 @@ export const close: readonly Behaviour[] = [
         await readAll(server);
         const answer = readAll(client);
         let sent = 0;
-        // A half more than the limit; no pause of this process may be as long as that.
+        // One and a half times the limit; no pause of this process may last as long.
         const end = performance.now() + 1500 * UNREACHED;
         for (; performance.now() < end; sent++) {
           server.write(".");
@@ -293,7 +293,7 @@ export const close: readonly Behaviour[] = [
 interface Scene {
   readonly stud: Stud;
   readonly backend: Backend;
-  /** Waits until the worker holds so many more sockets than when it was idle. */
+  /** Waits until the worker has this number of sockets more than when it was idle. */
   readonly held: (more: number) => Promise<unknown>;
 }
 
@@ -301,11 +301,11 @@ interface Expectation {
   /** The `connection-failed` lines, each as "source code". */
   readonly expect: readonly string[];
   readonly args?: readonly string[];
-  /** In place of the scene's own backend. */
+  /** Replaces the scene's own backend. */
   readonly backend?: Endpoint;
 }
 
-/** Plays a scene and then looks for what it left behind: descriptors, log lines, a dead worker. */
+/** Plays a scene, then checks what it left behind: descriptors, log lines, a dead worker. */
 export async function ends(
   context: Context,
   { expect, args = [], backend: elsewhere }: Expectation,

@@ -1,4 +1,4 @@
-/** Command lines and configuration files of both programs. */
+/** Command lines and configuration files in both dialects. */
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -9,13 +9,13 @@ import { decodeProxyV2 } from "../support/proxy_v2.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
-/** Debian's package of hitch brings it. */
+/** Part of Debian's hitch package. */
 const HITCH_EXAMPLE = "/usr/share/doc/hitch/examples/hitch.conf.example";
 const isRoot = process.getuid!() === 0;
 
 export const config: readonly Behaviour[] = [
   {
-    name: "a file in stud's form is served",
+    name: "a file in stud's grammar is served",
     async run(context) {
       const { frontend, backend } = await places(context);
       const stud = await configured(
@@ -56,7 +56,7 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "in hitch's dialect write-proxy is version 2, and flags win over files",
+    name: "in hitch's dialect write-proxy is version 2, and options override files",
     async run(context) {
       const { frontend, backend: _ } = await places(context);
       const backend = await context.backend();
@@ -81,7 +81,7 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "called as hitch it speaks hitch's dialect",
+    name: "started as hitch, it uses hitch's dialect",
     // A script is started by its runtime, whose name counts.
     appliesTo: ({ command }) => command.length === 1,
     async run(context) {
@@ -97,7 +97,7 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "a mistake in a file is told with file, line and column, the line and what was expected",
+    name: "an error in a file is reported with file, line, column, the text and what was expected",
     async run(context) {
       const file = written(context, ['backend = "[127.0.0.1]:80"', "worksers = 4"]);
       const { code, stderr } = await runStud(context.target, [`--config=${file}`]);
@@ -108,7 +108,7 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "a mistake in hitch's dialect begins with hitch's words",
+    name: "an error in hitch's dialect starts with hitch's text",
     async run(context) {
       const file = written(context, ["workers = 1", "no-such-key = 4"]);
       const { code, stderr } = await runStud(context.target, [
@@ -150,7 +150,7 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "--test in hitch's dialect ends with hitch's words",
+    name: "--test in hitch's dialect ends with hitch's text",
     async run(context) {
       const user = isRoot ? ["--user=nobody"] : [];
       const words = ["--compat=hitch", ...user, "--test", context.certificates.localhost];
@@ -161,7 +161,7 @@ export const config: readonly Behaviour[] = [
     },
   },
   ...["stud", "hitch"].map((dialect): Behaviour => ({
-    name: `--default-config of ${dialect} is a file that ${dialect} starts from`,
+    name: `--default-config of ${dialect} prints a file that ${dialect} can start with`,
     async run(context) {
       const { frontend, backend } = await places(context);
       const { code, stdout } = await runStud(context.target, [
@@ -181,12 +181,12 @@ export const config: readonly Behaviour[] = [
     },
   })),
   {
-    name: "hitch's own example configuration is started from",
+    name: "stud starts with hitch's own example configuration",
     appliesTo: () => isRoot && existsSync(HITCH_EXAMPLE),
     async run(context) {
       const backend = await context.backend();
       const frontend = await freeEndpoint();
-      // The machine has neither this user nor these ports; everything else is as it came.
+      // The machine has neither this user nor these ports; all else is unchanged.
       const text = readFileSync(HITCH_EXAMPLE, "utf8")
         .replaceAll('"hitch"', '"nobody"')
         .replace('group = "nobody"', 'group = "nogroup"')
@@ -207,10 +207,10 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "a configuration such as stud printed by itself is started from",
+    name: "a configuration like the original stud's --default-config can be used",
     async run(context) {
       const { frontend, backend } = await places(context);
-      // All keys that stud's own --default-config had, with its values where they name no place.
+      // All keys of stud's own --default-config, with its values except for addresses and paths.
       const stud = await configured(
         context,
         [

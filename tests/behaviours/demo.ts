@@ -11,7 +11,7 @@ const NOBODY = 65534;
 
 export const demo: readonly Behaviour[] = [
   {
-    name: "the curl line that --demo prints works, and INT ends it all",
+    name: "the curl command that --demo prints works, and SIGINT stops everything",
     needs: ["curl"],
     async run(context) {
       const frontend = await freeEndpoint();

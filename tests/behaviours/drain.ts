@@ -1,4 +1,4 @@
-/** The end of stud, of its workers and of old configurations: nothing that runs is cut. */
+/** Stops, and exits of workers: open connections are not cut. */
 import assert from "node:assert/strict";
 import type { TLSSocket } from "node:tls";
 import { exchange, openTcp, readAll } from "../support/client.ts";
@@ -10,11 +10,11 @@ import { until, within } from "../support/until.ts";
 
 export const drain: readonly Behaviour[] = [
   ...(["SIGTERM", "SIGQUIT", "SIGINT"] as const).map((signal): Behaviour => ({
-    name: `${signal}: open connections go on, new ones are refused, and the end is exit code 0`,
+    name: `${signal}: open connections continue, new ones are refused, and the exit code is 0`,
     async run(context) {
       const { stud, clients } = await busy(context, ["-n", "2"], 8);
       stud.signal(signal);
-      await stud.waitForLog((line) => line.event === "stopping", "the stop is told");
+      await stud.waitForLog((line) => line.event === "stopping", "the stop");
       await until(() => isRefused(stud), "new connections are refused");
       for (const client of clients) assert.equal(await echo(client, "still here"), "still here");
       for (const client of clients) client.end("good bye");
@@ -24,7 +24,7 @@ export const drain: readonly Behaviour[] = [
     },
   })),
   {
-    name: "a stop cuts what has not ended after --drain-timeout, with exit code 3",
+    name: "a stop cuts connections that are open after --drain-timeout, with exit code 3",
     async run(context) {
       const { stud } = await busy(context, ["-n", "2", "--drain-timeout=0.5"], 3);
       assert.deepEqual(await stud.stop(), { code: 3, signal: null });
@@ -36,14 +36,14 @@ export const drain: readonly Behaviour[] = [
     async run(context) {
       const { stud } = await busy(context, [], 2);
       stud.signal("SIGTERM");
-      // A connection that asks whether it is refused may be one more to be cut.
-      await stud.waitForLog((line) => line.event === "stopping", "the stop is told");
+      // Not by a probing connection, which could be one more to cut.
+      await stud.waitForLog((line) => line.event === "stopping", "the stop");
       assert.deepEqual(await stud.stop("SIGINT"), { code: 3, signal: null });
       assert.equal(stopped(stud), 2);
     },
   },
   {
-    name: "--drain-timeout=0 does not wait; the exit code tells whether a connection was cut",
+    name: "--drain-timeout=0 does not wait; the exit code shows whether a connection was cut",
     async run(context) {
       const idle = await busy(context, ["--drain-timeout=0"], 0);
       assert.deepEqual(await idle.stud.stop(), { code: 0, signal: null });
@@ -52,13 +52,13 @@ export const drain: readonly Behaviour[] = [
     },
   },
   {
-    name: "connections that wait in the queue at a stop are served",
+    name: "connections waiting in the queue at a stop are served",
     async run(context) {
       const { stud } = await busy(context, ["-n", "2"], 0);
       await Promise.all(stud.workers().map(hold));
       const waiting = await Promise.all(Array.from({ length: 8 }, () => openTcp(stud.frontend)));
       stud.signal("SIGTERM");
-      await stud.waitForLog((line) => line.event === "stopping", "the stop is told");
+      await stud.waitForLog((line) => line.event === "stopping", "the stop");
       for (const worker of stud.workers()) process.kill(worker, "SIGCONT");
       const served = waiting.map(async (socket) => {
         const client = await context.tls(stud.frontend, { socket });
@@ -70,7 +70,7 @@ export const drain: readonly Behaviour[] = [
     },
   },
   {
-    name: "SIGTERM to a worker replaces it: its connections go on, and none is refused",
+    name: "SIGTERM to a worker replaces it: its connections continue, and none is refused",
     fromSource: true,
     async run(context) {
       const { stud, clients: [client] } = await busy(context, [], 1);
@@ -84,42 +84,42 @@ export const drain: readonly Behaviour[] = [
       assert.equal(String(await patiently(context, stud)), "hello");
       assert.equal(await echo(client!, "still here"), "still here");
       client!.end();
-      await until(() => !isAlive(worker), "the end of the worker");
+      await until(() => !isAlive(worker), "the worker's exit");
       assert.ok(!stud.logs.some((line) => line.event === "worker-exited"), "it is no crash");
     },
   },
   {
-    name: "kill -9 of the master: connections go on, and another stud can take its place at once",
+    name: "kill -9 of the master: connections continue, and another stud can replace it at once",
     fromSource: true,
     async run(context) {
       const { stud, clients } = await busy(context, ["-n", "2"], 6);
       const workers = stud.workers();
       stud.signal("SIGKILL");
-      await until(() => !isAlive(stud.pid), "the end of the master");
-      await until(() => isFree(stud.frontend), "the port is free");
+      await until(() => !isAlive(stud.pid), "the master's exit");
+      await until(() => isFree(stud.frontend), "a free port");
       const backend = (await context.echo()).port;
       const second = await context.stud([], { backend, frontend: stud.frontend });
       assert.equal(String(await exchange(second.frontend, "hello")), "hello");
       for (const client of clients) assert.equal(await echo(client, "still here"), "still here");
       for (const client of clients) client.end();
-      await until(() => !workers.some(isAlive), "the end of the workers");
+      await until(() => !workers.some(isAlive), "the workers' exit");
     },
   },
   {
-    name: "--watchdog ends a worker that hangs, and another one serves",
+    name: "--watchdog kills a worker that hangs, and another one serves",
     waits: true,
     async run(context) {
       const { stud } = await busy(context, ["--watchdog=5"], 0);
       const worker = stud.worker();
       process.kill(worker, "SIGSTOP");
-      const end = await stud.waitForLog((line) => line.event === "worker-exited", "its end");
-      assert.equal(end.hung, true);
-      assert.match(end.message, new RegExp(`pid ${worker} .*watchdog`));
+      const exit = await stud.waitForLog((line) => line.event === "worker-exited", "its exit");
+      assert.equal(exit.hung, true);
+      assert.match(exit.message, new RegExp(`pid ${worker} .*watchdog`));
       assert.equal(String(await patiently(context, stud)), "hello");
     },
   },
   {
-    name: "signals of the terminal do not reach the workers",
+    name: "the terminal's signals do not affect workers",
     fromSource: true,
     async run(context) {
       const { stud } = await busy(context, [], 0);
@@ -132,24 +132,24 @@ export const drain: readonly Behaviour[] = [
     },
   },
   {
-    name: "SIGTERM to the workers as well, as service managers send it, is one stop",
+    name: "SIGTERM to master and workers, as service managers send it, is one stop",
     async run(context) {
       const stud = await context.stud(["-n", "2"], { backend: (await context.echo()).port });
       const workers = stud.workers();
-      // Stopped, none of them can end before its own signal comes.
+      // None of them can exit before its own signal.
       await Promise.all(workers.map(hold));
       stud.signal("SIGTERM");
       await stud.waitForLog(({ event }) => event === "stopping", "the stop");
       for (const pid of workers) process.kill(pid, "SIGTERM");
       for (const pid of workers) process.kill(pid, "SIGCONT");
       assert.equal((await stud.exited).code, 0);
-      const told = stud.logs.map(({ event }) => event);
-      assert.equal(told.filter((event) => event === "worker-started").length, 2);
-      assert.deepEqual(told.slice(-2), ["stopping", "stopped"]);
+      const events = stud.logs.map(({ event }) => event);
+      assert.equal(events.filter((event) => event === "worker-started").length, 2);
+      assert.deepEqual(events.slice(-2), ["stopping", "stopped"]);
     },
   },
   {
-    name: "a stop during the start leaves nothing",
+    name: "a stop during the start leaves no process",
     fromSource: true,
     async run(context) {
       const backend = (await context.echo()).port;
@@ -165,9 +165,9 @@ export const drain: readonly Behaviour[] = [
   },
 ];
 
-/** A stud with so many open connections, each of which has echoed something. */
+/** Starts a stud with `count` open connections, each of which has received an echo. */
 async function busy(context: Context, args: readonly string[], count: number) {
-  // They have one address, and are to come to all workers.
+  // They have one address and must be distributed to all workers.
   const words = ["--affinity=off", ...args];
   const stud = await context.stud(words, { backend: (await context.echo()).port });
   const clients = await Promise.all(
@@ -184,7 +184,7 @@ async function echo(client: TLSSocket, text: string): Promise<string> {
   return answer;
 }
 
-/** Workers with sockets of their own lose what waits there when they are killed or replaced. */
+/** Retries where workers bind their own sockets, whose queues are lost with the worker. */
 function patiently({ target }: Context, { frontend }: Stud): Promise<unknown> {
   if (target.adoptSockets) return exchange(frontend, "hello");
   return until(() => exchange(frontend, "hello").catch(() => undefined), "an answer");
@@ -199,7 +199,7 @@ async function isRefused({ frontend }: Stud): Promise<boolean> {
   }
 }
 
-/** How many connections were cut, as the log tells. */
+/** Returns the number of connections that were cut, from the log. */
 function stopped({ logs }: Stud): unknown {
   return logs.find((line) => line.event === "stopped")?.cut;
 }

@@ -1,4 +1,4 @@
-/** Where clients connect: many addresses, of all kinds, each with its own rules. */
+/** Frontends: several addresses of all kinds, each with its own settings. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -66,7 +66,7 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
-    name: "--sni-nomatch-abort answers an unknown name with the alert unrecognized_name",
+    name: "--sni-nomatch-abort rejects an unknown name with the alert unrecognized_name",
     async run(context) {
       const { a, b } = context.certificates;
       if (!context.target.sniAbort) {
@@ -80,12 +80,12 @@ export const frontends: readonly Behaviour[] = [
       await assert.rejects(context.tls(wire.entry, { servername: "other.example" }));
       assert.deepEqual(recordTypes(wire.received), [21]);
       assert.deepEqual([...Buffer.concat(wire.received).subarray(5)], [2, 112]);
-      await until(() => stud.failures().length === 1, "the failure is told");
+      await until(() => stud.failures().length === 1, "the failure in the log");
       assert.deepEqual(stud.failures(), ["client handshake-failed"]);
     },
   },
   {
-    name: "openssl s_client names the alert for an unknown name",
+    name: "openssl s_client reports the alert for an unknown name",
     needs: ["openssl"],
     appliesTo: ({ sniAbort }) => sniAbort,
     async run(context) {
@@ -97,10 +97,10 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
-    name: "an IPv6 address takes IPv6 only, so that IPv4 may have the same port",
-    // Deno cannot keep IPv4 away from an IPv6 wildcard.
+    name: "an IPv6 address accepts IPv6 only, so that IPv4 can use the same port",
+    // On Deno an IPv6 wildcard also accepts IPv4.
     appliesTo: ({ adoptSockets }) => adoptSockets,
-    // Its addresses are everybody's, so that another test could take the port before it is used.
+    // Other tests share its addresses and could bind the port first.
     alone: true,
     async run(context) {
       const backend = (await context.echo()).port;
@@ -119,8 +119,8 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
-    name: "every address that a name resolves to serves",
-    // Its address is everybody's, so that another test could take the port before it is used.
+    name: "all addresses of a host name are served",
+    // Other tests share its addresses and could bind the port first.
     alone: true,
     async run(context) {
       const backend = (await context.echo()).port;
@@ -165,7 +165,7 @@ export const frontends: readonly Behaviour[] = [
     },
   })),
   {
-    name: "a Unix socket that a dead program left behind is taken over, a living one is not",
+    name: "a Unix socket left by a dead program is replaced, one in use is not",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "unix-"));
@@ -184,7 +184,7 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
-    name: "a Unix socket that a dead program left behind and that cannot be removed is refused",
+    name: "a Unix socket left by a dead program that cannot be removed is an error",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "unix-"));
@@ -203,14 +203,14 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
-    name: "sockets of the service manager are served, by their names",
+    name: "sockets passed by the service manager are served, by name",
     fromSource: true,
     async run(context) {
       const words = ["--frontend=systemd:https"];
       if (!context.target.adoptSockets) return await refuses(context, "adoptSockets", words);
       const { host, port } = await freeEndpoint();
       const backend = await context.echo();
-      // Perl is in every Debian; it keeps the descriptor and the process number over its exec.
+      // Perl is in every Debian; it keeps descriptor and pid across its exec.
       const opener = `
         use Socket; use POSIX (); $^F = 9;
         socket(my $s, PF_INET, SOCK_STREAM, 0); setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -233,7 +233,7 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
-    name: "a name that the service manager passed nothing on for",
+    name: "a name for which the service manager passed no socket is an error",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const words = ["--frontend=systemd:https", context.certificates.localhost];
@@ -243,7 +243,7 @@ export const frontends: readonly Behaviour[] = [
     },
   },
   {
-    name: "--dbg-listen tells the IPv4 addresses in a file",
+    name: "--dbg-listen writes the IPv4 addresses to a file",
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "listen-")), "report");
       const words = [`--dbg-listen=${file}`];
@@ -254,7 +254,9 @@ export const frontends: readonly Behaviour[] = [
   },
 ];
 
-/** A stud with a configuration in hitch's grammar, which `write` makes for some free addresses. */
+/**
+ * Starts a stud with a configuration in hitch's grammar, which `write` makes for free addresses.
+ */
 async function configured(
   context: Context,
   write: (at: readonly Endpoint[]) => string,

@@ -1,4 +1,4 @@
-/** What a worker may do and hold, and where it runs. */
+/** What a worker is allowed to do and to know, and on which core it runs. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { connect } from "node:tls";
@@ -43,7 +43,7 @@ export const hardening: readonly Behaviour[] = [
     },
   },
   {
-    name: "--pin-workers ties each worker to a core of its own",
+    name: "--pin-workers pins each worker to its own core",
     async run(context) {
       const stud = await context.stud(["-n", "2", "--pin-workers"], { backend: 1 });
       const cores = stud.workers().map((pid) =>
@@ -53,7 +53,7 @@ export const hardening: readonly Behaviour[] = [
     },
   },
   {
-    name: "post-quantum key exchange is there by default",
+    name: "post-quantum key exchange is available by default",
     async run(context) {
       const stud = await context.stud([], { backend: (await context.echo()).port });
       const client = connect({

@@ -1,4 +1,4 @@
-/** What TLS is by default, in the eyes of a scanner; `npm run test:tls` asks another one too. */
+/** The default TLS settings as a scanner sees them; `npm run test:tls` runs a second scanner. */
 import assert from "node:assert/strict";
 import type { Behaviour } from "../support/context.ts";
 import { sslscan } from "../support/scanners.ts";
@@ -6,7 +6,7 @@ import { scanPoints } from "../support/tls_points.ts";
 
 export const hygiene: readonly Behaviour[] = [
   {
-    name: "sslscan finds TLS 1.2 and 1.3, forward secrecy and strong ciphers, and no weakness",
+    name: "sslscan finds TLS 1.2 and 1.3, forward secrecy, strong ciphers and no weakness",
     needs: ["sslscan"],
     waits: true,
     async run(context) {

@@ -59,13 +59,13 @@ import { usage } from "./usage.ts";
 import { versions } from "./versions.ts";
 import { watch } from "./watch.ts";
 
-/** Nothing takes so long unless it hangs; in milliseconds. */
+/** Only a hang takes this long; in milliseconds. */
 const LIMIT = 180_000;
-/** How many run at a time: those that keep the processors busy, and those that wait for time. */
+/** How many run at a time: those that use the processors, and those that wait for time limits. */
 const WORKING = 5;
 const WAITING = 8;
 
-/** Those that take longest come first, so that nobody waits for them at the end. */
+/** The slowest come first, so that the run does not end with one of them. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   hygiene,
   affinity,
@@ -118,7 +118,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   budgets,
 };
 
-/** The behaviours of all themes that a target can be asked, each with its theme in its name. */
+/** The behaviours of all themes that apply to a target, each with its theme in its name. */
 export function applicable(target: Target): Behaviour[] {
   return Object.entries(themes).flatMap(([theme, behaviours]) =>
     behaviours
@@ -127,12 +127,12 @@ export function applicable(target: Target): Behaviour[] {
   );
 }
 
-/** Those that it is asked: a built program all of them, the sources what can differ there. */
+/** The behaviours to run: all for a built program, for the sources those that can differ there. */
 export function chosen(target: Target): Behaviour[] {
   return applicable(target).filter(({ fromSource }) => target.isBuilt || fromSource);
 }
 
-/** Asks one target its behaviours. */
+/** Registers the behaviours of one target. */
 export function behaviours(target: Target): void {
   let made: Certificates;
   before(() => {
@@ -146,13 +146,13 @@ export function behaviours(target: Target): void {
       for (const behaviour of all) if (belongs(behaviour)) register(behaviour, context);
     });
   describe(target.name, { concurrency: 2 }, () => {
-    suite("those that wait", WAITING, ({ alone, waits }) => !alone && waits);
-    suite("side by side", WORKING, ({ alone, waits }) => !alone && !waits);
+    suite("waiting for time limits", WAITING, ({ alone, waits }) => !alone && waits);
+    suite("in parallel", WORKING, ({ alone, waits }) => !alone && !waits);
   });
   suite(`${target.name}, one at a time`, 1, ({ alone }) => alone);
 }
 
-/** Marks all behaviours of a theme: how the program starts itself is what it is about. */
+/** Marks all behaviours of a theme that depends on how the program starts itself. */
 function fromSource(theme: readonly Behaviour[]): readonly Behaviour[] {
   return theme.map((behaviour) => ({ ...behaviour, fromSource: true }));
 }
@@ -164,11 +164,11 @@ function register(behaviour: Behaviour, context: () => Context): void {
     it(behaviour.name, () => Promise.reject(new Error(skip)));
     return;
   }
-  it(behaviour.name, { skip, timeout: LIMIT }, (test) => tryOut(behaviour, context(), test));
+  it(behaviour.name, { skip, timeout: LIMIT }, (test) => execute(behaviour, context(), test));
 }
 
-async function tryOut(behaviour: Behaviour, context: Context, test: TestContext): Promise<void> {
-  // A test which ran out of time must still clean up after itself.
+async function execute(behaviour: Behaviour, context: Context, test: TestContext): Promise<void> {
+  // A test that timed out must still clean up after itself.
   test.signal.addEventListener("abort", () => context.cleanUp());
   try {
     await behaviour.run(context);

@@ -1,4 +1,4 @@
-/** What goes in comes out: every byte, in order, in both directions. */
+/** Every byte arrives, in order, in both directions. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
@@ -12,7 +12,7 @@ const MIB = 1024 * KIB;
 
 export const integrity: readonly Behaviour[] = [
   ...[0, 1, 16 * KIB - 1, 16 * KIB, 16 * KIB + 1, MIB].map((size): Behaviour => ({
-    name: `${size} bytes come back unchanged`,
+    name: `${size} bytes are echoed unchanged`,
     run: (context) => comesBack(context, size),
   })),
   {
@@ -34,7 +34,7 @@ export const integrity: readonly Behaviour[] = [
     },
   },
   {
-    name: "200 connections at once keep their bytes apart",
+    name: "200 concurrent connections do not mix their bytes",
     async run(context) {
       const stud = await context.stud(["-n", "2"], { backend: (await context.echo()).port });
       const one = async () => {
@@ -46,7 +46,7 @@ export const integrity: readonly Behaviour[] = [
     },
   },
   {
-    name: "a backend that sends 8 MiB and closes at once loses nothing to a slow client",
+    name: "a slow client receives all 8 MiB of a backend that closes right after sending them",
     async run(context) {
       const sent = randomBytes(8 * MIB);
       const backend = await context.backend((socket) => socket.resume().end(sent));

@@ -1,4 +1,4 @@
-/** How much clients may take, and what becomes of those who come when it is taken. */
+/** Limits on what clients can use, and what happens to those beyond them. */
 import assert from "node:assert/strict";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
@@ -11,23 +11,23 @@ import { anonymousMemory, descriptorCount } from "../support/processes.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 
-/** Descriptors for each process in the test of their limit, and what a worker makes of them. */
+/** The descriptor limit of each process, and the connection limit that a worker derives from it. */
 const DESCRIPTORS = 200;
 const AFFORDABLE = (DESCRIPTORS - 64) / 2;
 const MIB = 1024 * 1024;
-/** How much a worker may grow while others wait at its door. */
+/** How much a worker may grow while clients wait in its queue. */
 const MAX_GROWTH = 4 * MIB;
 
 export const limits: readonly Behaviour[] = [
   {
-    name: "connections beyond --max-worker-connections wait until others end",
+    name: "connections beyond --max-worker-connections wait until others close",
     async run(context) {
       const stud = await echoing(context, ["--max-worker-connections=5"]);
       await waits(context, stud, 5, 30);
     },
   },
   {
-    name: "connections beyond the descriptor limit wait until others end",
+    name: "connections beyond the descriptor limit wait until others close",
     async run(context) {
       const stud = await echoing(limited(context), []);
       await waits(context, stud, AFFORDABLE, 20);
@@ -44,23 +44,23 @@ export const limits: readonly Behaviour[] = [
     },
   },
   {
-    name: "--max-connections holds for all workers together, and the others wait",
+    name: "--max-connections is the limit of all workers together, and further connections wait",
     async run(context) {
       const { port, held, release } = await holding(context);
       const words = ["-n", "2", "--affinity=off", "--max-connections=10"];
       const stud = await context.stud(words, { backend: port });
       const clients = Array.from({ length: 40 }, () => exchange(stud.frontend, "hello"));
-      // Their shares follow the clients, however the kernel spreads those over the workers.
+      // The quotas follow the clients, however the kernel distributes those among the workers.
       await until(() => held.length === 10, "ten are served");
       release();
       const answers = await Promise.all(clients);
       assert.ok(answers.every((answer) => String(answer) === "held"));
-      assert.equal(held.length, 10, "no eleventh before one of them ended");
+      assert.equal(held.length, 10, "no eleventh before one of them closes");
       assert.deepEqual(stud.failures(), []);
     },
   },
   {
-    name: "connections of workers of an older configuration count for --max-connections",
+    name: "connections of workers of an older configuration count towards --max-connections",
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "limits-")), "stud.conf");
       const write = (halfClose: number) =>
@@ -71,7 +71,7 @@ export const limits: readonly Behaviour[] = [
       write(51);
       stud.signal("SIGHUP");
       await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
-      // Workers with sockets of their own lose what waits there when they stop listening.
+      // Workers with sockets of their own lose the connections in their queue when they stop listening.
       const patiently = <T>(action: () => Promise<T>): Promise<T> =>
         context.target.adoptSockets
           ? action()
@@ -88,7 +88,7 @@ export const limits: readonly Behaviour[] = [
   },
   {
     name:
-      "a reload that raises --max-connections alone keeps the workers, and more clients are served",
+      "a reload that only raises --max-connections keeps the workers, and more clients are served",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "limits-")), "stud.conf");
@@ -109,7 +109,7 @@ export const limits: readonly Behaviour[] = [
     },
   },
   {
-    name: "a queue that is served for another worker waits as well",
+    name: "connections in an adopted queue wait as well",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     waits: true,
     async run(context) {
@@ -123,11 +123,11 @@ export const limits: readonly Behaviour[] = [
       await until(() => held.length === 6, "six are served");
       release();
       for (const answer of await Promise.all(clients)) assert.equal(String(answer), "held");
-      assert.equal(held.length, 6, "no seventh before one of them ended");
+      assert.equal(held.length, 6, "no seventh before one of them closes");
     },
   },
   {
-    name: "beyond --max-handshakes the oldest handshake makes room, and clients are served",
+    name: "beyond --max-handshakes the oldest handshake is reset, and clients are served",
     async run(context) {
       const stud = await echoing(context, ["--max-handshakes=4"]);
       const stuck: Socket[] = [];
@@ -135,12 +135,12 @@ export const limits: readonly Behaviour[] = [
       for (let i = 0; i < 3; i++) {
         assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       }
-      // Each time there is room again for the next one.
+      // Each reset makes room for the next one.
       assert.equal(await ending(stuck[0]!), "ECONNRESET");
       assert.ok(stuck.slice(1).every((client) => !client.destroyed));
       for (let i = 0; i < 4; i++) await stuckClient(context, stud);
       for (const client of stuck.slice(1)) assert.equal(await ending(client), "ECONNRESET");
-      await told(stud, "client handshake-evicted");
+      await allFailuresAre(stud, "client handshake-evicted");
     },
   },
   {
@@ -157,9 +157,9 @@ export const limits: readonly Behaviour[] = [
       await roundTrips(first);
       first.destroy();
       const welcome = () => exchange(stud.frontend, "hello", from("127.0.0.5")).catch(() => "");
-      await until(async () => String(await welcome()) === "hello", "there is room again");
+      await until(async () => String(await welcome()) === "hello", "the source can connect again");
       await roundTrips(second);
-      await told(stud, "client source-limit");
+      await allFailuresAre(stud, "client source-limit");
     },
   },
   {
@@ -173,12 +173,12 @@ export const limits: readonly Behaviour[] = [
       assert.ok(burst.length - refused.length >= 3, "a second's worth is served");
       assert.equal(String(await hello("127.0.0.6")), "hello");
       const welcome = () => hello("127.0.0.5").catch(() => "");
-      await until(async () => String(await welcome()) === "hello", "it is welcome again");
-      await told(stud, "client source-rate");
+      await until(async () => String(await welcome()) === "hello", "the source can connect again");
+      await allFailuresAre(stud, "client source-rate");
     },
   },
   {
-    name: "those who wait cost a worker nothing, and the log one line",
+    name: "waiting clients cost a worker nothing, and the log one line",
     async run(context) {
       const stud = await echoing(context, ["--max-worker-connections=4"]);
       const began = performance.now();
@@ -193,7 +193,7 @@ export const limits: readonly Behaviour[] = [
         await roundTrips(held[0]!);
         for (const socket of waiting) socket.destroy();
       }
-      await until(() => descriptorCount(worker) === before.descriptors, "no descriptor more");
+      await until(() => descriptorCount(worker) === before.descriptors, "no additional descriptor");
       const growth = anonymousMemory(worker) - before.memory;
       assert.ok(growth < MAX_GROWTH, `grew by ${(growth / MIB).toFixed(1)} MiB`);
       for (const client of held) client.destroy();
@@ -203,7 +203,7 @@ export const limits: readonly Behaviour[] = [
   },
 ];
 
-/** The same context with few descriptors for each process. */
+/** The same context with a low descriptor limit for each process. */
 function limited(context: Context): Context {
   const limit = ["bash", "-c", `ulimit -n ${DESCRIPTORS}; exec "$@"`, "bash"];
   return context.like({ ...context.target, command: [...limit, ...context.target.command] });
@@ -213,7 +213,7 @@ async function echoing(context: Context, words: readonly string[]): Promise<Stud
   return await context.stud(words, { backend: (await context.echo()).port });
 }
 
-/** A backend that answers nobody until `release`, then everybody at once. */
+/** A backend that answers no client until `release`, then all at once. */
 async function holding(context: Context) {
   const held: Socket[] = [];
   let isReleased = false;
@@ -229,17 +229,17 @@ async function holding(context: Context) {
   return { port, held, release };
 }
 
-/** So many clients that are served and stay. */
+/** Opens this number of connections that are served and stay open. */
 function hold(context: Context, stud: Stud, count: number): Promise<TLSSocket[]> {
   return Promise.all(Array.from({ length: count }, () => context.tls(stud.frontend)));
 }
 
-/** When so many connections are open, all others wait, and are served when those end. */
+/** At this number of open connections all others wait, and are served when those close. */
 async function waits(context: Context, stud: Stud, most: number, others: number): Promise<void> {
   const began = performance.now();
   const held = await hold(context, stud, most);
-  const told = await stud.waitForLog(isLimit, "the limit is told");
-  assert.equal(told.limit, most);
+  const line = await stud.waitForLog(isLimit, "the limit is logged");
+  assert.equal(line.limit, most);
   const waiting = Array.from({ length: others }, () => exchange(stud.frontend, "hello"));
   await staysOpen(Promise.race(waiting), () => roundTrips(held[0]!));
   for (const client of held) client.destroy();
@@ -248,19 +248,19 @@ async function waits(context: Context, stud: Stud, most: number, others: number)
   isToldSeldom(stud, began);
 }
 
-/** The limit was told once in ten seconds. */
+/** The limit was logged once in ten seconds. */
 function isToldSeldom(stud: Stud, began: number): void {
   const most = 1 + Math.floor((performance.now() - began) / LOG_INTERVAL_MS);
   assert.ok(stud.logs.filter(isLimit).length <= most, `more than ${most} lines`);
 }
 
-/** The promise is still open when the action is done. */
+/** Checks that the promise is still pending when the action is done. */
 async function staysOpen(promise: Promise<unknown>, action: () => Promise<void>): Promise<void> {
   const settled = promise.then(() => "settled", (error) => `failed: ${error}`);
   assert.equal(await Promise.race([settled, action().then(() => "open")]), "open");
 }
 
-/** Many turns of the worker's event loop, in each of which it might have accepted more. */
+/** Many turns of the worker's event loop, in each of which it could have accepted more. */
 async function roundTrips(client: TLSSocket): Promise<void> {
   for (let i = 0; i < 30; i++) {
     client.write("ping");
@@ -272,7 +272,7 @@ async function roundTrips(client: TLSSocket): Promise<void> {
   }
 }
 
-/** A client that never ends its handshake. */
+/** A client that never finishes its handshake. */
 async function stuckClient(context: Context, stud: Stud): Promise<Socket> {
   const client = await openTcp(stud.frontend);
   context.after(() => client.destroy());
@@ -280,8 +280,8 @@ async function stuckClient(context: Context, stud: Stud): Promise<Socket> {
   return client;
 }
 
-/** All failures were of this kind. */
-async function told(stud: Stud, kind: string): Promise<void> {
+/** Checks that all failures are of this kind. */
+async function allFailuresAre(stud: Stud, kind: string): Promise<void> {
   await until(() => stud.failures().length > 0, kind);
   assert.deepEqual(stud.failures().filter((each) => each !== kind), []);
 }

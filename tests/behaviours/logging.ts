@@ -1,4 +1,4 @@
-/** What is logged, at which level and in which form, and what a log that nobody reads may do. */
+/** What is logged, at which level and in which format, and what happens if nothing reads the log. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, mkdtempSync, openSync, writeFileSync, writeSync } from "node:fs";
@@ -16,7 +16,7 @@ const FLOOD = 50;
 
 export const logging: readonly Behaviour[] = [
   {
-    name: "ready is said once, with the frontends and the number of workers",
+    name: "ready is logged once, with the frontends and the number of workers",
     async run(context) {
       const stud = await context.stud(["-n", "2"], { backend: 9 });
       const ready = stud.logs.filter((line) => line.event === "ready");
@@ -31,7 +31,7 @@ export const logging: readonly Behaviour[] = [
     async run(context) {
       const stud = await context.stud(["-L", "2"], { backend: (await context.echo()).port });
       await exchange(stud.frontend, "hello");
-      // Some TLS libraries refuse such a name, others hand it on.
+      // Some TLS libraries refuse such a name, others pass it on.
       await exchange(stud.frontend, "hello", { servername: "new\nline" }).catch(() => {});
       await failsHandshake(stud);
       await stud.waitForLog((line) => line.event === "connection-failed", "a failure is logged");
@@ -47,7 +47,7 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "a connection that goes well says nothing by default",
+    name: "a successful connection is not logged by default",
     async run(context) {
       const stud = await context.stud([], { backend: (await context.echo()).port });
       await exchange(stud.frontend, "hello");
@@ -57,18 +57,18 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "a connection that goes well is told at level 2",
+    name: "a successful connection is logged at level 2",
     async run(context) {
       const stud = await context.stud(["-L", "2"], { backend: (await context.echo()).port });
       await exchange(stud.frontend, "hello");
       await stud.waitForLog(
         (line) => line.level === "debug" && /connection/.test(line.event),
-        "the connection is told",
+        "the connection is logged",
       );
     },
   },
   {
-    name: "a failed connection is one line with client, source, code and cause",
+    name: "a failed connection is logged in one line with client, source, code and cause",
     async run(context) {
       const stud = await context.stud([], { backend: 9 });
       const client = await failsHandshake(stud);
@@ -84,7 +84,7 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "a flood of equal failures is ten lines and a sum, also when a worker ends",
+    name: "a flood of equal failures is ten lines and a summary, also when a worker exits",
     async run(context) {
       const stud = await context.stud([], { backend: 9 });
       await floods(stud);
@@ -104,7 +104,7 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "at level 2 every failure is told",
+    name: "at level 2 every failure is logged",
     async run(context) {
       const stud = await context.stud(["-L", "2"], { backend: 9 });
       await floods(stud);
@@ -114,7 +114,7 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "--quiet says nothing but errors",
+    name: "--quiet logs only errors",
     async run(context) {
       const stud = await context.launch(["-q"], { backend: (await context.echo()).port });
       await until(
@@ -127,19 +127,19 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "text is the default form, one line an event",
+    name: "text is the default format, one line per event",
     async run(context) {
       const stud = await context.launch(["--log-format=text"], { backend: 9 });
       await until(() => stud.stderr.includes("\n"), "a line");
       await until(() => stud.stderr.includes(endpointText(stud.frontend)), "stud is ready");
       const client = await failsHandshake(stud);
-      await until(() => stud.stderr.includes(client), "the failure is told");
+      await until(() => stud.stderr.includes(client), "the failure is logged");
       await stud.stop();
       for (const line of stud.stderr.trimEnd().split("\n")) assert.match(line, /^\d{4}-\d\d-\d\dT/);
     },
   },
   {
-    name: "a pipe at standard error that nobody reads holds up no start, service, reload or stop",
+    name: "an unread pipe at standard error delays no start, service, reload or stop",
     async run(context) {
       const path = join(mkdtempSync(join(context.certificates.directory, "log-")), "pipe");
       execFileSync("mkfifo", [path]);
@@ -152,7 +152,7 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "a terminal stopped by Ctrl-S holds up no start, service, reload or stop",
+    name: "a terminal stopped by Ctrl-S delays no start, service, reload or stop",
     async run(context) {
       const terminal = openPseudoTerminal(runtime.libc);
       context.after(() => terminal.close());
@@ -162,7 +162,7 @@ export const logging: readonly Behaviour[] = [
   },
 ];
 
-/** A whole life of stud with a standard error that takes nothing. */
+/** Start, service, reload and stop with a standard error that accepts nothing. */
 async function servesWithStderr(context: Context, path: string): Promise<void> {
   const file = `${mkdtempSync(join(context.certificates.directory, "log-"))}/stud.conf`;
   const workers = (count: number) => writeFileSync(file, `workers = ${count}\nlog-level = 2\n`);
@@ -185,15 +185,15 @@ async function servesWithStderr(context: Context, path: string): Promise<void> {
   assert.deepEqual(stud.survivors(), []);
 }
 
-/** Clients whose handshake fails, one after the other, until the worker has seen all of them. */
+/** Sequential clients whose handshake fails; fulfilled when the worker has handled all of them. */
 async function floods(stud: Stud): Promise<void> {
   const worker = stud.worker();
   const idle = socketCount(worker);
   for (let i = 0; i < FLOOD; i++) await failsHandshake(stud);
-  await until(() => socketCount(worker) === idle, "the worker has seen all of them");
+  await until(() => socketCount(worker) === idle, "the worker has handled all of them");
 }
 
-/** Returns the client's own address. */
+/** Returns the client's address. */
 async function failsHandshake(stud: Stud): Promise<string> {
   const client = await openTcp(stud.frontend);
   const self = `${client.localAddress}:${client.localPort}`;

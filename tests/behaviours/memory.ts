@@ -1,4 +1,4 @@
-/** What fails again and again leaves nothing behind. */
+/** Repeated failures leave nothing behind. */
 import assert from "node:assert/strict";
 import { ending, openTcp, openTls, openWire, PARTIAL_HELLO } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -9,12 +9,12 @@ import { until } from "../support/until.ts";
 
 const MIB = 1024 * 1024;
 const REPETITIONS = 300;
-/** How much a worker may grow from that many failures, after a third as many to warm up. */
+/** How much a worker may grow by all repetitions, after a third as many to warm up. */
 const MAX_GROWTH = 12 * MIB;
 
 export const memory: readonly Behaviour[] = [
   {
-    name: `${REPETITIONS} handshakes that fail leave nothing behind`,
+    name: `${REPETITIONS} failed handshakes leave nothing behind`,
     run: (context) =>
       leavesNothing(context, async ({ frontend }) => {
         const client = await openTcp(frontend);
@@ -24,7 +24,7 @@ export const memory: readonly Behaviour[] = [
       }),
   },
   {
-    name: `${REPETITIONS} clients that vanish in the handshake leave nothing behind`,
+    name: `${REPETITIONS} clients that vanish during the handshake leave nothing behind`,
     run: (context) =>
       leavesNothing(context, async ({ frontend }) => {
         const client = await openTcp(frontend);
@@ -75,7 +75,7 @@ async function leavesNothing(
   fail: (stud: Stud) => Promise<void>,
   backend?: Endpoint,
 ): Promise<void> {
-  // At this level every failure is told.
+  // At this level every failure is logged.
   const stud = await context.stud(["-L", "2"], { backend: backend ?? await freeEndpoint() });
   const worker = stud.worker();
   const repeat = async (times: number) => {

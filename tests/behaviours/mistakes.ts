@@ -1,4 +1,4 @@
-/** What cannot work is said in one line at start, with what to do about it. */
+/** What cannot work is reported at start in one line that says what to do. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -47,7 +47,7 @@ export const mistakes: readonly Behaviour[] = [
     },
   },
   {
-    name: "a PEM file that holds something else",
+    name: "a PEM file with other contents",
     run: (context) => {
       const path = written(context, "poem.pem", ["roses are red\n"]);
       return refuses(context, [path], [path]);
@@ -62,7 +62,7 @@ export const mistakes: readonly Behaviour[] = [
       ]),
   },
   {
-    name: "an address in another form",
+    name: "an address in another format",
     run: (context) =>
       refuses(context, ["--backend=localhost:80", context.certificates.localhost], [
         "--backend",
@@ -88,7 +88,7 @@ export const mistakes: readonly Behaviour[] = [
   {
     name: "an address that this machine does not have",
     run: (context) =>
-      // TEST-NET-1 of RFC 5737 belongs to nobody.
+      // TEST-NET-1 (RFC 5737) is assigned to no host.
       refuses(context, ["--frontend=192.0.2.1,8443", context.certificates.localhost], [
         "192.0.2.1",
         "8443",
@@ -106,7 +106,7 @@ export const mistakes: readonly Behaviour[] = [
     },
   },
   {
-    name: "options that exclude each other",
+    name: "options that cannot be combined",
     run: (context) =>
       refuses(context, ["--write-ip", "--write-proxy", context.certificates.localhost], [
         "--write-ip",
@@ -114,12 +114,12 @@ export const mistakes: readonly Behaviour[] = [
       ]),
   },
   {
-    name: "a number of workers that is none",
+    name: "a number of workers that is not a number",
     run: (context) =>
       refuses(context, ["--workers=many", context.certificates.localhost], ["--workers", "many"]),
   },
   {
-    name: "a time limit that is none",
+    name: "a time limit that is not a time",
     run: (context) =>
       refuses(context, ["--ssl-handshake-timeout=-1", context.certificates.localhost], [
         "--ssl-handshake-timeout",
@@ -127,7 +127,7 @@ export const mistakes: readonly Behaviour[] = [
       ]),
   },
   {
-    name: "a backend source that is not of this machine",
+    name: "a backend source that is not an address of this machine",
     appliesTo: ({ backendSource }) => backendSource,
     run: (context) =>
       refuses(context, ["--backend-source=192.0.2.1", context.certificates.localhost], [
@@ -137,7 +137,7 @@ export const mistakes: readonly Behaviour[] = [
       ]),
   },
   {
-    name: "a backend source of another family than the backend",
+    name: "a backend source whose family differs from the backend's",
     appliesTo: ({ backendSource }) => backendSource,
     run: (context) =>
       refuses(context, ["--backend-source=::1", context.certificates.localhost], [

@@ -1,4 +1,4 @@
-/** Files that a user names: whatever a name leads to, nothing hangs and memory stays bounded. */
+/** Files that a user names: whatever the path refers to, nothing hangs and memory stays bounded. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
@@ -13,8 +13,7 @@ const NOT_REGULAR = "it is not a regular file; specify one";
 
 export const namedFiles: readonly Behaviour[] = [
   {
-    name:
-      "a pipe, a device, a socket or a huge file in the place of another is refused in one line",
+    name: "a pipe, device, socket or huge file instead of a regular one is refused in one line",
     async run(context) {
       const { target } = context;
       const directory = made(context);
@@ -73,7 +72,7 @@ export const namedFiles: readonly Behaviour[] = [
     },
   },
   {
-    name: "a configuration without an end, or that nobody writes, is refused in time",
+    name: "an endless configuration, or a pipe without a writer, is refused in time",
     async run(context) {
       const directory = made(context);
       const large = "it is larger than 16777216 bytes; check that it is the right file";
@@ -129,7 +128,7 @@ export const namedFiles: readonly Behaviour[] = [
     },
   },
   {
-    name: "a certificate and passphrases from the shell's <(command) are no obstacle to a reload",
+    name: "a certificate and passphrases from the shell's <(command) do not prevent a reload",
     async run(context) {
       const { a, b } = context.certificates;
       const script = `exec "$@" --passphrase-file=<(echo none) <(cat '${a}')`;
@@ -145,7 +144,7 @@ export const namedFiles: readonly Behaviour[] = [
       const subject = (name: string) => subjectOf(context, stud, name);
       await until(async () => await subject("localhost") === "rsa", "the reloaded certificate");
       assert.equal(await subject("a.example"), "a");
-      assert.equal(stud.told("reload-failed").length, 0);
+      assert.equal(stud.logged("reload-failed").length, 0);
     },
   },
 ];
@@ -179,7 +178,7 @@ async function makeSocket(context: Context, directory: string): Promise<string> 
   return path;
 }
 
-/** Of a tebibyte, none of which is on the disk. */
+/** A sparse file of a tebibyte that uses no disk space. */
 function makeHuge(directory: string): string {
   const path = join(directory, "huge");
   writeFileSync(path, "");

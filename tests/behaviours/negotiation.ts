@@ -1,4 +1,4 @@
-/** What a handshake agrees on beside version and cipher. */
+/** What a handshake negotiates besides version and cipher. */
 import assert from "node:assert/strict";
 import { needs, refuses } from "../support/capability.ts";
 import { run } from "../support/commands.ts";
@@ -8,7 +8,7 @@ import { runStud } from "../support/stud.ts";
 
 export const negotiation: readonly Behaviour[] = [
   {
-    name: "--alpn-protos: the server's favourite wins, and the backend is told",
+    name: "--alpn-protos: the server's preference wins, and is sent to the backend",
     async run(context) {
       const stud = await context.stud(["--alpn-protos=h2, http/1.1"], {
         backend: (await context.echo()).port,
@@ -22,7 +22,7 @@ export const negotiation: readonly Behaviour[] = [
     },
   },
   {
-    name: "a client that offers no ALPN is served, one that offers none of ours gets the alert",
+    name: "a client without ALPN is served, one without a common protocol gets the alert",
     needs: ["openssl"],
     async run(context) {
       const stud = await context.stud(["--alpn-protos=h2"], {
@@ -44,7 +44,7 @@ export const negotiation: readonly Behaviour[] = [
     },
   },
   {
-    name: "--ciphersuites chooses those of TLS 1.3",
+    name: "--ciphersuites selects the cipher suites of TLS 1.3",
     run: (context) =>
       needs(context, "ciphersuites", "--ciphersuites=TLS_AES_128_GCM_SHA256", async (stud) => {
         const client = await context.tls(stud.frontend);
@@ -54,7 +54,7 @@ export const negotiation: readonly Behaviour[] = [
       }),
   },
   {
-    name: "--ecdh-curve chooses the groups",
+    name: "--ecdh-curve selects the groups",
     run: (context) =>
       needs(context, "curves", "--ecdh-curve=P-384", async (stud) => {
         await context.tls(stud.frontend, { ecdhCurve: "P-256:P-384" });
@@ -62,7 +62,7 @@ export const negotiation: readonly Behaviour[] = [
       }),
   },
   {
-    name: "a group or a cipher suite that does not exist is named",
+    name: "the error for an unknown group or cipher suite names it",
     async run(context) {
       for (
         const [ability, option] of [["curves", "--ecdh-curve"], [

@@ -1,4 +1,4 @@
-/** What is said, and how often, of a backend that cannot be connected. */
+/** What is logged, and how often, about a backend that cannot be connected. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, renameSync } from "node:fs";
@@ -15,7 +15,7 @@ const CLIENTS = 30;
 
 export const outages: readonly Behaviour[] = [
   {
-    name: "a backend that is down is told once, and its return with what the outage cost",
+    name: "an outage of the backend is logged once, and its end with what the outage cost",
     async run(context) {
       const backend = await freeEndpoint();
       const stud = await context.stud([], { backend });
@@ -37,7 +37,7 @@ export const outages: readonly Behaviour[] = [
     },
   },
   {
-    name: "several workers tell an outage, and its end, once",
+    name: "several workers log an outage, and its end, once",
     async run(context) {
       const backend = await freeEndpoint();
       const stud = await context.stud(["-n", "3", "--affinity=off"], { backend });
@@ -52,7 +52,7 @@ export const outages: readonly Behaviour[] = [
     },
   },
   {
-    name: "a backend that is down for another reason than before is told again",
+    name: "an outage is logged again when its reason changes",
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "outage-"));
       const path = join(directory, "backend.sock");
@@ -69,7 +69,7 @@ export const outages: readonly Behaviour[] = [
       );
       await stud.waitForLog((line) => line.event === "ready", "stud is ready");
       await fail(stud, 3);
-      // A socket at which nobody listens any more.
+      // A socket file without a listener.
       const server = createServer().listen(join(directory, "other.sock"));
       await once(server, "listening");
       renameSync(join(directory, "other.sock"), path);
@@ -81,7 +81,7 @@ export const outages: readonly Behaviour[] = [
     },
   },
   {
-    name: "at level 2 each failed connect is told as well",
+    name: "at level 2 each failed connect is logged as well",
     async run(context) {
       const stud = await context.stud(["-L", "2"], { backend: await freeEndpoint() });
       await fail(stud, CLIENTS);
@@ -92,7 +92,7 @@ export const outages: readonly Behaviour[] = [
     },
   },
   {
-    name: "--quiet says nothing of an outage",
+    name: "--quiet does not log an outage",
     async run(context) {
       const stud = await context.launch(["-q"], { backend: await freeEndpoint() });
       const client = await until(
@@ -107,7 +107,7 @@ export const outages: readonly Behaviour[] = [
   },
 ];
 
-/** Clients, one after the other, which are closed in order; until the workers are rid of them. */
+/** Sequential clients that are closed cleanly; fulfilled when the workers have closed them all. */
 async function fail(stud: Stud, clients: number): Promise<void> {
   const sockets = () => stud.workers().reduce((sum, pid) => sum + socketCount(pid), 0);
   const idle = sockets();
@@ -116,18 +116,18 @@ async function fail(stud: Stud, clients: number): Promise<void> {
     assert.equal(await ending(client), "end");
     client.destroy();
   }
-  await until(() => sockets() === idle, "the workers are rid of the clients");
+  await until(() => sockets() === idle, "the workers have closed all clients");
 }
 
 /**
- * The line about the backend's return. An answer that reaches the master together with the last
- * failure may seem the older one; then the next answer counts.
+ * The line about the backend's recovery. An answer that reaches the master together with the last
+ * failure can look older than it; then the next answer counts.
  */
 async function recovered(stud: Stud): Promise<LogLine> {
   const line = await until(async () => {
     assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
     return stud.logs.find(({ event }) => event === "backend-recovered");
-  }, "the backend's return");
+  }, "the backend's recovery");
   return line!;
 }
 

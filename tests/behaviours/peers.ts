@@ -1,4 +1,4 @@
-/** Other people's clients and servers. */
+/** Third-party clients and servers. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const GREETING = "hello from nginx\n";
 
 export const peers: readonly Behaviour[] = [
   {
-    name: "curl talks HTTP/1.1 with nginx, several requests in one connection",
+    name: "curl sends several HTTP/1.1 requests to nginx over one connection",
     needs: ["curl", "nginx"],
     async run(context) {
       const nginx = await startNginx(context);
@@ -53,7 +53,7 @@ export const peers: readonly Behaviour[] = [
     },
   },
   ...(["-tls1_2", "-tls1_3"] as const).map((version): Behaviour => ({
-    name: `openssl s_client ${version} gets nginx's answer and its close_notify`,
+    name: `openssl s_client ${version} receives nginx's answer and a close_notify`,
     needs: ["openssl", "nginx"],
     async run(context) {
       const nginx = await startNginx(context);
@@ -73,8 +73,8 @@ export const peers: readonly Behaviour[] = [
   })),
   ...(["--write-proxy", "--write-proxy-v2"] as const).flatMap((option) =>
     [
-      { name: `haproxy learns the IPv4 client's true address from ${option}`, from: "127.0.0.77" },
-      { name: `haproxy learns the IPv6 client's true address from ${option}`, from: "::1" },
+      { name: `haproxy reads the IPv4 client's real address from ${option}`, from: "127.0.0.77" },
+      { name: `haproxy reads the IPv6 client's real address from ${option}`, from: "::1" },
     ].map(({ name, from }): Behaviour => ({
       name,
       needs: ["curl", "haproxy"],
@@ -97,7 +97,7 @@ export const peers: readonly Behaviour[] = [
     }))
   ),
   ...(["--write-proxy", "--write-proxy-v2"] as const).map((option): Behaviour => ({
-    name: `nginx learns the client's true address from ${option}`,
+    name: `nginx reads the client's real address from ${option}`,
     needs: ["curl", "nginx"],
     async run(context) {
       const nginx = await startNginx(context, "proxy_protocol");
@@ -109,7 +109,7 @@ export const peers: readonly Behaviour[] = [
   })),
 ];
 
-/** nginx with a directory that it serves and takes uploads into. */
+/** Starts nginx with a directory for downloads and uploads. */
 async function startNginx(
   context: Context,
   listenOption: "" | "proxy_protocol" = "",

@@ -1,4 +1,4 @@
-/** What the backend is told about the client before the client's first byte. */
+/** What the backend receives about the client before the client's first byte. */
 import assert from "node:assert/strict";
 import type { TLSSocket } from "node:tls";
 import { readAll } from "../support/client.ts";
@@ -6,7 +6,7 @@ import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import { decodeProxyV2 } from "../support/proxy_v2.ts";
 
-/** Not where the kernel would let a client come from by itself. */
+/** An address that the kernel would not choose by default. */
 const CLIENT_V4 = "127.0.0.77";
 
 export const prefix: readonly Behaviour[] = [
@@ -80,7 +80,7 @@ export const prefix: readonly Behaviour[] = [
     },
   },
   {
-    name: "a client that sends nothing is still announced",
+    name: "the prefix is sent even if the client sends nothing",
     async run(context) {
       const { bytes } = await capture(context, ["--write-proxy"], undefined, "TLSv1.3", "");
       assert.match(String(bytes), /^PROXY TCP4 127\.0\.0\.77 .+\r\n$/);

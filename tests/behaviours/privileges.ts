@@ -1,4 +1,4 @@
-/** Who the processes are, as the kernel sees it; all of these need root. */
+/** Users, groups and capabilities of the processes as the kernel reports them; all need root. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -8,12 +8,12 @@ import { ofThreads } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 
 const isRoot = process.getuid!() === 0;
-/** Of `nobody`, which every system has. */
+/** The uid of `nobody`, which every system has. */
 const NOBODY = 65534;
 
 export const privileges: readonly Behaviour[] = [
   {
-    name: "--user: no thread of a worker keeps a right, a group or a way back",
+    name: "--user: no thread of a worker keeps a capability, a group or a way back",
     appliesTo: () => isRoot,
     fromSource: true,
     async run(context) {
@@ -29,7 +29,7 @@ export const privileges: readonly Behaviour[] = [
           assert.deepEqual(status("CapEff"), ["0000000000000000"]);
           assert.deepEqual(status("CapPrm"), ["0000000000000000"]);
         }
-        // The files of a process that may not be dumped are root's.
+        // The /proc files of a process that cannot be dumped belong to root.
         assert.equal(statSync(`/proc/${worker}/environ`).uid, 0);
       }
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
@@ -48,7 +48,7 @@ export const privileges: readonly Behaviour[] = [
     },
   },
   {
-    name: "--chroot: workers see nothing but an empty directory, and still serve many names",
+    name: "--chroot: workers see only an empty directory, and still serve many names",
     appliesTo: () => isRoot,
     fromSource: true,
     async run(context) {
@@ -65,7 +65,7 @@ export const privileges: readonly Behaviour[] = [
     },
   },
   {
-    name: "a worker that was dropped to a user is replaced with the same rights",
+    name: "the successor of a worker with --user has the same privileges",
     appliesTo: () => isRoot,
     fromSource: true,
     async run(context) {
@@ -85,7 +85,7 @@ export const privileges: readonly Behaviour[] = [
     },
   },
   {
-    name: "root without --user is warned once",
+    name: "root without --user is one warning",
     appliesTo: () => isRoot,
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
@@ -124,7 +124,7 @@ async function echoing(context: Context, words: readonly string[]): Promise<Stud
   return await context.stud(words, { backend: (await context.echo()).port });
 }
 
-/** The words of one line of a process's or a thread's status. */
+/** The values of one line of the status of a process or a thread. */
 function statusOf(directory: string): (name: string) => string[] {
   const text = readFileSync(`${directory}/status`, "utf8");
   return (name) => {

@@ -1,4 +1,4 @@
-/** Master and workers: who serves, who dies, who comes back, and a clean end. */
+/** Master and workers: service, crashes, replacements, and a clean stop. */
 import assert from "node:assert/strict";
 import { exchange, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -20,7 +20,7 @@ export const processes: readonly Behaviour[] = [
       );
       await until(
         () => workers.every((pid, i) => socketCount(pid) > idle[i]!),
-        "each of three workers holds some of 60 connections",
+        "each of three workers has some of 60 connections",
       );
     },
   },
@@ -35,7 +35,7 @@ export const processes: readonly Behaviour[] = [
         const victim = stud.workers()[round]!;
         deaths.push(await kill(victim));
         await until(
-          () => stud.told("worker-started").length === 2 + deaths.length,
+          () => stud.logged("worker-started").length === 2 + deaths.length,
           "the successor of a killed worker serves",
         );
         await stud.waitForLog(
@@ -49,7 +49,7 @@ export const processes: readonly Behaviour[] = [
     },
   },
   {
-    name: "connections that wait at a killed worker are served by its successor",
+    name: "connections in the queue of a killed worker are served by its successor",
     async run(context) {
       const stud = await echoing(context, ["-n", "1"]);
       const worker = stud.worker();
@@ -64,25 +64,25 @@ export const processes: readonly Behaviour[] = [
       if (context.target.adoptSockets) {
         assert.deepEqual(served.map((result) => result.status), new Array(8).fill("fulfilled"));
       }
-      await until(() => stud.told("worker-started").length === 2, "the successor serves");
+      await until(() => stud.logged("worker-started").length === 2, "the successor serves");
       await answers(stud);
     },
   },
   {
-    name: "connections that wait at a worker which hangs are served by another",
+    name: "connections in the queue of a hanging worker are served by another",
     waits: true,
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const hanging = stud.workers()[0]!;
       await hold(hanging);
-      // Without shared sockets nobody else can reach a queue; its connections wait for their worker.
+      // Without shared sockets no other worker can reach a queue; its connections wait for their worker.
       if (!context.target.adoptSockets) process.kill(hanging, "SIGCONT");
       const all = Array.from({ length: 24 }, () => answers(stud));
       assert.deepEqual(await Promise.all(all), new Array(24).fill("hello"));
     },
   },
   {
-    name: "a queue whose adopter dies is adopted again",
+    name: "a queue is adopted again if its adopter dies",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     waits: true,
     async run(context) {
@@ -96,25 +96,25 @@ export const processes: readonly Behaviour[] = [
     },
   },
   {
-    name: "a worker that dies again and again is started ever later, and its slot is still served",
+    name: "the pauses before a crashing worker is replaced grow, and its slot is still served",
     async run(context) {
       const stud = await echoing(context, ["-n", "2"]);
       const slot = stud.logs.find((line) => line.event === "worker-started")!.worker;
-      const told = (event: string) =>
+      const linesOf = (event: string) =>
         stud.logs.filter((line) => line.event === event && line.worker === slot);
       const load = startLoad(context, stud.frontend, LOAD);
       const deaths: Span[] = [];
       while (deaths.length < 5) {
-        deaths.push(await kill(told("worker-started").at(-1)!.pid as number));
+        deaths.push(await kill(linesOf("worker-started").at(-1)!.pid as number));
         await until(
-          () => told("worker-started").length > deaths.length,
+          () => linesOf("worker-started").length > deaths.length,
           `the start after death ${deaths.length}`,
         );
       }
       await load.serves(20);
       await load.stop();
       assertOnlyLostWithTheirWorker(load, deaths);
-      const pauses = told("worker-exited").map(({ message }) =>
+      const pauses = linesOf("worker-exited").map(({ message }) =>
         Number(/ in (\d+) ms/.exec(message)?.[1] ?? 0)
       );
       assert.deepEqual(pauses, [0, 100, 200, 400, 800]);
@@ -148,7 +148,7 @@ export const processes: readonly Behaviour[] = [
         { frontend: stud.frontend, backend: 9 },
       );
       context.after(() => second.destroy());
-      const { code } = await within(second.exited, "the second stud's end");
+      const { code } = await within(second.exited, "the second stud exits");
       assert.equal(code, 1);
       assert.match(second.stderr, /^stud: .+\n$/);
       assert.ok(second.stderr.includes(String(stud.frontend.port)), second.stderr);
@@ -159,17 +159,17 @@ export const processes: readonly Behaviour[] = [
   },
 ];
 
-/** How many connections the load has open at a time. */
+/** The number of concurrent connections of the load. */
 const LOAD = 8;
 
 async function kill(pid: number): Promise<Span> {
   const from = performance.now();
   process.kill(pid, "SIGKILL");
-  await until(() => !isAlive(pid), "a killed worker's death");
+  await until(() => !isAlive(pid), "a killed worker is gone");
   return { from, to: performance.now() };
 }
 
-/** A connection which a killed worker held is lost with it; no other may fail, none be refused. */
+/** A killed worker's connections are lost; no other may fail, and none may be refused. */
 function assertOnlyLostWithTheirWorker(load: Load, deaths: readonly Span[]): void {
   const others = load.failures.filter((failure) =>
     failure.code === "ECONNREFUSED" ||
@@ -179,7 +179,7 @@ function assertOnlyLostWithTheirWorker(load: Load, deaths: readonly Span[]): voi
   assert.ok(load.failures.length <= deaths.length * LOAD, `${load.failures.length} failed`);
 }
 
-/** Its clients have one address, and come to all workers. */
+/** All clients have one address, and must reach all workers. */
 async function echoing(context: Context, args: readonly string[]): Promise<Stud> {
   return await context.stud(["--affinity=off", ...args], { backend: (await context.echo()).port });
 }

@@ -1,4 +1,4 @@
-/** A PROXY header that a balancer sends before TLS begins. */
+/** A PROXY header that a load balancer sends before TLS starts. */
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { refuses } from "../support/capability.ts";
@@ -19,7 +19,7 @@ const USE = ["--accept-proxy", "--trusted-proxies=127.0.0.0/8"];
 export const proxyIn: readonly Behaviour[] = [
   ...[{ version: 1, header: V1 }, { version: 2, header: V2 }].flatMap(({ version, header }) => [
     {
-      name: `--proxy-proxy passes a version ${version} header on as it came`,
+      name: `--proxy-proxy passes a version ${version} header on unchanged`,
       async run(context: Context) {
         if (!context.target.headerFirst) return await refuses(context, "headerFirst", PASS);
         const { bytes } = await through(context, PASS, whole(header));
@@ -27,7 +27,7 @@ export const proxyIn: readonly Behaviour[] = [
       },
     },
     {
-      name: `--proxy-proxy takes a version ${version} header byte by byte`,
+      name: `--proxy-proxy accepts a version ${version} header byte by byte`,
       appliesTo: able,
       async run(context: Context) {
         const { bytes } = await through(context, PASS, byteByByte(header));
@@ -35,7 +35,7 @@ export const proxyIn: readonly Behaviour[] = [
       },
     },
     {
-      name: `--proxy-proxy takes a version ${version} header in one packet with the ClientHello`,
+      name: `--proxy-proxy accepts a version ${version} header in one packet with the ClientHello`,
       appliesTo: able,
       async run(context: Context) {
         const { bytes } = await through(context, PASS, glued(header));
@@ -43,7 +43,7 @@ export const proxyIn: readonly Behaviour[] = [
       },
     },
     {
-      name: `--accept-proxy takes the client's address from a version ${version} header`,
+      name: `--accept-proxy uses the client's address from a version ${version} header`,
       async run(context: Context) {
         if (!context.target.headerFirst) return await refuses(context, "headerFirst", USE);
         const words = [...USE, "--write-proxy-v2", "--log-level=2"];
@@ -54,7 +54,7 @@ export const proxyIn: readonly Behaviour[] = [
         assert.equal(String(bytes.subarray(length)), "hello");
         const line = await stud.waitForLog(
           ({ event }) => event === "connection-established",
-          "the connection is told",
+          "the connection is logged",
         );
         assert.equal(line.client, "192.0.2.7:1234");
       },
@@ -71,7 +71,7 @@ export const proxyIn: readonly Behaviour[] = [
   ...[
     { what: "garbage", header: Buffer.from("GET / HTTP/1.1\r\n\r\n") },
     { what: "a line without an end", header: Buffer.from(`PROXY TCP4 ${"1".repeat(200)}`) },
-    { what: "an address that is none", header: Buffer.from("PROXY TCP4 a b 1 2\r\n") },
+    { what: "an invalid address", header: Buffer.from("PROXY TCP4 a b 1 2\r\n") },
     { what: "a version 2 header of an unknown version", header: changed(V2, 12, 0x31) },
     { what: "a version 2 header too short for its addresses", header: changed(V2, 15, 4) },
   ].map(({ what, header }): Behaviour => ({
@@ -80,7 +80,7 @@ export const proxyIn: readonly Behaviour[] = [
     run: (context) => isRefused(context, USE, header),
   })),
   {
-    name: "a client that never finishes its PROXY header is cut off in time",
+    name: "a client that never finishes its PROXY header is cut in time",
     appliesTo: able,
     async run(context) {
       const words = [...USE, "--ssl-handshake-timeout=0.5"];
@@ -89,7 +89,7 @@ export const proxyIn: readonly Behaviour[] = [
       context.after(() => socket.destroy());
       socket.write(V1.subarray(0, 20));
       await ending(socket);
-      await until(() => stud.failures().length === 1, "the failure is told");
+      await until(() => stud.failures().length === 1, "the failure is logged");
       assert.deepEqual(stud.failures(), ["client handshake-timeout"]);
     },
   },
@@ -99,7 +99,7 @@ function able({ headerFirst }: { readonly headerFirst: boolean }): boolean {
   return headerFirst;
 }
 
-/** Brings the header to stud before the TLS client's first bytes. */
+/** Sends the header to stud before the TLS client's first bytes. */
 type Bringing = (socket: Socket) => void | Promise<void>;
 
 function whole(header: Buffer): Bringing {
@@ -108,12 +108,12 @@ function whole(header: Buffer): Bringing {
 
 function byteByByte(header: Buffer): Bringing {
   return async (socket) => {
-    // Each byte is a segment of its own, since Nagle's algorithm is off.
+    // Each byte becomes a separate segment, because Nagle's algorithm is off.
     for (const byte of header) await new Promise((sent) => socket.write(Buffer.of(byte), sent));
   };
 }
 
-/** Holds the header back until the ClientHello is there. */
+/** Holds the header back until the ClientHello has arrived. */
 function glued(header: Buffer): Bringing {
   return (socket) => {
     const { write } = socket;
@@ -125,7 +125,7 @@ function glued(header: Buffer): Bringing {
   };
 }
 
-/** Says hello through stud and returns what the backend heard. */
+/** Sends "hello" through stud and returns what the backend received. */
 async function through(
   context: Context,
   words: readonly string[],
@@ -148,12 +148,12 @@ async function isRefused(context: Context, words: readonly string[], header: Buf
   const backend = await context.backend();
   const stud = await context.stud(words, { backend: backend.port });
   const { frontend }: { frontend: Endpoint } = stud;
-  // A peer that is not trusted may be reset before it knows that it was connected.
+  // An untrusted peer may be reset before it learns that it was connected.
   const socket = await openTcp(frontend).catch(() => undefined);
   context.after(() => socket?.destroy());
   socket?.write(header);
   if (socket) await ending(socket);
-  await until(() => stud.failures().length === 1, "the failure is told");
+  await until(() => stud.failures().length === 1, "the failure is logged");
   assert.match(stud.failures()[0]!, /^client /);
   assert.equal(backend.waiting.length, 0);
 }

@@ -1,4 +1,4 @@
-/** What a PROXY version 2 header tells beside the addresses. */
+/** What a PROXY version 2 header contains besides the addresses. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
@@ -15,9 +15,9 @@ import { until } from "../support/until.ts";
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 
-/** Not as anybody would write it, so that it shows whether its case is kept. */
+/** Unusual capitals show whether case is preserved. */
 const NAME = "Site1.Example";
-/** Not where the kernel would let a client come from by itself. */
+/** An address that the kernel would not choose by default. */
 const CLIENT = "127.0.0.77";
 
 const ALPN = 0x01;
@@ -33,12 +33,12 @@ const SSL_KEY_ALG = 0x25;
 const SSL_CLIENT_CERT = 0x28;
 const HITCH_CERT = 0xe0;
 
-/** What is asked for, the types that then are in the header and in its SSL TLV, and their values. */
+/** The requested TLVs, the types expected in the header and in its SSL TLV, and their values. */
 const LISTS: readonly {
   readonly list: string;
   readonly types: readonly number[];
   readonly parts?: readonly number[];
-  /** It tells of TLS, which not every build can. */
+  /** Needs TLS facts, which not every build has. */
   readonly facts?: true;
   check?(header: ProxyV2, told: Told): void;
 }[] = [
@@ -137,7 +137,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   })),
   {
-    name: "where TLS tells nothing, the header has addresses and ALPN, and a warning says so",
+    name: "without TLS facts the header has addresses and ALPN, and a warning says so",
     appliesTo: ({ tlsFacts }) => !tlsFacts,
     async run(context) {
       const hitch = await asHitch(context, ["--alpn-protos=h2,http/1.1"]);
@@ -147,7 +147,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   },
   {
-    name: "in hitch's dialect --proxy-authority=off and --proxy-tlv=off leave theirs out",
+    name: "in hitch's dialect --proxy-authority=off and --proxy-tlv=off omit their TLVs",
     async run(context) {
       const { tlsFacts } = context.target;
       for (
@@ -183,7 +183,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   },
   ...LISTS.map(({ list, types, parts = [], facts, check }): Behaviour => ({
-    name: `--proxy-tlvs=${list} tells just that`,
+    name: `--proxy-tlvs=${list} writes exactly these`,
     appliesTo: ({ tlsFacts }) => tlsFacts || !facts,
     async run(context) {
       const asking = context.target.verifyClients ? optional(context) : [];
@@ -201,7 +201,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   })),
   {
-    name: "what TLS does not tell a build is refused by the TLV's name",
+    name: "TLVs that a build cannot write are refused by name",
     appliesTo: ({ tlsFacts }) => !tlsFacts,
     async run(context) {
       const unknown = ["authority", "hitch-cert", "ssl", "cn", "sig-alg", "key-alg", "client-cert"];
@@ -214,7 +214,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   },
   {
-    name: "--proxy-tlvs leaves out what the connection lacks",
+    name: "--proxy-tlvs omits what the connection lacks",
     appliesTo: ({ tlsFacts }) => tlsFacts,
     async run(context) {
       const list = "alpn,authority,hitch-cert,ssl,cn,client-cert";
@@ -240,7 +240,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   },
   {
-    name: "sig-alg and key-alg are of the certificate that the client was shown",
+    name: "sig-alg and key-alg describe the certificate that the client received",
     appliesTo: ({ tlsFacts }) => tlsFacts,
     async run(context) {
       const { rsa, a } = context.certificates;
@@ -249,7 +249,7 @@ export const proxyTlvs: readonly Behaviour[] = [
       const place = { frontend: stud.frontend, backend };
       for (
         const { servername, algorithms } of [
-          // The authority's key, with which all are signed, is an EC key.
+          // The CA's key, which signed all of them, is an EC key.
           { servername: "localhost", algorithms: ["ecdsa-with-SHA256", "RSA2048"] },
           { servername: "a.example", algorithms: ["ecdsa-with-SHA256", "EC256"] },
         ]
@@ -260,7 +260,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   },
   {
-    name: "the checksum is wrong as soon as one bit of the header is another",
+    name: "the checksum detects each changed bit of the header",
     async run(context) {
       const words = ["--write-proxy-v2", "--proxy-tlvs=unique-id,crc32c"];
       const { stud, backend } = await announcing(context, words);
@@ -275,7 +275,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   },
   {
-    name: "unique-id is another for each connection, and is in the log",
+    name: "unique-id differs for each connection, and is in the log",
     async run(context) {
       const words = ["--write-proxy-v2", "--proxy-tlvs=unique-id", "-L", "2"];
       const { stud, backend } = await announcing(context, words);
@@ -292,7 +292,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   },
   ...VERSIONS.map((version): Behaviour => ({
-    name: `${version}: flags tell a certificate of this connection from one of the session`,
+    name: `${version}: flags distinguish a certificate of this connection from one of the session`,
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const words = ["--write-proxy-v2", ...optional(context)];
@@ -321,7 +321,7 @@ export const proxyTlvs: readonly Behaviour[] = [
     },
   })),
   {
-    name: "group and sig-scheme, which no TLS library tells, are refused by their names",
+    name: "group and sig-scheme, which no TLS library reports, are refused by name",
     async run(context) {
       for (const name of ["group", "sig-scheme"]) {
         const words = ["--write-proxy-v2", `--proxy-tlvs=alpn,${name}`];
@@ -361,13 +361,13 @@ export const proxyTlvs: readonly Behaviour[] = [
   },
 ];
 
-/** Where stud is, and the backend that it announces clients to. */
+/** Where stud listens, and the backend that receives its headers. */
 interface Place {
   readonly frontend: Endpoint;
   readonly backend: Awaited<ReturnType<Context["backend"]>>;
 }
 
-/** A header as it came, with what the client knows of its connection. */
+/** A received header, with what the client knows about its connection. */
 interface Told {
   readonly header: Buffer;
   readonly frontend: Endpoint;
@@ -376,7 +376,7 @@ interface Told {
   readonly cipher: string;
   readonly resumed: boolean;
   readonly session: Buffer | undefined;
-  /** The one that the client may have shown, PEM. */
+  /** The certificate that the client may have presented, PEM. */
   readonly certificate: Buffer;
 }
 
@@ -388,11 +388,11 @@ async function announcing(
   return { stud: await context.stud(words, { backend: backend.port }), backend };
 }
 
-/** A stud that writes PROXY headers as hitch does, by hitch's option for it. */
+/** Starts stud in hitch's dialect with hitch's option for PROXY headers. */
 async function asHitch(context: Context, words: readonly string[]): Promise<Place> {
   const backend = await context.backend();
   const frontend = await freeEndpoint();
-  // As hitch does, its dialect refuses to serve as root.
+  // Like hitch, its dialect refuses to serve as root.
   const user = process.getuid!() === 0 ? ["--user=nobody"] : [];
   const stud = await context.launch([
     ...["--compat=hitch", "--write-proxy", `--frontend=[${frontend.host}]:${frontend.port}`],
@@ -405,7 +405,7 @@ async function asHitch(context: Context, words: readonly string[]): Promise<Plac
   return { frontend, backend };
 }
 
-/** What the backend is told of a client with these options before the client's first byte. */
+/** What the backend receives about a client with these options before the client's first byte. */
 async function announced(
   context: Context,
   { frontend, backend }: Place,
@@ -416,7 +416,7 @@ async function announced(
   client.on("session", (ticket) => session = ticket);
   const { localPort } = client;
   const socket = await backend.accept();
-  // Tickets come with the first answer at the latest.
+  // Tickets arrive with the first answer at the latest.
   socket.write("answer");
   await until(() => String(client.read() ?? "") === "answer", "the backend's answer");
   client.end("payload");
@@ -467,12 +467,12 @@ function of(digits: string): Buffer {
   return Buffer.from(digits, "hex");
 }
 
-/** OpenSSL's own form of a certificate that may carry trust settings. */
+/** OpenSSL's own certificate format, which can contain trust settings. */
 function trustedPem(pem: Buffer): string {
   return execFileSync("openssl", ["x509", "-trustout"], { input: pem, encoding: "utf8" });
 }
 
-/** A client that asks for a name and for HTTP/2. */
+/** A client that sends a server name and offers HTTP/2. */
 function usual(): ClientOptions {
   return { servername: NAME, ALPNProtocols: ["h2"] };
 }
@@ -485,7 +485,7 @@ function optional({ certificates }: Context): string[] {
   return ["--client-verify=optional", `--client-verify-ca=${certificates.ca}`];
 }
 
-/** A client with a certificate, should it be asked for one. */
+/** A client that presents a certificate if asked for one. */
 function showing({ certificates }: Context): ClientOptions {
   const pem = readFileSync(certificates.b);
   return { cert: pem, key: pem };

@@ -1,6 +1,6 @@
 /**
- * What the system refuses at a start, reload, stop or upgrade: either nothing has changed, or all
- * the rest has.
+ * Steps of a start, reload, stop or upgrade that fail: either nothing has changed, or all other
+ * steps are done.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -47,11 +47,11 @@ export const refusedSteps: readonly Behaviour[] = [
       await until(() => String(client.read() ?? "") === "still here", "an echo during the stop");
       client.end();
       assert.deepEqual(await within(stud.exited, "the end"), { code: 0, signal: null });
-      assert.equal(stud.told("stopped")[0]!.cut, 0);
+      assert.equal(stud.logged("stopped")[0]!.cut, 0);
     },
   },
   {
-    name: "a stop: a second signal cuts, also when a file could not be removed",
+    name: "a stop: a second signal cuts, even if a file could not be removed",
     appliesTo: adopts,
     async run(context) {
       const { stud, unix, echo } = await withUnixFrontend(context);
@@ -60,7 +60,7 @@ export const refusedSteps: readonly Behaviour[] = [
       stud.signal("SIGTERM");
       await stud.waitForLog(isAbout(unix.path), "a warning");
       assert.deepEqual(await stud.stop(), { code: 3, signal: null });
-      assert.equal(stud.told("stopped")[0]!.cut, 1);
+      assert.equal(stud.logged("stopped")[0]!.cut, 1);
     },
   },
   {
@@ -78,7 +78,7 @@ export const refusedSteps: readonly Behaviour[] = [
     },
   },
   {
-    name: "a stop: a helper process does not end",
+    name: "a stop: a helper process does not exit",
     appliesTo: ({ staples }) => staples,
     async run(context) {
       const backend = (await context.echo()).port;
@@ -87,8 +87,8 @@ export const refusedSteps: readonly Behaviour[] = [
       context.after(() => killIfAlive(helper!));
       await hold(helper!);
       stud.signal("SIGTERM");
-      await until(() => !isAlive(stud.pid), "the end");
-      // Its standard error is the helper's as well.
+      await until(() => !isAlive(stud.pid), "its exit");
+      // The helper has the same standard error.
       killIfAlive(helper!);
       assert.deepEqual(await within(stud.exited, "its exit code"), { code: 0, signal: null });
     },
@@ -106,9 +106,9 @@ export const refusedSteps: readonly Behaviour[] = [
       const warning = await stud.waitForLog(isAbout(unix.path), "a warning");
       assert.match(warning.message, /^--frontend: cannot remove/);
       assert.ok(await refuses(connect(unix.path)));
-      await until(() => !isAlive(old!), "the end of the old worker");
+      await until(() => !isAlive(old!), "the old worker's exit");
       for (let i = 0; i < 10; i++) assert.equal(await serves("a.example"), "a2");
-      // The next reload has nothing to do with that frontend.
+      // The next reload does not concern that frontend.
       copyFileSync(context.certificates.a, pem);
       await reloaded(stud);
       assert.equal(await serves("a.example"), "a");
@@ -116,7 +116,7 @@ export const refusedSteps: readonly Behaviour[] = [
     },
   },
   {
-    name: "a reload that keeps a Unix frontend whose directory cannot be written any more",
+    name: "a reload that keeps a Unix frontend whose directory is no longer writable",
     appliesTo: adopts,
     async run(context) {
       const { stud, unix, write, echo } = await withUnixFrontend(context);
@@ -140,7 +140,7 @@ export const refusedSteps: readonly Behaviour[] = [
       assert.match(failure.message, /--dbg-listen: cannot write .*: No such file or directory/);
       assert.deepEqual(stud.workers(), workers);
       assert.equal(await serves("a.example"), "a");
-      assert.equal(stud.told("reloaded").length, 0);
+      assert.equal(stud.logged("reloaded").length, 0);
       mkdirSync(join(report, ".."));
       stud.logs.length = 0;
       await reloaded(stud);
@@ -185,7 +185,7 @@ export const refusedSteps: readonly Behaviour[] = [
     },
   },
   {
-    name: "a reload: a frontend's port is in use, and what was opened before is dropped",
+    name: "a reload: a frontend's port is in use, and the steps before it are undone",
     async run(context) {
       const { stud, pem, write, serves } = await reloadable(context);
       const directory = newDirectory(context);
@@ -201,7 +201,7 @@ export const refusedSteps: readonly Behaviour[] = [
       assert.match(failure.message, /the port is in use by another program/);
       assert.equal(await serves("a.example"), "a");
       assert.deepEqual(readdirSync(directory), ["stud.log"]);
-      assert.equal(readFileSync(log, "utf8"), "", "the log stays where it was");
+      assert.equal(readFileSync(log, "utf8"), "", "the log is not moved");
       await new Promise((closed) => server.close(closed));
       stud.signal("SIGHUP");
       await until(() => readFileSync(log, "utf8").includes('"reloaded"'), "the reload");
@@ -217,7 +217,7 @@ export const refusedSteps: readonly Behaviour[] = [
       const holder = await bindOnly(context, second);
       write({ frontends: [stud.frontend, second], workers: 2 });
       stud.signal("SIGHUP");
-      // It waits until the address, where nobody listens, is free.
+      // It waits for the address, which is bound but does not listen.
       await stud.waitForLog(({ event }) => event === "reloading", "the reload begins");
       stud.signal("SIGTERM");
       await stud.waitForLog(({ event }) => event === "stopping", "the stop begins");
@@ -227,12 +227,12 @@ export const refusedSteps: readonly Behaviour[] = [
       client.end();
       assert.deepEqual(await within(stud.exited, "the end"), { code: 0, signal: null });
       assert.deepEqual(stud.survivors(), []);
-      assert.equal(stud.told("worker-started").length, 1);
-      assert.equal(stud.told("reloaded").length + stud.told("reload-failed").length, 0);
+      assert.equal(stud.logged("worker-started").length, 1);
+      assert.equal(stud.logged("reloaded").length + stud.logged("reload-failed").length, 0);
     },
   },
   {
-    name: "the service manager's socket is gone: a reload and a stop go on",
+    name: "the service manager's socket is gone: a reload and a stop still work",
     async run(context) {
       const directory = newDirectory(context);
       const path = join(directory, "notify");
@@ -246,13 +246,13 @@ export const refusedSteps: readonly Behaviour[] = [
       await stop();
       rmSync(path);
       await reloaded(stud);
-      assert.equal(stud.told("notify-failed").length, 1);
+      assert.equal(stud.logged("notify-failed").length, 1);
       await reloaded(stud);
       assert.deepEqual(await stud.stop(), { code: 0, signal: null });
     },
   },
   {
-    name: "an upgrade: the new program cannot write --dbg-listen",
+    name: "an upgrade: the new process cannot write --dbg-listen",
     async run(context) {
       const { stud, frontend, directory, pidFile, write, exchange } = await upgradable(context, {});
       const report = join(directory, "report");
@@ -261,7 +261,7 @@ export const refusedSteps: readonly Behaviour[] = [
       stud.signal("SIGUSR2");
       const failure = await stud.waitForLog(({ event }) => event === "upgrade-failed", "a failure");
       assert.match(failure.message, /--dbg-listen: cannot write/);
-      await until(() => childrenOf(stud.pid).length === 1, "the end of the new program");
+      await until(() => childrenOf(stud.pid).length === 1, "the new process's exit");
       for (let i = 0; i < 5; i++) assert.equal(String(await exchange(frontend, "hello")), "hello");
       assert.equal(readFileSync(pidFile, "utf8"), String(stud.pid));
       rmdirSync(report);
@@ -270,7 +270,7 @@ export const refusedSteps: readonly Behaviour[] = [
     },
   },
   {
-    name: "an upgrade: the new program is killed when a worker of its own accepts already",
+    name: "an upgrade: the new process is killed when one of its workers accepts already",
     async run(context) {
       for (;;) {
         const { stud, frontend, exchange } = await upgradable(context, { workers: 2 });
@@ -280,7 +280,7 @@ export const refusedSteps: readonly Behaviour[] = [
         const successor = await until(() => childrenOf(stud.pid).find(isNew), "its workers");
         endWith(context, successor!);
         const [first, second] = workersOf(successor!);
-        // Without this one it cannot take over.
+        // It cannot take over without this worker.
         await hold(second!);
         await stud.waitForLog(({ pid }) => pid === first, "the other worker accepts");
         process.kill(successor!, "SIGKILL");
@@ -289,8 +289,8 @@ export const refusedSteps: readonly Behaviour[] = [
           ({ event }) => event === "upgraded" || event === "upgrade-failed",
           "the upgrade's outcome",
         );
-        await until(() => ![first!, second!].some(isAlive), "the end of its workers");
-        // It was held too late.
+        await until(() => ![first!, second!].some(isAlive), "its workers' exit");
+        // It was held too late: try again.
         if (outcome.event === "upgraded") continue;
         for (let i = 0; i < 10; i++) {
           assert.equal(String(await exchange(frontend, "hello")), "hello");
@@ -302,11 +302,11 @@ export const refusedSteps: readonly Behaviour[] = [
     },
   },
   {
-    name: "kill -9 of the master: connections of an older generation are left alone",
+    name: "kill -9 of the master: connections of an older generation continue",
     appliesTo: adopts,
     async run(context) {
       const { stud, write } = await reloadable(context);
-      // Its handshake comes when the worker has closed its listening sockets and their numbers.
+      // The handshake starts after the worker has closed its listening sockets.
       const socket = connect(stud.frontend.port, stud.frontend.host);
       context.after(() => socket.destroy());
       await once(socket, "connect");
@@ -319,13 +319,13 @@ export const refusedSteps: readonly Behaviour[] = [
       assert.ok(isAlive(old!));
       const others = stud.workers().filter((pid) => pid !== old);
       stud.signal("SIGKILL");
-      await until(() => !others.some(isAlive), "the other workers have noticed");
+      await until(() => !others.some(isAlive), "the other workers' exit");
       for (let i = 0; i < 10; i++) {
         client.write(`after ${i}`);
         await until(() => String(client.read() ?? "") === `after ${i}`, "the orphan's echo");
       }
       client.end();
-      await until(() => !isAlive(old!), "the end of the old worker");
+      await until(() => !isAlive(old!), "the old worker's exit");
     },
   },
 ];
@@ -340,7 +340,7 @@ async function withUnixFrontend(context: Context) {
   await reloaded(made.stud);
   await until(() => made.stud.workers().length === 1, "the new worker alone");
   made.stud.logs.length = 0;
-  /** A client that has got its echo by the Unix socket. */
+  /** Returns a client that has received an echo through the Unix socket. */
   const echo = async () => {
     const client = await context.tls({ host: "", port: 0 }, { socket: connect(path) });
     client.write("hello");
@@ -363,7 +363,7 @@ function isAbout(path: string) {
     level === "warn" && message.includes(path);
 }
 
-/** Sends SIGHUP and waits for the line that says why nothing has changed. */
+/** Sends SIGHUP and returns the log line of the failed reload. */
 async function failed(stud: Stud) {
   stud.signal("SIGHUP");
   const failure = await stud.waitForLog(({ event }) => event === "reload-failed", "a failure");
@@ -382,7 +382,7 @@ function refuses(socket: ReturnType<typeof connect>): Promise<boolean> {
   });
 }
 
-/** A process that has an address and does not listen there. */
+/** Starts a process that binds an address and does not listen. */
 async function bindOnly(context: Context, { host, port }: Endpoint) {
   // Perl is in every Debian.
   const script = `use Socket; socket(my $s, PF_INET, SOCK_STREAM, 0);

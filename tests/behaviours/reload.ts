@@ -1,4 +1,4 @@
-/** SIGHUP: another configuration without a restart. */
+/** SIGHUP: a new configuration without a restart. */
 import assert from "node:assert/strict";
 import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,12 +9,12 @@ import { hold, isAlive } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
-/** From one reload to the next at the least. */
+/** Minimum time from one reload to the next. */
 const RELOAD_INTERVAL_MS = 1000;
 
 export const reload: readonly Behaviour[] = [
   {
-    name: "a new certificate is served after SIGHUP, and open connections live on",
+    name: "a new certificate is served after SIGHUP, and open connections continue",
     async run(context) {
       const { stud, pem, serves } = await reloadable(context);
       const before = await context.tls(stud.frontend, { servername: "a.example" });
@@ -30,33 +30,33 @@ export const reload: readonly Behaviour[] = [
     },
   },
   {
-    name: "a broken certificate changes nothing and is named",
+    name: "an invalid certificate changes nothing and is logged",
     async run(context) {
       const { stud, pem, serves } = await reloadable(context);
       writeFileSync(pem, "roses are red\n");
       stud.signal("SIGHUP");
       const failure = await stud.waitForLog(
         (line) => line.event === "reload-failed",
-        "the failure is told",
+        "a failed reload",
       );
       assert.ok(failure.message.includes(pem), failure.message);
       assert.equal(await serves("a.example"), "a");
     },
   },
   {
-    name: "another backend counts after SIGHUP",
+    name: "another backend is used after SIGHUP",
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);
       const other = await context.backend((socket) => socket.end("the other one"));
       write({ backend: other.port });
       await reloaded(stud);
-      // An old worker takes connections until the order to stop has reached it.
+      // An old worker accepts connections until it has received the drain command.
       const answer = async () => String(await exchange(stud.frontend, ""));
       await until(async () => await answer() === "the other one", "the other backend's answer");
     },
   },
   {
-    name: "frontends come and go with SIGHUP",
+    name: "SIGHUP adds and removes frontends",
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);
       const second = await freeEndpoint();
@@ -70,7 +70,7 @@ export const reload: readonly Behaviour[] = [
     },
   },
   {
-    name: "the number of workers follows SIGHUP up and down, and every queue is served",
+    name: "SIGHUP raises and lowers the number of workers, and every queue is served",
     waits: true,
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);
@@ -90,7 +90,7 @@ export const reload: readonly Behaviour[] = [
     },
   },
   {
-    name: "workers of an old configuration leave with their last connection",
+    name: "workers of an old configuration exit after their last connection closes",
     async run(context) {
       const { stud, write } = await reloadable(context);
       const client = await context.tls(stud.frontend);
@@ -101,26 +101,26 @@ export const reload: readonly Behaviour[] = [
       await until(() => String(client.read() ?? "") === "hello", "the echo of the old worker");
       assert.ok(isAlive(old!));
       client.end();
-      await until(() => !isAlive(old!), "the end of the old worker");
-      await stud.waitForLog((line) => line.event === "generation-ended", "the end is told");
+      await until(() => !isAlive(old!), "the old worker's exit");
+      await stud.waitForLog((line) => line.event === "generation-ended", "the generation's end");
     },
   },
   {
-    name: "a syntax error in the file changes nothing and names the line",
+    name: "a syntax error in the file changes nothing, and its line is logged",
     async run(context) {
       const { stud, file, exchange } = await reloadable(context);
       writeFileSync(file, "frontend = {\n  nonsense\n}\n");
       stud.signal("SIGHUP");
       const failure = await stud.waitForLog(
         (line) => line.event === "reload-failed",
-        "the failure is told",
+        "a failed reload",
       );
       assert.ok(failure.message.includes(`${file}:2`), failure.message);
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
     },
   },
   {
-    name: "another client-verify policy is in force after SIGHUP",
+    name: "another client-verify policy applies after SIGHUP",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const { stud, write } = await reloadable(context);
@@ -134,7 +134,8 @@ export const reload: readonly Behaviour[] = [
     },
   },
   {
-    name: "ten signals at once make few reloads, a second apart, and the last word counts",
+    name:
+      "ten signals at once cause few reloads, a second apart, and the last configuration is used",
     waits: true,
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);
@@ -142,19 +143,19 @@ export const reload: readonly Behaviour[] = [
         write({ workers });
         stud.signal("SIGHUP");
       }
-      await until(() => stud.told("reloaded").at(-1)?.workers === 3, "the last configuration");
-      // As a rule they are two; a machine that stands still in between makes more of them.
-      const times = stud.told("reloading").map(({ time }) => Date.parse(time));
+      await until(() => stud.logged("reloaded").at(-1)?.workers === 3, "the last configuration");
+      // Usually two; more if the machine stalls meanwhile.
+      const times = stud.logged("reloading").map(({ time }) => Date.parse(time));
       assert.ok(times.length < 10, `${times.length} reloads`);
       for (const [i, time] of times.slice(1).entries()) {
-        // A timer may come a little early.
+        // A timer may fire slightly early.
         assert.ok(time - times[i]! >= RELOAD_INTERVAL_MS - 20, `${times}`);
       }
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
     },
   },
   {
-    name: "connections that wait at a frontend which a reload removes are served",
+    name: "connections waiting at a frontend that a reload removes are served",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const { stud, write } = await reloadable(context);
@@ -180,7 +181,7 @@ export const reload: readonly Behaviour[] = [
     },
   },
   {
-    name: "--reload-drain-timeout cuts what an old configuration still has",
+    name: "--reload-drain-timeout cuts the connections of an old configuration",
     async run(context) {
       const { stud, write } = await reloadable(context);
       const client = await context.tls(stud.frontend);
@@ -188,26 +189,26 @@ export const reload: readonly Behaviour[] = [
       write({ workers: 2, more: "reload-drain-timeout = 0.5" });
       await reloaded(stud);
       await until(() => client.destroyed || client.readableEnded || !isAlive(old!), "the cut");
-      await until(() => !isAlive(old!), "the end of the old worker");
-      await stud.waitForLog((line) => line.event === "generation-cut", "the cut is told");
+      await until(() => !isAlive(old!), "the old worker's exit");
+      await stud.waitForLog((line) => line.event === "generation-cut", "the cut in the log");
     },
   },
   {
-    name: "--max-generations: a reload waits until an older generation has ended, then happens",
+    name: "--max-generations: a reload waits until an older generation has ended",
     waits: true,
     async run(context) {
       const { stud, write } = await reloadable(context);
       const client = await context.tls(stud.frontend);
       write({ workers: 2, more: "max-generations = 2" });
       await reloaded(stud);
-      assert.equal(stud.told("reloaded").at(-1)!.older, 1);
+      assert.equal(stud.logged("reloaded").at(-1)!.older, 1);
       write({ workers: 3, more: "max-generations = 2" });
       stud.signal("SIGHUP");
       const waits = await stud.waitForLog((line) => line.event === "reload-waits", "it waits");
       assert.equal(waits.limit, 2);
-      assert.equal(stud.told("reloaded").length, 1);
+      assert.equal(stud.logged("reloaded").length, 1);
       client.end();
-      await until(() => stud.told("reloaded").at(-1)!.workers === 3, "the reload");
+      await until(() => stud.logged("reloaded").at(-1)!.workers === 3, "the reload");
     },
   },
 ];
@@ -244,7 +245,7 @@ export async function reloadable(context: Context) {
   stud.workers();
   const patiently = <T>(action: () => Promise<T>) => {
     if (context.target.adoptSockets) return action();
-    // Workers with sockets of their own lose what waits there when they stop listening.
+    // Workers that bind their own sockets lose their queues when they stop listening.
     return until(() => action().catch(() => undefined), "an answer") as Promise<T>;
   };
   const serves = (servername: string) =>
@@ -259,7 +260,7 @@ export async function reloadable(context: Context) {
 
 /** Sends SIGHUP and waits until it has taken effect. */
 export async function reloaded(stud: Stud): Promise<void> {
-  const count = () => stud.told("reloaded").length;
+  const count = () => stud.logged("reloaded").length;
   const before = count();
   stud.signal("SIGHUP");
   await until(() => {

@@ -1,4 +1,4 @@
-/** Whether a client that comes back is spared the full handshake; with one worker. */
+/** Whether a returning client resumes its session; with one worker. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -6,13 +6,13 @@ import { within } from "../support/until.ts";
 
 export const resumption: readonly Behaviour[] = [
   ...(["TLSv1.2", "TLSv1.3"] as const).map((version): Behaviour => ({
-    name: `a ${version} session resumes where there is one certificate`,
+    name: `a ${version} session resumes with one certificate`,
     async run(context) {
       assert.equal(await resumes(context, [context.certificates.localhost], version), true);
     },
   })),
   {
-    name: "a session resumes where there are several certificates, but on rustls",
+    name: "a session resumes with several certificates, except on rustls",
     async run(context) {
       const { a, localhost } = context.certificates;
       const expected = context.target.runtime !== "deno";
@@ -31,7 +31,7 @@ async function resumes(
     const versions = { minVersion: version, maxVersion: version };
     const client = await context.tls(stud.frontend, { ...versions, ...(session && { session }) });
     client.write("hello");
-    // Tickets come with the first answer at the latest.
+    // Tickets arrive with the first answer at the latest.
     await within(once(client, "data"), "an answer");
     return client;
   };

@@ -1,4 +1,4 @@
-/** What is in no log and in no place where another user could look. */
+/** Secrets are neither in a log nor anywhere else that other users can read. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
@@ -14,7 +14,7 @@ import { root } from "../support/target.ts";
 import { until } from "../support/until.ts";
 import { reloaded } from "./reload.ts";
 
-/** Found nowhere unless somebody writes down what he only was to pass on. */
+/** Found nowhere unless something stores what it should only pass on. */
 const PAYLOAD = "a-payload-that-nobody-else-has";
 const SAN = ["-addext", "subjectAltName=DNS:localhost"];
 const PASSPHRASE = "a passphrase that opens the only key";
@@ -23,7 +23,7 @@ const SCRIPT = "/usr/bin/script";
 
 export const secrets: readonly Behaviour[] = [
   {
-    name: "nothing of keys or payload is ever logged, whatever goes well or wrong",
+    name: "neither keys nor payload are ever logged, whether connections succeed or fail",
     async run(context) {
       const { ca, localhost } = context.certificates;
       const verify = context.target.verifyClients
@@ -44,19 +44,19 @@ export const secrets: readonly Behaviour[] = [
         const client = await openTls(stud.frontend, identity);
         client.write(PAYLOAD);
         await until(() => String(client.read() ?? "").includes(PAYLOAD), "the echo");
-        // The backend's reset with the client's bytes under way.
+        // The backend's reset while the client's bytes are in flight.
         client.write(`${PAYLOAD} reset`);
         await ending(client);
         client.destroy();
       }
-      // Payload where TLS should be.
+      // Payload instead of TLS.
       const plain = await openTcp(stud.frontend);
       plain.write(`GET /${PAYLOAD} HTTP/1.1\r\n\r\n`);
       await ending(plain);
       plain.destroy();
-      await until(() => stud.failures().length >= 2, "the failures are told");
+      await until(() => stud.failures().length >= 2, "the failures are logged");
       await stud.stop();
-      assert.ok(stud.stderr.includes("connection-established"), "it was told in detail");
+      assert.ok(stud.stderr.includes("connection-established"), "connections are logged in detail");
       const output = stud.stderr + stud.stdout;
       assert.ok(!output.includes(PAYLOAD), "payload");
       for (const line of keyLines(String(pem))) assert.ok(!output.includes(line), "key");
@@ -88,7 +88,7 @@ export const secrets: readonly Behaviour[] = [
       writeFileSync(passphrases, `not this one\n${PASSPHRASE}\n`);
       const words = [`--passphrase-file=${passphrases}`, file];
       const stud = await context.stud(words, { backend: (await context.echo()).port });
-      assert.ok(copiesIn(stud.pid, passphrases) > 0, "the search finds what is there");
+      assert.ok(copiesIn(stud.pid, passphrases) > 0, "the search finds known text");
       assert.equal(copiesIn(stud.pid, PASSPHRASE), 0, "at start");
       write("second");
       await reloaded(stud);
@@ -102,7 +102,7 @@ export const secrets: readonly Behaviour[] = [
     },
   })),
   {
-    name: "a passphrase that was typed is not in the master's memory, and not needed for a reload",
+    name: "a typed passphrase is not in the master's memory, and not needed for a reload",
     appliesTo: () => existsSync(SCRIPT),
     async run(context) {
       const { directory, file, write } = makeEncrypted(context);
@@ -127,7 +127,7 @@ export const secrets: readonly Behaviour[] = [
       await until(() => lines().some((line) => line.includes("listening on")), "the service");
       const pid = Number(readFileSync(pidFile!, "utf8"));
       context.after(() => killIfAlive(pid));
-      assert.ok(copiesIn(pid, file) > 0, "the search finds what is there");
+      assert.ok(copiesIn(pid, file) > 0, "the search finds known text");
       assert.equal(copiesIn(pid, PASSPHRASE), 0, "at start");
       for (const name of ["second", "third"]) {
         write(name);
@@ -138,12 +138,12 @@ export const secrets: readonly Behaviour[] = [
       assert.equal(copiesIn(pid, PASSPHRASE), 0, "after two reloads");
       assert.ok(!shown.includes(PASSPHRASE), "it is not shown");
       process.kill(pid, "SIGTERM");
-      await until(() => !isAlive(pid), "the end of stud");
+      await until(() => !isAlive(pid), "stud exits");
     },
   },
 ];
 
-/** A key under a passphrase, which two certificates are for. */
+/** An encrypted key with two certificates for it. */
 function makeEncrypted(context: Context, form: "PKCS#8" | "traditional" = "PKCS#8") {
   const directory = mkdtempSync(join(context.certificates.directory, "encrypted-"));
   const { a } = context.certificates;

@@ -1,4 +1,4 @@
-/** What an init script relies on: daemon, pid file, log file, syslog, exit codes. */
+/** What init scripts rely on: daemon, pid file, log file, syslog, exit codes. */
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,26 +12,26 @@ import { until } from "../support/until.ts";
 
 export const service: readonly Behaviour[] = [
   {
-    name: "--daemon returns when it serves, and names the process in the background",
+    name: "--daemon returns when it serves, and prints the pid of the background process",
     async run(context) {
       const { words, frontend, pidFile, logFile } = await background(context);
       const { code, stdout, stderr } = await runStud(context.target, words);
       assert.equal(stderr, "");
       assert.equal(code, 0);
-      // Init scripts take the fifth word.
+      // Init scripts read the fifth word.
       const pid = Number(/^\{core\} Daemonized as pid (\d+)\.\n$/.exec(stdout)?.[1]);
       assert.equal(readFileSync(pidFile, "utf8"), String(pid));
       assert.equal(String(await exchange(frontend, "hello")), "hello");
       const master = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
       assert.equal(master[3], String(pid), "it leads a session of its own");
       process.kill(pid, "SIGTERM");
-      await until(() => !isAlive(pid), "the end of the daemon");
+      await until(() => !isAlive(pid), "the daemon's exit");
       assert.equal(existsSync(pidFile), false);
       assert.match(readFileSync(logFile, "utf8"), /"event":"stopped"/);
     },
   },
   {
-    name: "--daemon: what is wrong is told in the foreground, with exit code 1",
+    name: "--daemon: errors are printed in the foreground, with exit code 1",
     async run(context) {
       const { words, pidFile } = await background(context);
       const { code, stdout, stderr } = await runStud(context.target, [
@@ -45,7 +45,7 @@ export const service: readonly Behaviour[] = [
     },
   },
   {
-    name: "--daemon: relative paths still count at a reload",
+    name: "--daemon: relative paths still work at a reload",
     async run(context) {
       const { words, pidFile, logFile, directory, frontend } = await background(context);
       writeFileSync(join(directory, "site.pem"), readFileSync(context.certificates.a));
@@ -65,7 +65,7 @@ export const service: readonly Behaviour[] = [
     },
   },
   {
-    name: "--pidfile: a second one is refused while the first lives, and its port stays served",
+    name: "--pidfile: a second process is refused while the first runs and serves",
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "pid-"));
       const pidFile = join(directory, "stud.pid");
@@ -84,7 +84,7 @@ export const service: readonly Behaviour[] = [
     },
   },
   {
-    name: "a pid file whose process was killed is taken over",
+    name: "the pid file of a killed process is reused",
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "pid-"));
       const pidFile = join(directory, "stud.pid");
@@ -97,7 +97,7 @@ export const service: readonly Behaviour[] = [
     },
   },
   {
-    name: "--log-filename: SIGUSR1 opens the file again after a rotation",
+    name: "--log-filename: SIGUSR1 reopens the file after a rotation",
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "log-")), "stud.log");
       const { stud, ready } = await loggingTo(context, [`--log-filename=${file}`], file);
@@ -119,7 +119,7 @@ export const service: readonly Behaviour[] = [
       const stud = await context.stud([], { backend: (await context.echo()).port });
       const worker = stud.worker();
       for (let i = 0; i < 3; i++) process.kill(worker, "SIGUSR1");
-      // One after the other, so that the signals have had their turns.
+      // One after the other, so that the signals have been handled.
       for (let i = 0; i < 5; i++) {
         assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       }
@@ -128,7 +128,7 @@ export const service: readonly Behaviour[] = [
     },
   },
   {
-    name: "a log file that cannot be opened is exit code 1, and 2 in hitch's dialect",
+    name: "if the log file cannot be opened, the exit code is 1, or 2 in hitch's dialect",
     async run(context) {
       const words = ["--log-filename=/nonexistent/stud.log", context.certificates.localhost];
       for (const [dialect, expected] of [["stud", 1], ["hitch", 2]] as const) {
@@ -140,28 +140,28 @@ export const service: readonly Behaviour[] = [
     },
   },
   {
-    name: "--syslog sends each line to the system's log",
+    name: "--syslog sends each line to syslog",
     appliesTo: () => process.getuid!() === 0,
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "syslog-"));
       const { datagrams, stop } = await receiveDatagrams(join(directory, "log"));
       context.after(stop);
       const log = () => datagrams().join("\n");
-      // The socket's place cannot be chosen, so stud gets a /dev of its own in which it is.
+      // The socket's path is fixed, so stud gets its own /dev that contains it.
       const mount = "mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero /dev/urandom " +
         '/dev/random /mnt/ && ln -s "$0/log" /mnt/log && mount --move /mnt /dev && exec "$@"';
       const command = ["unshare", "-m", "sh", "-c", mount, directory, ...context.target.command];
       const isolated = context.like({ ...context.target, command });
       const words = ["--syslog", "--syslog-facility=local3"];
       await isolated.stud(words, { backend: (await context.echo()).port });
-      await until(() => log().includes("listening on"), "a line in the system's log");
+      await until(() => log().includes("listening on"), "a line in syslog");
       // local3 is 19, info is 6.
       assert.match(log(), /<158>\w{3} [ \d]\d \d\d:\d\d:\d\d stud\[\d+\]: .*listening on/);
     },
   },
 ];
 
-/** The words for a stud in the background, which is ended with the test. */
+/** Returns the arguments of a stud in the background, which is killed after the test. */
 async function background(context: Context) {
   const directory = mkdtempSync(join(context.certificates.directory, "daemon-"));
   const pidFile = join(directory, "stud.pid");
@@ -172,7 +172,7 @@ async function background(context: Context) {
     if (!existsSync(pidFile)) return;
     const pid = Number(readFileSync(pidFile, "utf8"));
     for (const each of [...workersOf(pid), pid]) killIfAlive(each);
-    await until(() => !isAlive(pid), "the end of the daemon");
+    await until(() => !isAlive(pid), "the daemon's exit");
   });
   const words = [
     ...["--daemon", "-n", "1", "--log-format=json"],
@@ -183,7 +183,7 @@ async function background(context: Context) {
   return { words, directory, pidFile, logFile, frontend };
 }
 
-/** A stud whose log is elsewhere than on standard error. */
+/** Starts a stud that does not log to standard error. */
 async function loggingTo(context: Context, words: readonly string[], file: string) {
   const stud = await context.launch(words, { backend: (await context.echo()).port });
   const isReady = () => existsSync(file) && readFileSync(file, "utf8").includes('"ready"');

@@ -1,4 +1,4 @@
-/** What the service manager is told, as systemd's Type=notify wants it. */
+/** Notifications to the service manager, as for systemd's Type=notify. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { reloaded } from "./reload.ts";
 
 export const serviceManager: readonly Behaviour[] = [
   {
-    name: "start, reload and stop are told to NOTIFY_SOCKET, in their order",
+    name: "start, reload and stop are reported to NOTIFY_SOCKET, in order",
     fromSource: true,
     async run(context) {
       const { stud, frontend, states } = await managed(context);
@@ -35,7 +35,7 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
-    name: "a reload that failed ends with READY too",
+    name: "a failed reload ends with READY too",
     async run(context) {
       const { stud, pem, states } = await managed(context);
       await until(() => states().length === 1, "READY");
@@ -43,30 +43,30 @@ STATUS=${served} 1, connections: 0`,
       stud.signal("SIGHUP");
       await until(() => states().length === 3, "RELOADING and READY");
       assert.match(states()[2]!, /^READY=1\n/);
-      await stud.waitForLog(({ event }) => event === "reload-failed", "the failure is told");
+      await stud.waitForLog(({ event }) => event === "reload-failed", "the failed reload");
     },
   },
   {
-    name: "the watchdog hears of the master while a worker serves, and not of one without",
+    name: "the watchdog is notified while a worker serves, and not otherwise",
     waits: true,
     async run(context) {
       const { stud, datagrams } = await managed(context, { WATCHDOG_USEC: "200000" });
       const signs = () => datagrams().filter((datagram) => datagram === "WATCHDOG=1").length;
-      await until(() => signs() >= 4, "four signs of life");
+      await until(() => signs() >= 4, "four notifications");
       const worker = stud.worker();
       await hold(worker);
-      // The master asks its workers every second.
+      // The master pings its workers every second.
       let [before, since] = [0, performance.now()];
       await until(() => {
         if (signs() !== before) [before, since] = [signs(), performance.now()];
         return performance.now() - since > 1000;
-      }, "no sign of life for a second");
+      }, "no notification for a second");
       process.kill(worker, "SIGCONT");
-      await until(() => signs() > before, "a sign of life again");
+      await until(() => signs() > before, "another notification");
     },
   },
   {
-    name: "a watchdog timeout beyond the limit of a timer gets no flood of messages",
+    name: "a watchdog timeout beyond a timer's limit causes no flood of notifications",
     async run(context) {
       // Half of it is more than 2^31 ms.
       const { stud, datagrams, states } = await managed(context, {
@@ -79,8 +79,7 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
-    name:
-      "the status tells open connections, and the share of resumed handshakes where it is known",
+    name: "the status has the open connections and, if known, the share of resumed handshakes",
     waits: true,
     async run(context) {
       const { port } = await context.echo();
@@ -94,7 +93,7 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
-    name: "the handshakes of older generations and of killed workers stay in the status",
+    name: "the status counts handshakes of older generations and of killed workers",
     appliesTo: ({ tlsFacts }) => tlsFacts,
     async run(context) {
       const { port } = await context.echo();
@@ -114,15 +113,15 @@ STATUS=${served} 1, connections: 0`,
       await reloaded(stud);
       await visit();
       await counted("33 % of 3");
-      const started = stud.told("worker-started");
+      const started = stud.logged("worker-started");
       process.kill(Number(started.at(-1)!.pid), "SIGKILL");
-      await until(() => stud.told("worker-started").length > started.length, "its successor");
+      await until(() => stud.logged("worker-started").length > started.length, "its successor");
       await visit();
       await counted("25 % of 4");
     },
   },
   {
-    name: "a watchdog that is meant for another process is left alone",
+    name: "a watchdog for another process is not notified",
     async run(context) {
       const foreign = { WATCHDOG_USEC: "1000", WATCHDOG_PID: "1" };
       const { stud, datagrams } = await managed(context, foreign);
@@ -132,7 +131,7 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
-    name: "workers know nothing of the service manager",
+    name: "workers do not inherit the service manager's variables",
     fromSource: true,
     async run(context) {
       const { stud } = await managed(context, { WATCHDOG_USEC: "60000000" });
@@ -141,7 +140,7 @@ STATUS=${served} 1, connections: 0`,
     },
   },
   {
-    name: "--daemon tells nothing and says so in its log",
+    name: "--daemon sends no notifications and logs a warning",
     fromSource: true,
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "notify-"));
@@ -157,7 +156,7 @@ STATUS=${served} 1, connections: 0`,
       assert.equal(code, 0, stderr);
       process.kill(Number(readFileSync(pidFile, "utf8")), "SIGTERM");
       const log = () => readFileSync(logFile, "utf8");
-      await until(() => log().includes("all workers have ended"), "the end of the daemon");
+      await until(() => log().includes("all workers have exited"), "the daemon's exit");
       assert.match(log(), /warn .*--daemon: .*Type=notify/);
       assert.deepEqual(datagrams(), []);
     },
@@ -185,7 +184,7 @@ STATUS=${served} 1, connections: 0`,
       assert.equal(String(await exchange(frontend, "hello")), "hello");
       stud.signal("SIGHUP");
       await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
-      // Workers of another user can be ended.
+      // It can signal workers of another user.
       assert.equal((await stud.stop()).code, 0);
       assert.deepEqual(stud.survivors(), []);
     },
@@ -198,7 +197,7 @@ STATUS=${served} 1, connections: 0`,
       const directory = mkdtempSync(join(context.certificates.directory, "calls-"));
       const [jail, calls] = [join(directory, "jail"), join(directory, "calls")];
       mkdirSync(jail);
-      // A detached tracer leaves signals to stud.
+      // With a detached tracer signals reach stud.
       const traced = ["strace", "-D", "-f", "-qq", "-c", "-U", "name", "-o", calls];
       const command = [...traced, ...context.target.command];
       const stud = await context.like({ ...context.target, command }).stud(
@@ -210,10 +209,10 @@ STATUS=${served} 1, connections: 0`,
       await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
       await stud.stop();
       const names = () => readFileSync(calls, "utf8").match(/^ *[a-z_0-9]+$/gm) ?? [];
-      const isOver = () => existsSync(calls) && names().some((name) => name.trim() === "total");
-      await until(isOver, "the tracer's report");
+      const isComplete = () => existsSync(calls) && names().some((name) => name.trim() === "total");
+      await until(isComplete, "the tracer's report");
       const used = names().map((name) => name.trim());
-      assert.ok(used.includes("chroot"), "the report is of all processes");
+      assert.ok(used.includes("chroot"), "the report includes all processes");
       const allowed = allowedCalls();
       const refused = used.filter((name) => !allowed.has(name) && !/^(total|syscall)$/.test(name));
       assert.deepEqual(refused, []);
@@ -221,7 +220,7 @@ STATUS=${served} 1, connections: 0`,
   },
 ];
 
-/** A stud that was started as if by systemd. `states` leaves status lines and signs of life out. */
+/** Starts a stud as systemd would. `states` omits status lines and watchdog notifications. */
 async function managed(
   context: Context,
   environment: Readonly<Record<string, string>> = {},

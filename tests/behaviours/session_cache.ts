@@ -1,4 +1,4 @@
-/** TLS 1.2 sessions of clients without tickets, which the master keeps for all workers. */
+/** The master's cache of TLS 1.2 sessions for clients without tickets, shared by all workers. */
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,14 +23,14 @@ const cached = (behaviour: Behaviour): Behaviour => ({
 
 export const sessionCache: readonly Behaviour[] = [
   {
-    name: "--shared-cache is refused by builds whose TLS library keeps its sessions to itself",
+    name: "--shared-cache is refused by builds whose TLS library does not expose its sessions",
     appliesTo: ({ sessionCache }) => !sessionCache,
     async run(context) {
       await refuses(context, "sessionCache", ["--shared-cache=100"]);
     },
   },
   cached({
-    name: "a session by id resumes at another worker",
+    name: "a session id resumes on another worker",
     async run(context) {
       const stud = await sharing(context, ["-n", "2", "-L", "2"]);
       const client = new Client(context, stud.frontend, BY_ID);
@@ -43,7 +43,7 @@ export const sessionCache: readonly Behaviour[] = [
     },
   }),
   cached({
-    name: "a session by id outlives its worker, new certificates, and a new generation of workers",
+    name: "a session outlives its worker, new certificates, and a new generation of workers",
     async run(context) {
       const { a, localhost } = context.certificates;
       const file = join(mkdtempSync(join(context.certificates.directory, "cache-")), "conf");
@@ -51,7 +51,7 @@ export const sessionCache: readonly Behaviour[] = [
       const stud = await sharing(context, [`--config=${file}`, a, localhost]);
       const client = new Client(context, stud.frontend, BY_ID);
       assert.equal(await client.resumes(), false);
-      // Now the master has it, which the worker's death might have kept from it.
+      // Now the master has it; the worker's death could have prevented that.
       await client.comesBack();
       const worker = stud.worker();
       process.kill(worker, "SIGKILL");
@@ -66,7 +66,7 @@ export const sessionCache: readonly Behaviour[] = [
     },
   }),
   cached({
-    name: "without --shared-cache no session by id resumes",
+    name: "without --shared-cache no session id resumes",
     async run(context) {
       const stud = await context.stud([], { backend: await parting(context) });
       const client = new Client(context, stud.frontend, BY_ID);
@@ -75,10 +75,10 @@ export const sessionCache: readonly Behaviour[] = [
     },
   }),
   cached({
-    name: "the cache holds so many sessions, and who was away longest goes",
+    name: "the cache is limited, and evicts the session unused for the longest time",
     async run(context) {
       const stud = await sharing(context, ["--shared-cache=2"]);
-      // A master that is late makes a client shake hands anew, which is one session more.
+      // A late answer from the master causes another full handshake, and so one more session.
       await until(async () => {
         const clients = Array.from(
           { length: 3 },
@@ -92,7 +92,7 @@ export const sessionCache: readonly Behaviour[] = [
     },
   }),
   cached({
-    name: "a session by id ends with --session-timeout",
+    name: "a session expires after --session-timeout",
     async run(context) {
       const stud = await sharing(context, ["--session-timeout=1"]);
       const client = new Client(context, stud.frontend, BY_ID);
@@ -101,7 +101,7 @@ export const sessionCache: readonly Behaviour[] = [
     },
   }),
   cached({
-    name: "who takes tickets comes back by them, and TLS 1.3 without tickets does not at all",
+    name: "clients with tickets resume with those, and TLS 1.3 without tickets does not resume",
     async run(context) {
       for (const [words, again] of [[[], true], [["--tickets=off"], false]] as const) {
         const stud = await sharing(context, words);
@@ -116,7 +116,8 @@ export const sessionCache: readonly Behaviour[] = [
     },
   }),
   cached({
-    name: "resume-across-trust-policy by id: no open session opens a frontend that asks",
+    name:
+      "resume-across-trust-policy by id: no open session is resumed at a frontend that verifies",
     async run(context) {
       const { localhost, ca } = context.certificates;
       const [open, closed] = [await freeEndpoint(), await freeEndpoint()];
@@ -140,11 +141,11 @@ export const sessionCache: readonly Behaviour[] = [
       const known = new Client(context, closed, [...BY_ID, "-cert", localhost]);
       assert.equal(await known.resumes(), false);
       await known.comesBack();
-      assert.equal(await known.resumes(open), false, "nor the other way round");
+      assert.equal(await known.resumes(open), false, "nor vice versa");
     },
   }),
   cached({
-    name: "a master that does not answer costs resumption, and no connection",
+    name: "without an answer from the master sessions do not resume, but connections work",
     async run(context) {
       const stud = await sharing(context, []);
       const client = new Client(context, stud.frontend, BY_ID);
@@ -163,7 +164,7 @@ async function sharing(context: Context, words: readonly string[]): Promise<Stud
   return await context.stud(["--shared-cache=100", ...words], { backend: await parting(context) });
 }
 
-/** The port of a backend that ends each connection: its clients have read all by then. */
+/** The port of a backend that closes each connection, so that its clients read everything. */
 export async function parting(context: Context): Promise<number> {
   const { port } = await context.backend((socket) => socket.end("bye"));
   return port;
@@ -173,14 +174,14 @@ function established(stud: Stud) {
   return stud.logs.filter(({ event }) => event === "connection-established");
 }
 
-/** `openssl s_client`, with the last session that it was given. */
+/** `openssl s_client` with the last session that it received. */
 export class Client {
   private readonly endpoint: Endpoint;
   private readonly words: readonly string[];
   private readonly file: string;
   private readonly within: readonly string[];
 
-  /** `within` is a command that runs another one, as `nsenter` does. */
+  /** `within` is a command that runs another one, like `nsenter`. */
   constructor(
     { certificates }: Context,
     endpoint: Endpoint,
@@ -193,7 +194,7 @@ export class Client {
     this.file = join(mkdtempSync(join(certificates.directory, "session-")), "session");
   }
 
-  /** Whether its session was gone on with; undefined: the handshake failed. */
+  /** Whether its session was resumed; undefined: the handshake failed. */
   async resumes(endpoint: Endpoint = this.endpoint): Promise<boolean | undefined> {
     const address = ["-connect", endpointText(endpoint), "-servername", "localhost"];
     const session = existsSync(this.file) ? ["-sess_in", this.file] : ["-sess_out", this.file];
@@ -205,10 +206,10 @@ export class Client {
   }
 
   /**
-   * Waits until its session is gone on with. A worker that does not have the master's answer within a
-   * second makes a full handshake, which leaves the session in the cache.
+   * Waits until its session is resumed. A worker without the master's answer within a second does a
+   * full handshake, which leaves the session in the cache.
    */
   async comesBack(): Promise<void> {
-    await until(() => this.resumes(), "a session that is gone on with");
+    await until(() => this.resumes(), "a resumed session");
   }
 }

@@ -1,4 +1,4 @@
-/** TLS 1.2 sessions on their way from one stud to another. */
+/** TLS 1.2 sessions sent from one stud to another. */
 import assert from "node:assert/strict";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
@@ -13,10 +13,10 @@ import { until, within } from "../support/until.ts";
 import { BY_ID, Client, parting } from "./session_cache.ts";
 import { upgraded } from "./upgrade.ts";
 
-/** Of `nobody`, which every system has. */
+/** The uid of `nobody`, which every system has. */
 const NOBODY = 65534;
 const GROUP = "239.77.1.2";
-/** Nobody has to be asked whether the link's address is taken. */
+/** `nodad`: no duplicate address detection for the link's address. */
 const NETWORK = "ip link set lo up && ip link add v0 type veth peer name v1 && " +
   "ip link set v0 addrgenmode none && ip link set v0 up && ip link set v1 up && " +
   "ip -6 addr add fe80::1/64 dev v0 nodad";
@@ -29,7 +29,7 @@ const shared = (behaviour: Behaviour): Behaviour => ({
 
 export const sessionPeers: readonly Behaviour[] = [
   shared({
-    name: "a session made at one stud resumes at another, and the other way round",
+    name: "a session of one stud resumes at another, and vice versa",
     fromSource: true,
     async run(context) {
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
@@ -51,7 +51,7 @@ export const sessionPeers: readonly Behaviour[] = [
     },
   }),
   shared({
-    name: "a session goes to all members of a multicast group",
+    name: "a session is sent to all members of a multicast group",
     async run(context) {
       const { port } = await freeEndpoint();
       const group = { host: GROUP, port };
@@ -64,13 +64,13 @@ export const sessionPeers: readonly Behaviour[] = [
       ];
       for (const other of studs.slice(1)) await resumesAt(context, studs[0]!, other);
       const dropped = studs.flatMap(({ logs }) => logs).filter(isDropped);
-      assert.deepEqual(dropped, [], "nobody minds their own packets");
+      assert.deepEqual(dropped, [], "no stud reports its own packets");
     },
   }),
   shared({
-    name: "a session goes to all members of an IPv6 group, on the interface that is named",
+    name: "a session is sent to all members of an IPv6 group, on the given interface",
     needs: ["openssl", "ss"],
-    // Only root can make a network in which an interface has such groups: lo has none.
+    // Only root can create a namespace with an interface for such groups: lo has none.
     appliesTo: ({ sessionCache }) => sessionCache && process.getuid!() === 0,
     async run(context) {
       const group = { host: "ff02::4d:1", port: 7999 };
@@ -88,7 +88,7 @@ export const sessionPeers: readonly Behaviour[] = [
     },
   }),
   shared({
-    name: "packets that are replayed or made up are dropped and told, and the next one is taken",
+    name: "replayed and forged packets are dropped and logged, and the next one is accepted",
     waits: true,
     async run(context) {
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
@@ -114,7 +114,7 @@ export const sessionPeers: readonly Behaviour[] = [
       for (let i = 0; i < 3; i++) wire.socket.send(packet, second.port, second.host);
       await until(() => client.resumes(other.frontend), "the session");
       await other.waitForLog((line) => isDropped(line) && line.code === "replayed", "the replay");
-      assert.equal(other.logs.filter(isDropped).length, 4, "each is told once");
+      assert.equal(other.logs.filter(isDropped).length, 4, "each is logged once");
       const next = new Client(context, one.frontend, BY_ID);
       assert.equal(await next.resumes(), false);
       wire.socket.send(await wire.packet(1), second.port, second.host);
@@ -122,7 +122,7 @@ export const sessionPeers: readonly Behaviour[] = [
     },
   }),
   shared({
-    name: "studs with different secrets share nothing, and say so",
+    name: "studs with different secrets share nothing, which is logged",
     async run(context) {
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
       const one = await sharing(context, first, secretFile(context), [peer(second)]);
@@ -149,12 +149,12 @@ export const sessionPeers: readonly Behaviour[] = [
       await one.waitForLog(({ event }) => event === "reloaded", "the reload");
       await resumesAt(context, one, other);
       await upgraded(context, other, other.pid);
-      await until(() => !isAlive(other.pid), "the end of the first");
+      await until(() => !isAlive(other.pid), "the first master exits");
       await resumesAt(context, one, other);
     },
   }),
   shared({
-    name: "what cannot be shared is told at start in one line",
+    name: "what cannot be shared is reported at start in one line",
     async run(context) {
       const taken = await tap(context);
       const free = await freeEndpoint();
@@ -217,7 +217,7 @@ function secretFile({ certificates }: Context): string {
   return file;
 }
 
-/** Packets take their time, and the helpers to start. */
+/** Waits for the session: packets and the start of the helpers take time. */
 async function resumesAt(
   context: Context,
   from: Stud,
@@ -233,7 +233,7 @@ function isDropped({ event }: { readonly event: string }): boolean {
   return event === "session-dropped";
 }
 
-/** A peer that keeps what it is sent. */
+/** A peer that keeps the packets it receives. */
 async function tap(
   context: Context,
 ): Promise<Endpoint & { socket: Socket; packet(number: number): Promise<Buffer> }> {

@@ -1,4 +1,4 @@
-/** A log that is read too slowly, or by nobody: it costs its own lines, and nothing else. */
+/** A log that is read too slowly, or not at all, loses lines but affects nothing else. */
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { exchange } from "../support/client.ts";
@@ -8,14 +8,14 @@ import { hold } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
-/** Bytes that are read of the log in a second: a fiftieth of what is written, or less. */
+/** Bytes of the log read per second: at most a fiftieth of what is written. */
 const SLOW = 20_000;
-/** Of `--watchdog`, in seconds. */
+/** The value of `--watchdog`, in seconds. */
 const WATCHDOG = 5;
 
 export const slowLog: readonly Behaviour[] = [
   {
-    name: "no worker is killed, or its queue served by another, because the log is slow",
+    name: "a slow log causes no worker to be killed and no queue to be adopted",
     async run(context) {
       const stud = await verbose(context, ["-n", "2", `--watchdog=${WATCHDOG}`]);
       const workers = stud.workers();
@@ -25,7 +25,7 @@ export const slowLog: readonly Behaviour[] = [
       const began = performance.now();
       await until(
         () => performance.now() - began > 3 * WATCHDOG * 1000,
-        "three times what the watchdog allows",
+        "three times the watchdog's limit",
       );
       await load.serves(20);
       await load.stop();
@@ -33,11 +33,11 @@ export const slowLog: readonly Behaviour[] = [
       assert.deepEqual(stud.workers(), workers);
       readAll();
       await stud.stop();
-      assert.deepEqual([...stud.told("worker-exited"), ...stud.told("slot-adopted")], []);
+      assert.deepEqual([...stud.logged("worker-exited"), ...stud.logged("slot-adopted")], []);
     },
   },
   {
-    name: "the shares of --max-connections follow the clients however slow the log is",
+    name: "the quotas of --max-connections follow the clients however slow the log is",
     async run(context) {
       const held: Socket[] = [];
       let isHolding = false;
@@ -45,11 +45,11 @@ export const slowLog: readonly Behaviour[] = [
         if (isHolding) held.push(socket.resume());
         else socket.end("served");
       });
-      // All clients have one address, and come to the same worker.
+      // All clients have one address, and are routed to the same worker.
       const words = ["-n", "2", "--affinity=on", "--max-connections=12"];
       const stud = await verbose(context, words, port);
       context.after(stud.readSlowly(SLOW));
-      // More lines than are read in half a minute.
+      // More lines than can be read in half a minute.
       for (let i = 0; i < 1000; i++) {
         assert.equal(String(await exchange(stud.frontend, "hello")), "served");
       }
@@ -64,7 +64,7 @@ export const slowLog: readonly Behaviour[] = [
     },
   },
   {
-    name: "workers serve while the master is stopped, and what they have to say comes later",
+    name: "workers serve while the master is stopped, and their log lines arrive later",
     async run(context) {
       const stud = await verbose(context, ["-n", "1"]);
       const worker = stud.worker();
@@ -73,7 +73,7 @@ export const slowLog: readonly Behaviour[] = [
         assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       }
       process.kill(stud.pid, "SIGCONT");
-      await until(() => stud.told("connection-closed").length === 600, "all lines");
+      await until(() => stud.logged("connection-closed").length === 600, "all lines");
       assert.equal(stud.worker(), worker);
     },
   },

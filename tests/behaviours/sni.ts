@@ -1,24 +1,24 @@
-/** Which of several certificates a client gets. */
+/** Which of several certificates a client receives. */
 import assert from "node:assert/strict";
 import { exchange, trusting } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 
 export const sni: readonly Behaviour[] = [
   {
-    name: "the certificate that holds the name is served",
+    name: "the certificate with the requested name is served",
     run: (context) =>
       serves(context, ["a", "b", "localhost"], [["a.example", "a"], ["b.example", "b"]]),
   },
   {
-    name: "every name of a certificate counts",
+    name: "all names of a certificate match",
     run: (context) => serves(context, ["a", "localhost"], [["www.a.example", "a"]]),
   },
   {
-    name: "upper and lower case are the same",
+    name: "names are matched without regard to case",
     run: (context) => serves(context, ["a", "b", "localhost"], [["A.eXaMpLe", "a"]]),
   },
   {
-    name: "of two certificates for one name the first listed is served",
+    name: "the first listed of two certificates for one name is served",
     run: (context) => serves(context, ["a2", "a", "b"], [["a.example", "a2"]]),
   },
   {
@@ -27,16 +27,16 @@ export const sni: readonly Behaviour[] = [
       serves(context, ["a", "localhost", "b"], [["other.example", "b"], ["x.a.example", "b"]]),
   },
   {
-    name: "a client without SNI gets the default",
+    name: "a client without SNI receives the default",
     run: (context) => serves(context, ["a", "localhost", "b"], [["", "b"]]),
   },
   {
-    name: "a single certificate is served under every name",
+    name: "a single certificate is served for every name",
     run: (context) =>
       serves(context, ["rsa"], [["localhost", "rsa"], ["other.example", "rsa"], ["", "rsa"]]),
   },
   {
-    name: "the chain in the file is sent, so that a client with the root alone can verify",
+    name: "the chain in the file is sent, so that a client with only the root can verify",
     async run(context) {
       const { ca, chained, a } = context.certificates;
       for (const files of [[chained], [a, chained]]) {

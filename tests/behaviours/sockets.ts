@@ -1,4 +1,4 @@
-/** Socket options, as the kernel reports them. */
+/** Socket options as the kernel reports them. */
 import assert from "node:assert/strict";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -13,7 +13,7 @@ import { until } from "../support/until.ts";
 
 export const sockets: readonly Behaviour[] = [
   {
-    name: "--backlog is what ss shows for every listening socket",
+    name: "--backlog applies to every listening socket, as ss shows",
     needs: ["ss"],
     async run(context) {
       const backend = (await context.echo()).port;
@@ -25,21 +25,21 @@ export const sockets: readonly Behaviour[] = [
     },
   },
   {
-    name: "--keepalive runs on client connections",
+    name: "--keepalive applies to client connections",
     needs: ["ss"],
     async run(context) {
       const stud = await echoing(context, ["--keepalive=1234"]);
       await context.tls(stud);
-      // Until the last acknowledgement it is another timer that runs.
+      // Until the last acknowledgement another timer is running.
       await until(
         async () => /timer:\(keepalive,20min/.test((await established(stud))[0]!),
-        "a keepalive timer of 20 minutes and some seconds",
+        "a keepalive timer of 20 minutes",
       );
     },
   },
   {
     name:
-      "--tcp-user-timeout is set on client connections, and closes one whose client reads nothing",
+      "--tcp-user-timeout applies to client connections, and closes one whose client reads nothing",
     async run(context) {
       const backend = await context.backend();
       const stud = await context.stud(["--tcp-user-timeout=1.5"], { backend: backend.port });
@@ -52,7 +52,7 @@ export const sockets: readonly Behaviour[] = [
       server.on("error", () => {});
       server.write(Buffer.alloc(64 * 1024 * 1024));
       const isOver = () => stud.failures().length > 0;
-      await until(isOver, "the end of the connection");
+      await until(isOver, "the connection closes");
       assert.match(stud.failures().join(), /^client client-reset/);
     },
   },
@@ -63,13 +63,13 @@ export const sockets: readonly Behaviour[] = [
       const stud = await echoing(context, ["--recv-bufsize=30000", "--send-bufsize=40000"]);
       await context.tls(stud);
       const [line] = await established(stud);
-      // The kernel doubles what it is given (socket(7)).
+      // The kernel doubles the given value (socket(7)).
       assert.match(line!, /\brb60000\b/);
       assert.match(line!, /\btb80000\b/);
     },
   },
   {
-    name: "--enable-tcp-fastopen gives every listening socket a queue for it",
+    name: "--enable-tcp-fastopen gives every listening socket a fast open queue",
     async run(context) {
       const backend = (await context.echo()).port;
       const stud = await context.stud(["--enable-tcp-fastopen", "--backlog=77"], { backend });
@@ -87,7 +87,7 @@ export const sockets: readonly Behaviour[] = [
       client.write("hello");
       await until(() => String(client.read() ?? "") === "hello", "the echo");
       const options = { listening: false, option: TCP_NODELAY };
-      // The kernel tells any number but 0 for on.
+      // The kernel reports any number but 0 for on.
       const isOn = (await socketOptions(stud.worker(), options)).map((value) => value !== 0);
       assert.deepEqual(isOn, [true, true]);
     },
@@ -102,7 +102,7 @@ function listening(endpoint: Endpoint): Promise<string[]> {
   return ss(["-ltnH", "src", endpointText(endpoint)]);
 }
 
-/** Connections as their server sees them. */
+/** Connections from the server's point of view. */
 function established(endpoint: Endpoint): Promise<string[]> {
   return ss(["-tnHomi", "state", "established", "src", endpointText(endpoint)]);
 }

@@ -1,4 +1,4 @@
-/** From which addresses the backend is connected. */
+/** The source addresses of connections to the backend. */
 import assert from "node:assert/strict";
 import { needs } from "../support/capability.ts";
 import type { Behaviour } from "../support/context.ts";

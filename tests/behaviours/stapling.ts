@@ -1,4 +1,4 @@
-/** OCSP responses stapled to the handshake, from files and from their responders. */
+/** Stapled OCSP responses, from files and from responders. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import {
@@ -46,7 +46,7 @@ export const stapling: readonly Behaviour[] = [
     },
   },
   {
-    name: "ocsp-resp-file is stapled for those who ask, by every worker",
+    name: "every worker staples ocsp-resp-file for clients that request it",
     needs: ["openssl"],
     appliesTo: ({ staples }) => staples,
     async run(context) {
@@ -60,7 +60,7 @@ export const stapling: readonly Behaviour[] = [
     },
   },
   {
-    name: "a response for another certificate, or garbage, is refused and named",
+    name: "a response for another certificate, or garbage, is refused with its file name",
     appliesTo: ({ staples }) => staples,
     async run(context) {
       const { pem } = certified(context);
@@ -107,14 +107,14 @@ export const stapling: readonly Behaviour[] = [
       await until(async () => STAPLED.test(await status(frontend)), "the staple");
       await until(() => readdirSync(cache).length === 1, "the saved response");
       const helper = helperOf(stud.pid, "@ocsp");
-      assert.ok(helper, "a process of its own asks");
+      assert.ok(helper, "a separate process fetches");
       if (isRoot) assert.equal(userOf(helper), NOBODY);
       await stud.stop();
       assert.ok(!isAlive(helper));
     },
   },
   {
-    name: "connections that waited for a worker's successor are stapled",
+    name: "connections that waited for a worker's successor get the staple",
     needs: ["openssl"],
     appliesTo: ({ staples }) => staples,
     async run(context) {
@@ -142,7 +142,7 @@ export const stapling: readonly Behaviour[] = [
       const first = `pem-file = "${context.certificates.a}"\n`;
       const text = readFileSync(config, "utf8");
       for (const [count, workers] of [[1, 1], [2, 2]] as const) {
-        // Its place is another one now.
+        // Its position has changed.
         writeFileSync(config, first + text.replace("workers = 1", `workers = ${workers}`));
         stud.signal("SIGHUP");
         await until(
@@ -152,12 +152,12 @@ export const stapling: readonly Behaviour[] = [
         assert.match(await status(frontend), STAPLED);
         assert.doesNotMatch(await status(frontend, "-servername", "a.example"), STAPLED);
         if (count === 1) assert.ok(stud.workers().includes(worker!), "the worker stays");
-        else await until(() => !stud.workers().includes(worker!), "the worker goes");
+        else await until(() => !stud.workers().includes(worker!), "the worker exits");
       }
     },
   },
   {
-    name: "SIGHUP takes in a response file that was exchanged",
+    name: "SIGHUP loads a replaced response file",
     needs: ["openssl"],
     appliesTo: ({ staples }) => staples,
     async run(context) {
@@ -171,7 +171,7 @@ export const stapling: readonly Behaviour[] = [
   },
 ];
 
-/** Made once for all behaviours; its certificates have numbers of their own. */
+/** Created once for all behaviours; its certificates have distinct serial numbers. */
 const AUTHORITY = "stapling-ca";
 let lastSerial = 0x1000;
 let hasAuthority = false;
@@ -180,7 +180,7 @@ function nextSerial(): number {
   return ++lastSerial;
 }
 
-/** A certificate with its issuer in one file, and a response for it in another. */
+/** A file with a certificate and its issuer, and a file with a response for it. */
 function certified(
   context: Context,
   { serial = nextSerial(), responder }: { serial?: number; responder?: string } = {},
@@ -243,7 +243,7 @@ async function stapled(
   return { frontend, stud, config };
 }
 
-/** What a client that asks for the certificate's status is told. */
+/** What openssl prints for a client that requests the certificate's status. */
 async function status(frontend: Endpoint, ...words: readonly string[]): Promise<string> {
   const where = ["-connect", endpointText(frontend), "-servername", "localhost"];
   return (await run("openssl", ["s_client", "-status", ...where, ...words])).stdout;
@@ -253,7 +253,7 @@ function nextUpdate(output: string): string | undefined {
   return /Next Update: (.*)/.exec(output)?.[1];
 }
 
-/** Others have to write there. */
+/** Writable for other users. */
 function open(directory: string): string {
   chmodSync(join(directory, ".."), 0o755);
   chmodSync(directory, 0o777);

@@ -1,4 +1,4 @@
-/** What each worker has done, told every so often. */
+/** The statistics that each worker logs at intervals. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -8,12 +8,12 @@ import type { LogLine, Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 import { reloaded } from "./reload.ts";
 
-/** Facts that are told of each worker. */
+/** The logged facts of each worker. */
 const COUNTS = ["open", "accepted", "full", "resumed"] as const;
 
 export const statistics: readonly Behaviour[] = [
   {
-    name: "full and resumed handshakes of each worker are told, as far as the build knows them",
+    name: "full and resumed handshakes of each worker are logged, if the build knows them",
     waits: true,
     async run(context) {
       const stud = await telling(context, ["-n", "2", "--stats-interval=1"]);
@@ -36,7 +36,7 @@ export const statistics: readonly Behaviour[] = [
     },
   },
   {
-    name: "they are told once more at the stop, and never without --stats-interval",
+    name: "statistics are logged once more at the stop, and never without --stats-interval",
     waits: true,
     async run(context) {
       const stud = await telling(context, ["-n", "2", "--stats-interval=3600"]);
@@ -51,7 +51,7 @@ export const statistics: readonly Behaviour[] = [
     },
   },
   {
-    name: "--stats-interval comes and goes by a reload",
+    name: "--stats-interval can be set and removed by a reload",
     waits: true,
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "statistics-")), "conf");
@@ -62,9 +62,9 @@ export const statistics: readonly Behaviour[] = [
       await until(() => lastOfEach(stud).length === 1, "the counts");
       writeFileSync(file, "");
       await reloaded(stud);
-      const told = stud.logs.length;
+      const lineCount = stud.logs.length;
       await stud.stop();
-      assert.ok(!stud.logs.slice(told).some(({ event }) => event === "statistics"));
+      assert.ok(!stud.logs.slice(lineCount).some(({ event }) => event === "statistics"));
     },
   },
 ];
@@ -75,7 +75,7 @@ async function telling(context: Context, args: readonly string[]): Promise<Stud>
   });
 }
 
-/** Its connection stays open; returns its session. */
+/** Leaves its connection open; returns its session. */
 async function comeBack(
   context: Context,
   stud: Stud,
@@ -83,7 +83,7 @@ async function comeBack(
 ): Promise<Buffer | undefined> {
   const client = await context.tls(stud.frontend, { ...(session && { session }) });
   client.write("hello");
-  // Tickets come with the first answer at the latest.
+  // Tickets arrive with the first answer at the latest.
   await within(once(client, "data"), "an answer");
   return client.getSession();
 }
@@ -94,7 +94,7 @@ function lastOfEach(stud: Stud): LogLine[] {
   return [...new Map(lines.map((line) => [line.worker, line])).values()];
 }
 
-/** Of all workers; NaN where one does not tell. */
+/** The sum over all workers; NaN if one does not log it. */
 function sum(lines: readonly LogLine[]): Record<string, number> {
   return Object.fromEntries(
     COUNTS.map((count) => [count, lines.reduce((all, line) => all + Number(line[count]), 0)]),

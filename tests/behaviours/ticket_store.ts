@@ -1,4 +1,4 @@
-/** Ticket keys that machines share through Redis. */
+/** Ticket keys shared between machines through Redis. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,30 +16,30 @@ import { upgraded } from "./upgrade.ts";
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 type Version = typeof VERSIONS[number];
 const NOBODY = 65534;
-/** What a store sends again and again: made once, since this process is to stay small. */
+/** What a store sends repeatedly: allocated once, to keep this process small. */
 const FLOOD = Buffer.alloc(1024 * 1024, "x");
 
-/** What a server may do that is not as it should be. */
+/** The ways in which a server can misbehave. */
 const hostile: Readonly<Record<string, { answer: string; reason: RegExp; isEndless?: true }>> = {
-  "answers what nobody asked": {
+  "sends unrequested answers": {
     answer: "+OK\r\n".repeat(100),
     reason: /its answer does not match the request/,
   },
-  "is no Redis": { answer: "HTTP/1.1 400 Bad Request\r\n\r\n", reason: /no answer within 3 s/ },
-  "sends without end": {
+  "is not Redis": { answer: "HTTP/1.1 400 Bad Request\r\n\r\n", reason: /no answer within 3 s/ },
+  "sends endlessly": {
     answer: "$9999999999\r\n",
-    // A busy machine does not send so much in that time.
+    // A busy machine does not send that much in that time.
     reason: /it sends far more than was requested|no answer within 3 s/,
     isEndless: true,
   },
 };
-/** Every four seconds there is a look at the store. */
+/** The store is polled every four seconds. */
 const QUICK = ["--ticket-rotation=40", "--session-timeout=40"];
 
-/** Of builds with ticket keys of their own. */
+/** For builds with their own ticket keys. */
 const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
   {
-    name: "machines know each other's clients, and a stud that was started again knows its own",
+    name: "sessions resume on other machines, and after a restart",
     async run(context) {
       const redis = await Redis.start(context);
       const fleet = fleetOf(context, redis.url());
@@ -60,7 +60,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   },
   {
-    name: "a store that is killed changes nothing, and one that comes back empty is filled",
+    name: "a killed store changes nothing, and an empty one is filled after its restart",
     waits: true,
     async run(context) {
       const redis = await Redis.start(context);
@@ -68,13 +68,16 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const one = await sharing(context, fleet, QUICK);
       const session = await firstVisit(context, one);
       await redis.stop();
-      const line = await one.waitForLog(fails, "the store's end is told");
+      const line = await one.waitForLog(fails, "the store's failure is logged");
       assert.match(line.message, /ECONNREFUSED|ECONNRESET|Socket closed/);
       assert.match(line.message, /the known ticket keys stay in use/);
       assert.ok(await isResumed(context, one, "TLSv1.3", session));
       const later = await firstVisit(context, one);
       await redis.start();
-      await one.waitForLog(({ message }) => message.endsWith("answers again"), "the store is back");
+      await one.waitForLog(
+        ({ message }) => message.endsWith("answers again"),
+        "the store is available again",
+      );
       assert.ok((await redis.names()).length >= 2);
       const two = await sharing(context, fleet, QUICK);
       for (const stud of [one, two]) assert.ok(await isResumed(context, stud, "TLSv1.3", later));
@@ -82,7 +85,8 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   },
   {
-    name: "without the store at its start stud serves all the same, and its clients stay known",
+    name:
+      "stud starts without its store, and its clients keep their sessions when the store appears",
     waits: true,
     async run(context) {
       const redis = await Redis.start(context);
@@ -92,7 +96,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
         serving(context, fleet, QUICK),
         serving(context, fleet, QUICK),
       ]);
-      const line = await one.waitForLog(fails, "the store is missed");
+      const line = await one.waitForLog(fails, "the missing store is logged");
       assert.match(line.message, /this machine makes its own ticket keys/);
       const session = await firstVisit(context, one);
       assert.ok(!await isResumed(context, two, "TLSv1.3", session));
@@ -104,14 +108,14 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   },
   {
-    name: "a store that hangs holds up neither clients nor the end",
+    name: "a hanging store delays neither clients nor the stop",
     waits: true,
     async run(context) {
       const redis = await Redis.start(context);
       const one = await sharing(context, fleetOf(context, redis.url()), QUICK);
       const session = await firstVisit(context, one);
       redis.signal("SIGSTOP");
-      const line = await one.waitForLog(fails, "the store's silence is told");
+      const line = await one.waitForLog(fails, "the store's timeout is logged");
       assert.match(line.message, /no answer within 3 s/);
       assert.ok(await isResumed(context, one, "TLSv1.3", session));
       await firstVisit(context, one);
@@ -120,7 +124,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   },
   ...Object.entries(hostile).map(([what, { answer, isEndless, reason }]) => ({
-    name: `a store that ${what} is told and harms nothing`,
+    name: `a store that ${what} is logged and harms nothing`,
     waits: true,
     async run(context: Context) {
       const { port } = await context.backend((socket) => {
@@ -135,7 +139,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   })),
   {
-    name: "garbage in an entry is told once and replaced",
+    name: "garbage in an entry is logged once and replaced",
     waits: true,
     async run(context) {
       const redis = await Redis.start(context);
@@ -146,7 +150,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       for (const name of names) await redis.ask("SET", name, "roses are red");
       for (const [i, name] of names.entries()) {
         await until(async () => await redis.ask("GET", name) !== "roses are red", "the entry");
-        assert.notEqual(await redis.ask("GET", name), values[i], "it was sealed anew");
+        assert.notEqual(await redis.ask("GET", name), values[i], "it was sealed again");
         await redis.ask("DEL", name);
         await redis.ask("LPUSH", name, "roses", "violets");
       }
@@ -161,7 +165,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   },
   {
-    name: "entries come and go with their time",
+    name: "entries are added and expire over time",
     waits: true,
     async run(context) {
       const redis = await Redis.start(context);
@@ -170,15 +174,15 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const first = await until(async () => (await redis.names())[0], "an entry") as string;
       assert.match(first, /^stud:ticket-key:[0-9a-f]{32}:2:\d+$/);
       const left = Number(await redis.ask("PTTL", first));
-      // Redis says -1 of what never ends, -2 of what has ended.
+      // Redis returns -1 for entries that never expire, -2 for those that have.
       assert.ok(left !== -1 && left <= 6000, `${left} ms`);
-      await until(async () => !(await redis.names()).includes(first), "the end of the first");
+      await until(async () => !(await redis.names()).includes(first), "the first one is gone");
       await until(async () => (await redis.names()).length >= 3, "others");
     },
   },
   {
     name: "rediss:// verifies the store's certificate and name",
-    // Its address is everybody's, so that another test could take the port before it is used.
+    // A wildcard address: another test could take the port before it is used.
     alone: true,
     async run(context) {
       const redis = await Redis.start(context, { isEncrypted: true });
@@ -199,7 +203,8 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   },
   {
-    name: "a process without rights speaks with the store, is replaced and does not stay behind",
+    name:
+      "the store is used by an unprivileged process, which is replaced and does not outlive stud",
     waits: true,
     fromSource: true,
     async run(context) {
@@ -210,7 +215,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const first = storeHelperOf(one.pid)!;
       if (isRoot) assert.equal(userOf(first), NOBODY);
       process.kill(first, "SIGKILL");
-      const line = await one.waitForLog(fails, "its end is told");
+      const line = await one.waitForLog(fails, "its exit is logged");
       assert.match(line.message, /its helper ended \(signal SIGKILL\)/);
       const second = await until(() => storeHelperOf(one.pid), "another helper") as number;
       assert.notEqual(second, first);
@@ -220,7 +225,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
     },
   },
   {
-    name: "a reload leaves the store and comes back to it, and no client is forgotten",
+    name: "a reload can drop the store and another restore it, and clients keep their sessions",
     waits: true,
     async run(context) {
       const redis = await Redis.start(context);
@@ -232,20 +237,20 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const text = readFileSync(config, "utf8");
       writeFileSync(config, text.replace(/^ticket-store.*$/m, ""));
       one.signal("SIGHUP");
-      await until(() => !isAlive(helper), "the end of the helper");
+      await until(() => !isAlive(helper), "the helper exits");
       await until(() => reloads(one) === 1, "the reload");
       assert.ok(await isResumed(context, one, "TLSv1.3", session));
       const between = await firstVisit(context, one);
       writeFileSync(config, text);
       one.signal("SIGHUP");
-      await until(() => one.logs.filter(answers).length === 2, "the store again");
+      await until(() => one.logs.filter(answers).length === 2, "the store is used again");
       for (const each of [session, between]) {
         assert.ok(await isResumed(context, one, "TLSv1.3", each));
       }
     },
   },
   {
-    name: "a successor goes on with the store's keys and a helper of its own",
+    name: "after an upgrade the new process uses the store's keys with its own helper",
     fromSource: true,
     async run(context) {
       const redis = await Redis.start(context);
@@ -254,13 +259,13 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
       const helper = storeHelperOf(one.pid)!;
       await redis.stop();
       const pid = await upgraded(context, one, one.pid);
-      await until(() => !isAlive(helper) && !isAlive(one.pid), "the end of the first");
+      await until(() => !isAlive(helper) && !isAlive(one.pid), "the first one is gone");
       await until(() => storeHelperOf(pid), "the second one's helper");
       assert.ok(await isResumed(context, one, "TLSv1.3", session));
     },
   },
   {
-    name: "the store's password is in no line of the log, and on the command line it is a warning",
+    name: "the store's password is never logged, and on the command line it is a warning",
     async run(context) {
       const redis = await Redis.start(context);
       const { url, secret } = fleetOf(context, redis.url({ password: `${PASSWORD}2` }));
@@ -279,7 +284,7 @@ const shared: readonly Omit<Behaviour, "needs" | "appliesTo">[] = [
 
 const alone: readonly Behaviour[] = [
   {
-    name: "--ticket-store is refused by builds without ticket keys of their own",
+    name: "--ticket-store is refused by builds without their own ticket keys",
     appliesTo: ({ ticketKeys }) => !ticketKeys,
     async run(context) {
       await refuses(context, "ticketKeys", [`--ticket-store=redis://:${PASSWORD}@127.0.0.1`]);
@@ -299,7 +304,7 @@ export const ticketStore: readonly Behaviour[] = [
 
 interface Fleet {
   readonly url: string;
-  /** The file with its secret. */
+  /** The file with the fleet's secret. */
   readonly secret: string;
 }
 
@@ -316,7 +321,7 @@ function configured(context: Context, { url, secret }: Fleet): string {
   return config;
 }
 
-/** A stud that is ready, whether its store answers or not. */
+/** Starts stud and waits until it is ready, whether its store answers or not. */
 async function serving(
   context: Context,
   fleet: Fleet,
@@ -327,7 +332,7 @@ async function serving(
   return await context.stud([`--config=${config}`, ...words], options);
 }
 
-/** A stud whose keys are the store's. */
+/** Starts stud and waits until it uses the store's keys. */
 async function sharing(...how: Parameters<typeof serving>): Promise<Stud> {
   const stud = await serving(...how);
   await stud.waitForLog(answers, "the store answers");
@@ -346,7 +351,7 @@ function reloads(stud: Stud): number {
   return stud.logs.filter(({ event }) => event === "reloaded").length;
 }
 
-/** What a client comes back with after a full handshake. */
+/** The session of a client after a full handshake. */
 async function firstVisit(
   context: Context,
   stud: Stud,
@@ -366,7 +371,7 @@ async function isResumed(
   return (await visit(context, stud, version, session)).isResumed;
 }
 
-/** A connection that is over. */
+/** A finished connection. */
 async function visit(
   context: Context,
   { frontend }: Stud,
@@ -376,7 +381,7 @@ async function visit(
   const versions = { minVersion: version, maxVersion: version };
   const client = await context.tls(frontend, { ...versions, ...(session && { session }) });
   client.write("hello");
-  // Tickets come with the first answer at the latest.
+  // Tickets arrive with the first answer at the latest.
   await within(once(client, "data"), "an answer");
   const seen = { isResumed: client.isSessionReused(), session: client.getSession()! };
   client.destroy();

@@ -1,4 +1,4 @@
-/** Session tickets: who is spared the full handshake, where, and for how long. */
+/** Session tickets: which clients resume their sessions, where, and for how long. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import { opensslVisit, type Version, VERSIONS, visit, withTicket } from "../supp
 export const tickets: readonly Behaviour[] = [
   ...VERSIONS.flatMap((version): Behaviour[] => [
     {
-      name: `a session of ${version} resumes at every worker`,
+      name: `a session of ${version} resumes on every worker`,
       appliesTo: ({ ticketKeys }) => ticketKeys,
       async run(context) {
         const stud = await context.stud(["-n", "3"], { backend: (await greeting(context)).port });
@@ -34,27 +34,28 @@ export const tickets: readonly Behaviour[] = [
         const { session } = await visit(stud.frontend, version);
         const [worker] = stud.workers();
         process.kill(worker!, "SIGKILL");
-        // Its sockets are counted, and those of one that starts are not yet all there.
-        await until(() => stud.told("worker-started").length === 3, "the heir serves");
+        // Sockets are counted, and a starting worker has not opened all of its own yet.
+        await until(() => stud.logged("worker-started").length === 3, "the successor serves");
         await resumesAtAll(context, stud, version, session);
         await reload("keepalive = 77");
         await resumesAtAll(context, stud, version, session);
       },
     },
     {
-      name: `a session of ${version} outlives the program's replacement`,
+      name: `a session of ${version} outlives an upgrade`,
       appliesTo: ({ ticketKeys }) => ticketKeys,
       async run(context) {
         const { stud } = await configured(context);
         const { session } = await visit(stud.frontend, version);
         stud.signal("SIGUSR2");
         await upgraded(context, stud, stud.pid);
-        await until(() => !isAlive(stud.pid), "the end of the first");
+        await until(() => !isAlive(stud.pid), "the first master exits");
         assert.equal((await visit(stud.frontend, version, session)).isReused, true);
       },
     },
     {
-      name: `--ticket-secret-file: a session of ${version} resumes elsewhere and after a restart`,
+      name:
+        `--ticket-secret-file: a session of ${version} resumes on other machines and after a restart`,
       async run(context) {
         const { path, word } = secretFile(context);
         if (!context.target.ticketKeys) return await refuses(context, "ticketKeys", [word]);
@@ -72,7 +73,7 @@ export const tickets: readonly Behaviour[] = [
       },
     },
     {
-      name: `another secret is taken in by a reload, and sessions of ${version} from before resume`,
+      name: `a reload loads a new secret, and earlier sessions of ${version} still resume`,
       appliesTo: ({ ticketKeys }) => ticketKeys,
       async run(context) {
         const { path, word, change } = secretFile(context);
@@ -90,7 +91,7 @@ export const tickets: readonly Behaviour[] = [
       },
     },
     {
-      name: `a client of ${version} that comes back in time never meets a rotation`,
+      name: `a client of ${version} that returns in time always resumes despite rotations`,
       appliesTo: ({ ticketKeys }) => ticketKeys,
       waits: true,
       async run(context) {
@@ -100,11 +101,11 @@ export const tickets: readonly Behaviour[] = [
         const client = async () => {
           let born = begin;
           let { session } = await visit(stud.frontend, version);
-          // Over some rotations, and always with the newest session.
+          // Over several rotations, always with the newest session.
           while (performance.now() - begin < 11_000) {
             const now = performance.now();
             const next = await visit(stud.frontend, version, session);
-            // OpenSSL counts a session's life in whole seconds.
+            // OpenSSL counts a session's lifetime in whole seconds.
             const age = performance.now() - born;
             if (!next.isReused) assert.ok(age > 3000, `after ${age} ms`);
             if (!next.isReused) born = now;
@@ -126,7 +127,7 @@ export const tickets: readonly Behaviour[] = [
       },
     },
     {
-      name: `--session-timeout: a session of ${version} is not resumed after its time`,
+      name: `--session-timeout: a session of ${version} does not resume after it`,
       waits: true,
       async run(context) {
         const backend = (await greeting(context)).port;
@@ -135,13 +136,13 @@ export const tickets: readonly Behaviour[] = [
           const { session } = await visit(stud.frontend, version);
           assert.equal((await visit(stud.frontend, version, session)).isReused, true);
           const isOver = async () => !(await visit(stud.frontend, version, session)).isReused;
-          await until(isOver, "the end of the session's time");
+          await until(isOver, "the session expires");
         }, { backend });
       },
     },
     {
-      name: `a ticket of ${version} that was tampered with is no ticket, and does no harm`,
-      // rustls remembers sessions of TLS 1.2 instead.
+      name: `a tampered ticket of ${version} is ignored and does no harm`,
+      // rustls keeps sessions of TLS 1.2 itself instead.
       appliesTo: ({ runtime }) => runtime !== "deno" || version !== "TLSv1.2",
       async run(context) {
         const backend = (await greeting(context)).port;
@@ -152,10 +153,10 @@ export const tickets: readonly Behaviour[] = [
           ["a byte in its middle", (ticket) => flipped(ticket, ticket.length >> 1)],
           ["its last byte", (ticket) => flipped(ticket, ticket.length - 1)],
           ["cut", (ticket) => ticket.subarray(0, -1)],
-          ["cut to a name", (ticket) => ticket.subarray(0, 16)],
+          ["cut to the key name", (ticket) => ticket.subarray(0, 16)],
           ["one byte", (ticket) => ticket.subarray(0, 1)],
           ["prolonged", (ticket) => Buffer.concat([ticket, Buffer.alloc(100)])],
-          ["prolonged by much", (ticket) => Buffer.concat([ticket, Buffer.alloc(10_000)])],
+          ["extended by 10,000 bytes", (ticket) => Buffer.concat([ticket, Buffer.alloc(10_000)])],
         ];
         for (const [what, change] of damages) {
           const { isReused } = await visit(stud.frontend, version, withTicket(session, change));
@@ -165,7 +166,7 @@ export const tickets: readonly Behaviour[] = [
     },
   ]),
   {
-    name: "openssl and curl come back at every worker",
+    name: "openssl and curl resume on every worker",
     needs: ["openssl", "curl"],
     appliesTo: ({ ticketKeys }) => ticketKeys,
     async run(context) {
@@ -178,7 +179,7 @@ export const tickets: readonly Behaviour[] = [
         }
       }
       const { host, port } = stud.frontend;
-      // The backend ends each connection, so that curl has to come back.
+      // The backend closes each connection, so that curl has to reconnect.
       const urls = Array(4).fill(`https://${host}:${port}/`);
       const http = ["--http0.9", "--insecure", "--silent", "--verbose", "--tls-max", "1.2"];
       const { stderr } = await run("curl", [...http, ...urls]);
@@ -186,7 +187,7 @@ export const tickets: readonly Behaviour[] = [
     },
   },
   {
-    name: "no session goes from clients that are not verified to where they are",
+    name: "a session of an unverified client does not resume where clients are verified",
     appliesTo: ({ verifyClients }) => verifyClients,
     async run(context) {
       const { ca, localhost } = context.certificates;
@@ -200,7 +201,7 @@ export const tickets: readonly Behaviour[] = [
         `backend = "[127.0.0.1]:${(await greeting(context)).port}"`,
         `pem-file = "${localhost}"`,
         "log-format = json",
-        // Where they share no keys, a client may come back to another one.
+        // Where workers share no keys, a client may return to another one.
         "workers = 1",
       ]);
       const options = { backend: 0, exact: true, frontend: frontends[0]! };
@@ -214,11 +215,11 @@ export const tickets: readonly Behaviour[] = [
         assert.equal(back.isReused, true);
         assert.equal((await visit(frontends[0]!, version, own.session)).isReused, false);
       }
-      await until(() => stud.failures().length === 2, "the refusals are told");
+      await until(() => stud.failures().length === 2, "the refusals are logged");
     },
   },
   {
-    name: "--new-ticket-secret prints a secret that can be used",
+    name: "--new-ticket-secret prints a usable secret",
     async run(context) {
       const printed = await Promise.all([1, 2].map(() => runStud(context.target, NEW_SECRET)));
       const [first, second] = printed.map(({ stdout }) => stdout);
@@ -232,7 +233,7 @@ export const tickets: readonly Behaviour[] = [
     },
   },
   {
-    name: "a secret that others can read, or that is none, is told in one line",
+    name: "a secret that others can read, or that is invalid, is reported in one line",
     appliesTo: ({ ticketKeys }) => ticketKeys,
     async run(context) {
       const { path, word } = secretFile(context);
@@ -246,7 +247,7 @@ export const tickets: readonly Behaviour[] = [
     },
   },
   {
-    name: "a secret that went wrong changes nothing at a reload",
+    name: "an invalid secret at a reload changes nothing",
     appliesTo: ({ ticketKeys }) => ticketKeys,
     async run(context) {
       const { path } = secretFile(context);
@@ -267,7 +268,7 @@ function testing(context: Context, word: string): string[] {
   return ["--test", word, context.certificates.localhost];
 }
 
-/** A backend that says a word and leaves. */
+/** A backend that sends one word and closes. */
 function greeting(context: Context) {
   return context.backend((socket) => socket.on("error", () => {}).end("welcome"));
 }
@@ -283,7 +284,7 @@ function clientOf({ certificates }: Context) {
   return { cert: text, key: text };
 }
 
-/** A file with a secret in a directory of its own. */
+/** A file with a secret in its own directory. */
 function secretFile(context: Context) {
   const path = join(mkdtempSync(join(context.certificates.directory, "secret-")), "secret");
   const change = () => writeFileSync(path, `${randomSecret()}\n`, { mode: 0o600 });
@@ -298,7 +299,7 @@ function configuration(context: Context, lines: readonly string[]): string {
   return file;
 }
 
-/** A stud with two workers and a configuration file, which `reload` writes anew with these lines. */
+/** A stud with two workers and a configuration file, which `reload` rewrites with these lines. */
 async function configured(context: Context, ...lines: readonly string[]) {
   const frontend = await freeEndpoint();
   const always = [
@@ -317,12 +318,12 @@ async function configured(context: Context, ...lines: readonly string[]) {
     const before = reloads();
     stud.signal("SIGHUP");
     await until(() => reloads() > before, "the reload");
-    await until(() => stud.workers().length === 2, "the end of the workers of before");
+    await until(() => stud.workers().length === 2, "the old workers exit");
   };
   return { stud, reload };
 }
 
-/** Comes back with the session, and stays, until each worker has served it; never in vain. */
+/** Reconnects with the session until each worker has served it; each connection must resume. */
 async function resumesAtAll(
   context: Context,
   stud: Stud,

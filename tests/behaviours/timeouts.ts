@@ -1,4 +1,4 @@
-/** How long a connection may be silent, and how long it may live. */
+/** How long a connection may be idle, and how long it may last. */
 import assert from "node:assert/strict";
 import { ending, readAll, recordTypes } from "../support/client.ts";
 import type { Behaviour } from "../support/context.ts";
@@ -7,7 +7,7 @@ import { ALERT, ends } from "./close.ts";
 
 export const timeouts: readonly Behaviour[] = [
   {
-    name: "a silent connection is ended in order on both sides after --idle-timeout",
+    name: "an idle connection is closed cleanly on both sides after --idle-timeout",
     run: (context) => {
       const args = ["--idle-timeout=0.4"];
       return ends(context, { args, expect: ["limit idle-timeout"] }, async ({ stud, backend }) => {
@@ -23,7 +23,7 @@ export const timeouts: readonly Behaviour[] = [
     },
   },
   {
-    name: "a connection that is not silent outlives --idle-timeout",
+    name: "a connection that is not idle outlives --idle-timeout",
     waits: true,
     run: (context) =>
       ends(context, { args: ["--idle-timeout=4"], expect: [] }, async ({ stud, backend }) => {
@@ -32,7 +32,7 @@ export const timeouts: readonly Behaviour[] = [
         server.pipe(server);
         const echo = readAll(client);
         let sent = 0;
-        // For longer than the limit, a word every twentieth of it.
+        // For longer than the limit, a byte every twentieth of it.
         await within(
           new Promise<void>((done) => {
             const timer = setInterval(() => {
@@ -42,14 +42,14 @@ export const timeouts: readonly Behaviour[] = [
               done();
             }, 200);
           }),
-          "a slow conversation",
+          "a slow exchange",
         );
         client.end();
         assert.equal((await echo).length, sent);
       }),
   },
   {
-    name: "a busy connection is ended in order on both sides after --max-lifetime",
+    name: "a busy connection is closed cleanly on both sides after --max-lifetime",
     waits: true,
     run: (context) => {
       const args = ["--max-lifetime=3"];
@@ -74,7 +74,7 @@ export const timeouts: readonly Behaviour[] = [
         const client = await context.tls(stud.frontend);
         const server = await backend.accept();
         await Promise.all([readAll(client), readAll(server)]);
-        // What is written to one that was cut is answered by RST.
+        // Writing to a connection that was cut is answered with RST.
         const cut = Promise.all([ending(client), ending(server)]);
         const talk = setInterval(() => [client, server].forEach((each) => each.write("x")), 50);
         context.after(() => clearInterval(talk));

@@ -1,4 +1,4 @@
-/** SIGUSR2: another version of the program takes the place of the one that runs. */
+/** SIGUSR2: another version of the program replaces the running one. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
@@ -33,15 +33,15 @@ import { root, type Target } from "../support/target.ts";
 import { until } from "../support/until.ts";
 
 const LOAD = 8;
-/** Of `nobody`, which every system has. */
+/** The user id of `nobody`, which every system has. */
 const NOBODY = 65534;
-/** Signals that a service obeys. */
+/** Signals that may arrive before a service can handle them. */
 const EARLY = ["SIGHUP", "SIGUSR2"] as const;
 const isCompiled = ({ command }: Target) => command.length === 1;
 
 export const upgrade: readonly Behaviour[] = [
   {
-    name: "signals that come while it starts are obeyed when it serves",
+    name: "signals during the start are handled when it serves",
     async run(context) {
       const { file, frontend, exchange } = await configured(context);
       const text = readFileSync(file);
@@ -49,7 +49,7 @@ export const upgrade: readonly Behaviour[] = [
       execFileSync("mkfifo", [file]);
       const options = { backend: 0, frontend, exact: true };
       const stud = await context.launch([`--config=${file}`], options);
-      // It waits for its configuration, which nobody has written.
+      // It waits for its configuration, which is not written yet.
       await until(() => EARLY.every((signal) => isCaught(stud.pid, signal)), "handlers");
       for (const signal of EARLY) stud.signal(signal);
       const config = openSync(file, "w");
@@ -61,12 +61,12 @@ export const upgrade: readonly Behaviour[] = [
       const pid = Number(line.pid);
       endWith(context, pid);
       assert.equal(String(await exchange(frontend, "hello")), "hello");
-      await until(() => !isAlive(stud.pid), "the end of the first");
+      await until(() => !isAlive(stud.pid), "the first process's exit");
       assert.ok(isAlive(pid));
     },
   },
   {
-    name: "two upgrades in a row under load refuse and cut nothing",
+    name: "two upgrades in a row under load refuse and cut no connection",
     async run(context) {
       const { stud, frontend } = await upgradable(context, { workers: 2 });
       const load = startLoad(context, frontend, LOAD);
@@ -74,13 +74,13 @@ export const upgrade: readonly Behaviour[] = [
       const from = performance.now();
       const second = await upgraded(context, stud, stud.pid);
       await load.serves(50);
-      await until(() => !isAlive(stud.pid), "the end of the first");
+      await until(() => !isAlive(stud.pid), "the first process's exit");
       const third = await upgraded(context, stud, second);
       await load.serves(50);
-      await until(() => !isAlive(second), "the end of the second");
+      await until(() => !isAlive(second), "the second process's exit");
       await load.stop();
       assert.equal(workersOf(third).length, 2);
-      // Workers with sockets of their own lose what waits there when they stop listening.
+      // Workers that bind their own sockets lose their queues when they stop listening.
       const excused = load.failures.filter(({ code, to }) =>
         !context.target.adoptSockets && code !== "ECONNREFUSED" && to > from
       );
@@ -88,7 +88,7 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name: "a connection lives on in the old program, which ends with it",
+    name: "a connection continues in the old process, which exits after it",
     async run(context) {
       const { stud, frontend, exchange } = await upgradable(context, {});
       const client = await openTls(frontend);
@@ -97,25 +97,25 @@ export const upgrade: readonly Behaviour[] = [
       await until(() => String(client.read() ?? "") === "before", "the echo");
       const pid = await upgraded(context, stud, stud.pid);
       client.write("after");
-      await until(() => String(client.read() ?? "") === "after", "the echo of the old program");
+      await until(() => String(client.read() ?? "") === "after", "the echo of the old process");
       assert.equal(String(await exchange(frontend, "hello")), "hello");
       assert.ok(isAlive(stud.pid));
-      // A reload of the old one would start workers.
+      // A reload of the old process would start workers.
       stud.signal("SIGHUP");
       stud.signal("SIGUSR2");
       const ignored = await stud.waitForLog(
         ({ event }) => event === "upgrade-ignored",
-        "the second signal is told to be in vain",
+        "a warning about the second signal",
       );
       assert.ok(ignored.message.includes(String(pid)), ignored.message);
       client.end();
-      await until(() => !isAlive(stud.pid), "the end of the old program");
+      await until(() => !isAlive(stud.pid), "the old process's exit");
       assert.ok(stud.logs.every(({ event }) => event !== "reloading"));
       assert.ok(isAlive(pid));
     },
   },
   {
-    name: "a configuration that is broken changes nothing and is named; mended, it is in force",
+    name: "an invalid configuration changes nothing and is logged; once corrected, it is used",
     async run(context) {
       const { stud, frontend, file, pidFile, write, exchange } = await upgradable(context, {});
       const workers = stud.workers();
@@ -123,7 +123,7 @@ export const upgrade: readonly Behaviour[] = [
       stud.signal("SIGUSR2");
       const failure = await stud.waitForLog(
         ({ event }) => event === "upgrade-failed",
-        "the failure is told",
+        "a failed upgrade",
       );
       assert.ok(failure.message.includes(`${file}:2`), failure.message);
       assert.deepEqual(stud.workers(), workers);
@@ -141,7 +141,7 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name: "a port that another program has changes nothing and is named",
+    name: "a port that another program uses changes nothing and is logged",
     async run(context) {
       const { stud, frontend, write, exchange } = await upgradable(context, {});
       const backend = await context.echo();
@@ -150,23 +150,23 @@ export const upgrade: readonly Behaviour[] = [
       stud.signal("SIGUSR2");
       const failure = await stud.waitForLog(
         ({ event }) => event === "upgrade-failed",
-        "the failure is told",
+        "a failed upgrade",
       );
       assert.match(failure.message, /127\.0\.0\.1:\d+: the port is in use by another program/);
       assert.equal(String(await exchange(frontend, "hello")), "hello");
     },
   },
   {
-    name: "what lies at its name is started; a program that fails at once is told of",
+    name: "the file at its path is started; one that fails at once is reported",
     async run(context) {
       const { stud, link, frontend, exchange } = await linked(context);
       replace(link, "#!/bin/sh\nexit 7\n");
       stud.signal("SIGUSR2");
       const failure = await stud.waitForLog(
         ({ event }) => event === "upgrade-failed",
-        "the failure is told",
+        "a failed upgrade",
       );
-      assert.match(failure.message, /the new program ended \(status 7\) before it was ready/);
+      assert.match(failure.message, /the new process exited \(status 7\) before it was ready/);
       assert.equal(String(await exchange(frontend, "hello")), "hello");
       const witness = `${link}.was-here`;
       const [real] = context.target.command;
@@ -177,7 +177,8 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name: "a reload waits for an upgrade that is under way, and a second SIGUSR2 is told of",
+    name:
+      "a reload waits for an upgrade in progress, and a second SIGUSR2 is ignored with a warning",
     async run(context) {
       const { stud, link, frontend, exchange } = await linked(context);
       const hanging = await startHanging(context, stud, link);
@@ -189,24 +190,24 @@ export const upgrade: readonly Behaviour[] = [
       process.kill(hanging, "SIGKILL");
       const failure = await stud.waitForLog(
         ({ event }) => event === "upgrade-failed",
-        "the failure is told",
+        "a failed upgrade",
       );
-      assert.match(failure.message, /the new program ended \(signal SIGKILL\)/);
+      assert.match(failure.message, /the new process exited \(signal SIGKILL\)/);
       await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
       assert.equal(String(await exchange(frontend, "hello")), "hello");
     },
   },
   {
-    name: "a stop in the middle of an upgrade ends both",
+    name: "a stop during an upgrade stops both processes",
     async run(context) {
       const { stud, link } = await linked(context);
       const hanging = await startHanging(context, stud, link);
       await stud.stop();
-      await until(() => !isAlive(hanging), "the end of the new program");
+      await until(() => !isAlive(hanging), "the new process's exit");
     },
   },
   {
-    name: "SIGTERM to the new program ends the old one too",
+    name: "SIGTERM to the new process stops the old one too",
     async run(context) {
       const more = "drain-timeout = 0\n";
       const { stud, frontend, pidFile } = await upgradable(context, { more });
@@ -215,18 +216,18 @@ export const upgrade: readonly Behaviour[] = [
       const pid = await upgraded(context, stud, stud.pid);
       assert.ok(isAlive(stud.pid));
       process.kill(pid, "SIGTERM");
-      await until(() => !isAlive(stud.pid), "the end of the old program");
-      await until(() => !isAlive(pid), "the end of the new program");
+      await until(() => !isAlive(stud.pid), "the old process's exit");
+      await until(() => !isAlive(pid), "the new process's exit");
       assert.equal(existsSync(pidFile), false);
     },
   },
   {
-    name: "the pid file follows, also to another path",
+    name: "the pid file has the new pid, also at another path",
     async run(context) {
       const { stud, frontend, pidFile, write } = await upgradable(context, {});
       const second = await upgraded(context, stud, stud.pid);
       assert.equal(readFileSync(pidFile, "utf8"), String(second));
-      await until(() => !isAlive(stud.pid), "the end of the first");
+      await until(() => !isAlive(stud.pid), "the first process's exit");
       assert.equal(readFileSync(pidFile, "utf8"), String(second));
       const words = [`--pidfile=${pidFile}`, `--frontend=127.0.0.1,${frontend.port}`];
       const other = await runStud(context.target, [...words, context.certificates.localhost]);
@@ -234,16 +235,16 @@ export const upgrade: readonly Behaviour[] = [
       const moved = `${pidFile}.moved`;
       write({ pidFile: moved });
       const third = await upgraded(context, stud, second);
-      await until(() => !isAlive(second), "the end of the second");
+      await until(() => !isAlive(second), "the second process's exit");
       assert.equal(existsSync(pidFile), false);
       assert.equal(readFileSync(moved, "utf8"), String(third));
       process.kill(third, "SIGTERM");
-      await until(() => !isAlive(third), "the end of the third");
+      await until(() => !isAlive(third), "the third process's exit");
       assert.equal(existsSync(moved), false);
     },
   },
   {
-    name: "a Unix socket stays where it is",
+    name: "a Unix socket's file is kept",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const path = join(mkdtempSync(join(context.certificates.directory, "unix-")), "stud.sock");
@@ -257,22 +258,22 @@ export const upgrade: readonly Behaviour[] = [
       };
       await echo();
       const second = await upgraded(context, stud, stud.pid);
-      await until(() => !isAlive(stud.pid), "the end of the first");
+      await until(() => !isAlive(stud.pid), "the first process's exit");
       assert.equal(statSync(path).ino, ino);
       await echo();
       write({});
       const third = await upgraded(context, stud, second);
-      await until(() => !isAlive(second), "the end of the second");
+      await until(() => !isAlive(second), "the second process's exit");
       assert.equal(existsSync(path), false, "the frontend is gone, and so is its file");
       assert.ok(isAlive(third));
     },
   },
   {
-    name: "a socket of the service manager's is passed on",
+    name: "a socket of the service manager is passed to the successor",
     appliesTo: ({ adoptSockets }) => adoptSockets,
     async run(context) {
       const { host, port } = await freeEndpoint();
-      // Perl is in every Debian; it keeps the descriptor and the process number over its exec.
+      // Perl is in every Debian; it keeps descriptor and pid across its exec.
       const opener = `
         use Socket; use POSIX (); $^F = 9;
         socket(my $s, PF_INET, SOCK_STREAM, 0); setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -285,14 +286,14 @@ export const upgrade: readonly Behaviour[] = [
       const { stud } = await upgradable(activated, { more: 'frontend = "systemd:https"\n' });
       const second = await upgraded(context, stud, stud.pid);
       assert.equal(String(await exchangeOnce({ host, port }, "hello")), "hello");
-      await until(() => !isAlive(stud.pid), "the end of the first");
+      await until(() => !isAlive(stud.pid), "the first process's exit");
       await upgraded(context, stud, second);
-      await until(() => !isAlive(second), "the end of the second");
+      await until(() => !isAlive(second), "the second process's exit");
       assert.equal(String(await exchangeOnce({ host, port }, "hello")), "hello");
     },
   },
   {
-    name: "a daemon's successor is one too, and finds relative paths",
+    name: "a daemon's successor is a daemon too, and finds relative paths",
     async run(context) {
       const { directory, file, frontend, pidFile, exchange, write } = await configured(context);
       const log = join(directory, "stud.log");
@@ -311,15 +312,15 @@ export const upgrade: readonly Behaviour[] = [
       const second = pid();
       endWith(context, second);
       assert.notEqual(second, first);
-      await until(() => !isAlive(first), "the end of the first");
+      await until(() => !isAlive(first), "the first process's exit");
       const session = readFileSync(`/proc/${second}/stat`, "utf8").split(") ")[1]!.split(" ")[3];
       assert.equal(session, String(second), "it leads a session of its own");
-      await until(() => readlinkSync(`/proc/${second}/cwd`) === "/", "it has left the directory");
+      await until(() => readlinkSync(`/proc/${second}/cwd`) === "/", "its change of directory");
       assert.equal(String(await exchange(frontend, "hello")), "hello");
     },
   },
   {
-    name: "a configuration from standard input, and the dialect, are passed on",
+    name: "a configuration from standard input, and the dialect, are passed to the successor",
     async run(context) {
       const { file, frontend, exchange } = await configured(context);
       const stdin = readFileSync(file, "utf8").replace("workers = 1", "workers = 2");
@@ -336,7 +337,7 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name: "the workers' user and root directory hold for the new program's as well",
+    name: "the new process's workers have the configured user and root directory too",
     appliesTo: () => process.getuid!() === 0,
     async run(context) {
       const jail = mkdtempSync(join(context.certificates.directory, "jail-"));
@@ -351,7 +352,7 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name: "no process holds what it has no use for, however often it is replaced",
+    name: "no descriptors accumulate over several upgrades",
     async run(context) {
       const { stud, pidFile } = await upgradable(context, {});
       const before = { master: kinds(descriptors(stud.pid)), worker: descriptors(stud.worker()) };
@@ -360,7 +361,7 @@ export const upgrade: readonly Behaviour[] = [
       for (const which of ["first", "second", "third"]) {
         const old = pid;
         pid = await upgraded(context, stud, old);
-        await until(() => !isAlive(old), `the end of the ${which}`);
+        await until(() => !isAlive(old), `the ${which} process's exit`);
         const isSame = () => isDeepStrictEqual(kinds(descriptors(pid)), before.master);
         await until(isSame, `${JSON.stringify(before.master)} after the ${which}`);
       }
@@ -371,7 +372,7 @@ export const upgrade: readonly Behaviour[] = [
     },
   },
   {
-    name: "the executable's file is replaced: its workers stay of one version, and SIGUSR2 runs it",
+    name: "the executable is replaced: workers keep their version, and SIGUSR2 starts the new one",
     appliesTo: isCompiled,
     async run(context) {
       const directory = mkdtempSync(join(root, "dist", "upgrade-"));
@@ -402,7 +403,7 @@ interface Variables {
   readonly more?: string;
 }
 
-/** A configuration file for an echo, with a pid file beside it. */
+/** Writes a configuration for an echo backend, with a pid file beside it. */
 async function configured(context: Context) {
   const directory = mkdtempSync(join(context.certificates.directory, "upgrade-"));
   const file = join(directory, "stud.conf");
@@ -425,14 +426,14 @@ async function configured(context: Context) {
   write({});
   const exchange = (endpoint: Endpoint, text: string) => {
     if (context.target.adoptSockets) return exchangeOnce(endpoint, text);
-    // Workers with sockets of their own lose what waits there when they stop listening.
+    // Workers that bind their own sockets lose their queues when they stop listening.
     const attempt = () => exchangeOnce(endpoint, text).catch(() => undefined);
     return until(attempt, "an answer") as Promise<Buffer>;
   };
   return { directory, file, pidFile: usualPidFile, frontend, write, exchange };
 }
 
-/** A stud with such a file, which is ready. */
+/** Starts a stud with such a configuration and waits until it is ready. */
 export async function upgradable(context: Context, variables: Variables) {
   const made = await configured(context);
   const { file, frontend, write } = made;
@@ -444,7 +445,7 @@ export async function upgradable(context: Context, variables: Variables) {
   return { ...made, stud };
 }
 
-/** The same, started by the name of a link. */
+/** The same, started by a symbolic link. */
 async function linked(context: Context) {
   const [program, ...more] = context.target.command;
   const link = join(mkdtempSync(join(context.certificates.directory, "link-")), "stud");
@@ -453,13 +454,15 @@ async function linked(context: Context) {
   return { ...await upgradable(context.like(target), {}), link };
 }
 
-/** Sends SIGUSR2 to a master and waits for the pid of the one in its place, which ends with the test. */
+/**
+ * Sends SIGUSR2 to a master and returns the pid of its successor, which is killed after the test.
+ */
 export async function upgraded(
   context: Context,
   stud: Stud,
   master: number,
 ): Promise<number> {
-  const begun = () => stud.told("upgrading");
+  const begun = () => stud.logged("upgrading");
   const before = begun().length;
   process.kill(master, "SIGUSR2");
   const line = await until(
@@ -477,16 +480,16 @@ export async function upgraded(
   return pid;
 }
 
-/** Ends a successor and its workers when the behaviour has ended. */
+/** Kills a successor and its workers after the test. */
 export function endWith(context: Context, pid: number): void {
   context.after(async () => {
     const workers = workersOf(pid);
     for (const each of [pid, ...workers]) killIfAlive(each);
-    await until(() => ![pid, ...workers].some(isAlive), "the end of a successor");
+    await until(() => ![pid, ...workers].some(isAlive), "a successor's exit");
   });
 }
 
-/** Begins an upgrade to a program which never says a word; its pid. */
+/** Begins an upgrade to a program that never reports a result; returns its pid. */
 async function startHanging(context: Context, stud: Stud, link: string): Promise<number> {
   replace(link, "#!/bin/sh\nexec sleep 60\n");
   stud.signal("SIGUSR2");
@@ -495,19 +498,19 @@ async function startHanging(context: Context, stud: Stud, link: string): Promise
     return readdirSync("/proc").map(Number).find((pid) =>
       pid > 0 && parentOf(pid) === stud.pid && !workers.includes(pid)
     );
-  }, "the new program");
+  }, "the new process");
   context.after(() => killIfAlive(pid!));
   return pid!;
 }
 
-/** Puts a script where a program was, in one step. */
+/** Replaces a program by a script, in one step. */
 function replace(program: string, script: string): void {
   writeFileSync(`${program}.new`, script);
   chmodSync(`${program}.new`, 0o755);
   renameSync(`${program}.new`, program);
 }
 
-/** Whether the process has a handler for it. */
+/** Whether the process handles the signal. */
 function isCaught(pid: number, signal: NodeJS.Signals): boolean {
   const status = existsSync(`/proc/${pid}/status`)
     ? readFileSync(`/proc/${pid}/status`, "utf8")
@@ -516,7 +519,7 @@ function isCaught(pid: number, signal: NodeJS.Signals): boolean {
   return (caught >> BigInt(constants.signals[signal] - 1) & 1n) === 1n;
 }
 
-/** What a process has open; some may be closed while it is looked at. */
+/** Returns the files that a process has open; some may be closed meanwhile. */
 function descriptors(pid: number): string[] {
   const names = readdirSync(`/proc/${pid}/fd`);
   return names.flatMap((fd) => {
@@ -528,7 +531,7 @@ function descriptors(pid: number): string[] {
   });
 }
 
-/** How many there are of each kind, but for what is the runtime's own. */
+/** Counts files by kind, without the runtime's own. */
 function kinds(files: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const file of files) {

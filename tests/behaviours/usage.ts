@@ -1,4 +1,4 @@
-/** What the program tells about itself and about a configuration. */
+/** What the program prints about itself and about a configuration. */
 import assert from "node:assert/strict";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ const TLS_LIBRARIES = { bun: /BoringSSL/, deno: /rustls/, node: /OpenSSL \d/ };
 
 export const usage: readonly Behaviour[] = [
   {
-    name: "--test checks everything and says that it looks ok",
+    name: "--test checks everything and reports that it looks ok",
     async run(context) {
       const { code, stdout, stderr } = await runStud(context.target, [
         "-t",
@@ -22,7 +22,7 @@ export const usage: readonly Behaviour[] = [
     },
   },
   {
-    name: "--test finds a PEM file that cannot be used",
+    name: "--test finds an unusable PEM file",
     async run(context) {
       const { code, stderr } = await runStud(context.target, ["-t", context.certificates.ca]);
       assert.match(stderr, /^stud: [^\n]+\n$/);
@@ -65,7 +65,7 @@ export const usage: readonly Behaviour[] = [
     },
   },
   {
-    name: "no file in the working directory and no variable for the runtime changes an executable",
+    name: "neither files in the working directory nor the runtime's variables affect an executable",
     appliesTo: ({ name }) => name === "dist-stud" || name === "dist-stud-node",
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "intrusive-"));
@@ -73,8 +73,8 @@ export const usage: readonly Behaviour[] = [
       writeFileSync(intruder, 'console.log("intruder");');
       writeFileSync(join(directory, "bunfig.toml"), `preload = ["${intruder}"]`);
       writeFileSync(join(directory, ".env"), `NODE_OPTIONS=--require=${intruder}`);
-      const surroundings = `cd ${directory}; NODE_OPTIONS=--require=${intruder} exec "$@"`;
-      const command = ["bash", "-c", surroundings, "bash", ...context.target.command];
+      const script = `cd ${directory}; NODE_OPTIONS=--require=${intruder} exec "$@"`;
+      const command = ["bash", "-c", script, "bash", ...context.target.command];
       const { code, stdout } = await runStud({ ...context.target, command }, ["-V"]);
       assert.match(stdout, /^stud [^\n]+\n$/);
       assert.equal(code, 0);

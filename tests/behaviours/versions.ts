@@ -17,7 +17,7 @@ const ONLY_11: ConnectionOptions = {
 
 export const versions: readonly Behaviour[] = [
   {
-    name: "TLS 1.2 and TLS 1.3 are spoken by default, with a certificate that verifies",
+    name: "TLS 1.2 and TLS 1.3 are enabled by default, with a certificate that verifies",
     async run(context) {
       const stud = await context.stud([], { backend: (await context.echo()).port });
       const trust = trusting(context.certificates.ca);
@@ -28,14 +28,14 @@ export const versions: readonly Behaviour[] = [
     },
   },
   {
-    name: "TLS 1.1 is not spoken unless asked for",
+    name: "TLS 1.1 is disabled by default",
     async run(context) {
       const stud = await context.stud([], { backend: (await context.echo()).port });
       await assert.rejects(context.tls(stud.frontend, ONLY_11));
     },
   },
   {
-    name: "TLS 1.1 is spoken when asked for",
+    name: "TLS 1.1 can be enabled",
     run: (context) =>
       needs(context, "chooseProtocols", "--tls-protos=TLSv1.1", async (stud) => {
         const client = await context.tls(stud.frontend, ONLY_11);
@@ -44,7 +44,7 @@ export const versions: readonly Behaviour[] = [
       }),
   },
   {
-    name: "--tls-protos leaves out what it does not name",
+    name: "--tls-protos disables the versions that it does not list",
     run: (context) =>
       needs(context, "chooseProtocols", "--tls-protos=TLSv1.2", async (stud) => {
         assert.equal(String(await exchange(stud.frontend, "hello", ONLY_12)), "hello");
@@ -52,7 +52,7 @@ export const versions: readonly Behaviour[] = [
       }),
   },
   {
-    name: "--ciphers leaves out what it does not name",
+    name: "--ciphers disables the ciphers that it does not list",
     run: (context) =>
       needs(context, "ciphers", `--ciphers=${AES128}`, async (stud) => {
         const client = await context.tls(stud.frontend, {
@@ -65,7 +65,7 @@ export const versions: readonly Behaviour[] = [
       }),
   },
   {
-    name: "the server's order of ciphers counts, the client's without --prefer-server-ciphers",
+    name: "the server's cipher order applies, without --prefer-server-ciphers the client's",
     appliesTo: ({ ciphers }) => ciphers,
     async run(context) {
       const backend = (await context.echo()).port;

@@ -1,4 +1,4 @@
-/** `--watch`: certificates that change are served without a signal. */
+/** `--watch`: changed certificates are served without a signal. */
 import assert from "node:assert/strict";
 import {
   copyFileSync,
@@ -32,13 +32,13 @@ export const watch: readonly Behaviour[] = [
     },
   },
   {
-    name: "a broken certificate is told once, and the old one served until it is put right",
+    name: "a broken certificate is logged once, and the old one is served until it is fixed",
     waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, ["site.pem"]);
       const pem = join(directory, "site.pem");
       writeFileSync(pem, "roses are red\n");
-      await until(() => events(stud, "reload-failed").length === 1, "the failure is told");
+      await until(() => events(stud, "reload-failed").length === 1, "the failure is logged");
       assert.ok(events(stud, "reload-failed")[0]!.message.includes(pem));
       assert.equal(await serves("a.example"), "a");
       copyFileSync(context.certificates.a2, pem);
@@ -58,7 +58,7 @@ export const watch: readonly Behaviour[] = [
         const [cert, key] = ["site.crt", "site.key"].map((name) => join(directory, name));
         return `pem-file = { cert = "${cert}" private-key = "${key}" }`;
       });
-      // For longer than two looks take, so that some of them come upon one without the other.
+      // For longer than two polls, so that some of them see one file changed without the other.
       const began = performance.now();
       while (performance.now() - began < 5000) {
         for (const from of ["a", "a2"] as const) {
@@ -76,7 +76,7 @@ export const watch: readonly Behaviour[] = [
     },
   },
   {
-    name: "a file that comes into --pem-dir is served",
+    name: "a file that is added to --pem-dir is served",
     waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, ["site.pem"], (directory) => {
@@ -90,7 +90,7 @@ export const watch: readonly Behaviour[] = [
     },
   },
   {
-    name: "a symbolic link that is exchanged is noticed",
+    name: "a replaced symbolic link is detected",
     waits: true,
     async run(context) {
       const { stud, directory, serves } = await watching(context, [], (directory) => {
@@ -109,7 +109,7 @@ export const watch: readonly Behaviour[] = [
   },
 ];
 
-/** A stud with `watch`, for copies of certificate a under these names and what `more` says. */
+/** A stud with `watch`, with copies of certificate a under these names and the lines of `more`. */
 async function watching(
   context: Context,
   pems: readonly string[],
@@ -128,7 +128,7 @@ async function watching(
   writeFileSync(config, lines.join("\n"));
   const stud = await context.stud([`--config=${config}`], { backend: 1, frontend, exact: true });
   const serves = async (servername: string) => {
-    // Workers with sockets of their own lose what waits there when they stop listening.
+    // Workers with sockets of their own lose the connections in their queue when they stop listening.
     const connect = () => context.tls(frontend, { servername }).catch(() => undefined);
     const client = (await until(connect, "a connection"))!;
     const { CN } = client.getPeerCertificate().subject;

@@ -1,4 +1,4 @@
-/** The backend, in a process of its own that can be stopped, killed and started again. */
+/** The backend, in a separate process that can be stopped, killed and restarted. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -7,13 +7,13 @@ import { within } from "../support/until.ts";
 
 /** What the first byte of a connection asks the backend to do with the rest of it. */
 export const BackendKind = {
-  /** Sends back all that follows. */
+  /** Sends back everything that follows. */
   echo: 0x45,
-  /** Never answers, and reads on. */
+  /** Keeps reading, never answers. */
   silent: 0x4e,
   /** Reads one byte each second. */
   slow: 0x53,
-  /** Sends without end. */
+  /** Sends endlessly. */
   flood: 0x46,
 } as const;
 
@@ -26,18 +26,18 @@ export class FaultBackend {
     this.endpoint = endpoint;
   }
 
-  /** At a port of the address that the kernel chooses. */
+  /** Listens on a port of the address that the kernel chooses. */
   static async start(host: string): Promise<FaultBackend> {
     const { child, port } = await spawn(host, 0);
     return new FaultBackend(child, { host, port });
   }
 
-  /** SIGSTOP: the kernel still accepts, nobody answers. SIGCONT: goes on. */
+  /** SIGSTOP: the kernel still accepts, but nothing answers. SIGCONT: continues. */
   signal(name: "SIGSTOP" | "SIGCONT"): void {
     this.#process.kill(name);
   }
 
-  /** Ends the connections that it reads slowly: what they still hold is dropped. */
+  /** Closes the connections that it reads slowly, and drops what they still contain. */
   endSlow(): void {
     this.#process.send("end slow");
   }
@@ -45,10 +45,10 @@ export class FaultBackend {
   async kill(): Promise<void> {
     const ended = once(this.#process, "exit");
     this.#process.kill("SIGKILL");
-    await within(ended, "the backend's end");
+    await within(ended, "the backend exits");
   }
 
-  /** After `kill`, at the same address. */
+  /** Restarts it at the same address after `kill`. */
   async restart(): Promise<void> {
     const { host, port } = this.endpoint;
     this.#process = (await spawn(host, port)).child;

@@ -17,9 +17,9 @@ const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => 
 server.listen({ host, port: Number(port), backlog: 4096 }, () => {
   process.send!((server.address() as AddressInfo).port);
 });
-// There is but one message.
+// There is only one message.
 process.on("message", () => slow.forEach((socket) => socket.destroy()));
-// Whoever started it is gone.
+// The process that started this one has exited.
 process.on("disconnect", () => process.exit(1));
 
 function serve(socket: Socket, kind: number | undefined): void {

@@ -6,38 +6,38 @@ import { BackendKind } from "./backend.ts";
 import type { Failure } from "./load.ts";
 import { Pattern } from "./pattern.ts";
 
-/** What a connection says: messages of these many bytes, and the silence before each. */
+/** What a connection sends: message sizes in bytes, and the pause before each message. */
 export interface Talk {
   /** The next message's length, or undefined when there is none. */
   next(): number | undefined;
   /** Milliseconds before the next message. */
   pause(): number;
-  /** Everything is sent at once, the end as well; else a message waits for the last one's echo. */
+  /** Sends everything and FIN at once; otherwise each message waits for the echo of the last one. */
   readonly atOnce: boolean;
 }
 
 export interface ClientOptions {
   readonly frontend: Endpoint;
   readonly localAddress: string;
-  /** From 0 to below 1: where its bytes begin. */
+  /** From 0 to below 1: where in the stream its bytes start. */
   readonly start: number;
   readonly talk: Talk;
   readonly session: Buffer | undefined;
   readonly measured: Measured;
 }
 
-/** Told what a connection saw; times are in milliseconds. */
+/** Receives the results of a connection; times are in milliseconds. */
 export interface Measured {
   served(handshake: number): void;
   echoed(bytes: number, roundTrip: number): void;
   session(session: Buffer): void;
-  /** The connection is over: well without a failure. */
+  /** The connection has ended: successfully without a failure. */
   over(failure: Failure | undefined): void;
 }
 
-/** Sends, and holds every byte that comes back against what was sent. */
+/** Sends, and compares every received byte with what was sent. */
 export class Client {
-  /** When something moved last; by `performance.now()`. */
+  /** The time of the last progress, by `performance.now()`. */
   movedAt = performance.now();
   readonly #options: ClientOptions;
   readonly #socket: TLSSocket;
@@ -46,7 +46,7 @@ export class Client {
   readonly #expected: Pattern;
   #phase: Failure["phase"] = "connect";
   #localPort = 0;
-  /** Bytes that have not come back. */
+  /** Bytes that have not been received back. */
   #missing = 0;
   #message = { bytes: 0, at: 0 };
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -70,7 +70,7 @@ export class Client {
     const socket = connect(tls);
     this.#socket = socket;
     socket
-      // It has its port by now, and may be reset before it hears that it is connected.
+      // It has its port by now, and may be reset before it learns that it is connected.
       .on("connectionAttempt", () => this.#localPort = socket.localPort ?? 0)
       .on("connect", () => this.#moved("handshake"))
       .on("secureConnect", () => {
@@ -86,7 +86,7 @@ export class Client {
       .on("close", () => this.#fail(this.#kind(), "closed"));
   }
 
-  /** Nothing moved for too long. */
+  /** Fails the connection because nothing moved for too long. */
   late(): void {
     this.#fail("late", `${this.#missing} bytes missing`);
   }

@@ -1,24 +1,24 @@
-/** What stud holds of the machine: descriptors and memory, before a fault and after it. */
+/** stud's descriptors and memory, before and after a fault. */
 import { anonymousMemory, descriptorCount, socketCount } from "../support/processes.ts";
 
 const MIB = 1024 * 1024;
 
 /**
- * How much the master may have grown, in bytes. A reload reads and parses everything again, and a
- * JavaScript heap keeps some of what it once had.
+ * How much the master may grow, in bytes. A reload reads and parses everything again, and a
+ * JavaScript heap keeps its size for a while.
  */
 export const MASTER_GROWTH = 24 * MIB;
 
 /**
- * How much a worker may be above the largest worker before, in bytes. Before, each was warmed by
- * the same load: what is left are heaps which the collector has not made smaller yet.
+ * How much a worker may exceed the largest worker before the fault, in bytes. The same load warmed
+ * each of them up, so the difference is heaps that the collector has not shrunk yet.
  */
 export const WORKER_GROWTH = 32 * MIB;
 
-/** How long stud may take to come back to its footprint after the load has ended, in ms. */
+/** How long stud may take to return to its footprint after the load has ended, in ms. */
 export const SETTLE_LIMIT = 30_000;
 
-/** Of one process; memory in bytes. */
+/** The usage of one process; memory in bytes. */
 export interface Usage {
   readonly descriptors: number;
   readonly sockets: number;
@@ -35,7 +35,7 @@ export function footprintOf(master: number, workers: readonly number[]): Footpri
   return { master: usageOf(master), workers: workers.map(usageOf) };
 }
 
-/** What is above the bounds, one text for each; none when all is as it was. */
+/** The values above their bounds, one text for each; empty if there are none. */
 export function excess(before: Footprint, after: Footprint): string[] {
   const largest = (part: keyof Usage) => Math.max(...before.workers.map((each) => each[part]));
   const bounds: Usage = {
@@ -64,7 +64,7 @@ function usageOf(pid: number): Usage {
   return {
     descriptors: descriptorCount(pid),
     sockets: socketCount(pid),
-    // A process that has just ended has none, which is no number.
+    // A process that has just exited has none, which is not a number.
     memory: anonymousMemory(pid) || 0,
   };
 }

@@ -1,10 +1,10 @@
-/** Which clients' connections a process holds, as the kernel knows it. */
+/** The client connections that a process has open, according to the kernel. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type Endpoint, endpointText } from "../support/endpoints.ts";
 
 /**
- * The clients, as `127.1.0.1:40000`, of all connections to an IPv4 endpoint that this process has
- * open: what it has not yet accepted is not among them. Root may ask of every process.
+ * The clients, as `127.1.0.1:40000`, of all accepted connections to an IPv4 endpoint that this
+ * process has open. Root can query every process.
  */
 export function clientsOf(pid: number, endpoint: Endpoint): Set<string> {
   const at = endpointText(endpoint);

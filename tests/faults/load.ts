@@ -1,4 +1,4 @@
-/** The load, in a process of its own: clients that check every byte they send and get. */
+/** The load, in a separate process: clients that check every byte they send and receive. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -7,34 +7,34 @@ import { within } from "../support/until.ts";
 
 export interface LoadOptions {
   readonly frontend: Endpoint;
-  /** Connections at once. A quarter of them live as long as the load. */
+  /** Concurrent connections. A quarter of them last as long as the load. */
   readonly clients: number;
-  /** Makes the bytes, the sizes and the pauses. */
+  /** Determines the bytes, the sizes and the pauses. */
   readonly seed: number;
   /** Milliseconds without progress after which a connection is late; 40 s when absent. */
   readonly patience?: number;
 }
 
 /**
- * A connection that did not go as it should. `refused`: it ended before its handshake was done;
- * `cut`: after that, and before the last byte had come back and the other side had ended; `late`:
- * nothing moved for the load's patience; `corrupted`: other bytes came back than were sent.
+ * A failed connection. `refused`: it ended before its handshake was done; `cut`: it ended later, but
+ * before the last byte was received back and the other side had closed; `late`: nothing moved for
+ * the load's patience; `corrupted`: the bytes received differ from those sent.
  */
 export interface Failure {
   readonly kind: "refused" | "cut" | "corrupted" | "late";
   readonly phase: "connect" | "handshake" | "exchange";
-  /** The system's or TLS library's code, or a word of ours. */
+  /** The code of the system or the TLS library, or one of our own. */
   readonly code: string;
   /** The client's address and port, as `127.1.0.1:40000`; without the port if it never had one. */
   readonly client: string;
-  /** When it began and when it failed, in milliseconds since 1970. */
+  /** When it started and when it failed, in milliseconds since 1970. */
   readonly from: number;
   readonly until: number;
 }
 
-/** What was measured since the last lap, in milliseconds. */
+/** Measurements since the last lap, in milliseconds. */
 export interface Lap {
-  /** Connections that ended well. */
+  /** Successful connections. */
   readonly connections: number;
   readonly handshake: Percentiles;
   readonly roundTrip: Percentiles;
@@ -46,11 +46,11 @@ export interface Percentiles {
   readonly max: number;
 }
 
-/** Of the whole load. */
+/** The results of the whole load. */
 export interface LoadResults {
-  /** Begun, whatever came of them. */
+  /** Started, whatever their result. */
   readonly connections: number;
-  /** Sent and got back unchanged. */
+  /** Sent and received back unchanged. */
   readonly bytes: number;
   /** The first {@link MAX_FAILURES}. */
   readonly failures: readonly Failure[];
@@ -58,10 +58,10 @@ export interface LoadResults {
   readonly unlisted: number;
 }
 
-/** A load that fails throughout is to tell so, not to fill the memory. */
+/** Bounds the memory of a load that fails throughout. */
 export const MAX_FAILURES = 20_000;
 
-/** What the process is told, and what it says. */
+/** Messages to the load's process and from it. */
 export type LoadOrder = { readonly type: "lap" | "renew" | "stop" };
 export type LoadReport =
   | { readonly type: "running" }
@@ -83,12 +83,12 @@ export class Load {
     return (await this.#ask("lap", "lap")).lap;
   }
 
-  /** Connections that live as long as the load end in good order, and others take their places. */
+  /** Replaces the connections that last as long as the load: they close cleanly. */
   renew(): void {
     this.#process.send({ type: "renew" } satisfies LoadOrder);
   }
 
-  /** Every connection ends in good order, or counts as a failure. */
+  /** Stops the load: each connection closes cleanly, or counts as a failure. */
   async stop(): Promise<LoadResults> {
     const { results } = await this.#ask("stop", "results");
     this.destroy();
@@ -114,7 +114,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   ], { execArgv: [] });
   const load = new Load(child, patience);
   try {
-    await within(reportOf(child, "running"), "the load begins", patience + 20_000);
+    await within(reportOf(child, "running"), "the load starts", patience + 20_000);
   } catch (error) {
     load.destroy();
     throw error;
@@ -128,7 +128,7 @@ async function reportOf<T extends LoadReport["type"]>(
 ): Promise<Extract<LoadReport, { readonly type: T }>> {
   const gone = new AbortController();
   const ended = once(child, "exit", { signal: gone.signal }).then(([code, signal]) => {
-    throw new Error(`the load's process ended (${signal ?? code})`);
+    throw new Error(`the load's process exited (${signal ?? code})`);
   });
   const said = (async () => {
     for (;;) {

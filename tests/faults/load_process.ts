@@ -12,13 +12,13 @@ import {
 } from "./load.ts";
 import { numbers } from "./pattern.ts";
 
-/** Milliseconds between two looks for connections that are late. */
+/** Milliseconds between two checks for late connections. */
 const CHECK_INTERVAL = 250;
-/** Milliseconds that a client waits after a failure, so that refusals make no storm. */
+/** Milliseconds that a client waits after a failure, so that refusals cause no storm. */
 const AFTER_FAILURE = 200;
 /** The largest message of a burst, in bytes. */
 const LARGEST = 192 * 1024;
-/** The last so many times of each kind count in a lap. */
+/** The number of latest times of each kind that a lap includes. */
 const MAX_TIMES = 100_000;
 
 const options = JSON.parse(process.argv[2]!) as Required<LoadOptions>;
@@ -29,10 +29,10 @@ let connections = 0;
 let bytes = 0;
 let unlisted = 0;
 let lap = emptyLap();
-/** Clients that were served once, or have failed. */
+/** Clients that were served once or have failed. */
 let begun = 0;
 let isStopping = false;
-/** Counts up with each order to renew: conversations of an earlier one end. */
+/** Incremented by each renewal: conversations that started before it end. */
 let age = 0;
 
 process.on("message", ({ type }: LoadOrder) => {
@@ -41,7 +41,7 @@ process.on("message", ({ type }: LoadOrder) => {
   isStopping = true;
   tellResults();
 });
-// Whoever started it is gone.
+// The process that started this one has exited.
 process.on("disconnect", () => process.exit(1));
 
 setInterval(() => {
@@ -50,11 +50,11 @@ setInterval(() => {
 }, CHECK_INTERVAL);
 
 for (let index = 0; index < options.clients; index++) {
-  // They begin one after the other, not all in one moment.
+  // They start one after the other, not all at once.
   setTimeout(() => visit(index), index * 4);
 }
 
-/** One connection after the other, for ever. */
+/** One connection after another, until the load stops. */
 function visit(index: number, session?: Buffer, isFirst = true): void {
   if (isStopping) return tellResults();
   connections++;
@@ -86,18 +86,18 @@ function visit(index: number, session?: Buffer, isFirst = true): void {
   };
   const client = new Client({
     frontend: options.frontend,
-    // Each client is a stranger of its own, and none runs out of ports.
+    // Each client has its own address, so none runs out of ports.
     localAddress: `127.1.${index >> 7}.${1 + (index & 127)}`,
     start: random(),
     talk: index % 4 === 0 ? longTalk() : shortTalk(),
-    // Half of those that come again resume.
+    // Half of those that return resume.
     session: random() < 0.5 ? session : undefined,
     measured,
   });
   open.add(client);
 }
 
-/** Goes on until the load ends, or is told to renew. */
+/** Continues until the load stops or renews. */
 function longTalk(): Talk {
   const born = age;
   return {

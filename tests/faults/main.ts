@@ -1,6 +1,6 @@
 /**
- * The fault suite: does to every build, under load, what may go wrong, and reports what clients
- * noticed. `npm run test:faults -- --help` tells the options. Exits with 1 if a promise was broken.
+ * The fault suite: subjects every build under load to faults, and reports what clients noticed.
+ * `npm run test:faults -- --help` lists the options. Exits with 1 if a promise was broken.
  */
 import { existsSync } from "node:fs";
 import { cpus, release } from "node:os";
@@ -92,12 +92,12 @@ function targetsOf(names: readonly string[] = ["dist-stud", "dist-stud-node", "d
 
 function scenariosOf(names: readonly string[] | undefined, isShort: boolean): readonly Scenario[] {
   if (process.getuid!() !== 0) {
-    throw new Error("only root may look into workers and mount disks; run it as root");
+    throw new Error("only root can inspect workers and mount disks; run it as root");
   }
   if (!names) return scenarios.filter(({ short }) => short || !isShort);
   return names.map((name) => {
     const found = scenarios.find((scenario) => scenario.name === name);
-    if (!found) throw new Error(`no scenario is called ${name}; --list names them`);
+    if (!found) throw new Error(`no scenario is named ${name}; --list shows all`);
     return found;
   });
 }

@@ -1,4 +1,4 @@
-/** Pseudo-random numbers and bytes by a seed, so that a run can be had again. */
+/** Pseudo-random numbers and bytes from a seed, so that a run can be repeated. */
 
 /** Numbers from 0 to below 1 (xorshift32; Marsaglia 2003). */
 export function numbers(seed: number): () => number {
@@ -15,19 +15,19 @@ export function numbers(seed: number): () => number {
 const PAD_BYTES = 1 << 20;
 
 /**
- * An endless stream of bytes. All streams are one pad, begun at different places: where two were
- * mixed up, or a byte is lost or doubled, the next bytes differ.
+ * An endless stream of bytes. All streams repeat one pad from different offsets: if two are mixed
+ * up, or a byte is lost or duplicated, the next bytes differ.
  */
 export class Pattern {
   static #pad: Buffer | undefined;
   #at: number;
 
-  /** `start` is a place from 0 to below 1. */
+  /** `start` is a relative offset from 0 to below 1. */
   constructor(start: number) {
     this.#at = Math.floor(start * PAD_BYTES);
   }
 
-  /** The next bytes; no more than a pad's length. */
+  /** Returns the next bytes, at most the pad's length. */
   take(length: number): Buffer {
     const pad = Pattern.#bytes();
     const end = this.#at + length;
@@ -36,7 +36,7 @@ export class Pattern {
     return end <= PAD_BYTES ? first : Buffer.concat([first, pad.subarray(0, end - PAD_BYTES)]);
   }
 
-  /** Whether these are the next bytes, which are then taken. */
+  /** Whether these are the next bytes; if so, consumes them. */
   isNext(bytes: Uint8Array): boolean {
     return this.take(bytes.length).equals(bytes);
   }

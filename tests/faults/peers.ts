@@ -1,10 +1,10 @@
-/** Clients that are no part of the load: the backend, or they themselves, behave badly. */
+/** Clients apart from the load: they misbehave, or their backend does. */
 import type { TLSSocket } from "node:tls";
 import { openTls } from "../support/client.ts";
 import { numbers } from "./pattern.ts";
 import type { Stage } from "./stage.ts";
 
-/** Each tries to send so much. */
+/** The number of bytes that each tries to send. */
 const FILLING = Buffer.alloc(256 * 1024, 0xa5);
 
 export class Peers {
@@ -15,7 +15,7 @@ export class Peers {
     this.#sockets = sockets;
   }
 
-  /** All send as much as they get rid of. */
+  /** All send as much as they can. */
   fill(): void {
     for (const socket of this.#sockets) {
       const send = () => {
@@ -26,7 +26,7 @@ export class Peers {
     }
   }
 
-  /** Each reads one byte a second. */
+  /** Each reads one byte per second. */
   readSlowly(): void {
     for (const socket of this.#sockets) {
       this.#timers.push(setInterval(() => socket.read(1), 1000));
@@ -39,7 +39,7 @@ export class Peers {
   }
 }
 
-/** Connections that have asked the backend for something, and do nothing more. */
+/** Connections that have asked the backend for something and do nothing else. */
 export async function openIdle(stage: Stage, count: number, kind: number): Promise<Peers> {
   const random = numbers(3);
   const sockets = await Promise.all(Array.from({ length: count }, async (_, index) => {

@@ -1,4 +1,4 @@
-/** Runs one scenario against one build, and judges it. */
+/** Runs one scenario against one build and judges the result. */
 import type { Certificates } from "../support/certificates.ts";
 import { isAlive } from "../support/processes.ts";
 import type { Target } from "../support/target.ts";
@@ -15,16 +15,16 @@ import { type Failure, type LoadResults, startLoad } from "./load.ts";
 import type { Allowance, Form, Scenario } from "./scenario.ts";
 import { Stage } from "./stage.ts";
 
-/** Milliseconds of load before anything is measured: heaps and caches take their sizes. */
+/** Milliseconds of load before anything is measured: heaps and caches reach their size. */
 const WARM_UP = { full: 3000, short: 500 } as const;
-/** Milliseconds between two looks at memory while the fault is done. */
+/** Milliseconds between two memory measurements during the fault. */
 const SAMPLE_INTERVAL = 500;
 /** Characters of stderr that are shown when something went wrong. */
 const STDERR_SHOWN = 1000;
-/** What is said of failures that are wrong: so many of them. */
+/** Maximum number of wrong failures that are described. */
 const EXAMPLES = 5;
 
-/** What came of it. Memory is in bytes, of all processes together. */
+/** The result of a scenario. Memory is in bytes, of all processes together. */
 export interface Outcome {
   readonly scenario: Scenario;
   readonly target: Target;
@@ -35,16 +35,16 @@ export interface Outcome {
   readonly cut: number;
   readonly late: number;
   readonly corrupted: number;
-  /** Failures that were right, by their reason. */
+  /** Failures that were right, by reason. */
   readonly allowed: ReadonlyMap<string, number>;
   readonly memory: { readonly before: number; readonly peak: number; readonly after: number };
   readonly descriptors: { readonly before: number; readonly after: number };
   readonly notes: readonly string[];
-  /** None where every promise was kept. */
+  /** Empty if every promise was kept. */
   readonly problems: readonly string[];
 }
 
-/** Never rejects: what went wrong is among the problems. */
+/** Never rejects: errors are among the problems. */
 export async function perform(
   scenario: Scenario,
   target: Target,
@@ -127,19 +127,19 @@ class Run {
     };
   }
 
-  /** The same load as later, without a fault, so that the heaps have been that large once. */
+  /** The same load as later without a fault, so that the heaps reach that size once. */
   private async warmUp(stage: Stage): Promise<Footprint> {
     const { frontend, form } = stage;
     const footprint = () => footprintOf(stage.master, stage.workers());
     const idle = footprint();
     stage.load = await startLoad({ frontend, clients: form.clients, seed: 1 });
-    await stage.goOn(WARM_UP[form.name]);
+    await stage.keepRunning(WARM_UP[form.name]);
     await this.scenario.warmUp?.(stage);
     const { failures } = await stage.load.stop();
     if (failures.length > 0) throw new Error(`without a fault: ${describe(failures)}`);
     const isIdle = () =>
       footprint().workers.every(({ sockets }, index) => sockets <= idle.workers[index]!.sockets);
-    await until(isIdle, "the workers have ended all connections");
+    await until(isIdle, "the workers have closed all connections");
     return footprint();
   }
 
@@ -149,7 +149,7 @@ class Run {
         const footprint = footprintOf(stage.master, stage.workers());
         this.peak = Math.max(this.peak, totalMemory(footprint));
       } catch {
-        // A process ended while it was looked at.
+        // A process exited while it was being inspected.
       }
     };
     const timer = setInterval(look, SAMPLE_INTERVAL);
@@ -181,14 +181,14 @@ class Run {
     if (this.results!.unlisted > 0) this.problem(`${this.results!.unlisted} more failures`);
   }
 
-  /** Until all is as it was before; what is not, by then, is a problem. */
+  /** Waits until everything is as before; remaining differences are problems. */
   private async settle(stage: Stage): Promise<void> {
-    let left = ["it was not looked at"];
+    let left = ["it was not checked"];
     const isBack = () => {
       try {
         this.after = footprintOf(stage.master, stage.workers());
       } catch {
-        // A worker of an old generation ended while it was looked at.
+        // A worker of an old generation exited while it was being inspected.
         return false;
       }
       left = excess(this.before!, this.after);
@@ -208,21 +208,21 @@ class Run {
     for (const line of lines) if (line.event === "internal-error") this.problem(line.message);
     const exits = lines.filter(({ event }) => event === "worker-exited").length;
     if (exits !== stage.expectedExits) {
-      this.problem(`${exits} workers ended by themselves, not ${stage.expectedExits}`);
+      this.problem(`${exits} workers exited unexpectedly, not ${stage.expectedExits}`);
     }
   }
 
-  /** Nothing is stuck: it ends in good order, with all its processes. */
+  /** Checks that nothing hangs: stud stops cleanly, with all its processes. */
   private async stop(stage: Stage): Promise<void> {
     const { stud, master } = stage;
     const workers = stage.workers();
     stage.signal("SIGTERM");
-    await until(() => !isAlive(master), "stud's end after SIGTERM");
+    await until(() => !isAlive(master), "stud exits after SIGTERM");
     const isOver = () => [...workers, ...stud.survivors()].every((pid) => !isAlive(pid));
-    await until(isOver, "the end of all workers");
+    await until(isOver, "all workers exit");
     if (master !== stud.pid) return;
-    const { code, signal } = await within(stud.exited, "stud's exit");
-    if (code !== 0) this.problem(`stud ended with ${signal ?? code}`);
+    const { code, signal } = await within(stud.exited, "the exit status of stud");
+    if (code !== 0) this.problem(`stud exited with ${signal ?? code}`);
   }
 }
 

@@ -13,13 +13,13 @@ import { forms, type Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios/index.ts";
 
 const builds = (["dist-stud", "dist-stud-node", "dist-stud-deno"] as const).map(target);
-/** Scenarios that wait for time limits, most of the time: they run beside the others. */
+/** Scenarios that mostly wait for time limits: they run beside the others. */
 const WAITING: readonly string[] = ["slowloris", "alerts"];
 /** How many of the others run at a time. */
 const LANES = 4;
-/** Nothing takes so long unless it hangs; in milliseconds. */
+/** Only a hang takes this long; in milliseconds. */
 const LIMIT = 240_000;
-const skip = process.getuid!() !== 0 && "only root may look into workers and mount disks";
+const skip = process.getuid!() !== 0 && "only root can inspect workers and mount disks";
 
 describe("faults, short form", { concurrency: 2 }, () => {
   let certificates: Certificates;
@@ -40,6 +40,6 @@ describe("faults, short form", { concurrency: 2 }, () => {
         }
       }
     });
-  suite("those that wait", builds.length, ({ name }) => WAITING.includes(name));
-  suite("side by side", LANES, ({ name }) => !WAITING.includes(name));
+  suite("waiting for time limits", builds.length, ({ name }) => WAITING.includes(name));
+  suite("in parallel", LANES, ({ name }) => !WAITING.includes(name));
 });

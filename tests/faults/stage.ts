@@ -1,4 +1,4 @@
-/** What a scenario is given: a stud that serves a load, and the means to do something to it. */
+/** The context of a scenario: a stud that serves a load, and methods to act on it. */
 import {
   copyFileSync,
   existsSync,
@@ -21,17 +21,17 @@ import { FaultBackend } from "./backend.ts";
 import type { Load } from "./load.ts";
 import type { Allowance, Form, Scenario } from "./scenario.ts";
 
-/** What a start may take on a machine that is busy with the load, in milliseconds. */
+/** Time limit of a start while the machine is busy with the load, in milliseconds. */
 const START_LIMIT = 30_000;
-/** Bytes of the connection that must work after everything. */
+/** Bytes of the connection that must work afterwards. */
 const ORDINARY_BYTES = 1024 * 1024;
 
-/** Milliseconds that connections live while old workers are waited for. */
+/** Milliseconds between two renewals while old workers are awaited. */
 const RENEW_INTERVAL = 2000;
 
-/** What a configuration differs in. */
+/** How a configuration differs from the default one. */
 export interface Variables {
-  /** Beside the one that has the load. */
+  /** In addition to the one that has the load. */
   readonly frontends?: readonly Endpoint[];
   readonly workers?: number;
   readonly lines?: readonly string[];
@@ -41,20 +41,20 @@ export class Stage {
   readonly target: Target;
   readonly form: Form;
   readonly certificates: Certificates;
-  /** Of this scenario alone; everybody may read it. */
+  /** The scenario's own directory, readable for all users. */
   readonly directory: string;
   readonly frontend: Endpoint;
   readonly backend: FaultBackend;
-  /** The certificate that is served; its name is `localhost`. */
+  /** The served certificate; its name is `localhost`. */
   readonly pem: string;
   /** The configuration file. */
   readonly file: string;
-  /** All that were started, the one that serves now last. */
+  /** All studs that were started; the last one is serving. */
   readonly studs: Stud[] = [];
   readonly allowances: Allowance[] = [];
   /** Facts for the report. */
   readonly notes: string[] = [];
-  /** Workers that are expected to have ended otherwise than by their master's order. */
+  /** The number of workers expected to exit without a command of their master. */
   expectedExits = 0;
   readonly #scenario: Scenario;
   readonly #cleanups: (() => unknown)[] = [];
@@ -81,14 +81,14 @@ export class Stage {
     this.after(() => backend.destroy());
   }
 
-  /** Backend and stud are ready. */
+  /** Fulfilled when backend and stud are ready. */
   static async open(
     scenario: Scenario,
     target: Target,
     form: Form,
     certificates: Certificates,
   ): Promise<Stage> {
-    // One that is killed and comes back needs a port that nobody else takes.
+    // A restarted backend needs its port again, which no other program must take.
     const { host } = await freeEndpoint(scenario.setup?.backendHost ? "127.0.0.1" : undefined);
     const backend = await FaultBackend.start(host);
     const ends = { frontend: await freeEndpoint(), backend };
@@ -109,12 +109,12 @@ export class Stage {
     return this.studs.at(-1)!;
   }
 
-  /** The process id of the master that serves now. */
+  /** The process id of the current master. */
   get master(): number {
     return this.#master;
   }
 
-  /** Another process has taken over from the master, as after SIGUSR2. */
+  /** Records that another process has taken over from the master, as after SIGUSR2. */
   set master(pid: number) {
     this.#master = pid;
     this.after(() => kill(pid, "SIGKILL"));
@@ -129,18 +129,18 @@ export class Stage {
     this.after(() => load.destroy());
   }
 
-  /** How many workers the configuration asks for. */
+  /** The configured number of workers. */
   get workerCount(): number {
     return this.#variables.workers ?? this.#scenario.setup?.workers ?? 2;
   }
 
-  /** The current workers, of old generations too, in the order of their slots. */
+  /** The current workers, including those of old generations, in the order of their slots. */
   workers(): number[] {
     this.stud.workers();
     return workersOf(this.#master);
   }
 
-  /** Writes the configuration file anew; `reload` makes it count. */
+  /** Rewrites the configuration file; `reload` applies it. */
   configure(variables: Variables): void {
     this.#variables = variables;
     const { setup = {} } = this.#scenario;
@@ -152,20 +152,20 @@ export class Stage {
       `backend = "[${setup.backendHost ?? host}]:${port}"`,
       `pem-file = "${this.pem}"`,
       `workers = ${this.workerCount}`,
-      // The load comes from one address, and is to reach all of them.
+      // The load comes from one address, and must reach all of them.
       "affinity = off",
-      // Whoever comes while a worker is away waits in its queue.
+      // New connections wait in the queue of a worker that is not running.
       `backlog = 1024`,
       `log-format = "json"`,
       ...setup.lines ?? [],
       ...variables.lines ?? [],
     ];
-    // In one step: a reload may read it at any moment.
+    // Atomically: a reload can read it at any moment.
     writeFileSync(`${this.file}.new`, lines.join("\n") + "\n");
     renameSync(`${this.file}.new`, this.file);
   }
 
-  /** Starts a stud at the same addresses; fulfilled when it is ready. */
+  /** Starts a stud with the same addresses; fulfilled when it is ready. */
   async start(): Promise<void> {
     const { target, frontend } = this;
     const { wrapper } = this.#scenario.setup ?? {};
@@ -179,7 +179,7 @@ export class Stage {
     this.workers();
   }
 
-  /** Sends SIGHUP and waits until the file is in use. Rejects when it was refused. */
+  /** Sends SIGHUP and waits until the file is in use. Rejects if it is refused. */
   async reload(): Promise<void> {
     const lines = (event: string) => this.logged((line) => line.event === event);
     const [done, refused] = [lines("reloaded").length, lines("reload-failed").length];
@@ -196,7 +196,7 @@ export class Stage {
     process.kill(this.#master, name);
   }
 
-  /** The lines of the stud that was started last. */
+  /** The log lines of the stud that was started last. */
   logged(wanted: (line: LogLine) => boolean): LogLine[] {
     return this.stud.logs.filter(wanted);
   }
@@ -205,23 +205,23 @@ export class Stage {
     this.allowances.push(allowance);
   }
 
-  /** The load goes on for so long: the time is what is tested. */
-  async goOn(ms: number): Promise<void> {
+  /** Lets the load continue for this time, in milliseconds: the duration is part of the test. */
+  async keepRunning(ms: number): Promise<void> {
     await pause(ms);
   }
 
-  /** Does something again and again while the load goes on, for the form's span. */
+  /** Repeats something under load for the form's span. */
   async repeat(intervalMs: number, action: () => unknown): Promise<void> {
     const end = performance.now() + this.form.span;
     while (performance.now() < end) {
       await action();
-      await this.goOn(intervalMs);
+      await this.keepRunning(intervalMs);
     }
   }
 
   /**
-   * While something is waited for, connections that live as long as the load end, those too which
-   * came to an old worker that had not yet heard that it is to accept no more.
+   * Renews the connections that last as long as the load during a wait, including those that reached
+   * an old worker before its command to drain.
    */
   async renewing<T>(waiting: Promise<T>): Promise<T> {
     this.load.renew();
@@ -233,10 +233,10 @@ export class Stage {
     }
   }
 
-  /** An ordinary connection works: a mebibyte goes through stud and comes back. */
+  /** Checks that an ordinary connection works: a mebibyte passes through stud and back. */
   async ordinary(endpoint = this.frontend): Promise<void> {
     const sent = Buffer.alloc(ORDINARY_BYTES, "ordinary");
-    // The first byte tells the backend to send the rest back.
+    // The first byte makes the backend echo the rest.
     const answer = await exchange(endpoint, Buffer.concat([Buffer.from("E"), sent]));
     if (!answer.equals(sent)) {
       throw new Error(
@@ -245,7 +245,7 @@ export class Stage {
     }
   }
 
-  /** Until all slots have their workers, and no others are left. */
+  /** Waits until all slots have their workers, and no others are left. */
   async isComplete(ms = START_LIMIT): Promise<void> {
     const count = this.workerCount;
     await until(
@@ -285,7 +285,7 @@ export class Stage {
   }
 }
 
-/** Whether there was such a process. */
+/** Whether such a process existed. */
 export function kill(pid: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, signal);

@@ -1,4 +1,4 @@
-/** What made a runtime leak before, repeated: nothing of it may stay in the worker. */
+/** Repeats what once made a runtime leak: none of it may stay in the worker. */
 import { copyFileSync, mkdtempSync, readFileSync } from "node:fs";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
@@ -13,32 +13,32 @@ import { until, within } from "../support/until.ts";
 
 export interface LeakResult {
   readonly name: string;
-  /** "" where this build cannot do it. */
+  /** "" if this build cannot do it. */
   readonly found: string;
   readonly isGood: boolean;
 }
 
 const INVENTED = "a name that no certificate has";
 
-/** So many clients come at once where nothing else is said. */
+/** The default number of concurrent clients. */
 const AT_ONCE = 10;
 
 /**
  * How much a worker may grow by all repetitions, after a third as many to warm up, in bytes. Heaps
- * that nothing presses breathe by as much as 17 MB: after a forced collection, Node's worker held
- * the same 13.8 MB after 3,000 handshakes as after 18,000.
+ * without memory pressure vary by up to 17 MB: after a forced collection, Node's worker had the same
+ * 13.8 MB after 3,000 handshakes as after 18,000.
  */
 const MAX_GROWTH = 24 * 1024 * 1024;
 const HEADER = "PROXY TCP4 192.0.2.7 198.51.100.9 1234 443\r\n";
 
 interface Repetition {
   readonly name: string;
-  /** Where it was told of. */
+  /** Where it was reported. */
   readonly thread: string;
   readonly appliesTo?: (target: Target) => boolean;
   readonly times: number;
   readonly atOnce?: number;
-  /** Starts a stud; the result does it once. */
+  /** Starts a stud; returns a function that performs one repetition. */
   prepare(context: Context): Promise<{ stud: Stud; once: () => Promise<void> }>;
 }
 
@@ -97,7 +97,7 @@ const repetitions: readonly Repetition[] = [
     },
   },
   {
-    name: "certificates exchanged in the running worker",
+    name: "certificates replaced in the running worker",
     thread: "Bun PR #29875; Node #66002, #34451",
     appliesTo: ({ swapCertificates }) => swapCertificates,
     times: 45,
@@ -121,7 +121,7 @@ const repetitions: readonly Repetition[] = [
     },
   },
   {
-    name: "a client that does not read leaves while its backend is paused",
+    name: "a client that does not read disconnects while its backend is paused",
     thread: "Bun PR #42352",
     times: 500,
     async prepare(context) {
@@ -140,7 +140,7 @@ const repetitions: readonly Repetition[] = [
           wire.socket.pause();
           client.write("x");
           await until(() => wire.socket.readableLength > 0, "the first bytes");
-          // An orderly end in half of the cases. Node cannot reset while it sends that.
+          // A clean close in half of the cases. Node cannot reset while it sends that.
           if (count++ % 2 === 0) await new Promise<void>((sent) => wire.socket.end(sent));
           wire.socket.resetAndDestroy();
           client.destroy();
@@ -150,7 +150,7 @@ const repetitions: readonly Repetition[] = [
     },
   },
   {
-    name: "a client sends more than is taken before the backend is connected",
+    name: "a client sends more than is accepted before the backend is connected",
     thread: "Bun PR #42351",
     times: 1000,
     async prepare(context) {
@@ -195,7 +195,7 @@ const repetitions: readonly Repetition[] = [
     },
   },
   {
-    name: "a handshake that takes too long is ended",
+    name: "a handshake that takes too long is cut",
     thread: "Deno: close in mid-handshake",
     times: 1000,
     atOnce: 100,
@@ -213,7 +213,7 @@ const repetitions: readonly Repetition[] = [
   },
 ];
 
-/** Those with `only` in their name, one after the other, each with a stud of its own. */
+/** Runs those with `only` in their name one after the other, each with its own stud. */
 export async function testLeaks(context: Context, only: string): Promise<LeakResult[]> {
   const results: LeakResult[] = [];
   for (const repetition of repetitions) {
@@ -231,7 +231,7 @@ export async function testLeaks(context: Context, only: string): Promise<LeakRes
   return results;
 }
 
-/** One row for each, one column for each build; in Markdown. */
+/** A Markdown table with one row for each, one column for each build. */
 export function leakTable(builds: readonly string[], results: readonly LeakResult[][]): string {
   const rows = results[0]!.map(({ name }, i) => [
     name,
@@ -258,13 +258,13 @@ async function measure(
     const more = descriptorCount(worker) - idle;
     const growth = anonymousMemory(worker) - before;
     const isGood = growth < MAX_GROWTH && more <= 0 && stud.worker() === worker;
-    return { name, ...verdict(growth, more, isGood) };
+    return { name, ...resultOf(growth, more, isGood) };
   } finally {
     await context.cleanUp();
   }
 }
 
-/** The memory that names cost is given back at the latest when the worker is replaced. */
+/** The memory used for names is freed at the latest when the worker is replaced. */
 async function inventedNames(context: Context): Promise<LeakResult> {
   const times = 12_000;
   const name = `${times} × ${INVENTED} (Deno: the SNI resolver's memory)`;
@@ -279,7 +279,7 @@ async function inventedNames(context: Context): Promise<LeakResult> {
       try {
         (await openTls(stud.frontend, { servername })).destroy();
       } catch (error) {
-        // A worker that has bound its socket itself takes along who waits there when it is replaced.
+        // When a worker with its own socket is replaced, the connections in its queue are lost.
         const isExpected = (error as NodeJS.ErrnoException).code === "ECONNRESET" &&
           !context.target.adoptSockets && ++resets <= AT_ONCE;
         if (!isExpected) throw error;
@@ -288,10 +288,10 @@ async function inventedNames(context: Context): Promise<LeakResult> {
     await repeat(100, AT_ONCE, ask);
     const before = anonymousMemory(first);
     await repeat(times, AT_ONCE, ask);
-    // Where names are remembered, the worker has a successor by now.
+    // Where names are kept, the worker has a successor by now.
     if (context.target.runtime === "deno") await until(() => !isAlive(first), "a successor");
     const growth = anonymousMemory(stud.worker()) - before;
-    const result = verdict(growth, 0, growth < 2 * MAX_GROWTH);
+    const result = resultOf(growth, 0, growth < 2 * MAX_GROWTH);
     console.error(`${context.target.name}: ${name}: ${result.found}`);
     return { name, ...result };
   } finally {
@@ -299,14 +299,14 @@ async function inventedNames(context: Context): Promise<LeakResult> {
   }
 }
 
-function verdict(growth: number, descriptors: number, isGood: boolean) {
+function resultOf(growth: number, descriptors: number, isGood: boolean) {
   const megabytes = (growth / 1e6).toFixed(1);
   const found = `${growth < 0 ? "−" : "+"}${megabytes.replace("-", "")} MB, ` +
     `${Math.max(0, descriptors)} descriptors`;
   return { found: isGood ? found : `**LEAK**: ${found}`, isGood };
 }
 
-/** What stays open when nothing has changed for ten looks. */
+/** The descriptors that are open when nothing has changed for ten checks. */
 async function restingDescriptors(worker: number): Promise<number> {
   let last = -1;
   let unchanged = 0;

@@ -1,4 +1,4 @@
-/** Clients of every kind, each of which checks what comes back; they all go on until `stop`. */
+/** Clients of every kind, each of which checks the answers; all run until `stop`. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { ConnectionOptions } from "node:tls";
@@ -6,7 +6,7 @@ import { exchange, openTcp, openTls, PARTIAL_HELLO } from "../support/client.ts"
 import type { Endpoint } from "../support/endpoints.ts";
 import { within } from "../support/until.ts";
 
-/** How many ended well. */
+/** The number of successful ones. */
 export interface Counts {
   connections: number;
   resumptions: number;
@@ -39,7 +39,7 @@ export class Load {
       .map((visit) => this.repeat(visit));
   }
 
-  /** Ends when all clients have. */
+  /** Fulfilled when all clients have ended. */
   async stop(): Promise<void> {
     this.isOver = true;
     await Promise.all(this.running);
@@ -51,7 +51,7 @@ export class Load {
         await visit();
       } catch (error) {
         if (this.counts.failures.length < 20) this.counts.failures.push(String(error));
-        // What fails always must not fill the processor.
+        // Constant failures must not keep the processor busy.
         await new Promise((resume) => setTimeout(resume, 100));
       }
     }
@@ -65,7 +65,7 @@ export class Load {
     this.counts.connections++;
   }
 
-  /** Twice, the second time with the session of the first; another worker knows it not. */
+  /** Connects twice, the second time with the session of the first; another worker may not know it. */
   private async resume(): Promise<void> {
     let session: Buffer | undefined;
     for (let i = 0; i < 2; i++) {

@@ -1,9 +1,9 @@
 /**
  * `npm run test:soak`: the Bun and the Node build side by side under mixed load for 15 minutes
- * (`--minutes=N`). `--leaks` repeats instead what made a runtime leak before, `--reloads` reloads 50
- * times (every build). `--target=bun` (deno, node, dist-stud …) asks one only, `--only=TEXT` the
- * leaks with it in their name. Writes docs/soak.md and its plots when all were asked and, of the
- * soak, for at least 15 minutes. Exits with 1 when something grows.
+ * (`--minutes=N`). `--leaks` repeats instead what once made a runtime leak, `--reloads` reloads 50
+ * times (every build). `--target=bun` (deno, node, dist-stud …) selects one build, `--only=TEXT` the
+ * leaks with TEXT in their name. Writes docs/soak.md and its plots after a run of all builds, for
+ * the soak of at least 15 minutes. Exits with 1 if something grows.
  */
 import { writeFileSync } from "node:fs";
 import process from "node:process";
@@ -35,7 +35,7 @@ async function main(): Promise<number> {
     },
   });
   const minutes = Number(values.minutes);
-  if (!(minutes > 0)) throw new Error(`--minutes=${values.minutes} is no number of minutes`);
+  if (!(minutes > 0)) throw new Error(`--minutes=${values.minutes} is not a number of minutes`);
   const certificates = makeCertificates();
   const inTurn = async <T>(name: TargetName, ask: (context: Context) => Promise<T>) => {
     const context = new Context(target(name), certificates);
@@ -79,7 +79,7 @@ async function main(): Promise<number> {
       soaked: await inTurn(name, (context) => soak(context, minutes)),
     }));
     for (const { title, name, soaked } of await Promise.all(soaking)) {
-      paragraphs.push(told(title, minutes, soaked));
+      paragraphs.push(describe(title, minutes, soaked));
       console.log(paragraphs.at(-1));
       problems.push(...problemsOf(soaked).map((problem) => `${name}: ${problem}`));
       const isToKeep = !only && minutes >= USUAL_MINUTES;
@@ -111,7 +111,11 @@ async function reloadRow(name: string, context: Context) {
   return { text: `| ${name} | ${cells.join(" | ")} |`, isGood };
 }
 
-function told(title: string, minutes: number, { samples, counts, reloads, descriptors }: Soaked) {
+function describe(
+  title: string,
+  minutes: number,
+  { samples, counts, reloads, descriptors }: Soaked,
+) {
   const { connections, resumptions, bulkMegabytes, vanished, failures } = counts;
   const figures = (["master", "workers"] as const).map((part) => {
     const { mean, growth } = growthOf(samples, part);

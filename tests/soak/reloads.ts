@@ -1,4 +1,4 @@
-/** Memory after many reloads of every kind: what it was after the first. */
+/** Memory after many reloads of every kind must be what it was after the first. */
 import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../support/context.ts";
@@ -8,17 +8,17 @@ import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 export const RELOADS = 50;
-/** The least that is promised: so much of what it was after the first reload, at most. */
+/** The largest allowed ratio to the memory after the first reload. */
 export const MAX_RATIO = 1.1;
 const WORKERS = 2;
 
-/** Bytes of anonymous memory, of the master and all workers. */
+/** Bytes of anonymous memory of the master and all workers. */
 export interface Reloaded {
   readonly first: number;
   readonly last: number;
 }
 
-/** `certificates` are exchanged in place where the build can; `configuration` takes new workers. */
+/** `certificates` are replaced in place if the build can; `configuration` needs new workers. */
 export async function memoryOfReloads(
   context: Context,
   kind: "certificates" | "configuration",
@@ -35,7 +35,7 @@ export async function memoryOfReloads(
       `backend = "[127.0.0.1]:${backend}"`,
       `pem-file = "${pem}"`,
       `workers = ${WORKERS}`,
-      // The load comes from one address, and is to reach all of them.
+      // The load comes from one address, and must reach all of them.
       "affinity = off",
       "log-format = json",
       ...kind === "configuration" ? [`half-close-timeout = ${30 + reload}`] : [],
@@ -49,7 +49,7 @@ export async function memoryOfReloads(
     configure(reload);
     stud.signal("SIGHUP");
     await until(() => reloadsOf(stud) === reload, `reload ${reload}`);
-    await until(() => stud.workers().length === WORKERS, "the old workers' end");
+    await until(() => stud.workers().length === WORKERS, "the old workers exit");
     if (reload === 1) first = await atRest(stud);
   }
   return { first, last: await atRest(stud) };
@@ -59,7 +59,7 @@ function reloadsOf({ logs }: Stud): number {
   return logs.filter(({ event }) => event === "reloaded").length;
 }
 
-/** The least of some looks, since what a reload needed goes in the second after it. */
+/** The minimum of several samples, since what a reload needed is freed in the second after it. */
 async function atRest(stud: Stud): Promise<number> {
   const looks: number[] = [];
   await until(() => {

@@ -1,12 +1,12 @@
-/** What processes hold over time, and whether it grows. Pure: it runs on every runtime. */
+/** The memory of processes over time, and whether it grows. Pure: it runs on every runtime. */
 import { axisTo, lineChart } from "../../bench/plot.ts";
 
-/** At one moment; memory is anonymous, in bytes. */
+/** One sample; memory is anonymous, in bytes. */
 export interface Sample {
   /** Seconds since the start. */
   readonly time: number;
   readonly master: number;
-  /** All workers together, old ones too. */
+  /** All workers together, including old ones. */
   readonly workers: number;
   readonly descriptors: number;
 }
@@ -19,16 +19,16 @@ export interface Growth {
 }
 
 /**
- * How much the trend may grow over the second half, in bytes: a tenth of the mean, and 4 MB at
- * least, since a collector that has little to do lets a small heap breathe by as much (the master
- * of the Bun build, between 22 and 29 MB). A leak of 1 KB for each connection is several times as
- * much in 15 minutes.
+ * How much the trend may grow over the second half, in bytes: a tenth of the mean, and at least 4 MB,
+ * since a small heap varies by as much if the collector has little to do (the master of the Bun
+ * build, between 22 and 29 MB). A leak of 1 KB for each connection is several times as much in 15
+ * minutes.
  */
 export function maxGrowth(mean: number): number {
   return Math.max(0.1 * mean, 4e6);
 }
 
-/** By the least squares of the second half. */
+/** By least squares over the second half. */
 export function growthOf(samples: readonly Sample[], of: "master" | "workers"): Growth {
   const half = samples.slice(Math.floor(samples.length / 2));
   const times = half.map(({ time }) => time);

@@ -14,17 +14,17 @@ export interface Soaked {
   readonly samples: readonly Sample[];
   readonly counts: Counts;
   readonly reloads: number;
-  /** Of the master and its workers, at rest: after the first reloads, and at the end. */
+  /** Those of the master and its workers at rest: after the first reloads, and at the end. */
   readonly descriptors: readonly [before: number, after: number];
 }
 
-/** Between two reloads, in milliseconds. */
+/** The interval between two reloads, in milliseconds. */
 const RELOAD_EVERY = 5_000;
 const WORKERS = 2;
 
 /**
- * Reloads exchange certificates all the time. In the first third every other one changes the
- * configuration too, so that new workers come; those of the second half are to become old.
+ * Every reload replaces certificates. In the first third every other one also changes the
+ * configuration and so starts new workers; those of the second half shall grow old.
  */
 export async function soak(context: Context, minutes: number): Promise<Soaked> {
   const directory = mkdtempSync(join(context.certificates.directory, "soak-"));
@@ -40,7 +40,7 @@ export async function soak(context: Context, minutes: number): Promise<Soaked> {
         `backend = "[127.0.0.1]:${backend}"`,
         `pem-file = "${pem}"`,
         `workers = ${WORKERS}`,
-        // The load comes from one address, and is to reach all of them.
+        // The load comes from one address, and must reach all of them.
         "affinity = off",
         "log-format = json",
         `ssl-handshake-timeout = ${20 + generation % 2}`,
@@ -64,7 +64,7 @@ export async function soak(context: Context, minutes: number): Promise<Soaked> {
   };
   await reload(true);
   await reload(false);
-  await until(() => living(stud).length === WORKERS, "the old workers' end");
+  await until(() => living(stud).length === WORKERS, "the old workers exit");
   const before = descriptors(stud);
 
   const load = new Load(frontend);
@@ -81,9 +81,9 @@ export async function soak(context: Context, minutes: number): Promise<Soaked> {
     nextReload = passed() + RELOAD_EVERY;
   }
   await load.stop();
-  await until(() => living(stud).length === WORKERS, "the old workers' end");
+  await until(() => living(stud).length === WORKERS, "the old workers exit");
   const isAtRest = () => descriptors(stud) <= before;
-  // The judge compares; it only has to wait for what is still being closed.
+  // The caller compares; this only waits for what is still being closed.
   await until(isAtRest, "descriptors at rest").catch(() => {});
   return { samples, counts: load.counts, reloads, descriptors: [before, descriptors(stud)] };
 }
@@ -112,7 +112,7 @@ function living(stud: Stud): number[] {
   return stud.survivors();
 }
 
-/** 0 for one that has just ended. */
+/** 0 for a process that has just exited. */
 function countOf(pid: number): number {
   try {
     return descriptorCount(pid);

@@ -1,4 +1,4 @@
-/** Asks for a secret at the terminal of this process, and shows its hash. */
+/** Asks for a secret on the terminal of this process, and prints its hash. */
 import { createHash } from "node:crypto";
 import * as runtime from "#runtime";
 import { controllingTerminal } from "../../src/certificates/terminal.ts";

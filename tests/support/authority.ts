@@ -7,17 +7,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Certificate } from "../../src/runtime/tls.ts";
 
-/** A certificate with its key, in memory and as a file that holds both. */
+/** A certificate with its key, in memory and in one file. */
 export interface Issued extends Certificate {
   readonly file: string;
   readonly der: Uint8Array;
 }
 
-/** A certificate authority in a directory of its own, which is removed after the tests. */
+/** A certificate authority in its own directory, which is removed after the tests. */
 export class Authority {
   /** PEM. */
   readonly ca: string;
-  /** Tests may put files of their own here. */
+  /** Tests may add files here. */
   readonly directory = mkdtempSync(join(tmpdir(), "stud-authority-"));
 
   constructor(name: string) {
@@ -29,20 +29,20 @@ export class Authority {
     this.ca = this.read("ca.pem");
   }
 
-  /** A certificate for a name; its subject is the same. `names` is a subjectAltName of OpenSSL. */
+  /** Issues a certificate with a name as its subject. `names` is a subjectAltName of OpenSSL. */
   issue(name: string, { names = `DNS:${name}`, rsa = false } = {}): Issued {
     const ca = ["-CA", this.file("ca.pem"), "-CAkey", this.file("ca.key")];
     this.request(name, name, rsa ? RSA : EC, [...ca, "-addext", `subjectAltName=${names}`]);
     return this.issued(name);
   }
 
-  /** As {@link issue}, but signed by itself. */
+  /** Like {@link issue}, but self-signed. */
   selfSigned(name: string): Issued {
     this.request(name, name, EC, []);
     return this.issued(name);
   }
 
-  /** A new list, PEM, of all that were revoked so far and these. */
+  /** Returns a new CRL, PEM, with all certificates revoked so far and these. */
   revoke(...issued: readonly Issued[]): string {
     const ca = ["ca", "-config", this.file("openssl.cnf"), "-cert", this.file("ca.pem")];
     ca.push("-keyfile", this.file("ca.key"));

@@ -1,13 +1,13 @@
-/** Plain TCP servers to put behind stud. */
+/** Plain TCP servers as backends of stud. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { Worker } from "node:worker_threads";
 import { until } from "./until.ts";
 
-/** A server on a kernel-chosen port of 127.0.0.1, which hands its connections to the test. */
+/** A server on a kernel-chosen port of 127.0.0.1, which passes its connections to the test. */
 export class Backend {
   readonly port: number;
-  /** Connections that no `accept` has taken yet; empty when a handler was given. */
+  /** Connections not yet returned by `accept`; empty if a handler was given. */
   readonly waiting: Socket[];
   readonly #server: Server;
   readonly #sockets: ReadonlySet<Socket>;
@@ -31,7 +31,7 @@ export class Backend {
   }
 }
 
-/** Without a handler the test takes connections with `accept`. */
+/** Without a handler the test gets connections with `accept`. */
 export async function startBackend(handler?: (socket: Socket) => void): Promise<Backend> {
   const sockets = new Set<Socket>();
   const waiting: Socket[] = [];
@@ -46,12 +46,12 @@ export async function startBackend(handler?: (socket: Socket) => void): Promise<
   return new Backend(server, sockets, waiting);
 }
 
-/** A backend that sends back what it gets. */
+/** A backend that echoes what it receives. */
 export function startEcho(): Promise<Backend> {
   return startBackend((socket) => socket.pipe(socket));
 }
 
-/** A port where connection attempts hang: its queue is full and nobody accepts. */
+/** A port where connection attempts hang: its queue is full and nothing accepts. */
 export async function startHangingPort(): Promise<{ port: number; close(): Promise<void> }> {
   const worker = new Worker(BLOCKED_LISTENER, { eval: true });
   const [port] = await once(worker, "message") as [number];

@@ -1,4 +1,4 @@
-/** What some builds cannot do is asked of them all the same: the answer must be a clear refusal. */
+/** Builds that lack a capability are tested too: they must refuse its options clearly. */
 import assert from "node:assert/strict";
 import type { Context } from "./context.ts";
 import { freeEndpoint } from "./endpoints.ts";
@@ -7,7 +7,7 @@ import { type Ability, buildsWith } from "./target.ts";
 
 type Running = Awaited<ReturnType<Context["stud"]>>;
 
-/** Checks a stud with these options; a build that lacks the ability must refuse the first one. */
+/** Checks a stud with these options; a build without the capability must refuse the first one. */
 export async function needs(
   context: Context,
   ability: Ability,
@@ -20,7 +20,7 @@ export async function needs(
   return await check(await context.stud([option, ...others], { backend: port }));
 }
 
-/** The first of the words is refused by a line that names it and the builds that can do it. */
+/** Checks that the first word is refused by a line that names it and the builds that support it. */
 export async function refuses(
   context: Context,
   ability: Ability,

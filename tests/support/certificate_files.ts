@@ -1,4 +1,4 @@
-/** Certificates in files and configurations that name them, for tests of what reads them. */
+/** Certificate files and configurations that name them, for tests of the code that reads them. */
 import { execFileSync } from "node:child_process";
 import { getDiffieHellman } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const newKey: Record<KeyKind, readonly string[]> = {
   ed25519: ["-newkey", "ed25519"],
 };
 
-/** A directory of its own for a test, which is removed at the end of the test. */
+/** Creates a directory for a test, which is removed at its end. */
 export function makeDirectory(context: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), "stud-certificates-"));
   context.after(() => rmSync(directory, { recursive: true, force: true }));
@@ -33,9 +33,9 @@ export function openssl(args: readonly string[], input = ""): string {
 
 export interface Request {
   readonly key?: KeyKind;
-  /** In openssl's words: `DNS:a.example,IP:127.0.0.1`; absent: no such extension. */
+  /** In openssl's syntax: `DNS:a.example,IP:127.0.0.1`; absent: no such extension. */
   readonly names?: string;
-  /** In openssl's words; `/CN=…` by default. */
+  /** In openssl's syntax; `/CN=…` by default. */
   readonly subject?: string;
   /** A PEM file with a CA and its key. */
   readonly signedBy?: string;
@@ -62,7 +62,7 @@ export function makePem(directory: string, name: string, request: Request = {}):
   return path;
 }
 
-/** The section of a PEM file whose label ends so, as in `PRIVATE KEY`. */
+/** The section of a PEM file whose label ends with `label`, such as `PRIVATE KEY`. */
 export function sectionOf(path: string, label: string): string {
   const pattern = new RegExp(`-----BEGIN ([A-Z ]*${label})-----[^]*?-----END \\1-----\n`);
   return pattern.exec(readFileSync(path, "utf8"))![0];
@@ -86,7 +86,7 @@ export function dhSection(): string {
   return `-----BEGIN DH PARAMETERS-----\n${body}\n-----END DH PARAMETERS-----\n`;
 }
 
-/** The command that runs a TypeScript file in this same runtime. */
+/** The command that runs a TypeScript file in the runtime of this process. */
 export function programCommand(path: string): string[] {
   const name: string = runtime.name;
   const words = name === "deno" ? ["run", "-A", "--no-check", "--unstable-net"] : [];
@@ -97,7 +97,7 @@ export function pemFile(cert: string, more: Partial<PemFile> = {}): PemFile {
   return { cert, key: "", ocspResponse: "", ocspVerify: false, ...more };
 }
 
-/** A frontend on a port of its own, with the global certificates. */
+/** A frontend on its own port, with the global certificates. */
 export function frontend(port: number, more: Partial<FrontendConfig> = {}): FrontendConfig {
   return {
     listen: { host: "127.0.0.1", port },
@@ -116,7 +116,7 @@ export function frontend(port: number, more: Partial<FrontendConfig> = {}): Fron
   };
 }
 
-/** A configuration with one frontend and one worker and, but for `more`, without certificates. */
+/** A configuration with one frontend, one worker and, except for `more`, no certificates. */
 export function configuration(more: Partial<Config> = {}): Config {
   const { config } = start([]);
   return { ...config, frontends: [frontend(8443)], pemFiles: [], workers: 1, ...more };

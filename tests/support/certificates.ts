@@ -1,14 +1,14 @@
-/** Certificates for one run, made with the openssl program. */
+/** Certificates for one run, created with the openssl program. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Files in PEM form; all but `ca` hold a key with its certificate. */
+/** PEM files; all except `ca` contain a key with its certificate. */
 export interface Certificates {
-  /** Removed at the end of the run; tests may put files of their own here. */
+  /** Removed at the end of the run; tests may add files here. */
   readonly directory: string;
-  /** The authority that signed all others. */
+  /** The CA that signed all others. */
   readonly ca: string;
   /** EC P-256 for localhost, 127.0.0.1 and ::1. */
   readonly localhost: string;
@@ -20,11 +20,11 @@ export interface Certificates {
   readonly b: string;
   /** RSA 2048 for localhost. */
   readonly rsa: string;
-  /** EC P-256 for localhost, signed by an intermediate that `ca` signed and the file holds too. */
+  /** EC P-256 for localhost, signed by an intermediate of `ca` that the file contains too. */
   readonly chained: string;
 }
 
-/** Makes them in a directory of their own. */
+/** Creates them in a new directory. */
 export function makeCertificates(): Certificates {
   const directory = mkdtempSync(join(tmpdir(), "stud-tests-"));
   const file = (name: string) => join(directory, name);

@@ -1,4 +1,4 @@
-/** Starts a child process of the master's as a program of its own, without a master. */
+/** Starts a child process of the master as a separate program, without a master. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,7 +19,7 @@ export interface Child {
   readonly stdin: Writable;
   /** What it has sent so far. */
   readonly events: unknown[];
-  /** Its code and its signal. */
+  /** Its exit code and signal. */
   readonly exited: Promise<unknown[]>;
 }
 

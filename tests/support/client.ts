@@ -1,4 +1,4 @@
-/** TLS clients, and a piece of wire that can be cut. */
+/** TLS clients, and a wire that can be cut. */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import {
@@ -13,14 +13,14 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "n
 import type { Endpoint } from "./endpoints.ts";
 import { within } from "./until.ts";
 
-/** `node:tls` hands what it does not know to `node:net`. */
+/** `node:tls` passes unknown options to `node:net`. */
 export type ClientOptions =
   & ConnectionOptions
   & Pick<TcpNetConnectOpts, "allowHalfOpen" | "localAddress" | "noDelay">;
 
 /**
- * A connection with its handshake done. It is half-open, verifies nothing unless `ca` is given,
- * and names `localhost`; rejects with the TLS library's or the system's error.
+ * A connection after its handshake. It is half-open, verifies nothing unless `ca` is given, and
+ * sends the name `localhost`; rejects with the error of the TLS library or the system.
  */
 export async function openTls(
   endpoint: Endpoint,
@@ -34,7 +34,7 @@ export async function openTls(
     ...options,
   };
   const socket = connectTls(all);
-  // An alert may come in one packet with the end of the handshake.
+  // An alert can arrive in one packet with the end of the handshake.
   socket.on("error", () => {});
   try {
     await within(once(socket, "secureConnect"), "a TLS handshake");
@@ -45,12 +45,12 @@ export async function openTls(
   return socket;
 }
 
-/** Options with which a client insists on a certificate of the test's own authority. */
+/** Options with which a client requires a certificate of the test CA. */
 export function trusting(ca: string): ConnectionOptions {
   return { ca: readFileSync(ca) };
 }
 
-/** All bytes until the peer's orderly end; rejects when the connection is cut. */
+/** Returns all bytes until the peer closes cleanly; rejects if the connection is cut. */
 export async function readAll(stream: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const reading = (async () => {
@@ -60,7 +60,7 @@ export async function readAll(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Sends all, half-closes, and returns the whole answer. */
+/** Sends everything, half-closes, and returns the whole answer. */
 export async function exchange(
   endpoint: Endpoint,
   request: string | Buffer,
@@ -75,7 +75,7 @@ export async function exchange(
   }
 }
 
-/** How a connection ended, seen by its peer: FIN is `end`, an RST `ECONNRESET`. */
+/** How a connection ended from the peer's point of view: `end` for FIN, `ECONNRESET` for RST. */
 export async function ending(socket: Socket): Promise<string> {
   socket.resume();
   if (socket.destroyed) return socket.errored ? code(socket.errored) : "end";
@@ -87,18 +87,18 @@ export async function ending(socket: Socket): Promise<string> {
   return await within(ended, "the end of a connection");
 }
 
-/** A TCP connection to stud under a test's control, with a local port where TLS is put on it. */
+/** A TCP connection to stud controlled by a test, with a local port for a TLS client. */
 export interface Wire {
-  /** Where the TLS client connects. */
+  /** The address for the TLS client. */
   readonly entry: Endpoint;
-  /** The side to stud: `end` sends FIN without close_notify, `resetAndDestroy` RST. */
+  /** The side towards stud: `end` sends FIN without close_notify, `resetAndDestroy` RST. */
   readonly socket: Socket;
   /** Everything that stud sent. */
   readonly received: Buffer[];
   close(): void;
 }
 
-/** Lays a wire to stud for one TLS client. */
+/** Opens a wire to stud for one TLS client. */
 export async function openWire(endpoint: Endpoint): Promise<Wire> {
   const socket = await openTcp(endpoint);
   const received: Buffer[] = [];

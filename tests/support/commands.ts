@@ -1,4 +1,4 @@
-/** Other people's programs which the tests run as peers. */
+/** Third-party programs that the tests run as peers. */
 import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
@@ -16,7 +16,7 @@ export type Peer =
   | "redis-server"
   | "systemd-analyze";
 
-/** Debian keeps servers where an ordinary user's PATH does not look. */
+/** Debian installs servers in directories that are not in an ordinary user's PATH. */
 export const environment = {
   ...process.env,
   PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin`,
@@ -36,13 +36,13 @@ const versionFlags: Record<Peer, string> = {
   "redis-server": "--version",
 };
 
-/** Whether the program is installed, and strace may trace what it did not start. */
+/** Whether the program is installed, and for strace, whether it may attach to other processes. */
 export function isInstalled(peer: Peer): boolean {
   if (peer === "strace" && process.getuid!() !== 0 && ptraceScope() !== "0") return false;
   return spawnSync(peer, [versionFlags[peer]], { env: environment, stdio: "ignore" }).status === 0;
 }
 
-/** The Yama module's limit, "0" where there is none (ptrace(2)). */
+/** The Yama module's setting, "0" without that module (ptrace(2)). */
 function ptraceScope(): string {
   try {
     return readFileSync("/proc/sys/kernel/yama/ptrace_scope", "utf8").trim();
@@ -51,14 +51,14 @@ function ptraceScope(): string {
   }
 }
 
-/** A program that ran to its end. */
+/** The result of a program. */
 export interface Finished {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Runs a program for `ms` milliseconds at most; `input` is written to its stdin, and that closed. */
+/** Runs a program for at most `ms` milliseconds; writes `input` to its stdin and closes it. */
 export async function run(
   program: string,
   args: readonly string[],
@@ -75,7 +75,7 @@ export async function run(
     child.on("error", reject).on("close", resolve);
   });
   try {
-    return { code: await within(closed, `the end of ${program}`, ms), stdout, stderr };
+    return { code: await within(closed, `the exit of ${program}`, ms), stdout, stderr };
   } finally {
     child.kill("SIGKILL");
   }
@@ -102,7 +102,7 @@ export async function countSystemCalls(
   return {
     async stop() {
       child.kill("SIGINT");
-      await within(closed, "the end of strace");
+      await within(closed, "the exit of strace");
       const rows = output.matchAll(/^ *(\d+) (\w+)$/gm);
       return new Map([...rows].map(([, calls, name]) => [name!, Number(calls)]));
     },
@@ -110,7 +110,7 @@ export async function countSystemCalls(
 }
 
 export interface Server {
-  /** Ends it and waits. */
+  /** Stops it and waits for its exit. */
   stop(): Promise<void>;
   signal(name: "SIGSTOP" | "SIGCONT"): void;
 }
@@ -124,7 +124,7 @@ export function serve(program: string, args: readonly string[]): Server {
   return {
     async stop() {
       child.kill("SIGKILL");
-      await within(closed, `the end of ${program}`);
+      await within(closed, `the exit of ${program}`);
     },
     signal: (name) => void child.kill(name),
   };

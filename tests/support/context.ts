@@ -1,4 +1,4 @@
-/** What a behaviour is given, and how it is run. */
+/** The definition of a behaviour, and the context it runs in. */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type Backend, startBackend, startEcho } from "./backend.ts";
@@ -12,17 +12,17 @@ import type { Target } from "./target.ts";
 /** One promise of the program; the name completes "stud …" or states a fact. */
 export interface Behaviour {
   readonly name: string;
-  /** Programs without which it cannot be tried. */
+  /** Programs that it needs. */
   readonly needs?: readonly Peer[];
-  /** Targets of which it cannot be asked are left out. */
+  /** Whether it applies to a target. */
   readonly appliesTo?: (target: Target) => boolean;
-  /** It measures time or memory, so nothing else may run beside it. */
+  /** It measures time or memory, so nothing else may run at the same time. */
   readonly alone?: boolean;
-  /** Most of its time it waits for a time limit to pass, so it runs beside others at little cost. */
+  /** It mostly waits for a time limit, so it can run beside others at little cost. */
   readonly waits?: boolean;
   /**
-   * It depends on how the program starts itself, so it is also asked of the sources. All others are
-   * asked of the built programs, which run the same code.
+   * It depends on how the program starts itself, so it also runs from source. All others run on the
+   * built programs only, which contain the same code.
    */
   readonly fromSource?: boolean;
   run(context: Context): Promise<void>;
@@ -31,7 +31,7 @@ export interface Behaviour {
 /** Characters of stderr that are shown when a behaviour fails. */
 const STDERR_SHOWN = 4_000;
 
-/** Starts things for one behaviour and ends them all. */
+/** Starts processes and sockets for one behaviour and cleans them up. */
 export class Context {
   readonly target: Target;
   readonly certificates: Certificates;
@@ -43,7 +43,7 @@ export class Context {
     this.certificates = certificates;
   }
 
-  /** A stud that is ready, with the certificate for localhost unless the words name a PEM file. */
+  /** Starts stud and waits until it is ready; with the localhost certificate unless a PEM file is given. */
   async stud(args: readonly string[], options: StartOptions): Promise<Stud> {
     const stud = await this.launch(args, options);
     await stud.waitForLog((line) => line.event === "ready", "stud is ready");
@@ -51,7 +51,7 @@ export class Context {
     return stud;
   }
 
-  /** As `stud`, but does not wait until it is ready. */
+  /** Like `stud`, but does not wait until it is ready. */
   async launch(args: readonly string[], options: StartOptions): Promise<Stud> {
     const isGiven = options.exact || args.some((word) => word.endsWith(".pem"));
     const pem = isGiven ? [] : [this.certificates.localhost];
@@ -61,7 +61,7 @@ export class Context {
     return stud;
   }
 
-  /** The same for a target that is started in another way. */
+  /** The same context for a target that is started in another way. */
   like(target: Target): Context {
     const other = new Context(target, this.certificates);
     this.after(() => other.cleanUp());
@@ -75,7 +75,7 @@ export class Context {
     return socket;
   }
 
-  /** A wire to put a TLS client on. */
+  /** A wire for a TLS client. */
   async wire(endpoint: Endpoint): Promise<Wire> {
     const wire = await openWire(endpoint);
     this.after(() => wire.close());
@@ -90,7 +90,7 @@ export class Context {
     return this.#started(await startBackend(handler));
   }
 
-  /** Runs when the behaviour has ended, whatever came of it; the last one first. */
+  /** Runs after the behaviour, whatever its result; the last one first. */
   after(cleanup: () => unknown): void {
     this.#cleanups.push(cleanup);
   }
@@ -99,14 +99,14 @@ export class Context {
     for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
   }
 
-  /** The end of what every stud of this behaviour wrote to stderr. */
+  /** The last lines that every stud of this behaviour wrote to stderr. */
   stderr(): string {
     return this.#studs
       .map((stud) => `stderr of stud ${stud.pid}:\n${stud.stderr.slice(-STDERR_SHOWN)}`)
       .join("\n");
   }
 
-  /** Faults of the program's own, which no peer may ever bring about. */
+  /** Internal errors of the program, which no peer may ever cause. */
   internalErrors(): string[] {
     return this.#studs.flatMap((stud) => stud.logs)
       .filter((line) => line.event === "internal-error" || line.source === "internal")

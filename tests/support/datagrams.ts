@@ -1,10 +1,10 @@
-/** A Unix datagram socket, which none of the runtimes has: perl receives. */
+/** A Unix datagram socket, which no runtime supports: perl receives. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { until } from "./until.ts";
 
 export interface Receiver {
-  /** What has come so far, one element for each datagram. */
+  /** The datagrams received so far. */
   datagrams(): string[];
   stop(): Promise<void>;
 }

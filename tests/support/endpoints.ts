@@ -1,8 +1,8 @@
-/** Free addresses on the loopback network. */
+/** Free addresses in the loopback network. */
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 
-/** A numeric address with a port, as the tests dial it. */
+/** A numeric address with a port for the tests to connect to. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -11,8 +11,8 @@ export interface Endpoint {
 let used = 0;
 
 /**
- * An endpoint where nobody listens. Each call has a loopback address of its own, so that no other
- * test can take the port between this answer and its use.
+ * An endpoint without a listener. Each call returns another loopback address, so that no other test
+ * can take the port before it is used.
  */
 export async function freeEndpoint(host?: string): Promise<Endpoint> {
   const address = host ?? nextLoopback();
@@ -23,7 +23,7 @@ export async function freeEndpoint(host?: string): Promise<Endpoint> {
   return { host: address, port };
 }
 
-/** Whether somebody who asks for it alone could listen there. */
+/** Whether a process could listen there exclusively. */
 export async function isFree({ host, port }: Endpoint): Promise<boolean> {
   const probe = createServer();
   try {

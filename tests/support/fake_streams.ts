@@ -10,7 +10,7 @@ import type { ClientTlsContext, TlsFacts } from "../../src/runtime/tls.ts";
 import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { Endpoint, IpEndpoint } from "../../src/os/endpoint.ts";
 
-/** Records the calls on it. */
+/** A stream that records calls. */
 export class FakeStream implements Stream {
   handler: StreamHandler;
   readonly remote: Endpoint;
@@ -93,7 +93,7 @@ export const clientAt = at("192.0.2.1", 40000);
 export const frontendAt = at("192.0.2.2", 443);
 export const backendAt = at("192.0.2.3", 80);
 
-/** The default settings of connections, changed by `more`. */
+/** The default settings of connections, modified by `more`. */
 export function connectionSettings(more: Partial<ConnectionSettings>): ConnectionSettings {
   const settings = workerSettings(start([]).config);
   const limits = { ...settings.limits, handshakes: 1000 };

@@ -1,4 +1,4 @@
-/** A helper process that answers each command with it, and throws at some. */
+/** A helper process that echoes each command, and throws at some. */
 import * as runtime from "#runtime";
 import { eventWriter } from "../../src/control/frame_writer.ts";
 import { runHelper } from "../../src/control/helper.ts";

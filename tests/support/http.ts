@@ -7,7 +7,7 @@ import type { Context } from "./context.ts";
 import { type Endpoint, endpointText, freeEndpoint } from "./endpoints.ts";
 import { until } from "./until.ts";
 
-/** The frontends' addresses are not in the certificate, its name is. */
+/** The certificate contains the frontends' name, but not their addresses. */
 export function curl(context: Context, args: readonly string[]): Promise<Finished> {
   const trust = ["--cacert", context.certificates.ca];
   const name = args.at(-1)!.replace(/^https:\/\/(.*):(\d+)\/.*$/, "localhost:$2:$1:$2");
@@ -24,7 +24,7 @@ export function curl(context: Context, args: readonly string[]): Promise<Finishe
   ]);
 }
 
-/** haproxy that demands a PROXY header and answers with `facts`, samples that it takes from it. */
+/** haproxy that requires a PROXY header and answers with `facts`, samples of the header. */
 export async function startHaproxy(
   context: Context,
   facts: readonly string[],
@@ -51,7 +51,7 @@ export async function startHaproxy(
   return endpoint;
 }
 
-/** Waits until somebody listens there. */
+/** Waits until something listens there. */
 export async function accepting(endpoint: Endpoint): Promise<void> {
   await until(() =>
     new Promise<boolean>((resolve) => {
@@ -59,5 +59,5 @@ export async function accepting(endpoint: Endpoint): Promise<void> {
         probe.destroy();
         resolve(true);
       }).on("error", () => resolve(false));
-    }), `somebody listens at ${endpointText(endpoint)}`);
+    }), `a listener at ${endpointText(endpoint)}`);
 }

@@ -1,4 +1,4 @@
-/** Clients that connect, ask and leave, all the time. */
+/** Clients that continuously connect, send a request and disconnect. */
 import assert from "node:assert/strict";
 import { exchange } from "./client.ts";
 import type { Context } from "./context.ts";
@@ -13,12 +13,12 @@ export interface Span {
 
 export interface Load {
   readonly failures: (Span & { readonly code: string })[];
-  /** Waits until so many more connections were served. */
+  /** Waits until this number of further connections has been served. */
   serves(count: number): Promise<unknown>;
   stop(): Promise<unknown>;
 }
 
-/** An echo stands behind the endpoint. The load ends with the behaviour at the latest. */
+/** Needs an echo server behind the endpoint. The load ends with the behaviour at the latest. */
 export function startLoad(context: Context, endpoint: Endpoint, clients: number): Load {
   let going = true;
   let served = 0;

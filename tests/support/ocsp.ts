@@ -1,4 +1,4 @@
-/** An authority of its own with certificates, and `openssl ocsp` as its responder. */
+/** A CA with certificates, and `openssl ocsp` as its responder. */
 import { after } from "node:test";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
@@ -28,18 +28,18 @@ const keys = {
 
 export interface CertificateOptions {
   readonly key?: keyof typeof keys;
-  /** Who signs it; absent: itself. */
+  /** The signer; absent: self-signed. */
   readonly issuer?: string;
   readonly serial?: number;
-  /** Further extensions, as `openssl req -addext` takes them. */
+  /** Additional extensions in the syntax of `openssl req -addext`. */
   readonly extensions?: readonly string[];
   readonly commonName?: string;
 }
 
-/** Makes `name.crt` and `name.key`. */
+/** Creates `name.crt` and `name.key`. */
 export function makeCertificate(name: string, options: CertificateOptions = {}): void {
   const { key = "ec", issuer, serial, extensions = [], commonName = name } = options;
-  // Bun runs all test files in one process: the one before has removed it.
+  // Bun runs all test files in one process: the previous one has removed it.
   mkdirSync(directory, { recursive: true });
   writeFileSync(file("openssl.cnf"), "[req]\ndistinguished_name = subject\n[subject]\n");
   openssl(
@@ -51,12 +51,12 @@ export function makeCertificate(name: string, options: CertificateOptions = {}):
   );
 }
 
-/** The PEM texts of these certificates one after the other. */
+/** The concatenated PEM texts of these certificates. */
 export function chain(...names: readonly string[]): string {
   return names.map((name) => readFileSync(file(`${name}.crt`), "utf8")).join("");
 }
 
-/** A request for these certificates as openssl makes it, DER. */
+/** openssl's request for these certificates, DER. */
 export function opensslRequest(
   names: readonly string[],
   issuer: string,
@@ -71,12 +71,12 @@ export interface Answer {
   readonly ca?: string;
   readonly signer?: string;
   readonly status?: "good" | "revoked" | "unknown";
-  /** Days until nextUpdate; 0: there is none. */
+  /** Days until nextUpdate; 0: without nextUpdate. */
   readonly days?: number;
   readonly options?: readonly string[];
 }
 
-/** What `openssl ocsp` as a responder answers, DER. */
+/** The response of `openssl ocsp`, DER. */
 export function answer(request: Uint8Array, serial: number, how: Answer = {}): Uint8Array {
   const { ca = "ca", signer = "ca", status = "good", days = 1, options = [] } = how;
   writeFileSync(file("asked.der"), request);
@@ -96,7 +96,7 @@ export function answer(request: Uint8Array, serial: number, how: Answer = {}): U
   return readFileSync(file("answer.der"));
 }
 
-/** Serves on a free port of 127.0.0.1; the result is the URL, without a slash at its end. */
+/** Serves on a free port of 127.0.0.1; returns the URL without a trailing slash. */
 export async function serveHttp(handler: http.RequestListener): Promise<string> {
   const server = http.createServer(handler);
   servers.push(server);

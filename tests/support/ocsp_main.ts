@@ -1,4 +1,4 @@
-/** The OCSP helper as a program of its own, as the master starts it. */
+/** The OCSP helper as a separate program, as the master starts it. */
 import * as runtime from "#runtime";
 import { runOcsp } from "../../src/ocsp/ocsp_process.ts";
 

@@ -1,4 +1,4 @@
-/** Reading command lines and configuration files without a disk. */
+/** Parses command lines and configuration files without a disk. */
 import assert from "node:assert/strict";
 import { UsageError } from "../../src/base/errors.ts";
 import { FileError } from "../../src/base/read_file.ts";
@@ -38,7 +38,7 @@ export const everything: Capabilities = {
 
 export const node: Build = { name: "node", capabilities: everything };
 
-/** A build that can do as little as a build may. */
+/** A build with the minimum of capabilities. */
 export const deno: Build = {
   name: "deno",
   capabilities: {
@@ -59,7 +59,7 @@ export interface Setting {
   readonly directories?: readonly string[];
 }
 
-/** Reads a command line as if in `/etc/stud`. */
+/** Parses a command line with `/etc/stud` as the working directory. */
 export function parse(argv: readonly string[], setting: Setting = {}): Command {
   const { dialect = "stud", build = node, files = {}, directories } = setting;
   return parseCommandLine(argv, build, {
@@ -73,7 +73,7 @@ export function parse(argv: readonly string[], setting: Setting = {}): Command {
   });
 }
 
-/** A command line that is accepted, with a certificate added to it. */
+/** The result of a valid command line, with a certificate added. */
 export function start(
   argv: readonly string[],
   setting?: Setting,
@@ -83,12 +83,12 @@ export function start(
   return command;
 }
 
-/** The configuration that a file's text leads to. */
+/** The configuration from a file's text. */
 export function configOf(text: string, dialect: Dialect, argv: readonly string[] = []): Config {
   return start(["--config", "F", ...argv], { dialect, files: { F: text } }).config;
 }
 
-/** The mistakes in a command line; all of them are single lines. */
+/** The errors in a command line, each a single line. */
 export function problemsOf(argv: readonly string[], setting?: Setting): readonly string[] {
   try {
     parse(argv, setting);
@@ -101,7 +101,7 @@ export function problemsOf(argv: readonly string[], setting?: Setting): readonly
   return [];
 }
 
-/** The mistakes in a file's text. */
+/** The errors in a file's text. */
 export function faultsOf(text: string, dialect: Dialect): readonly string[] {
   return problemsOf(["--config", "F", "site.pem"], { dialect, files: { F: text } });
 }

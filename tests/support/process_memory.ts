@@ -1,14 +1,14 @@
-/** Searches the memory of another process, as a debugger could. */
+/** Searches the memory of another process, like a debugger. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 
 const PAGE = 4096;
-/** Bytes of an entry of /proc/PID/pagemap. */
+/** Bytes per entry of /proc/PID/pagemap. */
 const ENTRY = 8;
 const STEP = 1024;
 
 /**
- * How often the text is in a process's memory, in UTF-8 or in UTF-16. Throws an Error when the memory
- * may not be read.
+ * The number of copies of the text in a process's memory, in UTF-8 or UTF-16. Throws an Error if the
+ * memory cannot be read.
  */
 export function copiesIn(pid: number, text: string): number {
   const needles = [Buffer.from(text), Buffer.from(text, "utf16le")];
@@ -27,7 +27,7 @@ export function copiesIn(pid: number, text: string): number {
   }
 }
 
-/** Addresses of what may be read; the kernel's own mappings are left out. */
+/** The address ranges that can be read, without the kernel's own mappings. */
 function regionsOf(pid: number): [start: number, end: number][] {
   return readFileSync(`/proc/${pid}/maps`, "utf8").trim().split("\n").flatMap((line) => {
     const [, start, end, mode, name = ""] = /^(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)$/.exec(line)!;
@@ -36,7 +36,7 @@ function regionsOf(pid: number): [start: number, end: number][] {
   });
 }
 
-/** A region's pages that have been used, one after the other: runtimes reserve terabytes. */
+/** The bytes of the used pages of a region: runtimes reserve terabytes. */
 function presentBytes(memory: number, pagemap: number, start: number, end: number): Buffer {
   const found: Buffer[] = [];
   const entries = Buffer.alloc(STEP * ENTRY);
@@ -50,7 +50,7 @@ function presentBytes(memory: number, pagemap: number, start: number, end: numbe
       try {
         readSync(memory, bytes, 0, PAGE, (page + i) * PAGE);
       } catch {
-        // It was given back meanwhile.
+        // It has been unmapped meanwhile.
         continue;
       }
       found.push(bytes);

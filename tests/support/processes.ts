@@ -1,11 +1,11 @@
-/** What Linux's /proc tells about processes. */
+/** Information about processes from Linux's /proc. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { until } from "./until.ts";
 
-/** Of the times in /proc (USER_HZ is 100 on all machines that the runtimes know). */
+/** The unit of times in /proc (USER_HZ is 100 on all machines that the runtimes support). */
 const TICK_MS = 10;
 
-/** The processes which stud's master started to serve connections, in the order of their slots. */
+/** The workers of a stud master, in the order of their slots. */
 export function workersOf(master: number): number[] {
   const workers: { slot: number; pid: number }[] = [];
   for (const entry of readdirSync("/proc")) {
@@ -18,7 +18,7 @@ export function workersOf(master: number): number[] {
   return workers.sort((a, b) => a.slot - b.slot).map((worker) => worker.pid);
 }
 
-/** The process of that name which stud's master started beside its workers. */
+/** The helper process with that name of a stud master. */
 export function helperOf(
   master: number,
   word: "@ocsp" | "@peers" | "@ticket-store",
@@ -29,19 +29,19 @@ export function helperOf(
   });
 }
 
-/** False once all threads have ended, though nobody may yet have collected the exit status. */
+/** False once all threads have ended, even if the exit status has not been collected yet. */
 export function isAlive(pid: number): boolean {
   if (/^[^ZX]$/.test(statOf(pid)[0] ?? "Z")) return true;
-  // The first thread may end before the others, which then still hold the descriptors.
+  // The first thread can end before the others, which then still hold the descriptors.
   return threadCount(pid) > 1;
 }
 
-/** Whether a living process is one of stud's workers; guards against a number that was reused. */
+/** Whether a running process is one of stud's workers; guards against a reused pid. */
 export function isWorker(pid: number): boolean {
   return isAlive(pid) && read(`/proc/${pid}/cmdline`).split("\0").includes("@worker");
 }
 
-/** Sends SIGKILL to a process that may end by itself at any moment. */
+/** Sends SIGKILL to a process that may exit on its own at any moment. */
 export function killIfAlive(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
@@ -50,18 +50,18 @@ export function killIfAlive(pid: number): void {
   }
 }
 
-/** Stops a process by SIGSTOP. Fulfilled when it does nothing any more, which may be later. */
+/** Sends SIGSTOP to a process. Fulfilled when all of its threads have stopped, which takes time. */
 export async function hold(pid: number): Promise<void> {
   process.kill(pid, "SIGSTOP");
   await until(() => isStopped(pid), `process ${pid} is stopped`);
 }
 
-/** How many descriptors of any kind a process has open. */
+/** The number of open descriptors of any kind of a process. */
 export function descriptorCount(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** How many sockets a process has open. */
+/** The number of open sockets of a process. */
 export function socketCount(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
     try {
@@ -72,14 +72,14 @@ export function socketCount(pid: number): number {
   }).length;
 }
 
-/** Bytes of memory that are the process's own: no mapped files, no shared pages. */
+/** Bytes of private memory of a process: no mapped files, no shared pages. */
 export function anonymousMemory(pid: number): number {
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1]) * 1024;
 }
 
 /**
- * What `look` finds in `/proc/PID/task/TID` of each thread. A runtime's threads come and go: one that
- * ends meanwhile does not count.
+ * The results of `look` for `/proc/PID/task/TID` of each thread. A runtime's threads come and go:
+ * one that ends meanwhile is omitted.
  */
 export function ofThreads<T>(pid: number, look: (directory: string) => T): T[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
@@ -92,19 +92,19 @@ export function ofThreads<T>(pid: number, look: (directory: string) => T): T[] {
   });
 }
 
-/** Whether it has obeyed SIGSTOP with all its threads. */
+/** Whether all threads of a process are stopped. */
 function isStopped(pid: number): boolean {
   const states = ofThreads(pid, (of) => fieldsOf(readFileSync(`${of}/stat`, "utf8"))[0]);
   return states.every((state) => state === "T");
 }
 
-/** What all threads of a process have used of the processors, in milliseconds. */
+/** The processor time of all threads of a process, in milliseconds. */
 export function processorTime(pid: number): number {
   const [user, system] = statOf(pid).slice(11, 13).map(Number);
   return (user! + system!) * TICK_MS;
 }
 
-/** The effective user number of a process. */
+/** The effective uid of a process. */
 export function userOf(pid: number): number {
   return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);
 }
@@ -117,12 +117,12 @@ function threadCount(pid: number): number {
   }
 }
 
-/** The number of the process that started it; 0 once it has ended. */
+/** The pid of its parent; 0 once it has exited. */
 export function parentOf(pid: number): number {
   return Number(statOf(pid)[1] ?? 0);
 }
 
-/** What follows the name of the program, which may be anything. */
+/** The fields after the program's name, which can contain anything. */
 function statOf(pid: number): string[] {
   return fieldsOf(read(`/proc/${pid}/stat`));
 }

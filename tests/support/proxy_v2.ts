@@ -9,7 +9,7 @@ export interface ProxyV2 {
   /** Undefined for the family UNSPEC. */
   readonly source: Endpoint | undefined;
   readonly destination: Endpoint | undefined;
-  /** The types of all TLVs in their order, without those inside of others. */
+  /** The types of all TLVs in order, without nested ones. */
   readonly types: readonly number[];
   /** PP2_TYPE_ALPN. */
   readonly alpn: string | undefined;
@@ -19,7 +19,7 @@ export interface ProxyV2 {
   readonly uniqueId: string | undefined;
   /** hitch's 0xe0, PEM. */
   readonly hitchCertificate: string | undefined;
-  /** PP2_TYPE_CRC32C is right, or not. */
+  /** Whether PP2_TYPE_CRC32C is correct. */
   readonly checksum: boolean | undefined;
   /** PP2_TYPE_SSL with its version and cipher. */
   readonly tls:
@@ -37,7 +37,7 @@ export interface ProxyV2 {
   readonly clientCertificate: Buffer | undefined;
 }
 
-/** Throws an AssertionError for anything but a PROXY command over TCP or UNSPEC at the beginning. */
+/** Throws an AssertionError unless the bytes start with a PROXY command over TCP or UNSPEC. */
 export function decodeProxyV2(bytes: Buffer): ProxyV2 {
   assert.equal(bytes.toString("hex", 0, 13), "0d0a0d0a000d0a515549540a21");
   const size = { 0x00: 0, 0x11: 4, 0x21: 16 }[bytes[13]!];
@@ -87,14 +87,14 @@ function decodeTlvs(bytes: Buffer): Map<number, Buffer> {
   return tlvs;
 }
 
-/** As the URL standard writes it: of IPv6 the shortest form, without dots. */
+/** In the notation of the URL standard: IPv6 in its shortest form, without dots. */
 function address(bytes: Buffer, at: number, size: number): string {
   if (size === 4) return bytes.subarray(at, at + 4).join(".");
   const groups = bytes.toString("hex", at, at + 16).match(/.{4}/g)!.join(":");
   return new URL(`http://[${groups}]`).hostname.slice(1, -1);
 }
 
-/** Section 2.2.4: CRC-32C, here bit by bit, of the header with zeros in the checksum's place. */
+/** Section 2.2.4: CRC-32C, computed bit by bit, of the header with a checksum of zero. */
 function isChecksumRight(header: Buffer, checksum: Buffer | undefined): boolean | undefined {
   if (!checksum) return undefined;
   const at = checksum.byteOffset - header.byteOffset;

@@ -3,15 +3,15 @@ import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { readCInt } from "../../src/os/structures.ts";
 import type { Libc } from "../../src/os/libc.ts";
 
-/** Requests of ioctl_tty(2): unlock the other end, and tell its number. */
+/** Requests of ioctl_tty(2): unlock the other end, and return its number. */
 const TIOCSPTLCK = 0x40045431;
 const TIOCGPTN = 0x80045430;
 const CTRL_S = "\x13";
 
 export interface PseudoTerminal {
-  /** The end for a program. */
+  /** The end for the program. */
   readonly path: string;
-  /** What is written waits from some moment on. */
+  /** Stops the output: from now on writes are queued. */
   stop(): void;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** Reads a file twice in a process of its own, whose pipes a shell makes, and shows what came of it. */
+/** Reads a file twice in a separate process, whose pipes a shell creates, and prints the results. */
 import process from "node:process";
 import { FileError, readFile } from "../../src/base/read_file.ts";
 

@@ -1,4 +1,4 @@
-/** A Redis server of a test's own. */
+/** A Redis server for one test. */
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { run, serve, type Server } from "./commands.ts";
@@ -8,10 +8,10 @@ import { until } from "./until.ts";
 
 export const PASSWORD = "a-password-that-nobody-else-has";
 
-/** An address at which an encrypted server is too, though its certificate does not know it. */
+/** Another address of an encrypted server, which is not in its certificate. */
 export const OTHER_ADDRESS = "127.0.0.2";
 
-/** It keeps nothing on disk: started again, it is empty. */
+/** It stores nothing on disk: after a restart it is empty. */
 export class Redis {
   readonly endpoint: Endpoint;
   private readonly directory: string;
@@ -25,7 +25,7 @@ export class Redis {
     this.tls = tls;
   }
 
-  /** One that answers. With `isEncrypted` it does by TLS, with the certificate for localhost. */
+  /** Starts a server and waits until it answers; with `isEncrypted` over TLS with a localhost certificate. */
   static async start(context: Context, { isEncrypted = false } = {}): Promise<Redis> {
     const { localhost: pem, ca, directory } = context.certificates;
     const redis = new Redis(
@@ -39,7 +39,7 @@ export class Redis {
     return redis;
   }
 
-  /** With the password; `host` is its address, or a name for it. */
+  /** The URL with the password; `host` is its address or a name for it. */
   url({ host = this.endpoint.host, password = PASSWORD } = {}): string {
     const scheme = this.tls ? "rediss" : "redis";
     return `${scheme}://:${password}@${host}:${this.endpoint.port}`;
@@ -69,7 +69,7 @@ export class Redis {
     this.server!.signal(name);
   }
 
-  /** What redis-cli prints about the answer to a command. */
+  /** What redis-cli prints for a command. */
   async ask(...words: string[]): Promise<string> {
     const { host, port } = this.endpoint;
     const tls = this.tls ? ["--tls", "--insecure"] : [];

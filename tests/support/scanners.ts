@@ -1,4 +1,4 @@
-/** Programs that judge a TLS server from outside. They talk to nobody but the server. */
+/** Programs that scan a TLS server from outside. They connect only to the server. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,11 +7,11 @@ import { type Endpoint, endpointText } from "./endpoints.ts";
 
 /** What sslscan found. */
 export interface Scan {
-  /** As `TLSv1.2`; older ones too, if they are offered. */
+  /** Such as `TLSv1.2`; includes older ones if they are offered. */
   readonly protocols: readonly string[];
-  /** OpenSSL's names, in the order of the server where that counts. */
+  /** OpenSSL's names, in the server's order if that applies. */
   readonly ciphers: readonly string[];
-  /** The client may ask for another handshake. */
+  /** Whether the client may request another handshake. */
   readonly renegotiation: boolean;
   readonly heartbleed: boolean;
 }
@@ -23,7 +23,7 @@ export interface Finding {
   readonly finding: string;
 }
 
-/** Asks for `localhost`. Throws an Error where sslscan did not come to its end. */
+/** Sends the name `localhost`. Throws an Error if sslscan did not finish. */
 export async function sslscan(endpoint: Endpoint): Promise<Scan> {
   const words = ["--no-colour", "--xml=-", "--sni-name=localhost", "--timeout=8"];
   const { stdout, stderr } = await run("sslscan", [...words, endpointText(endpoint)], "", 120_000);
@@ -48,8 +48,7 @@ export async function sslscan(endpoint: Endpoint): Promise<Scan> {
 
 /**
  * Protocols, ciphers, preferences, defaults and all known vulnerabilities of `localhost`; without
- * DNS, and with `ca` trusted. It takes half a minute
- * on an idle machine.
+ * DNS, and with `ca` trusted. Takes half a minute on an idle machine.
  */
 export async function testssl(endpoint: Endpoint, ca: string): Promise<readonly Finding[]> {
   const directory = mkdtempSync(join(tmpdir(), "stud-testssl-"));

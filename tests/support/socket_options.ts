@@ -1,13 +1,13 @@
-/** Options of another process's sockets, which no tool shows. */
+/** Socket options of another process that no tool shows. */
 import assert from "node:assert/strict";
 import { run } from "./commands.ts";
 
-/** Of TCP (netinet/tcp.h). */
+/** A TCP option (netinet/tcp.h). */
 export const TCP_NODELAY = 1;
 export const TCP_USER_TIMEOUT = 18;
 export const TCP_FASTOPEN = 23;
 
-/** The values of a TCP option on a process's sockets: those that listen, or those that do not. */
+/** The values of a TCP option on a process's listening or other sockets. */
 export async function socketOptions(
   pid: number,
   { listening, option }: { readonly listening: boolean; readonly option: number },

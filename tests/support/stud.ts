@@ -1,4 +1,4 @@
-/** Starts the program under test and reads what it says. */
+/** Starts the program under test and reads its output. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type Endpoint, freeEndpoint } from "./endpoints.ts";
@@ -15,7 +15,7 @@ export interface LogLine {
   readonly [fact: string]: unknown;
 }
 
-/** How a process ended. */
+/** How a process exited. */
 export interface Exit {
   readonly code: number | null;
   readonly signal: string | null;
@@ -24,9 +24,9 @@ export interface Exit {
 export interface StartOptions {
   /** Port on 127.0.0.1, or a whole endpoint. */
   readonly backend: number | Endpoint;
-  /** A loopback address of its own when absent. */
+  /** Absent: a loopback address of its own. */
   readonly frontend?: Endpoint;
-  /** The words are the whole command line: addresses, workers and log format are told in them. */
+  /** The arguments are the whole command line, with addresses, workers and log format. */
   readonly exact?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
   readonly stdin?: string;
@@ -36,15 +36,15 @@ export interface StartOptions {
 export class Stud {
   readonly frontend: Endpoint;
   readonly pid: number;
-  /** The lines on stderr that are JSON, and all of stderr, as they come. */
+  /** The JSON lines on stderr, and all of stderr, as they arrive. */
   readonly logs: LogLine[] = [];
   stderr = "";
   stdout = "";
   readonly exited: Promise<Exit>;
-  /** Every worker that was ever seen. */
+  /** Every worker seen so far. */
   readonly #known = new Set<number>();
   readonly #process: ChildProcess;
-  /** It has ended and all that it said was read; who took its place may go on to speak for it. */
+  /** It has exited and its output was read; its successor may still write to the same output. */
   #isSilent = false;
 
   constructor(
@@ -76,21 +76,21 @@ export class Stud {
     });
   }
 
-  /** The processes that serve now, in the order of their slots. */
+  /** The current workers, in the order of their slots. */
   workers(): number[] {
     const workers = workersOf(this.pid);
     for (const pid of workers) this.#known.add(pid);
     return workers;
   }
 
-  /** The one worker of a stud that was started with a single one. */
+  /** The worker of a stud that has only one. */
   worker(): number {
     const [pid, ...others] = this.workers();
     if (!pid || others.length) throw new Error(`one worker expected, not ${others.length + 1}`);
     return pid;
   }
 
-  /** Workers of any time that have not yet ended. */
+  /** Workers seen at any time that have not exited yet. */
   survivors(): number[] {
     return [...this.#known].filter(isWorker);
   }
@@ -102,14 +102,14 @@ export class Stud {
   ): Promise<LogLine> {
     const find = () => {
       const line = this.logs.find(wanted);
-      if (!line && this.#isSilent) throw new Error(`stud ended before ${what}`);
+      if (!line && this.#isSilent) throw new Error(`stud exited before ${what}`);
       return line;
     };
     return until(find, what, ms) as Promise<LogLine>;
   }
 
-  /** The lines of one kind so far. */
-  told(event: string): LogLine[] {
+  /** The lines of one event so far. */
+  logged(event: string): LogLine[] {
     return this.logs.filter((line) => line.event === event);
   }
 
@@ -124,7 +124,7 @@ export class Stud {
     this.#process.kill(name);
   }
 
-  /** From now on its standard error is read so slowly; returns what makes it fast again. */
+  /** Reads its standard error slowly from now on; returns a function that ends this. */
   readSlowly(bytesPerSecond: number): () => void {
     const stderr = this.#process.stderr!;
     stderr.pause();
@@ -135,25 +135,25 @@ export class Stud {
     };
   }
 
-  /** Nobody reads its standard error any more. */
+  /** Stops reading its standard error. */
   closeStderr(): void {
     this.#process.stderr!.destroy();
   }
 
-  /** Asks it to stop and waits for its end. */
+  /** Asks it to stop and waits for its exit. */
   stop(signal: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
     this.workers();
     if (!this.#ended()) this.signal(signal);
-    return within(this.exited, `stud's end after ${signal}`);
+    return within(this.exited, `the exit of stud after ${signal}`);
   }
 
-  /** Leaves nothing behind, however the test went. */
+  /** Leaves nothing behind, whatever the test's result. */
   async destroy(): Promise<void> {
     this.workers();
     if (!this.#ended()) this.signal("SIGKILL");
     for (const pid of this.survivors()) killIfAlive(pid);
-    await within(this.exited, "stud's end after SIGKILL");
-    await until(() => this.survivors().length === 0, "the end of its workers");
+    await within(this.exited, "the exit of stud after SIGKILL");
+    await until(() => this.survivors().length === 0, "the exit of its workers");
   }
 
   #ended(): boolean {
@@ -186,7 +186,7 @@ export async function launchStud(
   );
 }
 
-/** Runs the program to its end with exactly these words. */
+/** Runs the program until it exits, with exactly these arguments. */
 export async function runStud(
   target: Target,
   args: readonly string[],
@@ -194,7 +194,7 @@ export async function runStud(
 ): Promise<Exit & { stdout: string; stderr: string }> {
   const stud = new Stud([...target.command, ...args], { host: "", port: 0 }, options);
   try {
-    const exit = await within(stud.exited, `the end of stud ${args.join(" ")}`);
+    const exit = await within(stud.exited, `the exit of stud ${args.join(" ")}`);
     return { ...exit, stdout: stud.stdout, stderr: stud.stderr };
   } finally {
     await stud.destroy();

@@ -25,12 +25,12 @@ after(async () => {
   for (const child of children) {
     if (child.exitCode !== null || child.signalCode !== null) continue;
     child.kill("SIGKILL");
-    await within(once(child, "exit"), "the end of a child");
+    await within(once(child, "exit"), "the exit of a child");
   }
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });
 
-/** Is removed after the last test. */
+/** Removed after the last test. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "stud-test-"));
   directories.push(directory);
@@ -43,8 +43,8 @@ export interface Running<Facts> {
 }
 
 /**
- * Starts a task and waits for what it tells. `fds` are its descriptors from 3 on; `environment` is
- * set by a shell that becomes it, where `$$` is its pid.
+ * Starts a task and waits for its result. `fds` are its descriptors from 3 on; a shell sets
+ * `environment` and then executes the task, so `$$` is its pid.
  */
 export async function runTask<Facts>(
   words: readonly string[],
@@ -61,7 +61,10 @@ export async function runTask<Facts>(
       text += part;
       if (text.includes("\n")) resolve(text.slice(0, text.indexOf("\n")));
     });
-    child.on("exit", () => reject(new Error(`the task ended without a word: ${words.join(" ")}`)));
+    child.on(
+      "exit",
+      () => reject(new Error(`the task exited without a result: ${words.join(" ")}`)),
+    );
   });
-  return { child, facts: JSON.parse(await within(line, `what ${words[0]} tells`)) };
+  return { child, facts: JSON.parse(await within(line, `the result of ${words[0]}`)) };
 }

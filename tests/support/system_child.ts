@@ -1,7 +1,7 @@
 /**
- * A process of its own for the tests of src/system and src/system/drop_privileges.ts, which change whom and
- * what a process is. The first argument says what to do; a line of JSON tells what came of it, and
- * the process stays until its standard input ends.
+ * A separate process for the tests of src/system, which change a process's user and state. The first
+ * argument selects the task; its result is a line of JSON, and the process runs until its standard
+ * input ends.
  */
 import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
@@ -38,17 +38,17 @@ switch (task) {
       dumpable: libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
     });
     break;
-  // A worker's parent: the flag is set as late as in the master, when all threads are there.
+  // A worker's parent: the flag is set as late as in the master, when all threads exist.
   case "parent":
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    // Something to lose; only root can have it.
+    // Privileges to drop; only root can have them.
     libc.setgroups(2, new Uint8Array(Uint32Array.of(4, 20).buffer));
     spawn(self[0]!, [...self.slice(1), "drop", word], { stdio: "inherit" });
     break;
   case "activated":
     stay(activated());
     break;
-  // A master that passes two activated sockets on, where a worker's other descriptors are in the way.
+  // A master that passes on two activated sockets, whose numbers a worker needs for other descriptors.
   case "pass-on": {
     const [first, second] = activatedSockets(libc);
     spawn(self[0]!, [...self.slice(1), "sockets"], {
@@ -113,11 +113,11 @@ async function daemonize(): Promise<void> {
     });
     process.exit(2);
   }
-  // The test ends it.
+  // The test stops it.
   if (reportReady(libc, "stud")) setInterval(() => {}, 1000);
 }
 
-/** Handlers that throw and promises that nobody handles, also while a fault is reported. */
+/** Handlers that throw and unhandled rejections, also while a fault is reported. */
 async function meetFaults(): Promise<void> {
   const reported: string[] = [];
   surviveFaults((error) => {
@@ -152,7 +152,7 @@ function socketLinks(): Record<string, string> {
     try {
       return [[fd, readlinkSync(`/proc/self/fd/${fd}`)]];
     } catch {
-      // The one that was listing the directory.
+      // The descriptor used to list the directory.
       return [];
     }
   });

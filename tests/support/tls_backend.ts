@@ -12,9 +12,9 @@ import type { Issued } from "./authority.ts";
 
 export interface TlsBackend {
   readonly endpoint: IpEndpoint;
-  /** Those whose handshake is done. */
+  /** The peers whose handshake is done. */
   readonly peers: readonly tls.TLSSocket[];
-  /** Plaintext bytes that came from all of them. */
+  /** Plaintext bytes received from all peers. */
   received: number;
 }
 
@@ -29,7 +29,7 @@ export async function startTlsBackend(
     cert: chain,
     key,
     allowHalfOpen: true,
-    // A half-open peer that leaves in mid-handshake is told of by this alone.
+    // Only this event reports a half-open peer that disconnects during the handshake.
     handshakeTimeout: 2000,
     ...(alpn.length > 0 ? { ALPNProtocols: alpn } : {}),
   } as tls.TlsOptions);
@@ -54,7 +54,7 @@ export async function startTlsBackend(
   return backend;
 }
 
-/** `openssl s_server` which writes what it receives to its standard output. */
+/** `openssl s_server` that writes what it receives to its standard output. */
 export async function startSServer(
   { file }: Issued,
 ): Promise<{ endpoint: IpEndpoint; process: ChildProcess }> {

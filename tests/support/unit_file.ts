@@ -1,10 +1,10 @@
-/** What contrib/stud.service allows, for those who try stud under it without systemd. */
+/** The restrictions of contrib/stud.service, for tests that apply them without systemd. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./target.ts";
 
-/** The words of a setting in the unit. */
+/** The values of a setting in the unit. */
 export function unitSetting(name: string): string[] {
   const unit = readFileSync(join(root, "contrib", "stud.service"), "utf8");
   return new RegExp(`^${name}=(.*)$`, "m").exec(unit)![1]!.split(" ");

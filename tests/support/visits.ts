@@ -1,4 +1,4 @@
-/** Clients that come back, and what a stranger could do to their tickets. */
+/** Returning clients, and ways to tamper with their tickets. */
 import { once } from "node:events";
 import type { TLSSocket } from "node:tls";
 import { type ClientOptions, openTls } from "./client.ts";
@@ -11,11 +11,11 @@ export type Version = (typeof VERSIONS)[number];
 
 export interface Visit {
   readonly isReused: boolean;
-  /** To come back with. */
+  /** The session to resume. */
   readonly session: Buffer;
 }
 
-/** One connection of a Node client. The backend speaks first: with that, all tickets have come. */
+/** One connection of a Node client. The backend sends first; by then all tickets have arrived. */
 export async function visit(
   endpoint: Endpoint,
   version: Version,
@@ -26,35 +26,35 @@ export async function visit(
   const all = { ...versions, ...options, ...(session ? { session } : {}) };
   const socket = await openTls(endpoint, all);
   try {
-    await within(firstWord(socket), "the backend's word");
+    await within(firstWord(socket), "the backend's greeting");
     return { isReused: socket.isSessionReused(), session: socket.getSession()! };
   } finally {
     socket.destroy();
   }
 }
 
-/** Rejects when the connection ends without one. */
+/** Rejects if the connection ends without a byte. */
 function firstWord(socket: TLSSocket): Promise<unknown> {
   const ended = once(socket, "end").then(() =>
-    Promise.reject(new Error("it ended without a word"))
+    Promise.reject(new Error("the connection ended without a byte"))
   );
   return Promise.race([once(socket, "data"), ended]);
 }
 
-/** As {@link visit}, by `openssl s_client`: whether its session is `New` or `Reused`, or all it said. */
+/** Like {@link visit} with `openssl s_client`: `New` or `Reused`, or else its whole output. */
 export async function opensslVisit(
   { host, port }: Endpoint,
   ...words: readonly string[]
 ): Promise<string> {
   const at = ["-connect", `${host}:${port}`, "-servername", "localhost"];
-  // It leaves when the backend does, which ends what it says.
+  // It exits when the backend closes.
   const { stdout, stderr } = await run("openssl", ["s_client", ...at, "-ign_eof", ...words]);
   return /^(New|Reused), /m.exec(stdout)?.[1] ?? `${stdout}${stderr}`;
 }
 
 /** The session with another ticket in it (OpenSSL's SSL_SESSION in DER, where it is member 10). */
 export function withTicket(session: Buffer, change: (ticket: Buffer) => Buffer): Buffer {
-  // Node puts something of its own before it.
+  // Node prepends a value of its own.
   const start = session.indexOf(Buffer.of(SEQUENCE, LONG));
   let hasChanged = false;
   const members = elements(contents(session.subarray(start))).map((member) => {
@@ -72,7 +72,7 @@ const LONG = 0x82;
 const OCTET_STRING = 0x04;
 const TICKET = 0xaa;
 
-/** Where the contents of the DER element at the beginning lie (X.690 section 8.1.3). */
+/** The position of the contents of the first DER element (X.690 section 8.1.3). */
 function extent(der: Buffer): { start: number; end: number } {
   const first = der[1]!;
   if (first < 0x80) return { start: 2, end: 2 + first };

@@ -1,4 +1,4 @@
-/** A worker as a program of its own, as the master starts it. */
+/** A worker as a separate program, as the master starts it. */
 import * as runtime from "#runtime";
 import { runWorker } from "../../src/worker/worker.ts";
 

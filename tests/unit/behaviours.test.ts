@@ -1,4 +1,4 @@
-/** Which behaviours each target is asked: that the sources are asked fewer loses none. */
+/** Which behaviours run on each target: none is lost by running fewer from source. */
 import assert from "node:assert/strict";
 import { globSync } from "node:fs";
 import { basename } from "node:path";
@@ -18,14 +18,14 @@ describe("the choice of behaviours", () => {
   for (const runtime of ["bun", "deno", "node"] as const) {
     const ofRuntime = targets.filter((target) => target.runtime === runtime);
 
-    it(`leaves out no behaviour on ${runtime}`, () => {
+    it(`omits no behaviour on ${runtime}`, () => {
       const asked = new Set(ofRuntime.flatMap(chosen).map(({ name }) => name));
       const all = ofRuntime.flatMap(applicable).map(({ name }) => name);
       assert.deepEqual(all.filter((name) => !asked.has(name)), []);
       assert.ok(all.length > 0);
     });
 
-    it(`asks the sources on ${runtime} what is marked, and no more`, () => {
+    it(`runs only marked behaviours from source on ${runtime}`, () => {
       const [source, ...others] = ofRuntime.filter(({ isBuilt }) => !isBuilt);
       assert.deepEqual(others, []);
       const marked = applicable(source!).filter(({ fromSource }) => fromSource);
@@ -36,7 +36,7 @@ describe("the choice of behaviours", () => {
     });
   }
 
-  it("gives no two behaviours one name", () => {
+  it("gives each behaviour a unique name", () => {
     for (const target of targets) {
       const names = applicable(target).map(({ name }) => name);
       assert.deepEqual(names.filter((name, index) => names.indexOf(name) !== index), []);

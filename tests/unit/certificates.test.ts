@@ -33,7 +33,7 @@ function make(context: TestContext, name = "leaf", request: Request = {}) {
   return { cert: sectionOf(path, "CERTIFICATE"), key: sectionOf(path, "PRIVATE KEY"), path };
 }
 
-test("a bundle may have its sections in any order, with others among them", (t) => {
+test("a bundle can have its sections in any order, with others between them", (t) => {
   const leaf = make(t, "leaf", { names: "DNS:A.example,DNS:b.example" });
   const issuer = make(t, "issuer");
   const sixDashes = "------BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n";
@@ -55,14 +55,14 @@ test("a bundle may have its sections in any order, with others among them", (t) 
   }
 });
 
-test("a TRUSTED CERTIFICATE is taken without what OpenSSL notes after it", (t) => {
+test("a TRUSTED CERTIFICATE is loaded without OpenSSL's trust settings", (t) => {
   const { cert, key } = make(t);
   const trusted = openssl(["x509", "-trustout", "-addtrust", "serverAuth"], cert);
   assert.match(trusted, /BEGIN TRUSTED CERTIFICATE/);
   assert.equal(parse(trusted + key).material.chain, cert);
 });
 
-test("a key may have a file of its own; chain and DH parameters come from the other", (t) => {
+test("a key can have its own file; chain and DH parameters come from the other", (t) => {
   const leaf = make(t);
   const other = make(t, "other");
   const bundle = parse(leaf.cert + other.key + dhSection(), other.cert + leaf.key);
@@ -109,7 +109,7 @@ test("keys of other types are refused by name", (t) => {
   }
 });
 
-test("names come from the common name only where there are no others", (t) => {
+test("the common name is used only if there are no other names", (t) => {
   const namesOf = (request: Request) => {
     const { cert, key } = make(t, "x", request);
     const { names, isNameless } = parse(cert + key);
@@ -124,7 +124,7 @@ test("names come from the common name only where there are no others", (t) => {
   assert.deepEqual(namesOf({ subject: "/O=x" }), { names: [], isNameless: true });
 });
 
-test("text inside of another name is never taken for a name", (t) => {
+test("text inside another name is never used as a name", (t) => {
   const directory = makeDirectory(t);
   const config = join(directory, "x.cnf");
   writeFileSync(
@@ -160,7 +160,7 @@ test("DH parameters are kept if they can be used", (t) => {
   ) assert.deepEqual(withDh(bad), { dh: undefined, hasBadDh: true });
 });
 
-test("what is wrong with a bundle is said with its file", (t) => {
+test("errors in a bundle name its file", (t) => {
   const one = make(t, "one");
   const other = make(t, "other");
   const rsa = make(t, "rsa", { key: "rsa" });
@@ -185,7 +185,7 @@ test("what is wrong with a bundle is said with its file", (t) => {
   assert.throws(() => parse(one.cert + one.key, one.cert), ownKey);
 });
 
-test("a certificate out of its time is told", (t) => {
+test("a certificate outside its validity period is reported", (t) => {
   const { cert, key } = make(t);
   const bundle = parse(cert + key);
   const day = 24 * 60 * 60 * 1000;

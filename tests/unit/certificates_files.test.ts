@@ -6,7 +6,7 @@ import { clientTls } from "../../src/certificates/client_tls.ts";
 import { globPattern } from "../../src/certificates/glob.ts";
 import { frontend, makeDirectory, makePem, sectionOf } from "../support/certificate_files.ts";
 
-test("a glob means what it means to fnmatch", () => {
+test("a glob matches like fnmatch", () => {
   const cases: [glob: string, matches: string[], others: string[]][] = [
     ["*", ["a", ".hidden", "two\nlines", ""], []],
     ["*.pem", ["a.pem", ".pem", ".a.pem"], ["a.PEM", "a.pem~", "apem"]],
@@ -46,7 +46,7 @@ test("a glob means what it means to fnmatch", () => {
   }
 });
 
-test("no glob is invalid, and none takes long", { timeout: 20_000 }, () => {
+test("no glob is invalid, and none is slow", { timeout: 20_000 }, () => {
   const characters = [..."[[]]!^-\\*?abz.{}()|+$/ é😀"];
   let seed = 1;
   const random = (below: number) => {
@@ -65,7 +65,7 @@ test("no glob is invalid, and none takes long", { timeout: 20_000 }, () => {
   assert.equal(globPattern("*a".repeat(100) + "b").test("a".repeat(255)), false);
 });
 
-test("TLS to the backend trusts the given CAs, or else those of the system", (t) => {
+test("TLS to the backend trusts the given CAs, by default those of the system", (t) => {
   const directory = makeDirectory(t);
   const ca = makePem(directory, "ca", { isCa: true });
   const bundle = join(directory, "bundle.crt");

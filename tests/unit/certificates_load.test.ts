@@ -37,7 +37,7 @@ function filesAt({ sources }: LoadedTls, places: readonly number[]): string[] {
   return places.map((place) => sources[place]!.file.cert.split("/").at(-1)!);
 }
 
-test("frontends get their own and the global certificates, each stored once", (t) => {
+test("frontends have their own and the global certificates, each stored once", (t) => {
   const directory = makeDirectory(t);
   const [a, b, c] = ["a", "b", "c"].map((name) => pemFile(makePem(directory, name)));
   const loaded = load({
@@ -71,7 +71,7 @@ test("frontends get their own and the global certificates, each stored once", (t
   }
 });
 
-test("files of a directory come before the listed ones, in the order of their bytes", (t) => {
+test("files of a directory precede the listed ones, in byte order", (t) => {
   const directory = makeDirectory(t);
   const pems = join(directory, "pems");
   mkdirSync(join(pems, "directory.pem"), { recursive: true });
@@ -99,7 +99,7 @@ test("files of a directory come before the listed ones, in the order of their by
   assert.match(problems.join("\n"), /x\.pem: it does not exist/);
 });
 
-test("all problems are told at once", (t) => {
+test("all errors are reported at once", (t) => {
   const directory = makeDirectory(t);
   const good = makePem(directory, "good");
   const empty = join(directory, "empty.pem");
@@ -151,7 +151,7 @@ test("a certificate without a name serves by default, except in the hitch dialec
   ]);
 });
 
-test("of certificates for one name it is told which serves", (t) => {
+test("for several certificates with one name, the one that serves is logged", (t) => {
   const directory = makeDirectory(t);
   const make = (name: string, key: "ec" | "rsa" = "ec") =>
     makePem(directory, name, { key, names: "DNS:x.example" });
@@ -170,7 +170,7 @@ test("of certificates for one name it is told which serves", (t) => {
   assert.deepEqual(load({ pemFiles: [pemFile(second)], frontends: apart }).warnings, []);
 });
 
-test("what may surprise is a warning: times, and DH parameters without use", (t) => {
+test("possible surprises are warnings: validity periods, and DH parameters without effect", (t) => {
   const directory = makeDirectory(t);
   const certs = ["a", "b", "c"].map((name) => makePem(directory, name));
   for (const cert of certs.slice(0, 2)) appendFileSync(cert, dhSection());
@@ -192,7 +192,7 @@ test("what may surprise is a warning: times, and DH parameters without use", (t)
   assert.equal(expired.filter((line) => /\.pem: the certificate expired on/.test(line)).length, 3);
 });
 
-test("a reload reads again what was changed, and only that", (t) => {
+test("a reload reads only changed files", (t) => {
   const directory = makeDirectory(t);
   const [a, b, other] = ["a", "b", "other"].map((name) => makePem(directory, name));
   const locked = join(directory, "locked.pem");
@@ -222,7 +222,7 @@ test("a reload reads again what was changed, and only that", (t) => {
   const [, , lockedBefore] = before.tls.certificates;
   assert.equal(after.tls.certificates[1]!.offset, lockedBefore!.offset);
   assert.equal(after.tls.certificates[2]!.offset, lockedBefore!.offset);
-  // Workers of the running configuration still find what they were told of.
+  // Workers of the running configuration still find their certificates.
   assert.deepEqual(before.sources[1]!.chain(), sectionOfChain(before, 1));
   rmSync(a!);
   assert.equal(certificates.load(config, able).problems.length, 1);
@@ -312,7 +312,7 @@ function makeAuthority(context: TestContext, name: string) {
   return { ca, crl };
 }
 
-test("who verifies clients how is loaded once, for certificates and frontends", (t) => {
+test("client verification is loaded once, for certificates and frontends", (t) => {
   const { ca, crl } = makeAuthority(t, "ca");
   const pem = makePem(makeDirectory(t), "a");
   const required = { mode: "required", ca, crl } as const;

@@ -18,7 +18,7 @@ import {
 } from "../support/certificate_files.ts";
 import { until } from "../support/until.ts";
 
-/** A terminal at which somebody answers so, and the questions asked there. */
+/** A terminal with these answers, and the questions asked there. */
 function terminal(...answers: readonly (string | undefined)[]) {
   const questions: string[] = [];
   const given = answers.map((answer) => answer === undefined ? undefined : Buffer.from(answer));
@@ -40,7 +40,7 @@ function makeKeys(context: TestContext, passphrase: string) {
   return { cert: sectionOf(path, "CERTIFICATE"), plain, pkcs8, legacy };
 }
 
-test("encrypted keys of both forms are opened and leave as plain PKCS#8", (t) => {
+test("encrypted keys of both formats are decrypted to plain PKCS#8", (t) => {
   const { cert, plain, pkcs8, legacy } = makeKeys(t, "sesame");
   assert.match(pkcs8, /BEGIN ENCRYPTED PRIVATE KEY/);
   assert.match(legacy, /Proc-Type: 4,ENCRYPTED/);
@@ -54,7 +54,7 @@ test("encrypted keys of both forms are opened and leave as plain PKCS#8", (t) =>
   }
 });
 
-test("the lines of a passphrase file are tried before anybody is asked", (t) => {
+test("the lines of a passphrase file are tried before the terminal is asked", (t) => {
   const { pkcs8 } = makeKeys(t, "third line");
   const file = join(makeDirectory(t), "passphrases");
   writeFileSync(file, "first\r\n\n  second\nthird line");
@@ -63,7 +63,7 @@ test("the lines of a passphrase file are tried before anybody is asked", (t) => 
   assert.equal(open(passphrases, pkcs8), "private");
 });
 
-test("a passphrase is asked for three times and then given up", (t) => {
+test("a passphrase is asked for at most three times", (t) => {
   const { pkcs8 } = makeKeys(t, "sesame");
   const lucky = terminal("a", "b", "sesame");
   assert.equal(open(new Passphrases(lucky), pkcs8), "private");
@@ -77,7 +77,7 @@ test("a passphrase is asked for three times and then given up", (t) => {
   assert.equal(unlucky.questions.length, 3);
 });
 
-test("what was typed opens other keys too, until it is forgotten", (t) => {
+test("a typed passphrase decrypts other keys too, until it is wiped", (t) => {
   const { pkcs8, legacy } = makeKeys(t, "sesame");
   const asked = terminal("wrong", "sesame", "sesame");
   const passphrases = new Passphrases(asked);
@@ -90,7 +90,7 @@ test("what was typed opens other keys too, until it is forgotten", (t) => {
   assert.equal(asked.questions.length, 2);
 });
 
-test("the lines of a file are forgotten too", (t) => {
+test("the lines of a file are wiped too", (t) => {
   const { pkcs8 } = makeKeys(t, "sesame");
   const file = join(makeDirectory(t), "passphrases");
   writeFileSync(file, "wrong\nsesame\n");
@@ -103,7 +103,7 @@ test("the lines of a file are forgotten too", (t) => {
   }
 });
 
-test("a key that stays closed is told with what can be done", (t) => {
+test("the error for a key that cannot be decrypted says what to do", (t) => {
   const { pkcs8 } = makeKeys(t, "sesame");
   const withoutTerminal =
     /^x\.pem: .* encrypted, .* on a terminal; put its passphrase into .* --passphrase-file$/;
@@ -131,7 +131,7 @@ function has(program: string): boolean {
   }
 }
 
-/** Asks on a terminal of its own, does what `afterwards` says, and shows the terminal's settings. */
+/** Asks on a new terminal, runs `afterwards`, and prints the terminal's settings. */
 function askOnTerminal(context: TestContext, afterwards = ":") {
   const program = fileURLToPath(new URL("../support/ask_terminal.ts", import.meta.url));
   const command = programCommand(program).map((word) => `'${word}'`).join(" ");
@@ -153,7 +153,7 @@ function askOnTerminal(context: TestContext, afterwards = ":") {
 
 const skip = has(scriptProgram) ? false : "needs the program script";
 
-test("the terminal is asked without echo, which comes back afterwards", { skip }, async (t) => {
+test("the terminal is asked without echo, which is restored afterwards", { skip }, async (t) => {
   const asking = askOnTerminal(t);
   await asking.shows("Secret? ");
   asking.type(" open \\sesame \n");
@@ -166,8 +166,8 @@ test("the terminal is asked without echo, which comes back afterwards", { skip }
   asking.close();
 });
 
-test("Ctrl-C at the question gives the echo back", { skip }, async (t) => {
-  // Who asks ends of it too, and may do so before the shell that gives it back.
+test("Ctrl-C at the question restores the echo", { skip }, async (t) => {
+  // The asking process exits too, possibly before the shell that restores it.
   const asking = askOnTerminal(t, "while stty -a | grep -q ' -echo '; do :; done");
   await asking.shows("Secret? ");
   asking.type("\x03");

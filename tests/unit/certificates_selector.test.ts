@@ -42,7 +42,7 @@ function serving(tls: ServedTls, dualCertificates = true, place = 0) {
   };
 }
 
-test("a name is matched exactly and without case, by the first certificate that has it", () => {
+test("a name is matched exactly and regardless of case, by the first certificate that has it", () => {
   const select = serving(command([
     certificate("a.example shared.example"),
     certificate("b.example shared.example"),
@@ -54,14 +54,14 @@ test("a name is matched exactly and without case, by the first certificate that 
   assert.deepEqual(select("c.example"), [2]);
 });
 
-test("without SNI and for an unknown name the last certificate serves", () => {
+test("without SNI and for an unknown name the last certificate is served", () => {
   const select = serving(command([certificate("a.example"), certificate("")], {}));
   assert.deepEqual(select(""), [1]);
   assert.deepEqual(select("unknown.example"), [1]);
   assert.deepEqual(select("a.example"), [0]);
 });
 
-test("a wildcard stands for one label, and an exact name goes before it", () => {
+test("a wildcard matches one label, and an exact name takes precedence", () => {
   const select = serving(command([
     certificate("*.x.example f*.x.example *"),
     certificate("exact.x.example"),
@@ -94,7 +94,7 @@ test("a frontend's own certificates go before the global ones, wildcards include
   assert.deepEqual(alone("g.example"), [1]);
 });
 
-test("a frontend may refuse names that no certificate has, but never a client without SNI", () => {
+test("a frontend can refuse names that no certificate has, but never a client without SNI", () => {
   const tls = command([certificate("a.example")], { sniNomatchAbort: true });
   const select = serving(tls);
   assert.deepEqual(select("a.example"), [0]);
@@ -154,7 +154,7 @@ test("names that no client should send are safe and match nothing", () => {
   assert.deepEqual(select("__proto__"), [0]);
 });
 
-test("who verifies clients follows the certificate, and else the frontend", () => {
+test("client verification is that of the certificate, or else that of the frontend", () => {
   const tls = command(
     [
       certificate("plain.example", "ec"),
@@ -178,7 +178,7 @@ test("who verifies clients follows the certificate, and else the frontend", () =
   assert.deepEqual(trusts(3), ["required", "required", "required", false]);
 });
 
-test("there is a choice where there is more than one identity", () => {
+test("there is a choice if there is more than one identity", () => {
   const choice = (...certificates: StoredCertificate[]) =>
     new CertificateSelector(command(certificates, {}), 0, true).choice;
   assert.equal(choice(certificate("a.example b.example *.c.example")), false);
@@ -187,7 +187,7 @@ test("there is a choice where there is more than one identity", () => {
   assert.equal(choice(certificate("a.example"), certificate("")), true);
 });
 
-test("a frontend without certificates and an identity that is none are errors", () => {
+test("a frontend without certificates and an invalid identity are errors", () => {
   const tls = command([certificate("a.example")], { global: [] }, {});
   assert.throws(() => new CertificateSelector(tls, 0, true), /frontend 0 has no certificates/);
   const selector = new CertificateSelector(tls, 1, true);

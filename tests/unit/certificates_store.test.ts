@@ -29,7 +29,7 @@ function makeStore(context: TestContext): CertificateStore {
   return store;
 }
 
-test("what was put into the store is found at its place, and equal things there once", (t) => {
+test("stored data is found at its offset, and equal data is stored once", (t) => {
   const store = makeStore(t);
   const dhParameters = "dh\n";
   const places = [stored, { ...stored, dhParameters }, { ...stored }].map((each) =>
@@ -43,7 +43,7 @@ test("what was put into the store is found at its place, and equal things there 
   assert.deepEqual(readKey(libc, store.readFd, places[1]!), key);
 });
 
-test("a place that is not whole in the store is an error", (t) => {
+test("a range that is not entirely in the store is an error", (t) => {
   const store = makeStore(t);
   const { length } = store.add(stored);
   const places = [
@@ -67,7 +67,7 @@ test("the descriptor for workers cannot be written to", (t) => {
   assert.equal(libc.write(readFd, new Uint8Array(1), 1), -1);
 });
 
-/** What a worker sees that has become somebody else, and has `root` as its root directory. */
+/** What a worker sees after it has become another user with the root directory `root`. */
 async function seenByWorker(context: TestContext, isRoot: boolean, root = "") {
   const store = makeStore(context);
   const place = store.add(stored);

@@ -89,7 +89,7 @@ test("in another store all are tried again", (context) => {
   assert.deepEqual(tryAll(a!), [1 + SETTINGS]);
   const others = pems(context, ...Array.from({ length: 12 }, (_, i) => `other${i}`));
   tryAll(...others);
-  // What is out of use is more than the store may waste from now on.
+  // From now on the unused part exceeds what the store may waste.
   tryAll(a!);
   assert.deepEqual(tryAll(a!), [1 + SETTINGS]);
 });

@@ -33,7 +33,7 @@ function watching() {
   return { state, watch, pass };
 }
 
-test("a change is told when two looks in a row have found the same", async () => {
+test("a change is reported when two consecutive polls have found the same", async () => {
   const { state, watch, pass } = watching();
   await watch.begin(watched);
   await pass(10_000);
@@ -48,7 +48,7 @@ test("a change is told when two looks in a row have found the same", async () =>
   assert.equal(state.changes, 1, "once");
 });
 
-test("files that go on changing are waited for", async () => {
+test("a change is not reported while files keep changing", async () => {
   const { state, watch, pass } = watching();
   await watch.begin(watched);
   for (const files of ["certificate", "certificate and key", "all"]) {
@@ -60,7 +60,7 @@ test("files that go on changing are waited for", async () => {
   assert.equal(state.changes, 1);
 });
 
-test("a change that was taken back is none, and comes afresh later", async () => {
+test("a change that was reverted is not reported, and counts again later", async () => {
   const { state, watch, pass } = watching();
   await watch.begin(watched);
   for (const files of ["new", "old", "new", "old"]) {
@@ -78,7 +78,7 @@ test("what changes while a configuration is loaded is not missed", async () => {
   assert.equal(state.changes, 1);
 });
 
-test("a new beginning knows the files as they are and ends what went before", async () => {
+test("a new watch starts with the current files and ends the previous one", async () => {
   const { state, watch, pass } = watching();
   await watch.begin(watched);
   state.files = "new";
@@ -89,7 +89,7 @@ test("a new beginning knows the files as they are and ends what went before", as
   assert.equal(state.looks, 7, "the first round looks no more");
 });
 
-test("who does not ask for it, or no longer, has nothing watched", async () => {
+test("nothing is watched unless requested", async () => {
   const { state, watch, pass } = watching();
   await watch.begin({ ...watched, watch: false });
   await pass(4000);
@@ -179,12 +179,12 @@ test("each kind of change makes another fingerprint", async (context) => {
       symlinkSync(file("two"), file("new"));
       renameSync(file("new"), file("link"));
     },
-    "a file is written anew with the same length": () => writeFileSync(file("two"), "owt"),
+    "a file is rewritten with the same length": () => writeFileSync(file("two"), "owt"),
     "a time is changed": () => utimesSync(file("two"), 1, 1),
-    "a file is gone": () => rmSync(file("two")),
+    "a file is removed": () => rmSync(file("two")),
     "a file comes into the directory": () => writeFileSync(file("pems/b.pem"), ""),
-    "a file leaves the directory": () => rmSync(file("pems/a.pem")),
-    "the directory is gone": () => rmSync(file("pems"), { recursive: true }),
+    "a file is removed from the directory": () => rmSync(file("pems/a.pem")),
+    "the directory is removed": () => rmSync(file("pems"), { recursive: true }),
   };
   for (const [what, change] of Object.entries(changes)) {
     const before = await fingerprintOf(config);
@@ -194,7 +194,7 @@ test("each kind of change makes another fingerprint", async (context) => {
   }
 });
 
-test("files beside those that the glob takes, and directories, do not matter", async (context) => {
+test("files that the glob does not match, and directories, are ignored", async (context) => {
   const directory = makeDirectory(context);
   mkdirSync(join(directory, "sub.pem"));
   const pemDirectory = { path: directory, glob: "*.pem" };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { helloName, PartialHello, sessionOffer } from "../../src/runtime/client_hello.ts";
 
-test("the name of a whole ClientHello is found, whatever follows", () => {
+test("the name in a whole ClientHello is found, whatever follows", () => {
   const bytes = records(hello("a.test"));
   assert.equal(helloName(bytes), "a.test");
   assert.equal(helloName(Buffer.concat([bytes, randomBytes(100)])), "a.test");
@@ -13,16 +13,16 @@ test("a ClientHello without a name has none", () => {
   assert.equal(helloName(records(hello(undefined))), "");
 });
 
-test("a ClientHello in many records is put together", () => {
+test("a ClientHello in many records is assembled", () => {
   for (const size of [1, 2, 3, 4, 100]) {
     const message = hello("a.test");
-    // More records than a client has any reason for are not.
+    // But not from more records than a client has reason to use.
     const expected = message.length / size <= 64 ? "a.test" : "";
     assert.equal(helloName(records(message, size)), expected, `${size} bytes each`);
   }
 });
 
-test("a ClientHello that comes byte by byte is found at its last one", () => {
+test("the name in a ClientHello that arrives byte by byte is found at the last byte", () => {
   for (const size of [16_384, 50]) {
     const bytes = records(hello("a.test", 2000), size);
     const partial = new PartialHello();
@@ -34,7 +34,7 @@ test("a ClientHello that comes byte by byte is found at its last one", () => {
   }
 });
 
-test("what is asked for next never reaches beyond the ClientHello", () => {
+test("the number of bytes needed never exceeds the ClientHello", () => {
   const bytes = records(hello("a.test", 2000), 300);
   for (let length = 0; length < bytes.length; length++) {
     const wanted = helloName(bytes.subarray(0, length));
@@ -42,7 +42,7 @@ test("what is asked for next never reaches beyond the ClientHello", () => {
   }
 });
 
-test("what is no ClientHello has no name at once", () => {
+test("what is not a ClientHello has no name at once", () => {
   for (const text of ["GET / HTTP/1.0\r\n\r\n", "\x80\x2e\x01", "\x15\x03\x01\x00\x02\x02\x00"]) {
     assert.equal(helloName(Buffer.from(text, "latin1")), "");
   }
@@ -65,7 +65,7 @@ test("a broken ClientHello has no name", () => {
   }
 });
 
-test("a ClientHello without end is given up", () => {
+test("an endless ClientHello is abandoned", () => {
   const endless = Buffer.from(hello("a.test"));
   endless.writeUIntBE(0xffffff, 1, 3);
   const bytes = records(Buffer.concat([endless, Buffer.alloc(40_000)]), 16_384);
@@ -77,7 +77,7 @@ test("a ClientHello without end is given up", () => {
   assert.ok(taken <= 32_768, `${taken} bytes were held`);
 });
 
-test("how a client can come back is found", () => {
+test("reads how a client can resume", () => {
   const tls13 = extension(43, vector(1, Buffer.of(3, 4, 3, 3)));
   const tls12 = extension(43, vector(1, Buffer.of(3, 3)));
   const ticket = extension(35, Buffer.alloc(0));
@@ -112,7 +112,7 @@ test("a ClientHello that ends before its extensions offers a session too", () =>
   assert.equal(helloName(records(short)), "");
 });
 
-test("what is broken, or not yet whole, offers no session", () => {
+test("a broken or incomplete ClientHello offers no session", () => {
   const whole = hello("a.test");
   for (let length = 4; length < whole.length; length++) {
     const cut = Buffer.from(whole.subarray(0, length));
@@ -134,7 +134,7 @@ function hello(
     readonly id?: Buffer;
     /** Extensions. */
     readonly more?: readonly Buffer[];
-    /** It has none, and no room for them. */
+    /** Without extensions, and without their length. */
     readonly isShort?: boolean;
   } = {},
 ): Buffer {
@@ -158,14 +158,14 @@ function extension(type: number, body: Buffer): Buffer {
   return Buffer.concat([Buffer.of(type >> 8, type & 255), vector(2, body)]);
 }
 
-/** With its length in so many bytes in front. */
+/** Prefixes bytes with their length. */
 function vector(width: number, body: Buffer): Buffer {
   const length = Buffer.alloc(width);
   length.writeUIntBE(body.length, 0, width);
   return Buffer.concat([length, body]);
 }
 
-/** TLS records with at most `size` bytes each. */
+/** Returns TLS records of at most `size` bytes each. */
 function records(message: Buffer, size = 16_384): Buffer {
   const parts: Buffer[] = [];
   for (let at = 0; at < message.length; at += size) {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { HelloWatch } from "../../src/runtime/deno/hello_watch.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
-/** Counts how often it is asked to wake. */
+/** Counts its timers. */
 class CountingClock extends HandClock {
   wakes = 0;
 
@@ -15,7 +15,7 @@ class CountingClock extends HandClock {
   }
 }
 
-test("a stream is looked at when it comes, and no more once that was enough", () => {
+test("a stream is polled at once, and no more after a poll that succeeds", () => {
   const clock = new CountingClock();
   const looks: string[] = [];
   const watch = new HelloWatch<string>((stream) => looks.push(stream) === 1, clock);
@@ -24,7 +24,7 @@ test("a stream is looked at when it comes, and no more once that was enough", ()
   assert.deepEqual([looks, clock.wakes], [["whole"], 0]);
 });
 
-test("a client that is silent for long is found late by an eighth of that at most", () => {
+test("a slow ClientHello is found at most a third of its time, and at most 256 ms, late", () => {
   for (const silence of [1, 2, 10, 100, 1000, 2000, 30_000]) {
     const clock = new CountingClock();
     let foundAt: number | undefined;
@@ -39,7 +39,7 @@ test("a client that is silent for long is found late by an eighth of that at mos
   }
 });
 
-test("a thousand silent clients wake the process no more often than one", () => {
+test("a thousand waiting clients wake the process no more often than one", () => {
   const perMinute = (count: number) => {
     const clock = new CountingClock();
     let looks = 0;
@@ -52,7 +52,7 @@ test("a thousand silent clients wake the process no more often than one", () => 
   assert.ok(perMinute(1).looks < 300, `${perMinute(1).looks} looks`);
 });
 
-test("clients that come one after the other share their looks, too", () => {
+test("clients that arrive one after the other share timers too", () => {
   const clock = new CountingClock();
   const watch = new HelloWatch<number>(() => false, clock);
   for (let i = 0; i < 1000; i++) {
@@ -68,7 +68,7 @@ test("clients that come one after the other share their looks, too", () => {
   assert.ok(clock.wakes - before <= 60_000 / 250, `${clock.wakes - before} wakes`);
 });
 
-test("a stream that is done leaves the others waiting", () => {
+test("a stream that is done does not affect the others", () => {
   const clock = new CountingClock();
   const done = new Set<string>();
   const looks: string[] = [];

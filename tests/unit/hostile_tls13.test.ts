@@ -49,7 +49,7 @@ it("records of application data are echoed", async () => {
   client.socket.destroy();
 });
 
-it("goes on under new keys after a KeyUpdate, and follows the server's", async () => {
+it("uses new keys after its own KeyUpdate and after the server's", async () => {
   const client = await Tls13Client.handshake(endpoint);
   await client.echo(Buffer.from("one"));
   client.socket.write(client.keyUpdate(false));
@@ -61,7 +61,7 @@ it("goes on under new keys after a KeyUpdate, and follows the server's", async (
   client.socket.destroy();
 });
 
-it("a record that is out of place brings a fatal alert, which is told", async () => {
+it("an unexpected record causes a fatal alert, which is recorded", async () => {
   const client = await Tls13Client.open(endpoint);
   client.hello();
   await client.answered();

@@ -89,10 +89,10 @@ async function floods(fd: number): Promise<void> {
   const words = [...systemChild.slice(1), "log-flood", JSON.stringify(config)];
   const child = spawn(systemChild[0]!, words, { stdio: ["ignore", "pipe", fd] });
   children.push(child);
-  let told = "";
-  child.stdout!.setEncoding("utf8").on("data", (part: string) => told += part);
+  let output = "";
+  child.stdout!.setEncoding("utf8").on("data", (part: string) => output += part);
   const [code] = await within(once(child, "close"), "the end of a process that logs", 30_000);
-  assert.deepEqual([told, code], ["logged\n", 0]);
+  assert.deepEqual([output, code], ["logged\n", 0]);
 }
 
 test("a pipe that nobody reads blocks neither a process nor its exit", limit, async () => {

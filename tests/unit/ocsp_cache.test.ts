@@ -25,14 +25,14 @@ test("a response is kept under the name that hitch gives it", () => {
   assert.deepEqual([...cache.load(path)!], [9]);
 });
 
-test("a file that is too large or empty is no response", () => {
+test("a file that is too large or empty is not a response", () => {
   for (const size of [0, MAX_RESPONSE + 1]) {
     writeFileSync(join(directory, digest), new Uint8Array(size));
     assert.equal(cache.load(path), undefined);
   }
 });
 
-test("a directory that is not there is told, and nothing is left behind by a failed save", () => {
+test("a missing directory is reported, and a failed save leaves nothing behind", () => {
   const none = join(directory, "none");
   const missing = new ResponseCache(none);
   assert.equal(missing.isWritable, false);

@@ -42,7 +42,7 @@ test("a redirected request keeps its method and body", async () => {
   }
 });
 
-test("redirects end after three, and lead nowhere but to HTTP", async () => {
+test("at most three redirects are followed, and only to HTTP", async () => {
   let requests = 0;
   const url = await serveHttp((incoming, outgoing) => {
     requests++;
@@ -69,7 +69,7 @@ test("only status 200 is an answer", async () => {
   }
 });
 
-test("an answer without end is given up at the size limit", async () => {
+test("an endless answer is abandoned at the size limit", async () => {
   let sent = 0;
   const url = await serveHttp((incoming, outgoing) => {
     incoming.resume();
@@ -84,7 +84,7 @@ test("an answer without end is given up at the size limit", async () => {
   assert.ok(sent >= MAX_RESPONSE);
 });
 
-test("a responder that says nothing, or never ends, is waited for up to the limit", async () => {
+test("a responder that sends nothing, or never ends, is abandoned at the time limit", async () => {
   const url = await serveHttp((incoming, outgoing) => {
     incoming.resume();
     if (incoming.url === "/drip") outgoing.write("x");
@@ -100,7 +100,7 @@ test("a responder that says nothing, or never ends, is waited for up to the limi
   }
 });
 
-test("a responder that is not there is no silent one, and is told in one line", async () => {
+test("an unreachable responder is reported in one line, and not as a timeout", async () => {
   const url = await serveHttp((incoming) => incoming.socket.destroy());
   for (
     const responder of [url, "http://127.0.0.1:1/", "http://[nonsense", "http://name.invalid/"]

@@ -55,7 +55,7 @@ const leafChain = chain("leaf", "ca");
 const path = "/etc/stud/leaf.pem";
 let directories = 0;
 
-/** A directory of its own for the cache, which a helper with another user may search. */
+/** A new directory for the cache, which a helper with another user can search. */
 function cacheDirectory(): string {
   chmodSync(file("."), 0o755);
   const directory = file(`cache${directories++}`);
@@ -101,7 +101,7 @@ function reset(next: Answer | Uint8Array): void {
   asked = 0;
 }
 
-test("a staple is fetched, reported and kept, and the next helper finds it there", async () => {
+test("a staple is fetched, reported and saved, and the next helper finds it", async () => {
   reset({});
   const directory = cacheDirectory();
   const first = started(workIn(directory));
@@ -122,7 +122,7 @@ test("a staple is fetched, reported and kept, and the next helper finds it there
   assert.equal(readdirSync(directory).length, 1);
 });
 
-test("what the cache holds instead of a response is told, and a new one fetched", async () => {
+test("an invalid response in the cache is reported, and a new one is fetched", async () => {
   reset({});
   const directory = cacheDirectory();
   new ResponseCache(directory).save(path, Buffer.from("broken"));
@@ -142,7 +142,7 @@ test("a staple from a file that lasts long enough is not replaced yet", async ()
   assert.equal(asked, 1);
 });
 
-test("no staple comes of a revoked certificate or a response that somebody else signed", async () => {
+test("there is no staple for a revoked certificate or with a wrong signature", async () => {
   makeCertificate("stranger", { commonName: "ca" });
   const answers: [Answer | Uint8Array, RegExp][] = [
     [{ status: "revoked" }, /no new staple: the certificate's status is revoked$/],
@@ -158,7 +158,7 @@ test("no staple comes of a revoked certificate or a response that somebody else 
   }
 });
 
-test("a certificate that nobody can be asked about leaves the others alone", async () => {
+test("a certificate without a responder does not affect the others", async () => {
   reset({});
   const work = workIn(cacheDirectory());
   const [leaf] = work.certificates;
@@ -176,7 +176,7 @@ test("a certificate that nobody can be asked about leaves the others alone", asy
   assert.equal(staples[0]!.certificate, 2);
 });
 
-test("the log level holds back what is not asked for", async () => {
+test("the log level suppresses lower levels", async () => {
   reset({});
   const work = workIn(cacheDirectory());
   const { staples, entries } = started({ ...work, settings: { ...work.settings, logLevel: 1 } });
@@ -186,7 +186,7 @@ test("the log level holds back what is not asked for", async () => {
 
 const isRoot = process.getuid!() === 0;
 
-test("a directory that its user may not write to is told, and staples come all the same", {
+test("a directory that its user cannot write to is reported, and staples are still fetched", {
   skip: isRoot ? false : "only root can become another user",
 }, async () => {
   reset({});
@@ -200,7 +200,7 @@ test("a directory that its user may not write to is told, and staples come all t
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test("a stopped helper is gone", async () => {
+test("a stopped helper has exited", async () => {
   const { helper } = started(workIn(cacheDirectory()));
   const pid = helper.pid!;
   assert.ok(isAlive(pid));
@@ -208,7 +208,7 @@ test("a stopped helper is gone", async () => {
   assert.equal(isAlive(pid), false);
 });
 
-test("the helper ends with its master", async () => {
+test("the helper exits with its master", async () => {
   const child = spawn(self[0]!, self.slice(1), { stdio: ["pipe", "ignore", "ignore", "pipe"] });
   let code: number | null | undefined;
   child.on("exit", (status) => code = status);

@@ -61,7 +61,7 @@ test("the helper gets its settings and then every certificate", () => {
   assert.deepEqual(processes[0]!.commands, ["start", "certificate", "certificate"]);
 });
 
-test("staples and log entries are passed on, and staples kept for workers to come", () => {
+test("staples and log entries are passed on, and staples are kept for later workers", () => {
   const { helper, processes, staples, lines } = helped();
   helper.replace(work, []);
   processes[0]!.onEvent(staple);
@@ -72,7 +72,7 @@ test("staples and log entries are passed on, and staples kept for workers to com
   assert.deepEqual(lines, ["no answer"]);
 });
 
-test("a helper that ends is started again after a minute, with the same work", () => {
+test("a helper that exits is restarted after a minute, with the same work", () => {
   const { clock, helper, processes, lines, refuse } = helped();
   helper.replace(work, []);
   processes[0]!.onExit(crash);
@@ -87,7 +87,7 @@ test("a helper that ends is started again after a minute, with the same work", (
   assert.deepEqual(processes[1]!.commands, ["start", "certificate", "certificate"]);
 });
 
-test("a reload puts a new helper in place of the old, which is heard no more", () => {
+test("a reload replaces the helper, and the old one is ignored from then on", () => {
   const { clock, helper, processes, staples, lines } = helped();
   helper.replace(work, []);
   processes[0]!.onEvent(staple);
@@ -102,14 +102,14 @@ test("a reload puts a new helper in place of the old, which is heard no more", (
   assert.deepEqual(lines, []);
 });
 
-test("what is known of unchanged certificates stays known after a reload", () => {
+test("a reload keeps the staples of unchanged certificates", () => {
   const { helper } = helped();
   helper.replace(work, []);
   helper.replace({ ...work }, [staple]);
   assert.deepEqual([...helper.staples], [[1, staple]]);
 });
 
-test("a reload while the helper is away leaves one helper", () => {
+test("a reload while the helper is not running leaves one helper", () => {
   const { clock, helper, processes } = helped();
   helper.replace(work, []);
   processes[0]!.onExit(crash);
@@ -125,7 +125,7 @@ test("without certificates there is no helper", async () => {
   await helper.stop();
 });
 
-test("a stopped helper stays away", async () => {
+test("a stopped helper is not restarted", async () => {
   const { clock, helper, processes, lines } = helped();
   helper.replace(work, []);
   const stopped = helper.stop();

@@ -6,7 +6,7 @@ import { MAX_RESPONSE, parseOcspEvent } from "../../src/ocsp/messages.ts";
 const entry = { level: "warn", event: "ocsp-failed", message: "no", facts: { certificate: "a" } };
 const largest = Buffer.alloc(MAX_RESPONSE, 1).toString("base64");
 
-test("the helper's reports are understood", () => {
+test("the helper's events are parsed", () => {
   const reports = [
     { type: "staple", certificate: 2, response: "MAMKAQY=", until: 1_700_000_000_000 },
     { type: "staple", certificate: 0, response: largest },
@@ -20,7 +20,7 @@ test("the largest response fits into a frame", () => {
   assert.ok(JSON.stringify(report).length <= MAX_FRAME_UP);
 });
 
-test("what the master passes on has nothing in it that it did not check", () => {
+test("the master passes on only what it has checked", () => {
   const report = { type: "staple", certificate: 0, response: "AAAA", certificates: [], x: 1 };
   assert.deepEqual(parseOcspEvent(report, 1), {
     type: "staple",
@@ -29,7 +29,7 @@ test("what the master passes on has nothing in it that it did not check", () => 
   });
 });
 
-test("anything else is not believed", () => {
+test("anything else is refused", () => {
   const staple = { type: "staple", certificate: 0, response: "AAAA" };
   const forged: unknown[] = [
     undefined,

@@ -35,7 +35,7 @@ const request = createRequest(subject);
 const good = answer(request, serial);
 const strictly = { verify: true };
 
-test("the request is the one that openssl makes", () => {
+test("the request equals openssl's", () => {
   assert.deepEqual(Buffer.from(request), Buffer.from(opensslRequest(["leaf"], "ca")));
 });
 
@@ -44,14 +44,14 @@ test("the responder is the first HTTP one of the certificate", () => {
   assert.equal(responderOf(chain("other")), undefined);
 });
 
-test("the issuer is found anywhere in the chain, and its absence is told", () => {
+test("the issuer is found anywhere in the chain, and its absence is reported", () => {
   assert.equal(readSubject(chain("leaf", "other", "ca")).issuer.subject, "CN=ca");
   assert.throws(() => readSubject(chain("leaf", "other")), /unable to find its issuer/);
   makeCertificate("namesake", { commonName: "ca" });
   assert.throws(() => readSubject(chain("leaf", "namesake")), /unable to find its issuer/);
 });
 
-test("a good response tells until when it may be served", () => {
+test("a good response says until when it may be served", () => {
   const { from, until } = checkResponse(good, subject, strictly);
   assert.equal(until! - from, DAY_MS);
   assert.ok(Math.abs(Date.now() - from) < 60_000);
@@ -60,7 +60,7 @@ test("a good response tells until when it may be served", () => {
   assert.match(validityProblem({ from }, from - DAY_MS)!, /^the OCSP response is valid only from /);
 });
 
-test("a response may have no end", () => {
+test("a response can be without nextUpdate", () => {
   const validity = checkResponse(answer(request, serial, { days: 0 }), subject, strictly);
   assert.equal(validity.until, undefined);
   assert.equal(validityProblem(validity, Date.now() + 1000 * DAY_MS), undefined);
@@ -143,7 +143,7 @@ test("a response that was changed is refused when its signature counts", () => {
   assert.match(validityProblem(validity, Date.now())!, /expired on 20/);
 });
 
-test("a responder's refusal is told by name", () => {
+test("a responder's refusal is reported by name", () => {
   const refusal = Uint8Array.of(0x30, 0x03, 0x0a, 0x01, 0x06);
   assert.throws(
     () => checkResponse(refusal, subject, strictly),
@@ -153,7 +153,7 @@ test("a responder's refusal is told by name", () => {
   assert.throws(() => checkResponse(noBytes, subject, strictly), /not of the basic type/);
 });
 
-test("what is no response is refused in one line", () => {
+test("data that is not a response is refused in one line", () => {
   const broken: Uint8Array[] = [
     new Uint8Array(0),
     new TextEncoder().encode("<html>\n<body>captive portal</body></html>"),
@@ -188,7 +188,7 @@ test("each byte of the signed part counts, and no broken byte does worse than a 
   }
 });
 
-test("a response file is loaded, and what is wrong with it is told with its name", () => {
+test("a response file is loaded, and errors name the file", () => {
   const path = file("response.der");
   writeFileSync(path, good);
   const loaded = readResponseFile(path, chain("leaf", "ca"), true);

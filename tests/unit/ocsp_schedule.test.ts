@@ -7,7 +7,7 @@ import { HandClock } from "../support/hand_clock.ts";
 const SECOND = 1000;
 const REFRESH_INTERVAL = 1800;
 
-/** The clock of the wall, which somebody may set. */
+/** The wall clock, which can be set. */
 class WallClock extends HandClock {
   /** Milliseconds by which it was set forward. */
   set = 0;
@@ -33,7 +33,7 @@ function scheduled(outcome: (clock: WallClock) => Outcome | Promise<Outcome>) {
     clock.advance(0);
     await new Promise<void>((resolve) => setImmediate(resolve));
   };
-  /** Second by second, so that what an attempt promised comes before the clock goes on. */
+  /** Second by second, so that promises of an attempt settle before the clock advances. */
   const advance = async (seconds: number) => {
     await settle();
     for (let second = 0; second < seconds; second++) {
@@ -44,7 +44,7 @@ function scheduled(outcome: (clock: WallClock) => Outcome | Promise<Outcome>) {
   return { clock, schedule, attempts, advance };
 }
 
-test("a certificate without staple is asked for at once, then ten minutes before the end", async () => {
+test("a certificate without a staple is fetched at once, then ten minutes before the end", async () => {
   const { schedule, attempts, advance } = scheduled((clock) => ({
     type: "fresh",
     until: clock.now() + 3600 * SECOND,
@@ -58,7 +58,7 @@ test("a certificate without staple is asked for at once, then ten minutes before
   assert.deepEqual(attempts, [5, 0, 5, 3000]);
 });
 
-test("a staple that is there is replaced ten minutes before its end", async () => {
+test("an existing staple is replaced ten minutes before its end", async () => {
   const { schedule, attempts, advance } = scheduled(() => ({ type: "over" }));
   schedule.add(0, { until: 1000 * SECOND });
   await advance(399);
@@ -67,7 +67,7 @@ test("a staple that is there is replaced ten minutes before its end", async () =
   assert.deepEqual(attempts, [0, 400]);
 });
 
-test("a staple without end is replaced after the refresh interval", async () => {
+test("a staple without an end is replaced after the refresh interval", async () => {
   const { schedule, attempts, advance } = scheduled(() => ({ type: "fresh" }));
   schedule.add(0, {});
   await advance(3601);
@@ -93,14 +93,14 @@ for (const [type, seconds] of [["failed", 300], ["silent", 600]] as const) {
   });
 }
 
-test("nothing more is asked for a certificate that is over", async () => {
+test("nothing is fetched for an expired certificate", async () => {
   const { schedule, attempts, advance } = scheduled(() => ({ type: "over" }));
   schedule.add(0, undefined);
   await advance(2000);
   assert.deepEqual(attempts, [0, 0]);
 });
 
-test("eight are asked for at the same time, and the others after them", async () => {
+test("eight are fetched at a time, and the others after them", async () => {
   const waiting: ((outcome: Outcome) => void)[] = [];
   const { schedule, attempts, advance } = scheduled(() =>
     new Promise((resolve) => waiting.push(resolve))
@@ -118,7 +118,7 @@ test("eight are asked for at the same time, and the others after them", async ()
   assert.equal(new Set(attempts.filter((_, i) => i % 2 === 0)).size, 20);
 });
 
-test("a clock that is set forward brings the next attempt at its next look", async () => {
+test("after the clock is set forward, the next poll starts the next attempt", async () => {
   const { clock, schedule, attempts, advance } = scheduled(() => ({ type: "over" }));
   schedule.add(3, { until: 90_000 * SECOND });
   await advance(10);

@@ -23,22 +23,22 @@ function v2(versionAndCommand: string, family: string, content: string): Buffer 
 }
 
 function fault(bytes: Uint8Array | string, mode: Mode = "use"): string {
-  const verdict = readProxyHeader(Buffer.from(bytes), mode) as HeaderFault;
-  assert.ok(verdict.fault, JSON.stringify(verdict));
-  return verdict.fault;
+  const result = readProxyHeader(Buffer.from(bytes), mode) as HeaderFault;
+  assert.ok(result.fault, JSON.stringify(result));
+  return result.fault;
 }
 
 /** The addresses of a whole header, parsed without and with bytes after it. */
 function addresses(header: Uint8Array | string) {
   const bytes = Buffer.from(header);
-  const verdict = readProxyHeader(bytes, "use");
+  const result = readProxyHeader(bytes, "use");
   assert.deepEqual(
     readProxyHeader(Buffer.concat([bytes, Buffer.from("\x16\x03\n")]), "use"),
-    verdict,
+    result,
   );
-  assert.ok(verdict !== "more" && "length" in verdict, JSON.stringify(verdict));
-  assert.equal(verdict.length, bytes.length);
-  return verdict.addresses;
+  assert.ok(result !== "more" && "length" in result, JSON.stringify(result));
+  assert.equal(result.length, bytes.length);
+  return result.addresses;
 }
 
 test("version 1 has the addresses of both ends", () => {
@@ -212,8 +212,8 @@ test("anything else is not a header", () => {
 /** The result when bytes come in chunks: the first that is not `more`. */
 function inChunks(bytes: Uint8Array, ends: readonly number[], mode: Mode) {
   for (const end of [...ends, bytes.length]) {
-    const verdict = readProxyHeader(bytes.subarray(0, end), mode);
-    if (verdict !== "more") return verdict;
+    const result = readProxyHeader(bytes.subarray(0, end), mode);
+    if (result !== "more") return result;
   }
   return "more";
 }
@@ -272,17 +272,17 @@ test("20,000 damaged headers yield a result that no split changes", () => {
     for (let changes = next() % 4; changes > 0; changes--) bytes[next() % bytes.length] = next();
     const cut = bytes.subarray(0, next() % 4 === 0 ? next() % bytes.length : bytes.length);
     const mode = next() % 2 === 0 ? "pass" : "use";
-    const verdict = readProxyHeader(cut, mode);
+    const result = readProxyHeader(cut, mode);
     const splits = [next() % (cut.length + 1), next() % (cut.length + 1)].sort((a, b) => a - b);
-    assert.deepEqual(inChunks(cut, splits, mode), verdict);
-    if (verdict === "more") {
+    assert.deepEqual(inChunks(cut, splits, mode), result);
+    if (result === "more") {
       counts.more++;
       assert.ok(cut.length < 16_384);
-    } else if ("fault" in verdict) {
+    } else if ("fault" in result) {
       counts.fault++;
     } else {
       counts.whole++;
-      assert.ok(verdict.length <= cut.length && verdict.length <= 16_384);
+      assert.ok(result.length <= cut.length && result.length <= 16_384);
     }
   }
   for (const [kind, count] of Object.entries(counts)) assert.ok(count > 500, `${count} ${kind}`);

@@ -273,8 +273,8 @@ for (const giveUp of ["close", "reset"] as const) {
 test("a backend that does not read pauses the client", limit, async () => {
   const { endpoint, process: backend } = await startSServer(certificate);
   const answer = digest(backend.stdout!);
-  let told = 0;
-  backend.stdout!.on("data", (bytes: Uint8Array) => told += bytes.length);
+  let received = 0;
+  backend.stdout!.on("data", (bytes: Uint8Array) => received += bytes.length);
   let fromClient: Recorder | undefined;
   const context = createClientTls(clientSettings({ ca: authority.ca }));
   const relay = relayTo(endpoint, context);
@@ -284,7 +284,7 @@ test("a backend that does not read pauses the client", limit, async () => {
   });
   const client = await plainClient(port);
   client.write("x");
-  await until(() => told === 1, "the first byte");
+  await until(() => received === 1, "the first byte");
   // Deno's `kill` of a child sends only one signal.
   process.kill(backend.pid!, "SIGSTOP");
   const payload = randomBytes(64 * MiB);
@@ -292,7 +292,7 @@ test("a backend that does not read pauses the client", limit, async () => {
   const held = await settled(() => fromClient!.bytes);
   assert.ok(held < payload.length / 2, `${held} bytes were taken for a backend that does not read`);
   process.kill(backend.pid!, "SIGCONT");
-  await until(() => told === payload.length + 1, "the rest");
+  await until(() => received === payload.length + 1, "the rest");
   backend.kill();
   assert.equal(await answer, sha256(text("x"), payload));
   client.destroy();

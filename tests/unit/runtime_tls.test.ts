@@ -268,8 +268,8 @@ for (const version of ["1.2", "1.3"] as const) {
     const session = join(directory, `resumed${option}`);
     assert.match(await visit(frontend, option, "-sess_out", session), /^New, /m);
     assert.match(await visit(frontend, option, "-sess_in", session), /^Reused, /m);
-    const told = frontend.facts.map(({ resumed }) => resumed);
-    if (told[0] !== undefined) assert.deepEqual(told, [false, true]);
+    const resumptions = frontend.facts.map(({ resumed }) => resumed);
+    if (resumptions[0] !== undefined) assert.deepEqual(resumptions, [false, true]);
     await frontend.stop();
   });
 

@@ -36,7 +36,7 @@ test("a session that is stored again counts once and is the new one", () => {
   assert.equal(cache.find(named("a")), "second");
 });
 
-test("beyond the size, who was away longest goes", () => {
+test("beyond the size, the session unused for the longest time is evicted", () => {
   const { cache } = cacheOf(2);
   cache.store(named("a"), "a", 60);
   cache.store(named("b"), "b", 60);
@@ -47,7 +47,7 @@ test("beyond the size, who was away longest goes", () => {
   assert.equal(cache.find(named("c")), "c");
 });
 
-test("large sessions take the place of several", () => {
+test("a large session counts as several", () => {
   const { cache } = cacheOf(4);
   const large = "x".repeat(4000);
   for (const id of ["a", "b", "c"]) cache.store(named(id), large, 60);
@@ -58,7 +58,7 @@ test("large sessions take the place of several", () => {
   assert.equal(cache.size, 4, "what went is no longer counted");
 });
 
-test("a smaller size holds at once, and 0 keeps nothing", () => {
+test("a smaller size applies at once, and 0 keeps nothing", () => {
   const { cache } = cacheOf(3);
   for (const id of ["a", "b", "c"]) cache.store(named(id), id, 60);
   cache.resize(1);
@@ -69,7 +69,7 @@ test("a smaller size holds at once, and 0 keeps nothing", () => {
   assert.equal(cache.size, 0);
 });
 
-test("a session ends with its time, whether it is asked for or not", () => {
+test("a session expires, whether it is looked up or not", () => {
   const { cache, clock } = cacheOf(10);
   cache.store(named("a"), "a", 10);
   cache.store(named("b"), "b", 10);
@@ -82,7 +82,7 @@ test("a session ends with its time, whether it is asked for or not", () => {
   assert.equal(cache.size, 0);
 });
 
-test("one that hides behind a younger one is forgotten with it", () => {
+test("an expired session behind a younger one is removed with that one", () => {
   const { cache, clock } = cacheOf(10);
   cache.store(named("old"), "a", 10);
   clock.advance(5_000);
@@ -109,7 +109,7 @@ function asking({ keepsUp = true } = {}) {
   return { clock, reports, sessions, answers, find };
 }
 
-test("a worker's questions and sessions are what the master understands", () => {
+test("a worker's lookups and sessions are events that the master accepts", () => {
   const { reports, sessions, find } = asking();
   find();
   // A part of a larger buffer, as OpenSSL's side hands it over.
@@ -121,7 +121,7 @@ test("a worker's questions and sessions are what the master understands", () => 
   }
 });
 
-test("each question has its own answer, and one answer", () => {
+test("each lookup has its own answer, and only one", () => {
   const { reports, sessions, answers, find } = asking();
   find();
   find();
@@ -134,7 +134,7 @@ test("each question has its own answer, and one answer", () => {
   assert.deepEqual(answers, ["session", undefined]);
 });
 
-test("a question without an answer costs its client a second, and a late answer nothing", () => {
+test("a lookup without an answer costs its client a second, and a late answer is ignored", () => {
   const { clock, sessions, answers, find } = asking();
   find();
   clock.advance(999);
@@ -151,7 +151,7 @@ test("a master that does not keep up is not waited for", () => {
   assert.deepEqual(answers, [undefined]);
 });
 
-test("beyond a thousand open questions nobody waits", () => {
+test("beyond a thousand pending lookups no client waits", () => {
   const { answers, reports, clock, find } = asking();
   for (let i = 0; i < 1024; i++) find();
   assert.equal(answers.length, 0);
@@ -164,7 +164,7 @@ test("beyond a thousand open questions nobody waits", () => {
   assert.equal(reports.length, 1025);
 });
 
-test("a session larger than any that is kept is not even told", () => {
+test("a session that is too large to keep is not even sent", () => {
   const { reports, sessions } = asking();
   sessions.store(policy, Buffer.from("id"), Buffer.alloc(4097));
   assert.deepEqual(reports, []);
@@ -172,7 +172,7 @@ test("a session larger than any that is kept is not even told", () => {
   assert.deepEqual(parseWorkerEvent(reports[0]), reports[0]);
 });
 
-test("garbage about sessions is no report", () => {
+test("malformed session events are refused", () => {
   const base64 = (length: number) => Buffer.alloc(length, 1).toString("base64");
   const made = { type: "session-made", policy, id: base64(32), session: base64(4096) };
   const wanted = { type: "session-wanted", policy, id: base64(1), number: 0 };

@@ -1,4 +1,4 @@
-/** What goes from machine to machine, and what is not taken. */
+/** Packets between machines, and which of them are refused. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -41,7 +41,7 @@ function seal(sealer: PacketSealer, given = session()): Uint8Array {
   return sealer.seal(given)!;
 }
 
-test("what one seals another opens, once", () => {
+test("a packet sealed by one machine opens on another, once", () => {
   const [sealer, opener] = [new PacketSealer(key, now), new PacketOpener(key, now)];
   for (const given of [session(1), session(), { ...session(1290), id: randomBytes(1) }]) {
     const packet = seal(sealer, given);
@@ -53,7 +53,7 @@ test("what one seals another opens, once", () => {
   assert.equal(opener.size, 1);
 });
 
-test("nothing that is in a packet can be read, and none is like another", () => {
+test("the content of a packet cannot be read, and no two packets are alike", () => {
   const sealer = new PacketSealer(key, now);
   const given = session();
   const packets = [seal(sealer, given), seal(sealer, given)].map((each) => Buffer.from(each));
@@ -66,7 +66,7 @@ test("nothing that is in a packet can be read, and none is like another", () => 
   assert.notEqual(first, second);
 });
 
-test("a session too large for a packet makes none", () => {
+test("a session too large for a packet is not sent", () => {
   const sealer = new PacketSealer(key, now);
   const room = MAX_PACKET - 29 - 39 - 32 - 16;
   assert.equal(seal(sealer, session(room)).length, MAX_PACKET);
@@ -103,7 +103,7 @@ test("noise of any length is refused", () => {
   assert.equal(opener.size, 0);
 });
 
-test("another secret, and another version, mean nothing", () => {
+test("packets with another secret or version are refused", () => {
   const packet = seal(new PacketSealer(key, now));
   assert.equal(new PacketOpener(peersKey(randomBytes(32)), now).open(packet), "unverified");
   const newer = Uint8Array.from(packet);
@@ -111,7 +111,7 @@ test("another secret, and another version, mean nothing", () => {
   assert.equal(new PacketOpener(key, now).open(newer), "version");
 });
 
-test("who has the secret and sends nonsense is refused", () => {
+test("garbage is refused even if sealed with the secret", () => {
   const cases: [string, Partial<PackedSession>][] = [
     ["an empty id", { id: new Uint8Array(0), session: randomBytes(2) }],
     ["a long id", { id: randomBytes(33) }],
@@ -136,7 +136,7 @@ test("clocks may be a slot apart, either way", () => {
   }
 });
 
-test("a sender goes on from slot to slot, and nothing of before comes back", () => {
+test("a sender continues from slot to slot, and earlier packets stay refused", () => {
   let time = START;
   const [sealer, opener] = [new PacketSealer(key, () => time), new PacketOpener(key, () => time)];
   const before = seal(sealer);
@@ -149,7 +149,7 @@ test("a sender goes on from slot to slot, and nothing of before comes back", () 
   assert.equal(opener.open(before), "stale");
 });
 
-test("packets may overtake a thousand others, and no more", () => {
+test("a packet can be late by up to a thousand others", () => {
   const [sealer, opener] = [new PacketSealer(key, now), new PacketOpener(key, now)];
   const packets = Array.from({ length: 1025 }, () => seal(sealer));
   assert.equal(typeof opener.open(packets[1024]!), "object");
@@ -157,7 +157,7 @@ test("packets may overtake a thousand others, and no more", () => {
   assert.equal(typeof opener.open(packets[1]!), "object");
 });
 
-test("the table of senders is bounded, and who was heard last stays", () => {
+test("the table of senders is bounded, and the most recent ones stay", () => {
   const opener = new PacketOpener(key, now);
   const first = new PacketSealer(key, now);
   const once = seal(first);
@@ -170,7 +170,7 @@ test("the table of senders is bounded, and who was heard last stays", () => {
   assert.equal(opener.open(once), "replayed");
 });
 
-test("a sender knows its own packets", () => {
+test("a sender recognizes its own packets", () => {
   const sealer = new PacketSealer(key, now);
   const packet = seal(sealer);
   assert.ok(isFrom(sealer.sender, packet));
@@ -178,7 +178,7 @@ test("a sender knows its own packets", () => {
   assert.ok(!isFrom(sealer.sender, packet.subarray(0, 28)));
 });
 
-test("a packet is opened as docs/sessions-udp.md has it, so that versions can serve side by side", () => {
+test("a packet is opened as in docs/sessions-udp.md, so that versions can be mixed", () => {
   // Made by HMAC and AES-GCM alone: RFC 5869, the bytes of the document, the 7th packet of a slot.
   const packet = Buffer.from(
     "01000102030405060708090a0b0c0d0e0f000f42400000000000000007bf847422061e2521618ce9cdf66c4891" +
@@ -199,7 +199,7 @@ test("a packet is opened as docs/sessions-udp.md has it, so that versions can se
   );
 });
 
-test("a window knows each number once, wherever it has got to", () => {
+test("a window accepts each number once, wherever it is", () => {
   const window = new ReplayWindow();
   const model = new Set<number>();
   let highest = -1;
@@ -219,7 +219,7 @@ test("a window knows each number once, wherever it has got to", () => {
   assert.ok(model.size > 5000);
 });
 
-test("a rate lets so many through in each second", () => {
+test("a rate is the number of packets accepted per second", () => {
   const clock = new HandClock();
   const rate = new Rate(100, clock);
   const taken = () => Array.from({ length: 1000 }, () => rate.take()).filter(Boolean).length;

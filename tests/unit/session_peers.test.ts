@@ -104,7 +104,7 @@ test("the helper gets a bound socket, its start, and every session from then on"
   assert.ok(processes[0]!.isEnded);
 });
 
-test("a helper that ends is started again after ten seconds, with the same socket", async () => {
+test("a helper that exits is restarted after ten seconds, with the same socket", async () => {
   const { clock, peers, processes, lines, use, refuse } = sharing();
   use(plan);
   processes[0]!.onExit(crash);
@@ -122,7 +122,7 @@ test("a helper that ends is started again after ten seconds, with the same socke
   await peers.stop();
 });
 
-test("a reload that changes nothing keeps the helper; another plan has another one", async () => {
+test("a reload that changes nothing keeps the helper; another plan needs another one", async () => {
   const { clock, peers, processes, sessions, use } = sharing();
   use(plan);
   use({ ...plan });
@@ -145,7 +145,7 @@ test("a reload that changes nothing keeps the helper; another plan has another o
   await peers.stop();
 });
 
-test("an address that another program has is refused, and nothing changes", async () => {
+test("an address in use is refused, and nothing changes", async () => {
   const [one, two] = [sharing(), sharing()];
   one.use(plan);
   assert.throws(() => two.peers.open(plan), (error: unknown) => {
@@ -154,13 +154,13 @@ test("an address that another program has is refused, and nothing changes", asyn
   });
   two.peers.use();
   assert.equal(two.processes.length, 0);
-  const heir = sharing({ isSuccessor: true });
-  heir.use(plan);
-  assert.equal(heir.processes.length, 1, "but a successor may have it");
-  await Promise.all([one, heir].map(({ peers }) => peers.stop()));
+  const successor = sharing({ isSuccessor: true });
+  successor.use(plan);
+  assert.equal(successor.processes.length, 1, "but a successor may use it");
+  await Promise.all([one, successor].map(({ peers }) => peers.stop()));
 });
 
-test("what was opened for a reload that fails is closed", async () => {
+test("sockets opened for a failed reload are closed", async () => {
   const { peers, processes, use } = sharing();
   use(plan);
   const other = { ...plan, listen: { ...listen, address: "127.0.77.2" } };
@@ -174,7 +174,7 @@ test("what was opened for a reload that fails is closed", async () => {
   await Promise.all([peers, probe.peers].map((each) => each.stop()));
 });
 
-test("what a helper says is believed in no other form than its own", () => {
+test("events of a helper in any other form are refused", () => {
   assert.deepEqual(parsePeersEvent({ ...made, more: 1 }), made);
   const changes: Record<string, readonly unknown[]> = {
     type: ["staple", 1],
@@ -193,7 +193,7 @@ test("what a helper says is believed in no other form than its own", () => {
   }
 });
 
-test("groups are told from other addresses", () => {
+test("groups are distinguished from other addresses", () => {
   const at = (family: 4 | 6, address: string): IpEndpoint => ({ family, address, port: 1 });
   for (const address of ["224.0.0.1", "239.255.255.255"]) assert.ok(isGroup(at(4, address)));
   for (const address of ["223.255.255.255", "240.0.0.1"]) assert.ok(!isGroup(at(4, address)));

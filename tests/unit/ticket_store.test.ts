@@ -18,7 +18,7 @@ const NAME = "stud:ticket-key:ce3a299e74171f2190e9831ba5096976:43200:40000";
 const VALUE =
   "Aa/DTtfBgWhgx+jGZ1HO4KULtv1pAojvKExzViLdko90OzXqR5TKcIQYZBYHr9ubt/0Hz+QK+5VuE31pTw==";
 
-/** A server that never forgets by itself. */
+/** A server whose entries do not expire on their own. */
 class FakeStore {
   readonly values = new Map<string, Uint8Array>();
   readonly ttls = new Map<string, number>();
@@ -86,7 +86,7 @@ function current({ secrets, current }: TicketRing): string {
   return secrets[current]!;
 }
 
-test("a value opens under its own name with its own secret only, and only whole", () => {
+test("a value opens only under its own name, with its own secret, and if complete", () => {
   const key = randomSecret();
   const value = entries.seal(7, key);
   assert.equal(value.length, VALUE_LENGTH);
@@ -105,15 +105,15 @@ test("a value opens under its own name with its own secret only, and only whole"
   }
 });
 
-test("a name is the fleet's own, tells nothing of its secret, and is sealed differently each time", () => {
+test("a name is specific to a fleet, reveals nothing of its secret, and is sealed differently each time", () => {
   assert.match(entries.nameOf(7), /^stud:ticket-key:[0-9a-f]{32}:1000:7$/);
   assert.notEqual(new StoreEntries(randomBytes(32), PERIOD).nameOf(7), entries.nameOf(7));
   const key = randomSecret();
   assert.notDeepEqual(entries.seal(7, key), entries.seal(7, key));
 });
 
-test("the form of an entry is what it has always been", () => {
-  // So that versions can serve side by side; as docs/sessions.md has it.
+test("the format of an entry has not changed", () => {
+  // As in docs/sessions.md, so that versions can be mixed.
   const fleet = new StoreEntries(
     new TextEncoder().encode("0123456789abcdef0123456789abcdef"),
     43_200,
@@ -142,7 +142,7 @@ test("machines agree on random keys, for the next slot too before it begins", as
   assert.deepEqual(a.events(), ["ticket-store-answers", "ticket-store-fails"]);
 });
 
-test("whoever writes first makes the key, also between another's look and its write", async () => {
+test("the first to write determines the key, even between another's read and write", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const theirs = randomSecret();
   store.beforeSet = () => store.values.set(entries.nameOf(SLOT), entries.seal(SLOT, theirs));
@@ -157,7 +157,7 @@ test("an entry lives until no ticket of its slot is read any more", async () => 
   assert.deepEqual([...store.ttls.values()], [2_500_000, 3_500_000]);
 });
 
-test("keys come and go with their slots, and each reads for a period after its last ticket", async () => {
+test("keys are added and removed with their slots, and each reads for a period after its last ticket", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   await check(a);
@@ -193,7 +193,7 @@ for (
     ["another slot's entry", entries.seal(SLOT + 1, randomSecret())],
   ] as const
 ) {
-  test(`${what} in an entry is told once and replaced by the key that is known`, async () => {
+  test(`${what} in an entry is logged once and replaced by the known key`, async () => {
     const [store, clock] = [new FakeStore(), { now: 0 }];
     const a = machine(store, clock);
     await check(a);
@@ -210,7 +210,7 @@ for (
     assert.ok(a.lines[1]!.message.includes(entries.nameOf(SLOT)));
   });
 
-  test(`${what} is replaced by a new key where none is known`, async () => {
+  test(`${what} is replaced by a new key if none is known`, async () => {
     const [store, clock] = [new FakeStore(), { now: 0 }];
     store.values.set(entries.nameOf(SLOT), garbage);
     const [a, b] = [machine(store, clock), machine(store, clock)];
@@ -221,7 +221,7 @@ for (
   });
 }
 
-test("garbage of a slot that is over is left to its end where no key is known", async () => {
+test("garbage of a past slot is left to expire if no key is known", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const garbage = Buffer.from("roses are red");
   store.values.set(entries.nameOf(SLOT - 1), garbage);
@@ -231,7 +231,7 @@ test("garbage of a slot that is over is left to its end where no key is known", 
   assert.deepEqual(a.events(), ["ticket-store-garbage", "ticket-store-answers"]);
 });
 
-test("an empty text, which looks as if there were none, is replaced", async () => {
+test("an empty text, which looks like a missing entry, is replaced", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const name = entries.nameOf(SLOT);
   store.values.set(name, new Uint8Array(0));
@@ -243,7 +243,7 @@ test("an empty text, which looks as if there were none, is replaced", async () =
   assert.deepEqual(a.events(), ["ticket-store-answers"]);
 });
 
-test("a store that takes no more still gives what it has", async () => {
+test("a store that accepts no more writes still supplies its keys", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   await check(a);
@@ -263,7 +263,7 @@ test("a store that keeps nothing fails", async () => {
   assert.match(a.lines[0]!.message, /fails \(it does not keep what is written\)/);
 });
 
-test("another's key for the slot counts, and ours still reads the tickets which it made", async () => {
+test("another machine's key for the slot is used, and ours still reads its own tickets", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   await check(a);
@@ -280,7 +280,7 @@ test("another's key for the slot counts, and ours still reads the tickets which 
   assert.ok(!a.keys.ring.secrets.includes(ours));
 });
 
-test("a store that always has other keys fills no memory", async () => {
+test("a store that returns ever new keys does not fill the memory", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   for (let time = 0; time < 50; time++) {
@@ -291,7 +291,7 @@ test("a store that always has other keys fills no memory", async () => {
   assert.ok(a.keys.ring.secrets.length <= 20);
 });
 
-test("without a store at the start a machine makes keys of its own, and reads them for a period more", async () => {
+test("without a store at its start a machine uses its own keys, and later reads them for a period", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   store.failure = "connection refused";
   const a = machine(store, clock);
@@ -321,7 +321,7 @@ test("without a store at the start a machine makes keys of its own, and reads th
   assert.ok(!a.keys.ring.secrets.includes(second));
 });
 
-test("without the store the last key goes on, and is read for a period when a new one has come", async () => {
+test("without the store the last key stays in use, and is read for a period after a new one", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   await check(a);
@@ -347,7 +347,7 @@ test("without the store the last key goes on, and is read for a period when a ne
   assert.ok(!a.keys.ring.secrets.includes(last));
 });
 
-test("a store that comes back empty gets the keys that are known", async () => {
+test("a store that is empty after a restart gets the known keys", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   await check(a);
@@ -361,7 +361,7 @@ test("a store that comes back empty gets the keys that are known", async () => {
   assert.equal(current(b.keys.ring), current(before));
 });
 
-test("a store that comes and goes makes two lines a minute at the most", async () => {
+test("a store that is unavailable repeatedly causes at most two lines a minute", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   for (; clock.now < 600; clock.now += 10) {
@@ -372,7 +372,7 @@ test("a store that comes and goes makes two lines a minute at the most", async (
   assert.ok(a.lines.length >= 10, `${a.lines.length} lines`);
 });
 
-test("the store is asked every ten seconds, by one question at a time", async () => {
+test("the store is polled every ten seconds, with one request at a time", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   await check(a);
@@ -389,7 +389,7 @@ test("the store is asked every ten seconds, by one question at a time", async ()
   assert.equal(store.gets - asked, 1);
 });
 
-test("when the clock falls back behind all keys, its own serve and the last one is read", async () => {
+test("when the clock is set back before all keys, own keys are used and the last one is read", async () => {
   const [store, clock] = [new FakeStore(), { now: 0, jump: 0 }];
   const a = machine(store, clock);
   await check(a);
@@ -401,7 +401,7 @@ test("when the clock falls back behind all keys, its own serve and the last one 
   assert.ok(a.keys.ring.secrets.includes(before));
 });
 
-test("a successor goes on with the keys, known or own, if they are the same fleet's", async () => {
+test("a successor continues with the keys, known or own, if they belong to the same fleet", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   for (const failure of ["gone", undefined]) {
     store.failure = failure;
@@ -414,7 +414,7 @@ test("a successor goes on with the keys, known or own, if they are the same flee
   }
 });
 
-test("nothing is asked and nothing told after a stop", async () => {
+test("nothing is requested or logged after a stop", async () => {
   const [store, clock] = [new FakeStore(), { now: 0 }];
   const a = machine(store, clock);
   a.keys.check();

@@ -1,4 +1,4 @@
-/** The master's end of the process that speaks with the ticket store. */
+/** The master's side of the helper process for the ticket store. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -45,7 +45,7 @@ function helped() {
   return { clock, helper, processes };
 }
 
-test("a process is started for the first question and goes on with the next", async () => {
+test("a process is started for the first request and handles the next ones", async () => {
   const { helper, processes } = helped();
   assert.equal(processes.length, 0);
   const got = helper.get(["a", "b"]);
@@ -63,7 +63,7 @@ test("a process is started for the first question and goes on with the next", as
   assert.equal(processes.length, 1);
 });
 
-test("a failure, and an answer that is too short, reach who asked", async () => {
+test("a failure, and an answer that is too short, are passed to the caller", async () => {
   const { helper, processes } = helped();
   const failing = helper.get(["a"]);
   processes[0]!.onEvent({ type: "failed", number: 1, reason: "connection refused" });
@@ -73,7 +73,7 @@ test("a failure, and an answer that is too short, reach who asked", async () => 
   assert.deepEqual(await short, [undefined]);
 });
 
-test("answers that nobody waits for change nothing", async () => {
+test("unexpected answers change nothing", async () => {
   const { helper, processes } = helped();
   const got = helper.get(["a"]);
   processes[0]!.onEvent({ type: "values", number: 7, values: ["AQI="] });
@@ -83,7 +83,7 @@ test("answers that nobody waits for change nothing", async () => {
   assert.deepEqual(await got, [undefined]);
 });
 
-test("a process that ends fails its question, or else the next, and is replaced", async () => {
+test("an exit fails the pending request, or else the next one, and the process is replaced", async () => {
   const { helper, processes } = helped();
   const asked = helper.get(["a"]);
   processes[0]!.onExit(CRASH);
@@ -98,7 +98,7 @@ test("a process that ends fails its question, or else the next, and is replaced"
   assert.equal(processes.length, 3);
 });
 
-test("a process that does not answer is killed, and its question fails", async () => {
+test("a process that does not answer is killed, and its request fails", async () => {
   const { clock, helper, processes } = helped();
   const asked = helper.get(["a"]);
   clock.advance(11_999);
@@ -132,19 +132,19 @@ test("a stop ends the process, waits for that, and starts no other", async () =>
   assert.equal(processes.length, 1);
 });
 
-test("a stop of what was never asked is over at once", async () => {
+test("a stop without an earlier request returns at once", async () => {
   const { helper } = helped();
   await helper.stop();
 });
 
-test("no process to be had is a failure of the question", async () => {
+test("a request fails if no process can be started", async () => {
   const helper = new StoreHelper({ url: URL }, () => {
     throw new Error("fork failed");
   }, new HandClock());
   await assert.rejects(helper.get(["a"]), /fork failed/);
 });
 
-test("a report of any other form is none", () => {
+test("an event of any other form is refused", () => {
   const values = { type: "values", number: 1, values: ["AQI=", "", null] };
   assert.deepEqual(parseStoreEvent({ ...values, more: true }), values);
   const long = Buffer.alloc(MAX_BYTES + 3).toString("base64");
@@ -168,7 +168,7 @@ test("a report of any other form is none", () => {
   for (const each of wrong) assert.equal(parseStoreEvent(each), undefined, JSON.stringify(each));
 });
 
-test("a reason is cut", () => {
+test("a reason is truncated", () => {
   const report = parseStoreEvent({ type: "failed", number: 1, reason: "x".repeat(60_000) });
   assert.equal(report?.type === "failed" && report.reason.length, 200);
 });
@@ -219,7 +219,7 @@ function tickets(first: TicketPlan, inherited?: Tickets["state"]) {
   return { tickets: made, stores, lines, changes };
 }
 
-/** A check, and what comes of it in a store in memory. */
+/** A check, and its result with a store in memory. */
 async function check(tickets: Tickets): Promise<void> {
   tickets.check();
   for (let turn = 0; turn < 50; turn++) await Promise.resolve();
@@ -229,7 +229,7 @@ function current({ secrets, current }: TicketRing): string {
   return secrets[current]!;
 }
 
-test("a plan with a store shares its keys, and tells of them without the password", async () => {
+test("a plan with a store shares its keys, and logs the store without the password", async () => {
   const { tickets: made, lines, changes } = tickets(plan({}));
   await check(made);
   assert.deepEqual(changes, [made.ring]);
@@ -238,12 +238,12 @@ test("a plan with a store shares its keys, and tells of them without the passwor
   ]);
 });
 
-test("no store is opened where there are no tickets", () => {
+test("no store is opened without tickets", () => {
   const { stores } = tickets(plan({ tickets: false }));
   assert.equal(stores.length, 0);
 });
 
-test("another store, CA or user keeps the keys and gives up the store of before", async () => {
+test("another store, CA or user keeps the keys and closes the old store", async () => {
   const { tickets: made, stores } = tickets(plan({}));
   await check(made);
   const key = current(made.ring);
@@ -266,7 +266,7 @@ test("another store, CA or user keeps the keys and gives up the store of before"
   assert.ok(stores.at(-1)!.isStopped);
 });
 
-test("without the store the secret alone makes keys, and those of before are read", async () => {
+test("without the store keys are derived from the secret, and earlier ones are read", async () => {
   const { tickets: made, stores } = tickets(plan({}));
   await check(made);
   const key = current(made.ring);
@@ -276,7 +276,7 @@ test("without the store the secret alone makes keys, and those of before are rea
   assert.ok(made.ring.secrets.includes(key));
 });
 
-test("a successor has the store's keys before it has asked", async () => {
+test("a successor has the store's keys before its first request", async () => {
   const { tickets: made } = tickets(plan({}));
   await check(made);
   const state = JSON.parse(JSON.stringify(made.state));

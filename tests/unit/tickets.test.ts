@@ -22,21 +22,21 @@ type Ticket = ReturnType<TicketKeys["answer"]>;
 test("a ticket is read by the keys that made it, and by no other policy's", () => {
   const keys = new TicketKeys({ secrets: [randomSecret(), randomSecret()], current: 1 });
   const ticket = make(keys);
-  const [verdict, hmac, aes, name, iv] = keys.answer("policy", ticket[3], IV, false);
-  assert.equal(verdict, 1);
+  const [result, hmac, aes, name, iv] = keys.answer("policy", ticket[3], IV, false);
+  assert.equal(result, 1);
   assert.deepEqual([hmac, aes, name], ticket.slice(1, 4));
   assert.deepEqual(iv, IV);
   assert.equal(keys.answer("another", ticket[3], IV, false)[0], 0);
   assert.notDeepEqual(make(keys, "another")[3], ticket[3]);
 });
 
-test("each ticket has an initialisation vector of its own", () => {
+test("each ticket has its own initialization vector", () => {
   const keys = new TicketKeys({ secrets: [randomSecret()], current: 0 });
   const vectors = Array.from({ length: 600 }, () => make(keys)[4].toString("hex"));
   assert.equal(new Set(vectors).size, vectors.length);
 });
 
-test("every answer has the five parts without which Node ends the process", () => {
+test("every answer has the five parts without which Node aborts", () => {
   const keys = new TicketKeys({ secrets: [randomSecret()], current: 0 });
   const answers = [make(keys), keys.answer("p", make(keys)[3], IV, false)];
   for (const answer of [...answers, keys.answer("policy", randomBytes(16), IV, false)]) {
@@ -44,7 +44,7 @@ test("every answer has the five parts without which Node ends the process", () =
   }
 });
 
-test("each way to verify clients is a policy of its own", () => {
+test("each way to verify clients is a separate policy", () => {
   const verify = { mode: "required", ca: "a", crl: "" } as const;
   const all = [
     undefined,
@@ -57,7 +57,7 @@ test("each way to verify clients is a policy of its own", () => {
   assert.equal(policyOf({ ...verify }), all[1]);
 });
 
-test("a key makes tickets for its period, and every ticket is read for a period at least", () => {
+test("a key makes tickets for its period, and every ticket is read for at least a period", () => {
   const clock = { now: 1000 };
   const local = new LocalKeys(PERIOD, () => clock.now);
   const first = current(local.ring);
@@ -76,7 +76,7 @@ test("a key makes tickets for its period, and every ticket is read for a period 
   assert.ok(!local.ring.secrets.includes(first));
 });
 
-test("after a long sleep of the machine nothing of before is read", () => {
+test("after a long suspension of the machine no earlier ticket is read", () => {
   const clock = { now: 0 };
   const local = new LocalKeys(PERIOD, () => clock.now);
   local.check();
@@ -87,14 +87,14 @@ test("after a long sleep of the machine nothing of before is read", () => {
   assert.equal(local.check(), false);
 });
 
-test("a successor goes on with the keys and with their time", () => {
+test("a successor continues with the keys and their times", () => {
   const clock = { now: 0 };
   const local = new LocalKeys(PERIOD, () => clock.now);
   clock.now += PERIOD - 1;
-  const heir = new LocalKeys(PERIOD, () => clock.now, local.state);
-  assert.deepEqual(heir.ring, local.ring);
+  const successor = new LocalKeys(PERIOD, () => clock.now, local.state);
+  assert.deepEqual(successor.ring, local.ring);
   clock.now += 1;
-  assert.equal(heir.check(), true);
+  assert.equal(successor.check(), true);
 });
 
 test("machines with one secret have the same keys, and others with another", () => {
@@ -108,8 +108,8 @@ test("machines with one secret have the same keys, and others with another", () 
   }
 });
 
-test("the keys of a fleet are those which they have always been", () => {
-  // HKDF-SHA-256 as docs/sessions.md has it, so that versions can serve side by side.
+test("the derivation of a fleet's keys has not changed", () => {
+  // HKDF-SHA-256 as in docs/sessions.md, so that versions can be mixed.
   const fleet = new FleetKeys(
     new TextEncoder().encode("0123456789abcdef0123456789abcdef"),
     43_200,
@@ -139,7 +139,7 @@ test("clocks may be a slot apart, either way, for as long as a ticket lives", ()
   assert.ok(!at(1_000_000 + 3 * PERIOD).secrets.includes(current(at(1_000_000))));
 });
 
-test("another secret makes tickets at once, and the one before is read for a rotation", () => {
+test("a new secret makes tickets at once, and the old one is read for a rotation", () => {
   const { tickets, clock, changes } = tellingTickets(randomBytes(32));
   const before = current(tickets.ring);
   tickets.use(plan(randomBytes(32)));
@@ -166,12 +166,17 @@ test("what is still read goes to a successor as well", () => {
   const { tickets, clock } = tellingTickets(undefined);
   const before = current(tickets.ring);
   tickets.use(plan(undefined, 2 * PERIOD));
-  const heir = new Tickets(plan(undefined, 2 * PERIOD), () => {}, () => clock.now, tickets.state);
-  assert.deepEqual(heir.ring, tickets.ring);
-  assert.ok(heir.ring.secrets.includes(before));
+  const successor = new Tickets(
+    plan(undefined, 2 * PERIOD),
+    () => {},
+    () => clock.now,
+    tickets.state,
+  );
+  assert.deepEqual(successor.ring, tickets.ring);
+  assert.ok(successor.ring.secrets.includes(before));
 });
 
-test("a secret is all bytes of its file but the last line break", () => {
+test("a secret is all bytes of its file except a final line break", () => {
   const directory = temporaryDirectory();
   const path = join(directory, "secret");
   const text = randomSecret();
@@ -179,7 +184,7 @@ test("a secret is all bytes of its file but the last line break", () => {
   assert.deepEqual(Buffer.from(readTicketSecret(path)).toString(), text);
 });
 
-test("a secret that is none, or no secret, is refused with the way out", () => {
+test("a secret that is invalid or readable for others is refused with a remedy", () => {
   const directory = temporaryDirectory();
   const file = (name: string, content: string | Uint8Array, mode = 0o600) => {
     const path = join(directory, name);

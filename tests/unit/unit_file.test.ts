@@ -13,7 +13,7 @@ const contrib = fileURLToPath(new URL("../../contrib", import.meta.url));
 // Under CI it has to be there.
 const skip = process.env.CI !== "true" && !isInstalled("systemd-analyze") &&
   "not installed: systemd-analyze";
-/** What an offline look at the unit may find, in tenths; 10 would be no protection at all. */
+/** The largest allowed result of an offline analysis, in tenths; 10 would be no protection. */
 const MOST_EXPOSED = 28;
 
 function analyze(...words: string[]) {

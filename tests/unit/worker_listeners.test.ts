@@ -44,7 +44,7 @@ function queued({ isPaused = false, activated = false } = {}) {
   return { state, listeners };
 }
 
-test("a worker that closes its listeners first accepts what waits in its queue", async () => {
+test("a worker that closes its listeners first accepts the connections in its queue", async () => {
   const { state, listeners } = queued();
   const closed = listeners.close();
   await until(() => state.looks > 1, "another check of the queue");

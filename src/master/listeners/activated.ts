@@ -3,8 +3,8 @@ import type { PassedSocket } from "../../system/activation.ts";
 import type { Wanted } from "./listeners.ts";
 
 /**
- * Returns the sockets that the service manager passed under this name; a unit with several addresses
- * gives them the same name. Throws a UsageError if there is none.
+ * Returns the sockets that the service manager passed under this name; a unit with several
+ * addresses gives them the same name. Throws a UsageError if there is none.
  */
 export function activatedListeners(sockets: readonly PassedSocket[], name: string): Wanted[] {
   const found = sockets.filter((socket) => socket.name === name);

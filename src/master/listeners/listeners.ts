@@ -1,8 +1,8 @@
 /**
  * The listening sockets. The master opens one SO_REUSEPORT socket for each address and worker slot
- * and keeps it open as long as it runs: the kernel spreads new connections over them, and the queue of
- * a worker that dies passes to its successor. All slots share a Unix socket, or a socket that the
- * service manager opened.
+ * and keeps it open as long as it runs: the kernel spreads new connections over them, and the queue
+ * of a worker that dies passes to its successor. All slots share a Unix socket, or a socket that
+ * the service manager opened.
  */
 import { lstatSync, unlinkSync } from "node:fs";
 import { UsageError } from "../../base/errors.ts";
@@ -20,8 +20,8 @@ import { refuseNew, refuseNewUnix } from "../../os/listen_queue.ts";
 import { assertFree, isBeingReleased, listenAt, openBound, openUnix } from "./sockets.ts";
 
 /**
- * Maximum time to wait for workers whose master was killed, which accept what waits before they close,
- * in milliseconds.
+ * Maximum time to wait for workers whose master was killed, which accept what waits before they
+ * close, in milliseconds.
  */
 const RELEASE_LIMIT_MS = 2000;
 const RELEASE_CHECK_MS = 20;
@@ -43,9 +43,9 @@ export interface Claim {
   /** For each address the descriptors for slot 1, 2 …; empty where workers bind their own. */
   readonly fds: readonly (readonly number[])[];
   /**
-   * Puts the configuration in use: applies its settings to all its sockets, and makes addresses that
-   * it does not have refuse new connections. Returns the descriptors of these, whose queues may not be
-   * empty.
+   * Puts the configuration in use: applies its settings to all its sockets, and makes addresses
+   * that it does not have refuse new connections. Returns the descriptors of these, whose queues
+   * may not be empty.
    */
   use(): number[];
   /** Closes the addresses that the configuration does not have. */
@@ -116,7 +116,10 @@ export class Listeners {
     }));
   }
 
-  /** Ends sharing with the predecessor, and closes its addresses that the configuration does not have. */
+  /**
+   * Ends sharing with the predecessor, and closes its addresses that the configuration does not
+   * have.
+   */
   takeOver(): void {
     this.isSharing = false;
     for (const address of this.addresses.values()) address.isShared = false;
@@ -148,8 +151,8 @@ export class Listeners {
   }
 
   /**
-   * Waits until workers of a master that was killed have released the addresses that are to be opened,
-   * or for two seconds.
+   * Waits until workers of a master that was killed have released the addresses that are to be
+   * opened, or for two seconds.
    */
   async released(wanted: readonly Wanted[]): Promise<void> {
     const isAwaited = ({ endpoint, dualStack, activated }: Wanted) =>
@@ -247,8 +250,8 @@ export class Listeners {
       const fd = activated ?? this.bind(endpoint, dualStack);
       address.fds.push(fd);
       setOptions(this.libc, fd, endpoint, settings);
-      // Additional sockets of an address in service start to listen with their workers: if these fail
-      // to start, no client is in the queue of a socket that is closed again.
+      // Additional sockets of an address in service start to listen with their workers: if these
+      // fail to start, no client is in the queue of a socket that is closed again.
       if (!known) {
         listenAt(this.libc, fd, endpoint, settings.backlog);
         continue;
@@ -278,7 +281,8 @@ export class Listeners {
     if (isWithdrawn) return;
     address.isWithdrawn = true;
     if (endpoint.family !== "unix") fds.forEach((fd) => refuseNew(this.libc, fd));
-    // Without its file clients cannot find the socket; otherwise the socket itself must refuse them.
+    // Without its file clients cannot find the socket; otherwise the socket itself must refuse
+    // them.
     else if (fds.length > 0 && !this.removeFile(endpoint.path)) refuseNewUnix(this.libc, fds[0]!);
   }
 

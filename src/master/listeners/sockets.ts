@@ -43,8 +43,8 @@ export function assertFree(libc: Libc, endpoint: IpEndpoint, dualStack: boolean)
 }
 
 /**
- * Whether the address is in use but refuses connections: the workers of a master that was killed are
- * about to close it.
+ * Whether the address is in use but refuses connections: the workers of a master that was killed
+ * are about to close it.
  */
 export function isBeingReleased(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): boolean {
   const bound = tryBind(libc, endpoint, { shared: false, dualStack }, endpoint.port);
@@ -58,7 +58,10 @@ export function assertLocal(libc: Libc, endpoint: IpEndpoint, dualStack: boolean
   libc.close(openBound(libc, endpoint, { shared: false, dualStack }, 0));
 }
 
-/** Returns a bound TCP socket that does not listen yet. `port` replaces the endpoint's. Throws a UsageError. */
+/**
+ * Returns a bound TCP socket that does not listen yet. `port` replaces the endpoint's. Throws a
+ * UsageError.
+ */
 export function openBound(
   libc: Libc,
   endpoint: IpEndpoint,
@@ -118,8 +121,8 @@ export function listenAt(libc: Libc, fd: number, endpoint: Endpoint, backlog: nu
 }
 
 /**
- * Returns the endpoint from which to connect to the backend, with port 0. Throws a UsageError if that
- * is impossible, which would otherwise fail at each connection.
+ * Returns the endpoint from which to connect to the backend, with port 0. Throws a UsageError if
+ * that is impossible, which would otherwise fail at each connection.
  */
 export function checkSource(libc: Libc, address: string, backend: Endpoint): IpEndpoint {
   const source: IpEndpoint = { family: ipFamily(address) === 4 ? 4 : 6, address, port: 0 };

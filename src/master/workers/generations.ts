@@ -53,8 +53,8 @@ export class Generations {
   }
 
   /**
-   * Drains an older one, and cuts its connections after `limit` seconds; 0 is no limit. Fulfilled when
-   * its workers accept no more.
+   * Drains an older one, and cuts its connections after `limit` seconds; 0 is no limit. Fulfilled
+   * when its workers accept no more.
    */
   async drain(generation: Generation, limit: number): Promise<void> {
     await generation.drain();

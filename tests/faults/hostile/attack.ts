@@ -1,4 +1,4 @@
-/** What an attack of a hostile client is, and what it is given. */
+/** The type of a hostile client's attack, and its context. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../support/endpoints.ts";
@@ -6,30 +6,30 @@ import type { Target } from "../../support/target.ts";
 import { until, within } from "../../support/until.ts";
 import type { Form } from "../scenario.ts";
 
-/** One attack; it has the form of a scenario of the fault suite. */
+/** One attack, similar to a scenario of the fault suite. */
 export interface Attack {
   /** Words joined by `-`. */
   readonly name: string;
-  /** What is done, for the report. */
+  /** Describes the attack in the report. */
   readonly title: string;
   /** Part of the short form. */
   readonly short?: boolean;
-  /** Targets of which it cannot be asked are left out. */
+  /** Whether it applies to a target. */
   readonly appliesTo?: (target: Target) => boolean;
   readonly setup: { readonly workers: number; readonly lines?: readonly string[] };
   /**
-   * Done once before memory is measured: an allocator keeps pages of what was once in use, and
-   * what is asked for is that they do not become more.
+   * Runs once before memory is measured: an allocator keeps pages that were once in use, and the
+   * promise is that they do not grow.
    */
   readonly warmUp?: (field: Field) => Promise<void>;
-  /** Rejects when stud does not do what was promised. */
+  /** Rejects if stud breaks a promise. */
   run(field: Field): Promise<void>;
 }
 
-/** A stud that serves a load while it is attacked. */
+/** A stud that serves a load during the attack. */
 export interface Field {
   readonly target: Target;
-  /** `divisor` divides what is done in large numbers; `replay` is as in {@link Form}. */
+  /** `divisor` divides large repetition counts; `replay` is as in {@link Form}. */
   readonly form: Pick<Form, "divisor" | "replay">;
   readonly frontend: Endpoint;
   readonly backend: { readonly endpoint: Endpoint };
@@ -38,34 +38,34 @@ export interface Field {
   /** Facts for the report. */
   readonly notes: string[];
   workers(): number[];
-  /** An ordinary connection works. */
+  /** Checks that an ordinary connection works. */
   ordinary(): Promise<void>;
-  /** The load goes on for so long. */
-  goOn(ms: number): Promise<void>;
-  /** Runs at the end, whatever came of it. */
+  /** Lets the load continue for this time, in milliseconds. */
+  keepRunning(ms: number): Promise<void>;
+  /** Runs at the end, whatever the result. */
   after(cleanup: () => unknown): void;
 }
 
 /** Latencies of the load since the last lap, in milliseconds. */
 export interface Lap {
-  /** Connections that ended well. */
+  /** Successful connections. */
   readonly connections: number;
   readonly handshake: { readonly p50: number; readonly p99: number };
   readonly roundTrip: { readonly p50: number; readonly p99: number };
 }
 
-/** One worker serves the load and the attack: nothing is done beside it. */
+/** One worker serves both the load and the attack. */
 export const ONE_WORKER = { workers: 1 } as const;
 
-/** The first byte of a connection asks the suite's backend to send back the rest. */
+/** As the first byte of a connection, makes the suite's backend echo the rest. */
 export const ECHO = Buffer.from("E");
 
-/** A loopback address for the client with this number; none is used by the load. */
+/** A loopback address for the client with this number, not used by the load. */
 export function sourceAddress(number: number): string {
   return `127.77.${(number >> 7) & 0x7f}.${1 + (number & 0x7f)}`;
 }
 
-/** Connected over TCP; what comes is dropped until somebody listens, and errors are passed over. */
+/** Connects over TCP; incoming data is dropped until there is a listener, errors are ignored. */
 export async function dial(frontend: Endpoint, number: number): Promise<Socket> {
   const socket = connect({
     ...frontend,
@@ -78,12 +78,12 @@ export async function dial(frontend: Endpoint, number: number): Promise<Socket> 
   return socket;
 }
 
-/** Waits until stud has ended the connection, with FIN or RST. */
+/** Waits until stud has closed the connection, with FIN or RST. */
 export async function isEnded(socket: Socket, what: string, ms?: number): Promise<void> {
-  await until(() => socket.readableEnded || socket.destroyed, `stud ends ${what}`, ms);
+  await until(() => socket.readableEnded || socket.destroyed, `stud closes ${what}`, ms);
 }
 
-/** Runs `act` for 0, 1, … `count - 1`, so many at once; the first that rejects ends it. */
+/** Runs `act` for 0, 1, … `count - 1`, limited in number at once; stops at the first rejection. */
 export async function inParallel(
   count: number,
   atOnce: number,

@@ -1,4 +1,4 @@
-/** Clients that send garbage, leave in every state, or cut their records into single bytes. */
+/** Clients that send garbage, disconnect in every state, or split their records into single bytes. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { Socket } from "node:net";
@@ -7,21 +7,21 @@ import { until, within } from "../../support/until.ts";
 import { type Attack, dial, ECHO, type Field, inParallel, isEnded, ONE_WORKER } from "./attack.ts";
 import { byteByByte, type Cut, Cutter, secure } from "./wire.ts";
 
-/** Of each kind of garbage, and in each state. */
+/** Repetitions of each kind of garbage, and in each state. */
 const REPETITIONS = 100;
 const LEAVERS = 20;
 const AT_ONCE = 20;
 const VERSIONS: readonly SecureVersion[] = ["TLSv1.2", "TLSv1.3"];
-/** More records than a handshake and an exchange have in both directions together. */
-const MOST_STATES = 60;
+/** More records than a handshake and an exchange take in both directions together. */
+const MAX_STATES = 60;
 /** Bytes that are sent one by one after the handshake. */
 const SLOW_BYTES = 2000;
-/** What stud may wait for more, in seconds; it holds for the load too. */
+/** How long stud waits for more, in seconds; this applies to the load too. */
 const TIMEOUT = 10;
 const LINES = [`ssl-handshake-timeout = ${TIMEOUT}`, `half-close-timeout = ${TIMEOUT}`];
 const PATIENCE = 30_000;
 
-/** By name; each is sent at once, and stud has to end the connection by itself. */
+/** By name; each is sent at once, and stud must close the connection on its own. */
 const garbage: Readonly<Record<string, () => Buffer>> = {
   "random bytes": () => randomBytes(1 + Math.floor(Math.random() * 3000)),
   "plain HTTP": () => Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
@@ -31,7 +31,7 @@ const garbage: Readonly<Record<string, () => Buffer>> = {
       "hex",
     ),
   "a record of 65,535 bytes": () => Buffer.concat([hex("160303ffff"), Buffer.alloc(65_535, 1)]),
-  "a record that is too long and never comes": () => hex("1603034801010000"),
+  "the header of a record that is too long": () => hex("1603034801010000"),
   "records of no bytes": () => Buffer.concat(Array.from({ length: 200 }, () => hex("1603010000"))),
   "application data": () => Buffer.concat([hex("1703030100"), randomBytes(256)]),
   "a fatal alert": () => hex("15030300020228"),
@@ -66,7 +66,7 @@ export const broken: readonly Attack[] = [
   },
   {
     name: "leavers",
-    title: "clients that leave with FIN or RST at every record of handshake and data, " +
+    title: "clients that disconnect with FIN or RST at every record of handshake and data, " +
       `TLS 1.2 and 1.3, ${LEAVERS} times each`,
     setup: { ...ONE_WORKER, lines: LINES },
     async run(field) {
@@ -82,7 +82,7 @@ export const broken: readonly Attack[] = [
   },
   {
     name: "byte-by-byte",
-    title: `handshake and ${SLOW_BYTES} bytes of data with each byte in a segment of its own`,
+    title: `handshake and ${SLOW_BYTES} bytes of data with each byte in a separate segment`,
     setup: ONE_WORKER,
     async run(field) {
       const count = Math.ceil(AT_ONCE / field.form.divisor);
@@ -100,9 +100,9 @@ interface Leaving {
   readonly count: number;
 }
 
-/** False when the connection was over before it could be cut there. */
+/** False if the connection ended before it could be cut there. */
 async function isCutIn(field: Field, { version, how, state, count }: Leaving): Promise<boolean> {
-  if (state > MOST_STATES) throw new Error("a handshake has no end");
+  if (state > MAX_STATES) throw new Error("a handshake does not end");
   let cuts = 0;
   await inParallel(count, AT_ONCE, async (number) => {
     const socket = await dial(field.frontend, number);
@@ -140,7 +140,7 @@ async function talksInBytes(field: Field, number: number, version: SecureVersion
     client.on("data", (bytes: Buffer) => received += chunks.push(bytes) && bytes.length);
     client.write(Buffer.concat([ECHO, sent]));
     await until(() => received >= sent.length || client.destroyed, "the echo", 30_000);
-    if (!Buffer.concat(chunks).equals(sent)) throw new Error("other bytes came back");
+    if (!Buffer.concat(chunks).equals(sent)) throw new Error("the echo differs");
   } finally {
     client.destroy();
     socket.resetAndDestroy();

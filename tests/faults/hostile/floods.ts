@@ -1,4 +1,4 @@
-/** Clients that do what the protocol allows once, again and again. */
+/** Clients that repeat endlessly what the protocol allows. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { connect, type TLSSocket } from "node:tls";
@@ -15,15 +15,15 @@ import {
 } from "./tls13.ts";
 
 const TINY_RECORDS = 100_000;
-/** Records of a flood, and clients that send it at once. */
+/** Records of a flood, and clients that send it concurrently. */
 const FLOOD = 20_000;
 const CLIENTS = 4;
 /** Records in one write. */
 const BATCH = 100;
 const PATIENCE = 60_000;
-/** They hold for the load too, which is slow on a busy machine. */
+/** These apply to the load too, which is slow on a busy machine. */
 const LINES = ["ssl-handshake-timeout = 10", "half-close-timeout = 10"];
-/** RFC 8446 section 6, RFC 5246 section 7.2.2, and one that nobody knows. */
+/** RFC 8446 section 6, RFC 5246 section 7.2.2, and an undefined one. */
 const USER_CANCELED = 90;
 const NO_RENEGOTIATION = 100;
 const UNKNOWN = 254;
@@ -64,7 +64,7 @@ export const floods: readonly Attack[] = [
     short: true,
     setup: { ...ONE_WORKER, lines: LINES },
     async run(field) {
-      // Side by side, since what is answered by nothing else ends by the handshake's time limit.
+      // In parallel, since some are answered only by the handshake's time limit.
       await Promise.all(everyState.map(async (state) => {
         await flood(field, `a fatal alert ${state}`, state, 1, alert(FATAL, 40), "ended");
         await flood(field, `an unknown alert ${state}`, state, 1, alert(FATAL, UNKNOWN), "prodded");
@@ -91,7 +91,7 @@ export const floods: readonly Attack[] = [
   },
   {
     name: "empty-records",
-    title: `${CLIENTS} clients that send ${FLOOD} records without content each`,
+    title: `${CLIENTS} clients that send ${FLOOD} empty records each`,
     setup: { ...ONE_WORKER, lines: LINES },
     async run(field) {
       const none = Buffer.alloc(0);
@@ -116,7 +116,7 @@ export const floods: readonly Attack[] = [
   },
   {
     name: "renegotiation",
-    title: `clients that ask for a renegotiation in TLS 1.2, which is refused`,
+    title: `clients that request a renegotiation in TLS 1.2, which is refused`,
     short: true,
     setup: ONE_WORKER,
     async run(field) {
@@ -133,10 +133,10 @@ function alert(level: number, description: number): (client: Tls13Client) => Buf
 }
 
 /**
- * Several clients send so many records in one state. Stud either ends the connection, or takes them
- * all: then it still echoes if the handshake is done. `ended` asks for the end; `prodded` too, at
- * a later record at the latest, since Node tells nobody of an alert that OpenSSL has no words for;
- * `unread`: the client reads nothing meanwhile.
+ * Several clients send `records` records in one state. Stud either closes the connection, or accepts
+ * them all: then it still echoes if the handshake is done. `ended` requires the close; `prodded`
+ * too, but allows it at a later record, since Node does not report an alert for which OpenSSL has no
+ * text; `unread`: the client reads nothing meanwhile.
  */
 async function flood(
   field: Field,
@@ -159,7 +159,7 @@ async function flood(
         await until(() => {
           if (!client.hasEnded) client.send(APPLICATION_DATA, byte(0));
           return client.hasEnded;
-        }, `stud ends ${what}`);
+        }, `stud closes ${what}`);
       }
       const mustEnd = manner === "ended" || manner === "prodded";
       results.add(await outcome(client, state, mustEnd, what));
@@ -175,7 +175,7 @@ async function sendAll(client: Tls13Client, count: number, make: () => Buffer): 
     const batch = Array.from({ length: Math.min(BATCH, count - sent) }, make);
     client.socket.write(Buffer.concat(batch));
     const isTaken = () => client.socket.writableLength === 0 || client.hasEnded;
-    if (!isTaken()) await until(isTaken, "stud takes a flood", PATIENCE);
+    if (!isTaken()) await until(isTaken, "stud accepts a flood", PATIENCE);
   }
 }
 
@@ -185,14 +185,14 @@ async function outcome(
   mustEnd: boolean,
   what: string,
 ): Promise<string> {
-  // What is to be echoed tells at once whether all was taken; a handshake ends by its time limit.
+  // An echo shows at once whether everything was accepted; a handshake ends at its time limit.
   if (!mustEnd && state === "after the handshake") {
     const wanted = client.receivedBytes + 4;
     if (!client.hasEnded) client.send(APPLICATION_DATA, Buffer.from("over"));
     await until(() => client.hasEnded || client.receivedBytes === wanted, what, PATIENCE);
-    if (!client.hasEnded) return `taken, ${client.keyUpdates} KeyUpdates came`;
+    if (!client.hasEnded) return `accepted, ${client.keyUpdates} KeyUpdates received`;
   }
-  await within(client.ended, `the end after ${what}`, PATIENCE);
+  await within(client.ended, `the close after ${what}`, PATIENCE);
   return `ended${client.alerts.map(([, description]) => `, alert ${description}`)}`;
 }
 
@@ -204,7 +204,7 @@ async function echoesTinyRecords(field: Field, count: number): Promise<void> {
     let number = 0;
     await sendAll(client, count, () => client.record(APPLICATION_DATA, byte(number++)));
     await until(() => client.receivedBytes >= count || client.hasEnded, "all echoes", PATIENCE);
-    if (client.received.digest("hex") !== expected(count)) throw new Error("other bytes came back");
+    if (client.received.digest("hex") !== expected(count)) throw new Error("the echo differs");
   } finally {
     client.socket.resetAndDestroy();
   }
@@ -225,13 +225,13 @@ async function echoesTinyWrites(field: Field, count: number): Promise<void> {
       await new Promise((written) => client.write(byte(number), written));
     }
     await until(() => bytes >= count || client.destroyed, "all echoes", PATIENCE);
-    if (received.digest("hex") !== expected(count)) throw new Error("other bytes came back");
+    if (received.digest("hex") !== expected(count)) throw new Error("the echo differs");
   } finally {
     client.destroy();
   }
 }
 
-/** The client asks, and either is told no, or is cut off; it never gets a second handshake. */
+/** The client's request is refused or the connection is cut; it never gets a second handshake. */
 async function isRefused(field: Field, number: number): Promise<void> {
   const client = await openTls12(field, number);
   try {

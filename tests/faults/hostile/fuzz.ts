@@ -11,19 +11,19 @@ import { type Inputs, readInputs, saveInputs } from "./replay.ts";
 
 const HELLOS = 50_000;
 const HEADERS = 10_000;
-/** With the number of an input it makes that input again. */
+/** Together with the number of an input it reproduces that input. */
 const SEED = 0x57d;
 const AT_ONCE = 32;
-/** Inputs between two looks at the worker. */
+/** Inputs between two checks of the worker. */
 const BATCH = 2000;
-/** How long stud may take to answer or to end what a client has ended, in milliseconds. */
+/** How long stud may take to answer, or to close what a client has closed, in milliseconds. */
 const REACTION = 20_000;
-/** How much the load's connections may differ from one look to the next. */
+/** How much the number of the load's connections may vary between two checks. */
 const LOAD_DESCRIPTORS = 500;
-/** The config file's form of both options is `--accept-proxy --trusted-proxies`. */
+/** The second stud's options. */
 const ACCEPT_PROXY = ["--accept-proxy", "--trusted-proxies=127.0.0.0/8", "--quiet"];
 
-/** As mutation material; a ClientHello follows each. */
+/** Headers to mutate; a ClientHello follows each. */
 const headers = [
   "PROXY TCP4 192.0.2.7 198.51.100.9 1234 443\r\n",
   "PROXY TCP6 2001:db8::7 2001:db8::9 1234 443\r\n",
@@ -72,7 +72,7 @@ export const fuzz: readonly Attack[] = [
       const hello = await captureHello({});
       const material = headers.map((header) => Buffer.concat([header, hello]));
       // It answers a ClientHello behind a header.
-      await until(() => isAnswered(stud.frontend, material[0]!), "stud takes a PROXY header");
+      await until(() => isAnswered(stud.frontend, material[0]!), "stud accepts a PROXY header");
       const idle = descriptorCount(worker);
       const victim = { frontend: stud.frontend, worker };
       await sendMutants(field, victim, inputsOf(field, material, HEADERS), async () => {
@@ -81,8 +81,8 @@ export const fuzz: readonly Attack[] = [
         await until(() => descriptorCount(worker) <= idle, `${idle} descriptors again`);
       });
       const { code } = await stud.stop();
-      if (code !== 0) throw new Error(`the second stud ended with ${code}: ${stud.stderr}`);
-      if (stud.stderr !== "") throw new Error(`the second stud says: ${stud.stderr}`);
+      if (code !== 0) throw new Error(`the second stud exited with ${code}: ${stud.stderr}`);
+      if (stud.stderr !== "") throw new Error(`the second stud logged: ${stud.stderr}`);
     },
   },
 ];
@@ -92,7 +92,7 @@ interface Victim {
   readonly worker: number;
 }
 
-/** Those of an earlier run where it is to be repeated. */
+/** The inputs of an earlier run if it is to be repeated. */
 function inputsOf({ form }: Field, material: readonly Buffer[], most: number): Inputs {
   if (form.replay !== undefined) return readInputs(form.replay);
   return { material, first: 0, count: Math.ceil(most / form.divisor) };
@@ -130,8 +130,8 @@ async function sendMutants(
 }
 
 /**
- * What stud does first with an input. FIN follows it, so that stud waits for no more; the end of the
- * connection is RST.
+ * stud's first reaction to an input. FIN follows it, so that stud waits for no more; the connection
+ * is then closed with RST.
  */
 async function reaction(
   frontend: Endpoint,
@@ -151,7 +151,7 @@ async function reaction(
   }
 }
 
-/** Whether a ServerHello comes. */
+/** Whether a ServerHello arrives. */
 async function isAnswered(frontend: Endpoint, bytes: Buffer): Promise<boolean> {
   let socket: Socket;
   try {

@@ -1,4 +1,4 @@
-/** Real ClientHellos, taken from the TLS libraries of this machine. */
+/** Real ClientHellos, captured from the TLS libraries of this machine. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";

@@ -1,4 +1,4 @@
-/** All attacks of hostile clients, in the order in which they are run. */
+/** All attacks of hostile clients, in the order of their execution. */
 import type { Attack } from "./attack.ts";
 import { broken } from "./broken.ts";
 import { floods } from "./floods.ts";

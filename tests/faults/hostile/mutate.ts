@@ -1,4 +1,4 @@
-/** Makes ClientHellos that no client would send, from ones that clients do send. Pure. */
+/** Mutates real ClientHellos into ones that no client would send. Pure. */
 
 /** RFC 8446 section 5.1. */
 const RECORD_HEAD = 5;
@@ -6,7 +6,7 @@ const MAX_RECORD = 16_384;
 /** The longest input, in bytes. */
 const MAX_INPUT = 70_000;
 
-/** Where a hello keeps the length of something: `at` in the record, `width` bytes. */
+/** The position of a length field in a hello: `at` in the record, `width` bytes. */
 interface LengthField {
   readonly at: number;
   readonly width: number;
@@ -50,7 +50,7 @@ export function mutant(hellos: readonly Buffer[], seed: number, number: number):
   return bytes.subarray(0, MAX_INPUT);
 }
 
-/** Every length in a ClientHello (RFC 8446 section 4.1.2), as far as it can be followed. */
+/** Every length in a ClientHello (RFC 8446 section 4.1.2), as far as it can be parsed. */
 export function lengthFields(hello: Buffer): LengthField[] {
   const fields: LengthField[] = [];
   const has = (at: number, width: number) => at + width <= hello.length;
@@ -71,7 +71,7 @@ export function lengthFields(hello: Buffer): LengthField[] {
   at += 2;
   while (has(at, 4)) {
     const length = add(at + 2, 2);
-    // Most extensions begin with the length of a list.
+    // Most extensions start with the length of a list.
     if (length >= 2 && has(at + 4, 2)) fields.push({ at: at + 4, width: 2 });
     at += 4 + length;
   }
@@ -147,7 +147,7 @@ function splice(bytes: Buffer, random: Random, hellos: readonly Buffer[]): Buffe
   return Buffer.concat([bytes.subarray(0, at), other.subarray(from, to), bytes.subarray(at)]);
 }
 
-/** Up to more than a record can hold; type and content are anything. */
+/** Possibly longer than a record allows; type and content are arbitrary. */
 function addExtension(bytes: Buffer, random: Random): Buffer {
   const length = random.pick([0, 1, 100, 1000, 15_000, 17_000, 65_000]);
   const head = Buffer.alloc(4);
@@ -157,11 +157,11 @@ function addExtension(bytes: Buffer, random: Random): Buffer {
   return repair(Buffer.concat([bytes, head, content]));
 }
 
-/** Cuts what is in the first record into many, with others between. */
+/** Splits the content of the first record into many, with others between. */
 function fragment(bytes: Buffer, random: Random): Buffer {
   if (bytes.length <= RECORD_HEAD) return bytes;
   const content = bytes.subarray(RECORD_HEAD);
-  // Not so small that a large content would become a hundred thousand records.
+  // Large enough that a large content does not become a hundred thousand records.
   const least = Math.ceil(content.length / 2000);
   const size = least + random.pick([0, 1, 10, 100, 1000]);
   const between = random.pick([[], [], [record(22, 0)], [record(20, 1)], [record(21, 2)]]);
@@ -188,7 +188,7 @@ function appendRecords(bytes: Buffer, random: Random): Buffer {
   return Buffer.concat([bytes, ...Array.from({ length: 1 + random.number(4) }, () => tail)]);
 }
 
-/** Sets the lengths of the record, of the message and of the extensions to what is there. */
+/** Sets the lengths of the record, the message and the extensions to their actual values. */
 function repair(bytes: Buffer): Buffer {
   const fields = lengthFields(bytes);
   const extensions = fields[5];

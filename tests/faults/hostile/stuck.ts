@@ -1,4 +1,4 @@
-/** Clients that begin a handshake and never end it. */
+/** Clients that start a handshake and never finish it. */
 import type { Socket } from "node:net";
 import { processorTime } from "../../support/processes.ts";
 import { until } from "../../support/until.ts";
@@ -14,33 +14,33 @@ import {
 import { captureHello } from "./hellos.ts";
 
 const CLIENTS = 2000;
-/** Seconds; the option's value. */
+/** The option's value, in seconds. */
 const TIMEOUT = 25;
 /** How long latencies are measured before the attack and during it, in milliseconds. */
 const LAP = 5000;
-/** How much later than the timeout the last may be ended: they share one timer, in milliseconds. */
+/** How late the last may be closed, in milliseconds: they share one timer. */
 const LATENESS = 10_000;
-/** A client's clock begins when its connect is told, which may be after the accept. */
+/** A client's time starts when its connect is reported, which may be after the accept. */
 const EARLINESS = 5000;
 /**
- * What 2,000 bytes a second, each an event of its own, may add to a latency, in milliseconds. They
- * cost a worker some hundredths of its time; the clients of this test share its cores and cost more.
+ * What 2,000 bytes per second, each a separate event, may add to a latency, in milliseconds. They
+ * cost a worker a few percent of its time; the clients of this test share its cores and cost more.
  */
 const MEDIAN_ADDED = 5;
 const P99_ADDED = 100;
-/** How many times the worker's processor time for a connection of the load it may become. */
+/** The factor by which the worker's processor time per connection of the load may grow. */
 const COST_FACTOR = 2;
 
-/** A lap, and what it cost. */
+/** A lap and its cost. */
 interface MeasuredLap extends Lap {
-  /** The worker's processor time, in milliseconds for each connection that ended. */
+  /** The worker's processor time in milliseconds per finished connection. */
   readonly cost: number;
 }
 
 export const stuck: Attack = {
   name: "slowloris",
-  title: `${CLIENTS} clients stuck in mid-handshake: silent, after half a ClientHello, ` +
-    "or sending a byte each second",
+  title: `${CLIENTS} clients stuck in the handshake: silent, after half a ClientHello, ` +
+    "or sending a byte per second",
   short: true,
   setup: {
     ...ONE_WORKER,
@@ -58,30 +58,30 @@ export const stuck: Attack = {
     const trickle = setInterval(() => clients.forEach((client) => client.next()), 1000);
     try {
       during = await measured(field);
-      // On a busy machine it takes long until all are there, and the first may have been ended.
+      // On a busy machine the first may have been closed before all have connected.
       const held = clients.filter(({ endedAt }) => !endedAt).length;
       field.notes.push(lapText("before", before), lapText(`with ${held} stuck`, during));
       const isOver = () => clients.every(({ endedAt }) => endedAt);
-      await until(isOver, "all stuck clients are ended", TIMEOUT * 1000 + LATENESS);
+      await until(isOver, "all stuck clients are closed", TIMEOUT * 1000 + LATENESS);
     } finally {
       clearInterval(trickle);
       for (const { socket } of clients) socket.destroy();
     }
     const ages = clients.map(({ begunAt, endedAt }) => endedAt - begunAt).sort((a, b) => a - b);
     const [first, last] = [ages[0]!, ages.at(-1)!];
-    field.notes.push(`ended after ${first.toFixed(0)} to ${last.toFixed(0)} ms`);
+    field.notes.push(`closed after ${first.toFixed(0)} to ${last.toFixed(0)} ms`);
     if (first < TIMEOUT * 1000 - EARLINESS || last > TIMEOUT * 1000 + LATENESS) {
-      throw new Error(`clients were ended after ${first} to ${last} ms, not ${TIMEOUT} s`);
+      throw new Error(`clients were closed after ${first} to ${last} ms, not ${TIMEOUT} s`);
     }
     const after = await measured(field);
     field.notes.push(lapText("afterwards", after));
     isAsCheap([before, after], during);
-    // What a machine that tests other builds beside it makes of latencies is not stud's.
+    // Latencies on a machine that tests other builds at the same time say nothing about stud.
     if (field.form.divisor === 1) isUnchanged([before, after], during);
   },
 };
 
-/** One that is stuck. Times are by `performance.now()`; 0 is never. */
+/** A stuck client. Times are by `performance.now()`; 0 means never. */
 class StuckClient {
   readonly socket: Socket;
   readonly begunAt = performance.now();
@@ -89,7 +89,7 @@ class StuckClient {
   private readonly slow: Buffer;
   private sent = 0;
 
-  /** `slow` is sent a byte at a time. */
+  /** `slow` is sent byte by byte. */
   constructor(socket: Socket, atOnce: Buffer, slow: Buffer) {
     this.socket = socket;
     this.slow = slow;
@@ -126,12 +126,12 @@ async function measured(field: Field): Promise<MeasuredLap> {
   const [worker] = field.workers();
   await field.load.lap();
   const begun = processorTime(worker!);
-  await field.goOn(LAP);
+  await field.keepRunning(LAP);
   const lap = await field.load.lap();
   return { ...lap, cost: (processorTime(worker!) - begun) / Math.max(1, lap.connections) };
 }
 
-/** However busy the machine is, a worker that stuck clients keep busy is seen by this. */
+/** Detects a worker that stuck clients keep busy, however busy the machine is. */
 function isAsCheap(others: readonly MeasuredLap[], during: MeasuredLap): void {
   const was = Math.max(...others.map(({ cost }) => cost));
   if (during.cost <= COST_FACTOR * was) return;
@@ -139,7 +139,7 @@ function isAsCheap(others: readonly MeasuredLap[], during: MeasuredLap): void {
   throw new Error(`a connection took ${from} ms of processor time, now ${to}`);
 }
 
-/** Compared with the worse of the others, since whatever else the machine does counts as well. */
+/** Compares with the worse of the other laps, since other activity of the machine counts too. */
 function isUnchanged(others: readonly Lap[], during: Lap): void {
   for (const what of ["handshake", "roundTrip"] as const) {
     for (const [part, added] of [["p50", MEDIAN_ADDED], ["p99", P99_ADDED]] as const) {

@@ -1,7 +1,7 @@
 /**
- * The client's side of TLS 1.3 (RFC 8446), as little as a hostile client needs: one group (X25519),
- * one cipher suite (TLS_AES_128_GCM_SHA256), no verification of the certificate. In return, any
- * record can be sent in any state.
+ * The minimum of TLS 1.3 (RFC 8446) that a hostile client needs: one group (X25519), one cipher
+ * suite (TLS_AES_128_GCM_SHA256), no verification of the certificate. In return, any record can be
+ * sent in any state.
  */
 import {
   createCipheriv,
@@ -29,22 +29,22 @@ export const WARNING = 1;
 export const FATAL = 2;
 export const CLOSE_NOTIFY = 0;
 
-/** A record as it is on the wire without encryption (section 5.1). */
+/** An unencrypted record as sent (section 5.1). */
 export function plainRecord(type: number, content: Uint8Array, version = 0x0303): Buffer {
   const head = Buffer.from([type, version >> 8, version & 0xff, 0, 0]);
   head.writeUInt16BE(content.length, 3);
   return Buffer.concat([head, content]);
 }
 
-/** A connection under a test's control; nothing is sent but what its methods are called for. */
+/** A connection controlled by the test; it sends nothing unless a method is called. */
 export class Tls13Client {
   readonly socket: Socket;
-  /** How many bytes of application data came, and a SHA-256 over them. */
+  /** The number of bytes of application data received, and their SHA-256. */
   receivedBytes = 0;
   readonly received = createHash("sha256");
-  /** KeyUpdate messages that came (section 4.6.3). */
+  /** KeyUpdate messages received (section 4.6.3). */
   keyUpdates = 0;
-  /** What the peer told of, as level and description. */
+  /** The peer's alerts, as level and description. */
   readonly alerts: (readonly [level: number, description: number])[] = [];
   /** Resolves with how the TCP connection ended: `end`, or an errno. */
   readonly ended: Promise<string>;
@@ -87,7 +87,7 @@ export class Tls13Client {
     return client;
   }
 
-  /** A connection whose handshake is done. */
+  /** Returns a connection whose handshake is done. */
   static async handshake(endpoint: Endpoint, localAddress?: string): Promise<Tls13Client> {
     const client = await Tls13Client.open(endpoint, localAddress);
     client.hello();
@@ -106,7 +106,7 @@ export class Tls13Client {
   /** Waits for the server's Finished, which is checked; then `finish` may follow. */
   async answered(): Promise<void> {
     await until(() => this.applicationKeys || this.hasEnded, "the server's Finished");
-    if (!this.applicationKeys) throw new Error(`the server left: alerts ${this.alerts}`);
+    if (!this.applicationKeys) throw new Error(`the server closed: alerts ${this.alerts}`);
   }
 
   /** Sends the Finished (section 4.4.4); from now on application data may be sent. */
@@ -121,29 +121,32 @@ export class Tls13Client {
     this.socket.write(this.record(type, content));
   }
 
-  /** One record, encrypted if there are keys, which has to be sent before the next one is made. */
+  /** One record, encrypted if there are keys; must be sent before the next one is created. */
   record(type: number, content: Uint8Array): Buffer {
     return this.write ? this.write.seal(type, content) : plainRecord(type, content);
   }
 
-  /** A KeyUpdate (section 4.6.3), which has to be sent before the next record is made. */
+  /** A KeyUpdate (section 4.6.3); must be sent before the next record is created. */
   keyUpdate(isRequested: boolean): Buffer {
     const record = this.record(HANDSHAKE, message(KEY_UPDATE, Buffer.from([isRequested ? 1 : 0])));
     this.write = this.write!.next();
     return record;
   }
 
-  /** Sends bytes as application data and waits until so many have come back in all. */
+  /** Sends bytes as application data and waits until all sent so far have been echoed. */
   async echo(bytes: Uint8Array): Promise<void> {
     const wanted = this.receivedBytes + bytes.length;
     this.send(APPLICATION_DATA, bytes);
     await until(() => this.receivedBytes >= wanted || this.hasEnded, "an echo");
-    if (this.receivedBytes !== wanted) throw new Error("the echo is cut short");
+    if (this.receivedBytes !== wanted) throw new Error("the echo is incomplete");
   }
 
   /** Waits until the kernel has everything that was written. */
   async drained(): Promise<void> {
-    await until(() => this.socket.writableLength === 0 || this.hasEnded, "the kernel takes all");
+    await until(
+      () => this.socket.writableLength === 0 || this.hasEnded,
+      "the kernel has accepted everything",
+    );
   }
 
   private take(bytes: Buffer): void {
@@ -191,7 +194,7 @@ export class Tls13Client {
       this.keyUpdates++;
       this.read = this.read!.next();
     } else if (this.applicationKeys) {
-      // A NewSessionTicket, which is of no use here.
+      // A NewSessionTicket, which is not needed here.
     } else if (type === FINISHED) {
       this.serverFinished(whole);
     } else {
@@ -287,7 +290,7 @@ const KEY_UPDATE = 24;
 const HASH = 32;
 const TAG = 16;
 const X25519 = 0x001d;
-/** What is before the 32 bytes of a key in DER (RFC 8410 section 4). */
+/** The DER prefix of the 32 bytes of a key (RFC 8410 section 4). */
 const X25519_SPKI = Buffer.from("302a300506032b656e032100", "hex");
 const EMPTY_HASH = createHash("sha256").digest();
 
@@ -318,7 +321,7 @@ function clientHello(key: KeyObject): Buffer {
 
 /** Section 4.2.8, in a ServerHello (section 4.1.3). */
 function serverKeyShare(hello: Buffer): Buffer {
-  // The message's head, legacy_version, random, session id, cipher suite, compression.
+  // The message header, legacy_version, random, session id, cipher suite, compression.
   let at = 4 + 2 + 32;
   at += 1 + hello[at]! + 2 + 1 + 2;
   while (at < hello.length) {

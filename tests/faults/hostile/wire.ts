@@ -1,4 +1,4 @@
-/** What is between a TLS client and stud: it sees each record, and decides how it is sent. */
+/** A wire between a TLS client and stud that sees each record and decides how to send it. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
@@ -7,15 +7,15 @@ import { setImmediate as turn } from "node:timers/promises";
 /** How a wire is cut: with FIN, or with RST. */
 export type Cut = "fin" | "rst";
 
-/** Told of records in their order, in both directions. */
+/** Receives the records of both directions in order. */
 export interface Policy {
-  /** Sends a record, or what it likes of it. */
+  /** Sends a record, or a part of it. */
   send(record: Buffer, socket: Socket): Promise<void> | void;
-  /** A record has come; false: the client does not get it. */
+  /** Handles a received record; false: it is not passed on to the client. */
   receive(): boolean;
 }
 
-/** A TLS client whose records go through the policy; its errors are passed over. */
+/** A TLS client whose records pass through the policy; its errors are ignored. */
 export function secure(socket: Socket, policy: Policy, options: ConnectionOptions): TLSSocket {
   const all: ConnectionOptions = {
     servername: "localhost",
@@ -27,7 +27,7 @@ export function secure(socket: Socket, policy: Policy, options: ConnectionOption
   return client.on("error", () => {});
 }
 
-/** Sends each byte in a segment of its own. */
+/** Sends each byte in a separate segment. */
 export const byteByByte: Policy = {
   async send(record, socket) {
     for (let at = 0; at < record.length; at++) {
@@ -38,7 +38,7 @@ export const byteByByte: Policy = {
   receive: () => true,
 };
 
-/** Cuts at the record with a number, counted from 0 in both directions; of one to send, half goes. */
+/** Cuts at a record, counted from 0 in both directions; sends half of it if it is the client's. */
 export class Cutter implements Policy {
   isCut = false;
   private readonly socket: Socket;
@@ -115,7 +115,7 @@ class Wire extends Duplex {
 class Records {
   private partial: Buffer = Buffer.alloc(0);
 
-  /** Those that are whole now. */
+  /** Returns the records that are now complete. */
   add(bytes: Buffer): Buffer[] {
     const all = Buffer.concat([this.partial, bytes]);
     const whole: Buffer[] = [];

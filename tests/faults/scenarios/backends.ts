@@ -1,4 +1,4 @@
-/** Backends that die, hang, or cannot be found any more. */
+/** Backends that die, hang, or can no longer be resolved. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BackendKind } from "../backend.ts";
@@ -9,74 +9,75 @@ import { lostQueues } from "./limits_of_deno.ts";
 
 /** The name that the private hosts file knows. */
 const NAME = "backend.example";
-/** Connections that the backend treats badly, beside the load. */
+/** Misbehaving connections, in addition to the load. */
 const BAD = 60;
 
 export const backends: readonly Scenario[] = [
   {
     name: "backend-killed",
-    title: "the backend killed (-9) and started again",
+    title: "the backend killed (-9) and restarted",
     short: true,
     async run(stage) {
       const from = Date.now();
       await stage.backend.kill();
-      await stage.goOn(stage.form.span / 10);
+      await stage.keepRunning(stage.form.span / 10);
       await stage.backend.restart();
       const until = Date.now();
       stage.notes.push(`${until - from} ms without a backend`);
       stage.allow({
-        reason: "the backend was away; stud accepted, and ended the connection at once",
+        reason: "the backend was down; stud accepted the connection and closed it at once",
         covers: (failure) =>
           failure.phase === "exchange" && failure.until >= from && failure.from <= until,
       });
-      await stage.goOn(1000);
+      await stage.keepRunning(1000);
     },
   },
   {
     name: "backend-stopped",
-    title: "the backend stopped (SIGSTOP): it accepts and answers nobody; then it goes on",
+    title: "the backend stopped (SIGSTOP): the kernel accepts, nothing answers; then continued",
     async run(stage) {
       stage.backend.signal("SIGSTOP");
-      await stage.goOn(stage.form.span / 4);
+      await stage.keepRunning(stage.form.span / 4);
       stage.backend.signal("SIGCONT");
-      await stage.goOn(1000);
+      await stage.keepRunning(1000);
     },
   },
   {
     name: "backend-silent",
-    title: `${BAD} connections to a backend that never answers, beside the load`,
+    title: `${BAD} connections to a backend that never answers, in addition to the load`,
     async run(stage) {
       const peers = await openIdle(stage, BAD, BackendKind.silent);
-      await stage.goOn(stage.form.span / 2);
+      await stage.keepRunning(stage.form.span / 2);
       peers.close();
     },
   },
   {
     name: "backend-slow",
     title:
-      `${BAD} connections to a backend that reads 1 byte a second, all sending, beside the load`,
+      `${BAD} sending connections to a backend that reads 1 byte per second, in addition to the load`,
     async run(stage) {
       const peers = await openIdle(stage, BAD, BackendKind.slow);
       peers.fill();
-      await stage.goOn(stage.form.span / 2);
-      // What clients sent before they left belongs to the backend: it is for the backend to end.
+      await stage.keepRunning(stage.form.span / 2);
+      // The backend is still owed what clients sent before they disconnected, so it has to close.
       peers.close();
       stage.backend.endSlow();
     },
   },
   {
     name: "client-slow",
-    title: `${BAD} clients that read 1 byte a second of an endless answer, beside the load`,
+    title:
+      `${BAD} clients that read 1 byte per second of an endless answer, in addition to the load`,
     async run(stage) {
       const peers = await openIdle(stage, BAD, BackendKind.flood);
       peers.readSlowly();
-      await stage.goOn(stage.form.span / 2);
+      await stage.keepRunning(stage.form.span / 2);
       peers.close();
     },
   },
   {
     name: "dns-failing",
-    title: "the backend's name cannot be resolved any more, then it can",
+    title: "the backend's name can no longer be resolved, then it can again",
     needsRoot: true,
     setup: {
       backendHost: NAME,
@@ -91,13 +92,16 @@ export const backends: readonly Scenario[] = [
     allows: lostQueues,
     async run(stage) {
       const file = hostsFile(stage.directory);
-      const troubles = () => stage.logged(({ event }) => event === "backend-unresolved").length;
+      const resolveFailures = () =>
+        stage.logged(({ event }) => event === "backend-unresolved").length;
       writeFileSync(file, "127.0.0.1 localhost\n");
-      await until(() => troubles() === 1, "the trouble is told");
-      await stage.goOn(stage.form.span / 4);
+      await until(() => resolveFailures() === 1, "the failure is logged");
+      await stage.keepRunning(stage.form.span / 4);
       writeFileSync(file, `127.0.0.1 localhost ${NAME}\n`);
-      await stage.goOn(stage.form.span / 10);
-      if (troubles() !== 1) throw new Error(`the trouble was told ${troubles()} times`);
+      await stage.keepRunning(stage.form.span / 10);
+      if (resolveFailures() !== 1) {
+        throw new Error(`the failure was logged ${resolveFailures()} times`);
+      }
     },
   },
 ];

@@ -1,4 +1,4 @@
-/** All scenarios, in the order in which they are run. */
+/** All scenarios, in the order of their execution. */
 import { hostile } from "../hostile/index.ts";
 import type { Scenario } from "../scenario.ts";
 import { backends } from "./backends.ts";

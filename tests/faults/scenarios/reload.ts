@@ -1,4 +1,4 @@
-/** Another configuration, again and again. */
+/** Repeated changes of the configuration. */
 import { copyFileSync, writeFileSync } from "node:fs";
 import { openTls } from "../../support/client.ts";
 import { freeEndpoint } from "../../support/endpoints.ts";
@@ -19,7 +19,7 @@ export const reload: readonly Scenario[] = [
     async run(stage) {
       let signals = 0;
       await stage.repeat(STORM_INTERVAL, () => {
-        // Any difference but certificates takes new workers.
+        // Any change except certificates needs new workers.
         stage.configure({ lines: [`ssl-handshake-timeout = ${30 + ++signals % 2}`] });
         stage.signal("SIGHUP");
       });
@@ -53,18 +53,18 @@ export const reload: readonly Scenario[] = [
   },
   {
     name: "broken-certificate",
-    title: "a broken certificate file and SIGHUP, then the right one again",
+    title: "a broken certificate file and SIGHUP, then the correct one again",
     allows: lostQueues,
     async run(stage) {
       const refusals = () => stage.logged(({ event }) => event === "reload-failed");
       writeFileSync(stage.pem, "roses are red\n");
       stage.signal("SIGHUP");
-      await until(() => refusals().length === 1, "the refusal is told");
+      await until(() => refusals().length === 1, "the refusal is logged");
       if (!refusals()[0]!.message.includes(stage.pem)) throw new Error("the file is not named");
       if (await presented(stage) !== "localhost") throw new Error("another certificate is served");
       copyFileSync(stage.certificates.a, stage.pem);
       await stage.reload();
-      await until(async () => await presented(stage) === "a", "the right certificate is served");
+      await until(async () => await presented(stage) === "a", "the correct certificate is served");
       await oldOnesLeave(stage);
     },
   },
@@ -91,12 +91,12 @@ export const reload: readonly Scenario[] = [
   },
 ];
 
-/** Connections that live as long as the load end, and then the workers which kept them. */
+/** Renews the connections that last as long as the load, so that the old workers exit. */
 async function oldOnesLeave(stage: Stage): Promise<void> {
   await stage.renewing(stage.isComplete());
 }
 
-/** The common name of the certificate that a new connection gets; undefined if it failed. */
+/** The common name of the certificate of a new connection; undefined if it failed. */
 async function presented(stage: Stage): Promise<string | undefined> {
   try {
     const socket = await openTls(stage.frontend);

@@ -4,15 +4,15 @@ import { join } from "node:path";
 import { until } from "../../support/until.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** Kept by a worker for everything that is not a connection. */
+/** Reserved by a worker for everything that is not a connection. */
 const RESERVED = 64;
-/** Of the clients, so many find room at once in the two workers; each takes two descriptors. */
+/** The share of the clients that the two workers can serve at once, with two descriptors each. */
 const SERVED_AT_ONCE = 0.6;
 
 export const resources: readonly Scenario[] = [
   {
     name: "descriptors",
-    title: "so few descriptors (ulimit -n) that 40 % of the clients have to wait",
+    title: "a descriptor limit (ulimit -n) that makes 40 % of the clients wait",
     short: true,
     setup: {
       wrapper(_, { clients }) {
@@ -23,7 +23,7 @@ export const resources: readonly Scenario[] = [
     async run(stage) {
       const isTold = () => stage.logged(({ event }) => event === "connection-limit").length > 0;
       await until(isTold, "clients have to wait");
-      await stage.goOn(stage.form.span / 2);
+      await stage.keepRunning(stage.form.span / 2);
       const { handshake } = await stage.load.lap();
       stage.notes.push(
         `handshake p50 ${handshake.p50.toFixed(0)} ms, max ${handshake.max.toFixed(0)}`,
@@ -32,7 +32,7 @@ export const resources: readonly Scenario[] = [
   },
   {
     name: "log-disk-full",
-    title: "every connection is logged to a disk that is full",
+    title: "every connection is logged to a full disk",
     needsRoot: true,
     setup: {
       logFile: "disk/log",
@@ -46,16 +46,16 @@ export const resources: readonly Scenario[] = [
     },
     async run(stage) {
       await until(() => statfsSync(stage.path("disk")).bfree === 0, "the disk is full");
-      await stage.goOn(stage.form.span / 4);
+      await stage.keepRunning(stage.form.span / 4);
     },
   },
   {
     name: "log-pipe-closed",
-    title: "every connection is logged to standard error, whose reader is gone",
+    title: "every connection is logged to standard error, whose reader has exited",
     setup: { lines: ["log-level = 2"] },
     async run(stage) {
       stage.stud.closeStderr();
-      await stage.goOn(stage.form.span / 4);
+      await stage.keepRunning(stage.form.span / 4);
     },
   },
 ];

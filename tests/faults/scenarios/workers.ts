@@ -8,7 +8,7 @@ import { lostQueues } from "./limits_of_deno.ts";
 
 /** Milliseconds between two kills. */
 const KILL_INTERVAL = 300;
-/** Crashes that follow each other slow down, up to 10 s; some more for a busy machine. */
+/** Repeated crashes delay the replacement up to 10 s; longer allows for a busy machine. */
 const RETURN_LIMIT = 30_000;
 /** Seconds that a worker may hang. */
 const WATCHDOG = 2;
@@ -16,7 +16,7 @@ const WATCHDOG = 2;
 export const workers: readonly Scenario[] = [
   {
     name: "worker-killed",
-    title: "a worker killed (-9) every 300 ms, as long as another lives",
+    title: "a worker killed (-9) every 300 ms if another one is running",
     short: true,
     setup: { workers: 4 },
     allows: lostQueues,
@@ -40,13 +40,13 @@ export const workers: readonly Scenario[] = [
       await hold(worker!);
       allowHeld(stage, worker!);
       stage.expectedExits++;
-      await until(() => !isAlive(worker!), "the watchdog ends it", (WATCHDOG + 8) * 1000);
+      await until(() => !isAlive(worker!), "the watchdog kills it", (WATCHDOG + 8) * 1000);
       await stage.isComplete();
     },
   },
 ];
 
-/** The pids of those workers which have said that they serve, in the order in which they did. */
+/** The pids of the workers that have logged their start, in this order. */
 function servingWorkers(stage: Stage): number[] {
   const alive = new Set(stage.workers().filter(isAlive));
   return stage.logged(({ event }) => event === "worker-started")
@@ -55,18 +55,18 @@ function servingWorkers(stage: Stage): number[] {
 }
 
 async function killWorker(stage: Stage, pid: number): Promise<void> {
-  // What it holds must not change between the look and the end.
+  // Its connections must not change between the check and the kill.
   await hold(pid);
   allowHeld(stage, pid);
   stage.expectedExits++;
   kill(pid, "SIGKILL");
 }
 
-/** Only what a worker held when it was stopped may break. */
+/** Only connections that a worker held when it was stopped may break. */
 function allowHeld(stage: Stage, pid: number): void {
   const held = clientsOf(pid, stage.frontend);
   stage.allow({
-    reason: "a worker that was killed or hung held it",
+    reason: "it was held by a worker that was killed or hung",
     covers: ({ client }) => held.has(client),
     asCut: true,
   });
