@@ -119,8 +119,8 @@ test("all errors are reported at once", (t) => {
     `${missing}: it does not exist; check the path`,
     `${join(directory, "none")}: it does not exist; check the path`,
     `${directory}: it is a directory; specify a file in it`,
-    `${empty}: no certificate in it; put a PEM CERTIFICATE section there`,
-    `${empty}: no CA certificate in it; put PEM CERTIFICATE sections there`,
+    `${empty}: no certificate in it; add a PEM CERTIFICATE section`,
+    `${empty}: no CA certificate in it; add PEM CERTIFICATE sections`,
     "/dev/null: it is not a regular file; specify one",
     `${empty}: no private key in it; append the key's PEM section`,
   ]);
