@@ -1,8 +1,8 @@
-import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
 import { readFile, readStandardInput } from "./base/read_file.ts";
+import { directoryFault } from "./os/directory_fault.ts";
 import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { check } from "./service/check.ts";
@@ -110,7 +110,7 @@ function contextOf({ workingDirectory, dialect }: Program): OwnContext {
       input ??= readStandardInput("standard input").toString();
       return input;
     },
-    isDirectory: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
+    directoryFault,
     input: () => input,
   };
 }

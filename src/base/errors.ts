@@ -15,6 +15,16 @@ export class UsageError extends Error {
   }
 }
 
+/** Runs `action`. Names the option in front of each problem of a UsageError. */
+export function forOption<T>(option: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(error.problems.map((problem) => `${option}: ${problem}`));
+  }
+}
+
 /** Returns the first line of an error's message. */
 export function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;

@@ -123,6 +123,8 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: "this user may not read it; check its permissions",
   EISDIR: "it is a directory; specify a file in it",
   ENOTDIR: "a part of the path is not a directory; check the path",
+  ELOOP: "its symbolic links lead in a circle; check the path",
+  ENAMETOOLONG: "its name is too long; check the path",
   // The error of open(2) for a socket.
   ENXIO: NOT_REGULAR,
 };

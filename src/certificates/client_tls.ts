@@ -24,7 +24,10 @@ export function clientTls(
 ): ClientTlsSettings {
   const { serverName, verify, ca, tls } = backendTls;
   const settings = { ...tls, serverName, verify, alpn };
-  if (ca !== "") return { ...settings, ca: readAuthorities(ca).map(({ pem }) => pem).join("") };
+  if (ca !== "") {
+    const authorities = readAuthorities(ca, "--client-verify-ca");
+    return { ...settings, ca: authorities.map(({ pem }) => pem).join("") };
+  }
   return { ...settings, ca: verify && backendTrust ? readSystemBundle(bundles) : "" };
 }
 

@@ -1,5 +1,5 @@
 import type { FrontendTls, ServedTls, StoredCertificate, Trust } from "./served_tls.ts";
-import { UsageError } from "../base/errors.ts";
+import { forOption, UsageError } from "../base/errors.ts";
 import type { ClientVerify, FrontendConfig, PemFile, Reads } from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
@@ -79,7 +79,8 @@ export class CertificateCollection {
   private globalFiles(): PemFile[] {
     const { pemDirectory, pemFiles } = this.config;
     if (!pemDirectory) return [...pemFiles];
-    const found = this.attempt(() => listDirectory(pemDirectory)) ?? [];
+    const found = this.attempt(() => forOption("--pem-dir", () => listDirectory(pemDirectory))) ??
+      [];
     // Without a listed file, hitch's default is the directory's first one.
     const inOrder = pemFiles.length > 0 ? found : [...found.slice(1), ...found.slice(0, 1)];
     const { verify } = this.config.ocsp;

@@ -1,6 +1,7 @@
 import type { StoredCertificate } from "./served_tls.ts";
 import type { PemFile } from "../options/config.ts";
-import { readFile } from "../base/read_file.ts";
+import { UsageError } from "../base/errors.ts";
+import { FileError, readFile } from "../base/read_file.ts";
 import { type Bundle, parseBundle, type PemText } from "./bundle.ts";
 import type { DecryptedKeys } from "./decrypted_keys.ts";
 import { stampOf } from "./files.ts";
@@ -30,11 +31,15 @@ export class CertificateLoader {
 
   /** Loads a certificate and its key. Throws a UsageError if the files cannot be used. */
   load({ cert, key }: Pick<PemFile, "cert" | "key">): LoadedCertificate {
-    const stamps = [cert, key].map((file) => file === "" ? "" : `${stampOf(file)} ${file}`);
-    const place = stamps.join("\0");
-    const loaded = this.used.get(place) ?? this.cache.get(place) ?? this.read(cert, key);
-    this.used.set(place, loaded);
-    return loaded;
+    try {
+      const stamps = [cert, key].map((file) => file === "" ? "" : `${stampOf(file)} ${file}`);
+      const place = stamps.join("\0");
+      const loaded = this.used.get(place) ?? this.cache.get(place) ?? this.read(cert, key);
+      this.used.set(place, loaded);
+      return loaded;
+    } catch (error) {
+      throw error instanceof FileError ? new UsageError(`PEM file ${error.message}`) : error;
+    }
   }
 
   /** Forgets what was not loaded since the last call. */

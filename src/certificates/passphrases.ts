@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { reasonOf, UsageError } from "../base/errors.ts";
+import { forOption, reasonOf, UsageError } from "../base/errors.ts";
 import { readFile } from "../base/read_file.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -13,6 +13,8 @@ const TRIES = 3;
 export class Passphrases {
   private terminal: Terminal | undefined;
   private file = "";
+  /** Why the file could not be read. */
+  private failure: unknown;
   private text: Buffer = EMPTY;
   private lines: readonly Buffer[] = [];
   private typed: Buffer[] = [];
@@ -27,8 +29,17 @@ export class Passphrases {
   /** Tries the lines of this file until {@link forget}; "" is no file. Throws a UsageError. */
   useFile(file: string): void {
     this.file = file;
+    this.failure = undefined;
     if (file === "") return;
-    this.text = readFile(file, { also: "pipe", mayBeEmpty: true });
+    try {
+      this.text = forOption(
+        "--passphrase-file",
+        () => readFile(file, { also: "pipe", mayBeEmpty: true }),
+      );
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
     this.lines = linesOf(this.text);
   }
 
@@ -45,7 +56,8 @@ export class Passphrases {
   }
 
   /**
-   * Returns the key in an encrypted PEM section of `file`. Throws a UsageError if none decrypts it.
+   * Returns the key in an encrypted PEM section of `file`. Throws a UsageError if none decrypts it;
+   * after {@link useFile} has failed, the same as it threw.
    */
   open(pem: Buffer, file: string): KeyObject {
     let reason = "";
@@ -63,6 +75,7 @@ export class Passphrases {
       const key = attempt(passphrase);
       if (key) return key;
     }
+    if (this.failure !== undefined) throw this.failure;
     let prompt = `Passphrase for ${file}: `;
     for (let tries = 0; this.terminal && tries < TRIES; tries++) {
       const answer = this.terminal.askSecretly(prompt);

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { Trust } from "./served_tls.ts";
-import { UsageError } from "../base/errors.ts";
+import { forOption, UsageError } from "../base/errors.ts";
 import type { ClientVerify } from "../options/config.ts";
 import {
   BIT_STRING,
@@ -25,10 +25,10 @@ export interface LoadedTrust {
 /** Reads and checks the files of CAs and CRLs. Throws a UsageError. */
 export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
   if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
-  const authorities = readAuthorities(ca);
+  const authorities = readAuthorities(ca, "--client-verify-ca");
   const caText = authorities.map(({ pem }) => pem).join("");
   if (crl === "") return { trust: { mode, ca: caText, crl: "" }, warnings: [] };
-  const lists = readLists(crl);
+  const lists = forOption("--client-verify-crl", () => readLists(crl));
   const warnings = lists.filter(({ nextUpdate }) => nextUpdate < now).map(({ nextUpdate }) =>
     `${crl}: a CRL in it expired on ${new Date(nextUpdate).toISOString()}; ` +
     "clients of its CA will be refused; get a new one"
@@ -51,8 +51,12 @@ interface Authority {
   readonly pem: string;
 }
 
-/** Reads the CAs in a PEM file. Throws a UsageError if there is none. */
-export function readAuthorities(file: string): Authority[] {
+/** Reads the CAs in the PEM file of an option. Throws a UsageError if there is none. */
+export function readAuthorities(file: string, option: string): Authority[] {
+  return forOption(option, () => authoritiesIn(file));
+}
+
+function authoritiesIn(file: string): Authority[] {
   const found = certificatesIn(sectionsOf(readFile(file, { also: "pipe" }), file));
   if (found.length === 0) {
     throw new UsageError(`${file}: no CA certificate in it; add PEM CERTIFICATE sections`);

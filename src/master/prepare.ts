@@ -133,7 +133,9 @@ export async function prepare(
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
   );
   const ticketStoreCa = await attempt(() =>
-    storeCaFile === "" ? undefined : readAuthorities(storeCaFile).map(({ pem }) => pem).join("")
+    storeCaFile === ""
+      ? undefined
+      : readAuthorities(storeCaFile, "--ticket-store-ca").map(({ pem }) => pem).join("")
   );
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);

@@ -5,6 +5,8 @@ import { namesOf, type OptionName } from "./table.ts";
 /** One option as given; in a file its value may be a block of assignments. */
 export interface Assignment {
   readonly name: OptionName;
+  /** A fault in the value, or in its block, was reported: it is given, but unusable. */
+  readonly isFaulty?: true;
   readonly value: string | readonly Assignment[];
   readonly origin: Origin;
 }
@@ -13,8 +15,6 @@ export interface Assignment {
 export interface Origin {
   /** The same object for everything from one file, or from the command line. */
   readonly source: Source;
-  /** The option, or the line of a file. */
-  readonly words: string;
   /** Returns one line with place and problem; `original` is hitch's own text, for its dialect. */
   message(what: string, original?: string): string;
 }
@@ -32,7 +32,6 @@ export function commandLineOrigin(name: OptionName, dialect: Dialect): Origin {
   const [shown] = namesOf(name, dialect);
   return {
     source: lineSource,
-    words: `--${shown}`,
     message: (what, original) => {
       if (dialect === "stud") return `--${shown}: ${what}`;
       return `Invalid parameter '${shown}': ${original === undefined ? "" : `${original} `}${what}`;
@@ -40,12 +39,14 @@ export function commandLineOrigin(name: OptionName, dialect: Dialect): Origin {
   };
 }
 
-/** A place in a configuration file, and its line. Lines and columns count from 1. */
+/**
+ * A place in a configuration file; lines and columns count from 1. Errors name the place and never
+ * quote the line, since any line can contain a password or a part of a key.
+ */
 export interface FilePlace {
   readonly file: string;
   readonly line: number;
   readonly column: number;
-  readonly text: string;
 }
 
 /** Returns the origin of a key in a file. */
@@ -58,9 +59,8 @@ export function fileOrigin(
   const { file, line } = place;
   return {
     source,
-    words: cut(place.text),
     message: (what, original) => {
-      const ours = `${pointer(place)}: ${key}: ${what}; the line is ${shownLine(place)}`;
+      const ours = `${pointer(place)}: ${key}: ${what}`;
       if (dialect === "stud") return ours;
       const words = original === undefined ? "" : `${original} `;
       return `Error in configuration file '${file}', line ${line}: ${words}${ours}`;
@@ -71,21 +71,10 @@ export function fileOrigin(
 /** Returns the error message for a syntax error in a file, as one line. */
 export function syntaxError(place: FilePlace, what: string, dialect: Dialect): string {
   const where = pointer(place);
-  if (dialect === "stud") return `${where}: ${what}; the line is ${shownLine(place)}`;
-  return `Parsing error in line ${place.line}: syntax error: '${
-    cut(place.text)
-  }': ${where}: ${what}`;
+  if (dialect === "stud") return `${where}: ${what}`;
+  return `Parsing error in line ${place.line}: syntax error: ${where}: ${what}`;
 }
 
 function pointer({ file, line, column }: FilePlace): string {
   return `${file}:${line}:${column}`;
-}
-
-function shownLine({ text }: FilePlace): string {
-  return `"${cut(text)}"`;
-}
-
-function cut(text: string): string {
-  const line = text.trim();
-  return line.length > 120 ? `${line.slice(0, 120)}…` : line;
 }

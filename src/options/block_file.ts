@@ -9,7 +9,7 @@ import {
 import { type Token, tokens } from "./block_lexer.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { ParsedFile } from "./line_file.ts";
-import type { Form } from "./option.ts";
+import type { Option } from "./option.ts";
 import { namesIn, type OptionName, optionOf } from "./table.ts";
 import { unknownKey } from "./unknown_key.ts";
 
@@ -27,7 +27,6 @@ type Block = "frontend" | "pem";
 class ParsingStopped extends Error {}
 
 class BlockFile {
-  readonly #lines: readonly string[];
   readonly #file: string;
   readonly #dialect: Dialect;
   readonly #tokens: readonly Token[];
@@ -36,7 +35,6 @@ class BlockFile {
   #next = 0;
 
   constructor(text: string, file: string, dialect: Dialect) {
-    this.#lines = text.split("\n");
     this.#file = file;
     this.#dialect = dialect;
     this.#tokens = tokens(text);
@@ -44,7 +42,8 @@ class BlockFile {
 
   read(): ParsedFile {
     try {
-      this.#readRecords(undefined, this.#parsed.assignments);
+      const { assignments } = this.#parsed;
+      this.#parsed.isPartial = !this.#readRecords(undefined, assignments);
     } catch (error) {
       if (!(error instanceof ParsingStopped)) throw error;
       this.#parsed.isPartial = true;
@@ -52,52 +51,64 @@ class BlockFile {
     return this.#parsed;
   }
 
-  /** Adds to `found`, which keeps what was read before a syntax error. */
-  #readRecords(block: Block | undefined, found: Assignment[]): Assignment[] {
+  /**
+   * Adds to `found`, which keeps what was read before a syntax error. Returns false if a key is
+   * missing, because it is unknown.
+   */
+  #readRecords(block: Block | undefined, found: Assignment[]): boolean {
+    let isComplete = true;
     const keys = namesIn(block ?? "file", this.#dialect);
     for (;;) {
       const key = this.#take();
       if (key.kind === (block ? "}" : "end")) {
-        if (block && found.length === 0) this.#report(key, "expected a key before the }");
-        return found;
+        if (!block || found.length > 0 || !isComplete) return isComplete;
+        this.#report(key, "expected a key before the }");
+        return false;
       }
       if (key.kind !== "bare") {
         this.#break(key, block && key.kind === "end" ? "expected a }" : "expected a key");
       }
       const name = keys.get(key.text);
-      if (!name) this.#report(key, unknownKey(key.text, keys, block));
       const sign = this.#take();
-      if (sign.kind !== "=") this.#break(sign, `expected a = after ${key.text}`);
+      if (sign.kind !== "=") {
+        if (name) this.#break(sign, `expected a = after ${key.text}`);
+        this.#break(key, "expected KEY = VALUE");
+      }
+      if (!name) {
+        this.#report(key, unknownKey(key.text, keys, block));
+        isComplete = false;
+      }
       const assignment = this.#value(key, name);
       if (assignment) found.push(assignment);
       while (this.#peek().kind === "separator") this.#take();
     }
   }
 
-  /** Returns undefined for a value that was reported and skipped. */
+  /** Returns undefined for the value of an unknown key. */
   #value(key: Token, name: OptionName | undefined): Assignment | undefined {
     const first = this.#take();
     const form = name && optionOf(name).form;
     if (first.kind === "{") {
       if (name && (form === "frontend" || form === "pem")) {
-        return this.#assignment(name, key, first, this.#readRecords(form, []));
+        const inside: Assignment[] = [];
+        const isComplete = this.#readRecords(form, inside);
+        const isFaulty = !isComplete || inside.some((assignment) => assignment.isFaulty);
+        return this.#assignment(name, key, first, inside, isFaulty);
       }
       if (name) this.#report(first, `expected a value for ${key.text}, which takes no block`);
       this.#skipBlock(first);
-      return undefined;
+      return name && this.#assignment(name, key, first, "", true);
     }
     if (first.kind !== "bare" && first.kind !== "string") {
-      this.#break(first, `expected a value for ${key.text}`);
+      this.#break(first, `expected a value for ${name ? key.text : "this key"}`);
     }
     const words = [first];
     while (this.#isVersion(first) && this.#continues()) words.push(this.#take());
     if (!name || !form) return undefined;
-    const fault = typeFault(form, words, key.text);
-    if (fault) {
-      this.#report(first, `${key.text}: ${fault}`);
-      return undefined;
-    }
-    return this.#assignment(name, key, first, words.map(({ text }) => text).join(" "));
+    const fault = typeFault(optionOf(name), words, key.text);
+    if (fault) this.#report(first, `${key.text}: ${fault}`);
+    const value = words.map(({ text }) => text).join(" ");
+    return this.#assignment(name, key, first, fault ? "" : value, fault !== undefined);
   }
 
   /** True if the next token continues a list of TLS versions. */
@@ -110,9 +121,15 @@ class BlockFile {
     return kind === "bare" && /^(TLSv1\.\d|SSLv\d)$/i.test(text);
   }
 
-  #assignment(name: OptionName, key: Token, at: Token, value: Assignment["value"]): Assignment {
+  #assignment(
+    name: OptionName,
+    key: Token,
+    at: Token,
+    value: Assignment["value"],
+    isFaulty: boolean,
+  ): Assignment {
     const origin = fileOrigin(this.#source, this.#place(at), key.text, this.#dialect);
-    return { name, value, origin };
+    return { name, value, origin, ...(isFaulty && { isFaulty }) };
   }
 
   #skipBlock(opening: Token): void {
@@ -150,12 +167,19 @@ class BlockFile {
   }
 
   #place({ line, column }: Token): FilePlace {
-    return { file: this.#file, line, column, text: this.#lines[line - 1]!.replace(/\r$/, "") };
+    return { file: this.#file, line, column };
   }
 }
 
-/** Says what value is expected if this has another form; its text is checked later. */
-function typeFault(form: Form, words: readonly Token[], key: string): string | undefined {
+/**
+ * Says what value is expected if this has another form; its text is checked later. The text is not
+ * quoted: it may be a part of another option's value, such as a password.
+ */
+function typeFault(
+  { form, argument }: Option,
+  words: readonly Token[],
+  key: string,
+): string | undefined {
   const [{ kind, text }] = words as [Token];
   switch (form) {
     case "number":
@@ -175,6 +199,6 @@ function typeFault(form: Form, words: readonly Token[], key: string): string | u
         return text.includes('"') ? 'expected text without " and without escapes' : undefined;
       }
       if (/^[A-Za-z0-9-]+$/.test(text) && !/^-?\d+$/.test(text)) return undefined;
-      return `expected quotes around the value: ${key} = "${text.slice(0, 60)}"`;
+      return `expected quotes around the value, as in ${key} = "${argument}"`;
   }
 }

@@ -94,7 +94,7 @@ export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build)
 
 /** Adds a problem for each contradiction in a configuration, and warnings for surprises. */
 export function checkConfig(config: Config, collected: Collected, notes: Notes): void {
-  checkLimits(config, notes);
+  checkLimits(config, collected, notes);
   checkSessions(config, collected, notes);
 }
 
@@ -106,9 +106,13 @@ export function verifiesBackend(
   return (settings["client-verify"] ?? (dialect === "stud" ? "required" : "none")) !== "none";
 }
 
-function checkLimits({ limits, workers }: Config, { problems }: Notes): void {
+function checkLimits(
+  { limits, workers }: Config,
+  { rejected }: Collected,
+  { problems }: Notes,
+): void {
   const { connections } = limits;
-  if (connections === 0 || connections >= workers) return;
+  if (connections === 0 || connections >= workers || rejected.has("workers")) return;
   problems.push(
     `--max-connections: ${connections} is less than one for each of ${workers} workers; ` +
       `use at least ${workers}, or fewer --workers`,
@@ -117,17 +121,18 @@ function checkLimits({ limits, workers }: Config, { problems }: Notes): void {
 
 function checkSessions(
   { sessions }: Config,
-  { origins }: Collected,
+  { origins, rejected }: Collected,
   { problems, warnings }: Notes,
 ): void {
   const { tickets, timeout, ticketRotation, ticketSecretFile, ticketStore, cachePeers } = sessions;
-  if (tickets && timeout > ticketRotation) {
+  if (tickets && timeout > ticketRotation && !rejected.has("ticket-rotation")) {
     problems.push(
       `--session-timeout: tickets are accepted for ${ticketRotation} s after their key has ` +
         `changed, which is less than ${timeout} s; use at most --ticket-rotation`,
     );
   }
-  if (ticketStore !== "" && ticketSecretFile === "") {
+  const lacksSecret = ticketSecretFile === "" && !rejected.has("ticket-secret-file");
+  if (ticketStore !== "" && lacksSecret) {
     problems.push(
       "--ticket-store needs a secret to encrypt its keys; specify one with --ticket-secret-file",
     );
@@ -138,10 +143,10 @@ function checkSessions(
         "set it in a configuration file",
     );
   }
-  if (cachePeers && sessions.cache === 0) {
+  if (cachePeers && sessions.cache === 0 && !rejected.has("shared-cache")) {
     problems.push("--shared-cache-listen needs sessions to share; specify their number with -C");
   }
-  if (cachePeers && ticketSecretFile === "") {
+  if (cachePeers && lacksSecret) {
     problems.push(
       "--shared-cache-listen needs a secret to encrypt with; specify one with --ticket-secret-file",
     );

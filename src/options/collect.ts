@@ -6,13 +6,15 @@ import type { Dialect } from "../base/dialect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 import { defaultSettings, namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 import { ValueError } from "./values.ts";
-import { quote } from "./words.ts";
+import { hasCredentials, quote } from "./words.ts";
 
 /** The settings; a function that names some of them reads only these. */
 export interface Collected<Name extends keyof Settings = keyof Settings> {
   readonly settings: Pick<Settings, Name>;
   /** Where each setting was last given. */
   readonly origins: ReadonlyMap<OptionName, Origin>;
+  /** Settings that were given with a value that was reported: they are not missing. */
+  readonly rejected: ReadonlySet<OptionName>;
   /** Where each frontend and each certificate was given. */
   readonly blocks: ReadonlyMap<object, BlockOrigin>;
 }
@@ -48,15 +50,20 @@ class Collector {
 
   collect(assignments: readonly Assignment[]): Collected {
     const settings = defaultSettings(this.#dialect);
-    const origins = this.#assign(assignments, settings);
-    return { settings, origins, blocks: this.#blocks };
+    const rejected = new Set<OptionName>();
+    const origins = this.#assign(assignments, settings, rejected);
+    return { settings, origins, rejected, blocks: this.#blocks };
   }
 
   /** Stores the values of one scope in `into`. Returns where each was given. */
-  #assign(assignments: readonly Assignment[], into: Values): Map<OptionName, Origin> {
+  #assign(
+    assignments: readonly Assignment[],
+    into: Values,
+    rejected: Set<OptionName>,
+  ): Map<OptionName, Origin> {
     const origins = new Map<OptionName, Origin>();
     for (const assignment of assignments) {
-      const value = this.#valueOf(assignment);
+      const value = this.#valueOf(assignment, rejected);
       if (value === undefined) continue;
       const { name, origin } = assignment;
       if (isProtocolOption(name) && value !== false) this.#override(name, origin, into, origins);
@@ -70,26 +77,40 @@ class Collector {
   }
 
   /** Returns undefined for an invalid value, and for an empty one that counts as not given. */
-  #valueOf({ name, value, origin }: Assignment): unknown {
+  #valueOf({ name, value, origin, isFaulty }: Assignment, rejected: Set<OptionName>): unknown {
     const option = optionOf(name);
     try {
       if (typeof value !== "string") {
-        return name === "frontend" ? this.#frontend(value, origin) : this.#pemFile(value, origin);
+        const block = this.#block(name, value, origin, isFaulty ?? false);
+        if (!block) rejected.add(name);
+        return block;
+      }
+      if (isFaulty) {
+        rejected.add(name);
+        return undefined;
       }
       if (value === "" && origin.source.kind === "file") {
         if (option.empty === undefined) return undefined;
         if (option.empty === "error") throw new ValueError("it is empty; specify a file");
       }
       if (/\p{Cc}/u.test(value)) {
-        throw new ValueError(`${quote(value)} contains a control character; remove it`);
+        const shown = option.isSecret ? "the value" : quote(value);
+        throw new ValueError(`${shown} contains a control character; remove it`);
       }
-      if (option.strict && this.#isWrongSwitch(name, value, origin)) return undefined;
+      if (option.strict && this.#isWrongSwitch(name, value, origin)) {
+        rejected.add(name);
+        return undefined;
+      }
       const parsed = option.parse?.(value, this.#dialect);
       if (option.repeat) this.#keepOrigin(parsed as FrontendValue | PemValue, origin);
       return parsed;
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
-      this.#problems.push(origin.message(error.message, error.original));
+      const fault = typeof value !== "string" || option.isSecret || !hasCredentials(value)
+        ? error
+        : new ValueError(`${quote(value)} is not a value of this option; remove it`);
+      this.#problems.push(origin.message(fault.message, fault.original));
+      rejected.add(name);
       return undefined;
     }
   }
@@ -111,27 +132,38 @@ class Collector {
     return true;
   }
 
-  #pemFile(block: readonly Assignment[], origin: Origin): PemValue {
+  /** Returns undefined if anything in the block was reported: what it lacks is not another fault. */
+  #block(
+    name: OptionName,
+    block: readonly Assignment[],
+    origin: Origin,
+    isFaulty: boolean,
+  ): FrontendValue | PemValue | undefined {
     const values: Values = {};
-    const origins = this.#assign(block, values);
+    const rejected = new Set<OptionName>();
+    const origins = this.#assign(block, values, rejected);
+    if (isFaulty || rejected.size > 0) return undefined;
+    const given = { origin, origins };
+    return name === "frontend" ? this.#frontend(values, given) : this.#pemFile(values, given);
+  }
+
+  #pemFile(values: Values, given: BlockOrigin): PemValue {
     if (values.cert === undefined) {
       throw new ValueError('this block has no certificate; add cert = "FILE"');
     }
     const pem = values as PemValue;
-    this.#blocks.set(pem, { origin, origins });
+    this.#blocks.set(pem, given);
     return pem;
   }
 
-  #frontend(block: readonly Assignment[], origin: Origin): FrontendValue {
-    const values: Values = {};
-    const origins = this.#assign(block, values);
+  #frontend(values: Values, given: BlockOrigin): FrontendValue {
     const { host, port, "pem-file": pemFiles, ...settings } = values;
     const frontend: FrontendValue = {
       listen: this.#listen(host as string | undefined, port as string | undefined),
       pemFiles: (pemFiles ?? []) as PemValue[],
       settings: settings as FrontendSettings,
     };
-    this.#blocks.set(frontend, { origin, origins });
+    this.#blocks.set(frontend, given);
     return frontend;
   }
 

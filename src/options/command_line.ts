@@ -12,6 +12,7 @@ import { readConfigFile } from "./read_file.ts";
 import { optionOf } from "./table.ts";
 import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
+import { bounded } from "./words.ts";
 
 /** What the command line requests. `warnings` are single lines to show before the start. */
 export type Command =
@@ -32,7 +33,8 @@ export interface CommandLineContext {
   readonly readFile: (path: string) => string;
   /** Absolute; the base of relative paths. */
   readonly workingDirectory: string;
-  readonly isDirectory: (path: string) => boolean;
+  /** Returns what a path is or lacks if it is no directory, such as `is not a directory`. */
+  readonly directoryFault: (path: string) => string | undefined;
 }
 
 /**
@@ -119,7 +121,9 @@ class Reader {
       origin: commandLineOrigin("pem-file", this.#dialect),
     }));
     const assignments = [...inOrder.flatMap(({ read }) => read()), ...pems];
-    const collected = collect(assignments, this.#dialect, this.#problems);
+    const faults: string[] = [];
+    const collected = collect(assignments, this.#dialect, faults);
+    this.#problems.push(...bounded(faults, "values"));
     this.#problems.push(...contradictions(collected, this.#dialect));
     return collected;
   }
@@ -135,17 +139,20 @@ class Reader {
 
   config(collected: Collected, isDemo: boolean): Config {
     this.#problems.push(...unmetNeeds(collected, this.#dialect, this.#build));
-    const { workingDirectory, isDirectory } = this.#context;
-    return toConfig(collected, {
+    const { workingDirectory, directoryFault } = this.#context;
+    const faults: string[] = [];
+    const config = toConfig(collected, {
       dialect: this.#dialect,
       build: this.#build,
       absolute: (path = "") => path === "" ? "" : resolve(workingDirectory, path),
-      isDirectory,
+      directoryFault,
       isComplete: this.#isComplete,
       generatesCertificate: isDemo,
-      problems: this.#problems,
+      problems: faults,
       warnings: this.warnings,
     });
+    this.#problems.push(...bounded(faults, "settings"));
+    return config;
   }
 
   /** Throws a UsageError if there are problems. */

@@ -12,7 +12,7 @@ export interface ParsedFile {
   readonly assignments: Assignment[];
   readonly problems: string[];
   readonly warnings: string[];
-  /** The rest of the file could not be parsed. */
+  /** A part of the file could not be parsed, so a missing option may be in it. */
   isPartial: boolean;
 }
 
@@ -28,18 +28,19 @@ export function readLines(text: string, file: string, dialect: Dialect): ParsedF
       file,
       line: index + 1,
       column: column + 1,
-      text: line,
     });
     const [head, indent, key] = /^(\s*)([A-Za-z][A-Za-z0-9-]*)\s*=\s*/.exec(line) ?? [];
     if (head === undefined || key === undefined) {
       const column = line.search(/\S/);
       parsed.problems.push(syntaxError(place(column), "expected KEY = VALUE", dialect));
+      parsed.isPartial = true;
       continue;
     }
     const name = keys.get(key);
     if (!name) {
       const problem = unknownKey(key, keys, undefined);
       parsed.problems.push(syntaxError(place(indent!.length), problem, dialect));
+      parsed.isPartial = true;
       continue;
     }
     const { form } = optionOf(name);

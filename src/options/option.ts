@@ -71,6 +71,8 @@ export interface Option {
   readonly strict?: true;
   /** The value is a path, relative to the working directory. */
   readonly path?: true;
+  /** The value can contain a password: no error quotes it. */
+  readonly isSecret?: true;
   /** What an empty value in a file is; absent: the line is ignored, as in both originals. */
   readonly empty?: "value" | "error";
   /** What the build must support, unless the value is this one or the default. */

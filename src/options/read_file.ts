@@ -3,6 +3,7 @@ import { hasBlocks } from "./block_lexer.ts";
 import { readBlocks } from "./block_file.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { type ParsedFile, readLines } from "./line_file.ts";
+import { bounded } from "./words.ts";
 
 /** Returns a file's text; `-` is standard input. Throws a FileError. */
 export type ReadText = (path: string) => string;
@@ -26,6 +27,20 @@ export function readConfigFile(path: string, dialect: Dialect, readText: ReadTex
       : `Unable to open configuration file '${file}': ${reason}`;
     return { assignments: [], problems: [problem], warnings: [], isPartial: true };
   }
+  // One line instead of one for each line of a key.
+  if (/^[ \t]*-----BEGIN /m.test(text)) {
+    const what = "this is a PEM file, not a configuration file; give it as an argument " +
+      "without --config";
+    const problem = dialect === "stud"
+      ? `--config: ${file}: ${what}`
+      : `Error in configuration file '${file}': ${what}`;
+    return { assignments: [], problems: [problem], warnings: [], isPartial: true };
+  }
   const read = dialect === "hitch" || hasBlocks(text) ? readBlocks : readLines;
-  return read(text, file, dialect);
+  const parsed = read(text, file, dialect);
+  return {
+    ...parsed,
+    problems: bounded(parsed.problems, file),
+    warnings: bounded(parsed.warnings, file),
+  };
 }

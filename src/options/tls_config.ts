@@ -39,7 +39,8 @@ export interface ConfigContext {
   readonly isComplete: boolean;
   /** A certificate is generated at start. */
   readonly generatesCertificate: boolean;
-  readonly isDirectory: (path: string) => boolean;
+  /** Returns what a path is or lacks if it is no directory, such as `is not a directory`. */
+  readonly directoryFault: (path: string) => string | undefined;
   readonly problems: string[];
   readonly warnings: string[];
 }
@@ -81,8 +82,9 @@ function protocolsOf(
 const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
 
 /** Reports a global --client-verify without CAs. */
-export function checkGlobalVerify({ settings }: Parts, context: ConfigContext): void {
+export function checkGlobalVerify({ settings, rejected }: Parts, context: ConfigContext): void {
   const mode = settings["client-verify"] ?? "none";
+  if (rejected.has("client-verify-ca")) return;
   if (mode === "none" || settings["client-verify-ca"] || !context.isComplete) return;
   context.problems.push(`${NO_CA}; specify the file`);
 }
@@ -121,7 +123,8 @@ export function frontendConfig(
   };
 }
 
-function lacksGlobal({ settings }: Parts): boolean {
+function lacksGlobal({ settings, rejected }: Parts): boolean {
+  if (rejected.has("pem-file") || rejected.has("pem-dir")) return false;
   return !settings.client && settings["pem-file"].length === 0 && settings["pem-dir"] === "";
 }
 
@@ -136,14 +139,15 @@ function missingCertificate({ settings }: Parts, name: string, { dialect }: Conf
 }
 
 function frontendVerify(
-  { settings }: Parts,
+  { settings, rejected }: Parts,
   frontend: FrontendValue,
   { absolute, problems, isComplete }: ConfigContext,
 ): ClientVerify {
   const own = frontend.settings;
   const mode = own["client-verify"] ?? settings["client-verify"] ?? "none";
   const ca = absolute(own["client-verify-ca"] ?? settings["client-verify-ca"]);
-  if (own["client-verify"] && mode !== "none" && ca === "" && isComplete && !settings.client) {
+  const isGiven = ca !== "" || rejected.has("client-verify-ca");
+  if (own["client-verify"] && mode !== "none" && !isGiven && isComplete && !settings.client) {
     problems.push(
       `No 'client-verify-ca' configured for frontend '${
         hitchName(frontend)

@@ -112,8 +112,9 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
 }
 
 function frontendsOf(parts: Parts, context: ConfigContext): readonly FrontendConfig[] {
-  const { settings, blocks } = parts;
+  const { settings, blocks, rejected } = parts;
   if (settings.frontend.length === 0) {
+    if (rejected.has("frontend")) return [];
     const fallback = frontendText(DEFAULT_FRONTEND, context.dialect);
     return [frontendConfig(parts, fallback, true, context)];
   }
@@ -156,11 +157,14 @@ function prefixOf({ settings }: Parts): PrefixKind {
   return settings["write-proxy-v2"] ? "proxy-v2" : "none";
 }
 
-function acceptProxyOf({ settings }: Parts, { problems, isComplete }: ConfigContext): AcceptProxy {
+function acceptProxyOf(
+  { settings, rejected }: Parts,
+  { problems, isComplete }: ConfigContext,
+): AcceptProxy {
   const trusted = settings["trusted-proxies"];
   if (settings["proxy-proxy"]) return { mode: "pass", trusted: [] };
   if (!settings["accept-proxy"]) return { mode: "none", trusted: [] };
-  if (trusted.length === 0 && isComplete) {
+  if (trusted.length === 0 && isComplete && !rejected.has("trusted-proxies")) {
     problems.push(
       "--accept-proxy needs to know whose headers to trust; specify them with --trusted-proxies",
     );
@@ -169,16 +173,17 @@ function acceptProxyOf({ settings }: Parts, { problems, isComplete }: ConfigCont
 }
 
 function ocspDirectory({ settings, origins }: Parts, context: ConfigContext): string {
-  const { absolute, build, dialect, isDirectory } = context;
+  const { absolute, build, dialect, directoryFault } = context;
   const given = settings["ocsp-dir"];
   const isDefault = given === undefined && dialect === "hitch" && build.capabilities.staples;
   const directory = absolute(isDefault ? HITCH_OCSP_DIRECTORY : given);
-  if (directory === "" || isDirectory(directory)) {
+  const why = directory === "" ? undefined : directoryFault(directory);
+  if (why === undefined) {
     // Client mode has no certificates to staple for.
     return settings.client ? "" : directory;
   }
   if (isDefault) return "";
-  const fault = `${quote(directory)} is not a directory`;
+  const fault = `${quote(directory)} ${why}`;
   if (dialect === "hitch") {
     context.warnings.push(
       `{ocsp} Warning: Unable to stat directory '${directory}': ${fault}. ` +
@@ -211,23 +216,22 @@ function syslogOf({ settings, origins }: Parts, { dialect, warnings }: ConfigCon
 function checkDirectory(
   { settings, origins }: Collected,
   name: "pem-dir" | "chroot",
-  { absolute, isDirectory, problems }: ConfigContext,
+  { absolute, directoryFault, problems }: ConfigContext,
 ): void {
   const path = absolute(settings[name]);
-  if (path === "" || isDirectory(path)) return;
-  problems.push(
-    origins.get(name)!.message(`${quote(path)} is not a directory; specify an existing one`),
-  );
+  const fault = path === "" ? undefined : directoryFault(path);
+  if (fault === undefined) return;
+  problems.push(origins.get(name)!.message(`${quote(path)} ${fault}; specify an existing one`));
 }
 
 /** Reports settings that leave no TLS version, and those that have no effect. */
-function checkEffects({ settings, origins }: Collected, context: ConfigContext): void {
+function checkEffects({ settings, origins, rejected }: Collected, context: ConfigContext): void {
   const { build: { capabilities, name: build }, dialect, problems, warnings } = context;
   const all = capabilities.protocols.join(", ");
   if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {
     if (dialect === "hitch") {
       warnings.push("Warning: tls = off is deprecated and has no effect.");
-    } else {
+    } else if (!rejected.has("tls-protos")) {
       problems.push(
         "--tls=off leaves no TLS version; choose some with --tls-protos, or remove it",
       );

@@ -25,7 +25,17 @@ export function unknownKey(
     const where = titles.length > 0 ? titles.join(" or ") : "the command line";
     return `${key} is not a key${here}; it belongs to ${where}`;
   }
-  const near = nearest(key, [...keys.keys()]);
+  const near = nearKey(key, keys);
   const remedy = near ? `did you mean ${near}?` : "stud --default-config shows all of them";
-  return `${key.slice(0, 60)} is not a key${here}; ${remedy}`;
+  return `${shownKey(key, near)} is not a key${here}; ${remedy}`;
+}
+
+/** Text that looks like no option's name is not quoted: it may be a line of a key, or a password. */
+function shownKey(key: string, near: string | undefined): string {
+  const isName = near ? /^[\w-]{1,40}$/.test(key) : /^[a-z]+([_-]?[a-z]+)*[0-9]?$/.test(key);
+  return isName && key.length <= 40 ? key : "this";
+}
+
+function nearKey(key: string, keys: ReadonlyMap<string, OptionName>): string | undefined {
+  return nearest(key.toLowerCase(), [...keys.keys()]);
 }

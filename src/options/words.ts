@@ -1,8 +1,30 @@
 /** Helpers for error messages: quoting, and suggestions for mistyped names. */
 
-/** Returns the text in double quotes, on one line, cut to a length that fits into a message. */
+/**
+ * Returns the text in double quotes, on one line, cut to a length that fits into a message. A URL is
+ * shown without user and password.
+ */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > 120 ? `${text.slice(0, 120)}…` : text);
+  const shown = text.replace(CREDENTIALS, "://");
+  return JSON.stringify(shown.length > 120 ? `${shown.slice(0, 120)}…` : shown);
+}
+
+/** True if the text contains a URL with a user or a password. */
+export function hasCredentials(text: string): boolean {
+  return CREDENTIALS.test(text);
+}
+
+/** A password may contain any character, also when that is not allowed. */
+const CREDENTIALS = /:\/\/.*@/s;
+
+/** The maximum number of problems that are reported from one source. */
+const MAX_PROBLEMS = 20;
+
+/** Returns the first problems, and a line with the number of the others. */
+export function bounded(problems: string[], where: string): string[] {
+  const more = problems.length - MAX_PROBLEMS;
+  if (more <= 0) return problems;
+  return [...problems.slice(0, MAX_PROBLEMS), `${where}: and ${more} more`];
 }
 
 /** Returns the known name nearest to the typed one, with at most one edit per three letters. */

@@ -32,10 +32,11 @@ export const namedFiles: readonly Behaviour[] = [
       ]);
       assert.deepEqual([code, stdout], [1, ""]);
       const expected = [
-        ...[names[0]!, names[1]!, "/dev/zero", socket].map((path) => `${path}: ${NOT_REGULAR}`),
-        ...(verifying ? [`${verifying.ca}: ${NOT_REGULAR}`] : []),
+        ...[names[0]!, "/dev/zero", socket].map((path) => `PEM file ${path}: ${NOT_REGULAR}`),
+        `--passphrase-file: ${names[1]}: ${NOT_REGULAR}`,
+        ...(verifying ? [`--client-verify-ca: ${verifying.ca}: ${NOT_REGULAR}`] : []),
         ...secret.map((path) => `--ticket-secret-file: ${path}: ${NOT_REGULAR}`),
-        `${huge}: it is larger than 16777216 bytes; check that it is the right file`,
+        `PEM file ${huge}: it is larger than 16777216 bytes; check that it is the right file`,
       ];
       const lines = stderr.trimEnd().split("\n");
       assert.deepEqual(lines.toSorted(), expected.map((line) => `stud: ${line}`).toSorted());
@@ -47,27 +48,33 @@ export const namedFiles: readonly Behaviour[] = [
       const { target, certificates } = context;
       const directory = made(context);
       const pipe = (name: string) => makePipe(directory, name);
-      const refused = async (path: string, ...words: string[]) => {
+      const refused = async (option: string, path: string, ...words: string[]) => {
         const { code, stderr } = await runStud(target, ["--test", ...words]);
-        assert.equal(stderr, `stud: ${path}: ${NOT_REGULAR}\n`);
+        assert.equal(stderr, `stud: --${option}: ${path}: ${NOT_REGULAR}\n`);
         assert.equal(code, 1);
       };
       if (target.verifyClients) {
         const crl = pipe("crl");
         const verify = ["--client-verify=required", `--client-verify-ca=${certificates.ca}`];
         const words = [...verify, `--client-verify-crl=${crl}`];
-        await refused(crl, ...words, certificates.localhost);
+        await refused("client-verify-crl", crl, ...words, certificates.localhost);
       }
       if (target.backendTrust) {
         const ca = pipe("backend-ca");
-        await refused(ca, "--client", `--client-verify-ca=${ca}`);
+        await refused("client-verify-ca", ca, "--client", `--client-verify-ca=${ca}`);
       }
       if (target.ticketKeys) {
         const ca = pipe("store-ca");
         const secret = join(directory, "ticket-secret");
         writeFileSync(secret, "0123456789abcdef0123456789ABCDEF\n", { mode: 0o600 });
         const store = ["--ticket-store=rediss://127.0.0.1:1", `--ticket-store-ca=${ca}`];
-        await refused(ca, `--ticket-secret-file=${secret}`, ...store, certificates.localhost);
+        await refused(
+          "ticket-store-ca",
+          ca,
+          `--ticket-secret-file=${secret}`,
+          ...store,
+          certificates.localhost,
+        );
       }
     },
   },

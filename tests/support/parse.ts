@@ -69,7 +69,8 @@ export function parse(argv: readonly string[], setting: Setting = {}): Command {
       throw new FileError(path, "it does not exist; check the path");
     },
     workingDirectory: "/etc/stud",
-    isDirectory: (path) => directories?.includes(path) ?? true,
+    directoryFault: (path) =>
+      directories?.includes(path) ?? true ? undefined : "is not a directory",
   });
 }
 

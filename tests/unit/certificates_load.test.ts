@@ -116,12 +116,13 @@ test("all errors are reported at once", (t) => {
     ],
   });
   assert.deepEqual(problems, [
-    `${missing}: it does not exist; check the path`,
-    `${join(directory, "none")}: it does not exist; check the path`,
-    `${directory}: it is a directory; specify a file in it`,
+    `--passphrase-file: ${missing}: it does not exist; check the path`,
+    `--pem-dir: ${join(directory, "none")}: it does not exist; check the path`,
+    `PEM file ${missing}: it does not exist; check the path`,
+    `PEM file ${directory}: it is a directory; specify a file in it`,
     `${empty}: no certificate in it; add a PEM CERTIFICATE section`,
-    `${empty}: no CA certificate in it; add PEM CERTIFICATE sections`,
-    "/dev/null: it is not a regular file; specify one",
+    `--client-verify-ca: ${empty}: no CA certificate in it; add PEM CERTIFICATE sections`,
+    "PEM file /dev/null: it is not a regular file; specify one",
     `${empty}: no private key in it; append the key's PEM section`,
   ]);
   assert.equal(tls.certificates.length, 1);

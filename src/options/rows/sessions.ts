@@ -62,6 +62,7 @@ export const sessionOptions = {
     group: "Session resumption",
     form: "text",
     argument: "URL",
+    isSecret: true,
     default: "",
     help: "Share random ticket keys through Redis or Valkey, as in redis://127.0.0.1:6379 or " +
       "rediss://user:password@host; they are encrypted with the secret of " +
