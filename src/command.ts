@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
 import { readFile, readStandardInput } from "./base/read_file.ts";
-import { directoryFault } from "./os/directory_fault.ts";
+import { directoryFault } from "./base/directory_fault.ts";
 import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { check } from "./service/check.ts";

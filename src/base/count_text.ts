@@ -2,3 +2,8 @@
 export function countText(count: number): string {
   return String(count).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
+
+/** Returns for example `1 connection` or `4,212 connections`. */
+export function connectionsText(count: number): string {
+  return `${countText(count)} ${count === 1 ? "connection" : "connections"}`;
+}

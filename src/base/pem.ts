@@ -34,7 +34,7 @@ export function pemSections(text: Uint8Array | string): PemSection[] {
     const next = bytes.indexOf(`\n${BEGIN}`, start);
     if (end < 0 || (next >= 0 && next < end)) {
       throw new Error(
-        `a ${label} section has no END line; the file is cut off, put it there whole`,
+        `a ${label} section has no END line: the file is truncated; replace it with the complete file`,
       );
     }
     found.push({ label, body: bytes.subarray(start, end) });

@@ -12,6 +12,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
+import { errorText } from "./error_text.ts";
 import { UsageError } from "./errors.ts";
 import { secretBuffer } from "./secret_buffer.ts";
 
@@ -102,8 +103,11 @@ export function withFileError<T>(file: string, action: () => T): T {
     return action();
   } catch (error) {
     if (error instanceof FileError) throw error;
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    throw new FileError(file, reasons[code] ?? `it cannot be read (${code}); specify another file`);
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    throw new FileError(
+      file,
+      reasons[code] ?? `it cannot be read (${errorText(error)}); specify another file`,
+    );
   }
 }
 

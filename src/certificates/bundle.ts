@@ -48,7 +48,7 @@ export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bun
   const chain = certificatesIn(sections);
   const [first, ...issuers] = chain;
   if (!first) {
-    throw new UsageError(`${file}: no certificate in it; put a PEM CERTIFICATE section there`);
+    throw new UsageError(`${file}: no certificate in it; add a PEM CERTIFICATE section`);
   }
   const certificate = readCertificate(first, file, "its certificate");
   for (const issuer of issuers) readCertificate(issuer, file, "a certificate of its chain");
@@ -119,7 +119,7 @@ function readKey(
   }
   throw new UsageError(
     `${file}: the private key does not belong to the first certificate; ` +
-      `put the matching key there, and the server's own certificate before its chain`,
+      `add the matching key, and put the server's own certificate before its chain`,
   );
 }
 

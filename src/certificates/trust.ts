@@ -59,7 +59,7 @@ export function readAuthorities(file: string, option: string): Authority[] {
 function authoritiesIn(file: string): Authority[] {
   const found = certificatesIn(sectionsOf(readFile(file, { also: "pipe" }), file));
   if (found.length === 0) {
-    throw new UsageError(`${file}: no CA certificate in it; put PEM CERTIFICATE sections there`);
+    throw new UsageError(`${file}: no CA certificate in it; add PEM CERTIFICATE sections`);
   }
   return found.map((pem) => ({
     certificate: readCertificate(pem, file, "a CA certificate in it"),
@@ -85,7 +85,7 @@ function readLists(file: string): RevocationList[] {
   const sections = sectionsOf(readFile(file, { also: "pipe", maxBytes: MAX_LISTS }), file)
     .filter(({ label }) => label === "X509 CRL");
   if (sections.length === 0) {
-    throw new UsageError(`${file}: no CRL in it; put PEM sections X509 CRL there`);
+    throw new UsageError(`${file}: no CRL in it; add PEM X509 CRL sections`);
   }
   return sections.map((section) => {
     try {

@@ -1,7 +1,7 @@
 import { constants, fstatSync, openSync, statSync } from "node:fs";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { UsageError } from "../base/errors.ts";
-import { errorText } from "../os/error_text.ts";
+import { errorText } from "../base/error_text.ts";
 import { LineWriter } from "./line_writer.ts";
 import { ownOutput } from "./output.ts";
 

@@ -148,7 +148,7 @@ export class Syslog {
 
 function lostText(lines: number): string {
   const what = lines === 1 ? "1 log line was lost" : `${lines} log lines were lost`;
-  return `${what}: syslog could not take them`;
+  return `${what}: syslog did not accept them`;
 }
 
 /** `Jan  2 03:04:05` in local time. */

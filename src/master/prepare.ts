@@ -15,7 +15,7 @@ import type { IpEndpoint } from "../os/endpoint.ts";
 import type { ListenerSettings } from "../os/socket_options.ts";
 import { activatedListeners } from "./listeners/activated.ts";
 import type { PassedSocket } from "../system/activation.ts";
-import { errorText } from "../os/error_text.ts";
+import { errorText } from "../base/error_text.ts";
 import { type PrivilegeConfig, privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners/listeners.ts";

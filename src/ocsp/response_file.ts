@@ -31,6 +31,8 @@ export function readResponseFile(file: string, chain: string, verify: boolean): 
   } catch (error) {
     if (error instanceof FileError) throw error;
     const reason = reasonOf(error);
-    throw new UsageError(`${file}: ${reason}; name a DER file with a response for its certificate`);
+    throw new UsageError(
+      `${file}: ${reason}; specify a DER file with a response for its certificate`,
+    );
   }
 }

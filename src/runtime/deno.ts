@@ -3,6 +3,7 @@
  * what Deno lacks.
  */
 import "./deno/needs.ts";
+import "./deno/debugger_signal.ts";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { raise } from "../base/raise.ts";

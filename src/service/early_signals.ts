@@ -1,6 +1,7 @@
 /**
  * Handles the signals of a service until it can. Imported before everything else: without a handler
- * they would end the process, or open Node's debugger (SIGUSR1).
+ * they would end the process, or open Node's debugger (SIGUSR1; the Deno
+ * adapter sees to Deno's).
  */
 import process from "node:process";
 

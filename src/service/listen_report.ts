@@ -1,7 +1,15 @@
-import { lstatSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  realpathSync,
+  renameSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { errorText } from "../base/error_text.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Endpoint } from "../os/endpoint.ts";
-import { errorText } from "../os/error_text.ts";
 
 /** A report in a temporary file beside its final path. */
 export interface ListenReport {
@@ -16,37 +24,39 @@ export interface ListenReport {
 
 /**
  * Prepares the file for hitch's `--dbg-listen`: one line such as `192.0.2.1:443` for each IPv4
- * endpoint, in order. Throws a UsageError if it cannot be written; nothing has changed then.
+ * endpoint, in order. Follows symbolic links. Throws a UsageError if it cannot be written, or if
+ * something other than a regular file has this path; nothing has changed then.
  */
 export function draftListenReport(path: string, endpoints: readonly Endpoint[]): ListenReport {
   const lines = endpoints.flatMap((endpoint) =>
     endpoint.family === 4 ? [`${endpoint.address}:${endpoint.port}\n`] : []
   );
-  const draft = `${path}.${process.pid}`;
+  const target = explaining(path, () => targetOf(path));
+  const draft = `${target}.${process.pid}`;
   const cleaningUp = (step: () => void) => {
     try {
-      step();
+      explaining(path, step);
     } catch (error) {
       removeIfPossible(draft);
-      throw new UsageError(
-        `--dbg-listen: cannot write ${path}: ${errorText(error)}; specify another path`,
-      );
+      throw error;
     }
   };
   cleaningUp(() => {
     // Another user's link of this name must not be followed.
-    rmSync(draft, { force: true });
+    remove(draft);
     writeFileSync(draft, lines.join(""), { flag: "wx", mode: 0o644 });
-    // Here `publish` would fail.
-    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-      throw new Error("Is a directory");
-    }
   });
   return {
-    publish: () => cleaningUp(() => renameSync(draft, path)),
+    publish: () =>
+      cleaningUp(() => {
+        // It can have changed since, and a rename would replace a device.
+        const stat = lstatSync(target, { throwIfNoEntry: false });
+        if (stat) assertRegular(stat);
+        renameSync(draft, target);
+      }),
     drop() {
       try {
-        rmSync(draft, { force: true });
+        remove(draft);
       } catch (error) {
         throw new UsageError(
           `--dbg-listen: cannot remove ${draft}: ${errorText(error)}; remove it yourself`,
@@ -56,10 +66,54 @@ export function draftListenReport(path: string, endpoints: readonly Endpoint[]):
   };
 }
 
+/**
+ * Returns the path of the regular file to replace, which may not exist. Throws an Error for anything
+ * else, such as a device.
+ */
+function targetOf(path: string): string {
+  try {
+    // Unlike realpath it respects the kernel's protection of links in shared directories (proc(5),
+    // protected_symlinks).
+    assertRegular(statSync(path));
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+    if (lstatSync(path, { throwIfNoEntry: false })) throw new Error("The link's target is missing");
+    return path;
+  }
+  return realpathSync(path);
+}
+
+function assertRegular(stat: Stats): void {
+  if (stat.isFile()) return;
+  throw new Error(stat.isDirectory() ? "Is a directory" : "Not a regular file");
+}
+
+function explaining<T>(path: string, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw new UsageError(
+      `--dbg-listen: cannot write ${path}: ${errorText(error)}; specify another path`,
+    );
+  }
+}
+
+function remove(file: string): void {
+  try {
+    unlinkSync(file);
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+  }
+}
+
 function removeIfPossible(file: string): void {
   try {
-    rmSync(file, { force: true });
+    remove(file);
   } catch {
     // The caller reports an error with the same cause.
   }
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { readonly code?: unknown }).code;
 }

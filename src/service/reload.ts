@@ -1,3 +1,4 @@
+import { connectionsText } from "../base/count_text.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { LogChange } from "../log/log.ts";
 import { guarded } from "../log/guarded.ts";
@@ -128,7 +129,7 @@ export class Reload implements Change {
     const { generations } = this.state.master!;
     const { connections } = generations.census();
     const message = `the reload waits until an older generation has ended: ${limit} are running ` +
-      `(--max-generations), and the older ones have ${connections} connections; ` +
+      `(--max-generations), and the older ones have ${connectionsText(connections)}; ` +
       "--reload-drain-timeout limits how long these stay open";
     const facts = { limit, connections };
     this.state.log({ level: "warn", event: "reload-waits", message, facts });

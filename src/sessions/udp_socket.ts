@@ -21,7 +21,7 @@ import { SOCK_CLOEXEC } from "../os/constants.ts";
 import { SOCK_DGRAM } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
-import { errnoText } from "../os/error_text.ts";
+import { errnoText } from "../base/error_text.ts";
 import { isGroup, noInterface, type PeersPlan } from "./session_peers_plan.ts";
 import { addressRemedy } from "../system/address_remedy.ts";
 

@@ -1,3 +1,5 @@
+import { errorNameText } from "../base/error_text.ts";
+
 /** Returns why a bind to an IP address failed and what to do; `code` is the name of the errno. */
 export function addressRemedy(code: string): string {
   switch (code) {
@@ -10,6 +12,6 @@ export function addressRemedy(code: string): string {
     case "EAFNOSUPPORT":
       return "this system has no IPv6; use an IPv4 address";
     default:
-      return `${code}; choose another address`;
+      return `${errorNameText(code)}; choose another address`;
   }
 }

@@ -11,7 +11,7 @@ import { SO_ATTACH_REUSEPORT_CBPF } from "../os/constants.ts";
 import { SOL_SOCKET } from "../os/constants.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { Libc } from "../os/libc.ts";
-import { errnoText } from "../os/error_text.ts";
+import { errnoText } from "../base/error_text.ts";
 
 /** The parameters that determine a client's socket. */
 export interface AffinityRule {

@@ -3,7 +3,7 @@ import type { Privileges } from "./ids.ts";
 import { cString } from "../os/structures.ts";
 import { PR_SET_DUMPABLE } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
-import { errnoText } from "../os/error_text.ts";
+import { errnoText } from "../base/error_text.ts";
 
 /** Workers create no files; any would be accessible to their own user only. */
 const UMASK = 0o077;

@@ -5,7 +5,7 @@ import type { Dialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
 import { EAGAIN, F_OFD_SETLK } from "../os/constants.ts";
 import { keepFromChildren } from "../os/descriptors.ts";
-import { errnoText, errorText } from "../os/error_text.ts";
+import { errnoText, errorText } from "../base/error_text.ts";
 import type { Libc } from "../os/libc.ts";
 import { wholeFileLock } from "../os/structures.ts";
 

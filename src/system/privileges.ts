@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import type { Ids, Privileges } from "./ids.ts";
 import type { Dialect } from "../base/dialect.ts";
-import { errorText } from "../os/error_text.ts";
+import { errorText } from "../base/error_text.ts";
 import { lookUpGroup, lookUpUser } from "./users.ts";
 
 /** The workers' user and group by name; "" keeps the current one. */

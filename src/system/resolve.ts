@@ -26,12 +26,20 @@ export async function resolve(
       port,
     }));
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : String(error);
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
     throw new UsageError(
-      `${option}: cannot resolve the host ${JSON.stringify(host)} (${code}); check its name`,
+      `${option}: cannot resolve the host ${JSON.stringify(host)} (${
+        reasons[code] ?? code
+      }); check the name`,
     );
   }
 }
+
+/** For the codes of getaddrinfo(3) as `node:dns` names them. */
+const reasons: Readonly<Record<string, string>> = {
+  ENOTFOUND: "it is unknown",
+  EAI_AGAIN: "no DNS server answers",
+};
 
 function wildcard(libc: Libc, port: number): IpEndpoint {
   const fd = libc.socket(AF_INET6, SOCK_STREAM, 0);

@@ -7,7 +7,7 @@ import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
-import { errnoText } from "../os/error_text.ts";
+import { errnoText } from "../base/error_text.ts";
 
 export interface Handover extends Inherited {
   /** Whether it runs in the background, in a session of its own. */

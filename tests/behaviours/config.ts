@@ -97,7 +97,7 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "an error in a file is reported with file, line, column and what was expected",
+    name: "an error in a file is reported with file, line and column, and what was expected",
     async run(context) {
       const file = written(context, ['backend = "[127.0.0.1]:80"', "worksers = 4"]);
       const { code, stderr } = await runStud(context.target, [`--config=${file}`]);

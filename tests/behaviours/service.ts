@@ -6,7 +6,7 @@ import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { isAlive, killIfAlive, workersOf } from "../support/processes.ts";
+import { ageOf, isAlive, killIfAlive, listeningSockets, workersOf } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
@@ -98,6 +98,7 @@ export const service: readonly Behaviour[] = [
   },
   {
     name: "--log-filename: SIGUSR1 reopens the file after a rotation",
+    appliesTo: ({ runtime }) => runtime !== "deno",
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "log-")), "stud.log");
       const { stud, ready } = await loggingTo(context, [`--log-filename=${file}`], file);
@@ -114,16 +115,37 @@ export const service: readonly Behaviour[] = [
     },
   },
   {
-    name: "SIGUSR1 neither ends a worker nor opens a debugger",
+    name: "--log-filename: a renamed file is replaced without a signal",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "log-")), "stud.log");
+      const { stud, ready } = await loggingTo(context, [`--log-filename=${file}`], file);
+      await ready;
+      renameSync(file, `${file}.1`);
+      await until(() => {
+        stud.signal("SIGHUP");
+        return existsSync(file);
+      }, "the new file");
+    },
+  },
+  {
+    name: "SIGUSR1 neither ends a process nor opens a debugger",
+    fromSource: true,
     async run(context) {
       const stud = await context.stud([], { backend: (await context.echo()).port });
-      const worker = stud.worker();
-      for (let i = 0; i < 3; i++) process.kill(worker, "SIGUSR1");
-      // One after the other, so that the signals have been handled.
-      for (let i = 0; i < 5; i++) {
+      const pids = [stud.pid, stud.worker()];
+      // Deno listens for the signal after half a second.
+      await until(() => pids.every((pid) => ageOf(pid) > 1500), "the end of the start");
+      const before = pids.map(listeningSockets);
+      for (let i = 0; i < 3; i++) {
+        for (const pid of pids) process.kill(pid, "SIGUSR1");
+        // A round trip after each, so that the signals have been handled.
         assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       }
-      assert.ok(isAlive(worker));
+      assert.deepEqual(pids.map(listeningSockets), before);
+      assert.deepEqual(pids.filter(isAlive), pids);
+      stud.signal("SIGHUP");
+      await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
+      assert.deepEqual(listeningSockets(stud.pid), before[0]);
       assert.doesNotMatch(stud.stderr, /debugger/i);
     },
   },

@@ -13,15 +13,17 @@ import { forms, type Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios/index.ts";
 
 const builds = (["dist-stud", "dist-stud-node", "dist-stud-deno"] as const).map(target);
+/** Scenarios that compare CPU times: each runs when nothing else does. */
+const ALONE: readonly string[] = ["slowloris"];
 /** Scenarios that mostly wait for time limits: they run beside the others. */
-const WAITING: readonly string[] = ["slowloris", "alerts"];
+const WAITING: readonly string[] = ["alerts"];
 /** How many of the others run at a time. */
 const LANES = 4;
 /** Only a hang takes this long; in milliseconds. */
 const LIMIT = 240_000;
 const skip = process.getuid!() !== 0 && "only root can inspect workers and mount disks";
 
-describe("faults, short form", { concurrency: 2 }, () => {
+describe("faults, short form", () => {
   let certificates: Certificates;
   before(() => {
     certificates = makeCertificates();
@@ -40,6 +42,9 @@ describe("faults, short form", { concurrency: 2 }, () => {
         }
       }
     });
-  suite("waiting for time limits", builds.length, ({ name }) => WAITING.includes(name));
-  suite("in parallel", LANES, ({ name }) => !WAITING.includes(name));
+  suite("alone", 1, ({ name }) => ALONE.includes(name));
+  describe("side by side", { concurrency: 2 }, () => {
+    suite("waiting for time limits", builds.length, ({ name }) => WAITING.includes(name));
+    suite("in parallel", LANES, ({ name }) => ![...ALONE, ...WAITING].includes(name));
+  });
 });

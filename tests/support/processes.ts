@@ -4,6 +4,8 @@ import { until } from "./until.ts";
 
 /** The unit of times in /proc (USER_HZ is 100 on all machines that the runtimes support). */
 const TICK_MS = 10;
+/** As /proc/net/tcp writes the state. */
+const TCP_LISTEN = "0A";
 
 /** The workers of a stud master, in the order of their slots. */
 export function workersOf(master: number): number[] {
@@ -72,6 +74,24 @@ export function socketCount(pid: number): number {
   }).length;
 }
 
+/** The inodes of the TCP sockets on which a process listens. Only root may ask about a worker. */
+export function listeningSockets(pid: number): string[] {
+  const tables = ["tcp", "tcp6"].map((table) => read(`/proc/${pid}/net/${table}`));
+  const lines = tables.join("\n").split("\n").map((line) => line.trim().split(/\s+/));
+  // The fourth field is the state, the tenth the inode.
+  const listening = new Set(lines.filter((of) => of[3] === TCP_LISTEN).map((of) => of[9]));
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`))?.[1];
+    return inode !== undefined && listening.has(inode) ? [inode] : [];
+  }).sort();
+}
+
+/** Milliseconds since a process started. */
+export function ageOf(pid: number): number {
+  const uptime = Number(read("/proc/uptime").split(" ")[0]) * 1000;
+  return uptime - Number(statOf(pid)[19]) * TICK_MS;
+}
+
 /** Bytes of private memory of a process: no mapped files, no shared pages. */
 export function anonymousMemory(pid: number): number {
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1]) * 1024;
@@ -129,6 +149,14 @@ function statOf(pid: number): string[] {
 
 function fieldsOf(stat: string): string[] {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
 }
 
 function read(path: string): string {

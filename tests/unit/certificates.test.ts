@@ -175,8 +175,8 @@ test("errors in a bundle name its file", (t) => {
     [broken + one.key, /^x\.pem: its certificate cannot be read/],
     [one.cert + broken + one.key, /^x\.pem: a certificate of its chain cannot be read/],
     [one.cert + brokenKey, /^x\.pem: its private key cannot/],
-    [one.cert.slice(0, 200), /^x\.pem: a CERTIFICATE section has no END line;/],
-    [one.cert.slice(0, 200) + "\n" + one.key, /^x\.pem: a CERTIFICATE section has no END line;/],
+    [one.cert.slice(0, 200), /^x\.pem: a CERTIFICATE section has no END line:/],
+    [one.cert.slice(0, 200) + "\n" + one.key, /^x\.pem: a CERTIFICATE section has no END line:/],
   ];
   for (const [text, message] of cases) {
     assert.throws(() => parse(text), { name: "UsageError", message });

@@ -1,5 +1,6 @@
 import { test, type TestContext } from "node:test";
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
   copyFileSync,
@@ -120,8 +121,8 @@ test("all errors are reported at once", (t) => {
     `--pem-dir: ${join(directory, "none")}: it does not exist; check the path`,
     `PEM file ${missing}: it does not exist; check the path`,
     `PEM file ${directory}: it is a directory; specify a file in it`,
-    `${empty}: no certificate in it; put a PEM CERTIFICATE section there`,
-    `--client-verify-ca: ${empty}: no CA certificate in it; put PEM CERTIFICATE sections there`,
+    `${empty}: no certificate in it; add a PEM CERTIFICATE section`,
+    `--client-verify-ca: ${empty}: no CA certificate in it; add PEM CERTIFICATE sections`,
     "PEM file /dev/null: it is not a regular file; specify one",
     `${empty}: no private key in it; append the key's PEM section`,
   ]);
@@ -364,4 +365,18 @@ test("CRLs are checked against their CAs and the time", (t) => {
   assert.match(check(cert).problems[0]!, /a\.pem: no CRL in it;/);
   writeFileSync(other.crl, "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
   assert.match(check(other.crl).problems[0]!, /crl\.pem: a CRL in it cannot be read;/);
+});
+
+test("a passphrase file that cannot be read is the only problem of an encrypted key", (t) => {
+  const directory = makeDirectory(t);
+  const cert = join(directory, "encrypted.pem");
+  const words = ["-x509", "-newkey", "ed25519", "-subj", "/CN=x", "-passout", "pass:hunter2"];
+  const out = [join(directory, "key"), join(directory, "crt")] as const;
+  execFileSync("openssl", ["req", ...words, "-keyout", out[0], "-out", out[1]], { stdio: "pipe" });
+  writeFileSync(cert, out.map((file) => readFileSync(file, "utf8")).join(""));
+  const missing = join(directory, "missing");
+  const { problems } = load({ pemFiles: [pemFile(cert)], passphraseFile: missing });
+  assert.deepEqual(problems, [
+    `--passphrase-file: ${missing}: it does not exist; check the path`,
+  ]);
 });

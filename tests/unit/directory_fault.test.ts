@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { directoryFault } from "../../src/os/directory_fault.ts";
+import { directoryFault } from "../../src/base/directory_fault.ts";
 
 test("whatever a path leads to, the reason why it is no directory is returned", (t) => {
   const directory = mkdtempSync(join(tmpdir(), "directory-"));

@@ -152,7 +152,7 @@ test("a restarted syslog is reconnected, with at most one attempt a second", lim
   await until(() => second.text().includes("lost"), "the number of lost lines");
   assert.match(
     second.text(),
-    /^<30>.*: four;<27>.*: 2 log lines were lost: syslog could not take them$/,
+    /^<30>.*: four;<27>.*: 2 log lines were lost: syslog did not accept them$/,
   );
   syslog.close();
 });

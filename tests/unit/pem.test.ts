@@ -29,7 +29,8 @@ test("sections are found between other text, with any line ends", () => {
 });
 
 test("a section without an end is an error that names its label", () => {
-  const cut = /^a X section has no END line; the file is cut off, put it there whole$/;
+  const cut =
+    /^a X section has no END line: the file is truncated; replace it with the complete file$/;
   for (const text of [section.slice(0, 30), section.slice(0, 30) + "\n" + section]) {
     assert.throws(() => pemSections(text), { message: cut });
   }

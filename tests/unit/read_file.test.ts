@@ -1,7 +1,15 @@
 import { test, type TestContext } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, closeSync, constants, openSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  openSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -57,6 +65,9 @@ test("anything but a regular file is refused at once", (t) => {
   const file = join(directory, "file");
   writeFileSync(file, "");
   refused(/^a part of the path is not a directory; check the path$/, join(file, "x"));
+  const loop = join(directory, "loop");
+  symlinkSync(loop, loop);
+  refused(/^its symbolic links lead in a circle; check the path$/, loop);
 });
 
 test("files and devices are read up to the limit only", (t) => {
@@ -116,14 +127,12 @@ test("a socket is refused", async (t) => {
   }
 });
 
-test("a file without read permission is reported with a remedy", { skip: isRoot() }, (t) => {
+const skip = process.geteuid!() === 0 && "root may read every file";
+
+test("a file without read permission is reported with a remedy", { skip }, (t) => {
   const directory = makeDirectory(t);
   const file = join(directory, "file");
   writeFileSync(file, "");
   chmodSync(file, 0);
   refused(/^this user may not read it; check its permissions$/, file);
 });
-
-function isRoot(): boolean {
-  return process.geteuid!() === 0;
-}

@@ -46,6 +46,33 @@ test("a symbolic link that replaces a new Unix socket is not followed", () => {
   assert.equal(statSync(secret).mode & 0o777, 0o600);
 });
 
+test("a path that cannot have a socket is refused by the reason", () => {
+  const directory = temporaryDirectory();
+  const path = (name: string) => join(directory, name);
+  writeFileSync(path("file"), "");
+  symlinkSync("file", path("link"));
+  symlinkSync("loop", path("loop"));
+  const fd = openUnix(libc, { family: "unix", path: path("used") });
+  libc.listen(fd, 1);
+  const cases = {
+    ".": "it is a directory; specify a path in it",
+    "file": "it is a regular file, not a socket; choose another path",
+    "link": "it is a symbolic link, not a socket; choose another path",
+    "used": "it is in use by another program; stop that program or choose another path",
+    "none/x": "its directory does not exist; create it",
+    "file/x": "a part of the path is not a directory; check the path",
+    "loop/x": "Too many symbolic links encountered; choose another path",
+  };
+  for (const [name, reason] of Object.entries(cases)) {
+    assert.throws(() => openUnix(libc, { family: "unix", path: path(name) }), (error) => {
+      assert.ok(error instanceof UsageError);
+      assert.ok(error.message.endsWith(`: ${reason}`), error.message);
+      return true;
+    });
+  }
+  libc.close(fd);
+});
+
 test("a dead socket that cannot be removed is refused by one line with the reason", (context) => {
   const directory = join(temporaryDirectory(), "run");
   mkdirSync(directory);

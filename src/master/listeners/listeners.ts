@@ -15,7 +15,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import type { HeldAddress } from "./held_address.ts";
-import { errorText } from "../../os/error_text.ts";
+import { errorText } from "../../base/error_text.ts";
 import { refuseNew, refuseNewUnix } from "../../os/listen_queue.ts";
 import { assertFree, isBeingReleased, listenAt, openBound, openUnix } from "./sockets.ts";
 

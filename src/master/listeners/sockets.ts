@@ -1,5 +1,5 @@
 /** Opens and tests single sockets; errors say what to do. */
-import { lstatSync, unlinkSync } from "node:fs";
+import { lstatSync, type Stats, unlinkSync } from "node:fs";
 import process from "node:process";
 import { getSystemErrorName } from "node:util";
 import { UsageError } from "../../base/errors.ts";
@@ -24,7 +24,7 @@ import type { Libc } from "../../os/libc.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { IpEndpoint } from "../../os/endpoint.ts";
-import { errorText } from "../../os/error_text.ts";
+import { errorNameText, errorText } from "../../base/error_text.ts";
 
 /** How an address is bound. */
 export interface BindOptions {
@@ -195,7 +195,10 @@ function isRefused(libc: Libc, endpoint: Endpoint): boolean {
 }
 
 function refuse(endpoint: Endpoint, code: string): never {
-  throw refusal(endpoint, endpoint.family === "unix" ? unixRemedy(code) : addressRemedy(code));
+  throw refusal(
+    endpoint,
+    endpoint.family === "unix" ? unixRemedy(endpoint, code) : addressRemedy(code),
+  );
 }
 
 function refusal(endpoint: Endpoint, reason: string): UsageError {
@@ -211,16 +214,32 @@ function lastError(libc: Libc): string {
   return getSystemErrorName(-libc.errno());
 }
 
-function unixRemedy(code: string): string {
+function unixRemedy(endpoint: UnixEndpoint, code: string): string {
   switch (code) {
     case "EADDRINUSE":
-      return "it is in use by another program, or not a socket; stop that program or choose " +
-        "another path";
+      return inUse(endpoint);
     case "ENOENT":
       return "its directory does not exist; create it";
     case "EACCES":
       return "its directory is not writable; give this user write permission";
+    case "ENOTDIR":
+      return "a part of the path is not a directory; check the path";
     default:
-      return `${code}; choose another path`;
+      return `${errorNameText(code)}; choose another path`;
   }
+}
+
+/** Why the path is in use: by a socket that accepts connections, or by a file of another kind. */
+function inUse({ path }: UnixEndpoint): string {
+  const stat = path.startsWith("@") ? undefined : lstatSync(path, { throwIfNoEntry: false });
+  if (!stat || stat.isSocket()) {
+    return "it is in use by another program; stop that program or choose another path";
+  }
+  if (stat.isDirectory()) return "it is a directory; specify a path in it";
+  return `it is ${kindOf(stat)}, not a socket; choose another path`;
+}
+
+function kindOf(stat: Stats): string {
+  if (stat.isFile()) return "a regular file";
+  return stat.isSymbolicLink() ? "a symbolic link" : "a device or a pipe";
 }

@@ -1,3 +1,4 @@
+import { connectionsText } from "../../base/count_text.ts";
 import type { Log } from "../../base/log_entry.ts";
 import type { Generation } from "./generation.ts";
 
@@ -61,8 +62,8 @@ export class Generations {
     setTimeout(() => {
       if (generation.isEmpty) return;
       const { number, open } = generation;
-      const message = `generation ${number} still has ${open} connections after ${limit} s, ` +
-        "cutting them (--reload-drain-timeout)";
+      const message = `generation ${number} still has ${connectionsText(open)} after ${limit} s, ` +
+        `cutting ${open === 1 ? "it" : "them"} (--reload-drain-timeout)`;
       const facts = { generation: number, connections: open };
       this.log({ level: "warn", event: "generation-cut", message, facts });
       generation.cut();
@@ -81,7 +82,7 @@ export class Generations {
   emptied(generation: Generation): void {
     if (this.older.delete(generation) && !this.resolveEnd) {
       const { number } = generation;
-      const message = `generation ${number} has ended, its last connection is closed`;
+      const message = `generation ${number} has ended: its last connection has closed`;
       const facts = { generation: number };
       this.log({ level: "info", event: "generation-ended", message, facts });
       this.onRoom();
@@ -100,10 +101,11 @@ export class Generations {
   }
 }
 
-/** Text about the older generations, for the end of a message; empty if there are none. */
+/** Text about the older generations, for the end of a message; empty if they have no connections. */
 export function olderText(older: number, connections: number): string {
-  if (older === 0) return "";
-  return older === 1
-    ? `; an older generation still has ${connections} connections`
-    : `; ${older} older generations still have ${connections} connections`;
+  if (older === 0 || connections === 0) return "";
+  const subject = older === 1
+    ? "an older generation still has"
+    : `${older} older generations still have`;
+  return `; ${subject} ${connectionsText(connections)}`;
 }

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { getSystemErrorMessage } from "node:util";
 
 /** Returns strerror's text for an error of `node:fs`, e.g. `No such file or directory`. */
@@ -11,4 +12,10 @@ export function errorText(error: unknown): string {
 /** The same for an errno of the C library. */
 export function errnoText(errno: number): string {
   return errorText({ errno });
+}
+
+/** The same for the name of an errno, e.g. `ENOENT`. */
+export function errorNameText(name: string): string {
+  const errno = (constants.errno as Readonly<Record<string, number>>)[name];
+  return errno === undefined ? name : errnoText(errno);
 }
