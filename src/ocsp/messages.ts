@@ -1,6 +1,6 @@
 import type { Ids } from "../system/ids.ts";
 import type { StapleCommand } from "./staples.ts";
-import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_event.ts";
 import type { LogConfig } from "../options/config.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** The messages between the master and the session peers' helper. */
 import type { Privileges } from "../system/ids.ts";
-import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_event.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { isBase64, MAX_SESSION, parseSessionName, type SessionName } from "./messages.ts";
 

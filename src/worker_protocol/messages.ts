@@ -2,7 +2,7 @@ import { type CounterReport, parseCounterReport } from "../base/counters.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { WorkerSettings } from "../options/config.ts";
-import { type LogEvent, parseLogEvent } from "../log/log_report.ts";
+import { type LogEvent, parseLogEvent } from "../log/log_event.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { parseSessionEvent, type SessionEvent, type SessionFound } from "../sessions/messages.ts";
 import type { AffinityRule } from "../system/affinity.ts";

@@ -38,6 +38,7 @@ import type { Endpoint } from "../../src/os/endpoint.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import { randomSecret } from "../../src/tickets/ring.ts";
 import { TicketKeys } from "../../src/tickets/ticket_keys.ts";
+import { plainSettings } from "./tls_settings.ts";
 
 const { capabilities, connect, createTlsContext }: Runtime = runtime;
 const libc: Libc = runtime.libc;
@@ -253,17 +254,8 @@ export function serve(settings: Partial<TlsSettings>): Listening & { readonly vi
 
 export function settingsWith(settings: Partial<TlsSettings>): TlsSettings {
   return {
-    select: () => 0,
+    ...plainSettings,
     identity: (number) => ({ certificates: [certificates[number]!] }),
-    choice: false,
-    protocols: ["TLSv1.2", "TLSv1.3"],
-    ciphers: "",
-    ciphersuites: "",
-    curves: "",
-    preferServerCiphers: true,
-    alpn: [],
-    tickets: true,
-    sessionTimeout: 7200,
     ...(capabilities.ticketKeys ? { ticketKeys } : {}),
     ...settings,
   };

@@ -19,6 +19,7 @@ import type { Failure } from "../../src/runtime/failure.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { Stream, StreamHandler } from "../../src/runtime/stream.ts";
 import type { TlsSettings } from "../../src/runtime/tls.ts";
+import { plainSettings } from "./tls_settings.ts";
 import { until, within } from "./until.ts";
 
 /** The outcome of a fault. */
@@ -326,26 +327,12 @@ function listenOn(
     on: capabilities.adoptSockets ? { fd, endpoint } : { endpoint, socketOptions: [] },
     backlog: 16,
     headerFirst: kind === "header",
-    ...(kind === "plain" ? {} : { tls: createTlsContext({ ...defaults, ...settings }) }),
+    ...(kind === "plain" ? {} : { tls: createTlsContext({ ...plainSettings, ...settings }) }),
     accepted,
     failed: ({ message }) => reported.push(`failed: ${message}`),
   });
   return { port: endpoint.port, close: () => void listener.close() };
 }
-
-const defaults: TlsSettings = {
-  select: () => 0,
-  identity: () => ({ certificates: [] }),
-  choice: false,
-  protocols: ["TLSv1.2", "TLSv1.3"],
-  ciphers: "",
-  ciphersuites: "",
-  curves: "",
-  preferServerCiphers: true,
-  alpn: [],
-  tickets: true,
-  sessionTimeout: 7200,
-};
 
 function loopback(port: number): IpEndpoint {
   return { family: 4, address: "127.0.0.1", port };
