@@ -1,11 +1,18 @@
 import type { FrontendTls, ServedTls, StoredCertificate, Trust } from "./served_tls.ts";
 import { forOption, UsageError } from "../base/errors.ts";
-import type { ClientVerify, FrontendConfig, PemFile, Reads } from "../options/config.ts";
+import type {
+  ClientVerify,
+  FrontendConfig,
+  PemDirectory,
+  PemFile,
+  Reads,
+} from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
-import { listDirectory } from "./files.ts";
+import { listDirectory, pairIn, pairRemedy } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
 import { validityWarning } from "./bundle.ts";
+import { NotInFile } from "./sections.ts";
 import { loadTrust } from "./trust.ts";
 
 export type CertificateSettings = Reads<
@@ -35,6 +42,8 @@ export class CertificateCollection {
   private readonly capabilities: CertificateCapabilities;
   private readonly now: number;
   private readonly filesWithDh: string[] = [];
+  private readonly fromDirectory = new Set<PemFile>();
+  private readonly exposedKeys: string[] = [];
   /** Index in `certificates` by the PEM file's settings; undefined if it could not be loaded. */
   private readonly certificatePlaces = new Map<string, number | undefined>();
   private readonly trustPlaces = new Map<string, number>();
@@ -59,6 +68,7 @@ export class CertificateCollection {
       isServer ? this.frontend(frontend, global) : withoutTls(frontend, this.trust(NO_VERIFY))
     );
     this.warnOfDh();
+    this.warnOfExposed();
     this.warnOfDuplicates([global, ...frontends.map(({ own }) => own)]);
     const { certificates, trusts } = this;
     return { certificates, trusts, frontends, alpn: this.config.alpn };
@@ -79,8 +89,7 @@ export class CertificateCollection {
   private globalFiles(): PemFile[] {
     const { pemDirectory, pemFiles } = this.config;
     if (!pemDirectory) return [...pemFiles];
-    const found = this.attempt(() => forOption("--pem-dir", () => listDirectory(pemDirectory))) ??
-      [];
+    const found = this.attempt(() => forOption("--pem-dir", () => filesOf(pemDirectory))) ?? [];
     // Without a listed file, hitch's default is the directory's first one.
     const inOrder = pemFiles.length > 0 ? found : [...found.slice(1), ...found.slice(0, 1)];
     const { verify } = this.config.ocsp;
@@ -90,6 +99,7 @@ export class CertificateCollection {
       ocspResponse: "",
       ocspVerify: verify,
     }));
+    for (const file of fromDirectory) this.fromDirectory.add(file);
     return [...fromDirectory, ...pemFiles];
   }
 
@@ -128,7 +138,7 @@ export class CertificateCollection {
   }
 
   private add(file: PemFile): number | undefined {
-    const loaded = this.attempt(() => this.loader.load(file));
+    const loaded = this.attempt(() => this.load(file));
     if (!loaded) return undefined;
     if (loaded.isNameless && this.config.dialect === "hitch") {
       this.problems.push(
@@ -147,6 +157,17 @@ export class CertificateCollection {
     return this.files.push(file) - 1;
   }
 
+  private load(file: PemFile): LoadedCertificate {
+    try {
+      return this.loader.load(file);
+    } catch (error) {
+      if (!(error instanceof NotInFile) || !this.fromDirectory.has(file)) throw error;
+      throw new UsageError(
+        `${error.message}; or leave the file out, as with --pem-dir-glob='*.pem'`,
+      );
+    }
+  }
+
   /**
    * Returns the index of no verification if the files cannot be loaded; the problem prevents its
    * use.
@@ -157,7 +178,8 @@ export class CertificateCollection {
     const known = this.trustPlaces.get(key);
     if (known !== undefined) return known;
     const loaded = this.attempt(() => loadTrust(verify, this.now));
-    this.warnings.push(...loaded?.warnings ?? []);
+    const before = new Set(this.warnings);
+    this.warnings.push(...(loaded?.warnings ?? []).filter((line) => !before.has(line)));
     const place = this.trusts.push(loaded?.trust ?? NO_VERIFY) - 1;
     this.trustPlaces.set(key, place);
     return place;
@@ -166,6 +188,8 @@ export class CertificateCollection {
   private warnOf(loaded: LoadedCertificate, file: string): void {
     const validity = validityWarning(loaded, file, this.now);
     if (validity !== undefined) this.warnings.push(validity);
+    this.warnings.push(...loaded.warnings);
+    if (loaded.isExposed) this.exposedKeys.push(file);
     if (loaded.hasBadDh) {
       this.warnings.push(
         `${file}: its DH parameters cannot be used; make others with: openssl dhparam 2048`,
@@ -174,12 +198,21 @@ export class CertificateCollection {
     if (loaded.hasDh && !this.capabilities.dhParameters) this.filesWithDh.push(file);
   }
 
-  private warnOfDh(): void {
-    const [first, ...others] = this.filesWithDh;
+  private warnOfExposed(): void {
+    const [first] = this.exposedKeys;
     if (first === undefined) return;
-    const more = others.length === 0 ? "" : ` and ${others.length} more files`;
     this.warnings.push(
-      `${first}${more}: this build does not use the DH parameters, since it has no DHE ciphers; ` +
+      `${summary(this.exposedKeys)}: other users can read the private key; restrict it with: ` +
+        `chmod 600 ${first}`,
+    );
+  }
+
+  private warnOfDh(): void {
+    if (this.filesWithDh.length === 0) return;
+    this.warnings.push(
+      `${
+        summary(this.filesWithDh)
+      }: this build does not use the DH parameters, since it has no DHE ciphers; ` +
         "the Node build has them",
     );
   }
@@ -194,6 +227,19 @@ export class CertificateCollection {
     );
     this.warnings.push(...new Set(found));
   }
+}
+
+function summary([first, ...others]: readonly string[]): string {
+  return others.length === 0 ? first! : `${first} and ${others.length} more files`;
+}
+
+function filesOf(directory: PemDirectory): string[] {
+  const found = listDirectory(directory);
+  const pair = pairIn(directory.path);
+  if (!pair || ![pair.cert, pair.key].every((file) => found.includes(file))) return found;
+  throw new UsageError(
+    `${directory.path}: certificate and key are in files of their own; ${pairRemedy(pair)}`,
+  );
 }
 
 const NO_VERIFY = { mode: "none", ca: "", crl: "" } as const;

@@ -111,8 +111,9 @@ export async function prepare(
   };
   const loaded = certificates.load(config, runtime.capabilities);
   problems.push(...loaded.problems);
+  const warnings = [...loaded.warnings];
   const backendTls = await attempt(() =>
-    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
+    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
   if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
   const listeners = (await Promise.all(
@@ -123,7 +124,7 @@ export async function prepare(
     ),
   )).flatMap((wanted) => wanted ?? []);
   problems.push(...duplicates(listeners));
-  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
+  warnings.push(...dualStackWarning(runtime, config));
   const backend = await attempt(() => backendAt(runtime, config, warnings));
   const backendSources = await attempt(() =>
     backend ? config.backendSources.map((from) => checkSource(runtime.libc, from, backend)) : []
@@ -132,11 +133,10 @@ export async function prepare(
   const ticketSecret = await attempt(() =>
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
   );
-  const ticketStoreCa = await attempt(() =>
-    storeCaFile === ""
-      ? undefined
-      : readAuthorities(storeCaFile, "--ticket-store-ca").map(({ pem }) => pem).join("")
+  const storeCas = await attempt(() =>
+    storeCaFile === "" ? undefined : readAuthorities(storeCaFile, "--ticket-store-ca")
   );
+  warnings.push(...storeCas?.warnings ?? []);
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
@@ -159,7 +159,7 @@ export async function prepare(
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
-    ...(ticketStoreCa ? { ticketStoreCa } : {}),
+    ...(storeCas ? { ticketStoreCa: storeCas.pem } : {}),
     ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };

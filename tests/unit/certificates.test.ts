@@ -172,11 +172,14 @@ test("errors in a bundle name its file", (t) => {
     [one.cert, /^x\.pem: no private key in it;/],
     [one.cert + other.key, /^x\.pem: the private key does not belong to/],
     [one.cert + rsa.key, /^x\.pem: the private key does not belong to/],
-    [broken + one.key, /^x\.pem: its certificate cannot be read/],
-    [one.cert + broken + one.key, /^x\.pem: a certificate of its chain cannot be read/],
-    [one.cert + brokenKey, /^x\.pem: its private key cannot/],
-    [one.cert.slice(0, 200), /^x\.pem: a CERTIFICATE section has no END line:/],
-    [one.cert.slice(0, 200) + "\n" + one.key, /^x\.pem: a CERTIFICATE section has no END line:/],
+    [broken + one.key, /^x\.pem: line 1: the CERTIFICATE section cannot be read/],
+    [one.cert + broken + one.key, /^x\.pem: line \d+: the CERTIFICATE section cannot be read/],
+    [one.cert + brokenKey, /^x\.pem: line \d+: its private key cannot/],
+    [one.cert.slice(0, 200), /^x\.pem: line 1: the CERTIFICATE section has no correct END line:/],
+    [
+      one.cert.slice(0, 200) + "\n" + one.key,
+      /^x\.pem: line 1: the CERTIFICATE section has no correct END line:/,
+    ],
   ];
   for (const [text, message] of cases) {
     assert.throws(() => parse(text), { name: "UsageError", message });

@@ -29,6 +29,9 @@ import {
 
 const able = { dhParameters: true, dualCertificates: true };
 
+/** Deno changes the mode of a file that it appends to. */
+const OWNER_ONLY = { mode: 0o600 };
+
 function load(more: Partial<Config>, what = able): LoadedTls {
   return new Certificates(runtime.libc, new Passphrases()).load(configuration(more), what);
 }
@@ -120,11 +123,16 @@ test("all errors are reported at once", (t) => {
     `--passphrase-file: ${missing}: it does not exist; check the path`,
     `--pem-dir: ${join(directory, "none")}: it does not exist; check the path`,
     `PEM file ${missing}: it does not exist; check the path`,
-    `PEM file ${directory}: it is a directory; specify a file in it`,
-    `${empty}: no certificate in it; add a PEM CERTIFICATE section`,
-    `--client-verify-ca: ${empty}: no CA certificate in it; add PEM CERTIFICATE sections`,
+    `PEM file ${directory}: it is a directory; specify a file in it, or all of them with ` +
+    `--pem-dir=${directory}`,
+    `${empty}: no certificate in it; it is empty; specify a PEM file with the certificate, its ` +
+    "chain and its private key",
+    `--client-verify-ca: ${empty}: no CA certificate in it; it is empty; add PEM CERTIFICATE ` +
+    "sections",
     "PEM file /dev/null: it is not a regular file; specify one",
-    `${empty}: no private key in it; append the key's PEM section`,
+    `${empty}: no private key in it; it is empty; append the key's PEM section, as in: ` +
+    "cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+    'configuration file: pem-file = { cert = "…" private-key = "…" }',
   ]);
   assert.equal(tls.certificates.length, 1);
 });
@@ -175,8 +183,12 @@ test("for several certificates with one name, the one that serves is logged", (t
 test("possible surprises are warnings: validity periods, and DH parameters without effect", (t) => {
   const directory = makeDirectory(t);
   const certs = ["a", "b", "c"].map((name) => makePem(directory, name));
-  for (const cert of certs.slice(0, 2)) appendFileSync(cert, dhSection());
-  appendFileSync(certs[2]!, "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n");
+  for (const cert of certs.slice(0, 2)) appendFileSync(cert, dhSection(), OWNER_ONLY);
+  appendFileSync(
+    certs[2]!,
+    "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n",
+    OWNER_ONLY,
+  );
   const config = configuration({ pemFiles: certs.map((cert) => pemFile(cert)) });
   const make = () => new Certificates(runtime.libc, new Passphrases());
   const { warnings, tls, storeFd } = make().load(config, able);
@@ -303,13 +315,15 @@ test("a store in which too much is out of use is replaced, and the one before st
 /** A CA in a PEM file with its key, and a CRL of it. */
 function makeAuthority(context: TestContext, name: string) {
   const directory = makeDirectory(context);
-  const ca = makePem(directory, name, { isCa: true });
+  const both = makePem(directory, name, { isCa: true });
+  const ca = join(directory, "authority.crt");
+  writeFileSync(ca, sectionOf(both, "CERTIFICATE"));
   const config = join(directory, "ca.cnf");
   const database = join(directory, "database");
   writeFileSync(database, "");
   writeFileSync(config, `[ca]\ndefault_ca=x\n[x]\ndatabase=${database}\ndefault_md=sha256\n`);
   const crl = join(directory, "crl.pem");
-  const signer = ["-keyfile", ca, "-cert", ca];
+  const signer = ["-keyfile", both, "-cert", ca];
   openssl(["ca", "-gencrl", "-config", config, ...signer, "-crldays", "1", "-out", crl]);
   return { ca, crl };
 }
@@ -364,7 +378,7 @@ test("CRLs are checked against their CAs and the time", (t) => {
   assert.match(check(one.crl, tomorrow).warnings.join("\n"), /a CRL in it expired on 20/);
   assert.match(check(cert).problems[0]!, /a\.pem: no CRL in it;/);
   writeFileSync(other.crl, "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
-  assert.match(check(other.crl).problems[0]!, /crl\.pem: a CRL in it cannot be read;/);
+  assert.match(check(other.crl).problems[0]!, /crl\.pem: line 1: the CRL cannot be read;/);
 });
 
 test("a passphrase file that cannot be read is the only problem of an encrypted key", (t) => {
