@@ -43,7 +43,7 @@ export class CertificateCollection {
   private readonly now: number;
   private readonly filesWithDh: string[] = [];
   private readonly fromDirectory = new Set<PemFile>();
-  private readonly exposedKeys: string[] = [];
+  private readonly exposedKeys = new Set<string>();
   /** Index in `certificates` by the PEM file's settings; undefined if it could not be loaded. */
   private readonly certificatePlaces = new Map<string, number | undefined>();
   private readonly trustPlaces = new Map<string, number>();
@@ -163,7 +163,7 @@ export class CertificateCollection {
     } catch (error) {
       if (!(error instanceof NotInFile) || !this.fromDirectory.has(file)) throw error;
       throw new UsageError(
-        `${error.message}; or leave the file out, as with --pem-dir-glob='*.pem'`,
+        `${error.message}; or leave it out, as with --pem-dir-glob='*.pem'`,
       );
     }
   }
@@ -189,7 +189,7 @@ export class CertificateCollection {
     const validity = validityWarning(loaded, file, this.now);
     if (validity !== undefined) this.warnings.push(validity);
     this.warnings.push(...loaded.warnings);
-    if (loaded.isExposed) this.exposedKeys.push(file);
+    if (loaded.exposedKey !== "") this.exposedKeys.add(loaded.exposedKey);
     if (loaded.hasBadDh) {
       this.warnings.push(
         `${file}: its DH parameters cannot be used; make others with: openssl dhparam 2048`,
@@ -202,7 +202,9 @@ export class CertificateCollection {
     const [first] = this.exposedKeys;
     if (first === undefined) return;
     this.warnings.push(
-      `${summary(this.exposedKeys)}: other users can read the private key; restrict it with: ` +
+      `${
+        summary([...this.exposedKeys])
+      }: other users can read the private key; restrict it with: ` +
         `chmod 600 ${first}`,
     );
   }

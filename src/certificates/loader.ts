@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import type { StoredCertificate } from "./served_tls.ts";
 import type { PemFile } from "../options/config.ts";
 import { UsageError } from "../base/errors.ts";
@@ -5,7 +6,7 @@ import { FileError, readFile } from "../base/read_file.ts";
 import { type Bundle, parseBundle } from "./bundle.ts";
 import type { DecryptedKeys } from "./decrypted_keys.ts";
 import { isDirectory, pairIn, pairRemedy, stampOf } from "./files.ts";
-import type { NamedText } from "./sections.ts";
+import { type NamedText, NotInFile } from "./sections.ts";
 import type { CertificateStore } from "./store.ts";
 
 /** A certificate in the store, with the facts that the master needs. */
@@ -14,8 +15,8 @@ export interface LoadedCertificate
     Pick<Bundle, "names" | "isNameless" | "validFrom" | "validTo" | "hasBadDh" | "warnings">,
     Omit<StoredCertificate, "trust"> {
   readonly hasDh: boolean;
-  /** Other users can read the private key. */
-  readonly isExposed: boolean;
+  /** The file of the private key if other users can read it, or "". */
+  readonly exposedKey: string;
 }
 
 /** Loads certificates into a store; unchanged files are loaded only once. */
@@ -41,6 +42,10 @@ export class CertificateLoader {
       this.used.set(place, loaded);
       return loaded;
     } catch (error) {
+      const pair = key === "" ? pairIn(dirname(cert)) : undefined;
+      if (error instanceof NotInFile && pair && Object.values(pair).includes(cert)) {
+        throw new NotInFile(error.fault, pairRemedy(pair));
+      }
       if (!(error instanceof FileError)) throw error;
       throw new UsageError(`PEM file ${isDirectory(cert) ? aboutDirectory(cert) : error.message}`);
     }
@@ -61,23 +66,25 @@ export class CertificateLoader {
   /** Wipes the files' bytes, which may hold keys. */
   private read(cert: string, key: string): LoadedCertificate {
     const texts: Buffer[] = [];
-    let isExposed = false;
+    const isSeparate = key !== "" && key !== cert;
+    let exposedKey = "";
     const read = (file: string) => {
-      const isOfKey = key === "" || file === key;
-      const onExposed = () => void (isExposed ||= isOfKey);
+      const onExposed = () => {
+        if (!isSeparate || file === key) exposedKey = file;
+      };
       const text = readFile(file, { also: "pipe", onExposed });
       texts.push(text);
       return { text, file };
     };
     try {
-      const loaded = this.add(read(cert), key === "" ? undefined : read(key));
-      return { ...loaded, isExposed };
+      const loaded = this.add(read(cert), isSeparate ? read(key) : undefined);
+      return { ...loaded, exposedKey };
     } finally {
       for (const text of texts) text.fill(0);
     }
   }
 
-  private add(cert: NamedText, key: NamedText | undefined): Omit<LoadedCertificate, "isExposed"> {
+  private add(cert: NamedText, key: NamedText | undefined): Omit<LoadedCertificate, "exposedKey"> {
     let encrypted: string | undefined;
     const bundle = parseBundle(cert, (pem, file) => {
       const opened = this.keys.open(pem, file);

@@ -2,11 +2,13 @@
 import {
   type Der,
   firstDer,
+  GENERALIZED_TIME,
   inside,
   INTEGER,
   OCTET_STRING,
   oidText,
   SEQUENCE,
+  UTC_TIME,
 } from "../base/der.ts";
 import { type PemSection } from "../base/pem.ts";
 import { isPrivateKey } from "./keys.ts";
@@ -54,7 +56,10 @@ const TEXTS: readonly (readonly [RegExp, What])[] = [
   [/^(?:ssh-|ecdsa-sha2-|sk-ssh-)/, () => "it is a public key of OpenSSH, which is not for TLS"],
   [/^---- BEGIN SSH2/, () => "it is a public key for SSH, which is not for TLS"],
   [/^<(?:!DOCTYPE|html|\?xml)/i, () => "it is an HTML or XML page, perhaps of a failed download"],
-  [/^[{[]/, () => "it is JSON or a similar text; write the PEM in it into a file of its own"],
+  [
+    /^(?:\{\s*["}]|\[\s*[\]{"])/,
+    () => "it is JSON or a similar text; write the PEM in it into a file of its own",
+  ],
   [
     /^M[A-Za-z0-9+/\s]{40}/,
     (file) =>
@@ -102,17 +107,19 @@ function elementKind(fields: readonly Der[], file: string): string {
       const isArchive = [DATA, SIGNED_DATA].includes(contentType(inside(second, SEQUENCE)[0])!);
       if (isArchive) return pkcs12(file);
     }
-    if (second?.tag === INTEGER && fields.length === 2) return "it is DH parameters in DER";
+    // The smallest private key has six numbers.
+    if (second?.tag === INTEGER && fields.length < 6) return "it has only DH parameters, in DER";
     return convert("a private key", "pkey");
   }
   if (second?.tag === OCTET_STRING) return convert("an encrypted private key", "pkcs8 -topk8");
-  if (third === undefined) return convert("a public key", "pkey -pubin");
+  if (third === undefined) return "it has only a public key, in DER";
   const inner = inside(first, SEQUENCE);
   // A request has the version 0, and a name instead of a serial number behind it.
   if (inner[0]?.tag === INTEGER && inner[1]?.tag === SEQUENCE && inner[3]?.tag === 0xa0) {
     return REQUEST;
   }
-  return inner.length <= 7 && inner.at(-1)?.tag !== 0xa3 && inner[0]?.tag !== 0xa0
+  // Only in a CRL times are not inside another element.
+  return inner.some(({ tag }) => tag === UTC_TIME || tag === GENERALIZED_TIME)
     ? convert("a CRL", "crl")
     : convert("a certificate", "x509");
 }

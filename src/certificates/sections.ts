@@ -62,9 +62,9 @@ export class PemFileSections {
   /** Returns the error for a file without what it is for; `remedy` is for a file of any kind. */
   lacks(what: string, remedy: string): NotInFile {
     const kind = recognise(this.text, this.all, this.file);
+    const fault = `${this.file}: no ${what} in it; ${kind}`;
     // Many kinds have a remedy of their own.
-    const all = kind.includes("; ") ? kind : `${kind}; ${remedy}`;
-    return new NotInFile(`${this.file}: no ${what} in it; ${all}`);
+    return new NotInFile(fault, kind.includes("; ") ? undefined : remedy);
   }
 
   /** Runs `action`; names the file in front of an error's message, in a UsageError. */
@@ -96,7 +96,15 @@ export class PemFileSections {
 }
 
 /** A file lacks what it was specified for. */
-export class NotInFile extends UsageError {}
+export class NotInFile extends UsageError {
+  /** What is missing, and what the file is instead. */
+  readonly fault: string;
+
+  constructor(fault: string, remedy: string | undefined) {
+    super(remedy === undefined ? fault : `${fault}; ${remedy}`);
+    this.fault = fault;
+  }
+}
 
 /** A certificate in a PEM file. */
 export interface ReadCertificate {

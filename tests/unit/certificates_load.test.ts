@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
+  chmodSync,
   copyFileSync,
   mkdirSync,
   readFileSync,
@@ -11,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import * as runtime from "#runtime";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { readMaterial } from "../../src/certificates/store.ts";
@@ -101,6 +103,85 @@ test("files of a directory precede the listed ones, in byte order", (t) => {
   assert.match(problems.join("\n"), /README: no certificate in it/);
   assert.match(problems.join("\n"), /openssl\.cnf: no certificate in it/);
   assert.match(problems.join("\n"), /x\.pem: it does not exist/);
+});
+
+test("a directory of certificates is told from certbot's, and from one with other files", (t) => {
+  const directory = makeDirectory(t);
+  const both = makePem(directory, "x");
+  const live = join(directory, "live");
+  mkdirSync(live);
+  const write = (name: string, text: string) => {
+    writeFileSync(join(live, name), text);
+    return join(live, name);
+  };
+  const cert = sectionOf(both, "CERTIFICATE");
+  const fullchain = write("fullchain.pem", cert);
+  const key = write("privkey.pem", sectionOf(both, "PRIVATE KEY"));
+  const readme = write("README", "This directory contains your keys.\n");
+  write("chain.pem", cert);
+  const remedy = "write into the configuration file: " +
+    `pem-file = { cert = "${fullchain}" private-key = "${key}" }`;
+  const problemsOf = (more: Partial<Config>) =>
+    load(more).problems.filter((line) => !/^No x509/.test(line));
+
+  const pemDirectory = { path: `${live}/`, glob: "" };
+  assert.deepEqual(problemsOf({ pemDirectory }), [
+    `--pem-dir: ${live}/: certificate and key are in files of their own; ${remedy}`,
+  ]);
+  assert.deepEqual(problemsOf({ pemFiles: [pemFile(live)] }), [
+    `PEM file ${live}: it is a directory; ${remedy}`,
+  ]);
+  assert.deepEqual(problemsOf({ pemFiles: [pemFile(fullchain), pemFile(key)] }), [
+    `${fullchain}: no private key in it; it has only certificates; ${remedy}`,
+    `${key}: no certificate in it; it has only a private key; ${remedy}`,
+  ]);
+  assert.deepEqual(problemsOf({ pemFiles: [pemFile(fullchain, { key })] }), []);
+
+  rmSync(key);
+  const [ofChain = "", ofFullchain, ofReadme = "", ...others] = problemsOf({ pemDirectory });
+  assert.equal(
+    ofFullchain,
+    `${fullchain}: no private key in it; it has only certificates; append the key's PEM section, ` +
+      "as in: cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+      'configuration file: pem-file = { cert = "…" private-key = "…" }; or leave it out, as with ' +
+      "--pem-dir-glob='*.pem'",
+  );
+  assert.ok(ofChain.startsWith(`${join(live, "chain.pem")}: no private key in it; `), ofChain);
+  assert.deepEqual(others, []);
+  assert.ok(ofReadme.startsWith(`${readme}: no certificate in it; it is a text without PEM `));
+  assert.ok(ofReadme.endsWith("; or leave it out, as with --pem-dir-glob='*.pem'"), ofReadme);
+});
+
+test("keys and passphrases that other users can read are a warning", (t) => {
+  const directory = makeDirectory(t);
+  const [a, b, c] = ["a", "b", "c"].map((name) => makePem(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const passphraseFile = join(directory, "passphrases");
+  writeFileSync(passphraseFile, "x\n", { mode: 0o600 });
+  const cert = join(directory, "cert.pem");
+  writeFileSync(cert, sectionOf(c, "CERTIFICATE"));
+  const pemFiles = [pemFile(a), pemFile(b), pemFile(cert, { key: c }), pemFile(a, { key: a })];
+  const warningsFor = (mode: number) => {
+    for (const file of [a, b, c, passphraseFile]) chmodSync(file, mode);
+    const { problems, warnings } = load({ pemFiles, passphraseFile });
+    assert.deepEqual(problems, []);
+    return warnings.filter((line) => /other users/.test(line));
+  };
+  const all = [
+    `--passphrase-file: ${passphraseFile}: other users can read it; restrict it with: chmod 600 ` +
+    passphraseFile,
+    `${a} and 2 more files: other users can read the private key; restrict it with: chmod 600 ${a}`,
+  ];
+  assert.deepEqual(warningsFor(0o644), all);
+  assert.deepEqual(warningsFor(0o604), all);
+  assert.deepEqual(warningsFor(0o660), all);
+  assert.deepEqual(warningsFor(0o600), []);
+  assert.deepEqual(warningsFor(0o400), []);
+  // Only root can make a file of root readable for a group, such as Debian's ssl-cert.
+  assert.deepEqual(warningsFor(0o640), process.getuid!() === 0 ? [] : all);
 });
 
 test("all errors are reported at once", (t) => {
