@@ -38,7 +38,7 @@ export function readPem(text: Uint8Array | string): PemText {
     ? Buffer.from(text)
     : Buffer.from(text.buffer, text.byteOffset, text.length);
   if (bytes.includes(UTF_16_BEGIN)) {
-    throw new Error("it is UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8");
+    throw new Error("it is UTF-16 text; convert it to UTF-8, as with iconv -f UTF-16 -t UTF-8");
   }
   const sections: PemSection[] = [];
   const strays: number[] = [];

@@ -155,7 +155,7 @@ function derivationOf(element: Der | undefined): Derivation {
 function byHeaders(pem: Buffer, data: Buffer, headers: string): EncryptedKey {
   const found = /^DEK-Info: *([A-Z0-9-]+) *, *((?:[0-9A-F]{2})+)$/mi.exec(headers);
   const scheme = `${found?.[1] ?? "an unknown cipher"} (DEK-Info)`;
-  const cipher = found?.[1]!.toLowerCase() ?? "";
+  const cipher = (found?.[1] ?? "").toLowerCase();
   const iv = Buffer.from(found?.[2] ?? "", "hex");
   const open = (passphrase: Buffer) => {
     if (!hasCipher(cipher, iv)) return byLibrary(pem, passphrase);

@@ -47,13 +47,16 @@ export class PemFileSections {
   /** Returns the certificates among the sections, parsed. Throws a UsageError for one that is not. */
   certificates(): ReadCertificate[] {
     return this.take(({ label }) => CERTIFICATE.test(label)).map((section) => {
+      const { line, label } = section;
+      const der = this.run(() => derOf(section));
       try {
         // OpenSSL's TRUSTED CERTIFICATE has trust settings behind the certificate.
-        const pem = derToPem("CERTIFICATE", firstDer(derOf(section)).whole);
-        return { pem, certificate: new X509Certificate(pem), line: section.line };
+        const pem = derToPem("CERTIFICATE", firstDer(der).whole);
+        return { pem, certificate: new X509Certificate(pem), line };
       } catch (error) {
         throw new UsageError(
-          `${this.file}: ${unreadable(section, reasonOf(error))}; replace it`,
+          `${this.file}: line ${line}: the ${label} section cannot be read (${reasonOf(error)}); ` +
+            "replace it",
         );
       }
     });
@@ -113,10 +116,4 @@ export interface ReadCertificate {
   readonly pem: string;
   /** The line of its section. */
   readonly line: number;
-}
-
-function unreadable({ label, line }: PemSection, reason: string): string {
-  return /^line \d/.test(reason)
-    ? reason
-    : `line ${line}: the ${label} section cannot be read (${reason})`;
 }

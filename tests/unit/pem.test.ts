@@ -106,7 +106,7 @@ test("what may be a damaged section is reported with its line", () => {
 });
 
 test("UTF-16 is named, also in the middle of other text", () => {
-  const message = /^it is UTF-16 text; convert it with: iconv /;
+  const message = /^it is UTF-16 text; convert it to UTF-8, as with iconv /;
   const utf16 = Buffer.from(BOM + section, "utf16le");
   for (const before of ["", section, `${section} `]) {
     for (const text of [utf16, Buffer.from(utf16).swap16(), utf16.subarray(2)]) {
