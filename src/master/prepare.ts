@@ -15,6 +15,7 @@ import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import type { ListenerSettings } from "../os/socket_options.ts";
+import { distinct, type FrontendListener } from "./listeners/repeated.ts";
 import { activatedListeners } from "./listeners/activated.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import { errorText } from "../base/error_text.ts";
@@ -73,7 +74,7 @@ export interface Prepared {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   /** Every address to listen on, with the index of its frontend. */
-  readonly listeners: readonly (Wanted & { readonly frontend: number })[];
+  readonly listeners: readonly FrontendListener[];
   readonly privileges?: Privileges;
   /** The fleet's secret, which ticket keys are derived from. */
   readonly ticketSecret?: Uint8Array;
@@ -118,7 +119,7 @@ export async function prepare(
   );
   if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
   const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
-  const listeners = (await Promise.all(
+  const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
         (await listenersAt(dependencies, config.dialect, listen, warnings)).map((wanted) => ({
@@ -128,7 +129,9 @@ export async function prepare(
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
-  problems.push(...duplicates(listeners));
+  const { listeners, ...repeated } = distinct(all, config.frontends);
+  problems.push(...repeated.problems);
+  warnings.push(...repeated.warnings);
   const backend = await attempt(() => backendAt(runtime, config, warnings));
   if (backend) problems.push(...loops(runtime, listeners, backend));
   const backendSources = await attempt(() =>
@@ -198,18 +201,6 @@ function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSetti
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
   return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
-}
-
-function duplicates(listeners: readonly Wanted[]): string[] {
-  const seen = new Set<string>();
-  return listeners.flatMap(({ endpoint }) => {
-    const text = formatEndpoint(endpoint);
-    if (!seen.has(text)) {
-      seen.add(text);
-      return [];
-    }
-    return [`--frontend: ${text} is listed twice; remove one of them`];
-  });
 }
 
 /** A backend that is a frontend would forward each connection to itself until a limit is reached. */

@@ -8,7 +8,7 @@ import { exchange } from "../support/client.ts";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, wideEndpoint } from "../support/endpoints.ts";
-import { runStud, type Stud } from "../support/stud.ts";
+import { type LogLine, runStud, type Stud } from "../support/stud.ts";
 import { listenAt, made, start } from "./backends.ts";
 
 const isRoot = process.getuid!() === 0;
@@ -98,6 +98,33 @@ export const addresses: readonly Behaviour[] = [
       const remedy = context.target.runtime === "deno" ? /AmbientCapabilities=/ : /run: setcap /;
       assert.match(stderr, /^stud: --frontend: [^\n]+ports below 1024 need[^\n]+\n$/);
       assert.match(stderr, remedy);
+    },
+  },
+  {
+    name: "two names of one address are one frontend, unless their settings differ",
+    async run(context) {
+      const { host, port } = wideEndpoint("127.0.0.1");
+      const { a, b } = context.certificates;
+      const backend = (await context.echo()).port;
+      const words = [`--frontend=0x7f.1,${port}`, `--frontend=[::ffff:${host}]:${port}`];
+      const stud = await context.stud(["-n", "1", "--log-format=json", ...words, a], {
+        ...{ backend, exact: true, frontend: { host, port } },
+      });
+      assert.equal(await subject(context, stud.frontend), "a");
+      const twice = ({ message }: LogLine) => message.includes(" are both ");
+      await stud.waitForLog(twice, "the warning");
+      const others = [`--frontend=[${host}]:${port}+${a}`, `--frontend=[localhost]:${port}+${b}`];
+      for (
+        const [given, reason] of [
+          [[words[0]!, words[0]!], /is listed twice; remove one/],
+          [others, /are both \S+, with different settings; remove one/],
+        ] as const
+      ) {
+        const { code, stderr } = await runStud(context.target, [...given, a]);
+        assert.equal(code, 1);
+        assert.match(stderr, /^stud: --frontend: [^\n]+\n$/);
+        assert.match(stderr, reason);
+      }
     },
   },
   {
