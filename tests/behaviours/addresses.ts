@@ -116,7 +116,7 @@ export const addresses: readonly Behaviour[] = [
       const others = [`--frontend=[${host}]:${port}+${a}`, `--frontend=[localhost]:${port}+${b}`];
       for (
         const [given, reason] of [
-          [[words[0]!, words[0]!], /is listed twice; remove one/],
+          [[words[0]!, words[0]!], /is given twice; remove one/],
           [others, /are both \S+, with different settings; remove one/],
         ] as const
       ) {

@@ -16,8 +16,8 @@ interface Distinct {
 
 /**
  * Removes an address that a second frontend with the same settings has under another name, such as
- * `localhost` and 127.0.0.1, or `*` and `[::]`. With other settings, and if it was simply written
- * twice, it is a problem: which of them a client would get is undefined.
+ * `localhost` and 127.0.0.1, or `*` and `[::]`. With other settings it is a problem: which of them a
+ * client would get is undefined.
  */
 export function distinct(
   all: readonly FrontendListener[],
@@ -39,9 +39,7 @@ export function distinct(
       frontends[listener.frontend]!,
     ];
     const names = [formatAddress(listen), formatAddress(other)] as const;
-    if (names[0] === names[1]) {
-      problems.push(`--frontend: ${text} is listed twice; remove one of them`);
-    } else if (isDeepStrictEqual(settings, others)) {
+    if (isDeepStrictEqual(settings, others)) {
       warnings.push(`--frontend: ${names[0]} and ${names[1]} are both ${text}; one is enough`);
     } else {
       problems.push(
