@@ -114,5 +114,6 @@ function readKey(
 }
 
 const KEY_REMEDY =
-  "append the key's PEM section, as in: cat fullchain.pem privkey.pem > NEW.pem, or name the " +
-  'key\'s file in a block of the configuration file: pem-file = { cert = "…" private-key = "…" }';
+  "append the key's PEM section, as in: (umask 077; cat fullchain.pem privkey.pem > NEW.pem), or " +
+  "name the key's file in a block of the configuration file: " +
+  'pem-file = { cert = "…" private-key = "…" }';

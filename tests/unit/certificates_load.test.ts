@@ -142,7 +142,7 @@ test("a directory of certificates is told from certbot's, and from one with othe
   assert.equal(
     ofFullchain,
     `${fullchain}: no private key in it; it has only certificates; append the key's PEM section, ` +
-      "as in: cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+      "as in: (umask 077; cat fullchain.pem privkey.pem > NEW.pem), or name the key's file in a block of the " +
       'configuration file: pem-file = { cert = "…" private-key = "…" }; or leave it out, as with ' +
       "--pem-dir-glob='*.pem'",
   );
@@ -212,7 +212,7 @@ test("all errors are reported at once", (t) => {
     "sections",
     "PEM file /dev/null: it is not a regular file; specify one",
     `${empty}: no private key in it; it is empty; append the key's PEM section, as in: ` +
-    "cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+    "(umask 077; cat fullchain.pem privkey.pem > NEW.pem), or name the key's file in a block of the " +
     'configuration file: pem-file = { cert = "…" private-key = "…" }',
   ]);
   assert.equal(tls.certificates.length, 1);
