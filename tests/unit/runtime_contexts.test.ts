@@ -11,7 +11,8 @@ import * as runtime from "#runtime";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { certificates, serve, settingsWith, until, visit } from "../support/adapter.ts";
 
-const { name, createTlsContext }: Runtime = runtime;
+const { createTlsContext }: Runtime = runtime;
+const name: string = runtime.name;
 const directory = mkdtempSync(join(tmpdir(), "stud-contexts-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
