@@ -37,7 +37,8 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
   if (!first) throw sections.lacks("certificate", CERTIFICATE_REMEDY);
   const leaf = leafOf(first.certificate, file);
   const keySections = key ? new PemFileSections(key) : sections;
-  const [dh] = sections.take(isDhParameters);
+  const [dh, ...otherDh] = sections.take(isDhParameters);
+  for (const other of otherDh) sections.leave(other);
   const dhParameters = dh && usableDh(dh);
   const material = {
     chain: chain.map(({ pem }) => pem).join(""),

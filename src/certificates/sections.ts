@@ -65,9 +65,12 @@ export class PemFileSections {
   /** Returns the error for a file without what it is for; `remedy` is for a file of any kind. */
   lacks(what: string, remedy: string): NotInFile {
     const kind = recognise(this.text, this.all, this.file);
-    const fault = `${this.file}: no ${what} in it; ${kind}`;
     // Many kinds have a remedy of their own.
-    return new NotInFile(fault, kind.includes("; ") ? undefined : remedy);
+    const own = kind.includes("; ") ? kind : this.strayText();
+    return new NotInFile(
+      `${this.file}: no ${what} in it; ${own ?? kind}`,
+      own === undefined ? remedy : undefined,
+    );
   }
 
   /** Runs `action`; names the file in front of an error's message, in a UsageError. */
@@ -83,18 +86,20 @@ export class PemFileSections {
   /** Returns a line for the sections that were not taken, and one for text that may be damaged. */
   warnings(): string[] {
     const unused = this.all.filter((section) => !this.taken.has(section));
-    const [stray] = this.strays;
+    const stray = this.strayText();
     return [
       ...(unused.length > 0
         ? [`${this.file}: not used here: ${listed(unused)}; remove it if it is of no use`]
         : []),
-      ...(stray !== undefined
-        ? [
-          `${this.file}: line ${stray} looks like a part of a PEM section, but belongs to none and ` +
-          "is not used; check that it has its BEGIN and END lines",
-        ]
-        : []),
+      ...(stray === undefined ? [] : [`${this.file}: ${stray}`]),
     ];
+  }
+
+  private strayText(): string | undefined {
+    const [line] = this.strays;
+    if (line === undefined) return undefined;
+    return `line ${line} looks like a part of a PEM section, but belongs to none and is not used; ` +
+      "check that it has its BEGIN and END lines";
   }
 }
 

@@ -131,6 +131,8 @@ test("what a bundle does not use is named with its lines", (t) => {
     "x.pem: not used here: PRIVATE KEY",
     "x.key: not used here: CERTIFICATE",
   ]);
+  const twoDh = parse(leaf.cert + leaf.key + dhSection() + dhSection());
+  assert.match(twoDh.warnings.join("\n"), /^x\.pem: not used here: DH PARAMETERS \(line \d+\);/);
   const damaged = other.cert.replace("-----BEGIN", "----BEGIN");
   for (const text of [leaf.cert + leaf.key + damaged, leaf.cert + damaged + leaf.key]) {
     const [warning, ...others] = parse(text).warnings;

@@ -136,6 +136,14 @@ test("a directory of certificates is told from certbot's, and from one with othe
     `${key}: no certificate in it; it has only a private key; ${remedy}`,
   ]);
   assert.deepEqual(problemsOf({ pemFiles: [pemFile(fullchain, { key })] }), []);
+  const above = join(directory, "above");
+  mkdirSync(above);
+  symlinkSync(live, join(above, "x.example"));
+  writeFileSync(join(above, "README"), "This directory contains links.\n");
+  assert.deepEqual(problemsOf({ pemDirectory: { path: above, glob: "" } }), [
+    `--pem-dir: ${above}: its certificates are in directories of their own; ` +
+    remedy.replaceAll(live, join(above, "x.example")),
+  ]);
 
   rmSync(key);
   const [ofChain = "", ofFullchain, ofReadme = "", ...others] = problemsOf({ pemDirectory });
