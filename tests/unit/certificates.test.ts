@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { firstDer, inside, INTEGER, SEQUENCE, sequenceOf } from "../../src/base/der.ts";
 import { derOf, derToPem, pemSections } from "../../src/base/pem.ts";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { type Bundle, parseBundle, validityWarning } from "../../src/certificates/bundle.ts";
@@ -94,6 +95,15 @@ function withBytesBehind(pem: string): string {
   return derToPem(section!.label, Buffer.concat([derOf(section!), Buffer.of(0, 1)]));
 }
 
+test("a key with its public key inside (RFC 5958) becomes one that all libraries read", (t) => {
+  const { cert, key } = make(t, "ed25519", { key: "ed25519" });
+  const [, algorithm, value] = inside(firstDer(derOf(pemSections(key)[0]!)), SEQUENCE);
+  const publicKey = Buffer.concat([Buffer.of(0x81, 33, 0), Buffer.alloc(32)]);
+  const version = Buffer.of(INTEGER, 1, 1);
+  const both = sequenceOf(version, algorithm!.whole, value!.whole, publicKey);
+  assert.equal(keyOf(parse(cert + derToPem("PRIVATE KEY", both))), key);
+});
+
 test("an encrypted key is recognised under any label", (t) => {
   const { cert, key } = make(t);
   const out = ["-passout", "pass:x"];
@@ -115,23 +125,24 @@ test("an encrypted key is recognised under any label", (t) => {
 
 test("what a bundle does not use is named with its lines", (t) => {
   const leaf = make(t);
+  const dh = dhSection();
   const other = make(t, "other");
   const ofKey = openssl(["pkey", "-pubout"], leaf.key);
-  const { warnings, material } = parse(leaf.cert + other.key + leaf.key + ofKey + dhSection());
+  const { warnings, material } = parse(leaf.cert + other.key + leaf.key + ofKey + dh);
   assert.equal(derToPem("PRIVATE KEY", material.key), leaf.key);
-  assert.equal(material.dhParameters, dhSection());
+  assert.equal(material.dhParameters, dh);
   const lines = leaf.cert.split("\n").length;
   const [otherLine, publicLine] = [lines, lines + 2 * (leaf.key.split("\n").length - 1)];
   assert.deepEqual(warnings, [
     `x.pem: not used here: PRIVATE KEY (line ${otherLine}), PUBLIC KEY (line ${publicLine}); ` +
     "remove it if it is of no use",
   ]);
-  const separate = parse(`${leaf.cert}${other.key}`, `${leaf.key}${leaf.cert}${dhSection()}`);
+  const separate = parse(`${leaf.cert}${other.key}`, `${leaf.key}${leaf.cert}${dh}`);
   assert.deepEqual(separate.warnings.map((line) => line.split(" (")[0]), [
     "x.pem: not used here: PRIVATE KEY",
     "x.key: not used here: CERTIFICATE",
   ]);
-  const twoDh = parse(leaf.cert + leaf.key + dhSection() + dhSection());
+  const twoDh = parse(leaf.cert + leaf.key + dh + dh);
   assert.match(twoDh.warnings.join("\n"), /^x\.pem: not used here: DH PARAMETERS \(line \d+\);/);
   const damaged = other.cert.replace("-----BEGIN", "----BEGIN");
   for (const text of [leaf.cert + leaf.key + damaged, leaf.cert + damaged + leaf.key]) {
