@@ -79,8 +79,6 @@ test("a bundle is read whatever its line ends and labels, with nothing to warn o
     "PKCS#8 as RSA": leaf.key.replaceAll("PRIVATE", "RSA PRIVATE") + leaf.cert + issuer.cert,
     "SEC1 as PKCS#8": ec.replaceAll("EC PRIVATE", "PRIVATE") + leaf.cert + issuer.cert,
     "SEC1 as RSA": ec.replaceAll("EC PRIVATE", "RSA PRIVATE") + leaf.cert + issuer.cert,
-    "bytes behind the DER": withBytesBehind(leaf.cert) + withBytesBehind(issuer.cert) +
-      withBytesBehind(leaf.key),
   };
   for (const [what, text] of Object.entries(texts)) {
     const bundle = parse(text);
@@ -89,11 +87,6 @@ test("a bundle is read whatever its line ends and labels, with nothing to warn o
     assert.deepEqual(bundle.warnings, [], what);
   }
 });
-
-function withBytesBehind(pem: string): string {
-  const [section] = pemSections(pem);
-  return derToPem(section!.label, Buffer.concat([derOf(section!), Buffer.of(0, 1)]));
-}
 
 test("a key with its public key inside (RFC 5958) becomes one that all libraries read", (t) => {
   const { cert, key } = make(t, "ed25519", { key: "ed25519" });
@@ -150,6 +143,23 @@ test("what a bundle does not use is named with its lines", (t) => {
     assert.match(warning!, /^x\.pem: line \d+ looks like a part of a PEM section, but belongs to /);
     assert.deepEqual(others, []);
   }
+});
+
+test("what follows an object in its section is a warning, and cannot upset any library", (t) => {
+  const leaf = make(t);
+  const issuer = make(t, "issuer");
+  const joined = (...texts: string[]) => {
+    const sections = texts.map((text) => pemSections(text)[0]!);
+    return derToPem(sections[0]!.label, Buffer.concat(sections.map(derOf)));
+  };
+  const { material, warnings } = parse(joined(leaf.cert, issuer.cert) + joined(leaf.key, leaf.key));
+  assert.equal(material.chain, leaf.cert);
+  assert.equal(derToPem("PRIVATE KEY", material.key), leaf.key);
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0]!,
+    /^x\.pem: more bytes than one object in CERTIFICATE \(line 1\), PRIVATE KEY \(line \d+\): only/,
+  );
 });
 
 test("DH parameters of openssl dhparam -dsaparam become those of PKCS #3", (t) => {
