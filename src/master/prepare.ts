@@ -92,11 +92,13 @@ export interface PrepareContext {
 
 /**
  * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
- * Leaves no socket open. Throws a UsageError with everything that is wrong.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong. `isTest`: what only
+ * prevents a start is a warning, since the configuration may be meant for another user.
  */
 export async function prepare(
   dependencies: PrepareContext,
   config: PrepareSettings & WorkerSettings,
+  isTest = false,
 ): Promise<Prepared> {
   const { runtime, certificates } = dependencies;
   const problems: string[] = [];
@@ -140,6 +142,10 @@ export async function prepare(
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  if (identity.refusal !== undefined && !isTest) problems.push(identity.refusal);
+  if (identity.refusal !== undefined && isTest) {
+    warnings.push("root cannot start this, since it would run the workers; specify a user");
+  }
   const { cachePeers: named } = config.sessions;
   const cachePeers = await attempt(() =>
     named && ticketSecret && planPeers(runtime.libc, named, ticketSecret, identity.privileges)

@@ -18,6 +18,8 @@ export interface PrivilegePlan {
   readonly privileges?: Privileges;
   /** One line each; if there are any, stud must not start. */
   readonly problems: readonly string[];
+  /** Why stud must not start although the configuration is valid. */
+  readonly refusal?: string;
   readonly warnings: readonly string[];
 }
 
@@ -51,7 +53,8 @@ export function privilegesOf(
   };
   if (current.uid !== 0) return { problems: changeProblems(config, ids, current), warnings: [] };
   if (dialect === "hitch" && !mayStayRoot(config, ids)) {
-    return { problems: ["{core} ERROR: Refusing to run workers as root."], warnings: [] };
+    const refusal = "{core} ERROR: Refusing to run workers as root.";
+    return { problems: [], refusal, warnings: [] };
   }
   const warnings = user === ""
     ? ["the workers run as root; specify another user with --user, e.g. --user=nobody"]
@@ -66,9 +69,12 @@ function mayStayRoot({ user }: PrivilegeConfig, { uid, gid }: Ids): boolean {
 }
 
 function unknown(option: string, name: string, database: string, dialect: Dialect): string {
-  return dialect === "hitch"
-    ? `Invalid parameter '${option}': Invalid ${option} '${name}'.`
-    : `--${option}: Invalid ${option} '${name}'; list the valid names with: getent ${database}`;
+  if (dialect === "hitch") return `Invalid parameter '${option}': Invalid ${option} '${name}'.`;
+  const [, user, group] = /^([\w-]+):([\w-]+)$/.exec(name) ?? [];
+  const remedy = user === undefined || option !== "user"
+    ? `list the valid names with: getent ${database}`
+    : `give the group separately: --user=${user} --group=${group}`;
+  return `--${option}: Invalid ${option} '${name}'; ${remedy}`;
 }
 
 function chrootProblems(path: string, { uid }: Ids): string[] {

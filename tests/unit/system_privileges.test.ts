@@ -36,7 +36,8 @@ test("as root without --user, stud warns and hitch refuses", () => {
   assert.equal(stud.warnings.length, 1);
   assert.match(stud.warnings[0]!, /--user/);
   assert.deepEqual(privilegesOf(asked({}), "hitch", root), {
-    problems: ["{core} ERROR: Refusing to run workers as root."],
+    problems: [],
+    refusal: "{core} ERROR: Refusing to run workers as root.",
     warnings: [],
   });
 });
@@ -47,10 +48,9 @@ test("--user=root stays root, in hitch's dialect only with root's group", () => 
     assert.deepEqual(plan, { privileges: { ...root, chroot: "" }, problems: [], warnings: [] });
   }
   const other = asked({ user: "root", group: "tty" });
-  assert.deepEqual(privilegesOf(other, "hitch", root).problems, [
-    "{core} ERROR: Refusing to run workers as root.",
-  ]);
-  assert.deepEqual(privilegesOf(other, "stud", root).problems, []);
+  const { refusal } = privilegesOf(other, "hitch", root);
+  assert.equal(refusal, "{core} ERROR: Refusing to run workers as root.");
+  assert.equal(privilegesOf(other, "stud", root).refusal, undefined);
 });
 
 test("--group alone keeps root's uid, with the warning", () => {
