@@ -90,7 +90,7 @@ export function contentProblem(fd: number): [string, string] | undefined {
   if (!stat.isFile()) return ["Not a regular file", "choose another path"];
   const isPid = stat.size <= MAX_PID_BYTES &&
     /^\s*\d*\s*$/.test(readFileSync(descriptorPath(fd), "latin1"));
-  return isPid ? undefined : ["the file has other contents than a pid", "choose another path"];
+  return isPid ? undefined : ["its contents are not a pid", "choose another path"];
 }
 
 const MAX_PID_BYTES = 32;
