@@ -116,7 +116,7 @@ export async function prepare(
   const backendTls = await attempt(() =>
     config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
   );
-  if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
+  await attempt(() => tryTls(runtime, config, loaded, backendTls));
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>

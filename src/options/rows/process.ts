@@ -192,7 +192,7 @@ export const processOptions = {
     short: "t",
     form: "action",
     in: ["line"],
-    help: "Check the options and the PEM files, and exit.",
+    help: "Check the options and everything that they name, report all mistakes, and exit.",
   },
   "demo": {
     group: "Actions",

@@ -101,8 +101,8 @@ export const tlsOptions = {
     in: everywhere,
     path: true,
     empty: "error",
-    help: "PEM file with the CAs that sign these certificates. In client mode the default is " +
-      "the system's CAs.",
+    help: "PEM file with the CAs that sign these certificates; it requires --client-verify. In " +
+      "client mode the default is the system's CAs.",
     parse: nonEmpty,
   },
   "client-verify-crl": {
