@@ -37,7 +37,10 @@ export function readSettled<T>(file: string, read: () => T, context: SettleConte
     const isSettled = before.text === after?.text && (age >= SETTLE_MS || age < 0);
     if (isSettled) return text;
     if (waited >= LIMIT_MS) {
-      throw new FileError(file, "it keeps changing; try again when it is written completely");
+      throw new FileError(
+        file,
+        "it keeps changing while it is read; try again when it is complete",
+      );
     }
     pause(POLL_MS);
   }

@@ -142,10 +142,8 @@ export async function prepare(
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
-  if (identity.refusal !== undefined && !isTest) problems.push(identity.refusal);
-  if (identity.refusal !== undefined && isTest) {
-    warnings.push("root cannot start this, since it would run the workers; specify a user");
-  }
+  if (!isTest) problems.push(...identity.refusals);
+  else warnings.push(...identity.refusals.map((text) => `this user cannot start it: ${text}`));
   const { cachePeers: named } = config.sessions;
   const cachePeers = await attempt(() =>
     named && ticketSecret && planPeers(runtime.libc, named, ticketSecret, identity.privileges)

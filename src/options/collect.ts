@@ -132,7 +132,12 @@ class Collector {
       const { message, original } = isHidden ? notTaken(value) : error;
       const isConfig = typeof value === "string" && origin.source.kind === "line" &&
         isConfigName(value) && !message.includes("--config");
-      const remedy = isConfig ? `; to read a configuration file, use --config=${value}` : "";
+      const isVersion = name === "write-proxy-v1" && value === "v2";
+      const remedy = isVersion
+        ? "; for version 2 use --write-proxy-v2"
+        : isConfig
+        ? `; to read a configuration file, use --config=${value}`
+        : "";
       this.#problems.push(origin.message(`${message}${remedy}`, original));
       rejected.add(name);
       return undefined;

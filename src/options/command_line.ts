@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
-import { type Assignment, commandLineOrigin, type Origin } from "./assignment.ts";
+import { type Assignment, commandLineOrigin } from "./assignment.ts";
 import { type Build, contradictions, unmetNeeds } from "./checks.ts";
 import type { Config } from "./config.ts";
 import { type Dialect, parseDialect } from "../base/dialect.ts";
@@ -9,7 +9,8 @@ import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
 import { helpText } from "./help.ts";
 import { readConfigFile } from "./read_file.ts";
-import { namesOf, type OptionName, optionOf } from "./table.ts";
+import { type Places, placesOf } from "./places.ts";
+import { type OptionName, optionOf } from "./table.ts";
 import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
 import { bounded, withoutCredentials } from "./words.ts";
@@ -28,8 +29,7 @@ export type Command =
     readonly problems: readonly string[];
     /** The options that were given, in whatever place, blocks included. */
     readonly given: ReadonlySet<OptionName>;
-    /** Where the settings of files were given, by the names that errors show. */
-    readonly places: ReadonlyMap<string, Pick<Origin, "message">>;
+    readonly places: Places;
   }
   /** `usage` is hitch's reaction to an empty command line: help, and exit code 1. */
   | { readonly kind: "help" | "default-config" | "usage"; readonly text: string }
@@ -67,9 +67,14 @@ export function parseCommandLine(
     name === "new-ticket-secret"
   );
   const action = line.given[first]?.name;
-  if (line.problems.length === 0 && (action === "version" || action === "new-ticket-secret")) {
-    return { kind: action };
+  if (line.problems.length === 0 && action === "new-ticket-secret") {
+    if (line.given.length + line.positionals.length === 1) return { kind: action };
+    throw new UsageError(
+      "--new-ticket-secret: it prints a secret and takes no other arguments; remove them, and " +
+        "redirect standard output to a file",
+    );
   }
+  if (line.problems.length === 0 && action === "version") return { kind: action };
   if (line.problems.length === 0 && action === "help") {
     return { kind: action, text: helpText(dialect) };
   }
@@ -89,22 +94,8 @@ export function parseCommandLine(
     given: new Set([collected, ...collected.blocks.values()].flatMap(({ origins }) => [
       ...origins.keys(),
     ])),
-    places: placesOf(collected, dialect),
+    places: placesOf(collected, dialect, (path) => resolve(context.workingDirectory, path)),
   };
-}
-
-/** Where settings of files were given, without those that have several places. */
-function placesOf(
-  { settings, origins, blocks }: Collected,
-  dialect: Dialect,
-): ReadonlyMap<string, Origin> {
-  const inBlocks = new Set([...blocks.values()].flatMap(({ origins }) => [...origins.keys()]));
-  const single = [...origins].filter(([name, { source }]) => {
-    const value = settings[name as keyof typeof settings];
-    const isRepeated = optionOf(name).repeat && Array.isArray(value) && value.length > 1;
-    return source.kind === "file" && !inBlocks.has(name) && !isRepeated;
-  });
-  return new Map(single.map(([name, origin]) => [namesOf(name, dialect)[0], origin]));
 }
 
 function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Dialect {

@@ -55,7 +55,7 @@ class ArgumentParser {
       else if (word.startsWith("--")) this.#readLong(word);
       else if (word.startsWith("-") && word !== "-") this.#readShort(word);
       else if (/^[\u2010-\u2015\u2212]/.test(word)) {
-        this.#fail(`${shown(word)} begins with a dash that is no hyphen; type - or -- instead`);
+        this.#fail(`${shown(word)} starts with a dash that is not a hyphen; type - or -- instead`);
       } else this.#positionals.push(word);
     }
     return { given: this.#given, positionals: this.#positionals, problems: this.#problems };
@@ -117,7 +117,7 @@ class ArgumentParser {
     const word = shown(`--${typed}`);
     if (meant.size > 1) {
       const list = candidates.map(([known]) => `--${known}`).join(", ");
-      this.#fail(`${word} can mean ${list}; write the name in full`);
+      this.#fail(`${word} is ambiguous: ${list}; write the name in full`);
     } else {
       const near = nearest(typed, [...this.#names.keys()]);
       const remedy = foreignRemedy(typed) ?? (near && `did you mean --${near}?`);

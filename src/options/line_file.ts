@@ -77,7 +77,7 @@ export function readLines(text: string, file: string, dialect: Dialect): ParsedF
 /** Says what is wrong with a line of another form; it quotes only the name of an option. */
 function remedyFor(line: string, keys: ReadonlyMap<string, OptionName>): string {
   const [, dashes, key, rest = ""] = /^\s*(-*)([A-Za-z][\w-]*)(.*)$/.exec(line) ?? [];
-  if (/^\s*\[[^\]]*\]\s*$/.test(line)) return "; there are no sections, remove this line";
+  if (/^\s*\[[^\]]*\]\s*$/.test(line)) return "; there are no sections here; remove this line";
   if (key === undefined || !keys.has(key)) return "";
   if (dashes !== "") return `; write ${key} without the hyphens in front`;
   return rest.trim() === "" ? `; ${key} needs a value` : `; write = after ${key}`;
@@ -103,7 +103,7 @@ function splitValue(
     return { value: "", rest: "", fault };
   }
   if (/^[\u201c-\u201f\u2018-\u201b\u00ab\u2039]/.test(value)) {
-    return { value: "", rest: "", fault: 'these are not plain quotes; replace them by "' };
+    return { value: "", rest: "", fault: 'these are typographic quotes; use " instead' };
   }
   return { value, rest };
 }

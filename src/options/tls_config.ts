@@ -123,7 +123,7 @@ function reportUnused(
     problems.push(
       origin.message(
         `without client-verify ${effect}; add client-verify = required or optional here, or none ` +
-          "if that is meant",
+          "if this is intended",
       ),
     );
     // One line is enough.

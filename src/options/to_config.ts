@@ -282,7 +282,7 @@ function checkEffects({ settings, origins, rejected }: Collected, context: Confi
     const [known, meant] = COMMON_PROTOCOLS.find(([pattern]) => pattern.test(name)) ?? [];
     if (known && name !== meant) {
       const label = origins.get("alpn-protos")?.label ?? "--alpn-protos";
-      warnings.push(`${label}: no client offers ${quote(name)}; ${meant} is probably meant`);
+      warnings.push(`${label}: clients do not offer ${quote(name)}; did you mean ${meant}?`);
     }
   }
   if (settings.client && (settings["pem-file"].length > 0 || settings["pem-dir"] !== "")) {

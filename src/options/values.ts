@@ -65,11 +65,17 @@ export function secondsOrNone(text: string): number {
   return /^0+(\.0+)?$/.test(text) ? 0 : secondsOr(text, ", or 0");
 }
 
+const unitSeconds: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, min: 60, h: 3600 };
+
 function secondsOr(text: string, or: string): number {
   if (!/^\d+(\.\d+)?$/.test(text) || Number(text) === 0) {
     const original = /^-\d+$/.test(text) ? "Negative number." : "Not a number.";
+    const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)$/.exec(text) ?? [];
+    const remedy = amount === undefined
+      ? `use seconds, as in 30 or 0.5${or}`
+      : `use seconds without a unit: ${Number(amount) * unitSeconds[unit]!}`;
     throw new ValueError(
-      `${quote(text)} is not a positive number; use seconds, as in 30 or 0.5${or}`,
+      `${quote(text)} is not a positive number; ${remedy}`,
       original,
     );
   }
@@ -105,11 +111,10 @@ export function nonEmpty(text: string): string {
 export function outputPath(text: string): string {
   const [, port] = /^(?:.*[:,])?(\d{1,5})$/.exec(text.includes("/") ? "" : text) ?? [];
   if (port === undefined) return text;
+  const shown = quote(text);
   throw new ValueError(
-    `${
-      quote(text)
-    } looks like a port, not like a file; to listen on it use --frontend=*,${port}, ` +
-      `for a file of this name write ./${text}`,
+    `${shown} looks like a port, not a file; to listen there, use --frontend=*,${port}; ` +
+      `for a file of this name, write ./${text}`,
   );
 }
 
@@ -202,11 +207,11 @@ export function alpnProtocols(text: string): readonly string[] {
   const names = text.replaceAll(/\s/g, "").replace(/,$/, "").split(",");
   if (names.length === 1 && names[0] === "") return [];
   const original = `alpn-protos configuration "${text}" is bad.`;
-  const [gap] = /[^\s,]\s+[^\s,]/.exec(text) ?? [];
-  if (gap !== undefined) {
-    const list = text.split(/[\s,]+/).filter((name) => name !== "").join(",");
+  // No registered name has any of these (IANA, TLS ALPN Protocol IDs).
+  if (/[^\s,]\s+[^\s,]|[;:|]/.test(text)) {
+    const list = text.split(/[\s,;:|]+/).filter((name) => name !== "").join(",");
     throw new ValueError(
-      `${quote(text)} has a space between two names; separate them with commas: ${list}`,
+      `${quote(text)} is not a list; separate names with commas: ${list}`,
       original,
     );
   }

@@ -3,7 +3,7 @@ import { LogFileError } from "../log/log_file.ts";
 import type { Prepared } from "../master/prepare.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { outputProblems } from "./output_paths.ts";
-import { prepareCommand, withPlace } from "./prepare_command.ts";
+import { prepareCommand, problemWithPlace, warningWithPlace } from "./prepare_command.ts";
 import { makePrepareContext, type Serving } from "./state.ts";
 
 /**
@@ -25,10 +25,18 @@ export async function check(runtime: Runtime, command: Serving): Promise<string>
     problems.push(...error.problems);
   }
   const { log, others } = outputProblems(command.config);
-  problems.push(...[...log, ...others].map((problem) => withPlace(problem, places)));
+  // hitch does not look at the others: their directories may be made by the service manager.
+  const [faults, ignored] = dialect === "hitch" ? [log, others] : [[...log, ...others], []];
+  problems.push(...faults.map((fault) => problemWithPlace(fault, places)));
   // The settings that are missing could be those that were meant to prevent a warning.
   const later = command.problems.length > 0 ? [] : prepared?.warnings ?? [];
-  for (const warning of [...command.warnings, ...later]) {
+  for (
+    const warning of [
+      ...command.warnings,
+      ...later,
+      ...ignored.map((each) => warningWithPlace(each, places)),
+    ]
+  ) {
     console.error(`${dialect}: ${warning}`);
   }
   if (log.length > 0) throw new LogFileError([...new Set(problems)]);

@@ -1,4 +1,6 @@
 import { UsageError } from "../base/errors.ts";
+import type { Origin } from "../options/assignment.ts";
+import type { Places } from "../options/places.ts";
 import { prepare, type PrepareContext, type Prepared } from "../master/prepare.ts";
 import { lossOf, type Standing, standingOf } from "../system/standing.ts";
 import type { Serving } from "./state.ts";
@@ -8,13 +10,16 @@ import type { Serving } from "./state.ts";
  * begin with its place there. Throws a UsageError.
  */
 export async function prepareCommand(context: PrepareContext, command: Serving): Promise<Prepared> {
-  const placed = (problem: string) => withPlace(problem, command.places);
+  const { places } = command;
   try {
     const prepared = await prepare(context, command.config, command.kind === "test");
-    return { ...prepared, warnings: prepared.warnings.map(placed) };
+    return {
+      ...prepared,
+      warnings: prepared.warnings.map((each) => warningWithPlace(each, places)),
+    };
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(error.problems.map(placed));
+    throw new UsageError(error.problems.map((each) => problemWithPlace(each, places)));
   }
 }
 
@@ -36,10 +41,26 @@ export function keptStanding(
 
 const NO_VERIFY = { mode: "none" } as const;
 
-/** Replaces the option's name at the beginning by the place of its key. */
-export function withPlace(problem: string, places: Serving["places"]): string {
-  const [, name, hitchName, rest] =
-    /^(?:--([\w-]+)|Invalid parameter '([\w-]+)'): (.*)$/s.exec(problem) ?? [];
-  const origin = places.get(name ?? hitchName ?? "");
-  return origin && rest !== undefined ? origin.message(rest) : problem;
+/** Begins a problem with the place that named its option or its file, if that is in a file. */
+export function problemWithPlace(problem: string, places: Places): string {
+  const found = placeOf(problem, places);
+  return found ? found.origin.message(found.rest) : problem;
+}
+
+/** The same for a warning. */
+export function warningWithPlace(warning: string, places: Places): string {
+  const found = placeOf(warning, places);
+  return found ? `${found.origin.label}: ${found.rest}` : warning;
+}
+
+function placeOf(
+  text: string,
+  { options, files }: Places,
+): { readonly origin: Origin; readonly rest: string } | undefined {
+  const [, option, hitchOption, said = text] =
+    /^(?:--([\w-]+): |Invalid parameter '([\w-]+)': |PEM file (?=\/))(.*)$/s.exec(text) ?? [];
+  const [, path] = /^(\/.*?): /s.exec(said) ?? [];
+  const origin = (path === undefined ? undefined : files.get(path)) ??
+    options.get(option ?? hitchOption ?? "");
+  return origin && { origin, rest: said };
 }

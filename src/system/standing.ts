@@ -40,5 +40,5 @@ export function lossOf(before: Standing, after: Standing): string | undefined {
     lacks("backend") && "no backend is configured any more",
   ].filter((text) => text !== false);
   if (lost.length === 0) return undefined;
-  return `${lost.join(", ")}; complete the configuration, or restart stud if that is meant`;
+  return `${lost.join(", ")}; complete the configuration, or restart stud if this is intended`;
 }

@@ -190,12 +190,19 @@ export const config: readonly Behaviour[] = [
         "workers = 1",
         'user = "no-such-user"',
         'backend = "[no-such-host.invalid]:80"',
+        'pem-file = "/nonexistent/site.pem"',
+        `pem-file = { cert = "${context.certificates.ca}" }`,
       ]);
       const words = [`--config=${file}`, context.certificates.localhost];
       const { code, stderr } = await runStud(context.target, words);
       assert.equal(code, 1);
       assert.ok(stderr.includes(`stud: ${file}:2:8: user: Invalid user 'no-such-user'`), stderr);
       assert.ok(stderr.includes(`stud: ${file}:3:11: backend: `), stderr);
+      assert.ok(
+        stderr.includes(`stud: ${file}:4:12: pem-file: /nonexistent/site.pem: it `),
+        stderr,
+      );
+      assert.ok(stderr.includes(`stud: ${file}:5:21: cert: ${context.certificates.ca}: `), stderr);
       const hitch = await runStud(context.target, ["--compat=hitch", ...words]);
       const expected = `Error in configuration file '${file}', line 2: ${file}:2:8: user: Invalid`;
       assert.ok(hitch.stderr.includes(expected), hitch.stderr);
@@ -208,7 +215,10 @@ export const config: readonly Behaviour[] = [
       const words = ["--compat=hitch", context.certificates.localhost];
       const { code, stderr } = await runStud(context.target, [...words, "--test"]);
       assert.equal(code, 0, stderr);
-      assert.match(stderr, /\nhitch: root cannot start this, .*; specify a user\n/);
+      assert.match(
+        stderr,
+        /\nhitch: this user cannot start it: .* Refusing to run workers as root\.\n/,
+      );
       assert.match(stderr, /hitch configuration looks ok\.\n$/);
       const started = await runStud(context.target, words);
       assert.equal(started.code, 1);

@@ -50,7 +50,7 @@ test("an exact name wins over longer ones; a unique prefix is enough", () => {
   assert.deepEqual(read("--half=5"), ["half-close-timeout=5"]);
   refused(
     ["--write"],
-    "--write can mean --write-ip, --write-proxy, --write-proxy-v1, --write-proxy-v2; " +
+    "--write is ambiguous: --write-ip, --write-proxy, --write-proxy-v1, --write-proxy-v2; " +
       "write the name in full",
   );
 });

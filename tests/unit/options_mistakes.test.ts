@@ -106,15 +106,22 @@ test("an option in the wrong place is explained", () => {
     [["-config", "stud.conf"], /^-config has only one hyphen; write --config$/],
     [["-backend=x"], /^-backend has only one hyphen; write --backend$/],
     [["-test"], /^-test has only one hyphen; write --test$/],
-    [["\u2014test"], /^"\u2014test" begins with a dash that is no hyphen; type/],
-    [["\u2013t"], /begins with a dash that is no hyphen/],
-    [["-p", "443"], /^--pidfile: "443" looks like a port, .* --frontend=\*,443, .*write \.\/443$/],
+    [["\u2014test"], /^"\u2014test" starts with a dash that is not a hyphen; type/],
+    [["\u2013t"], /starts with a dash that is not a hyphen/],
+    [["-p", "443"], /^--pidfile: "443" looks like a port, .* --frontend=\*,443; .*write \.\/443$/],
     [["-l", "0.0.0.0:443"], /^--log-filename: "0\.0\.0\.0:443" looks like a port/],
     [["--cert=a.pem"], /^--cert is not an option; give the PEM file as an argument/],
     [["--key", "a.key"], /^--key is not an option; put the key into the PEM file/],
     [["--listen=443"], /^--listen is not an option; use --frontend$/],
     [["--upstream=x"], /^--upstream is not an option; use --backend$/],
-    [["--alpn-protos=h2 http/1.1"], /separate them with commas: h2,http\/1\.1$/],
+    [["--alpn-protos=h2 http/1.1"], /separate names with commas: h2,http\/1\.1$/],
+    [["--alpn-protos=h2;http/1.1"], /separate names with commas: h2,http\/1\.1$/],
+    [["--alpn-protos=h2:http/1.1"], /separate names with commas: h2,http\/1\.1$/],
+    [["--idle-timeout=5m"], /^--idle-timeout: "5m" .*; use seconds without a unit: 300$/],
+    [["--drain-timeout=1.5s"], /; use seconds without a unit: 1\.5$/],
+    [["--session-timeout=500ms"], /; use seconds without a unit: 0\.5$/],
+    [["--write-proxy=v2"], /^--write-proxy: .*; for version 2 use --write-proxy-v2$/],
+    [["--new-ticket-secret"], /^--new-ticket-secret: it prints a secret .* standard output/],
     [
       ["-l/x.pem", "/x.pem"],
       /^--log-filename: \/x\.pem is also given as a PEM file; choose another/,
@@ -152,12 +159,12 @@ test("a line of a file that is written as elsewhere is explained", () => {
     'backend = 127.0.0.1,80"': /^F:1:11: backend: expected a " in front of the value$/,
     "user = 'nobody": /^F:1:8: user: expected a ' at the end of the value$/,
     'alpn-protos = "h2, http/1.1': /^F:1:15: alpn-protos: expected a " at the end of the value$/,
-    "user = \u201cnobody\u201d": /^F:1:8: user: these are not plain quotes; replace them by "$/,
+    "user = \u201cnobody\u201d": /^F:1:8: user: these are typographic quotes; use " instead$/,
     "backend: 127.0.0.1,80": /^F:1:1: expected KEY = VALUE; write = after backend$/,
     "backend 127.0.0.1,80": /^F:1:1: expected KEY = VALUE; write = after backend$/,
     "--backend = 127.0.0.1,80": /^F:1:1: expected KEY = VALUE; write backend without the hyphens/,
     "log_level = 2": /^F:1:1: log_level is not a key; did you mean log-level\?$/,
-    "[stud]": /^F:1:1: expected KEY = VALUE; there are no sections, remove this line$/,
+    "[stud]": /^F:1:1: expected KEY = VALUE; there are no sections here; remove/,
     "daemon": /^F:1:1: expected KEY = VALUE; daemon needs a value$/,
   };
   for (const [line, message] of Object.entries(cases)) {
@@ -195,10 +202,10 @@ test("a setting that one source gives twice is one warning that names both place
 test("values that have an unexpected effect are a warning", () => {
   const warning = (argv: string[], files = {}) => start(argv, { files }).warnings.join("\n");
   for (const name of ["http2", "http/2", "H2"]) {
-    const expected = `--alpn-protos: no client offers "${name}"; h2 is probably meant`;
+    const expected = `--alpn-protos: clients do not offer "${name}"; did you mean h2?`;
     assert.equal(warning([`--alpn-protos=${name}`]), expected);
   }
-  assert.match(warning(["--alpn-protos=h2,HTTP/1.1"]), /; http\/1\.1 is probably meant$/);
+  assert.match(warning(["--alpn-protos=h2,HTTP/1.1"]), /; did you mean http\/1\.1\?$/);
   assert.equal(warning(["--alpn-protos=h2, http/1.1,http/1.0,acme-tls/1"]), "");
   assert.match(warning(["-n", "1000"]), /^--workers: 1000 workers share .+core/);
   assert.match(warning(["--config=F"], { F: "workers = 1000" }), /^F:1:11: workers: 1000 workers/);

@@ -57,7 +57,7 @@ test("a file that was written at this moment is read again when it is settled", 
 test("a file that keeps changing is an error", (context) => {
   const { file, write, system } = settled(context);
   assert.throws(() => readSettled(file, () => write(String(system.now())), system), {
-    message: `${file}: it keeps changing; try again when it is written completely`,
+    message: `${file}: it keeps changing while it is read; try again when it is complete`,
   });
 });
 
