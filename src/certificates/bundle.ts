@@ -48,7 +48,11 @@ export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bun
   const chain = certificatesIn(sections);
   const [first, ...issuers] = chain;
   if (!first) {
-    throw new UsageError(`${file}: no certificate in it; add a PEM CERTIFICATE section`);
+    throw new UsageError(
+      isConfiguration(cert.text)
+        ? `${file}: it is not a PEM file; if it is a configuration file, use --config=${file}`
+        : `${file}: no certificate in it; add a PEM CERTIFICATE section`,
+    );
   }
   const certificate = readCertificate(first, file, "its certificate");
   for (const issuer of issuers) readCertificate(issuer, file, "a certificate of its chain");
@@ -67,6 +71,12 @@ export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bun
     validTo: certificate.validToDate.getTime(),
     hasBadDh: dh !== undefined && dhParameters === undefined,
   };
+}
+
+/** Whether a text without certificates looks like settings of stud or hitch. */
+function isConfiguration(text: Uint8Array | string): boolean {
+  const start = typeof text === "string" ? text : Buffer.from(text.subarray(0, 65536)).toString();
+  return !start.includes("-----BEGIN") && /^[ \t]*[a-z][a-z0-9-]+[ \t]*=/m.test(start);
 }
 
 /** Returns a warning, in one line, if the certificate has expired or is not yet valid. */

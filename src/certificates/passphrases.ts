@@ -34,7 +34,8 @@ export class Passphrases {
     try {
       this.text = forOption(
         "--passphrase-file",
-        () => readFile(file, { also: "pipe", mayBeEmpty: true }),
+        () =>
+          readFile(file, { also: "pipe", mayBeEmpty: true, expected: "a file with passphrases" }),
       );
     } catch (error) {
       this.failure = error;

@@ -95,11 +95,13 @@ export interface PrepareContext {
 
 /**
  * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
- * Leaves no socket open. Throws a UsageError with everything that is wrong.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong. `isTest`: what only
+ * prevents a start is a warning, since the configuration may be meant for another user.
  */
 export async function prepare(
   dependencies: PrepareContext,
   config: PrepareSettings & WorkerSettings,
+  isTest = false,
 ): Promise<Prepared> {
   const { runtime, certificates } = dependencies;
   const problems: string[] = [];
@@ -117,7 +119,7 @@ export async function prepare(
   const backendTls = await attempt(() =>
     config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
   );
-  if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
+  await attempt(() => tryTls(runtime, config, loaded, backendTls));
   const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
   const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
@@ -149,6 +151,8 @@ export async function prepare(
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  if (!isTest) problems.push(...identity.refusals);
+  else warnings.push(...identity.refusals.map((text) => `this user cannot start it: ${text}`));
   const { cachePeers: named } = config.sessions;
   const cachePeers = await attempt(() =>
     named && ticketSecret &&

@@ -58,6 +58,8 @@ export interface Option {
   readonly form: Form;
   /** The argument's placeholder in help. Absent: the option is a flag or an action. */
   readonly argument?: string;
+  /** A value for the commented line in `--default-config`. Absent: the placeholder. */
+  readonly example?: string;
   /** Absent: on the command line and at the top level of files. */
   readonly in?: readonly Place[];
   /** As the user would write it. A setting without a default is undefined unless given. */

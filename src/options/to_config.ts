@@ -21,11 +21,13 @@ import { chosenTlvs } from "./proxy_tlvs.ts";
 import { rows, type Settings } from "./table.ts";
 import {
   checkGlobalVerify,
+  checkUnusedTrust,
   type ConfigContext,
   frontendConfig,
   pemFile,
   type TlsName,
   tlsParameters,
+  trustFiles,
 } from "./tls_config.ts";
 import { quote } from "./words.ts";
 
@@ -39,8 +41,8 @@ export function toConfig(collected: Collected, context: ConfigContext): Config {
   const { settings } = collected;
   checkEffects(collected, context);
   if (!settings.client) checkGlobalVerify(collected, context);
-  checkDirectory(collected, "pem-dir", context);
-  checkDirectory(collected, "chroot", context);
+  checkUnusedTrust(collected, context);
+  checkPemDirectory(collected, context);
   const values = rows.flatMap(([name, { config, path }]) => {
     const value = settings[name as keyof Settings];
     return config ? [[config.key, path ? context.absolute(value as string) : value] as const] : [];
@@ -98,6 +100,7 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
     frontends: frontendsOf(parts, context),
     ...(settings.client && { backendTls: backendTls(parts, context) }),
     pemFiles: settings["pem-file"].map((pem) => pemFile(parts, pem, context)),
+    trustFiles: trustFiles(parts, context),
     ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
     workers: settings.workers === "auto"
       ? Math.min(availableParallelism(), 1024)
@@ -213,16 +216,23 @@ function syslogOf({ settings, origins }: Parts, { dialect, warnings }: ConfigCon
   return "";
 }
 
-function checkDirectory(
+function checkPemDirectory(
   { settings, origins }: Collected,
-  name: "pem-dir" | "chroot",
   { absolute, directoryFault, problems }: ConfigContext,
 ): void {
-  const path = absolute(settings[name]);
+  const path = absolute(settings["pem-dir"]);
   const fault = path === "" ? undefined : directoryFault(path);
   if (fault === undefined) return;
-  problems.push(origins.get(name)!.message(`${quote(path)} ${fault}; specify an existing one`));
+  problems.push(
+    origins.get("pem-dir")!.message(`${quote(path)} ${fault}; specify an existing one`),
+  );
 }
+
+/** How users misspell the protocols that everybody uses; names are case-sensitive (RFC 7301). */
+const COMMON_PROTOCOLS: readonly (readonly [RegExp, string])[] = [
+  [/^(h2|http\/?2(\.0)?|h2c)$/i, "h2"],
+  [/^(http\/?1\.1|h1|http\/?1|http)$/i, "http/1.1"],
+];
 
 /** Reports settings that leave no TLS version, and those that have no effect. */
 function checkEffects({ settings, origins, rejected }: Collected, context: ConfigContext): void {
@@ -266,6 +276,13 @@ function checkEffects({ settings, origins, rejected }: Collected, context: Confi
   for (const [name, without, has] of dependent) {
     if (!has && origins.has(name) && String(settings[name]) !== "") {
       warnings.push(`--${name} has no effect without ${without}`);
+    }
+  }
+  for (const name of settings["alpn-protos"]) {
+    const [known, meant] = COMMON_PROTOCOLS.find(([pattern]) => pattern.test(name)) ?? [];
+    if (known && name !== meant) {
+      const label = origins.get("alpn-protos")?.label ?? "--alpn-protos";
+      warnings.push(`${label}: clients do not offer ${quote(name)}; did you mean ${meant}?`);
     }
   }
   if (settings.client && (settings["pem-file"].length > 0 || settings["pem-dir"] !== "")) {
