@@ -15,6 +15,7 @@ import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
+import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
@@ -90,6 +91,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   versions,
   config,
   certificates,
+  "certificate files": certificateFiles,
   negotiation,
   "client certificates": clientCertificates,
   "client mode": clientMode,
