@@ -1,4 +1,5 @@
 import { raise } from "../base/raise.ts";
+import type { TlsFault } from "./tls_fault.ts";
 
 /**
  * Why a stream failed. `code` is an errno name (`ECONNRESET`, `ECONNREFUSED`, …) or, for a failed
@@ -7,6 +8,10 @@ import { raise } from "../base/raise.ts";
 export interface Failure {
   readonly code: string;
   readonly message: string;
+  /** Set if it is a fault of TLS, or of a peer that left before the end of its handshake. */
+  readonly fault?: TlsFault;
+  /** The first bytes of a peer that does not speak TLS, if the runtime shows them. */
+  readonly received?: Uint8Array;
 }
 
 /** Raises an error of the core; returns the failure of the stream that is reset for it. */

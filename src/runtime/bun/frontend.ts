@@ -29,7 +29,11 @@ import { type BunStream, streamHandlers, type TlsStarter } from "./stream.ts";
 export const CLOSED_BEFORE_HANDSHAKE: Failure = {
   code: "ECONNRESET",
   message: "the client closed the connection before the handshake",
+  fault: "closed",
 };
+
+/** The type of a TLS record with a ClientHello (RFC 8446 section 5.1). */
+const HANDSHAKE_RECORD = 22;
 
 /** The handshakes of one listener. */
 export class Frontend implements TlsStarter {
@@ -87,6 +91,7 @@ export class Frontend implements TlsStarter {
   /** Starts TLS on a plain socket; events that `early` causes come before this returns. */
   startTls(stream: BunStream, early: Uint8Array): void {
     const plain = stream.native!;
+    if (early.length > 0 && early[0] !== HANDSHAKE_RECORD) stream.early = early.slice();
     stream.defersClosed = true;
     const sockets = plain.upgradeTLS({
       isServer: true,
@@ -103,6 +108,7 @@ export class Frontend implements TlsStarter {
 
   private selectContext(serverName: string, native: NativeSocket): NativeContext | Error {
     const stream = native.data;
+    stream.isNamed = true;
     let selected: ServerIdentity;
     try {
       const number = this.current.settings.select(serverName);
@@ -132,7 +138,7 @@ function refuseName(stream: BunStream, native: NativeSocket): Error {
 
 function handshake(native: NativeSocket, ok: boolean, error: NativeError | undefined): void {
   const stream = native.data;
-  const failure = handshakeFailure(ok, error, "client");
+  const failure = handshakeFailure(ok, error, native);
   if (failure) {
     stream.failure ??= failure;
     return;

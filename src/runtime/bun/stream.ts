@@ -1,4 +1,5 @@
 import { raise } from "../../base/raise.ts";
+import { endInOrder } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -37,6 +38,10 @@ export class BunStream implements Stream {
   identity: ServerIdentity | undefined;
   /** Set on a listener with `headerFirst`. */
   tlsStarter: TlsStarter | undefined;
+  /** A ClientHello with a server name has arrived. */
+  isNamed = false;
+  /** What came after a header and is not TLS. */
+  early: Uint8Array | undefined;
   /** `closed` must not come from within `accepted` or `startTls`. */
   defersClosed = false;
 
@@ -194,7 +199,9 @@ export class BunStream implements Stream {
    */
   failed(error: NativeError): void {
     this.failure ??= sessionFailure(error);
-    this.native?.close();
+    if (!this.native) return;
+    endInOrder(libc, this.native.fd);
+    this.native.close();
   }
 
   /** Everything is sent. After the peer's FIN, Bun itself would wait for one more event. */
@@ -235,7 +242,14 @@ export class BunStream implements Stream {
   private closeReason(error: NativeError | undefined): Failure | undefined {
     if (this.isClosedByCore) return undefined;
     if (this.failure) return this.failure;
-    if (error) return failureOf(error);
+    if (error) {
+      const failure = failureOf(error);
+      const isHandshake = this.isTls && !this.isOpen;
+      if (failure.code !== "ECONNRESET" || !isHandshake) return failure;
+      // Bun does not show whether anything came before the reset. Of clients that reset before they
+      // have named a server, nearly all are health checks.
+      return { ...failure, fault: this.identity && !this.isNamed ? "early-reset" : "reset" };
+    }
     if (this.hasEnded && this.isFinishing) return undefined;
     return { code: "EPROTO", message: "the connection was aborted" };
   }

@@ -4,6 +4,7 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
+import { bytesReceived, endInOrder } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
@@ -11,7 +12,7 @@ import type { Stream, StreamHandler } from "../stream.ts";
 import type { ClientTlsSettings, TlsFacts } from "../tls.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
-import { failureOf, handshakeFailureOf } from "./failures.ts";
+import { failureOf, handshakeFailureOf, isUnexpectedEof } from "./failures.ts";
 import { Input, type Receiver } from "./input.ts";
 import { Output, type Sender } from "./output.ts";
 
@@ -55,7 +56,7 @@ export class DenoStream implements Stream, Receiver, Sender {
       if (alpnProtocol !== null) this.#facts = { alpn: alpnProtocol };
     } catch (error) {
       // No reset: rustls may still have an alert to send, which says why.
-      return this.#close(handshakeFailureOf(error));
+      return this.#close(this.#explained(handshakeFailureOf(error), error));
     }
     this.open();
   }
@@ -197,7 +198,21 @@ export class DenoStream implements Stream, Receiver, Sender {
     const reset = /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code);
     // Unsent bytes would keep the descriptor open until the peer reads them.
     if (this.#output.isWriting && !reset) descriptors.with(this, cut);
+    else if (failure.fault) descriptors.with(this, (fd) => endInOrder(libc, fd));
     this.#close(reset ? { code: "ECONNRESET", message: failure.message } : failure);
+  }
+
+  /** Adds what the descriptor shows about a peer that left during the handshake. */
+  #explained(failure: Failure, error: unknown): Failure {
+    const received = descriptors.with(this, (fd) => {
+      const count = bytesReceived(libc, fd);
+      if (failure.fault) endInOrder(libc, fd);
+      return count;
+    });
+    if (failure.fault || failure.code !== "ECONNRESET") return failure;
+    if (isUnexpectedEof(error)) return { ...failure, fault: received === 0 ? "left" : "closed" };
+    // A socket that was reset has no peer to find it by.
+    return { ...failure, fault: received === undefined ? "early-reset" : "reset" };
   }
 
   async #startTls(conn: Conn, { serverName, ca, alpn }: ClientTlsSettings): Promise<void> {

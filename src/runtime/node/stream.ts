@@ -1,4 +1,5 @@
 import { raise } from "../../base/raise.ts";
+import { endInOrder } from "../../os/received.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
@@ -52,10 +53,13 @@ export class NodeStream implements Stream, HandleEvents {
   private readonly clientTls: ClientTls | undefined;
   /** TLS waits for the handler, which reads a header first. */
   private isBeforeTls: boolean;
+  private readonly readsHeader: boolean;
   /** Set at the first bytes of the handshake. */
   private tlsHandle: TlsHandle | undefined;
   /** The handle that bytes are read from and written to. */
   private handle: SocketHandle | TlsHandle;
+  /** The first bytes of a client that does not begin with a handshake. */
+  private foreign: Uint8Array | undefined;
   private hello: PartialHello | undefined;
   /** As the client sent it, if the identity depends on it. */
   private serverName = "";
@@ -86,7 +90,7 @@ export class NodeStream implements Stream, HandleEvents {
     this.unixLocal = unixLocal;
     this.serverTls = server;
     this.clientTls = client;
-    this.isBeforeTls = headerFirst ?? false;
+    this.readsHeader = this.isBeforeTls = headerFirst ?? false;
     this.readFrom(socket);
   }
 
@@ -212,8 +216,8 @@ export class NodeStream implements Stream, HandleEvents {
   /** The peer has sent FIN or close_notify. */
   ended(): void {
     if (!this.isOpen) {
-      const message = "the peer closed the connection during the handshake";
-      return this.fail({ code: "ECONNRESET", message });
+      const message = "the connection was closed";
+      return this.fail({ code: "ECONNRESET", message, fault: this.isSilent ? "left" : "closed" });
     }
     this.hasEnded = true;
     this.notify("ended");
@@ -244,10 +248,26 @@ export class NodeStream implements Stream, HandleEvents {
 
   fail(failure: Failure): void {
     if (this.isClosing) return;
-    this.failure = failure;
+    this.failure = this.isOpen ? failure : this.duringHandshake(failure);
     // A rejected backend must not wait for more bytes.
-    if (this.clientTls && !this.isOpen) this.reset();
-    else this.close();
+    if (this.clientTls && !this.isOpen) return this.reset();
+    // OpenSSL has sent its alert.
+    if (failure.fault && this.socket.fd >= 0) endInOrder(libc, this.socket.fd);
+    this.close();
+  }
+
+  private duringHandshake(failure: Failure): Failure {
+    const { foreign, serverTls, tlsHandle } = this;
+    if (failure.fault === "not-tls" && foreign) return { ...failure, received: foreign };
+    const isHandshake = serverTls !== undefined || tlsHandle !== undefined;
+    if (failure.fault || failure.code !== "ECONNRESET" || !isHandshake) return failure;
+    return { ...failure, fault: this.isSilent ? "early-reset" : "reset" };
+  }
+
+  /** The client has sent nothing. */
+  private get isSilent(): boolean {
+    const { serverTls, tlsHandle, hello, readsHeader } = this;
+    return serverTls !== undefined && !tlsHandle && !hello && !readsHeader;
   }
 
   /** The core threw. */
@@ -270,6 +290,7 @@ export class NodeStream implements Stream, HandleEvents {
   /** Starts TLS once the server name is known, if the identity depends on it. */
   private startHandshake(bytes: Uint8Array): void {
     const tls = this.serverTls!;
+    if (bytes[0] !== HANDSHAKE_RECORD) this.foreign = bytes.slice(0, MAX_FOREIGN);
     let first = bytes;
     if (tls.settings.choice || tls.settings.sessions) {
       const name = this.readName(bytes);
@@ -436,6 +457,11 @@ export function ipEndpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): En
 
 /** `struct linger`: on, 0 seconds, so that closing sends RST. */
 const resetOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
+
+/** The type of a TLS record with a ClientHello (RFC 8446 section 5.1). */
+const HANDSHAKE_RECORD = 22;
+/** In bytes. */
+const MAX_FOREIGN = 64;
 
 const SCRATCH = 16_384;
 /** In bytes; less than the initial size of TLSWrap's input buffer. */
