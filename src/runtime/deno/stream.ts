@@ -13,15 +13,19 @@ import type { ClientTlsSettings, TlsFacts } from "../tls.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
 import { failureOf, handshakeFailureOf, isUnexpectedEof } from "./failures.ts";
+import type { HeldStream, HelloHold } from "./hello.ts";
 import { Input, type Receiver } from "./input.ts";
 import { Output, type Sender } from "./output.ts";
 
-export class DenoStream implements Stream, Receiver, Sender {
+export class DenoStream implements Stream, Receiver, Sender, HeldStream {
   handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   local: Endpoint;
   /** The descriptor that {@link descriptors} found, or -1. */
   fd = -1;
+  hold: HelloHold | undefined;
+  foreign: Uint8Array | undefined;
+  hasReceived = false;
   readonly #isPlain: boolean;
   #phase: "opening" | "open" | "closed" = "opening";
   #conn: Conn | undefined = undefined;
@@ -209,10 +213,15 @@ export class DenoStream implements Stream, Receiver, Sender {
       if (failure.fault) endInOrder(libc, fd);
       return count;
     });
+    if (failure.fault === "not-tls") {
+      this.hold?.renew();
+      return this.foreign ? { ...failure, received: this.foreign } : failure;
+    }
     if (failure.fault || failure.code !== "ECONNRESET") return failure;
     if (isUnexpectedEof(error)) return { ...failure, fault: received === 0 ? "left" : "closed" };
     // A socket that was reset has no peer to find it by.
-    return { ...failure, fault: received === undefined ? "early-reset" : "reset" };
+    const isKnown = received !== undefined || this.hasReceived;
+    return { ...failure, fault: isKnown ? "reset" : "early-reset" };
   }
 
   async #startTls(conn: Conn, { serverName, ca, alpn }: ClientTlsSettings): Promise<void> {
