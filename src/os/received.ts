@@ -1,22 +1,32 @@
 /** What a TCP connection has received, and how to close one that has received more. */
 import { IPPROTO_TCP, MSG_DONTWAIT, SHUT_WR, TCP_INFO } from "./constants.ts";
 import type { Libc } from "./libc.ts";
-import { cInt } from "./structures.ts";
+import { cInt, readCInt } from "./structures.ts";
 
 /** Offsets in `struct tcp_info` (tcp(7), linux/tcp.h). */
 const STATE = 0;
 const BYTES_RECEIVED = 128;
-const TCP_INFO_SIZE = BYTES_RECEIVED + 8;
+const DATA_SEGMENTS_IN = 152;
+const TCP_INFO_SIZE = DATA_SEGMENTS_IN + 4;
 /** The peer has sent FIN, which counts as a byte. */
 const TCP_CLOSE_WAIT = 8;
 
-/** Returns how many bytes the peer has sent so far; undefined for what is not a TCP connection. */
-export function bytesReceived(libc: Libc, fd: number): number | undefined {
+/** What a peer has sent so far. */
+export interface Received {
+  readonly bytes: number;
+  readonly segments: number;
+}
+
+/** Returns undefined for what is not a TCP connection. */
+export function received(libc: Libc, fd: number): Received | undefined {
   const info = new Uint8Array(TCP_INFO_SIZE);
-  const length = cInt(info.length);
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, length) !== 0) return undefined;
-  const count = Number(new BigUint64Array(info.buffer, BYTES_RECEIVED)[0]);
-  return count - (info[STATE] === TCP_CLOSE_WAIT ? 1 : 0);
+  const size = cInt(info.length);
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, size) !== 0) return undefined;
+  const bytes = Number(new BigUint64Array(info.buffer, BYTES_RECEIVED, 1)[0]);
+  return {
+    bytes: bytes - (info[STATE] === TCP_CLOSE_WAIT ? 1 : 0),
+    segments: readCInt(info.subarray(DATA_SEGMENTS_IN)),
+  };
 }
 
 const unread = new Uint8Array(65_536);

@@ -153,6 +153,7 @@ export function listen(options: ListenOptions): Listener {
       state.close();
       // Deno closes the descriptor some turns later, and would accept clients until then.
       libc.shutdown(fd, SHUT_RDWR);
+      hold?.stop();
       listener.close();
       // The loop may not have seen all that Deno has accepted by then.
       await accepting;

@@ -10,9 +10,12 @@ export interface Failure {
   readonly message: string;
   /** Set if it is a fault of TLS, or of a peer that left before the end of its handshake. */
   readonly fault?: TlsFault;
-  /** The first bytes of a peer that does not speak TLS, if the runtime shows them. */
+  /** At most {@link MAX_RECEIVED} bytes of a peer that does not speak TLS, if the runtime shows them. */
   readonly received?: Uint8Array;
 }
+
+/** Bytes that are kept of a peer that does not speak TLS, to name its protocol. */
+export const MAX_RECEIVED = 64;
 
 /** Raises an error of the core; returns the failure of the stream that is reset for it. */
 export function internalFailure(error: unknown): Failure {

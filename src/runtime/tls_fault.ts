@@ -30,6 +30,9 @@ export type TlsFault =
   | "decryption"
   | "violation";
 
+/** The type of the record that a ClientHello comes in (RFC 8446 section 5.1). */
+export const HANDSHAKE_RECORD = 22;
+
 /** An alert in the clear that a TLS library did not read. */
 export const UNREAD_ALERT = "alert ";
 

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
-import { bytesReceived, endInOrder } from "../../os/received.ts";
+import { endInOrder, type Received, received } from "../../os/received.ts";
 import { policyOf } from "../ticket_policy.ts";
 import { clearAlert, type TlsFault, tlsFault, UNREAD_ALERT } from "../tls_fault.ts";
 import {
@@ -13,7 +13,7 @@ import {
 } from "../openssl.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { TlsContext } from "../tls.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, MAX_RECEIVED } from "../failure.ts";
 import type { ClientTlsSettings } from "../tls.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { TlsParameters } from "../tls.ts";
@@ -156,7 +156,8 @@ export function handshakeFailure(
     return undefined;
   }
   const failure = handshakeFault(error, native);
-  endInOrder(libc, native.fd);
+  const { isClosedByCore, failure: known } = native.data;
+  if (!isClosedByCore && known?.code !== "ERR_INTERNAL") endInOrder(libc, native.fd);
   return failure;
 }
 
@@ -177,7 +178,7 @@ function handshakeFault(error: NativeError | undefined, native: NativeSocket): F
   const code = error?.code ?? "EPROTO";
   if (!error) return { code, message: "unknown reason", fault: "violation" };
   if (code === "ECONNRESET") {
-    const fault = bytesReceived(libc, native.fd) === 0 ? "left" : "closed";
+    const fault = received(libc, native.fd)?.bytes === 0 ? "left" : "closed";
     return { code, message: "the connection was closed", fault };
   }
   const message = libraryReason(error);
@@ -188,10 +189,15 @@ function handshakeFault(error: NativeError | undefined, native: NativeSocket): F
 
 /** Returns the beginning of what the peer sent, if Bun shows it. */
 function foreignBytes({ data: { early }, fd }: NativeSocket): Pick<Failure, "received"> {
-  const length = Math.min(bytesReceived(libc, fd) ?? 0, MAX_RECEIVED);
-  const received = early ?? lastRead(length);
-  return received ? { received } : {};
+  if (early) return { received: early };
+  const { bytes, segments } = received(libc, fd) ?? NOTHING;
+  // The last read may have been of the last few bytes.
+  if (segments > 1 && bytes < MAX_RECEIVED) return {};
+  const first = lastRead(Math.min(bytes, MAX_RECEIVED));
+  return first ? { received: first } : {};
 }
+
+const NOTHING: Received = { bytes: 0, segments: 0 };
 
 /**
  * Returns a client's alert that BoringSSL took for an encrypted record, which it is too short for: with
@@ -202,9 +208,6 @@ function unreadAlert(message: string, native: NativeSocket): TlsFault | undefine
   const bytes = lastRead(MAX_RECEIVED);
   return bytes && clearAlert(bytes) || UNREAD_ALERT;
 }
-
-/** Bytes of a peer that are looked at. */
-const MAX_RECEIVED = 64;
 
 /** Returns the reason in `error:1000009c:SSL routines:OPENSSL_internal:HTTP_REQUEST`. */
 function libraryReason({ message }: NativeError): string {

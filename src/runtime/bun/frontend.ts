@@ -7,7 +7,7 @@ import { SOCK_NONBLOCK } from "../../os/constants.ts";
 import { SOCK_STREAM } from "../../os/constants.ts";
 import { AF_UNIX } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import {
   failureOf,
   handshakeFailure,
@@ -31,9 +31,6 @@ export const CLOSED_BEFORE_HANDSHAKE: Failure = {
   message: "the client closed the connection before the handshake",
   fault: "closed",
 };
-
-/** The type of a TLS record with a ClientHello (RFC 8446 section 5.1). */
-const HANDSHAKE_RECORD = 22;
 
 /** The handshakes of one listener. */
 export class Frontend implements TlsStarter {
@@ -91,7 +88,7 @@ export class Frontend implements TlsStarter {
   /** Starts TLS on a plain socket; events that `early` causes come before this returns. */
   startTls(stream: BunStream, early: Uint8Array): void {
     const plain = stream.native!;
-    if (early.length > 0 && early[0] !== HANDSHAKE_RECORD) stream.early = early.slice();
+    if (early.length > 0) stream.early = early.slice(0, MAX_RECEIVED);
     stream.defersClosed = true;
     const sockets = plain.upgradeTLS({
       isServer: true,

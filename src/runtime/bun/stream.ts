@@ -4,7 +4,7 @@ import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
@@ -40,7 +40,7 @@ export class BunStream implements Stream {
   tlsStarter: TlsStarter | undefined;
   /** A ClientHello with a server name has arrived. */
   isNamed = false;
-  /** What came after a header and is not TLS. */
+  /** The first bytes after a header. */
   early: Uint8Array | undefined;
   /** `closed` must not come from within `accepted` or `startTls`. */
   defersClosed = false;
@@ -139,6 +139,7 @@ export class BunStream implements Stream {
   /** The stream is ready: `handler` may use it. */
   opened(): void {
     this.isOpen = true;
+    this.early = undefined;
     this.notify("opened");
   }
 
@@ -178,6 +179,11 @@ export class BunStream implements Stream {
     } catch (error) {
       this.coreThrew(error);
     }
+  }
+
+  /** After a header: a copy of what TLS reads. */
+  receivedEncrypted(bytes: Uint8Array): void {
+    if (!this.isOpen && !this.early) this.early = bytes.slice(0, MAX_RECEIVED);
   }
 
   /** The peer has sent FIN or close_notify. */

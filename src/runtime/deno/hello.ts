@@ -2,6 +2,8 @@
 import { EAGAIN, MSG_DONTWAIT, MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET } from "../../os/constants.ts";
 import { queueLength } from "../../os/listen_queue.ts";
 import { setOption } from "../../os/socket_options.ts";
+import { MAX_RECEIVED } from "../failure.ts";
+import { HANDSHAKE_RECORD } from "../tls_fault.ts";
 import { isWholeHello } from "../client_hello.ts";
 import { libc } from "./api.ts";
 import { descriptors, type HiddenSocket } from "./descriptors.ts";
@@ -24,7 +26,7 @@ const HELLO_LOW_WATER = {
 /** A stream that a {@link HelloHold} may hold. */
 export interface HeldStream extends HiddenSocket {
   readonly isOpening: boolean;
-  /** Set while it is held. */
+  /** Its listener's. */
   hold: HelloHold | undefined;
   /** The first bytes of a client that does not begin with a handshake. */
   foreign: Uint8Array | undefined;
@@ -60,6 +62,11 @@ export class HelloHold {
     return setOption(libc, fd, HELLO_LOW_WATER);
   }
 
+  /** Called before the listening socket is closed, whose number another may get. */
+  stop(): void {
+    this.fd = -1;
+  }
+
   /** Called for each accepted connection, at once. */
   accepted(stream: HeldStream): void {
     stream.hold = this;
@@ -88,11 +95,6 @@ export class HelloHold {
 
 const watch = new HelloWatch<HeldStream>(release);
 
-/** The type of a TLS record with a ClientHello (RFC 8446 section 5.1). */
-const HANDSHAKE_RECORD = 22;
-/** In bytes. */
-const MAX_FOREIGN = 64;
-
 const helloBuffer = new Uint8Array(HELLO_LOW_WATER.value);
 
 function release(stream: HeldStream): boolean {
@@ -104,7 +106,7 @@ function release(stream: HeldStream): boolean {
   stream.hasReceived = true;
   const bytes = helloBuffer.subarray(0, length);
   if (length < size && !isWholeHello(bytes)) return false;
-  if (bytes[0] !== HANDSHAKE_RECORD) stream.foreign = bytes.slice(0, MAX_FOREIGN);
+  if (bytes[0] !== HANDSHAKE_RECORD) stream.foreign = bytes.slice(0, MAX_RECEIVED);
   // The descriptor may be another stream's by now; the peek did no harm.
   descriptors.with(stream, (fd) => setOption(libc, fd, { ...HELLO_LOW_WATER, value: 1 }));
   return true;

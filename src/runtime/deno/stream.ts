@@ -4,7 +4,7 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { bytesReceived, endInOrder } from "../../os/received.ts";
+import { endInOrder, received } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
@@ -208,19 +208,21 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
 
   /** Adds what the descriptor shows about a peer that left during the handshake. */
   #explained(failure: Failure, error: unknown): Failure {
-    const received = descriptors.with(this, (fd) => {
-      const count = bytesReceived(libc, fd);
+    const found = descriptors.with(this, (fd) => {
+      const { bytes } = received(libc, fd)!;
       if (failure.fault) endInOrder(libc, fd);
-      return count;
+      return bytes;
     });
     if (failure.fault === "not-tls") {
       this.hold?.renew();
       return this.foreign ? { ...failure, received: this.foreign } : failure;
     }
     if (failure.fault || failure.code !== "ECONNRESET") return failure;
-    if (isUnexpectedEof(error)) return { ...failure, fault: received === 0 ? "left" : "closed" };
-    // A socket that was reset has no peer to find it by.
-    const isKnown = received !== undefined || this.hasReceived;
+    // A socket that was reset has no peer to find it by. `HelloWatch` may have read the error.
+    if (isUnexpectedEof(error) && found !== undefined) {
+      return { ...failure, fault: found === 0 ? "left" : "closed" };
+    }
+    const isKnown = found !== undefined || this.hasReceived;
     return { ...failure, fault: isKnown ? "reset" : "early-reset" };
   }
 

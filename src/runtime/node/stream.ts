@@ -6,7 +6,7 @@ import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
@@ -29,6 +29,7 @@ import {
   type TlsHandle,
   type WriteRequest,
 } from "./handles.ts";
+import { HANDSHAKE_RECORD } from "../tls_fault.ts";
 import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
 import type { ServerIdentity, ServerTls } from "./server_tls.ts";
@@ -290,7 +291,7 @@ export class NodeStream implements Stream, HandleEvents {
   /** Starts TLS once the server name is known, if the identity depends on it. */
   private startHandshake(bytes: Uint8Array): void {
     const tls = this.serverTls!;
-    if (bytes[0] !== HANDSHAKE_RECORD) this.foreign = bytes.slice(0, MAX_FOREIGN);
+    if (bytes[0] !== HANDSHAKE_RECORD) this.foreign = bytes.slice(0, MAX_RECEIVED);
     let first = bytes;
     if (tls.settings.choice || tls.settings.sessions) {
       const name = this.readName(bytes);
@@ -457,11 +458,6 @@ export function ipEndpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): En
 
 /** `struct linger`: on, 0 seconds, so that closing sends RST. */
 const resetOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
-
-/** The type of a TLS record with a ClientHello (RFC 8446 section 5.1). */
-const HANDSHAKE_RECORD = 22;
-/** In bytes. */
-const MAX_FOREIGN = 64;
 
 const SCRATCH = 16_384;
 /** In bytes; less than the initial size of TLSWrap's input buffer. */
