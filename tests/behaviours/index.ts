@@ -22,6 +22,7 @@ import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
+import { failures } from "./failures.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { hygiene } from "./hygiene.ts";
@@ -101,6 +102,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   addresses,
   backends,
   outages,
+  failures,
   frontends,
   sockets,
   reload: fromSource(reload),
