@@ -14,6 +14,11 @@ export interface Handover extends Inherited {
   readonly isDaemon: boolean;
   /** The service manager's sockets, including those that no frontend uses. */
   readonly activated: readonly PassedSocket[];
+  /**
+   * The directory in which the program was first started; absent from versions that start the
+   * successor in it in any case.
+   */
+  readonly workingDirectory?: string;
   /** The descriptor holds the file's lock. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }
