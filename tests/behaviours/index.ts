@@ -56,6 +56,7 @@ import { stapling } from "./stapling.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -86,6 +87,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   tickets,
   "ticket store": ticketStore,
   statistics,
+  surroundings,
   "session cache": sessionCache,
   "session peers": sessionPeers,
   stapling,
