@@ -117,9 +117,10 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
 function frontendsOf(parts: Parts, context: ConfigContext): readonly FrontendConfig[] {
   const { settings, blocks, rejected } = parts;
   if (settings.frontend.length === 0) {
-    if (rejected.has("frontend")) return [];
     const fallback = frontendText(DEFAULT_FRONTEND, context.dialect);
-    return [frontendConfig(parts, fallback, true, context)];
+    // In the place of one that cannot be used; its certificates are not missing.
+    const isComplete = context.isComplete && !rejected.has("frontend");
+    return [frontendConfig(parts, fallback, true, { ...context, isComplete })];
   }
   const seen = new Set<string>();
   return settings.frontend.map((frontend) => {
