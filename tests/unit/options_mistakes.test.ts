@@ -126,6 +126,8 @@ test("an option in the wrong place is explained", () => {
       ["-l/x.pem", "/x.pem"],
       /^--log-filename: \/x\.pem is also given as a PEM file; choose another/,
     ],
+    [["--user="], /^--user: it is empty; is a variable not set\? Give a value, or remove the opt/],
+    [["-r", ""], /^--chroot: it is empty/],
     [["-l/x", "-p/x"], /^--pidfile: \/x is also given as --log-filename; choose another path$/],
   ];
   for (const [argv, message] of cases) {
@@ -173,6 +175,13 @@ test("a line of a file that is written as elsewhere is explained", () => {
     assert.match(problems[0]!, message);
   }
   assert.deepEqual(faultsOf("user = 'nobody' # x\nalpn-protos = 'h2, http/1.1'\n", "stud"), []);
+});
+
+test("a missing quote does not show the following lines", () => {
+  const text = 'backend = "[a]:1\nticket-store = rediss://u:hunter2@h\nhunter2 = "x" { }\n';
+  const problems = faultsOf(text, "hitch").join("\n");
+  assert.match(problems, /F:1:11: backend: the value spans several lines; put a " at its end/);
+  assert.doesNotMatch(problems, /hunter2@|rediss/);
 });
 
 test("a setting that one source gives twice is one warning that names both places", () => {
