@@ -149,6 +149,10 @@ test("every remedy for another program's option names one of ours", () => {
   assert.equal(foreignRemedy("constructor"), undefined);
 });
 
+test("--new-ticket-secret can be given in both dialects", () => {
+  assert.equal(parse(["--new-ticket-secret", "--compat=hitch"]).kind, "new-ticket-secret");
+});
+
 test("what an unknown option was meant to set is not reported as missing", () => {
   for (const argv of [["--bakend=x"], ["--pem=a"], ["--cert", "a.pem"], ["-config", "F"]]) {
     assert.equal(problemsOf(argv).length, 1, argv.join(" "));
@@ -206,6 +210,8 @@ test("a setting that one source gives twice is one warning that names both place
   const hitch = start(["-n2", "-n3"], { dialect: "hitch" });
   assert.equal(hitch.config.workers, 3);
   assert.match(hitch.warnings.join(), /^--workers: given twice/);
+  const printed = parse(["--default-config", "-n2", "-n3"]);
+  assert.ok(printed.kind === "default-config" && printed.warnings.length === 1);
 });
 
 test("values that have an unexpected effect are a warning", () => {
