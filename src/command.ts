@@ -58,8 +58,10 @@ async function handle(
   options: ServeOptions,
 ): Promise<void> {
   switch (command.kind) {
-    case "help":
     case "default-config":
+      for (const warning of command.warnings) console.error(`stud: ${warning}`);
+      return print(command.text);
+    case "help":
       return print(`${command.text.trimEnd()}\n`);
     case "usage":
       print(`${command.text.trimEnd()}\n`);

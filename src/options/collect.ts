@@ -113,9 +113,17 @@ class Collector {
         if (option.empty === undefined) return undefined;
         if (option.empty === "error") throw new ValueError("it is empty; specify a file");
       }
+      if (value === "" && origin.source.kind === "line" && option.confines) {
+        throw new ValueError(
+          "it is empty; is a variable not set? Give a value, or remove the option",
+        );
+      }
+      // Not quoted: a missing quote makes the following lines a part of the value.
+      if (value.includes("\n")) {
+        throw new ValueError('the value spans several lines; put a " at its end');
+      }
       if (/\p{Cc}/u.test(value)) {
-        const shown = option.isSecret ? "the value" : quote(value);
-        throw new ValueError(`${shown} contains a control character; remove it`);
+        throw new ValueError("the value contains a control character; remove it");
       }
       if (option.strict && this.#isWrongSwitch(name, value, origin)) {
         rejected.add(name);
@@ -128,7 +136,7 @@ class Collector {
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
       const isHidden = typeof value === "string" && !option.isSecret &&
-        withoutCredentials(value) !== value;
+        !/\p{Cc}/u.test(value) && withoutCredentials(value) !== value;
       const { message, original } = isHidden ? notTaken(value) : error;
       const isConfig = typeof value === "string" && origin.source.kind === "line" &&
         isConfigName(value) && !message.includes("--config");

@@ -32,7 +32,12 @@ export type Command =
     readonly places: Places;
   }
   /** `usage` is hitch's reaction to an empty command line: help, and exit code 1. */
-  | { readonly kind: "help" | "default-config" | "usage"; readonly text: string }
+  | { readonly kind: "help" | "usage"; readonly text: string }
+  | {
+    readonly kind: "default-config";
+    readonly text: string;
+    readonly warnings: readonly string[];
+  }
   | { readonly kind: "version" | "new-ticket-secret" };
 
 /** The context in which a command line is parsed. */
@@ -68,7 +73,8 @@ export function parseCommandLine(
   );
   const action = line.given[first]?.name;
   if (line.problems.length === 0 && action === "new-ticket-secret") {
-    if (line.given.length + line.positionals.length === 1) return { kind: action };
+    const others = line.given.filter(({ name }) => name !== action && name !== "compat");
+    if (others.length + line.positionals.length === 0) return { kind: action };
     throw new UsageError(
       "--new-ticket-secret: it prints a secret and takes no other arguments; remove them, and " +
         "redirect standard output to a file",
@@ -84,7 +90,8 @@ export function parseCommandLine(
   if (action === "default-config") {
     if (kind !== "run") reader.problems.push(exclusive("--default-config", `--${kind}`));
     reader.refuse();
-    return { kind: action, text: defaultConfig(collected.settings, dialect) };
+    const { warnings } = reader;
+    return { kind: action, text: defaultConfig(collected.settings, dialect), warnings };
   }
   const config = reader.config(collected, kind === "demo");
   if (kind !== "test") reader.refuse();

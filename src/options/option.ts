@@ -77,6 +77,8 @@ export interface Option {
   readonly isSecret?: true;
   /** What an empty value in a file is; absent: the line is ignored, as in both originals. */
   readonly empty?: "value" | "error";
+  /** It takes privileges from the workers: an empty value on the command line is an error. */
+  readonly confines?: true;
   /** What the build must support, unless the value is this one or the default. */
   readonly needs?: { readonly need: Need; readonly unless: string };
 }

@@ -42,7 +42,6 @@ export function toConfig(collected: Collected, context: ConfigContext): Config {
   checkEffects(collected, context);
   if (!settings.client) checkGlobalVerify(collected, context);
   checkUnusedTrust(collected, context);
-  checkPemDirectory(collected, context);
   const values = rows.flatMap(([name, { config, path }]) => {
     const value = settings[name as keyof Settings];
     return config ? [[config.key, path ? context.absolute(value as string) : value] as const] : [];
@@ -91,9 +90,9 @@ export type UnusedOption = Nothing<
 
 function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
   const { settings } = parts;
-  const { absolute, build, dialect } = context;
+  const { build, dialect } = context;
   const prefix = prefixOf(parts);
-  const directory = absolute(settings["pem-dir"]);
+  const directory = pemDirectory(parts, context);
   const cachePeers = cachePeersOf(parts);
   return {
     dialect,
@@ -117,9 +116,10 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
 function frontendsOf(parts: Parts, context: ConfigContext): readonly FrontendConfig[] {
   const { settings, blocks, rejected } = parts;
   if (settings.frontend.length === 0) {
-    if (rejected.has("frontend")) return [];
     const fallback = frontendText(DEFAULT_FRONTEND, context.dialect);
-    return [frontendConfig(parts, fallback, true, context)];
+    // In the place of one that cannot be used; its certificates are not missing.
+    const isComplete = context.isComplete && !rejected.has("frontend");
+    return [frontendConfig(parts, fallback, true, { ...context, isComplete })];
   }
   const seen = new Set<string>();
   return settings.frontend.map((frontend) => {
@@ -216,16 +216,18 @@ function syslogOf({ settings, origins }: Parts, { dialect, warnings }: ConfigCon
   return "";
 }
 
-function checkPemDirectory(
-  { settings, origins }: Collected,
+/** Returns "" for none, and for one that cannot be used, which is reported. */
+function pemDirectory(
+  { settings, origins }: Parts,
   { absolute, directoryFault, problems }: ConfigContext,
-): void {
+): string {
   const path = absolute(settings["pem-dir"]);
   const fault = path === "" ? undefined : directoryFault(path);
-  if (fault === undefined) return;
+  if (fault === undefined) return path;
   problems.push(
     origins.get("pem-dir")!.message(`${quote(path)} ${fault}; specify an existing one`),
   );
+  return "";
 }
 
 /** How users misspell the protocols that everybody uses; names are case-sensitive (RFC 7301). */

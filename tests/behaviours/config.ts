@@ -134,6 +134,7 @@ export const config: readonly Behaviour[] = [
       const file = written(context, ['log-filename = "/nonexistent/log"', "worksers = 4"]);
       const words = [
         ...["--test", "--no-such-option", "--keepalive=never", `--config=${file}`],
+        ...context.target.runtime === "deno" ? [] : ["--ciphers=NO-SUCH-CIPHER"],
         "--backend=no-such-host.invalid,80",
         "--frontend=192.0.2.1,443",
         "--user=no-such-user",
@@ -149,6 +150,7 @@ export const config: readonly Behaviour[] = [
       assert.equal(stdout, "");
       const named = [
         ...["--no-such-option", "--keepalive", `${file}:2:1: worksers`],
+        ...context.target.runtime === "deno" ? [] : ["--ciphers: "],
         ...["no-such-host", "192.0.2.1", "no-such-user", "/nonexistent/site.pem"],
         ...[`${file}:1:16: log-filename: cannot write`, "/nonexistent/pid", "/nonexistent/report"],
         ...context.target.adoptSockets ? ["/nonexistent/socket"] : [],

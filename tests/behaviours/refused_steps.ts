@@ -123,9 +123,11 @@ export const refusedSteps: readonly Behaviour[] = [
       const worker = stud.worker();
       const without = (key: string) =>
         whole.split("\n").filter((line) => !line.startsWith(key)).join("\n");
+      const key = readFileSync(join(context.certificates.directory, "a.key"), "utf8");
       const cuts: [text: string, reason: RegExp][] = [
         ["", /it has no settings/],
         ["# frontend", /it has no settings/],
+        [key, /this is a PEM file/],
         [without("frontend"), /no frontend is configured any more; .*restart stud/],
         [without("backend"), /no backend is configured any more; /],
       ];
@@ -149,6 +151,7 @@ export const refusedSteps: readonly Behaviour[] = [
         assert.equal(stud.worker(), worker);
         assert.equal(await serves("a.example"), "a");
       }
+      assert.ok(!stud.stderr.includes(key.split("\n")[1]!), "the key is not logged");
       writeFileSync(file, whole);
       stud.logs.length = 0;
       await reloaded(stud);

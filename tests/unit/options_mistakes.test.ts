@@ -126,6 +126,8 @@ test("an option in the wrong place is explained", () => {
       ["-l/x.pem", "/x.pem"],
       /^--log-filename: \/x\.pem is also given as a PEM file; choose another/,
     ],
+    [["--user="], /^--user: it is empty; is a variable not set\? Give a value, or remove the opt/],
+    [["-r", ""], /^--chroot: it is empty/],
     [["-l/x", "-p/x"], /^--pidfile: \/x is also given as --log-filename; choose another path$/],
   ];
   for (const [argv, message] of cases) {
@@ -145,6 +147,10 @@ test("every remedy for another program's option names one of ours", () => {
     assert.ok(!names.has(typed), `${typed} is an option here`);
   }
   assert.equal(foreignRemedy("constructor"), undefined);
+});
+
+test("--new-ticket-secret can be given in both dialects", () => {
+  assert.equal(parse(["--new-ticket-secret", "--compat=hitch"]).kind, "new-ticket-secret");
 });
 
 test("what an unknown option was meant to set is not reported as missing", () => {
@@ -175,6 +181,13 @@ test("a line of a file that is written as elsewhere is explained", () => {
   assert.deepEqual(faultsOf("user = 'nobody' # x\nalpn-protos = 'h2, http/1.1'\n", "stud"), []);
 });
 
+test("a missing quote does not show the following lines", () => {
+  const text = 'backend = "[a]:1\nticket-store = rediss://u:hunter2@h\nhunter2 = "x" { }\n';
+  const problems = faultsOf(text, "hitch").join("\n");
+  assert.match(problems, /F:1:11: backend: the value spans several lines; put a " at its end/);
+  assert.doesNotMatch(problems, /hunter2@|rediss/);
+});
+
 test("a setting that one source gives twice is one warning that names both places", () => {
   const warnings = (argv: string[], F = "", G = "") => start(argv, { files: { F, G } }).warnings;
   assert.deepEqual(warnings(["-b", "[a]:1", "-q", "-b", "[b]:1"]), [
@@ -197,6 +210,8 @@ test("a setting that one source gives twice is one warning that names both place
   const hitch = start(["-n2", "-n3"], { dialect: "hitch" });
   assert.equal(hitch.config.workers, 3);
   assert.match(hitch.warnings.join(), /^--workers: given twice/);
+  const printed = parse(["--default-config", "-n2", "-n3"]);
+  assert.ok(printed.kind === "default-config" && printed.warnings.length === 1);
 });
 
 test("values that have an unexpected effect are a warning", () => {
