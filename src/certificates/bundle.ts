@@ -42,7 +42,7 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
   const dhParameters = dh && usableDh(dh);
   const material = {
     chain: chain.map(({ pem }) => pem).join(""),
-    key: readKey(keySections, openKey, chain),
+    key: readKey(keySections, openKey, chain, sections.strayText()),
     ...(dhParameters === undefined ? {} : { dhParameters }),
   };
   return {
@@ -87,11 +87,15 @@ function leafOf(
   );
 }
 
-/** Returns the leaf's key as PKCS#8 in DER, a form that all TLS libraries accept. */
+/**
+ * Returns the leaf's key as PKCS#8 in DER, a form that all TLS libraries accept. `stray` says where
+ * the leaf may be if it is not in the chain.
+ */
 function readKey(
   sections: PemFileSections,
   openKey: OpenKey,
   chain: readonly ReadCertificate[],
+  stray: string | undefined,
 ): Buffer {
   const { file } = sections;
   const found = sections.take(isPrivateKey);
@@ -110,7 +114,9 @@ function readKey(
     `${file}: the private key does not belong to the first certificate` +
       (place > 0
         ? `, but to the one in line ${chain[place]!.line}: put that before its chain`
-        : "; add the matching key, and put the server's own certificate before its chain"),
+        : `; ${
+          stray ?? "add the matching key, and put the server's own certificate before its chain"
+        }`),
   );
 }
 

@@ -14,7 +14,7 @@ import { listDirectory, pairBelow, pairIn, pairRemedy } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
 import { validityWarning } from "./bundle.ts";
 import { NotInFile } from "./sections.ts";
-import { loadTrust } from "./trust.ts";
+import { checkTrustFiles, loadTrust } from "./trust.ts";
 
 export type CertificateSettings = Reads<
   | "alpn"
@@ -25,6 +25,7 @@ export type CertificateSettings = Reads<
   | "passphraseFile"
   | "pemDirectory"
   | "pemFiles"
+  | "trustFiles"
 >;
 
 /** The capabilities of the TLS library that warnings depend on. */
@@ -48,6 +49,7 @@ export class CertificateCollection {
   /** Index in `certificates` by the PEM file's settings; undefined if it could not be loaded. */
   private readonly certificatePlaces = new Map<string, number | undefined>();
   private readonly trustPlaces = new Map<string, number>();
+  private readonly trustSources = new Set<string>();
 
   constructor(
     config: CertificateSettings,
@@ -68,6 +70,7 @@ export class CertificateCollection {
     const frontends = this.config.frontends.map((frontend) =>
       isServer ? this.frontend(frontend, global) : withoutTls(frontend, this.trust(NO_VERIFY))
     );
+    this.checkUnusedTrust();
     this.warnOfDh();
     this.warnOfExposed();
     this.warnOfDuplicates([global, ...frontends.map(({ own }) => own)]);
@@ -75,13 +78,13 @@ export class CertificateCollection {
     return { certificates, trusts, frontends, alpn: this.config.alpn };
   }
 
-  /** Runs `action`; adds a UsageError to the problems, each text once. */
+  /** Runs `action`; adds the problems of a UsageError, each text once. */
   attempt<T>(action: () => T): T | undefined {
     try {
       return action();
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
-      if (!this.problems.includes(error.message)) this.problems.push(error.message);
+      this.problems.push(...error.problems.filter((problem) => !this.problems.includes(problem)));
       return undefined;
     }
   }
@@ -112,10 +115,10 @@ export class CertificateCollection {
     const { pemFiles, pemDirectory } = this.config;
     const isWithout = frontend.pemFiles.length === 0 && pemFiles.length === 0;
     // A file or a directory that could not be read is already reported.
-    if (isWithout && global.length === 0 && this.problems.length === 0) {
-      const remedy = pemDirectory ? `Put one into ${pemDirectory.path}` : "Specify one";
+    if (pemDirectory && isWithout && global.length === 0 && this.problems.length === 0) {
       this.problems.push(
-        `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ${remedy}`,
+        `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ` +
+          `Put one into ${pemDirectory.path}`,
       );
     }
     const { tls, sniNomatchAbort, clientVerify } = frontend;
@@ -179,11 +182,23 @@ export class CertificateCollection {
     const known = this.trustPlaces.get(key);
     if (known !== undefined) return known;
     const loaded = this.attempt(() => loadTrust(verify, this.now));
+    // Each file of a pair that cannot be used is checked on its own.
+    if (loaded && mode !== "none") [ca, crl].forEach((file) => this.trustSources.add(file));
     const before = new Set(this.warnings);
     this.warnings.push(...(loaded?.warnings ?? []).filter((line) => !before.has(line)));
     const place = this.trusts.push(loaded?.trust ?? NO_VERIFY) - 1;
     this.trustPlaces.set(key, place);
     return place;
+  }
+
+  /** Files that are named but not used are checked too: they may be meant to protect something. */
+  private checkUnusedTrust(): void {
+    const { trustFiles, backendTls } = this.config;
+    const used = new Set([...this.trustSources, backendTls?.ca]);
+    const unused = (files: readonly string[]) => files.filter((file) => !used.has(file));
+    const authorities = unused(trustFiles.authorities);
+    const lists = unused(trustFiles.lists);
+    this.attempt(() => checkTrustFiles(authorities, lists));
   }
 
   private warnOf(loaded: LoadedCertificate, file: string): void {

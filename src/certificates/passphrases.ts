@@ -43,7 +43,13 @@ export class Passphrases {
     try {
       this.text = forOption(
         "--passphrase-file",
-        () => readFile(file, { also: "pipe", mayBeEmpty: true, onExposed }),
+        () =>
+          readFile(file, {
+            also: "pipe",
+            mayBeEmpty: true,
+            expected: "a file with passphrases",
+            onExposed,
+          }),
       );
     } catch (error) {
       this.failure = error;

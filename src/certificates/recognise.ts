@@ -27,7 +27,7 @@ export function recognise(
   const magic = MAGIC.find(({ begin }) => bytes.subarray(0, begin.length).equals(begin));
   if (magic) return magic.what(file);
   if (bytes[0] === SEQUENCE) return derKind(bytes, file);
-  const start = bytes.toString("latin1", 0, 200).replace(/^\xef\xbb\xbf/, "").trimStart();
+  const start = bytes.toString("latin1", 0, 4096).replace(/^\xef\xbb\xbf/, "").trimStart();
   const [, what] = TEXTS.find(([pattern]) => pattern.test(start)) ?? [];
   if (what !== undefined) return what(file);
   return bytes.subarray(0, 1000).some((byte) => byte === 0)
@@ -52,6 +52,10 @@ const MAGIC: readonly { readonly begin: Buffer; readonly what: What }[] = [
 ];
 
 const TEXTS: readonly (readonly [RegExp, What])[] = [
+  [
+    /^[ \t]*[a-z][a-z0-9-]+[ \t]*=/m,
+    (file) => `it looks like a configuration file; if it is one, use --config=${file}`,
+  ],
   [/^PuTTY-User-Key-File/, () => "it is a key for SSH of PuTTY, which is not for TLS"],
   [/^(?:ssh-|ecdsa-sha2-|sk-ssh-)/, () => "it is a public key of OpenSSH, which is not for TLS"],
   [/^---- BEGIN SSH2/, () => "it is a public key for SSH, which is not for TLS"],

@@ -107,7 +107,8 @@ export class PemFileSections {
     ];
   }
 
-  private strayText(): string | undefined {
+  /** Returns what may be damaged in the file, and what to do, in a clause; undefined if nothing is. */
+  strayText(): string | undefined {
     const [line] = this.strays;
     if (line === undefined) return undefined;
     return `line ${line} looks like a part of a PEM section, but belongs to none and is not used; ` +

@@ -50,6 +50,22 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
   return { trust: { mode, ca: caText, crl: lists.map(({ pem }) => pem).join("") }, warnings };
 }
 
+/** Checks files of CAs and CRLs that nothing uses. Throws a UsageError. */
+export function checkTrustFiles(authorities: readonly string[], lists: readonly string[]): void {
+  const problems: string[] = [];
+  const attempt = (check: () => unknown) => {
+    try {
+      check();
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      problems.push(...error.problems);
+    }
+  };
+  for (const file of authorities) attempt(() => readAuthorities(file, "--client-verify-ca"));
+  for (const file of lists) attempt(() => forOption("--client-verify-crl", () => readLists(file)));
+  if (problems.length > 0) throw new UsageError(problems);
+}
+
 /** The CAs of a file. */
 export interface Authorities {
   readonly certificates: readonly ReadCertificate[];

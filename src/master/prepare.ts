@@ -95,11 +95,13 @@ export interface PrepareContext {
 
 /**
  * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
- * Leaves no socket open. Throws a UsageError with everything that is wrong.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong. `isTest`: what only
+ * prevents a start is a warning, since the configuration may be meant for another user.
  */
 export async function prepare(
   dependencies: PrepareContext,
   config: PrepareSettings & WorkerSettings,
+  isTest = false,
 ): Promise<Prepared> {
   const { runtime, certificates } = dependencies;
   const problems: string[] = [];
@@ -118,8 +120,7 @@ export async function prepare(
   const backendTls = await attempt(() =>
     config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
-  if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
-  warnings.push(...dualStackWarning(runtime, config));
+  await attempt(() => tryTls(runtime, config, loaded, backendTls));
   const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
@@ -133,6 +134,7 @@ export async function prepare(
   const { listeners, ...repeated } = distinct(all, config.frontends);
   problems.push(...repeated.problems);
   warnings.push(...repeated.warnings);
+  warnings.push(...dualStackWarning(runtime, config));
   const backend = await attempt(() => backendAt(runtime, config, warnings));
   if (backend) problems.push(...loops(runtime, listeners, backend));
   const backendSources = await attempt(() =>
@@ -149,6 +151,8 @@ export async function prepare(
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  if (!isTest) problems.push(...identity.refusals);
+  else warnings.push(...identity.refusals.map((text) => `this user cannot start it: ${text}`));
   const { cachePeers: named } = config.sessions;
   const cachePeers = await attempt(() =>
     named && ticketSecret &&

@@ -22,6 +22,7 @@ import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
+import { failures } from "./failures.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { hygiene } from "./hygiene.ts";
@@ -55,6 +56,7 @@ import { stapling } from "./stapling.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -85,6 +87,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   tickets,
   "ticket store": ticketStore,
   statistics,
+  surroundings,
   "session cache": sessionCache,
   "session peers": sessionPeers,
   stapling,
@@ -101,6 +104,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   addresses,
   backends,
   outages,
+  failures,
   frontends,
   sockets,
   reload: fromSource(reload),

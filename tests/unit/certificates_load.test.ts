@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import * as runtime from "#runtime";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
@@ -209,7 +209,9 @@ test("all errors are reported at once", (t) => {
     ],
   });
   assert.deepEqual(problems, [
-    `--passphrase-file: ${missing}: it does not exist; check the path`,
+    `--passphrase-file: it does not exist in ${
+      dirname(missing)
+    }; give the path of a file with passphrases, not its contents`,
     `--pem-dir: ${join(directory, "none")}: it does not exist; check the path`,
     `PEM file ${missing}: it does not exist; check the path`,
     `PEM file ${directory}: it is a directory; specify a file in it, or all of them with ` +
@@ -480,6 +482,8 @@ test("a passphrase file that cannot be read is the only problem of an encrypted 
   const missing = join(directory, "missing");
   const { problems } = load({ pemFiles: [pemFile(cert)], passphraseFile: missing });
   assert.deepEqual(problems, [
-    `--passphrase-file: ${missing}: it does not exist; check the path`,
+    `--passphrase-file: it does not exist in ${
+      dirname(missing)
+    }; give the path of a file with passphrases, not its contents`,
   ]);
 });
