@@ -464,6 +464,16 @@ test("CRLs are checked against their CAs and the time", (t) => {
     return new Certificates(runtime.libc, new Passphrases()).load(config, able, now);
   };
   assert.deepEqual(check(one.crl).warnings, []);
+  const shared = join(makeDirectory(t), "shared.pem");
+  writeFileSync(shared, readFileSync(one.ca, "utf8") + readFileSync(one.crl, "utf8"));
+  const both = { mode: "required", ca: shared, crl: shared } as const;
+  const { warnings, problems } = load({ pemFiles: [pemFile(cert, { clientVerify: both })] });
+  assert.deepEqual([warnings, problems], [[], []]);
+  const listOnly = { ...both, ca: one.ca };
+  assert.match(
+    load({ pemFiles: [pemFile(cert, { clientVerify: listOnly })] }).warnings[0]!,
+    /shared\.pem: not used here: CERTIFICATE \(line 1\); remove it if it is of no use$/,
+  );
   assert.match(check(other.crl).warnings[0]!, /no CRL of the CA "CN=one" of .*; clients/);
   const tomorrow = Date.now() + 30 * 60 * 60 * 1000;
   assert.match(check(one.crl, tomorrow).warnings.join("\n"), /a CRL in it expired on 20/);
