@@ -1,7 +1,9 @@
 /** What the log says of a connection that failed, which is the same on each build. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import { type TlsOptions, TLSSocket } from "node:tls";
 import { setTimeout as pause } from "node:timers/promises";
 import { ALERT, APPLICATION_DATA, FATAL, HANDSHAKE, WARNING } from "../faults/hostile/tls13.ts";
 import { plainRecord, Tls13Client } from "../faults/hostile/tls13.ts";
@@ -293,6 +295,39 @@ export const failures: readonly Behaviour[] = [
         const wanted = but !== undefined && context.target.runtime !== "bun" ? but : log;
         assert.equal(described(line), wanted, name);
       }
+    },
+  },
+  {
+    name: "the same failure of a backend's session has the same code and words on each build",
+    appliesTo: ({ backendTrust }) => backendTrust,
+    async run(context) {
+      const pem = readFileSync(context.certificates.localhost);
+      const raw: Socket[] = [];
+      const options: TlsOptions = { key: pem, cert: pem, ca: pem, requestCert: true };
+      const next = { rejectUnauthorized: false, sends: undefined as Buffer | undefined };
+      const backend = await context.backend((socket) => {
+        raw.push(socket.on("error", () => {}));
+        const session = new TLSSocket(socket, { ...options, ...next, isServer: true });
+        session.on("error", () => {});
+        session.once("secure", () => next.sends && socket.write(next.sends));
+        session.resume();
+      });
+      const stud = await clientMode(context, backend.port);
+      const failure = () => failureOf(stud, () => sends(stud.frontend, "hello"));
+      const error = "warn backend tls-error: the backend";
+      next.sends = Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n");
+      assert.equal(described(await failure()), `${error} violated the TLS protocol`);
+      next.sends = BAD_RECORD;
+      const undecrypted =
+        "warn backend tls-error: a record from the backend could not be decrypted";
+      assert.equal(described(await failure()), undecrypted);
+      next.sends = undefined;
+      next.rejectUnauthorized = true;
+      assert.equal(
+        described(await failure()),
+        `${error} sent the alert certificate_required: it requires a client certificate, ` +
+          "which --client does not send",
+      );
     },
   },
   {
