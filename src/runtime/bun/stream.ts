@@ -278,7 +278,7 @@ export const streamHandlers = {
   },
   error(native: NativeSocket, error: NativeError) {
     // Bun also reports an exception of its handlers here.
-    if (error.message.includes(":SSL routines:")) native.data.failed(error);
+    if (/^error:[0-9a-f]{8}:/.test(error.message)) native.data.failed(error);
     else native.data.coreThrew(error);
   },
 };
