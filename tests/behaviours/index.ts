@@ -15,6 +15,7 @@ import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
+import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
@@ -55,6 +56,7 @@ import { stapling } from "./stapling.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -85,12 +87,14 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   tickets,
   "ticket store": ticketStore,
   statistics,
+  surroundings,
   "session cache": sessionCache,
   "session peers": sessionPeers,
   stapling,
   versions,
   config,
   certificates,
+  "certificate files": certificateFiles,
   negotiation,
   "client certificates": clientCertificates,
   "client mode": clientMode,
