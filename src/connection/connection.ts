@@ -222,7 +222,11 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   handshakeTimedOut(): void {
-    this.fail({ source: "client", code: "handshake-timeout", cause: "no TLS handshake in time" });
+    const cause = this.client.hasPeerSent()
+      ? "no TLS handshake in time"
+      : "the client sent nothing in time; one that waits for the server's greeting (SMTP, FTP, " +
+        "MySQL) must begin TLS at once";
+    this.fail({ source: "client", code: "handshake-timeout", cause });
     this.client.reset();
   }
 

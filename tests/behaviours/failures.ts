@@ -340,6 +340,8 @@ export const failures: readonly Behaviour[] = [
       const stud = await context.stud(args, { backend: 9 });
       const late = await failureOf(stud, () => sends(stud, PARTIAL_HELLO));
       assert.equal(described(late), "warn client handshake-timeout: no TLS handshake in time");
+      const silent = await failureOf(stud, () => sends(stud, ""));
+      assert.match(described(silent), /^warn client handshake-timeout: the client sent nothing /);
       if (!sniAbort) return;
       const other = await failureOf(
         stud,

@@ -237,6 +237,13 @@ test("the handshake timeout starts at accept, and covers the header", () => {
   assert.equal(connections.open, 0);
 });
 
+test("a client that waits for a greeting is told apart from one that is slow", () => {
+  const { clock, client, failures } = accept();
+  client.peerHasSent = false;
+  clock.advance(10_000);
+  assert.match(failures[0]!.cause, /sent nothing in time; .*greeting/);
+});
+
 test("a client that sends nothing before its header is reset after the handshake timeout", () => {
   const { clock, client, codes } = accept(uses);
   clock.advance(10_000);
