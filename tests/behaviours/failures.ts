@@ -11,7 +11,7 @@ import { ending, openTcp, openTls, PARTIAL_HELLO } from "../support/client.ts";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
-import { hold, socketCount } from "../support/processes.ts";
+import { hold } from "../support/processes.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import type { Target } from "../support/target.ts";
 import { until } from "../support/until.ts";
@@ -424,16 +424,22 @@ function described({ level, source, code, cause }: LogLine): string {
 
 /** Sends bytes and ends; without `end`, stud must end in order. */
 async function sends(stud: Stud, bytes: string | Buffer, end?: "FIN" | "RST"): Promise<void> {
-  const worker = stud.worker();
-  const before = socketCount(worker);
   const socket = await openTcp(stud.frontend);
   if (bytes.length > 0) socket.write(bytes);
-  if (end) await until(() => socketCount(worker) > before, "the connection is accepted");
+  if (end) await until(() => isAccepted(socket), "the connection is accepted");
   if (end && bytes.length > 0) await pause(RECEIVED_MS);
   if (end === "FIN") socket.end();
   if (end === "RST") return void socket.resetAndDestroy();
   await ending(socket);
   socket.destroy();
+}
+
+/** A connection that still waits in the queue has no inode (proc_net_tcp in the kernel's docs). */
+function isAccepted({ localPort, remotePort }: Socket): boolean {
+  const port = (number?: number) => number!.toString(16).toUpperCase().padStart(4, "0");
+  const ends = `:${port(remotePort)} \\w+:${port(localPort)}`;
+  const inode = new RegExp(`${ends}(?: \\S+){3} +\\S+ +\\S+ +\\d+ +(\\d+)`);
+  return Number(inode.exec(readFileSync("/proc/net/tcp", "utf8"))?.[1]) > 0;
 }
 
 async function isRefused(
