@@ -36,12 +36,13 @@ export class Stop {
     state.isStopping = true;
     const { drainTimeout } = state.command.config;
     await guarded(log, () => this.announce(cause, drainTimeout));
-    await guarded(log, () => upgrade.abandon());
+    const abandoned = guarded(log, () => upgrade.abandon());
     state.undo.run();
     const limit = drainTimeout * 1000;
     const [cut] = await Promise.all([
       guarded(log, () => master.stop(limit)),
       guarded(log, () => predecessor?.stop(limit + PREDECESSOR_GRACE_MS)),
+      abandoned,
     ]);
     await this.exit(cut);
   }
