@@ -65,7 +65,7 @@ export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFi
     } catch (error) {
       return refuse(errorText(error), "choose another path");
     }
-    const problem = lockProblem(libc, path, fd);
+    const problem = contentProblem(fd) ?? lockProblem(libc, path, fd);
     if (problem) {
       closeSync(fd);
       return refuse(...problem);
@@ -80,10 +80,23 @@ export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFi
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW |
   constants.O_NOCTTY;
 
+/**
+ * Returns why a file cannot become the pid file, which would overwrite it: another kind of file, such
+ * as a certificate whose path was given by mistake.
+ */
+export function contentProblem(fd: number): [string, string] | undefined {
+  const stat = fstatSync(fd);
+  // Reading a FIFO or a device might never end.
+  if (!stat.isFile()) return ["Not a regular file", "choose another path"];
+  const isPid = stat.size <= MAX_PID_BYTES &&
+    /^\s*\d*\s*$/.test(readFileSync(descriptorPath(fd), "latin1"));
+  return isPid ? undefined : ["its contents are not a pid", "choose another path"];
+}
+
+const MAX_PID_BYTES = 32;
+
 /** Locks the file. Returns the reason and the remedy on failure. */
 function lockProblem(libc: Libc, path: string, fd: number): [string, string] | undefined {
-  // Reading a FIFO or a device might never end.
-  if (!fstatSync(fd).isFile()) return ["Not a regular file", "choose another path"];
   if (libc.fcntl(fd, F_OFD_SETLK, wholeFileLock()) === 0) return undefined;
   const errno = libc.errno();
   return errno === EAGAIN

@@ -9,17 +9,20 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
+import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
+import { failures } from "./failures.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { hygiene } from "./hygiene.ts";
@@ -91,14 +94,17 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   versions,
   config,
   certificates,
+  "certificate files": certificateFiles,
   negotiation,
   "client certificates": clientCertificates,
   "client mode": clientMode,
   "proxy in": proxyIn,
   "proxy tlvs": proxyTlvs,
   sources,
+  addresses,
   backends,
   outages,
+  failures,
   frontends,
   sockets,
   reload: fromSource(reload),

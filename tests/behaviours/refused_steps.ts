@@ -14,6 +14,7 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -109,6 +110,51 @@ export const refusedSteps: readonly Behaviour[] = [
       await reloaded(stud);
       (await echo()).destroy();
       assert.deepEqual(stud.logs.filter(isAbout(unix.path)), []);
+    },
+  },
+  {
+    name: "a reload and an upgrade: the configuration file was cut off",
+    async run(context) {
+      const { stud, file, write, serves } = await reloadable(context);
+      write({ more: 'user = "nobody"' });
+      if (process.getuid!() === 0) await reloaded(stud);
+      const whole = readFileSync(file, "utf8");
+      await until(() => stud.workers().length === 1, "the older worker's exit");
+      const worker = stud.worker();
+      const without = (key: string) =>
+        whole.split("\n").filter((line) => !line.startsWith(key)).join("\n");
+      const key = readFileSync(join(context.certificates.directory, "a.key"), "utf8");
+      const cuts: [text: string, reason: RegExp][] = [
+        ["", /it has no settings/],
+        ["# frontend", /it has no settings/],
+        [key, /this is a PEM file/],
+        [without("frontend"), /no frontend is configured any more; .*restart stud/],
+        [without("backend"), /no backend is configured any more; /],
+      ];
+      if (process.getuid!() === 0) {
+        cuts.push([without("user"), /the workers would run as root; .*restart stud/]);
+      }
+      for (const [text, reason] of cuts) {
+        writeFileSync(file, text);
+        for (
+          const [signal, event] of [["SIGHUP", "reload-failed"], ["SIGUSR2", "upgrade-failed"]]
+        ) {
+          stud.logs.length = 0;
+          stud.signal(signal as NodeJS.Signals);
+          const failure = await stud.waitForLog(
+            (line) => line.event === event,
+            `${event}: ${text}`,
+          );
+          assert.match(failure.message, reason);
+          assert.equal(stud.logged(event!).length, 1);
+        }
+        assert.equal(stud.worker(), worker);
+        assert.equal(await serves("a.example"), "a");
+      }
+      assert.ok(!stud.stderr.includes(key.split("\n")[1]!), "the key is not logged");
+      writeFileSync(file, whole);
+      stud.logs.length = 0;
+      await reloaded(stud);
     },
   },
   {
