@@ -97,10 +97,12 @@ export function spawnSuccessor(
       release(child);
       return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
+    const exited = new Promise((resolve) => child.on("exit", resolve));
     const stop = async () => {
-      child.kill("SIGTERM");
-      await inTime([problems], STOP_LIMIT_MS);
-      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      // By pid: Deno's own `kill` of a child also closes its pipes.
+      signal(child.pid, "SIGTERM");
+      await inTime([exited], STOP_LIMIT_MS);
+      if (child.exitCode === null && child.signalCode === null) signal(child.pid, "SIGKILL");
     };
     return { pid: child.pid ?? 0, problems, stop };
   } finally {
@@ -163,12 +165,7 @@ export class Predecessor {
   }
 
   private signal(name: "SIGTERM" | "SIGKILL"): void {
-    if (!this.hasHandedOver || !this.isRunning) return;
-    try {
-      process.kill(this.pid, name);
-    } catch {
-      // It has just exited.
-    }
+    if (this.hasHandedOver && this.isRunning) signal(this.pid, name);
   }
 
   /** Closes the pipe to it when it has exited, after its last connection. */
@@ -183,6 +180,15 @@ export class Predecessor {
   /** An orphan gets another parent, so a pid that is used again cannot be mistaken for it. */
   private get isRunning(): boolean {
     return process.ppid === this.pid;
+  }
+}
+
+function signal(pid: number | undefined, name: "SIGTERM" | "SIGKILL"): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has just exited.
   }
 }
 
