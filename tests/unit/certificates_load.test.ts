@@ -403,6 +403,23 @@ test("a store in which too much is out of use is replaced, and the one before st
   assert.equal(third.sources[0]!.chain(), sectionOf(a!.cert, "CERTIFICATE"));
 });
 
+test("however many loads fail, the running configuration keeps its store until the next is used", (t) => {
+  const directory = makeDirectory(t);
+  const [a, b] = ["a", "b"].map((name) => pemFile(makePem(directory, name)));
+  const certificates = new Certificates(runtime.libc, new Passphrases(), 100);
+  const load = (...pemFiles: typeof a[]) =>
+    certificates.load(configuration({ pemFiles: pemFiles.map((file) => file!) }), able);
+  const running = load(a, b);
+  const stores = new Set([running.storeFd]);
+  let last = running;
+  for (const each of [a, a, b, b, a, a, b, b]) stores.add((last = load(each)).storeFd);
+  assert.ok(stores.size > 2, "the store was renewed more than once");
+  assert.equal(running.sources[1]!.chain(), sectionOf(b!.cert, "CERTIFICATE"));
+  certificates.use();
+  assert.equal(last.sources[0]!.chain(), sectionOf(b!.cert, "CERTIFICATE"));
+  assert.throws(() => running.sources[1]!.chain());
+});
+
 /** A CA in a PEM file with its key, and a CRL of it. */
 function makeAuthority(context: TestContext, name: string) {
   const directory = makeDirectory(context);
