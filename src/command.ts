@@ -25,12 +25,14 @@ import { versionText } from "./service/version.ts";
  */
 export async function runCommand(runtime: Runtime, argv: readonly string[]): Promise<void> {
   const startedAs = { daemon: isDaemonChild(), successor: isSuccessor() };
-  const program = ownProgram(runtime.self, argv);
-  const context = contextOf(program);
-  const { input } = context;
-  let { dialect } = program;
+  const own = ownProgram(runtime.self, argv);
+  let { dialect } = own;
   try {
     const predecessor = startedAs.successor ? new Predecessor(runtime.libc) : undefined;
+    const { workingDirectory = own.workingDirectory } = predecessor?.handover ?? {};
+    const program = { ...own, workingDirectory };
+    const context = contextOf(program);
+    const { input } = context;
     const isDaemon = predecessor ? predecessor.handover.isDaemon : startedAs.daemon;
     const read = () => parseCommandLine(argv, runtime, context);
     const command = read();

@@ -49,6 +49,11 @@ export interface ReadOptions {
    * missing file does not show it, and says what is expected: `a file with passphrases`.
    */
   readonly expected?: string;
+  /**
+   * Called for a regular file that other users may access. A file of root may be readable by its
+   * group, as PostgreSQL and OpenSSH's host keys have it: only root can grant that.
+   */
+  readonly onExposed?: () => void;
   /** Time limit for reading a pipe or a device to its end, in milliseconds. */
   readonly limitMs?: number;
   /** Time limit for the writer of a named pipe to open it, in milliseconds. */
@@ -80,6 +85,7 @@ export function readFile(
       const stat = fstatSync(fd);
       assertKind(file, stat, also);
       if (options.isSecret && (stat.mode & 0o077) !== 0) throw notSecret(file);
+      if (options.onExposed && isExposed(stat)) options.onExposed();
       if (stat.isFile()) return readToEnd(file, fd, maxBytes, stat.size);
       const isNamed = stat.isFIFO() && !isAnonymousPipe(fd);
       if (isNamed && also === "pipe") throw notRegular(file);
@@ -160,6 +166,11 @@ function assertKind(file: string, stat: Stats, also: ReadOptions["also"]): void 
   const isTaken = stat.isFile() || (also !== undefined && stat.isFIFO()) ||
     (also === "stream" && stat.isCharacterDevice());
   if (!isTaken) throw notRegular(file, stat.isDirectory());
+}
+
+function isExposed(stat: Stats): boolean {
+  const allowed = stat.uid === 0 ? 0o740 : 0o700;
+  return stat.isFile() && (stat.mode & 0o777 & ~allowed) !== 0;
 }
 
 function notSecret(file: string): FileError {

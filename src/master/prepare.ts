@@ -116,14 +116,14 @@ export async function prepare(
   };
   const loaded = certificates.load(config, runtime.capabilities);
   problems.push(...loaded.problems);
+  const warnings = [...loaded.warnings];
   const backendTls = await attempt(() =>
-    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
+    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
   await attempt(() => {
-    const trial = backendTls ?? withoutTrust(runtime, config);
+    const trial = backendTls ?? withoutTrust(runtime, config, warnings);
     return tryTls(runtime, config, loaded, trial);
   });
-  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
   const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
@@ -137,6 +137,7 @@ export async function prepare(
   const { listeners, ...repeated } = distinct(all, config.frontends);
   problems.push(...repeated.problems);
   warnings.push(...repeated.warnings);
+  warnings.push(...dualStackWarning(runtime, config));
   const backend = await attempt(() => backendAt(runtime, config, warnings));
   if (backend) problems.push(...loops(runtime, listeners, backend));
   const backendSources = await attempt(() =>
@@ -146,11 +147,10 @@ export async function prepare(
   const ticketSecret = await attempt(() =>
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
   );
-  const ticketStoreCa = await attempt(() =>
-    storeCaFile === ""
-      ? undefined
-      : readAuthorities(storeCaFile, "--ticket-store-ca").map(({ pem }) => pem).join("")
+  const storeCas = await attempt(() =>
+    storeCaFile === "" ? undefined : readAuthorities(storeCaFile, "--ticket-store-ca")
   );
+  warnings.push(...storeCas?.warnings ?? []);
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
@@ -176,7 +176,7 @@ export async function prepare(
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
-    ...(ticketStoreCa ? { ticketStoreCa } : {}),
+    ...(storeCas ? { ticketStoreCa: storeCas.pem } : {}),
     ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };
@@ -186,9 +186,10 @@ export async function prepare(
 function withoutTrust(
   { capabilities }: Runtime,
   { backendTls, alpn }: PrepareSettings,
+  warnings: string[],
 ): ClientTlsSettings | undefined {
   if (!backendTls || !capabilities.backendTrust) return undefined;
-  return clientTls({ ...backendTls, verify: false, ca: "" }, alpn, capabilities);
+  return clientTls({ ...backendTls, verify: false, ca: "" }, alpn, capabilities, warnings);
 }
 
 /** The addresses of all frontends, for a message. */

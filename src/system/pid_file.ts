@@ -1,6 +1,6 @@
 /** The pid file. Its lock prevents a second master from starting. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
-import { statSync, unlinkSync, writeFileSync } from "node:fs";
+import { statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import type { Dialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
 import { EAGAIN, F_OFD_SETLK } from "../os/constants.ts";
@@ -112,6 +112,8 @@ function fill(
   try {
     writePid(fd);
   } catch (error) {
+    // A full disk: an empty file would look like that of a running process.
+    if (fstatSync(fd).size === 0) unlinkSync(path);
     closeSync(fd);
     return refuse(errorText(error), "choose another path");
   }
@@ -154,8 +156,11 @@ function writePid(fd: number): void {
   const before = readFileSync(descriptorPath(fd));
   if (before.equals(pid)) return;
   // Opened again, because processes that share the lock share the position too. Overwritten in
-  // place, so that nobody sees an empty file; only a longer number is truncated first.
-  writeFileSync(descriptorPath(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
+  // place, so that nobody sees an empty file, even if the disk is full. What remains of a longer
+  // number becomes blank before it is cut off.
+  const file = descriptorPath(fd);
+  writeFileSync(file, pid.toString().padEnd(before.length), { flag: "r+" });
+  if (before.length > pid.length) truncateSync(file, pid.length);
 }
 
 function isSame(path: string, fd: number): boolean {

@@ -17,6 +17,11 @@ export interface Handover extends Inherited {
   readonly activated: readonly PassedSocket[];
   /** What the successor's configuration must not lose; absent from an older version. */
   readonly standing?: Standing;
+  /**
+   * The directory in which the program was first started; absent from versions that start the
+   * successor in it in any case.
+   */
+  readonly workingDirectory?: string;
   /** The descriptor holds the file's lock. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }

@@ -21,7 +21,7 @@ import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { helperOf, hold, isAlive, killIfAlive, parentOf, workersOf } from "../support/processes.ts";
+import { hold, isAlive, parentOf, workersOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import type { Target } from "../support/target.ts";
 import { makeUnwritable } from "../support/unwritable.ts";
@@ -76,22 +76,6 @@ export const refusedSteps: readonly Behaviour[] = [
       const warning = stud.logs.find(isAbout(file));
       assert.match(warning!.message, /^--pidfile: cannot remove .*; remove it yourself$/);
       assert.equal(readFileSync(file, "utf8"), String(stud.pid));
-    },
-  },
-  {
-    name: "a stop: a helper process does not exit",
-    appliesTo: ({ staples }) => staples,
-    async run(context) {
-      const backend = (await context.echo()).port;
-      const stud = await context.stud([`--ocsp-dir=${newDirectory(context)}`], { backend });
-      const helper = await until(() => helperOf(stud.pid, "@ocsp"), "the OCSP helper");
-      context.after(() => killIfAlive(helper!));
-      await hold(helper!);
-      stud.signal("SIGTERM");
-      await until(() => !isAlive(stud.pid), "its exit");
-      // The helper has the same standard error.
-      killIfAlive(helper!);
-      assert.deepEqual(await within(stud.exited, "its exit code"), { code: 0, signal: null });
     },
   },
   {

@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly exact?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** Its working directory; absent: the root of the repository. */
+  readonly directory?: string;
 }
 
 /** A running stud. */
@@ -50,11 +52,14 @@ export class Stud {
   constructor(
     command: readonly string[],
     frontend: Endpoint,
-    { environment = {}, stdin }: Pick<StartOptions, "environment" | "stdin"> = {},
+    { environment = {}, stdin, directory = root }: Pick<
+      StartOptions,
+      "environment" | "stdin" | "directory"
+    > = {},
   ) {
     const [program, ...words] = command;
     const child = spawn(program!, words, {
-      cwd: root,
+      cwd: directory,
       stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       env: { ...process.env, ...environment },
     });
