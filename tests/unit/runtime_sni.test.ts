@@ -25,6 +25,7 @@ import {
   server,
   settingsWith,
   subject,
+  text,
   tlsClient,
   until,
   visit,
@@ -35,6 +36,7 @@ const { capabilities, createTlsContext }: Runtime = runtime;
 const limit = { timeout: 60_000 };
 const needs = (capability: keyof Capabilities) => ({ ...limit, skip: !capabilities[capability] });
 const versions = ["-tls1_2", "-tls1_3"];
+const NO_COMMON_PROTOCOL = /alert (no application protocol|number 120)/;
 const BROKEN: Certificate = { chain: "no certificate", key: "no key" };
 
 const authority = new Authority("names");
@@ -178,6 +180,37 @@ test(
   },
 );
 
+test(
+  "an update changes nothing about ALPN, with and without SNI, at once or after a header",
+  needs("swapCertificates"),
+  async () => {
+    for (const headerFirst of [false, capabilities.headerFirst]) {
+      const settings = { ...byName, alpn: ["h2", "http/1.1"] };
+      const { port, listener, stop } = listen({
+        settings,
+        headerFirst,
+        accepted: (stream) =>
+          new Recorder({
+            header: (_, bytes) => stream.startTls(bytes.slice()),
+            opened() {
+              stream.write(text("GOT"));
+              stream.finish();
+            },
+          }).take(stream),
+      });
+      for (let updates = 0; updates < 2; updates++) {
+        for (const name of [["-noservername"], ["-servername", "b.test"]]) {
+          const what = `${name.join(" ")}, ${updates} updates, ${headerFirst}`;
+          assert.match(await visit(port, ...name, "-alpn", "http/1.1,h2"), /: h2\n[^]*GOT/, what);
+          assert.match(await visit(port, ...name, "-alpn", "other"), NO_COMMON_PROTOCOL, what);
+        }
+        listener.update(createTlsContext(settingsWith(settings)));
+      }
+      await stop();
+    }
+  },
+);
+
 test("an update leaks no descriptor", needs("swapCertificates"), async () => {
   const { port, listener, stop } = serve(byName);
   assert.match(await visit(port), /GOT/);
@@ -237,7 +270,7 @@ test("negotiates the server's preferred protocol by ALPN", limit, async () => {
     assert.deepEqual(visits.map(({ tlsVersion }) => tlsVersion), new Array(3).fill(undefined));
   }
   const said = await visit(port, "-alpn", "other");
-  assert.match(said, /alert (no application protocol|number 120)/);
+  assert.match(said, NO_COMMON_PROTOCOL);
   await until(() => visits.at(-1)!.handler.closes === 1, "closed");
   assert.ok(visits.at(-1)!.handler.failure);
   await stop();

@@ -39,7 +39,7 @@ export interface NativeSocket {
    */
   upgradeTLS(options: {
     isServer: true;
-    data: BunStream;
+    data: BunStream | undefined;
     tls: NativeServerTls;
     socket: NativeHandlers;
     initialData?: Uint8Array;
