@@ -1,7 +1,7 @@
 /** Delays a handshake until its ClientHello is complete. */
 import { EAGAIN, MSG_DONTWAIT, MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET } from "../../os/constants.ts";
 import { setOption } from "../../os/socket_options.ts";
-import { isWholeHello } from "../client_hello.ts";
+import { MAX_HELLO, readHello } from "../client_hello.ts";
 import { libc } from "./api.ts";
 import { descriptors, type HiddenSocket } from "./descriptors.ts";
 import { HelloWatch } from "./hello_watch.ts";
@@ -17,7 +17,7 @@ export const HELLO_LOW_WATER = {
   name: "SO_RCVLOWAT",
   level: SOL_SOCKET,
   option: SO_RCVLOWAT,
-  value: 16_384,
+  value: MAX_HELLO,
 };
 
 type HeldStream = HiddenSocket & { readonly isOpening: boolean };
@@ -37,7 +37,7 @@ function release(stream: HeldStream): boolean {
   const length = libc.recv(stream.fd, helloBuffer, size, MSG_PEEK | MSG_DONTWAIT);
   // Any other result is the connection's end, which Deno handles.
   if (length <= 0) return length === 0 || libc.errno() !== EAGAIN;
-  if (length < size && !isWholeHello(helloBuffer.subarray(0, length))) return false;
+  if (length < size && readHello(helloBuffer.subarray(0, length)) === "incomplete") return false;
   // The descriptor may be another stream's by now; the peek did no harm.
   descriptors.with(stream, (fd) => setOption(libc, fd, { ...HELLO_LOW_WATER, value: 1 }));
   return true;

@@ -176,6 +176,8 @@ export interface HandleAddress {
 
 /** OpenSSL's SSL_CTX. */
 export interface NativeContext extends TicketContext {
+  /** At most 32 bytes; connections copy it when they are made. */
+  setSessionIdContext(context: string): void;
   /** A pointer, which JavaScript can only print. */
   readonly _external: object;
 }
