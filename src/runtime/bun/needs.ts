@@ -6,6 +6,7 @@ import { unconnectedSocket } from "./unconnected.ts";
 const SOCKET = [
   ...["fd", "write", "pause", "resume", "shutdown", "close", "terminate"],
   ...["alpnProtocol", "getServername", "getTLSVersion", "getCipher", "isSessionReused"],
+  ...["getSession", "setSession"],
   ...["getPeerCertificate", "getAuthorizationError", "setVerifyMode", "setKeyCert", "upgradeTLS"],
 ];
 

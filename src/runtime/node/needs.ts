@@ -14,7 +14,7 @@ const TLS = [
   ...STREAM,
   ...["receive", "start", "destroySSL", "setVerifyMode", "setALPNProtocols", "setServername"],
   ...["enableCertCb", "certCbDone", "setOCSPResponse"],
-  ...["enableSessionCallbacks", "clientHelloDone", "loadSession", "newSessionDone"],
+  ...["enableSessionCallbacks", "clientHelloDone", "loadSession", "newSessionDone", "setSession"],
   ...["getServername", "getProtocol", "getCipher", "getALPNNegotiatedProtocol"],
   ...["isSessionReused", "getX509Certificate", "getPeerX509Certificate", "verifyError"],
 ];

@@ -6,6 +6,7 @@ import { DECODE_ERROR, UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
+import type { BackendSession } from "../backend_sessions.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
@@ -61,6 +62,8 @@ export class NodeStream implements Stream, HandleEvents {
   /** As the client sent it; "" without SNI. */
   private serverName = "";
   private identity: ServerIdentity | undefined;
+  /** Set with `clientTls` once the socket is connected. */
+  private backendSession: BackendSession | undefined;
   private failure: Failure | undefined;
   /** Copies of bytes that wait for the connect, or for the write before them. */
   private queue: Uint8Array[] = NOTHING;
@@ -169,7 +172,8 @@ export class NodeStream implements Stream, HandleEvents {
   /** The connect has succeeded. */
   connected(): void {
     if (!this.clientTls) return this.opened();
-    const handle = this.clientTls.wrap(this.socket);
+    this.backendSession = this.clientTls.sessions.connect(this.remote);
+    const handle = this.clientTls.wrap(this.socket, this.backendSession.bytes);
     this.useTls(handle);
     handle.readStart();
     handle.start();
@@ -178,16 +182,17 @@ export class NodeStream implements Stream, HandleEvents {
   handshakeDone(): void {
     const { serverTls, clientTls, tlsHandle } = this;
     if (this.isOpen || this.isClosing) return;
-    let failure: Failure | undefined;
+    let found: Failure | number | undefined;
     try {
-      failure = clientTls
-        ? clientTls.rejectReason(tlsHandle!, this.remote)
+      found = clientTls
+        ? clientTls.judge(tlsHandle!, this.remote)
         : serverTls!.check(tlsHandle!, this.serverName);
     } catch (error) {
       return this.coreThrew(error);
     }
-    if (failure) this.fail(failure);
-    else this.opened();
+    if (typeof found === "object") return this.fail(found);
+    if (found !== undefined) this.backendSession!.accepted(tlsHandle!.isSessionReused(), found);
+    this.opened();
   }
 
   /** The connect is complete, and the handshake if there is one. */
@@ -247,8 +252,12 @@ export class NodeStream implements Stream, HandleEvents {
     if (this.isClosing) return;
     this.failure = failure;
     // A rejected backend must not wait for more bytes.
-    if (this.clientTls && !this.isOpen) this.reset();
-    else this.close();
+    if (this.clientTls && !this.isOpen) {
+      this.backendSession?.failed();
+      this.reset();
+    } else {
+      this.close();
+    }
   }
 
   /** The core threw. */
@@ -266,6 +275,11 @@ export class NodeStream implements Stream, HandleEvents {
   /** The handshake has made a session that its client may resume. */
   storeSession(id: Uint8Array, session: Uint8Array): void {
     this.serverTls!.settings.sessions!.store(this.identity!.policy, id, session);
+  }
+
+  /** The backend has issued a session. */
+  keepSession(session: Uint8Array): void {
+    this.backendSession!.issued(session, this.tlsHandle!.getProtocol() === "TLSv1.3");
   }
 
   /** Starts TLS once the ClientHello is complete, since the identity and the session depend on it. */
