@@ -54,6 +54,7 @@ export const capabilities: Capabilities = {
   engines: false,
   backendTrust: false,
   unixBackendTls: false,
+  noTickets: false,
   remembersNames: true,
   tlsFacts: false,
 };

@@ -30,8 +30,16 @@ export function handshakeFailureOf(error: unknown): Failure {
   if (failure.message === REJECTED_NAME) {
     return { code: "ERR_INTERNAL", message: "its certificate could not be selected" };
   }
+  if (failure.message.includes(ODD_NAME)) {
+    return { code: "ERR_SERVER_NAME", message: ODD_NAME_REASON };
+  }
   return { code: failure.message, message: failure.message };
 }
+
+/** rustls sends `illegal_parameter` for a host_name that is not a DNS name (RFC 6066 section 3). */
+const ODD_NAME = "ServerNameMustContainOneHostName";
+const ODD_NAME_REASON = "the server name (SNI) is not a DNS name, which rustls refuses: it has a " +
+  "port or another character, an empty label, or a last label of digits only";
 
 /**
  * UNDOCUMENTED: all that Deno reports for a name for which the resolver threw, now or before; rustls
