@@ -180,6 +180,24 @@ export const tickets: readonly Behaviour[] = [
     },
   ]),
   {
+    name: "tickets of TLSv1.3 come before the backend's first byte, with BoringSSL only after it",
+    async run(context) {
+      const backend = await context.backend((socket) => {
+        socket.on("error", () => {}).once("data", () => socket.write("welcome"));
+      });
+      const stud = await context.stud(["-n", "1"], { backend: backend.port });
+      const client = await context.tls(stud.frontend, { minVersion: "TLSv1.3" });
+      const events: string[] = [];
+      client.on("session", () => events.push("ticket")).on("data", () => events.push("data"));
+      // A client that waits for its ticket would wait in vain.
+      const waits = context.target.runtime !== "bun";
+      if (waits) await until(() => events.includes("ticket"), "a ticket");
+      client.write("hello");
+      await until(() => events.includes("data") && events.includes("ticket"), "both");
+      assert.equal(events[0], "ticket");
+    },
+  },
+  {
     name: "openssl and curl resume on every worker",
     needs: ["openssl", "curl"],
     appliesTo: ({ ticketKeys }) => ticketKeys,
