@@ -95,11 +95,13 @@ export interface PrepareContext {
 
 /**
  * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
- * Leaves no socket open. Throws a UsageError with everything that is wrong.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong. `isTest`: what only
+ * prevents a start is a warning, since the configuration may be meant for another user.
  */
 export async function prepare(
   dependencies: PrepareContext,
   config: PrepareSettings & WorkerSettings,
+  isTest = false,
 ): Promise<Prepared> {
   const { runtime, certificates } = dependencies;
   const problems: string[] = [];
@@ -114,11 +116,11 @@ export async function prepare(
   };
   const loaded = certificates.load(config, runtime.capabilities);
   problems.push(...loaded.problems);
+  const warnings = [...loaded.warnings];
   const backendTls = await attempt(() =>
-    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
+    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
-  if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
-  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
+  await attempt(() => tryTls(runtime, config, loaded, backendTls));
   const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
@@ -132,6 +134,7 @@ export async function prepare(
   const { listeners, ...repeated } = distinct(all, config.frontends);
   problems.push(...repeated.problems);
   warnings.push(...repeated.warnings);
+  warnings.push(...dualStackWarning(runtime, config));
   const backend = await attempt(() => backendAt(runtime, config, warnings));
   if (backend) problems.push(...loops(runtime, listeners, backend));
   const backendSources = await attempt(() =>
@@ -141,14 +144,15 @@ export async function prepare(
   const ticketSecret = await attempt(() =>
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
   );
-  const ticketStoreCa = await attempt(() =>
-    storeCaFile === ""
-      ? undefined
-      : readAuthorities(storeCaFile, "--ticket-store-ca").map(({ pem }) => pem).join("")
+  const storeCas = await attempt(() =>
+    storeCaFile === "" ? undefined : readAuthorities(storeCaFile, "--ticket-store-ca")
   );
+  warnings.push(...storeCas?.warnings ?? []);
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  if (!isTest) problems.push(...identity.refusals);
+  else warnings.push(...identity.refusals.map((text) => `this user cannot start it: ${text}`));
   const { cachePeers: named } = config.sessions;
   const cachePeers = await attempt(() =>
     named && ticketSecret &&
@@ -169,7 +173,7 @@ export async function prepare(
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
-    ...(ticketStoreCa ? { ticketStoreCa } : {}),
+    ...(storeCas ? { ticketStoreCa: storeCas.pem } : {}),
     ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };

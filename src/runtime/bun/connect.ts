@@ -98,8 +98,7 @@ function handshakeDone(
 ): void {
   const stream = native.data;
   const session = stream.backendSession!;
-  const found = handshakeFailure(ok, error, "backend") ??
-    context.judge(native, error, stream.remote);
+  const found = handshakeFailure(ok, error, native) ?? context.judge(native, error, stream.remote);
   if (typeof found === "object") {
     session.failed();
     stream.failure = found;

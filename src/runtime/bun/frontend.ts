@@ -3,7 +3,7 @@ import { setOption } from "../../os/socket_options.ts";
 import { TCP_QUICKACK } from "../../os/constants.ts";
 import { IPPROTO_TCP } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import {
   failureOf,
   handshakeFailure,
@@ -25,6 +25,7 @@ import { unconnectedSocket } from "./unconnected.ts";
 export const CLOSED_BEFORE_HANDSHAKE: Failure = {
   code: "ECONNRESET",
   message: "the client closed the connection before the handshake",
+  fault: "closed",
 };
 
 /** The handshakes of one listener. */
@@ -85,6 +86,7 @@ export class Frontend implements TlsStarter {
   /** Starts TLS on a plain socket; events that `early` causes come before this returns. */
   startTls(stream: BunStream, early: Uint8Array): void {
     const plain = stream.native!;
+    if (early.length > 0) stream.early = early.slice(0, MAX_RECEIVED);
     stream.defersClosed = true;
     const sockets = plain.upgradeTLS({
       isServer: true,
@@ -101,6 +103,7 @@ export class Frontend implements TlsStarter {
 
   private selectContext(serverName: string, native: NativeSocket): NativeContext | Error {
     const stream = native.data;
+    stream.isNamed = true;
     let selected: ServerIdentity;
     try {
       const number = this.current.settings.select(serverName);
@@ -133,7 +136,7 @@ function refuseName(stream: BunStream, native: NativeSocket): Error {
 
 function handshake(native: NativeSocket, ok: boolean, error: NativeError | undefined): void {
   const stream = native.data;
-  const failure = handshakeFailure(ok, error, "client");
+  const failure = handshakeFailure(ok, error, native);
   if (failure) {
     stream.failure ??= failure;
     return;

@@ -29,6 +29,7 @@ export interface ServerIdentity extends Identity {
 export const MALFORMED: Failure = {
   code: "ERR_TLS_MALFORMED_HELLO",
   message: "the ClientHello is malformed",
+  fault: "violation",
 };
 
 /** The TLS context of a frontend: one OpenSSL context for each identity. */

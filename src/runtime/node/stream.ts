@@ -1,11 +1,12 @@
 import { raise } from "../../base/raise.ts";
+import { endInOrder } from "../../os/received.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { DECODE_ERROR, UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { BackendSession } from "../backend_sessions.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
@@ -30,6 +31,7 @@ import {
   type WriteRequest,
 } from "./handles.ts";
 import { type ClientHello, HelloReader, type NoHello, readHello } from "../client_hello.ts";
+import { HANDSHAKE_RECORD } from "../tls_fault.ts";
 import { libc } from "./libc.ts";
 import { MALFORMED, type ServerIdentity, type ServerTls } from "./server_tls.ts";
 
@@ -53,10 +55,13 @@ export class NodeStream implements Stream, HandleEvents {
   private readonly clientTls: ClientTls | undefined;
   /** TLS waits for the handler, which reads a header first. */
   private isBeforeTls: boolean;
+  private readonly readsHeader: boolean;
   /** Set at the first bytes of the handshake. */
   private tlsHandle: TlsHandle | undefined;
   /** The handle that bytes are read from and written to. */
   private handle: SocketHandle | TlsHandle;
+  /** The first bytes of a client that does not begin with a handshake. */
+  private foreign: Uint8Array | undefined;
   /** Set while the ClientHello arrives in pieces. */
   private hello: HelloReader | undefined;
   /** As the client sent it; "" without SNI. */
@@ -90,7 +95,7 @@ export class NodeStream implements Stream, HandleEvents {
     this.unixLocal = unixLocal;
     this.serverTls = server;
     this.clientTls = client;
-    this.isBeforeTls = headerFirst ?? false;
+    this.readsHeader = this.isBeforeTls = headerFirst ?? false;
     this.readFrom(socket);
   }
 
@@ -218,8 +223,8 @@ export class NodeStream implements Stream, HandleEvents {
   /** The peer has sent FIN or close_notify. */
   ended(): void {
     if (!this.isOpen) {
-      const message = "the peer closed the connection during the handshake";
-      return this.fail({ code: "ECONNRESET", message });
+      const message = "the connection was closed";
+      return this.fail({ code: "ECONNRESET", message, fault: this.isSilent ? "left" : "closed" });
     }
     this.hasEnded = true;
     this.notify("ended");
@@ -250,14 +255,29 @@ export class NodeStream implements Stream, HandleEvents {
 
   fail(failure: Failure): void {
     if (this.isClosing) return;
-    this.failure = failure;
+    this.failure = this.isOpen ? failure : this.duringHandshake(failure);
     // A rejected backend must not wait for more bytes.
     if (this.clientTls && !this.isOpen) {
       this.backendSession?.failed();
-      this.reset();
-    } else {
-      this.close();
+      return this.reset();
     }
+    // OpenSSL has sent its alert.
+    if (failure.fault && this.socket.fd >= 0) endInOrder(libc, this.socket.fd);
+    this.close();
+  }
+
+  private duringHandshake(failure: Failure): Failure {
+    const { foreign, serverTls, tlsHandle } = this;
+    if (failure.fault === "not-tls" && foreign) return { ...failure, received: foreign };
+    const isHandshake = serverTls !== undefined || tlsHandle !== undefined;
+    if (failure.fault || failure.code !== "ECONNRESET" || !isHandshake) return failure;
+    return { ...failure, fault: this.isSilent ? "early-reset" : "reset" };
+  }
+
+  /** The client has sent nothing. */
+  private get isSilent(): boolean {
+    const { serverTls, tlsHandle, hello, readsHeader } = this;
+    return serverTls !== undefined && !tlsHandle && !hello && !readsHeader;
   }
 
   /** The core threw. */
@@ -287,6 +307,7 @@ export class NodeStream implements Stream, HandleEvents {
     const hello = this.readHello(bytes);
     if (hello === "incomplete") return;
     const first = this.hello?.bytes ?? bytes;
+    if (first[0] !== HANDSHAKE_RECORD) this.foreign = first.slice(0, MAX_RECEIVED);
     this.hello = undefined;
     try {
       this.answerHello(hello, first);
