@@ -60,7 +60,9 @@ export const sni: readonly Behaviour[] = [
         if (context.target.runtime !== "deno") continue;
         await until(() => stud.failures().length === odd.length, "the failures are logged");
         for (const { event, message } of stud.logs) {
-          if (event === "connection-failed") assert.match(message, /\(SNI\) that is not a DNS name/);
+          if (event === "connection-failed") {
+            assert.match(message, /\(SNI\) that is not a DNS name/);
+          }
         }
       }
     },
