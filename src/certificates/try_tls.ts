@@ -13,16 +13,17 @@ import type { Identity } from "../runtime/tls.ts";
 
 /**
  * Tries each certificate, and the settings of each frontend. `loaded` must have no problems. What
- * the library accepted before is not tried again. Throws a UsageError with everything that it
- * refuses.
+ * the library accepted before is not tried again. Returns warnings of what it passed over in lists,
+ * one line each. Throws a UsageError with everything that it refuses.
  */
 export function tryTls(
   runtime: Runtime,
   config: Reads<"engine">,
   { tls, storeFd, sources, tried }: LoadedTls,
   backendTls: ClientTlsSettings | undefined,
-): void {
+): string[] {
   const problems: string[] = [];
+  const warnings: string[] = [];
   const attempt = (what: string, remedy: string, action: () => unknown) => {
     try {
       action();
@@ -59,9 +60,20 @@ export function tryTls(
     for (const frontend of tls.frontends) tryFrontend(frontend);
   }
   if (backendTls) {
-    attempt("--client", "use other CAs or settings", () => runtime.createClientTls(backendTls));
+    attempt("--client", "use other CAs or settings", () => {
+      runtime.createClientTls(backendTls);
+      warnOf(backendTls);
+    });
   }
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
+  return [...new Set(warnings)];
+
+  function warnOf(settings: TlsParameters): void {
+    const { ciphers, ciphersuites, curves } = runtime.passedOver(settings);
+    if (ciphers !== "") warnings.push(`--ciphers: passed over ${ciphers}`);
+    if (ciphersuites !== "") warnings.push(`--ciphersuites: passed over ${ciphersuites}`);
+    if (curves !== "") warnings.push(`--ecdh-curve: passed over ${curves}`);
+  }
 
   /** Tries each setting separately, so that the error names the one that is refused. */
   function tryFrontend(frontend: FrontendTls): void {
@@ -75,7 +87,10 @@ export function tryTls(
       ["--ecdh-curve", "write it as in X25519:P-256", { ...known, curves }],
     ];
     for (const [option, remedy, settings] of trials) {
-      attempt(option, remedy, () => create(certificate, trialOf(settings, tls.alpn)));
+      attempt(option, remedy, () => {
+        create(certificate, trialOf(settings, tls.alpn));
+        warnOf(settings);
+      });
     }
     const verifying = trialOf(known, tls.alpn, tls.trusts[frontend.trust]);
     attempt(

@@ -114,7 +114,10 @@ export async function prepare(
   const backendTls = await attempt(() =>
     config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
   );
-  if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
+  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
+  if (problems.length === 0) {
+    await attempt(() => warnings.push(...tryTls(runtime, config, loaded, backendTls)));
+  }
   const listeners = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
@@ -123,7 +126,6 @@ export async function prepare(
     ),
   )).flatMap((wanted) => wanted ?? []);
   problems.push(...duplicates(listeners));
-  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
   const backend = await attempt(() => backendAt(runtime, config, warnings));
   const backendSources = await attempt(() =>
     backend ? config.backendSources.map((from) => checkSource(runtime.libc, from, backend)) : []

@@ -1,3 +1,4 @@
+import type { Capabilities } from "../runtime/capabilities.ts";
 import type { Need } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Parse } from "./values.ts";
@@ -76,7 +77,12 @@ export interface Option {
   /** What an empty value in a file is; absent: the line is ignored, as in both originals. */
   readonly empty?: "value" | "error";
   /** What the build must support, unless the value is this one or the default. */
-  readonly needs?: { readonly need: Need; readonly unless: string };
+  readonly needs?: {
+    readonly need: Need;
+    readonly unless: string;
+    /** For a build that lacks it: returns the warning for a value that it can do without. */
+    readonly permits?: (text: string, capabilities: Capabilities) => string | undefined;
+  };
 }
 
 /** Compiles only with `never`; the compiler's error names any other type. */

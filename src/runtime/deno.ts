@@ -22,9 +22,16 @@ import {
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
 import { HELLO_LOW_WATER, releaseHello } from "./deno/hello.ts";
+import { offers } from "./deno/offers.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
 import type { Runtime } from "./runtime.ts";
-import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
+import type {
+  ClientTlsContext,
+  ClientTlsSettings,
+  PassedOver,
+  TlsContext,
+  TlsSettings,
+} from "./tls.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
@@ -41,6 +48,7 @@ export const capabilities: Capabilities = {
   ciphers: false,
   ciphersuites: false,
   curves: false,
+  offers,
   preferServerCiphers: false,
   dualCertificates: false,
   sniAbort: false,
@@ -101,6 +109,11 @@ export function createTlsContext(settings: TlsSettings): DenoTlsContext {
 /** As in {@link Runtime}. Deno makes rustls' configuration for each connection; errors show then. */
 export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return { settings };
+}
+
+/** Nothing: rustls uses no lists. */
+export function passedOver(): PassedOver {
+  return { ciphers: "", ciphersuites: "", curves: "" };
 }
 
 /** As in {@link Runtime}: V8 collects in time, but glibc keeps what the TLS library has freed. */

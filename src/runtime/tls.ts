@@ -38,13 +38,20 @@ export interface VerifySettings {
 export interface TlsParameters {
   /** Oldest first, never empty. */
   readonly protocols: readonly Protocol[];
-  /** OpenSSL cipher list for TLS 1.2 and older; "" is the default (`cipherItems` in openssl.ts). */
+  /** OpenSSL cipher list for TLS 1.2 and older; "" is the default (`cipherItems` in fit_lists.ts). */
   readonly ciphers: string;
   /** Colon-separated TLS 1.3 cipher suites; "" is the library's default. */
   readonly ciphersuites: string;
   /** Colon-separated groups; "" is the library's default. */
   readonly curves: string;
   readonly preferServerCiphers: boolean;
+}
+
+/** What was passed over in each list of {@link TlsParameters}, with the reasons; "" if nothing. */
+export interface PassedOver {
+  readonly ciphers: string;
+  readonly ciphersuites: string;
+  readonly curves: string;
 }
 
 export interface TlsSettings extends TlsParameters {

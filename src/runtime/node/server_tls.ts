@@ -10,7 +10,7 @@ import type { Identity } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { sessionOffer } from "../client_hello.ts";
 import { sendNoTickets } from "./native_openssl.ts";
-import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
+import { checkedCas, checkedDhParameters, fittedLists } from "./parameters.ts";
 
 /** An identity with its OpenSSL context. */
 export interface ServerIdentity extends Identity {
@@ -26,17 +26,17 @@ export class ServerTls implements TlsContext {
   readonly settings: TlsSettings;
   /** In wire format; undefined if no protocol is negotiated. */
   readonly alpn: Buffer | undefined;
-  private readonly ciphers: string;
+  private readonly lists: ReturnType<typeof fittedLists>;
   /** Identities that a client has needed so far. */
   private readonly identities = new Map<number, ServerIdentity>();
   /** Serves clients without SNI. */
   readonly fallback: ServerIdentity;
 
-  /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would silently skip. */
+  /** Throws an Error with OpenSSL's reason, or one that names a list of which nothing is left. */
   constructor(settings: TlsSettings) {
     this.settings = settings;
     this.alpn = settings.alpn.length > 0 ? alpnWire(settings.alpn) : undefined;
-    this.ciphers = checkedCiphers(settings);
+    this.lists = fittedLists(settings);
     this.fallback = this.make(settings.select("")!);
   }
 
@@ -121,7 +121,7 @@ export class ServerTls implements TlsContext {
     if (verify) checkedCas(verify.ca);
     const context = createSecureContext({
       ...serverOptions(this.settings, identity),
-      ciphers: this.ciphers,
+      ...this.lists,
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
     const policy = policyOf(verify);
