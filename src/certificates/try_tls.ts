@@ -134,6 +134,7 @@ function trialSettings(
     select: () => 0,
     identity: () => identity,
     choice: false,
+    verifies: identity.verify !== undefined,
     alpn,
     tickets: true,
     sessionTimeout: 7200,

@@ -7,6 +7,11 @@ import { raise } from "../base/raise.ts";
 export interface Failure {
   readonly code: string;
   readonly message: string;
+  /**
+   * The handshake ended because of the client's certificate: the reason by OpenSSL's name, as in
+   * `PeerCertificate.verifyError`, or "" if there was no certificate.
+   */
+  readonly certificate?: string;
 }
 
 /** Raises an error of the core; returns the failure of the stream that is reset for it. */

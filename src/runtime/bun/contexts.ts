@@ -167,7 +167,9 @@ export function handshakeFailure(
   if (ok || error?.code && !/^(EPROTO|ECONNRESET|ERR_(SSL|OSSL)_.*)$/.test(error.code)) {
     return undefined;
   }
-  return { code: error?.code ?? "EPROTO", message: handshakeReason(error, peer) };
+  const message = handshakeReason(error, peer);
+  const isMissing = message === "peer did not return a certificate";
+  return { code: error?.code ?? "EPROTO", message, ...(isMissing ? { certificate: "" } : {}) };
 }
 
 /** Returns why a TLS session broke off after its handshake, in BoringSSL's words. */

@@ -8,12 +8,8 @@ import { SOCK_STREAM } from "../../os/constants.ts";
 import { AF_UNIX } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { type Failure, internalFailure } from "../failure.ts";
-import {
-  failureOf,
-  handshakeFailure,
-  type ServerContext,
-  type ServerIdentity,
-} from "./contexts.ts";
+import { distrust, dropSecret, keepSecret, reject } from "./client_certificate.ts";
+import { handshakeFailure, type ServerContext, type ServerIdentity } from "./contexts.ts";
 import { libc } from "./libc.ts";
 import {
   bun,
@@ -34,24 +30,17 @@ export const CLOSED_BEFORE_HANDSHAKE: Failure = {
 /** The handshakes of one listener. */
 export class Frontend implements TlsStarter {
   /** For sockets that {@link begin} is called for. */
-  readonly handlers: NativeHandlers;
+  handlers: NativeHandlers;
+  private upgradeHandlers: NativeHandlers;
   /** Its ticket keys are used for the life of the listener. */
   private readonly first: ServerContext;
   /** Serves new connections. */
   private current: ServerContext;
-  private readonly upgradeHandlers: NativeHandlers;
 
   constructor(context: ServerContext) {
     this.current = this.first = context;
-    this.handlers = {
-      ...streamHandlers,
-      serverName: (_, serverName, native) => this.selectContext(serverName, native),
-      handshake,
-    };
-    this.upgradeHandlers = {
-      ...this.handlers,
-      open: (native) => this.begin(native.data, native),
-    };
+    this.handlers = this.handlersFor(context);
+    this.upgradeHandlers = this.upgrading();
   }
 
   get tls(): NativeServerTls {
@@ -59,18 +48,22 @@ export class Frontend implements TlsStarter {
   }
 
   /**
-   * Serves new connections with this context. Throws an Error with an errno's name, and changes
-   * nothing, if no descriptor is available for a temporary socket.
+   * Serves new connections with this context; the listener must use the present `handlers` afterwards.
+   * Throws an Error with an errno's name, and changes nothing, if no descriptor is available for a
+   * temporary socket.
    */
   update(context: ServerContext): void {
     if (context === this.current) return;
+    const handlers = this.handlersFor(context);
     // Bun calls `serverName` for a context that a listener was made with, not for one that was only
     // passed to `setKeyCert`. So a listener is made at an unnamed address and stopped.
     const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) throw new Error(`new certificates: ${getSystemErrorName(-libc.errno())}`);
     libc.bind(fd, UNNAMED, UNNAMED.length);
-    bun.listen({ fd, allowHalfOpen: true, tls: context.tls, socket: this.handlers }).stop(true);
+    bun.listen({ fd, allowHalfOpen: true, tls: context.tls, socket: handlers }).stop(true);
     this.current = context;
+    this.handlers = handlers;
+    this.upgradeHandlers = this.upgrading();
   }
 
   /** Called before the handshake starts on this socket. */
@@ -99,6 +92,20 @@ export class Frontend implements TlsStarter {
     if (sockets) return;
     stream.failure = CLOSED_BEFORE_HANDSHAKE;
     plain.terminate();
+  }
+
+  /** BoringSSL's secrets are needed only for the alerts of clients that are rejected. */
+  private handlersFor({ settings }: ServerContext): NativeHandlers {
+    return {
+      ...streamHandlers,
+      serverName: (_, serverName, native) => this.selectContext(serverName, native),
+      handshake,
+      ...(settings.verifies ? { keylog: (native, line) => keepSecret(native.data, line) } : {}),
+    };
+  }
+
+  private upgrading(): NativeHandlers {
+    return { ...this.handlers, open: (native) => this.begin(native.data, native) };
   }
 
   private selectContext(serverName: string, native: NativeSocket): NativeContext | Error {
@@ -133,14 +140,15 @@ function refuseName(stream: BunStream, native: NativeSocket): Error {
 function handshake(native: NativeSocket, ok: boolean, error: NativeError | undefined): void {
   const stream = native.data;
   const failure = handshakeFailure(ok, error, "client");
+  const { verify } = stream.identity!;
+  const reason = failure || !verify
+    ? undefined
+    : distrust(native) ?? (verify === "required" ? error?.code : undefined);
+  if (reason !== undefined) reject(stream, native, reason);
+  dropSecret(stream);
+  if (reason !== undefined) return;
   if (failure) {
     stream.failure ??= failure;
-    return;
-  }
-  if (error && stream.identity!.verify === "required") {
-    // Bun passes no data on such a connection, so the handler cannot decide.
-    stream.failure = failureOf(error);
-    native.close();
     return;
   }
   // BoringSSL delays the session tickets until our first write, so a client with Nagle on waits for

@@ -35,6 +35,8 @@ export class BunStream implements Stream {
   isClosedByCore = false;
   /** What the client is served with; undefined without TLS and toward a backend. */
   identity: ServerIdentity | undefined;
+  /** During a handshake whose client is verified, with TLS 1.3. */
+  trafficSecret: Uint8Array | undefined;
   /** Set on a listener with `headerFirst`. */
   tlsStarter: TlsStarter | undefined;
   /** `closed` must not come from within `accepted` or `startTls`. */

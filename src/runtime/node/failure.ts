@@ -1,5 +1,6 @@
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { type Failure, firstLine } from "../failure.ts";
+import { takeRejection } from "./verify.ts";
 
 /** Returns the failure of an errno, which is negative. */
 export function errnoFailure(errno: number): Failure {
@@ -10,5 +11,15 @@ export function errnoFailure(errno: number): Failure {
 /** Returns the failure in OpenSSL's own words. */
 export function tlsFailure(error: Error): Failure {
   const { code, reason } = error as Error & { code?: string; reason?: string };
-  return { code: code ?? error.name, message: firstLine(reason ?? error.message) };
+  const message = firstLine(reason ?? error.message);
+  const certificate = code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"
+    ? ""
+    : code === "ERR_SSL_CERTIFICATE_VERIFY_FAILED"
+    ? takeRejection()
+    : undefined;
+  return {
+    code: code ?? error.name,
+    message,
+    ...(certificate === undefined ? {} : { certificate }),
+  };
 }

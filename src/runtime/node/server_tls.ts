@@ -10,6 +10,7 @@ import type { Identity } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { sessionOffer } from "../client_hello.ts";
 import { sendNoTickets } from "./native_openssl.ts";
+import { verifyInHandshake } from "./verify.ts";
 import { checkedCas, checkedDhParameters, fittedLists } from "./parameters.ts";
 
 /** An identity with its OpenSSL context. */
@@ -127,6 +128,7 @@ export class ServerTls implements TlsContext {
     const policy = policyOf(verify);
     useTicketKeys(context, this.settings, policy);
     if (!this.settings.tickets) sendNoTickets(context);
+    if (verify) verifyInHandshake(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
       : undefined;

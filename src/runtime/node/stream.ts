@@ -1,6 +1,7 @@
 import { raise } from "../../base/raise.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
+import { endReadably } from "../end_readably.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -245,6 +246,7 @@ export class NodeStream implements Stream, HandleEvents {
   fail(failure: Failure): void {
     if (this.isClosing) return;
     this.failure = failure;
+    if (failure.certificate !== undefined) endReadably(libc, this.socket.fd);
     // A rejected backend must not wait for more bytes.
     if (this.clientTls && !this.isOpen) this.reset();
     else this.close();
