@@ -1,9 +1,11 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
 import type { StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
+import { rareCurve } from "../base/certificate_strength.ts";
 import { firstDer, inside, INTEGER, SEQUENCE } from "../base/der.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
 import { derOf, pemBytes, type PemSection, pemText } from "../base/pem.ts";
+import { refuseWeak, unsupportedCurve } from "./strength.ts";
 import { certificatesIn, readCertificate, sectionsOf } from "./sections.ts";
 import type { NewMaterial } from "./store.ts";
 
@@ -13,6 +15,7 @@ export interface Bundle {
   /** As in {@link Leaf}. */
   readonly names: readonly string[];
   readonly isNameless: boolean;
+  readonly mustStaple: boolean;
   readonly keyType: StoredCertificate["keyType"];
   /** Milliseconds since 1970. */
   readonly validFrom: number;
@@ -51,7 +54,8 @@ export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bun
     throw new UsageError(`${file}: no certificate in it; add a PEM CERTIFICATE section`);
   }
   const certificate = readCertificate(first, file, "its certificate");
-  for (const issuer of issuers) readCertificate(issuer, file, "a certificate of its chain");
+  const others = issuers.map((pem) => readCertificate(pem, file, "a certificate of its chain"));
+  refuseWeak([certificate, ...others], file);
   const leaf = leafOf(certificate, file);
   const keySections = key ? sectionsOf(key.text, key.file) : sections;
   const dh = sections.find(({ label }) => DH_PARAMETERS.test(label));
@@ -92,11 +96,21 @@ function leafOf(
     throw new UsageError(`${file}: its certificate is broken (${reasonOf(error)}); replace it`);
   }
   const { keyType } = leaf;
+  const curve = rareCurve(certificate.raw);
+  if (curve !== undefined && !isReadable(certificate)) throw unsupportedCurve(file, curve);
   if (typeof keyType === "string") return { ...leaf, keyType };
   throw new UsageError(
     `${file}: its certificate is for a key of the type ${keyType.unsupported}, which cannot ` +
       "serve here; get one for an RSA, ECDSA or Ed25519 key",
   );
+}
+
+function isReadable(certificate: X509Certificate): boolean {
+  try {
+    return certificate.publicKey !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Returns the key as PKCS#8 in DER, a form that all TLS libraries accept. */

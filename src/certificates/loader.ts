@@ -10,7 +10,7 @@ import type { CertificateStore } from "./store.ts";
 /** A certificate in the store, with the facts that the master needs. */
 export interface LoadedCertificate
   extends
-    Pick<Bundle, "names" | "isNameless" | "validFrom" | "validTo" | "hasBadDh">,
+    Pick<Bundle, "names" | "isNameless" | "mustStaple" | "validFrom" | "validTo" | "hasBadDh">,
     Omit<StoredCertificate, "trust"> {
   readonly hasDh: boolean;
 }
@@ -76,11 +76,11 @@ export class CertificateLoader {
       encrypted = opened.name;
       return opened.key;
     }, key);
-    const { material, names, isNameless, keyType, validFrom, validTo, hasBadDh } = bundle;
+    const { material, ...facts } = bundle;
     const location = this.store.add(material);
     material.key.fill(0);
     if (encrypted !== undefined) this.keys.keep(encrypted, this.store, location);
     const hasDh = material.dhParameters !== undefined;
-    return { names, isNameless, keyType, validFrom, validTo, hasBadDh, hasDh, ...location };
+    return { ...facts, hasDh, ...location };
   }
 }

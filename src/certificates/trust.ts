@@ -1,5 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { Trust } from "./served_tls.ts";
+import { weaknessOf } from "../base/certificate_strength.ts";
 import { forOption, UsageError } from "../base/errors.ts";
 import type { ClientVerify } from "../options/config.ts";
 import {
@@ -25,9 +26,10 @@ export interface LoadedTrust {
 /** Reads and checks the files of CAs and CRLs. Throws a UsageError. */
 export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
   if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
-  const authorities = readAuthorities(ca, "--client-verify-ca");
+  const found = readAuthorities(ca, "--client-verify-ca");
+  const { authorities, warnings: weak } = forOption("--client-verify-ca", () => strong(found, ca));
   const caText = authorities.map(({ pem }) => pem).join("");
-  if (crl === "") return { trust: { mode, ca: caText, crl: "" }, warnings: [] };
+  if (crl === "") return { trust: { mode, ca: caText, crl: "" }, warnings: weak };
   const lists = forOption("--client-verify-crl", () => readLists(crl));
   const warnings = lists.filter(({ nextUpdate }) => nextUpdate < now).map(({ nextUpdate }) =>
     `${crl}: a CRL in it expired on ${new Date(nextUpdate).toISOString()}; ` +
@@ -42,7 +44,26 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
     );
   }
   const text = lists.map(({ section }) => pemText(section)).join("");
-  return { trust: { mode, ca: caText, crl: text }, warnings };
+  return { trust: { mode, ca: caText, crl: text }, warnings: [...weak, ...warnings] };
+}
+
+/**
+ * Leaves out CAs that are too weak, with a warning: not all TLS libraries do, and clients of one must
+ * not come in by the choice of a build. Throws a UsageError if none is left.
+ */
+function strong(all: readonly Authority[], file: string) {
+  const weak = all.flatMap(({ certificate }) => {
+    const weakness = weaknessOf(certificate.raw);
+    return weakness ? [{ certificate, weakness }] : [];
+  });
+  const warnings = weak.map(({ certificate: { subject }, weakness: { text } }) =>
+    `${file}: the CA ${JSON.stringify(subject)} ${text}; its clients will be refused, replace it`
+  );
+  if (weak.length === all.length) throw new UsageError(warnings);
+  const authorities = all.filter(({ certificate }) =>
+    !weak.some((each) => each.certificate === certificate)
+  );
+  return { authorities, warnings };
 }
 
 /** A CA's certificate, parsed and as PEM text. */

@@ -1,8 +1,10 @@
 /** Tries TLS settings and certificates with the TLS library, before anything starts. */
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { readMaterial } from "./store.ts";
+import { unsupportedCurve } from "./strength.ts";
 import type { LoadedTls } from "./certificates.ts";
 import type { FrontendTls, Trust } from "./served_tls.ts";
+import { rareCurve } from "../base/certificate_strength.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -28,7 +30,8 @@ export function tryTls(
     try {
       action();
     } catch (error) {
-      problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
+      if (error instanceof UsageError) problems.push(...error.problems);
+      else problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
     }
   };
   if (config.engine !== "") {
@@ -53,8 +56,15 @@ export function tryTls(
     tried.add(name);
   };
   const plain = trialOf(PLAIN, []);
-  for (const [index, { file }] of sources.entries()) {
-    attempt(file.cert, "use another certificate or key", () => create(index, plain));
+  for (const [index, { file, chain }] of sources.entries()) {
+    attempt(file.cert, "use another certificate or key", () => {
+      try {
+        create(index, plain);
+      } catch (error) {
+        const curve = rareCurve(new X509Certificate(chain()).raw);
+        throw curve === undefined ? error : unsupportedCurve(file.cert, curve);
+      }
+    });
   }
   if (problems.length === 0) {
     for (const frontend of tls.frontends) tryFrontend(frontend);

@@ -15,6 +15,7 @@ import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
 import { certificates } from "./certificates.ts";
+import { certificateDemands } from "./certificate_demands.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
@@ -90,6 +91,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   config,
   certificates,
   negotiation,
+  "certificate demands": certificateDemands,
   "client certificates": clientCertificates,
   "client mode": clientMode,
   "proxy in": proxyIn,

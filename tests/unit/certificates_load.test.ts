@@ -27,7 +27,7 @@ import {
   sectionOf,
 } from "../support/certificate_files.ts";
 
-const able = { dhParameters: true, dualCertificates: true };
+const able = { dhParameters: true, dualCertificates: true, staples: true };
 
 function load(more: Partial<Config>, what = able): LoadedTls {
   return new Certificates(runtime.libc, new Passphrases()).load(configuration(more), what);

@@ -537,6 +537,10 @@ test("OCSP responses are kept in the dialect's directory", () => {
     start(argv, setting).config.ocsp.directory;
   assert.equal(directory([], { dialect: "hitch", directories }), "/var/lib/hitch");
   assert.equal(directory([], { dialect: "hitch", directories, build: deno }), "");
+  assert.match(
+    start([], { dialect: "hitch", directories, build: deno }).warnings.join("\n"),
+    /^--ocsp-dir: the Deno build staples no OCSP responses, [^\n]+Node build[^\n]*$/,
+  );
   assert.equal(directory(["--ocsp-dir="], { dialect: "hitch", directories }), "");
   assert.equal(directory(["--client"], { dialect: "hitch", directories }), "");
   assert.equal(directory([], { directories }), "");

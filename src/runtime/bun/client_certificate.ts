@@ -1,5 +1,6 @@
 /** Clients whose certificate is not trusted. */
 import { X509Certificate } from "node:crypto";
+import { weaknessOf } from "../../base/certificate_strength.ts";
 import { endReadably } from "../end_readably.ts";
 import { alertRecord } from "./alert_record.ts";
 import { libc } from "./libc.ts";
@@ -12,8 +13,12 @@ import type { BunStream } from "./stream.ts";
  */
 export function distrust(native: NativeSocket): string | undefined {
   const der = native.getPeerCertificate(true)?.raw;
-  const code = der && native.getAuthorizationError()?.code;
-  if (!der || !code) return undefined;
+  if (!der) return undefined;
+  const code = native.getAuthorizationError()?.code;
+  // BoringSSL accepts what OpenSSL's default security level does not.
+  if (!code) return weaknessOf(der)?.name;
+  // It does not know MD5.
+  if (code === "CERT_SIGNATURE_FAILURE") return weaknessOf(der)?.name ?? code;
   // BoringSSL looks for a CRL first, which cannot exist.
   return code === "UNABLE_TO_GET_CRL" && isSelfSigned(der) ? "DEPTH_ZERO_SELF_SIGNED_CERT" : code;
 }
@@ -98,7 +103,8 @@ const alerts: ReadonlyMap<string, number> = new Map([
     ...["SELF_SIGNED_CERT_IN_CHAIN", "PATH_LENGTH_EXCEEDED", "CERT_CHAIN_TOO_LONG"],
     ...["UNABLE_TO_GET_CRL_ISSUER"],
   ].map((reason) => [reason, UNKNOWN_CA] as const),
-  ...["CERT_NOT_YET_VALID", "CRL_NOT_YET_VALID", "CERT_UNTRUSTED", "CERT_REJECTED"].map((reason) =>
-    [reason, BAD_CERTIFICATE] as const
-  ),
+  ...[
+    ...["CERT_NOT_YET_VALID", "CRL_NOT_YET_VALID", "CERT_UNTRUSTED", "CERT_REJECTED"],
+    ...["EE_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"],
+  ].map((reason) => [reason, BAD_CERTIFICATE] as const),
 ]);
