@@ -1,6 +1,6 @@
 /** Parses addresses as users write them, and formats them. */
 import type { Endpoint } from "../os/endpoint.ts";
-import { ipFamily, unmapped } from "../os/ip.ts";
+import { ipFamily, ipv4Text, splitZone, unmapped } from "../os/ip.ts";
 import { MAX_UNIX_PATH } from "../os/sockaddr.ts";
 import type { Address, BackendAddress, ListenAddress, UnixAddress } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
@@ -18,14 +18,14 @@ export interface ListenText {
  * Parses a listening address: stud's `HOST,PORT` (split at the last comma, so that `::1,8000` works;
  * not in hitch's dialect), `[HOST]:PORT`, each optionally with `+CERT` appended, `/path` or
  * `unix:/path` for a Unix socket, `@name` or `unix:@name` for an abstract one, `systemd:NAME` for a
- * socket from the service manager. The host `*` means every address of this machine; the port is a
- * number or a service name. Throws a ValueError.
+ * socket from the service manager. The host `*`, or none, means every address of this machine; the
+ * port is a number or a service name. Throws a ValueError.
  */
 export function parseListen(text: string, dialect: Dialect): ListenText {
   const special = parseUnix(text) ?? parseActivated(text);
   if (special) return { listen: special, cert: "" };
   const { host, port, cert } = splitAddress(text, dialect);
-  return { listen: { host: parseHost(host), port: parsePort(port) }, cert };
+  return { listen: { host: host === "" ? "*" : parseHost(host), port: parsePort(port) }, cert };
 }
 
 /** Parses a backend's address: as {@link parseListen}, without wildcard, certificate, `systemd:`. */
@@ -64,8 +64,13 @@ export function parseUdpPeer(text: string, dialect: Dialect): Address {
   throw new ValueError(`${quote(text)} means every address; specify one host or one group`);
 }
 
-/** Parses a host name, a numeric address, or `*`. Throws a ValueError. */
+/**
+ * Parses a host name, a numeric address, or `*`. Returns IPv4 addresses in dotted form. Throws a
+ * ValueError.
+ */
 export function parseHost(host: string): string {
+  const numeric = ipv4Text(host);
+  if (numeric !== undefined) return numeric;
   const reason = host === "*" ? undefined : hostFault(host);
   if (reason) throw new ValueError(`${quote(host)} ${reason}`);
   return host;
@@ -167,10 +172,13 @@ function hint(text: string, dialect: Dialect): string {
 }
 
 function hostFault(host: string): string | undefined {
-  if (host === "") return "is an empty host; specify one, or write * for every address";
-  if (ipFamily(host) !== 0) return undefined;
+  if (host === "") return "is an empty host; specify one";
+  if (ipFamily(splitZone(host).address) !== 0) return undefined;
+  if (/^[\d.]+$/.test(host) && /(^|\.)0\d/.test(host)) {
+    return "has a leading zero, which means octal to some programs; remove it";
+  }
   if (host.includes("%")) {
-    return "has a zone, which is not supported; remove the % and what follows it";
+    return "is not an address with a zone; specify one as in fe80::1%eth0";
   }
   if (host.includes(":") || /^[\d.]+$/.test(host)) {
     return "is not an IP address; write it as in 192.0.2.1 or 2001:db8::1";

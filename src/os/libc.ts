@@ -42,6 +42,8 @@ export interface Libc {
   prctl(option: number, value: number, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
   clock_gettime(clock: number, time: Uint8Array): number;
+  /** Ends the process at once, without `atexit` handlers. */
+  _exit(code: number): number;
   errno(): number;
   /**
    * Returns the address of the bytes in memory, for a structure that points to them. It is valid
@@ -89,4 +91,5 @@ export const signatures = {
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
   clock_gettime: ["i32", "buffer"],
+  _exit: ["i32"],
 } as const satisfies Record<string, readonly CType[]>;

@@ -21,6 +21,7 @@ import {
   type TlsIdentity,
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
+import { failureOf } from "./deno/failures.ts";
 import { HELLO_LOW_WATER, releaseHello } from "./deno/hello.ts";
 import { offers } from "./deno/offers.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
@@ -90,20 +91,37 @@ export { libc };
 
 /** Maximum time in milliseconds for which a closing listener accepts from its queue. */
 const QUEUE_LIMIT_MS = 1000;
+/** How many random ports are tried to find a free one. */
+const TRIES = 10;
 
 export const workerEnvironment = {};
 
 /**
  * As in {@link Runtime}. Deno checks a certificate only when it listens, so the default one is tried
- * on a loopback port that is closed at once.
+ * on a loopback port that is closed at once. All ports that the kernel would choose from can be in
+ * use.
  */
 export function createTlsContext(settings: TlsSettings): DenoTlsContext {
   const number = settings.select("")!;
   const fallback = keyPair(settings, number);
-  Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...fallback }).close();
+  tryToListen(fallback);
   // With a resolver, rustls gets a new configuration for each connection, so that nothing resumes.
   const hasResolver = settings.choice || !settings.tickets;
   return { settings, hasResolver, pairs: new Map([[number, fallback]]), fallback };
+}
+
+/** Listens for a moment; throws what the TLS library refuses. */
+function tryToListen(identity: TlsIdentity): void {
+  for (let attempt = 1;; attempt++) {
+    const [a, b, c, d, e] = crypto.getRandomValues(new Uint8Array(5));
+    const at = { hostname: `127.${a}.${b}.${1 + c! % 254}`, port: 1024 + d! * 100 + e! };
+    try {
+      return Deno.listenTls({ ...at, ...identity }).close();
+    } catch (error) {
+      // A program that listens on every address can have this port.
+      if (failureOf(error).code !== "EADDRINUSE" || attempt === TRIES) throw error;
+    }
+  }
 }
 
 /** As in {@link Runtime}. Deno makes rustls' configuration for each connection; errors show then. */

@@ -9,6 +9,7 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
@@ -97,6 +98,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "proxy in": proxyIn,
   "proxy tlvs": proxyTlvs,
   sources,
+  addresses,
   backends,
   outages,
   frontends,

@@ -174,7 +174,7 @@ test("an invalid value is refused with option, value, reason and remedy", () => 
   const wrong = {
     "workers": ["", "0", "-1", "1.5", "1025", "AUTO", "1e2", " 4"],
     "backlog": ["1.5", "x", "99999999999"],
-    "keepalive": ["0", "32768", "1.5"],
+    "keepalive": ["32768", "1.5"],
     "ssl-handshake-timeout": ["0", "0.0", "-1", "86401", "1s", "Infinity", "NaN", ""],
     "log-level": ["3", "-1", "", "info"],
     "log-format": ["xml", "JSON"],
@@ -625,7 +625,7 @@ test("all errors are reported at once", () => {
     "--nonsense",
     "--write-ip",
     "--write-proxy",
-    "-k0",
+    "-k-1",
     "--tls=x",
   ]);
   assert.equal(problems.length, 6, problems.join("\n"));

@@ -335,8 +335,8 @@ test("hitch's own text comes first, then ours", () => {
       "Parsing error in line 1: syntax error: F:1:24: expected a }",
     ],
     [
-      "keepalive = 0",
-      "Error in configuration file 'F', line 1: Number out of range. F:1:13: keepalive: \"0\" is out of range; use 1 to 32767",
+      "keepalive = 32768",
+      "Error in configuration file 'F', line 1: Number out of range. F:1:13: keepalive: \"32768\" is out of range; use 0 to 32767",
     ],
     [
       'frontend = { host = "a" }',
@@ -385,9 +385,9 @@ test("the error for a key in the wrong block says where it belongs", () => {
 });
 
 test("all errors in a file are reported, but only the first syntax error", () => {
-  const text = "workers = x quiet = 2\nnope = { a = { b = 1 } } keepalive = 0\nuser 1\nbacklog = y";
+  const text = "workers = x quiet = 2\nnope = { a = { b = 1 } } keepalive = x\nuser 1\nbacklog = y";
   assert.equal(faultsOf(text, "hitch").length, 5);
-  assert.equal(faultsOf("workers = x\nnope\nkeepalive = 0\nfoo = 1", "stud").length, 4);
+  assert.equal(faultsOf("workers = x\nnope\nkeepalive = x\nfoo = 1", "stud").length, 4);
 });
 
 test("comments, line ends and braces in strings are accepted", () => {

@@ -66,8 +66,8 @@ export const socketOptions = {
     form: "number",
     argument: "SECONDS",
     default: "3600",
-    help: "Idle time before TCP keepalive probes.",
-    parse: integer(1, 32767),
+    help: "Idle time before TCP keepalive probes; 0 means 7200, the kernel's default.",
+    parse: integer(0, 32767),
   },
   "tcp-user-timeout": {
     config: { key: "tcpUserTimeout", readers: ["master", "worker"] },
