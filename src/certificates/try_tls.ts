@@ -34,7 +34,7 @@ export function tryTls(
       else problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
     }
   };
-  if (config.engine !== "") {
+  if (config.engine !== "" && runtime.capabilities.engines) {
     attempt(
       "--ssl-engine",
       "specify one that is installed",

@@ -17,6 +17,8 @@ export interface Origin {
   readonly source: Source;
   /** Returns one line with place and problem; `original` is hitch's own text, for its dialect. */
   message(what: string, original?: string): string;
+  /** The same for a warning, which in hitch's dialect does not begin with words for an error. */
+  warning(what: string): string;
 }
 
 export interface Source {
@@ -36,6 +38,7 @@ export function commandLineOrigin(name: OptionName, dialect: Dialect): Origin {
       if (dialect === "stud") return `--${shown}: ${what}`;
       return `Invalid parameter '${shown}': ${original === undefined ? "" : `${original} `}${what}`;
     },
+    warning: (what) => `--${shown}: ${what}`,
   };
 }
 
@@ -65,6 +68,7 @@ export function fileOrigin(
       const words = original === undefined ? "" : `${original} `;
       return `Error in configuration file '${file}', line ${line}: ${words}${ours}`;
     },
+    warning: (what) => `${pointer(place)}: ${key}: ${what}`,
   };
 }
 

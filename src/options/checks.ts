@@ -185,7 +185,7 @@ class NeedsCheck {
         ? undefined
         : needs.permits?.(text, capabilities);
       if (warning === undefined) this.refuse(name, origin, "", needs.need);
-      else this.#notes.warnings.push(this.#line(name, origin, warning));
+      else this.#notes.warnings.push(origin.warning(warning));
     }
   }
 
@@ -221,14 +221,9 @@ class NeedsCheck {
     if (others.length > 0) {
       const why = others.some(isTls) ? `the ${buildTitle(name)} build` : "any build";
       const what = `passed over ${others.join(", ")} (not supported by ${why})`;
-      this.#notes.warnings.push(this.#line("tls-protos", origin, what));
+      this.#notes.warnings.push(origin.warning(what));
     }
     return offered;
-  }
-
-  #line(name: OptionName, origin: Origin, what: string): string {
-    if (origin.source.kind === "file") return origin.message(what);
-    return `--${namesOf(name, this.#dialect)[0]}: ${what}`;
   }
 }
 

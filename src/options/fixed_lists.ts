@@ -40,16 +40,22 @@ export function permitsSuites(list: string, { offers }: Offers): string | undefi
     "rest of the list, has no effect";
 }
 
-/** A hybrid group is no weaker than the group in it. */
+/** A hybrid group is no weaker than the group in it, nor a larger curve than P-256. */
 export function permitsCurves(list: string, { offers }: Offers): string | undefined {
   const items = list.toLowerCase().split(/[:/]/).map((name) => name.replace(/^[?*]+/, ""));
   const named = new Set(items.map((name) => GROUP_NAMES[name] ?? name));
-  const isMissing = (group: string) =>
-    !named.has(group.toLowerCase()) && !named.has(group.toLowerCase().replace(/mlkem\d+$/, ""));
-  if (items.some((name) => name.startsWith("-")) || !offers.curves) return undefined;
-  if (offers.curves.some(isMissing)) return undefined;
-  return `this build always offers ${offers.curves.join(", ")}; the order, and the rest of the ` +
+  const least = offers.curves?.filter((group) => /^(X25519|P-256)$/.test(group)) ?? [];
+  const excludes = items.some((name) => name.startsWith("-")) || least.length === 0 ||
+    least.some((group) => !named.has(group.toLowerCase()));
+  if (excludes) return undefined;
+  return `this build always offers ${offers.curves!.join(", ")}; the order, and the rest of the ` +
     "list, has no effect";
+}
+
+/** Engines that only used instructions or drivers for speed, as TLS libraries now do themselves. */
+export function permitsEngine(name: string): string | undefined {
+  if (!/^(auto|aesni|rdrand|padlock|cryptodev|devcrypto|afalg)$/.test(name)) return undefined;
+  return "this build has no engines, and its TLS library uses the processor's instructions itself";
 }
 
 const GROUP_NAMES: Readonly<Record<string, string>> = {

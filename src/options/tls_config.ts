@@ -181,7 +181,7 @@ export function pemFile(
   }
   if (mode === undefined && ca !== "") {
     warnings.push(
-      origin.message("client-verify-ca has no effect without client-verify in the same block"),
+      origin.warning("client-verify-ca has no effect without client-verify in the same block"),
     );
   }
   return {

@@ -1,5 +1,7 @@
 /** TLS versions and ciphers. */
 import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import { exchange, trusting } from "../support/client.ts";
 import { needs } from "../support/capability.ts";
@@ -128,6 +130,37 @@ export const versions: readonly Behaviour[] = [
     },
   },
   {
+    name: "a hitch configuration with names that libraries have dropped serves on each build",
+    async run(context) {
+      const frontend = await freeEndpoint();
+      const { localhost, directory } = context.certificates;
+      const config = join(mkdtempSync(join(directory, "hitch-")), "hitch.conf");
+      const backend = (await context.echo()).port;
+      writeFileSync(
+        config,
+        `frontend = { host = "${frontend.host}" port = "${frontend.port}" }
+         backend = "[127.0.0.1]:${backend}"
+         workers = 1  log-format = "json"  pem-file = "${localhost}"
+         ciphers = "${HITCH}"  prefer-server-ciphers = on  ssl-engine = "auto"
+         ecdh-curve = "X25519:prime256v1:secp521r1"
+         tls-protos = SSLv3 TLSv1.0 TLSv1.1 TLSv1.2 TLSv1.3\n`,
+      );
+      const words = ["--compat=hitch", `--config=${config}`, ...ROOT];
+      const { code, stderr } = await runStud(context.target, [...words, "--test"]);
+      assert.equal(code, 0, stderr);
+      for (const line of stderr.trim().split("\n")) assert.doesNotMatch(line, /error/i);
+      const protocols = stderr.split("\n").filter((line) => line.includes("tls-protos"));
+      assert.equal(protocols.length, 1);
+      assert.match(protocols[0]!, /^hitch: \/[^ ]+: tls-protos: passed over SSLv3/);
+      const options = { backend, frontend, exact: true };
+      const stud = await context.launch(words, options);
+      await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+      for (const only of [ONLY_12, ONLY_13]) {
+        assert.equal(String(await exchange(frontend, "hello", only)), "hello");
+      }
+    },
+  },
+  {
     name: "SSLv3 in --tls-protos is passed over, alone it is refused",
     async run(context) {
       const stud = await context.stud(["--tls-protos=SSLv3 TLSv1.2 TLSv1.3"], {
@@ -144,6 +177,9 @@ export const versions: readonly Behaviour[] = [
     },
   },
 ];
+
+/** hitch's dialect refuses to run workers as root. */
+const ROOT = process.getuid!() === 0 ? ["--user=nobody"] : [];
 
 const HITCH = "EECDH+AESGCM:EDH+AESGCM:AES256+EECDH:AES256+EDH";
 const NO_NAMES: Unused = { bun: [], node: [], deno: [] };

@@ -341,7 +341,7 @@ test("versions that no build has are passed over, unless none is left", () => {
       const { config, warnings } = start(argv, { ...setting, dialect });
       assert.deepEqual(config.frontends[0]!.tls.protocols, protocols);
       assert.match(warnings.filter((line) => line.includes("tls-protos")).join("\n"), /^[^\n]+$/);
-      if (dialect === "stud") assert.match(warnings.join("\n"), warning);
+      assert.match(warnings.filter((line) => !line.startsWith("--ocsp-dir")).join("\n"), warning);
     }
   }
   // Deno offers TLSv1.3 in any case, and cannot do what excludes it.

@@ -79,10 +79,11 @@ test("a list of suites is accepted if it has all that are offered", () => {
   }
 });
 
-test("a list of groups is accepted if it has all that are offered, under any name", () => {
+test("a list of groups is accepted if it has the least that are offered, under any name", () => {
   const accepted = [
     "X25519MLKEM768:X25519:P-256:P-384",
     "x25519:prime256v1:secp384r1:secp521r1",
+    "X25519:prime256v1",
     "?X25519MLKEM768:*X25519/secp256r1:P-384",
   ];
   for (const list of accepted) {
@@ -98,4 +99,13 @@ test("a list of groups is accepted if it has all that are offered, under any nam
 test("the server's order is a matter of cost, so it is not refused", () => {
   const { warnings } = start(["--prefer-server-ciphers"], { build: deno });
   assert.match(warnings.join("\n"), /^--prefer-server-ciphers: this build always [^\n]+$/);
+});
+
+test("an engine that only accelerates is not needed, one that may hold keys is", () => {
+  for (const name of ["auto", "aesni", "rdrand"]) {
+    const { warnings } = start([`--ssl-engine=${name}`], { build: deno });
+    assert.match(warnings.join("\n"), /^--ssl-engine: this build has no engines[^\n]+$/);
+  }
+  const problems = problemsOf(["--ssl-engine=pkcs11", "a.pem"], { build: deno });
+  assert.match(problems.join(), /^--ssl-engine is not supported .+ use the Node build$/);
 });
