@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
+import { print, printError } from "./base/print.ts";
 import { readFile, readStandardInput } from "./base/read_file.ts";
+import { readSettled } from "./base/settled.ts";
 import { directoryFault } from "./base/directory_fault.ts";
 import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
@@ -23,12 +25,14 @@ import { versionText } from "./service/version.ts";
  */
 export async function runCommand(runtime: Runtime, argv: readonly string[]): Promise<void> {
   const startedAs = { daemon: isDaemonChild(), successor: isSuccessor() };
-  const program = ownProgram(runtime.self, argv);
-  const context = contextOf(program);
-  const { input } = context;
-  let { dialect } = program;
+  const own = ownProgram(runtime.self, argv);
+  let { dialect } = own;
   try {
     const predecessor = startedAs.successor ? new Predecessor(runtime.libc) : undefined;
+    const { workingDirectory = own.workingDirectory } = predecessor?.handover ?? {};
+    const program = { ...own, workingDirectory };
+    const context = contextOf(program);
+    const { input } = context;
     const isDaemon = predecessor ? predecessor.handover.isDaemon : startedAs.daemon;
     const read = () => parseCommandLine(argv, runtime, context);
     const command = read();
@@ -43,7 +47,7 @@ export async function runCommand(runtime: Runtime, argv: readonly string[]): Pro
     const result = { code, output: [], problems: startedAs.successor ? problems : lines };
     const isReported = (startedAs.successor || startedAs.daemon) &&
       reportStartupResult(runtime.libc, result);
-    if (!isReported) { for (const line of lines) console.error(line); }
+    if (!isReported) { for (const line of lines) printError(line); }
     process.exit(code);
   }
 }
@@ -54,30 +58,41 @@ async function handle(
   options: ServeOptions,
 ): Promise<void> {
   switch (command.kind) {
-    case "help":
     case "default-config":
-      return console.log(command.text.trimEnd());
+      for (const warning of command.warnings) printError(`stud: ${warning}`);
+      return print(command.text);
+    case "help":
+      return print(`${command.text.trimEnd()}\n`);
     case "usage":
-      console.log(command.text.trimEnd());
-      console.error("");
+      print(`${command.text.trimEnd()}\n`);
+      printError("");
       return process.exit(1);
     case "new-ticket-secret":
-      return console.log(randomSecret());
+      return print(`${randomSecret()}\n`);
     case "version":
-      return console.log(versionText(runtime));
+      return print(`${versionText(runtime)}\n`);
     case "test":
-      return await check(runtime, command);
+      return print(await check(runtime, command));
     case "demo": {
       const { demo } = await import("./demo/demo.ts");
       const { config, invitation } = await demo(command.config, runtime.libc);
       await serve(runtime, { ...command, config }, options);
-      return console.log(invitation);
+      return printIfPossible(`${invitation}\n`);
     }
     case "run":
       if (command.config.daemon && !options.isDaemon && !options.predecessor) {
         return await startDaemon(options);
       }
       return await serve(runtime, command, options);
+  }
+}
+
+/** For a service that runs already, whose end would be worse. */
+function printIfPossible(text: string): void {
+  try {
+    print(text);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
   }
 }
 
@@ -88,8 +103,8 @@ async function startDaemon({ program, input }: ServeOptions): Promise<void> {
     program.argv,
     text === undefined ? {} : { input: text },
   );
-  for (const line of output) console.log(line);
-  for (const problem of problems) console.error(problem);
+  for (const line of output) printIfPossible(`${line}\n`);
+  for (const problem of problems) printError(problem);
   process.exit(code);
 }
 
@@ -105,7 +120,8 @@ function contextOf({ workingDirectory, dialect }: Program): OwnContext {
     workingDirectory,
     readFile(path) {
       if (path !== "-") {
-        return readFile(resolve(workingDirectory, path), { also: "stream" }).toString();
+        const file = resolve(workingDirectory, path);
+        return readSettled(file, () => readFile(file, { also: "stream" }).toString());
       }
       input ??= readStandardInput("standard input").toString();
       return input;

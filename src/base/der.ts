@@ -3,8 +3,11 @@
  * consistently. Small and without schemas, since it runs for each of thousands of certificates.
  */
 
+import { secretBuffer } from "./secret_buffer.ts";
+
 export const INTEGER = 0x02;
 export const BIT_STRING = 0x03;
+export const OCTET_STRING = 0x04;
 export const OBJECT_IDENTIFIER = 0x06;
 export const UTC_TIME = 0x17;
 export const GENERALIZED_TIME = 0x18;
@@ -29,8 +32,8 @@ export function firstDer(bytes: Uint8Array): Der {
   let length = short;
   if (short >= 0x80) {
     const digits = short & 0x7f;
-    // Three digits allow 16 MiB, and DER has no indefinite length.
-    if (digits === 0 || digits > 3) throw malformed();
+    // DER has no indefinite length, and no file here 4 GiB.
+    if (digits === 0 || digits > 4) throw malformed();
     length = 0;
     for (; start < 2 + digits; start++) length = length * 256 + (bytes[start] ?? 0);
   }
@@ -54,6 +57,45 @@ export function allDer(bytes: Uint8Array): Der[] {
 export function inside(element: Der | undefined, tag: number): Der[] {
   if (element?.tag !== tag) throw malformed();
   return allDer(element.content);
+}
+
+/** Returns a SEQUENCE of elements, below 64 KiB, in a buffer of its own that the caller can wipe. */
+export function sequenceOf(...elements: readonly Uint8Array[]): Buffer {
+  const length = elements.reduce((sum, { length }) => sum + length, 0);
+  const header = length < 0x80
+    ? [SEQUENCE, length]
+    : length < 0x100
+    ? [SEQUENCE, 0x81, length]
+    : [SEQUENCE, 0x82, length >> 8, length & 0xff];
+  const bytes = secretBuffer(header.length + length);
+  bytes.set(header);
+  let at = header.length;
+  for (const element of elements) {
+    bytes.set(element, at);
+    at += element.length;
+  }
+  return bytes;
+}
+
+/** Returns an OBJECT IDENTIFIER in dotted form. Throws an Error if it has another tag. */
+export function oidText(element: Der | undefined): string {
+  if (element?.tag !== OBJECT_IDENTIFIER) throw malformed();
+  const numbers: number[] = [];
+  let value = 0;
+  for (const byte of element.content) {
+    value = value * 128 + (byte & 0x7f);
+    if (byte >= 0x80) continue;
+    numbers.push(value);
+    value = 0;
+  }
+  const [first = 0, ...others] = numbers;
+  const arc = Math.min(2, Math.floor(first / 40));
+  return [arc, first - 40 * arc, ...others].join(".");
+}
+
+/** Returns a positive INTEGER; beyond 2^53 it is not exact. */
+export function integer({ content }: Der): number {
+  return content.reduce((value, byte) => value * 256 + byte, 0);
 }
 
 function malformed(): Error {

@@ -12,6 +12,7 @@ import {
   backendHandshakeFailed,
   backendLost,
   backendUnreachable,
+  clientLeft,
   clientLost,
   type ConnectionFailure,
   handshakeFailed,
@@ -83,6 +84,8 @@ export class Connection implements HeaderReceiver, IdleHolder {
   /** From the client's PROXY header; undefined: its stream's addresses are used. */
   private addresses: ProxyAddresses | undefined;
   private uniqueId: string | undefined;
+  private hasHeader = false;
+  private hasClientSent = false;
   private clientEnded = false;
   private backendEnded = false;
   private clientClosed = false;
@@ -110,7 +113,9 @@ export class Connection implements HeaderReceiver, IdleHolder {
 
   /** The client's address for logs. */
   get clientName(): string {
-    return formatEndpoint(this.addresses?.client ?? this.client.remote);
+    if (this.addresses) return formatEndpoint(this.addresses.client);
+    const { remote } = this.client;
+    return isUnknown(remote) ? "a client that had already left" : formatEndpoint(remote);
   }
 
   /** The facts of every log entry about this connection. */
@@ -150,6 +155,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
     const { settings, clientSources } = this.context;
     if (settings.acceptProxy.mode === "pass") this.header = header;
     else this.addresses = addresses;
+    this.hasHeader = true;
     if (!clientSources) return undefined;
     const { client } = addresses ?? addressesIn(header) ?? { client: this.client.remote };
     return this.admit(clientSources, client);
@@ -171,6 +177,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
     if (this.isHalfClosed) this.restartHalfClose();
     const { values } = this.context.counters;
     if (from === this.client) {
+      this.hasClientSent = true;
       values[BYTES_RECEIVED]! += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
     } else {
@@ -215,7 +222,11 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   handshakeTimedOut(): void {
-    this.fail({ source: "client", code: "handshake-timeout", cause: "no TLS handshake in time" });
+    const cause = this.client.hasPeerSent()
+      ? "no TLS handshake in time"
+      : "the client sent nothing in time; one that waits for the server's greeting (SMTP, FTP, " +
+        "MySQL) must begin TLS at once";
+    this.fail({ source: "client", code: "handshake-timeout", cause });
     this.client.reset();
   }
 
@@ -307,10 +318,12 @@ export class Connection implements HeaderReceiver, IdleHolder {
     this.clientClosed = true;
     if (this.phase === "handshake") {
       this.context.handshakes.stop(this);
-      if (failure) this.fail(handshakeFailed(failure));
+      if (failure) this.fail(handshakeFailed(this.isProxyCheck ? asCheck(failure) : failure));
     } else if (failure && !this.backendEnded) {
       this.context.connects.stop(this);
-      this.fail(clientLost(failure));
+      // Without TLS this is what a health check looks like.
+      const hasLeft = this.context.settings.backendTls && !this.hasClientSent;
+      this.fail(hasLeft ? handshakeFailed({ ...failure, fault: "left" }) : clientLost(failure));
       this.backend?.reset();
     } else {
       // Both directions ended in order, or the client has the backend's last byte.
@@ -390,9 +403,28 @@ export class Connection implements HeaderReceiver, IdleHolder {
     this.fail({ source, code: "half-close-timeout", cause });
   }
 
+  /** The PROXY header says LOCAL or UNKNOWN: the proxy itself, which checks whether stud accepts. */
+  private get isProxyCheck(): boolean {
+    return this.header ? !addressesIn(this.header) : this.hasHeader && !this.addresses;
+  }
+
   private fail(failure: ConnectionFailure): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
-    this.context.failed(this, failure);
+    const hasLeft = failure.source === "client" && isUnknown(this.client.remote);
+    this.context.failed(
+      this,
+      hasLeft ? clientLeft("the client left before it was accepted") : failure,
+    );
   }
+}
+
+/** The address that an adapter reports for a client that had left before it was accepted. */
+function isUnknown(client: Endpoint): boolean {
+  return client.family !== "unix" && client.port === 0;
+}
+
+/** A proxy that checks whether stud accepts sends its header, and nothing else. */
+function asCheck(failure: Failure): Failure {
+  return /^(closed|reset)$/.test(failure.fault ?? "") ? { ...failure, fault: "left" } : failure;
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { reasonOf } from "../base/errors.ts";
+import { assertCanStart, closeLeftSockets, openSockets } from "../os/descriptors.ts";
 import { frame, FrameReader, MAX_FRAME_UP } from "./channel.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -22,6 +23,8 @@ const ENVIRONMENT = [
   "NODE_COMPILE_CACHE",
 ];
 
+/** Maximum length of a line that a process prints; more is dropped. */
+const MAX_PRINTED = 2000;
 /** Maximum number of bytes that wait for a process when `offer` adds a command. */
 const MAX_OFFERED = 1024 * 1024;
 
@@ -31,6 +34,8 @@ export interface ChannelFaults {
   protocolError(reason: string, pid: number): void;
   /** A handler in the master threw. The channel continues. */
   internalError(error: unknown): void;
+  /** The process's runtime has printed a line to standard error, for example of a crash report. */
+  printed(line: string, pid: number): void;
 }
 
 /** How to start a {@link ControlledProcess}. */
@@ -53,9 +58,9 @@ export class ControlledProcess<Down, Up> {
   private readonly unfinished = new Set(["process", "events"]);
   private exit: ProcessExit | undefined;
 
-  /** Throws an Error if no process can be started. */
+  /** Throws an Error if no process can be started; no descriptor is left open then. */
   constructor(
-    { self, workerEnvironment }: Pick<Runtime, "self" | "workerEnvironment">,
+    { libc, self, workerEnvironment }: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
     { words, inherited = [], parse, faults }: ChildOptions<Up>,
   ) {
     this.faults = faults;
@@ -63,16 +68,27 @@ export class ControlledProcess<Down, Up> {
       const value = process.env[name];
       return value === undefined ? [] : [[name, value]];
     });
+    const sockets = openSockets();
+    assertCanStart(libc, inherited.length);
     this.child = spawn(self[0]!, [...self.slice(1), ...words], {
       // For the list of processes.
       argv0: process.execPath,
-      stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
+      // The directory of this process may have been removed, or belong to a file system that is to be
+      // unmounted.
+      cwd: "/",
+      // Our own standard error may block, and with it the process that prints.
+      stdio: ["pipe", "ignore", "pipe", "pipe", ...inherited],
       env: { ...Object.fromEntries(environment), ...workerEnvironment },
     });
     // Without free descriptors or processes, an `error` follows and there is no channel.
     this.child.on("error", () => {});
     const upward = this.child.stdio?.[3] as Readable | undefined;
-    if (this.child.pid === undefined || !upward) throw new Error("fork failed");
+    if (this.child.pid === undefined || !upward) {
+      for (const stream of this.child.stdio ?? []) stream?.destroy();
+      // Deno loses one when the kernel refuses another process.
+      closeLeftSockets(libc, sockets);
+      throw new Error("fork failed");
+    }
     const { pid } = this.child;
     const events = new FrameReader<Up>(MAX_FRAME_UP, {
       parse,
@@ -90,6 +106,7 @@ export class ControlledProcess<Down, Up> {
     });
     upward.on("error", () => {});
     upward.on("close", () => this.ended("events"));
+    readLines(this.child.stderr!, (line) => faults.printed(line, pid));
     // A write to a process that has just exited, which `exit` reports.
     this.child.stdin!.on("error", () => {});
     this.child.on("exit", (code, signal) => {
@@ -136,4 +153,17 @@ export class ControlledProcess<Down, Up> {
       this.faults.internalError(error);
     }
   }
+}
+
+function readLines(stream: Readable, handle: (line: string) => void): void {
+  let rest = "";
+  const take = (lines: readonly string[]) => {
+    for (const line of lines) if (line !== "") handle(line.slice(0, MAX_PRINTED));
+  };
+  stream.setEncoding("utf8").on("error", () => {}).on("close", () => take([rest]));
+  stream.on("data", (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!.slice(0, MAX_PRINTED);
+    take(lines);
+  });
 }

@@ -95,11 +95,13 @@ export interface PrepareContext {
 
 /**
  * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
- * Leaves no socket open. Throws a UsageError with everything that is wrong.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong. `isTest`: what only
+ * prevents a start is a warning, since the configuration may be meant for another user.
  */
 export async function prepare(
   dependencies: PrepareContext,
   config: PrepareSettings & WorkerSettings,
+  isTest = false,
 ): Promise<Prepared> {
   const { runtime, certificates } = dependencies;
   const problems: string[] = [];
@@ -114,13 +116,14 @@ export async function prepare(
   };
   const loaded = certificates.load(config, runtime.capabilities);
   problems.push(...loaded.problems);
+  const warnings = [...loaded.warnings];
   const backendTls = await attempt(() =>
-    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
+    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
-  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
-  if (problems.length === 0) {
-    await attempt(() => warnings.push(...tryTls(runtime, config, loaded, backendTls)));
-  }
+  await attempt(() => {
+    const trial = backendTls ?? withoutTrust(runtime, config);
+    warnings.push(...tryTls(runtime, config, loaded, trial));
+  });
   const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
@@ -134,6 +137,7 @@ export async function prepare(
   const { listeners, ...repeated } = distinct(all, config.frontends);
   problems.push(...repeated.problems);
   warnings.push(...repeated.warnings);
+  warnings.push(...dualStackWarning(runtime, config));
   const backend = await attempt(() => backendAt(runtime, config, warnings));
   if (backend) problems.push(...loops(runtime, listeners, backend));
   const backendSources = await attempt(() =>
@@ -143,14 +147,15 @@ export async function prepare(
   const ticketSecret = await attempt(() =>
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
   );
-  const ticketStoreCa = await attempt(() =>
-    storeCaFile === ""
-      ? undefined
-      : readAuthorities(storeCaFile, "--ticket-store-ca").map(({ pem }) => pem).join("")
+  const storeCas = await attempt(() =>
+    storeCaFile === "" ? undefined : readAuthorities(storeCaFile, "--ticket-store-ca")
   );
+  warnings.push(...storeCas?.warnings ?? []);
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  if (!isTest) problems.push(...identity.refusals);
+  else warnings.push(...identity.refusals.map((text) => `this user cannot start it: ${text}`));
   const { cachePeers: named } = config.sessions;
   const cachePeers = await attempt(() =>
     named && ticketSecret &&
@@ -171,10 +176,19 @@ export async function prepare(
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
-    ...(ticketStoreCa ? { ticketStoreCa } : {}),
+    ...(storeCas ? { ticketStoreCa: storeCas.pem } : {}),
     ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };
+}
+
+/** Settings for TLS to the backend that can be tried although the CAs cannot be used. */
+function withoutTrust(
+  { capabilities }: Runtime,
+  { backendTls, alpn }: PrepareSettings,
+): ClientTlsSettings | undefined {
+  if (!backendTls || !capabilities.backendTrust) return undefined;
+  return clientTls({ ...backendTls, verify: false, ca: "" }, alpn, capabilities, []);
 }
 
 /** The addresses of all frontends, for a message. */

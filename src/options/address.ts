@@ -54,7 +54,7 @@ export function parseBackend(text: string, dialect: Dialect): BackendAddress {
 export function parseUdp(text: string, dialect: Dialect): Address {
   const { host, port, cert } = splitAddress(text, dialect);
   if (cert === "") return { host: parseHost(host), port: parsePort(port) };
-  throw new ValueError(`${quote(text)} is not an address; write it as in [192.0.2.1]:8200`);
+  throw new ValueError(`${quote(text)} is not an address; for example, use [192.0.2.1]:8200`);
 }
 
 /** Parses a UDP address to send to: as {@link parseUdp}, without wildcard. */
@@ -163,12 +163,25 @@ function splitAddress(text: string, dialect: Dialect): AddressText {
 
 /** The correct form, with the user's own values if they can be told apart. */
 function hint(text: string, dialect: Dialect): string {
-  const [, host, port] = /^([^[\],\s]+)[:,](\w{1,15})$/.exec(text) ?? [];
-  const [shownHost, shownPort] = host === undefined ? ["HOST", "PORT"] : [host, port];
+  const { host: shownHost, port: shownPort } = guessed(text);
   const bracketed = `[${shownHost}]:${shownPort}`;
   return dialect === "stud"
     ? `write ${shownHost},${shownPort} or ${bracketed}`
     : `write ${bracketed}`;
+}
+
+/** The host and the port that are meant in a URL, in a port alone, or in another program's form. */
+function guessed(text: string): { readonly host: string; readonly port: string | number } {
+  const [, scheme, rest] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i.exec(text) ?? [];
+  if (rest !== undefined) {
+    const [, v6, name, port] = /^(?:\[(.*)\]|([^:]+))(?::(\d{1,5}))?$/.exec(rest) ?? [];
+    const host = v6 ?? name ?? "HOST";
+    return { host, port: port ?? servicePort(scheme!.toLowerCase()) ?? "PORT" };
+  }
+  const [, alone] = /^:?(\d{1,5})$/.exec(text) ?? [];
+  if (alone !== undefined) return { host: "HOST", port: alone };
+  const [, host, port] = /^([^[\],\s]+)[:,\s](\w{1,15})$/.exec(text) ?? [];
+  return host === undefined ? { host: "HOST", port: "PORT" } : { host, port: port! };
 }
 
 function hostFault(host: string): string | undefined {
@@ -181,7 +194,7 @@ function hostFault(host: string): string | undefined {
     return "is not an address with a zone; specify one as in fe80::1%eth0";
   }
   if (host.includes(":") || /^[\d.]+$/.test(host)) {
-    return "is not an IP address; write it as in 192.0.2.1 or 2001:db8::1";
+    return "is not an IP address; for example, use 192.0.2.1 or 2001:db8::1";
   }
   if (host.length <= 253 && /^[a-z0-9_][a-z0-9_.-]*$/i.test(host)) return undefined;
   return "is not a host; use a host name or an IP address";

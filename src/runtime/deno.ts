@@ -4,6 +4,7 @@
  */
 import "./deno/needs.ts";
 import "./deno/debugger_signal.ts";
+import "./deno/file_size_signal.ts";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { raise } from "../base/raise.ts";
@@ -22,7 +23,7 @@ import {
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
 import { failureOf } from "./deno/failures.ts";
-import { HELLO_LOW_WATER, releaseHello } from "./deno/hello.ts";
+import { HelloHold } from "./deno/hello.ts";
 import { offers } from "./deno/offers.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
 import type { Runtime } from "./runtime.ts";
@@ -157,15 +158,17 @@ export function listen(options: ListenOptions): Listener {
   const at = { hostname, port, reusePort: true, tcpBacklog: backlog };
   const state = new AcceptState();
   let isClosing = false;
-  const { listener, accepting } = tls
-    ? listenTls(at, tls, options, state)
+  const hold = tls && new HelloHold(tls.hasResolver);
+  const { listener, accepting } = hold
+    ? listenTls(at, tls, options, state, hold)
     : listenPlain(at, options, state);
   let fd: number;
   try {
     fd = descriptors.ofListener(endpoint(listener.addr));
-    for (const option of [...on.socketOptions, ...tls?.hasResolver ? [HELLO_LOW_WATER] : []]) {
+    for (const option of on.socketOptions) {
       if (!setOption(libc, fd, option)) throw optionError(option.name);
     }
+    if (hold && !hold.start(fd)) throw optionError("SO_RCVLOWAT");
     on.bound?.(fd);
   } catch (error) {
     state.close();
@@ -182,6 +185,7 @@ export function listen(options: ListenOptions): Listener {
       state.close();
       // Deno closes the descriptor some turns later, and would accept clients until then.
       libc.shutdown(fd, SHUT_RDWR);
+      hold?.stop();
       listener.close();
       // The loop may not have seen all that Deno has accepted by then.
       await accepting;
@@ -237,13 +241,14 @@ function listenTls(
   context: DenoTlsContext,
   options: ListenOptions,
   state: AcceptState,
+  hold: HelloHold,
 ): Accepting {
   const { settings: { alpn }, hasResolver, fallback } = context;
   const identity = hasResolver ? resolver(context) : fallback;
   const listener = Deno.listenTls({ ...at, alpnProtocols: alpn, ...identity });
   const accepting = acceptAll(listener, options, state, (stream, conn) => {
     void stream.handshake(conn);
-    if (hasResolver) releaseHello(stream);
+    hold.accepted(stream);
   });
   return { listener, accepting };
 }

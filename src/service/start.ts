@@ -2,11 +2,12 @@ import process from "node:process";
 import { UsageError } from "../base/errors.ts";
 import { guarded } from "../log/guarded.ts";
 import { Master } from "../master/master.ts";
-import { prepare, type Prepared } from "../master/prepare.ts";
+import type { Prepared } from "../master/prepare.ts";
 import { reportReady } from "../upgrade/daemon.ts";
 import { closeInherited } from "../os/descriptors.ts";
 import type { ListenReport } from "./listen_report.ts";
 import { createPidFile, inheritPidFile, type PidFile } from "../system/pid_file.ts";
+import { keptStanding, prepareCommand } from "./prepare_command.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { notifyServiceManager } from "./service_manager.ts";
 import type { ServiceState } from "./state.ts";
@@ -15,7 +16,7 @@ import type { ServiceState } from "./state.ts";
 export interface StartEvents {
   /** Handles signals from now on. */
   handleSignals(): void;
-  /** Stops: the process that waited for this one has gone. `reason` replaces the signal's name. */
+  /** Stops: the process that waited for this one has gone. `reason` is a clause. */
   stop(reason: string): Promise<void>;
 }
 
@@ -32,7 +33,9 @@ export async function start(state: ServiceState, events: StartEvents): Promise<v
     );
   }
   await state.watch.begin(config);
-  const prepared = await prepare(state.prepareContext, config);
+  const prepared = await prepareCommand(state.prepareContext, state.command);
+  const former = state.options.predecessor?.handover.standing;
+  state.standing = keptStanding(former, state.command, prepared);
   const report = await begin(state, prepared, events);
   const reason = reportStarted(state);
   if (reason !== undefined) await events.stop(reason);
@@ -71,10 +74,10 @@ async function begin(
  */
 function reportStarted({ runtime, command, options }: ServiceState): string | undefined {
   const { predecessor, isDaemon } = options;
-  if (predecessor) return predecessor.handOver() ? undefined : "a disconnect from its predecessor";
+  if (predecessor) return predecessor.handOver() ? undefined : "its predecessor has exited";
   if (!isDaemon) return undefined;
   const isAwaited = reportReady(runtime.libc, command.config.dialect);
-  return isAwaited ? undefined : "a disconnect from its parent";
+  return isAwaited ? undefined : "the process that started it has exited";
 }
 
 /** Never rejected: a step that fails is logged, and the next one is taken. */

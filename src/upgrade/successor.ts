@@ -3,8 +3,10 @@
  * listening sockets, and waits for its startup result.
  */
 import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { inTime } from "../base/in_time.ts";
 import type { Libc } from "../os/libc.ts";
-import { closeInherited, copyFrom } from "../os/descriptors.ts";
+import { assertCanStart, closeInherited, copyFrom } from "../os/descriptors.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
 import type { Program } from "./program.ts";
 import {
@@ -22,6 +24,10 @@ const MARKER = "STUD_UPGRADE";
 const HANDOVER_FD = STARTUP_RESULT_FD + 1;
 /** Maximum time for a start, which many certificates and workers can make long, in milliseconds. */
 const START_LIMIT_MS = 120_000;
+/** Time that a predecessor has to cut its connections and to exit, in milliseconds. */
+const CUT_LIMIT_MS = 5000;
+/** Time that a successor which is no longer wanted has to exit, in milliseconds. */
+const STOP_LIMIT_MS = 2000;
 /** The line that a successor sends after its startup result when it is stopped. */
 const STOP = "stop";
 /**
@@ -37,8 +43,11 @@ export interface Successor {
   readonly pid: number;
   /** Why it cannot serve, one line each; empty: it serves. */
   readonly problems: Promise<readonly string[]>;
-  /** Sends SIGTERM to a successor that does not serve yet. */
-  stop(): void;
+  /**
+   * Ends a successor that does not serve yet: by SIGTERM, and by SIGKILL if it hangs. Fulfilled when
+   * it has exited or was killed.
+   */
+  stop(): Promise<void>;
 }
 
 export interface SuccessorOptions {
@@ -53,7 +62,8 @@ export interface SuccessorOptions {
 }
 
 /**
- * Starts the program in its original working directory. Throws an Error if no process can be
+ * Starts the program in its original working directory; if that no longer exists, in `/`, with
+ * relative paths still resolved against the original one. Throws an Error if no process can be
  * started.
  */
 export function spawnSuccessor(
@@ -61,15 +71,16 @@ export function spawnSuccessor(
   { command, argv, workingDirectory, environment }: Program,
   { handover, input, onStop, limitMs = START_LIMIT_MS }: SuccessorOptions,
 ): Successor {
-  const successors = renumbered(handover, HANDOVER_FD + 1);
+  const successors = renumbered({ ...handover, workingDirectory }, HANDOVER_FD + 1);
   const handoverFd = writeHandover(libc, successors.handover);
   const min = HANDOVER_FD + 1 + successors.fds.length;
   const passed = [handoverFd, ...successors.fds].map((fd) => copyFrom(libc, fd, min));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
     if (passed.some((fd) => fd < 0)) throw new Error("the limit of open files is reached");
+    assertCanStart(libc, 0);
     const child = spawn(command[0]!, [...command.slice(1), ...argv], {
-      cwd: workingDirectory,
+      cwd: canEnter(workingDirectory) ? workingDirectory : "/",
       detached: handover.isDaemon,
       stdio: [stdin, "inherit", "inherit", "pipe", ...passed],
       env: { ...environment, [MARKER]: String(process.pid) },
@@ -86,9 +97,25 @@ export function spawnSuccessor(
       release(child);
       return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
-    return { pid: child.pid ?? 0, problems, stop: () => child.kill("SIGTERM") };
+    const exited = new Promise((resolve) => child.on("exit", resolve));
+    const stop = async () => {
+      // By pid: Deno's own `kill` of a child also closes its pipes.
+      signal(child.pid, "SIGTERM");
+      await inTime([exited], STOP_LIMIT_MS);
+      if (child.exitCode === null && child.signalCode === null) signal(child.pid, "SIGKILL");
+    };
+    return { pid: child.pid ?? 0, problems, stop };
   } finally {
     for (const fd of [handoverFd, ...passed]) libc.close(fd);
+  }
+}
+
+function canEnter(directory: string): boolean {
+  try {
+    accessSync(`${directory}/.`, constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -131,14 +158,14 @@ export class Predecessor {
     while (this.isRunning && performance.now() < deadline) await pause();
   }
 
-  /** Makes a predecessor that was asked to stop cut its connections. */
+  /** Makes a predecessor that was asked to stop cut its connections; one that hangs is killed. */
   cut(): void {
-    if (!this.hasHandedOver || !this.isRunning) return;
-    try {
-      process.kill(this.pid, "SIGTERM");
-    } catch {
-      // It has just exited.
-    }
+    this.signal("SIGTERM");
+    setTimeout(() => this.signal("SIGKILL"), CUT_LIMIT_MS).unref();
+  }
+
+  private signal(name: "SIGTERM" | "SIGKILL"): void {
+    if (this.hasHandedOver && this.isRunning) signal(this.pid, name);
   }
 
   /** Closes the pipe to it when it has exited, after its last connection. */
@@ -153,6 +180,15 @@ export class Predecessor {
   /** An orphan gets another parent, so a pid that is used again cannot be mistaken for it. */
   private get isRunning(): boolean {
     return process.ppid === this.pid;
+  }
+}
+
+function signal(pid: number | undefined, name: "SIGTERM" | "SIGKILL"): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has just exited.
   }
 }
 

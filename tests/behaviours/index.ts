@@ -15,6 +15,7 @@ import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
+import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
 import { certificateDemands } from "./certificate_demands.ts";
 import { clientCertificates } from "./client_certificates.ts";
@@ -22,6 +23,7 @@ import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
+import { failures } from "./failures.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { hygiene } from "./hygiene.ts";
@@ -55,6 +57,7 @@ import { stapling } from "./stapling.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -85,12 +88,14 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   tickets,
   "ticket store": ticketStore,
   statistics,
+  surroundings,
   "session cache": sessionCache,
   "session peers": sessionPeers,
   stapling,
   versions,
   config,
   certificates,
+  "certificate files": certificateFiles,
   negotiation,
   "certificate demands": certificateDemands,
   "client certificates": clientCertificates,
@@ -101,6 +106,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   addresses,
   backends,
   outages,
+  failures,
   frontends,
   sockets,
   reload: fromSource(reload),

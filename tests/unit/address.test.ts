@@ -36,7 +36,21 @@ test("HOST:PORT is refused with the correct form", () => {
   assert.throws(() => parseAddress("127.0.0.1:8000"), {
     message: '"127.0.0.1:8000" is not an address; write 127.0.0.1,8000 or [127.0.0.1]:8000',
   });
-  assert.throws(() => parseAddress("8000"), /write HOST,PORT or \[HOST\]:PORT/);
+  const hints = {
+    "8000": "HOST,8000 or [HOST]:8000",
+    ":8000": "HOST,8000 or [HOST]:8000",
+    "http://127.0.0.1:8080": "127.0.0.1,8080 or [127.0.0.1]:8080",
+    "tcp://127.0.0.1:8080": "127.0.0.1,8080 or [127.0.0.1]:8080",
+    "https://example.com/path?x": "example.com,443 or [example.com]:443",
+    "http://[::1]/": "::1,80 or [::1]:80",
+    "http://": "HOST,80 or [HOST]:80",
+    "127.0.0.1 8000": "127.0.0.1,8000 or [127.0.0.1]:8000",
+    "example.com": "HOST,PORT or [HOST]:PORT",
+  };
+  for (const [text, hint] of Object.entries(hints)) {
+    const message = `${JSON.stringify(text)} is not an address; write ${hint}`;
+    assert.throws(() => parseAddress(text), { message });
+  }
 });
 
 test("ports outside 1 to 65535 are refused", () => {

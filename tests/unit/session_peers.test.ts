@@ -54,7 +54,7 @@ class FakeProcess implements PeersProcess {
 
   kill(): void {
     this.isEnded = true;
-    this.onExit({ code: null, signal: "SIGTERM" });
+    this.onExit({ code: null, signal: "SIGKILL" });
   }
 }
 

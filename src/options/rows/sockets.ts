@@ -142,6 +142,7 @@ export const socketOptions = {
     group: "Prefix to the backend",
     form: "list",
     argument: "LIST",
+    example: "alpn,authority,ssl",
     help: "Contents of a version 2 header, in this order: any of alpn, authority, unique-id, " +
       "hitch-cert, ssl (version and cipher) with cn, sig-alg, key-alg and client-cert in " +
       "it, crc32c. Default: alpn,authority,ssl,cn,sig-alg,key-alg as far as the build " +

@@ -7,7 +7,7 @@ import { SOCK_NONBLOCK } from "../../os/constants.ts";
 import { SOCK_STREAM } from "../../os/constants.ts";
 import { AF_UNIX } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import { distrust, dropSecret, keepSecret, reject } from "./client_certificate.ts";
 import { handshakeFailure, type ServerContext, type ServerIdentity } from "./contexts.ts";
 import { libc } from "./libc.ts";
@@ -25,6 +25,7 @@ import { type BunStream, streamHandlers, type TlsStarter } from "./stream.ts";
 export const CLOSED_BEFORE_HANDSHAKE: Failure = {
   code: "ECONNRESET",
   message: "the client closed the connection before the handshake",
+  fault: "closed",
 };
 
 /** The handshakes of one listener. */
@@ -80,6 +81,7 @@ export class Frontend implements TlsStarter {
   /** Starts TLS on a plain socket; events that `early` causes come before this returns. */
   startTls(stream: BunStream, early: Uint8Array): void {
     const plain = stream.native!;
+    if (early.length > 0) stream.early = early.slice(0, MAX_RECEIVED);
     stream.defersClosed = true;
     const sockets = plain.upgradeTLS({
       isServer: true,
@@ -110,6 +112,7 @@ export class Frontend implements TlsStarter {
 
   private selectContext(serverName: string, native: NativeSocket): NativeContext | Error {
     const stream = native.data;
+    stream.isNamed = true;
     let selected: ServerIdentity;
     try {
       const number = this.current.settings.select(serverName);
@@ -139,7 +142,7 @@ function refuseName(stream: BunStream, native: NativeSocket): Error {
 
 function handshake(native: NativeSocket, ok: boolean, error: NativeError | undefined): void {
   const stream = native.data;
-  const failure = handshakeFailure(ok, error, "client");
+  const failure = handshakeFailure(ok, error, native);
   const { verify } = stream.identity!;
   const reason = failure || !verify
     ? undefined

@@ -78,6 +78,7 @@ function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): Native
     },
     data(native, bytes) {
       if (isCurrent(native)) streamHandlers.data(native, bytes);
+      else native.data.receivedEncrypted(bytes);
     },
     drain() {},
     end(native) {

@@ -1,5 +1,6 @@
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { type Failure, firstLine } from "../failure.ts";
+import { tlsFault } from "../tls_fault.ts";
 import { takeRejection } from "./verify.ts";
 
 /** Returns the failure of an errno, which is negative. */
@@ -20,6 +21,7 @@ export function tlsFailure(error: Error): Failure {
   return {
     code: code ?? error.name,
     message,
+    fault: tlsFault(message),
     ...(certificate === undefined ? {} : { certificate }),
   };
 }
