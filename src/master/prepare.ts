@@ -121,7 +121,7 @@ export async function prepare(
     config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
   await attempt(() => {
-    const trial = backendTls ?? withoutTrust(runtime, config);
+    const trial = backendTls ?? withoutTrust(runtime, config, warnings);
     warnings.push(...tryTls(runtime, config, loaded, trial));
   });
   const all = (await Promise.all(
@@ -186,9 +186,10 @@ export async function prepare(
 function withoutTrust(
   { capabilities }: Runtime,
   { backendTls, alpn }: PrepareSettings,
+  warnings: string[],
 ): ClientTlsSettings | undefined {
   if (!backendTls || !capabilities.backendTrust) return undefined;
-  return clientTls({ ...backendTls, verify: false, ca: "" }, alpn, capabilities, []);
+  return clientTls({ ...backendTls, verify: false, ca: "" }, alpn, capabilities, warnings);
 }
 
 /** The addresses of all frontends, for a message. */
