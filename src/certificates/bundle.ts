@@ -1,10 +1,12 @@
 import type { X509Certificate } from "node:crypto";
 import type { StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
+import { rareCurve } from "../base/certificate_strength.ts";
 import { isDhParameters, usableDh } from "./dh_parameters.ts";
 import { isPrivateKey, type OpenKey, readPrivateKey } from "./keys.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
 import { type NamedText, PemFileSections, type ReadCertificate } from "./sections.ts";
+import { refuseWeak, unsupportedCurve } from "./strength.ts";
 import type { NewMaterial } from "./store.ts";
 
 /** A certificate with its key, both checked. */
@@ -13,6 +15,7 @@ export interface Bundle {
   /** As in {@link Leaf}. */
   readonly names: readonly string[];
   readonly isNameless: boolean;
+  readonly mustStaple: boolean;
   readonly keyType: StoredCertificate["keyType"];
   /** Milliseconds since 1970. */
   readonly validFrom: number;
@@ -35,6 +38,7 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
   const chain = sections.certificates();
   const [first] = chain;
   if (!first) throw sections.lacks("certificate", CERTIFICATE_REMEDY);
+  refuseWeak(chain.map(({ certificate }) => certificate), file);
   const leaf = leafOf(first.certificate, file);
   const keySections = key ? new PemFileSections(key) : sections;
   const [dh, ...otherDh] = sections.take(isDhParameters);
@@ -80,11 +84,21 @@ function leafOf(
     throw new UsageError(`${file}: its certificate is broken (${reasonOf(error)}); replace it`);
   }
   const { keyType } = leaf;
+  const curve = rareCurve(certificate.raw);
+  if (curve !== undefined && !isReadable(certificate)) throw unsupportedCurve(file, curve);
   if (typeof keyType === "string") return { ...leaf, keyType };
   throw new UsageError(
     `${file}: its certificate is for a key of the type ${keyType.unsupported}, which cannot ` +
       "serve here; get one for an RSA, ECDSA or Ed25519 key",
   );
+}
+
+function isReadable(certificate: X509Certificate): boolean {
+  try {
+    return certificate.publicKey !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -21,6 +21,7 @@ export type CertificateSettings = Reads<
   | "backendTls"
   | "dialect"
   | "frontends"
+  | "ocsp.directory"
   | "ocsp.verify"
   | "passphraseFile"
   | "pemDirectory"
@@ -29,7 +30,10 @@ export type CertificateSettings = Reads<
 >;
 
 /** The capabilities of the TLS library that warnings depend on. */
-export type CertificateCapabilities = Pick<Capabilities, "dhParameters" | "dualCertificates">;
+export type CertificateCapabilities = Pick<
+  Capabilities,
+  "dhParameters" | "dualCertificates" | "staples"
+>;
 
 /** Collects the certificates of one configuration, and everything that is wrong with them. */
 export class CertificateCollection {
@@ -150,6 +154,7 @@ export class CertificateCollection {
       );
     }
     this.warnOf(loaded, file.cert);
+    if (loaded.mustStaple) this.checkStaple(file);
     const { names, keyType, offset, length } = loaded;
     this.certificates.push({
       names,
@@ -189,6 +194,19 @@ export class CertificateCollection {
     const place = this.trusts.push(loaded?.trust ?? NO_VERIFY) - 1;
     this.trustPlaces.set(key, place);
     return place;
+  }
+
+  /** A certificate that clients must refuse without a stapled response needs a way to get one. */
+  private checkStaple({ cert, ocspResponse }: PemFile): void {
+    const demand = `${cert}: clients refuse this certificate without a stapled OCSP response ` +
+      "(must-staple)";
+    if (!this.capabilities.staples) {
+      this.problems.push(
+        `${demand}, which this build cannot send; use the Node build, or another certificate`,
+      );
+    } else if (ocspResponse === "" && this.config.ocsp.directory === "") {
+      this.warnings.push(`${demand}; get responses with --ocsp-dir`);
+    }
   }
 
   /** Files that are named but not used are checked too: they may be meant to protect something. */

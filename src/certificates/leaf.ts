@@ -1,5 +1,13 @@
 import type { StoredCertificate } from "./served_tls.ts";
-import { allDer, type Der, firstDer, inside, OBJECT_IDENTIFIER, SEQUENCE } from "../base/der.ts";
+import {
+  allDer,
+  type Der,
+  firstDer,
+  inside,
+  INTEGER,
+  OBJECT_IDENTIFIER,
+  SEQUENCE,
+} from "../base/der.ts";
 
 /** The fields of a server's own certificate. */
 export interface Leaf {
@@ -7,6 +15,8 @@ export interface Leaf {
   readonly names: readonly string[];
   /** It has neither a subjectAltName with entries nor a common name. */
   readonly isNameless: boolean;
+  /** Clients must refuse it without a stapled OCSP response (RFC 7633). */
+  readonly mustStaple: boolean;
   /** For an unsupported type: its name, for messages. */
   readonly keyType: StoredCertificate["keyType"] | { readonly unsupported: string };
 }
@@ -21,8 +31,9 @@ const keyTypes: Record<string, Leaf["keyType"]> = {
   "2a8648ce380401": { unsupported: "DSA" },
 };
 
-/** 2.5.29.17 and 2.5.4.3 in hex. */
+/** 2.5.29.17, 1.3.6.1.5.5.7.1.24 and 2.5.4.3 in hex. */
 const SUBJECT_ALT_NAME = "551d11";
+const TLS_FEATURE = "2b06010505070118";
 const COMMON_NAME = "550403";
 
 /** Context-specific tags of TBSCertificate and GeneralName (RFC 5280 sections 4.1 and 4.2.1.6). */
@@ -48,7 +59,8 @@ export function readLeaf(der: Uint8Array): Leaf {
   const fields = inside(toBeSigned, SEQUENCE);
   if (fields[0]?.tag === VERSION) fields.shift();
   const [, , , , subject, publicKey, ...optional] = fields;
-  const alternatives = subjectAltNames(optional);
+  const extension = extensionsOf(optional);
+  const alternatives = extension(SUBJECT_ALT_NAME);
   const commonName = alternatives.length > 0 ? undefined : readCommonName(subject);
   const dnsNames = alternatives.filter(({ tag }) => tag === DNS_NAME)
     .map(({ content }) => Buffer.from(content).toString("latin1"));
@@ -56,6 +68,7 @@ export function readLeaf(der: Uint8Array): Leaf {
   return {
     names: [...new Set(names.filter((name) => USABLE_NAME.test(name)).map(lowerCase))],
     isNameless: alternatives.length === 0 && commonName === undefined,
+    mustStaple: extension(TLS_FEATURE).some(isStatusRequest),
     keyType: readKeyType(publicKey),
   };
 }
@@ -64,16 +77,21 @@ function lowerCase(name: string): string {
   return name.toLowerCase();
 }
 
-function subjectAltNames(optional: readonly Der[]): Der[] {
+/** Returns a function for the elements of an extension whose value is a SEQUENCE; none if absent. */
+function extensionsOf(optional: readonly Der[]): (id: string) => Der[] {
   const extensions = optional.find(({ tag }) => tag === EXTENSIONS);
-  if (!extensions) return [];
-  for (const extension of inside(firstDer(extensions.content), SEQUENCE)) {
-    const parts = inside(extension, SEQUENCE);
-    if (oid(parts[0]) === SUBJECT_ALT_NAME) {
-      return inside(firstDer(parts.at(-1)!.content), SEQUENCE);
-    }
-  }
-  return [];
+  const all = extensions
+    ? inside(firstDer(extensions.content), SEQUENCE).map((each) => inside(each, SEQUENCE))
+    : [];
+  return (id) => {
+    const found = all.find((parts) => oid(parts[0]) === id);
+    return found ? inside(firstDer(found.at(-1)!.content), SEQUENCE) : [];
+  };
+}
+
+/** The feature status_request or status_request_v2 (RFC 6066 section 8, RFC 6961). */
+function isStatusRequest({ tag, content }: Der): boolean {
+  return tag === INTEGER && content.length === 1 && (content[0] === 5 || content[0] === 17);
 }
 
 /** Returns the first common name. The subject is a SEQUENCE of SETs of attributes. */

@@ -10,10 +10,12 @@ import { type NamedText, NotInFile } from "./sections.ts";
 import type { CertificateStore } from "./store.ts";
 
 /** A certificate in the store, with the facts that the master needs. */
-export interface LoadedCertificate
-  extends
-    Pick<Bundle, "names" | "isNameless" | "validFrom" | "validTo" | "hasBadDh" | "warnings">,
-    Omit<StoredCertificate, "trust"> {
+export interface LoadedCertificate extends
+  Pick<
+    Bundle,
+    "names" | "isNameless" | "mustStaple" | "validFrom" | "validTo" | "hasBadDh" | "warnings"
+  >,
+  Omit<StoredCertificate, "trust"> {
   readonly hasDh: boolean;
   /** The file of the private key if other users can read it, or "". */
   readonly exposedKey: string;

@@ -7,6 +7,8 @@ export class CertificateSelector {
   readonly choice: boolean;
   /** Identities differ in how they verify clients. */
   readonly isMixed: boolean;
+  /** An identity requests certificates from clients. */
+  readonly verifies: boolean;
   private readonly tls: ServedTls;
   private readonly frontend: FrontendTls;
   private readonly own: NameIndex | undefined;
@@ -24,7 +26,9 @@ export class CertificateSelector {
     const groups = [...this.own?.groups ?? [], ...this.global?.groups ?? []];
     if (groups.length === 0) throw new Error(`frontend ${frontend} has no certificates`);
     this.choice = groups.length > 1 || this.frontend.sniNomatchAbort;
-    this.isMixed = new Set(groups.map((group) => this.trustIndex(group))).size > 1;
+    const trusts = [...new Set(groups.map((group) => this.trustIndex(group)))];
+    this.isMixed = trusts.length > 1;
+    this.verifies = trusts.some((trust) => tls.trusts[trust]!.mode !== "none");
   }
 
   /**

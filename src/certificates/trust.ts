@@ -1,5 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { Trust } from "./served_tls.ts";
+import { weaknessOf } from "../base/certificate_strength.ts";
 import { forOption, UsageError } from "../base/errors.ts";
 import type { ClientVerify } from "../options/config.ts";
 import {
@@ -26,7 +27,8 @@ export interface LoadedTrust {
 export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
   if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
   const isShared = ca === crl;
-  const authorities = readAuthorities(ca, "--client-verify-ca", isShared);
+  const all = readAuthorities(ca, "--client-verify-ca", isShared);
+  const authorities = forOption("--client-verify-ca", () => strong(all, ca));
   const caText = authorities.pem;
   if (crl === "") {
     return { trust: { mode, ca: caText, crl: "" }, warnings: authorities.warnings };
@@ -52,6 +54,25 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
     );
   }
   return { trust: { mode, ca: caText, crl: lists.map(({ pem }) => pem).join("") }, warnings };
+}
+
+/**
+ * Leaves out CAs that are too weak, with a warning: not all TLS libraries do, and clients of one must
+ * not come in by the choice of a build. Throws a UsageError if none is left.
+ */
+function strong(all: Authorities, file: string): Authorities {
+  const weak = new Map(all.certificates.flatMap((each) => {
+    const weakness = weaknessOf(each.certificate.raw);
+    return weakness ? [[each, weakness.text] as const] : [];
+  }));
+  if (weak.size === 0) return all;
+  const warnings = [...weak].map(([{ certificate: { subject } }, text]) =>
+    `${file}: the CA ${JSON.stringify(subject)} ${text}; its clients will be refused, replace it`
+  );
+  const certificates = all.certificates.filter((each) => !weak.has(each));
+  if (certificates.length === 0) throw new UsageError(warnings);
+  const pem = certificates.map((each) => each.pem).join("");
+  return { certificates, pem, warnings: [...all.warnings, ...warnings] };
 }
 
 /** Checks files of CAs and CRLs that nothing uses. Throws a UsageError. */

@@ -1,9 +1,11 @@
 /** Tries TLS settings and certificates with the TLS library, before anything starts. */
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { readMaterial } from "./store.ts";
+import { unsupportedCurve } from "./strength.ts";
 import { localhostCertificate } from "./localhost.ts";
 import type { LoadedTls } from "./certificates.ts";
 import type { FrontendTls, Trust } from "./served_tls.ts";
+import { rareCurve } from "../base/certificate_strength.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import type { Reads } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -14,24 +16,27 @@ import type { Identity } from "../runtime/tls.ts";
 
 /**
  * Tries each certificate, and the settings of each frontend, with another certificate if those of
- * the frontend could not be loaded. What the library accepted before is not tried again. Throws a
- * UsageError with everything that it refuses.
+ * the frontend could not be loaded. What the library accepted before is not tried again. Returns
+ * warnings of what it passed over in lists, one line each. Throws a UsageError with everything that
+ * it refuses.
  */
 export function tryTls(
   runtime: Runtime,
   config: Reads<"backendTls" | "engine">,
   { tls, storeFd, sources, tried }: LoadedTls,
   backendTls: ClientTlsSettings | undefined,
-): void {
+): string[] {
   const problems: string[] = [];
+  const warnings: string[] = [];
   const attempt = (what: string, remedy: string, action: () => unknown) => {
     try {
       action();
     } catch (error) {
-      problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
+      if (error instanceof UsageError) problems.push(...error.problems);
+      else problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
     }
   };
-  if (config.engine !== "") {
+  if (config.engine !== "" && runtime.capabilities.engines) {
     attempt(
       "--ssl-engine",
       "specify one that is installed",
@@ -55,16 +60,34 @@ export function tryTls(
     tried.add(name);
   };
   const plain = trialOf(PLAIN, []);
-  for (const [index, { file }] of sources.entries()) {
-    attempt(file.cert, "use another certificate or key", () => create(index, plain));
+  for (const [index, { file, chain }] of sources.entries()) {
+    attempt(file.cert, "use another certificate or key", () => {
+      try {
+        create(index, plain);
+      } catch (error) {
+        const curve = rareCurve(new X509Certificate(chain()).raw);
+        throw curve === undefined ? error : unsupportedCurve(file.cert, curve);
+      }
+    });
   }
   if (problems.length === 0 && !config.backendTls) {
     for (const frontend of tls.frontends) tryFrontend(frontend);
   }
   if (backendTls) {
-    attempt("--client", "use other CAs or settings", () => runtime.createClientTls(backendTls));
+    attempt("--client", "use other CAs or settings", () => {
+      runtime.createClientTls(backendTls);
+      warnOf(backendTls);
+    });
   }
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
+  return [...new Set(warnings)];
+
+  function warnOf(settings: TlsParameters): void {
+    const { ciphers, ciphersuites, curves } = runtime.passedOver(settings);
+    if (ciphers !== "") warnings.push(`--ciphers: passed over ${ciphers}`);
+    if (ciphersuites !== "") warnings.push(`--ciphersuites: passed over ${ciphersuites}`);
+    if (curves !== "") warnings.push(`--ecdh-curve: passed over ${curves}`);
+  }
 
   /** Tries each setting separately, so that the error names the one that is refused. */
   function tryFrontend(frontend: FrontendTls): void {
@@ -77,7 +100,10 @@ export function tryTls(
       ["--ecdh-curve", "write it as in X25519:P-256", { ...known, curves }],
     ];
     for (const [option, remedy, settings] of trials) {
-      attempt(option, remedy, () => create(certificate, trialOf(settings, tls.alpn)));
+      attempt(option, remedy, () => {
+        create(certificate, trialOf(settings, tls.alpn));
+        warnOf(settings);
+      });
     }
     const verifying = trialOf(known, tls.alpn, tls.trusts[frontend.trust]);
     attempt(
@@ -127,6 +153,7 @@ function trialSettings(
     select: () => 0,
     identity: () => identity,
     choice: false,
+    verifies: identity.verify !== undefined,
     alpn,
     tickets: true,
     sessionTimeout: 7200,

@@ -1,4 +1,5 @@
 import type { TlsFacts } from "../runtime/tls.ts";
+import { certificateRejected, type ConnectionFailure } from "./failure.ts";
 
 /** Which clients must present a certificate, at a frontend that requests one from some of them. */
 export interface ClientTrust {
@@ -10,16 +11,16 @@ export interface ClientTrust {
 
 /**
  * Returns why a client must not reach the backend, or undefined if it may. This check is the one
- * that counts: TLS libraries resume a session under any name, and adapters accept every handshake
- * in which the client proves that it has its certificate's key.
+ * that counts: TLS libraries resume a session under any name.
  */
-export function rejectReason(trust: ClientTrust, tls: TlsFacts): string | undefined {
+export function rejection(trust: ClientTrust, tls: TlsFacts): ConnectionFailure | undefined {
   if (trust.isMixed && tls.resumed) {
-    return "resumed a session, which is refused where names verify clients differently";
+    const cause = "resumed a session, which is refused where names verify clients differently";
+    return { source: "client", code: "client-certificate", cause };
   }
   const mode = trust.verifyMode(tls.serverName ?? "");
   if (mode === "none") return undefined;
-  if (!tls.peer) return mode === "required" ? "no certificate" : undefined;
+  if (!tls.peer) return mode === "required" ? certificateRejected("") : undefined;
   const { verifyError } = tls.peer;
-  return verifyError === undefined ? undefined : `certificate not trusted: ${verifyError}`;
+  return verifyError === undefined ? undefined : certificateRejected(verifyError);
 }

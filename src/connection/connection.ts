@@ -4,7 +4,7 @@ import { formatEndpoint } from "../options/address.ts";
 import type { Stream } from "../runtime/stream.ts";
 import type { ProxyTlv } from "../options/config.ts";
 import { certificateFacts } from "./certificate_facts.ts";
-import { type ClientTrust, rejectReason } from "./client_trust.ts";
+import { type ClientTrust, rejection } from "./client_trust.ts";
 import type { Failure } from "../runtime/failure.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import { BYTES_RECEIVED, BYTES_SENT, type ConnectionCounters } from "./counters.ts";
@@ -281,9 +281,9 @@ export class Connection implements HeaderReceiver, IdleHolder {
     if (this.hasFailed) return;
     this.context.handshakes.stop(this);
     this.context.handshakeDone(this.client);
-    const cause = this.trust && rejectReason(this.trust, this.client.tls());
-    if (cause === undefined) return this.connectBackend();
-    this.fail({ source: "client", code: "client-certificate", cause });
+    const rejected = this.trust && rejection(this.trust, this.client.tls());
+    if (!rejected) return this.connectBackend();
+    this.fail(rejected);
     this.finishClient();
   }
 

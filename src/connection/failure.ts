@@ -1,5 +1,6 @@
 import type { Failure } from "../runtime/failure.ts";
 import { faultText } from "./fault_text.ts";
+import { wordsFor } from "./verify_words.ts";
 
 /** Who caused a failure. `limit`: a configured time has elapsed. */
 export const FAILURE_SOURCES = ["client", "backend", "limit", "internal"] as const;
@@ -41,9 +42,16 @@ export interface ConnectionFailure {
 
 /** The handshake failed: the client closed, or did not send acceptable TLS. */
 export function handshakeFailed(failure: Failure): ConnectionFailure {
+  if (failure.certificate !== undefined) return certificateRejected(failure.certificate);
   const hasLeft = failure.fault === "left" || failure.fault === "early-reset";
   const code = hasLeft ? "client-left" : "handshake-failed";
   return peerFailed(failure, "client", code, "during the handshake");
+}
+
+/** The client's certificate is not trusted, for this reason by OpenSSL's name; "": it has none. */
+export function certificateRejected(reason: string): ConnectionFailure {
+  const cause = reason === "" ? "no certificate" : `certificate not trusted: ${wordsFor(reason)}`;
+  return { source: "client", code: "client-certificate", cause };
 }
 
 /** The client was lost before both directions had ended. */

@@ -122,7 +122,7 @@ export async function prepare(
   );
   await attempt(() => {
     const trial = backendTls ?? withoutTrust(runtime, config, warnings);
-    return tryTls(runtime, config, loaded, trial);
+    warnings.push(...tryTls(runtime, config, loaded, trial));
   });
   const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>

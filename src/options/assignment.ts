@@ -21,6 +21,8 @@ export interface Origin {
   readonly place: string;
   /** Returns one line with place and problem; `original` is hitch's own text, for its dialect. */
   message(what: string, original?: string): string;
+  /** The same for a warning, which in hitch's dialect does not begin with words for an error. */
+  warning(what: string): string;
 }
 
 export interface Source {
@@ -42,6 +44,7 @@ export function commandLineOrigin(name: OptionName, dialect: Dialect, place: num
       if (dialect === "stud") return `--${shown}: ${what}`;
       return `Invalid parameter '${shown}': ${original === undefined ? "" : `${original} `}${what}`;
     },
+    warning: (what) => `--${shown}: ${what}`,
   };
 }
 
@@ -74,6 +77,7 @@ export function fileOrigin(
       const words = original === undefined ? "" : `${original} `;
       return `Error in configuration file '${file}', line ${line}: ${words}${ours}`;
     },
+    warning: (what) => `${pointer(place)}: ${key}: ${what}`,
   };
 }
 

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { type Assignment, commandLineOrigin } from "./assignment.ts";
-import { type Build, contradictions, unmetNeeds } from "./checks.ts";
+import { type Build, checkNeeds, contradictions } from "./checks.ts";
 import type { Config } from "./config.ts";
 import { type Dialect, parseDialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
@@ -168,7 +168,8 @@ class Reader {
   }
 
   config(collected: Collected, isDemo: boolean): Config {
-    this.problems.push(...unmetNeeds(collected, this.#dialect, this.#build));
+    const notes = { problems: this.problems, warnings: this.warnings };
+    checkNeeds(collected, this.#dialect, this.#build, notes);
     const { workingDirectory, directoryFault } = this.#context;
     const faults: string[] = [];
     const config = toConfig(collected, {

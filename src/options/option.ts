@@ -1,3 +1,4 @@
+import type { Capabilities } from "../runtime/capabilities.ts";
 import type { Need } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Parse } from "./values.ts";
@@ -80,7 +81,12 @@ export interface Option {
   /** It takes privileges from the workers: an empty value on the command line is an error. */
   readonly confines?: true;
   /** What the build must support, unless the value is this one or the default. */
-  readonly needs?: { readonly need: Need; readonly unless: string };
+  readonly needs?: {
+    readonly need: Need;
+    readonly unless: string;
+    /** For a build that lacks it: returns the warning for a value that it can do without. */
+    readonly permits?: (text: string, capabilities: Capabilities) => string | undefined;
+  };
 }
 
 /** Compiles only with `never`; the compiler's error names any other type. */

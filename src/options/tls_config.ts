@@ -9,6 +9,7 @@ import type { Origin } from "./assignment.ts";
 import type { Collected } from "./collect.ts";
 import type { OptionName } from "./table.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
+import type { NamedVersion } from "./values.ts";
 
 /** Settings for certificates and handshakes; frontends can have most of them too. */
 export type TlsName =
@@ -73,10 +74,11 @@ function protocolsOf(
   const all = build.capabilities.protocols;
   const modern: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
   const tls = dialect === "hitch" ? all : modern;
-  if (own["tls-protos"]) return own["tls-protos"];
+  const offered = (named: readonly NamedVersion[]) => all.filter((each) => named.includes(each));
+  if (own["tls-protos"]) return offered(own["tls-protos"]);
   if (own.ssl) return all;
   if (own.tls) return tls;
-  if (settings["tls-protos"]) return settings["tls-protos"];
+  if (settings["tls-protos"]) return offered(settings["tls-protos"]);
   if (settings.ssl) return all;
   return settings.tls && origins.has("tls") ? tls : modern;
 }

@@ -178,7 +178,14 @@ function acceptProxyOf(
 function ocspDirectory({ settings, origins }: Parts, context: ConfigContext): string {
   const { absolute, build, dialect, directoryFault } = context;
   const given = settings["ocsp-dir"];
-  const isDefault = given === undefined && dialect === "hitch" && build.capabilities.staples;
+  const isHitchs = given === undefined && dialect === "hitch";
+  const isDefault = isHitchs && build.capabilities.staples;
+  if (isHitchs && !isDefault && !settings.client && !directoryFault(HITCH_OCSP_DIRECTORY)) {
+    context.warnings.push(
+      `--ocsp-dir: the ${buildTitle(build.name)} build staples no OCSP responses, so ` +
+        `${HITCH_OCSP_DIRECTORY} is not used; use the Node build for them`,
+    );
+  }
   const directory = absolute(isDefault ? HITCH_OCSP_DIRECTORY : given);
   const why = directory === "" ? undefined : directoryFault(directory);
   if (why === undefined) {

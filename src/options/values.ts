@@ -179,7 +179,7 @@ export function ciphers(text: string): string {
         `use --config=${text}`,
     );
   }
-  if (/^[\w:,.+!@= -]*$/.test(text)) return text;
+  if (/^[\w:,;.+!@= -]*$/.test(text)) return text;
   throw new ValueError(
     `${quote(text)} is not an OpenSSL cipher list; for example, use HIGH:!aNULL`,
   );
@@ -226,23 +226,28 @@ export function alpnProtocols(text: string): readonly string[] {
   throw new ValueError(`${quote(long)} is longer than 255 bytes; use a protocol's name`, original);
 }
 
+/** A version that can be named; those of SSL exist in no build. */
+export type NamedVersion = Protocol | "SSLv2" | "SSLv3";
+
 const versions: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+const named: readonly NamedVersion[] = ["SSLv2", "SSLv3", ...versions];
 
 /** Parses TLS versions as hitch does: a name counts wherever it occurs, in any case. */
-export function protocols(text: string): readonly Protocol[] {
+export function protocols(text: string): readonly NamedVersion[] {
   const original = `Invalid 'tls-protos' option '${text}'`;
-  if (/SSLv3/i.test(text)) {
+  const found = named.filter((name) => text.toLowerCase().includes(name.toLowerCase()));
+  const rest = text.replaceAll(/TLSv1\.[0-3]|SSLv[23]/gi, "");
+  // "all -TLSv1.0" or "TLSv1.2-TLSv1.3" would not have their apparent meaning, so they are refused.
+  if (found.length === 0 || /[\w!-]/.test(rest)) {
     throw new ValueError(
-      "SSLv3 no longer exists in any of these TLS libraries; remove it",
+      `${quote(text)} is not a list of TLS versions; use any of ${versions.join(", ")}`,
       original,
     );
   }
-  const named = versions.filter((name) => text.toLowerCase().includes(name.toLowerCase()));
-  const rest = text.replaceAll(/TLSv1\.[0-3]/gi, "");
-  // "all -TLSv1.0" or "TLSv1.2-TLSv1.3" would not have their apparent meaning, so they are refused.
-  if (named.length > 0 && !/[\w!-]/.test(rest)) return named;
+  if (found.some((name) => name.startsWith("TLS"))) return found;
   throw new ValueError(
-    `${quote(text)} is not a list of TLS versions; use any of ${versions.join(", ")}`,
+    `${found.join(" and ")} no longer exists in any of these TLS libraries; ` +
+      `use any of ${versions.join(", ")}`,
     original,
   );
 }

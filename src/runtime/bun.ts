@@ -4,16 +4,20 @@
  */
 import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
-import { ClientContext, ServerContext } from "./bun/contexts.ts";
+import { boringSsl, ClientContext, ServerContext } from "./bun/contexts.ts";
 import { libc } from "./bun/libc.ts";
 import { listen } from "./bun/listener.ts";
 import { bun } from "./bun/native.ts";
 import { hasTicketKeyCallback, protocols } from "./openssl.ts";
+import { COMMON_SUITES } from "./cipher_list.ts";
+import { passedOverBy } from "./fit_lists.ts";
 import { runningFile } from "../os/constants.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ClientTlsContext } from "./tls.ts";
 import type { TlsContext } from "./tls.ts";
 import type { ClientTlsSettings } from "./tls.ts";
+import type { PassedOver } from "./tls.ts";
+import type { TlsParameters } from "./tls.ts";
 import type { TlsSettings } from "./tls.ts";
 import type { Capabilities } from "./capabilities.ts";
 
@@ -32,6 +36,7 @@ export const capabilities: Capabilities = {
   ciphers: true,
   ciphersuites: false,
   curves: true,
+  offers: { ciphersuites: COMMON_SUITES },
   preferServerCiphers: true,
   dualCertificates: true,
   sniAbort: true,
@@ -74,6 +79,11 @@ export function createTlsContext(settings: TlsSettings): TlsContext {
 /** As in {@link Runtime}. */
 export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return new ClientContext(settings);
+}
+
+/** As in {@link Runtime}. */
+export function passedOver(parameters: TlsParameters): PassedOver {
+  return passedOverBy(boringSsl, parameters);
 }
 
 /** As in {@link Runtime}: JavaScriptCore would let the heap grow by half before it collects. */

@@ -18,6 +18,12 @@ export interface Capabilities {
   readonly ciphersuites: boolean;
   /** A list of groups can be set. */
   readonly curves: boolean;
+  /** What is always offered, as far as it cannot be chosen; ciphers are those of TLS 1.2. */
+  readonly offers: {
+    readonly ciphers?: readonly string[];
+    readonly ciphersuites?: readonly string[];
+    readonly curves?: readonly string[];
+  };
   /** The server's order of ciphers can take precedence. */
   readonly preferServerCiphers: boolean;
   /** RSA and ECDSA certificates can serve one name side by side. */

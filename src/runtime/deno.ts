@@ -24,9 +24,16 @@ import {
 import { descriptors } from "./deno/descriptors.ts";
 import { failureOf } from "./deno/failures.ts";
 import { HelloHold } from "./deno/hello.ts";
+import { offers } from "./deno/offers.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
 import type { Runtime } from "./runtime.ts";
-import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
+import type {
+  ClientTlsContext,
+  ClientTlsSettings,
+  PassedOver,
+  TlsContext,
+  TlsSettings,
+} from "./tls.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
@@ -43,6 +50,7 @@ export const capabilities: Capabilities = {
   ciphers: false,
   ciphersuites: false,
   curves: false,
+  offers,
   preferServerCiphers: false,
   dualCertificates: false,
   sniAbort: false,
@@ -121,6 +129,11 @@ function tryToListen(identity: TlsIdentity): void {
 /** As in {@link Runtime}. Deno makes rustls' configuration for each connection; errors show then. */
 export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
   return { settings };
+}
+
+/** Nothing: rustls uses no lists. */
+export function passedOver(): PassedOver {
+  return { ciphers: "", ciphersuites: "", curves: "" };
 }
 
 /** As in {@link Runtime}: V8 collects in time, but glibc keeps what the TLS library has freed. */

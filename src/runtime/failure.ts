@@ -8,6 +8,11 @@ import type { TlsFault } from "./tls_fault.ts";
 export interface Failure {
   readonly code: string;
   readonly message: string;
+  /**
+   * The handshake ended because of the client's certificate: the reason by OpenSSL's name, as in
+   * `PeerCertificate.verifyError`, or "" if there was no certificate.
+   */
+  readonly certificate?: string;
   /** Set if it is a fault of TLS, or of a peer that left before the end of its handshake. */
   readonly fault?: TlsFault;
   /** At most {@link MAX_RECEIVED} bytes of a peer that does not speak TLS, if the runtime shows them. */

@@ -13,10 +13,14 @@ import { libc } from "./node/libc.ts";
 import { listen } from "./node/listen.ts";
 import { loadEngine } from "./node/native_openssl.ts";
 import { ServerTls } from "./node/server_tls.ts";
+import { openSsl } from "./node/parameters.ts";
+import { passedOverBy } from "./fit_lists.ts";
 import { hasTicketKeyCallback, protocols } from "./openssl.ts";
 import { runningFile } from "../os/constants.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ClientTlsSettings } from "./tls.ts";
+import type { PassedOver } from "./tls.ts";
+import type { TlsParameters } from "./tls.ts";
 import type { TlsSettings } from "./tls.ts";
 import type { Capabilities } from "./capabilities.ts";
 
@@ -35,6 +39,7 @@ export const capabilities: Capabilities = {
   ciphers: true,
   ciphersuites: true,
   curves: true,
+  offers: {},
   preferServerCiphers: true,
   dualCertificates: true,
   sniAbort: true,
@@ -69,15 +74,17 @@ export const self: readonly string[] = isSea()
 /** With io_uring, libuv makes a call for each change to epoll, which costs a tenth of a connection. */
 export const workerEnvironment = { UV_USE_IO_URING: "0" };
 
-/**
- * As in {@link Runtime}. Also throws an Error that names the first cipher, cipher suite or group that
- * OpenSSL does not know and would silently skip.
- */
+/** As in {@link Runtime}. */
+export function passedOver(parameters: TlsParameters): PassedOver {
+  return passedOverBy(openSsl, parameters);
+}
+
+/** As in {@link Runtime}. */
 export function createTlsContext(settings: TlsSettings): ServerTls {
   return new ServerTls(settings);
 }
 
-/** As `createTlsContext`, for TLS toward the backend. */
+/** As in {@link Runtime}. */
 export function createClientTls(settings: ClientTlsSettings): ClientTls {
   return new ClientTls(settings);
 }

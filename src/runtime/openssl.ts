@@ -21,7 +21,7 @@ export const SESSION_CONTEXT = "stud";
 /** All versions that both libraries support, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
-/** Returns a server's context options for node:tls, without ciphers, which the adapter adds. */
+/** Returns a server's context options for node:tls, without the lists, which the adapter adds. */
 export function serverOptions(
   settings: Pick<TlsSettings, keyof TlsParameters | "sessionTimeout" | "tickets">,
   { certificates, verify }: Identity,
@@ -81,65 +81,35 @@ export function useTicketKeys(
 
 const NO_KEY = Buffer.alloc(16);
 
-/** Returns versions, groups and cipher preference as options for node:tls. */
+/** Returns versions and cipher preference as options for node:tls. */
 export function parameterOptions(settings: TlsParameters): SecureContextOptions {
   return {
     minVersion: nodeVersion(settings.protocols.at(0)!),
     maxVersion: nodeVersion(settings.protocols.at(-1)!),
     secureOptions: secureOptions(settings.protocols),
     honorCipherOrder: settings.preferServerCiphers,
-    ...(settings.curves === "" ? {} : { ecdhCurve: settings.curves }),
   };
 }
 
 /**
- * Returns the items of the OpenSSL cipher list of `settings`, or of the default for TLS 1.2. Empty if
- * the default must serve older versions too, which have no cipher in it: then the library's default
- * applies.
- *
- * Both libraries silently skip unknown names while one known name remains, so each is tried alone.
- * Throws an Error that names the first unknown one.
+ * Whether the library accepts this option; answers are kept, since frontends often have the same
+ * lists. Without `ca: []`, Node would parse all public roots.
  */
-export function cipherItems({ ciphers, protocols }: TlsParameters): string[] {
-  const found = ciphers.split(/[:, ]+/).filter((item) => item !== "");
-  for (const item of found) {
-    if (item.startsWith("TLS_")) {
-      throw new Error(`${item} is a TLS 1.3 cipher suite, not a TLS 1.2 cipher`);
-    }
-    // `!aNULL`, `@STRENGTH` … change a list and cannot stand alone.
-    if (!/^[A-Za-z0-9]/.test(item)) continue;
-    if (!isKnown({ ciphers: item })) throw new Error(`unknown cipher ${item}`);
-  }
-  if (found.length > 0) return found;
-  return hasOldVersion(protocols) ? [] : [...SECURE_CIPHERS];
-}
-
-/** Whether TLS 1.0 or 1.1 is among them. */
-export function hasOldVersion(protocols: readonly Protocol[]): boolean {
-  return protocols.some((protocol) => protocol < "TLSv1.2");
-}
-
-/** Throws an Error that names the first unknown group of a colon-separated list. */
-export function checkCurves(list: string): void {
-  for (const curve of items(list)) {
-    if (!isKnown({ ecdhCurve: curve })) throw new Error(`unknown curve ${curve}`);
-  }
-}
-
-/** Splits a colon-separated list. */
-export function items(list: string): string[] {
-  return list.split(":").filter((item) => item !== "");
-}
-
-/** Whether the library accepts this option; without `ca: []`, Node would parse all public roots. */
-export function isKnown(option: SecureContextOptions): boolean {
+export function isKnown(option: { readonly ciphers: string } | { readonly ecdhCurve: string }) {
+  const text = JSON.stringify(option);
+  const known = answers.get(text);
+  if (known !== undefined) return known;
+  let accepts = true;
   try {
     createSecureContext({ ...option, ca: [] });
-    return true;
   } catch {
-    return false;
+    accepts = false;
   }
+  answers.set(text, accepts);
+  return accepts;
 }
+
+const answers = new Map<string, boolean>();
 
 /** Returns ALPN names in wire format (RFC 7301 section 3.1). */
 export function alpnWire(names: readonly string[]): Buffer {
@@ -189,19 +159,3 @@ function secureOptions(wanted: readonly Protocol[]): number {
   return protocols.filter((protocol) => !wanted.includes(protocol))
     .reduce((all, protocol) => all | bits[protocol], 0);
 }
-
-/**
- * Forward secrecy and authenticated encryption only, in the server's order of preference. Those with
- * DHE need DH parameters; BoringSSL does not know them and skips them.
- */
-const SECURE_CIPHERS: readonly string[] = [
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-  "ECDHE-ECDSA-CHACHA20-POLY1305",
-  "ECDHE-RSA-CHACHA20-POLY1305",
-  "DHE-RSA-AES128-GCM-SHA256",
-  "DHE-RSA-AES256-GCM-SHA384",
-  "DHE-RSA-CHACHA20-POLY1305",
-];

@@ -20,7 +20,14 @@ import type { Capabilities } from "./capabilities.ts";
 import type { DatagramEvents, Datagrams } from "./datagrams.ts";
 import type { Listener, ListenOptions } from "./listener.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
-import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
+import type {
+  ClientTlsContext,
+  ClientTlsSettings,
+  PassedOver,
+  TlsContext,
+  TlsParameters,
+  TlsSettings,
+} from "./tls.ts";
 
 export interface Runtime {
   readonly name: "bun" | "deno" | "node";
@@ -39,6 +46,11 @@ export interface Runtime {
   createTlsContext(settings: TlsSettings): TlsContext;
   /** Builds the TLS context for client mode. Throws an Error with the library's reason. */
   createClientTls(settings: ClientTlsSettings): ClientTlsContext;
+  /**
+   * Returns which names in the lists of `parameters` the TLS library does not use, and why, for a
+   * warning. Throws an Error if a list cannot be used.
+   */
+  passedOver(parameters: TlsParameters): PassedOver;
   /** Starts accepting. Throws an Error with an errno `code` if it cannot listen. */
   listen(options: ListenOptions): Listener;
   /**

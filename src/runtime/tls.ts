@@ -22,9 +22,9 @@ export interface Identity {
 }
 
 /**
- * Requests a certificate from clients. The adapter completes every handshake in which the client
- * proves possession of the key, and reports the result in `TlsFacts.peer`; with `required`, a client
- * without a certificate gets the TLS alert for it.
+ * Requests a certificate from clients. One whose certificate is not trusted gets the TLS alert for the
+ * reason, as far as the runtime can send it, and the stream closes with `Failure.certificate`; with
+ * `required`, so does one without a certificate. A trusted one is reported in `TlsFacts.peer`.
  */
 export interface VerifySettings {
   readonly mode: "optional" | "required";
@@ -38,13 +38,20 @@ export interface VerifySettings {
 export interface TlsParameters {
   /** Oldest first, never empty. */
   readonly protocols: readonly Protocol[];
-  /** OpenSSL cipher list for TLS 1.2 and older; "" is the default (`cipherItems` in openssl.ts). */
+  /** OpenSSL cipher list for TLS 1.2 and older; "" is the default (`cipherItems` in fit_lists.ts). */
   readonly ciphers: string;
   /** Colon-separated TLS 1.3 cipher suites; "" is the library's default. */
   readonly ciphersuites: string;
   /** Colon-separated groups; "" is the library's default. */
   readonly curves: string;
   readonly preferServerCiphers: boolean;
+}
+
+/** What was passed over in each list of {@link TlsParameters}, with the reasons; "" if nothing. */
+export interface PassedOver {
+  readonly ciphers: string;
+  readonly ciphersuites: string;
+  readonly curves: string;
 }
 
 export interface TlsSettings extends TlsParameters {
@@ -70,6 +77,8 @@ export interface TlsSettings extends TlsParameters {
   readonly sessionTimeout: number;
   /** The keys that encrypt and decrypt tickets, with `capabilities.ticketKeys`. */
   readonly ticketKeys?: TicketKeyring;
+  /** An identity can request certificates from clients; only with `capabilities.verifyClients`. */
+  readonly verifies: boolean;
   /** Keeps the sessions of clients without tickets; only with `capabilities.sessionCache`. */
   readonly sessions?: SessionStore;
 }

@@ -39,11 +39,12 @@ export function frontendContexts(
 ): FrontendContext[] {
   return tls.frontends.map((frontend, index) => {
     const selector = new CertificateSelector(tls, index, runtime.capabilities.dualCertificates);
-    const { isMixed, choice } = selector;
+    const { isMixed, choice, verifies } = selector;
     const context = runtime.createTlsContext({
       ...frontend,
       alpn: tls.alpn,
       choice,
+      verifies,
       // BoringSSL and OpenSSL resume a session under any name of the listener.
       tickets: sessions.tickets && !isMixed,
       sessionTimeout: sessions.timeout,

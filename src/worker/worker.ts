@@ -179,7 +179,9 @@ class Worker implements CommandHandler<WorkerCommand> {
     try {
       if (settings.pinWorkers) this.pin(command.slot);
       const limits = this.limits();
-      if (settings.engine !== "") runtime.loadEngine(settings.engine);
+      if (settings.engine !== "" && runtime.capabilities.engines) {
+        runtime.loadEngine(settings.engine);
+      }
       this.connections = new Connections(runtime, {
         ...settings,
         limits: { ...settings.limits, handshakes: limits.handshakes },

@@ -8,8 +8,9 @@ import type { Backend } from "../support/backend.ts";
 import { refuses } from "../support/capability.ts";
 import { exchange, openTls } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
-import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { runStud, type Stud } from "../support/stud.ts";
+import { run } from "../support/commands.ts";
+import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
+import { type LogLine, runStud, type Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
@@ -54,6 +55,75 @@ export const clientCertificates: readonly Behaviour[] = [
         }
         assert.equal(backend.connections(), 0);
       }
+    },
+  },
+  {
+    name: "a client that is not trusted gets the alert for the reason, which the log has in words",
+    needs: ["openssl"],
+    appliesTo: ({ verifyClients }) => verifyClients,
+    async run(context) {
+      const revoked = `--client-verify-crl=${revoking(context, "b")}`;
+      const cases: [pem: string, alert: RegExp, cause: string][] = [
+        [strangerPem(context), /alert unknown ca/, "certificate not trusted: its CA is unknown"],
+        [
+          expiredPem(context),
+          /alert certificate expired/,
+          "certificate not trusted: it has expired",
+        ],
+        [
+          context.certificates.b,
+          /alert certificate revoked/,
+          "certificate not trusted: it is revoked",
+        ],
+        ["", /alert (handshake failure|certificate required)/, "no certificate"],
+      ];
+      for (const version of ["-tls1_2", "-tls1_3"]) {
+        const { stud, backend } = await guarded(context, [...required(context), revoked]);
+        for (const [pem, alert, cause] of cases) {
+          const shown = pem === "" ? [] : ["-cert", pem, "-key", pem];
+          const where = ["s_client", "-connect", endpointText(stud.frontend), version, "-ign_eof"];
+          const { stderr } = await run("openssl", [...where, ...shown]);
+          // BoringSSL has completed a handshake of TLS 1.2 before Bun looks at the certificate.
+          const isLate = context.target.runtime === "bun" && version === "-tls1_2" && pem !== "";
+          if (isLate) assert.doesNotMatch(stderr, /:error:|errno/);
+          else assert.match(stderr, alert);
+          const isIt = (line: LogLine) =>
+            line.code === "client-certificate" && line.cause === cause;
+          await stud.waitForLog(isIt, cause);
+        }
+        assert.equal(backend.connections(), 0);
+      }
+    },
+  },
+  {
+    name: "the alert arrives after a reload that begins to verify clients",
+    needs: ["openssl"],
+    appliesTo: ({ verifyClients }) => verifyClients,
+    async run(context) {
+      const config = join(mkdtempSync(join(context.certificates.directory, "alert-")), "conf");
+      const frontend = await freeEndpoint();
+      const backend = await counting(context);
+      const write = (more: string) =>
+        writeFileSync(
+          config,
+          `frontend = "[${frontend.host}]:${frontend.port}"\nbackend = "[127.0.0.1]:${backend.port}"
+           pem-file = "${context.certificates.a}"\nworkers = 1\nlog-format = "json"\n${more}\n`,
+        );
+      const verify = `client-verify = required\nclient-verify-ca = "${context.certificates.ca}"`;
+      write("");
+      const options = { backend: backend.port, frontend, exact: true };
+      const stud = await context.launch([`--config=${config}`], options);
+      await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+      const pem = strangerPem(context);
+      const visit = async () => {
+        const where = ["s_client", "-connect", endpointText(frontend), "-tls1_3", "-ign_eof"];
+        return (await run("openssl", [...where, "-cert", pem, "-key", pem])).stderr;
+      };
+      assert.doesNotMatch(String(await exchange(frontend, "hello")), /alert/);
+      write(verify);
+      stud.signal("SIGHUP");
+      await stud.waitForLog((line) => line.event === "reloaded", "the reload");
+      await until(async () => /alert unknown ca/.test(await visit()), "the alert");
     },
   },
   {
@@ -214,6 +284,30 @@ async function isRefused(frontend: Endpoint, client: ConnectionOptions): Promise
   assert.notEqual(await answer.catch(() => "refused"), "hello");
 }
 
+function strangerPem({ certificates }: Context): string {
+  const file = join(mkdtempSync(join(certificates.directory, "stranger-")), "pem");
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const words = ["req", "-x509", ...curve, "-keyout", file, "-out", `${file}.crt`];
+  execFileSync("openssl", [...words, "-subj", "/CN=stranger"], { stdio: "pipe" });
+  writeFileSync(file, readFileSync(file, "utf8") + readFileSync(`${file}.crt`, "utf8"));
+  return file;
+}
+
+/** With the key of `a`. */
+function expiredPem(context: Context): string {
+  const { directory } = context.certificates;
+  const file = join(mkdtempSync(join(directory, "expired-")), "pem");
+  const key = join(directory, "a.key");
+  const request = ["req", "-new", "-key", key, "-subj", "/CN=old", "-out", `${file}.csr`];
+  execFileSync("openssl", request, { stdio: "pipe" });
+  const dates = ["-startdate", "20200101000000Z", "-enddate", "20210101000000Z"];
+  authority(context, (ca) => {
+    ca(["-batch", "-in", `${file}.csr`, "-out", `${file}.crt`, "-notext", ...dates]);
+  });
+  writeFileSync(file, readFileSync(key, "utf8") + readFileSync(`${file}.crt`, "utf8"));
+  return file;
+}
+
 function selfSigned({ certificates }: Context): ConnectionOptions {
   const directory = mkdtempSync(join(certificates.directory, "stranger-"));
   const [key, cert] = [join(directory, "key"), join(directory, "crt")];
@@ -224,8 +318,19 @@ function selfSigned({ certificates }: Context): ConnectionOptions {
 }
 
 /** A CRL of the test CA that revokes one certificate. */
-function revoking({ certificates }: Context, name: string): string {
-  const directory = mkdtempSync(join(certificates.directory, "crl-"));
+function revoking(context: Context, name: string): string {
+  const { directory } = context.certificates;
+  const file = join(mkdtempSync(join(directory, "crl-")), "revoked.crl");
+  authority(context, (ca) => {
+    ca(["-revoke", join(directory, `${name}.crt`)]);
+    ca(["-gencrl", "-out", file]);
+  });
+  return file;
+}
+
+/** Calls `openssl ca` for the test CA. */
+function authority({ certificates }: Context, use: (ca: (words: string[]) => void) => void): void {
+  const directory = mkdtempSync(join(certificates.directory, "ca-"));
   mkdirSync(join(directory, "new"));
   const file = (base: string) => join(directory, base);
   writeFileSync(file("index.txt"), "");
@@ -233,14 +338,13 @@ function revoking({ certificates }: Context, name: string): string {
   writeFileSync(
     file("ca.cnf"),
     `[ca]\ndefault_ca = it\n[it]\ndatabase = ${file("index.txt")}\ncrlnumber = ${file("crlnumber")}
-default_md = sha256\ndefault_crl_days = 2\nnew_certs_dir = ${file("new")}\n`,
+default_md = sha256\ndefault_crl_days = 2\nnew_certs_dir = ${file("new")}
+rand_serial = yes\npolicy = any\n[any]\ncommonName = supplied\n`,
   );
   const issuer = ["-cert", certificates.ca, "-keyfile", certificates.ca.replace(/crt$/, "key")];
-  const ca = (words: readonly string[]) =>
+  use((words) =>
     execFileSync("openssl", ["ca", "-config", file("ca.cnf"), ...issuer, ...words], {
       stdio: "pipe",
-    });
-  ca(["-revoke", join(certificates.directory, `${name}.crt`)]);
-  ca(["-gencrl", "-out", file("revoked.crl")]);
-  return file("revoked.crl");
+    })
+  );
 }

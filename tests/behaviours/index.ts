@@ -17,6 +17,7 @@ import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
 import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
+import { certificateDemands } from "./certificate_demands.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
@@ -96,6 +97,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   certificates,
   "certificate files": certificateFiles,
   negotiation,
+  "certificate demands": certificateDemands,
   "client certificates": clientCertificates,
   "client mode": clientMode,
   "proxy in": proxyIn,

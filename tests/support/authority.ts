@@ -36,6 +36,24 @@ export class Authority {
     return this.issued(name);
   }
 
+  /** Like {@link issue}, but it has expired. */
+  issueExpired(name: string): Issued {
+    const subject = ["-subj", `/CN=${name}`, "-config", this.file("openssl.cnf")];
+    const [key, csr] = [this.file(`${name}.key`), this.file(`${name}.csr`)];
+    openssl(["req", "-new", "-nodes", ...EC, "-keyout", key, "-out", csr, ...subject]);
+    const dates = ["-startdate", "20200101000000Z", "-enddate", "20210101000000Z", "-notext"];
+    openssl([
+      ...this.authority(),
+      "-batch",
+      "-in",
+      csr,
+      "-out",
+      this.file(`${name}.pem`),
+      ...dates,
+    ]);
+    return this.issued(name);
+  }
+
   /** Like {@link issue}, but self-signed. */
   selfSigned(name: string): Issued {
     this.request(name, name, EC, []);
@@ -44,11 +62,15 @@ export class Authority {
 
   /** Returns a new CRL, PEM, with all certificates revoked so far and these. */
   revoke(...issued: readonly Issued[]): string {
-    const ca = ["ca", "-config", this.file("openssl.cnf"), "-cert", this.file("ca.pem")];
-    ca.push("-keyfile", this.file("ca.key"));
+    const ca = this.authority();
     for (const { file } of issued) openssl([...ca, "-revoke", file]);
     openssl([...ca, "-gencrl", "-out", this.file("ca.crl")]);
     return this.read("ca.crl");
+  }
+
+  private authority(): string[] {
+    const config = ["-config", this.file("openssl.cnf")];
+    return ["ca", ...config, "-cert", this.file("ca.pem"), "-keyfile", this.file("ca.key")];
   }
 
   private issued(name: string): Issued {
@@ -88,6 +110,11 @@ database = ${directory}/index.txt
 crlnumber = ${directory}/crlnumber
 default_md = sha256
 default_crl_days = 2
+new_certs_dir = ${directory}
+rand_serial = yes
+policy = any
+[any]
+commonName = supplied
 `;
 }
 

@@ -5,6 +5,7 @@ import { FileError } from "../../src/base/read_file.ts";
 import { type Command, parseCommandLine } from "../../src/options/command_line.ts";
 import type { Config } from "../../src/options/config.ts";
 import type { Dialect } from "../../src/base/dialect.ts";
+import { offers } from "../../src/runtime/deno/offers.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { Capabilities } from "../../src/runtime/capabilities.ts";
 
@@ -19,6 +20,7 @@ export const everything: Capabilities = {
   ciphers: true,
   ciphersuites: true,
   curves: true,
+  offers: {},
   preferServerCiphers: true,
   dualCertificates: true,
   sniAbort: true,
@@ -47,6 +49,7 @@ export const deno: Build = {
       Object.keys(everything).map((name) => [name, false]),
     ) as unknown as Capabilities,
     protocols: ["TLSv1.2", "TLSv1.3"],
+    offers,
     remembersNames: true,
   },
 };

@@ -5,6 +5,7 @@ export const plainSettings: TlsSettings = {
   select: () => 0,
   identity: () => ({ certificates: [] }),
   choice: false,
+  verifies: true,
   protocols: ["TLSv1.2", "TLSv1.3"],
   ciphers: "",
   ciphersuites: "",

@@ -29,7 +29,7 @@ import {
   sectionOf,
 } from "../support/certificate_files.ts";
 
-const able = { dhParameters: true, dualCertificates: true };
+const able = { dhParameters: true, dualCertificates: true, staples: true };
 
 /** Deno changes the mode of a file that it appends to. */
 const OWNER_ONLY = { mode: 0o600 };

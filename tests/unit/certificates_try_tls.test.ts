@@ -24,6 +24,7 @@ function trying() {
   let refused = "";
   const counting: Runtime = {
     ...runtime,
+    passedOver: ({ ciphers }) => ({ ciphers, ciphersuites: "", curves: "" }),
     createTlsContext(settings) {
       const { chain } = settings.identity(0).certificates[0]!;
       chains.set(chain, (chains.get(chain) ?? 0) + 1);
@@ -41,7 +42,8 @@ function trying() {
     });
     const loaded = certificates.load(config, runtime.capabilities);
     assert.deepEqual(loaded.problems, []);
-    tryTls(counting, config, loaded, undefined);
+    const warnings = tryTls(counting, config, loaded, undefined);
+    assert.deepEqual(warnings, ["--ciphers: passed over a"]);
     return loaded.sources.map(({ chain }) => chains.get(chain()) ?? 0);
   };
   const refuse = (pem: string) => {

@@ -323,9 +323,45 @@ test("the TLS versions are those requested", () => {
     refused([`--tls-protos=${list}`, "a.pem"], /is not a list of TLS versions; use any of TLSv1/);
   }
   refused(
-    ["--tls-protos=SSLv3 TLSv1.2", "a.pem"],
-    "--tls-protos: SSLv3 no longer exists in any of these TLS libraries; remove it",
+    ["--tls-protos=SSLv3", "a.pem"],
+    "--tls-protos: SSLv3 no longer exists in any of these TLS libraries; " +
+      "use any of TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3",
   );
+  refused(["--tls-protos=SSLv2 sslv3", "a.pem"], /^--tls-protos: SSLv2 and SSLv3 no longer exist/);
+});
+
+test("versions that no build has are passed over, unless none is left", () => {
+  const file = 'frontend = { host = "::1" port = "1" tls-protos = SSLv3 TLSv1.3 pem-file = "a" }';
+  const all = "TLSv1.0 TLSv1.1 TLSv1.2 TLSv1.3";
+  const known: [argv: string[], setting: Setting, protocols: string[], warning: RegExp][] = [
+    [["--tls-protos=SSLv3 TLSv1.0 TLSv1.2"], {}, ["TLSv1.0", "TLSv1.2"], /^--tls-protos: .*SSLv3 /],
+    [["--tls-protos=sslv2,TLSv1.3"], {}, ["TLSv1.3"], /passed over SSLv2 .*any build/],
+    [["--config=c"], { files: { c: file } }, ["TLSv1.3"], /^c:1:\d+: tls-protos: .*SSLv3 /],
+    [
+      [`--tls-protos=SSLv3 ${all}`],
+      { build: deno },
+      ["TLSv1.2", "TLSv1.3"],
+      /TLSv1.1 .*Deno build/,
+    ],
+  ];
+  for (const dialect of ["stud", "hitch"] as const) {
+    for (const [argv, setting, protocols, warning] of known) {
+      const { config, warnings } = start(argv, { ...setting, dialect });
+      assert.deepEqual(config.frontends[0]!.tls.protocols, protocols);
+      assert.match(warnings.filter((line) => line.includes("tls-protos")).join("\n"), /^[^\n]+$/);
+      assert.match(warnings.filter((line) => !line.startsWith("--ocsp-dir")).join("\n"), warning);
+    }
+  }
+  // Deno offers TLSv1.3 in any case, and cannot do what excludes it.
+  for (const list of ["TLSv1.0 TLSv1.2", "TLSv1.3", "SSLv3 TLSv1.2"]) {
+    assert.match(
+      problemsOf([`--tls-protos=${list}`, "a.pem"], { build: deno }).join(),
+      /always both/,
+    );
+  }
+  refused(["--tls-protos=SSLv3 TLSv1.1", "a.pem"], /^--tls-protos: TLSv1.1 is not/, {
+    build: deno,
+  });
 });
 
 test("hitch's --tls means every version, and off means nothing", () => {
@@ -349,12 +385,12 @@ test("--ssl reports which versions it offers", () => {
 test("an unsupported option is refused with the builds that support it", () => {
   const setting = { build: deno };
   refused(
-    ["--ciphers=HIGH", "a.pem"],
+    ["--ciphers=AES256", "a.pem"],
     "--ciphers is not supported by the Deno build (rustls has a fixed list); " +
       "use the Bun or Node build",
     setting,
   );
-  const words = ["--backend-source=::1", "-O", "--ecdh-curve=X25519", "--sni-nomatch-abort"];
+  const words = ["--backend-source=::1", "--ecdh-curve=X25519", "--sni-nomatch-abort"];
   words.push("--proxy-proxy", "-f/run/x", "-f@x", "-fsystemd:x", "--proxy-tlvs=ssl");
   for (const word of words) {
     refused([word, "a.pem"], /^--.+ is not supported .+; use the Bun or Node build$/, setting);
@@ -509,6 +545,10 @@ test("OCSP responses are kept in the dialect's directory", () => {
     start(argv, setting).config.ocsp.directory;
   assert.equal(directory([], { dialect: "hitch", directories }), "/var/lib/hitch");
   assert.equal(directory([], { dialect: "hitch", directories, build: deno }), "");
+  assert.match(
+    start([], { dialect: "hitch", directories, build: deno }).warnings.join("\n"),
+    /^--ocsp-dir: the Deno build staples no OCSP responses, [^\n]+Node build[^\n]*$/,
+  );
   assert.equal(directory(["--ocsp-dir="], { dialect: "hitch", directories }), "");
   assert.equal(directory(["--client"], { dialect: "hitch", directories }), "");
   assert.equal(directory([], { directories }), "");

@@ -313,7 +313,7 @@ const trusting = (mode: "none" | "optional" | "required", isMixed = false): Clie
 });
 
 test("a client that is not trusted never reaches the backend", () => {
-  const revoked = "certificate not trusted: CERT_REVOKED";
+  const revoked = "certificate not trusted: it is revoked";
   const resumed = "resumed a session, which is refused where names verify clients differently";
   const cases: [trust: ClientTrust, facts: TlsFacts, cause: string][] = [
     [trusting("required"), {}, "no certificate"],

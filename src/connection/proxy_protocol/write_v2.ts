@@ -32,7 +32,7 @@ import {
   PP2_VERSION,
   TLV_HEAD_SIZE,
 } from "./constants.ts";
-import { verifyErrorNumber } from "./verify_errors.ts";
+import { verifyErrorNumber } from "../../base/verify_errors.ts";
 
 /** What a prefix can contain about a connection. */
 export interface ConnectionInfo {

@@ -1,4 +1,5 @@
 /** Options for certificates and their OCSP responses, and the keys of blocks. */
+import { permitsEngine } from "../fixed_lists.ts";
 import type { Option } from "../option.ts";
 import { alpnProtocols, anyText, integer, nonEmpty, onOff, seconds } from "../values.ts";
 
@@ -42,7 +43,7 @@ export const certificateOptions = {
     default: "",
     help: "OpenSSL engine to use; auto uses all.",
     parse: anyText,
-    needs: { need: "engines", unless: "" },
+    needs: { need: "engines", unless: "", permits: permitsEngine },
   },
   "alpn-protos": {
     config: { key: "alpn", readers: ["master"] },

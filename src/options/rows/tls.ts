@@ -1,4 +1,5 @@
 /** Options for the TLS handshake, all of which are also allowed in a frontend block. */
+import { permitsCiphers, permitsCurves, permitsSuites } from "../fixed_lists.ts";
 import type { Option } from "../option.ts";
 import { ciphers, ciphersuites, curves, nonEmpty, oneOf, onOff, protocols } from "../values.ts";
 
@@ -27,7 +28,8 @@ export const tlsOptions = {
     form: "protocols",
     argument: "LIST",
     in: globalAndFrontend,
-    help: "Offer exactly these versions: any of TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3.",
+    help: "Offer exactly these versions: any of TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3. Others, such " +
+      "as SSLv3, are passed over with a warning.",
     parse: protocols,
     needs: { need: "chooseProtocols", unless: "TLSv1.2,TLSv1.3" },
   },
@@ -39,9 +41,10 @@ export const tlsOptions = {
     in: globalAndFrontend,
     default: "",
     help: "OpenSSL cipher list for TLS 1.2 and older; empty means AES-GCM and ChaCha20 with " +
-      "forward secrecy, or the TLS library's default list if older versions are offered.",
+      "forward secrecy, or the TLS library's default list if older versions are offered. Names " +
+      "that the library does not know are passed over with a warning.",
     parse: ciphers,
-    needs: { need: "ciphers", unless: "" },
+    needs: { need: "ciphers", unless: "", permits: permitsCiphers },
   },
   "ciphersuites": {
     group: "TLS",
@@ -51,7 +54,7 @@ export const tlsOptions = {
     default: "",
     help: "TLS 1.3 cipher suites, separated by colons; empty means the TLS library's default.",
     parse: ciphersuites,
-    needs: { need: "ciphersuites", unless: "" },
+    needs: { need: "ciphersuites", unless: "", permits: permitsSuites },
   },
   "ecdh-curve": {
     group: "TLS",
@@ -61,7 +64,7 @@ export const tlsOptions = {
     default: "auto",
     help: "Key exchange groups, separated by colons; auto means the TLS library's default.",
     parse: curves,
-    needs: { need: "curves", unless: "auto" },
+    needs: { need: "curves", unless: "auto", permits: permitsCurves },
   },
   "prefer-server-ciphers": {
     group: "TLS",
@@ -70,7 +73,12 @@ export const tlsOptions = {
     in: globalAndFrontend,
     help: "Prefer the server's cipher order to the client's; the default in these builds.",
     parse: onOff,
-    needs: { need: "preferServerCiphers", unless: "off" },
+    needs: {
+      need: "preferServerCiphers",
+      unless: "off",
+      // With nothing weak on offer, the order is a matter of cost.
+      permits: () => "this build always uses the client's order of its ciphers",
+    },
   },
   "sni-nomatch-abort": {
     group: "TLS",

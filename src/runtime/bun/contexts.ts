@@ -4,14 +4,8 @@ import { endInOrder, type Received, received } from "../../os/received.ts";
 import { BackendSessions } from "../backend_sessions.ts";
 import { policyOf } from "../ticket_policy.ts";
 import { clearAlert, type TlsFault, tlsFault, UNREAD_ALERT } from "../tls_fault.ts";
-import {
-  alpnWire,
-  checkCurves,
-  cipherItems,
-  parameterOptions,
-  serverOptions,
-  useTicketKeys,
-} from "../openssl.ts";
+import { alpnWire, parameterOptions, serverOptions, useTicketKeys } from "../openssl.ts";
+import { cipherItems, fitGroups, type ListLibrary } from "../fit_lists.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { TlsContext } from "../tls.ts";
 import { type Failure, MAX_RECEIVED } from "../failure.ts";
@@ -31,6 +25,31 @@ import type {
   NativeSocket,
 } from "./native.ts";
 
+/** What BoringSSL makes of lists; its `TLSv1` includes what OpenSSL calls `SSLv3`. */
+export const boringSsl: ListLibrary = {
+  title: "BoringSSL",
+  hasLevels: false,
+  classes: {
+    "FIPS": ["AES"],
+    "SHA256": ["ECDHE-ECDSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA256"],
+    "TLSv1": ["ECDHE+TLSv1"],
+    "TLSv1.0": ["ECDHE+TLSv1"],
+  },
+  hasGroupSyntax: false,
+  groups: {
+    "default": ["X25519MLKEM768", "X25519", "P-256", "P-384"],
+    "x25519mlkem768": ["X25519MLKEM768"],
+    "x25519": ["X25519"],
+    ...Object.fromEntries(
+      ["256", "384", "521"].flatMap((bits) =>
+        [`p-${bits}`, `secp${bits}r1`, ...(bits === "256" ? ["prime256v1"] : [])].map((name) =>
+          [name, [`P-${bits}`]] as const
+        )
+      ),
+    ),
+  },
+};
+
 /** The TLS context of a frontend. */
 export class ServerContext implements TlsContext {
   readonly settings: TlsSettings;
@@ -38,12 +57,12 @@ export class ServerContext implements TlsContext {
   readonly fallback: ServerIdentity;
   readonly tls: NativeServerTls;
   private readonly identities = new Map<number, ServerIdentity>();
-  private readonly ciphers: SecureContextOptions;
+  private readonly lists: SecureContextOptions;
 
   /** Throws an Error with BoringSSL's reason. */
   constructor(settings: TlsSettings) {
     this.settings = settings;
-    this.ciphers = cipherOptions(settings);
+    this.lists = listOptions(settings);
     this.fallback = this.identity(settings.select("")!);
     this.tls = { secureContext: this.fallback.context, ...alpnOptions(settings.alpn) };
   }
@@ -56,7 +75,7 @@ export class ServerContext implements TlsContext {
     const { verify } = identity;
     const context = nativeContext({
       ...serverOptions(this.settings, identity),
-      ...this.ciphers,
+      ...this.lists,
       ...(verify ? { requestCert: true, rejectUnauthorized: verify.mode === "required" } : {}),
     });
     useTicketKeys(context, this.settings, policyOf(verify));
@@ -109,7 +128,7 @@ export class ClientContext implements ClientTlsContext {
     const { serverName, ca } = settings;
     const secureContext = nativeContext({
       ...parameterOptions(settings),
-      ...cipherOptions(settings),
+      ...listOptions(settings),
       ...(ca === "" ? {} : { ca }),
       rejectUnauthorized: false,
     });
@@ -163,7 +182,8 @@ export function handshakeFailure(
   const failure = handshakeFault(error, native);
   const { isClosedByCore, failure: known } = native.data;
   if (!isClosedByCore && known?.code !== "ERR_INTERNAL") endInOrder(libc, native.fd);
-  return failure;
+  const isMissing = failure.message === "peer did not return a certificate";
+  return isMissing ? { ...failure, certificate: "" } : failure;
 }
 
 /** Returns why a TLS session broke off after its handshake, in BoringSSL's words. */
@@ -220,11 +240,14 @@ function libraryReason({ message }: NativeError): string {
   return message.split(":").at(-1)!.replaceAll("_", " ").toLowerCase();
 }
 
-/** Throws an Error that names the first unknown cipher or group. */
-function cipherOptions(settings: TlsParameters): SecureContextOptions {
-  checkCurves(settings.curves);
-  const items = cipherItems(settings);
-  return items.length === 0 ? {} : { ciphers: items.join(":") };
+/** Throws an Error if nothing is left of a list. */
+function listOptions(settings: TlsParameters): SecureContextOptions {
+  const { curves } = settings;
+  const items = cipherItems(settings, boringSsl);
+  return {
+    ...(items.length === 0 ? {} : { ciphers: items.join(":") }),
+    ...(curves === "" ? {} : { ecdhCurve: fitGroups(curves, boringSsl).items.join(":") }),
+  };
 }
 
 function alpnOptions(names: readonly string[]): { ALPNProtocols?: Uint8Array } {

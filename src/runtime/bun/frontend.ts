@@ -4,12 +4,8 @@ import { TCP_QUICKACK } from "../../os/constants.ts";
 import { IPPROTO_TCP } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
-import {
-  failureOf,
-  handshakeFailure,
-  type ServerContext,
-  type ServerIdentity,
-} from "./contexts.ts";
+import { distrust, dropSecret, keepSecret, reject } from "./client_certificate.ts";
+import { handshakeFailure, type ServerContext, type ServerIdentity } from "./contexts.ts";
 import { libc } from "./libc.ts";
 import {
   type NativeContext,
@@ -31,24 +27,17 @@ export const CLOSED_BEFORE_HANDSHAKE: Failure = {
 /** The handshakes of one listener. */
 export class Frontend implements TlsStarter {
   /** For sockets that {@link begin} is called for. */
-  readonly handlers: NativeHandlers;
+  handlers: NativeHandlers;
+  private upgradeHandlers: NativeHandlers;
   /** Its ticket keys are used for the life of the listener. */
   private readonly first: ServerContext;
   /** Serves new connections. */
   private current: ServerContext;
-  private readonly upgradeHandlers: NativeHandlers;
 
   constructor(context: ServerContext) {
     this.current = this.first = context;
-    this.handlers = {
-      ...streamHandlers,
-      serverName: (_, serverName, native) => this.selectContext(serverName, native),
-      handshake,
-    };
-    this.upgradeHandlers = {
-      ...this.handlers,
-      open: (native) => this.begin(native.data, native),
-    };
+    this.handlers = this.handlersFor(context);
+    this.upgradeHandlers = this.upgrading();
   }
 
   get tls(): NativeServerTls {
@@ -56,20 +45,25 @@ export class Frontend implements TlsStarter {
   }
 
   /**
-   * Serves new connections with this context. Throws an Error with an errno's name, and changes
-   * nothing, if no descriptor is available for a temporary socket.
+   * Serves new connections with this context; the listener must use the present `handlers` afterwards.
+   * Throws an Error with an errno's name, and changes nothing, if no descriptor is available for a
+   * temporary socket.
    */
   update(context: ServerContext): void {
     if (context === this.current) return;
+    const handlers = this.handlersFor(context);
     // Bun negotiates ALPN and calls `serverName` for a context that TLS has started with, not for one
     // that was only passed to `setKeyCert`. So TLS is started with it on a socket without a peer.
     const socket = unconnectedSocket();
     if (!socket) throw new Error(`new certificates: ${getSystemErrorName(-libc.errno())}`);
     const { tls } = context;
-    const pair = socket.upgradeTLS({ isServer: true, data: undefined, tls, socket: NO_EVENTS });
+    const unused = { ...handlers, ...NO_EVENTS };
+    const pair = socket.upgradeTLS({ isServer: true, data: undefined, tls, socket: unused });
     pair?.[1].terminate();
     socket.terminate();
     this.current = context;
+    this.handlers = handlers;
+    this.upgradeHandlers = this.upgrading();
   }
 
   /** Called before the handshake starts on this socket. */
@@ -101,6 +95,20 @@ export class Frontend implements TlsStarter {
     plain.terminate();
   }
 
+  /** BoringSSL's secrets are needed only for the alerts of clients that are rejected. */
+  private handlersFor({ settings }: ServerContext): NativeHandlers {
+    return {
+      ...streamHandlers,
+      serverName: (_, serverName, native) => this.selectContext(serverName, native),
+      handshake,
+      ...(settings.verifies ? { keylog: (native, line) => keepSecret(native.data, line) } : {}),
+    };
+  }
+
+  private upgrading(): NativeHandlers {
+    return { ...this.handlers, open: (native) => this.begin(native.data, native) };
+  }
+
   private selectContext(serverName: string, native: NativeSocket): NativeContext | Error {
     const stream = native.data;
     stream.isNamed = true;
@@ -121,7 +129,7 @@ export class Frontend implements TlsStarter {
   }
 }
 
-/** With `serverName`, since Bun prepares the context for the handlers that there are. */
+/** Bun prepares the context for the handlers that there are, such as `serverName`. */
 const NO_EVENTS: NativeHandlers = {
   ...{ open() {}, data() {}, drain() {}, end() {}, close() {}, error() {}, handshake() {} },
   serverName: () => new Error("this socket has no peer"),
@@ -137,14 +145,15 @@ function refuseName(stream: BunStream, native: NativeSocket): Error {
 function handshake(native: NativeSocket, ok: boolean, error: NativeError | undefined): void {
   const stream = native.data;
   const failure = handshakeFailure(ok, error, native);
+  const { verify } = stream.identity!;
+  const reason = failure || !verify
+    ? undefined
+    : distrust(native) ?? (verify === "required" ? error?.code : undefined);
+  if (reason !== undefined) reject(stream, native, reason);
+  dropSecret(stream);
+  if (reason !== undefined) return;
   if (failure) {
     stream.failure ??= failure;
-    return;
-  }
-  if (error && stream.identity!.verify === "required") {
-    // Bun passes no data on such a connection, so the handler cannot decide.
-    stream.failure = failureOf(error);
-    native.close();
     return;
   }
   // BoringSSL delays the session tickets until our first write, so a client with Nagle on waits for

@@ -12,10 +12,11 @@ export function listen(options: ListenOptions): Listener {
   if (!("fd" in options.on)) throw new Error("the Bun adapter listens on inherited descriptors");
   const { fd } = options.on;
   const frontend = options.tls && new Frontend(options.tls as ServerContext);
+  const isTlsFirst = frontend && !options.headerFirst;
   const listener = bun.listen({
     fd,
     allowHalfOpen: true,
-    ...(frontend && !options.headerFirst ? { tls: frontend.tls } : {}),
+    ...(isTlsFirst ? { tls: frontend.tls } : {}),
     socket: !frontend
       ? plainHandlers(options)
       : options.headerFirst
@@ -33,7 +34,10 @@ export function listen(options: ListenOptions): Listener {
     },
     pause: () => poll.pause(),
     resume: () => poll.resume(),
-    update: (tls) => frontend?.update(tls as ServerContext),
+    update(tls) {
+      frontend?.update(tls as ServerContext);
+      if (isTlsFirst) listener.reload({ socket: tlsHandlers(options, frontend) });
+    },
   };
 }
 

@@ -60,6 +60,8 @@ export interface NativeHandlers {
   handshake?(native: NativeSocket, ok: boolean, error: NativeError | undefined): void;
   /** UNDOCUMENTED: a client of TLS 1.3 has received a session. */
   session?(native: NativeSocket, session: Uint8Array): void;
+  /** UNDOCUMENTED: called for each of BoringSSL's secrets, with a line as in SSLKEYLOGFILE. */
+  keylog?(native: NativeSocket, line: Buffer): void;
   /** UNDOCUMENTED: called only if the client sent SNI, with its spelling. An Error rejects the name. */
   serverName?(data: unknown, serverName: string, native: NativeSocket): NativeContext | Error;
 }
@@ -90,7 +92,7 @@ interface BunApi {
     allowHalfOpen: true;
     tls?: NativeServerTls;
     socket: NativeHandlers;
-  }): { stop(force: boolean): void };
+  }): { stop(force: boolean): void; reload(options: { socket: NativeHandlers }): void };
   connect(options: {
     fd: number;
     allowHalfOpen: true;

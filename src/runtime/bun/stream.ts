@@ -39,6 +39,8 @@ export class BunStream implements Stream {
   identity: ServerIdentity | undefined;
   /** Set toward a backend with TLS, once the socket exists. */
   backendSession: BackendSession | undefined;
+  /** During a handshake whose client is verified, with TLS 1.3. */
+  trafficSecret: Uint8Array | undefined;
   /** Set on a listener with `headerFirst`. */
   tlsStarter: TlsStarter | undefined;
   /** A ClientHello with a server name has arrived. */

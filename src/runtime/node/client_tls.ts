@@ -9,7 +9,7 @@ import type { TlsFacts } from "../tls.ts";
 import type { ClientTlsSettings } from "../tls.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
-import { checkedCas, checkedCiphers } from "./parameters.ts";
+import { checkedCas, fittedLists } from "./parameters.ts";
 
 /** The TLS context of connections to a backend. */
 export class ClientTls implements ClientTlsContext {
@@ -18,14 +18,14 @@ export class ClientTls implements ClientTlsContext {
   private readonly context: NativeContext;
   private readonly alpn: Buffer | undefined;
 
-  /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would silently skip. */
+  /** Throws an Error with OpenSSL's reason, or one that names a list of which nothing is left. */
   constructor(settings: ClientTlsSettings) {
     this.settings = settings;
     this.alpn = settings.alpn.length > 0 ? alpnWire(settings.alpn) : undefined;
     const options = parameterOptions(settings);
     this.context = createSecureContext({
       ...options,
-      ciphers: checkedCiphers(settings),
+      ...fittedLists(settings),
       // Without `ca`, Node would parse all public roots.
       ca: settings.verify ? checkedCas(settings.ca) : [],
       secureOptions: options.secureOptions! | constants.SSL_OP_NO_RENEGOTIATION,

@@ -1,6 +1,7 @@
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { type Failure, firstLine } from "../failure.ts";
 import { tlsFault } from "../tls_fault.ts";
+import { takeRejection } from "./verify.ts";
 
 /** Returns the failure of an errno, which is negative. */
 export function errnoFailure(errno: number): Failure {
@@ -12,5 +13,15 @@ export function errnoFailure(errno: number): Failure {
 export function tlsFailure(error: Error): Failure {
   const { code, reason } = error as Error & { code?: string; reason?: string };
   const message = firstLine(reason ?? error.message);
-  return { code: code ?? error.name, message, fault: tlsFault(message) };
+  const certificate = code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"
+    ? ""
+    : code === "ERR_SSL_CERTIFICATE_VERIFY_FAILED"
+    ? takeRejection()
+    : undefined;
+  return {
+    code: code ?? error.name,
+    message,
+    fault: tlsFault(message),
+    ...(certificate === undefined ? {} : { certificate }),
+  };
 }

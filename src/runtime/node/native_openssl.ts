@@ -38,10 +38,14 @@ export function loadEngine(id: string): void {
  * tickets off, which never resume. Throws an Error if Node does not show the address of a context.
  */
 export function sendNoTickets(context: NativeContext): void {
-  const pointer = BigInt(addressIn(inspect(context._external)));
-  if (openssl().SSL_CTX_set_num_tickets!(pointer, 0n) !== 1) {
+  if (openssl().SSL_CTX_set_num_tickets!(pointerOf(context), 0n) !== 1) {
     throw new Error("OpenSSL did not accept the number of session tickets");
   }
+}
+
+/** Returns the address of OpenSSL's SSL_CTX. Throws an Error if Node does not show it. */
+export function pointerOf(context: NativeContext): bigint {
+  return BigInt(addressIn(inspect(context._external)));
 }
 
 /** Returns the hexadecimal address in the text that Node shows for a pointer: `[External: 5581d3a0]`. */

@@ -3,29 +3,52 @@ import { X509Certificate } from "node:crypto";
 import { DEFAULT_CIPHERS } from "node:tls";
 import { firstDer, inside, INTEGER, SEQUENCE } from "../../base/der.ts";
 import { derOf, pemSections, pemText } from "../../base/pem.ts";
-import { checkCurves, cipherItems, hasOldVersion, isKnown, items } from "../openssl.ts";
+import {
+  cipherItems,
+  fitGroups,
+  fitSuites,
+  hasOldVersion,
+  listed,
+  type ListLibrary,
+} from "../fit_lists.ts";
 import type { TlsParameters } from "../tls.ts";
 
+/** What OpenSSL makes of lists. */
+export const openSsl: ListLibrary = {
+  title: "OpenSSL",
+  hasLevels: true,
+  classes: {},
+  hasGroupSyntax: true,
+  groups: {},
+};
+
 /**
- * Returns the ciphers of all versions in one list, as node:tls expects them. Throws an Error that
- * names the first unknown cipher, cipher suite or group of `settings`.
+ * Returns the lists as node:tls expects them: the ciphers of all versions in one. Throws an Error if
+ * nothing is left of one.
  */
-export function checkedCiphers(settings: TlsParameters): string {
-  checkCurves(settings.curves);
-  const suites = items(settings.ciphersuites);
-  for (const suite of suites) {
-    if (!suite.startsWith("TLS_") || !isKnown({ ciphers: suite })) {
-      throw new Error(`unknown cipher suite ${suite}`);
-    }
-  }
-  const ciphers = cipherItems(settings);
+export function fittedLists(settings: TlsParameters): { ciphers: string; ecdhCurve?: string } {
+  const { ciphersuites, curves } = settings;
+  const suites = ciphersuites === "" ? [] : fitSuites(ciphersuites, openSsl).items;
+  const ciphers = [...cipherItems(settings, openSsl)];
   if (ciphers.length === 0) {
     // Node's default also contains TLS 1.3 suites.
-    ciphers.push(...items(DEFAULT_CIPHERS).filter((item) => !item.startsWith("TLS_")));
+    ciphers.push(...listed(DEFAULT_CIPHERS, ":").filter((item) => !item.startsWith("TLS_")));
   }
-  // TLS 1.0 and 1.1 need a signature that OpenSSL 3 allows only below its default security level.
-  if (hasOldVersion(settings.protocols)) ciphers.push("@SECLEVEL=0");
-  return [...suites, ...ciphers].join(":");
+  if (hasOldVersion(settings.protocols)) ciphers.push(...forOldVersions(ciphers));
+  return {
+    ciphers: [...suites, ...ciphers].join(":"),
+    ...(curves === "" ? {} : { ecdhCurve: fitGroups(curves, openSsl).items.join(":") }),
+  };
+}
+
+/**
+ * TLS 1.0 and 1.1 need a signature that OpenSSL 3 allows only at level 0, where it also allows
+ * clients without any authentication of the server. A list that demands more than level 1 is obeyed.
+ */
+function forOldVersions(ciphers: readonly string[]): string[] {
+  const level = ciphers.findLast((item) => item.startsWith("@SECLEVEL="));
+  if (level === "@SECLEVEL=0" || (level !== undefined && level > "@SECLEVEL=1")) return [];
+  return ["!aNULL", "@SECLEVEL=0"];
 }
 
 /**

@@ -12,7 +12,8 @@ import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "
 import type { ClientHello } from "../client_hello.ts";
 import { collectGarbage } from "./garbage.ts";
 import { sendNoTickets } from "./native_openssl.ts";
-import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
+import { verifyInHandshake } from "./verify.ts";
+import { checkedCas, checkedDhParameters, fittedLists } from "./parameters.ts";
 
 /**
  * Maximum number of OpenSSL contexts of a frontend. Each takes 20 to 40 KB, and making one a quarter
@@ -45,7 +46,7 @@ export class ServerTls implements TlsContext {
   readonly settings: TlsSettings;
   /** In wire format; undefined if no protocol is negotiated. */
   readonly alpn: Buffer | undefined;
-  private readonly ciphers: string;
+  private readonly lists: ReturnType<typeof fittedLists>;
   /**
    * Identities that clients have needed lately. A forgotten one stays with the connections that use
    * it. Sessions and tickets survive it: their keys are not the context's.
@@ -58,11 +59,11 @@ export class ServerTls implements TlsContext {
   readonly fallback: ServerIdentity;
   private readonly fallbackNumber: number;
 
-  /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would silently skip. */
+  /** Throws an Error with OpenSSL's reason, or one that names a list of which nothing is left. */
   constructor(settings: TlsSettings) {
     this.settings = settings;
     this.alpn = settings.alpn.length > 0 ? alpnWire(settings.alpn) : undefined;
-    this.ciphers = checkedCiphers(settings);
+    this.lists = fittedLists(settings);
     this.fallbackNumber = settings.select("")!;
     this.fallback = this.make(this.fallbackNumber);
   }
@@ -158,12 +159,13 @@ export class ServerTls implements TlsContext {
     if (verify) checkedCas(verify.ca);
     const context = createSecureContext({
       ...serverOptions(this.settings, identity),
-      ciphers: this.ciphers,
+      ...this.lists,
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
     const policy = policyOf(verify);
     useTicketKeys(context, this.settings, policy, () => made.renewsTickets);
     if (!this.settings.tickets) sendNoTickets(context);
+    if (verify) verifyInHandshake(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
       : undefined;

@@ -2,6 +2,7 @@ import { raise } from "../../base/raise.ts";
 import { endInOrder, hasReceived } from "../../os/received.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
+import { endReadably } from "../end_readably.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { DECODE_ERROR, UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -260,6 +261,7 @@ export class NodeStream implements Stream, HandleEvents {
   fail(failure: Failure): void {
     if (this.isClosing) return;
     this.failure = this.isOpen ? failure : this.duringHandshake(failure);
+    if (failure.certificate !== undefined) endReadably(libc, this.socket.fd);
     // A rejected backend must not wait for more bytes.
     if (this.clientTls && !this.isOpen) {
       this.backendSession?.failed();

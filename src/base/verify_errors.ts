@@ -38,3 +38,8 @@ const numbers: ReadonlyMap<string, number> = new Map(names.map((name, number) =>
 export function verifyErrorNumber(name: string): number {
   return numbers.get(name) || 1;
 }
+
+/** Returns the name of such a number, or its decimal digits if it has none here. */
+export function verifyErrorName(number: number): string {
+  return names[number] ?? String(number);
+}
