@@ -20,6 +20,7 @@ export const FAILURE_CODES = [
   "backend-no-ports",
   "backend-handshake",
   "backend-reset",
+  "backend-truncated",
   "half-close-timeout",
   "idle-timeout",
   "lifetime",
@@ -49,6 +50,13 @@ export function clientLost(failure: Failure): ConnectionFailure {
 export function backendLost(failure: Failure): ConnectionFailure {
   return unlessInternal(failure, "backend", "backend-reset");
 }
+
+/** A TLS backend ended its answer in a way that anybody on the network can imitate. */
+export const backendTruncated: ConnectionFailure = {
+  source: "backend",
+  code: "backend-truncated",
+  cause: "it closed without close_notify, so its answer may be incomplete",
+};
 
 /** The backend is connected, but its TLS handshake failed, or it could not be verified. */
 export function backendHandshakeFailed(failure: Failure): ConnectionFailure {

@@ -22,6 +22,13 @@ export class FakeStream implements Stream {
   /** The argument of `startTls`. */
   early: Uint8Array | undefined;
 
+  isSending = false;
+  isAcknowledged = true;
+  hasReceived = false;
+  hasCloseNotify: boolean | undefined;
+  /** What `write` returns. */
+  hasRoom = true;
+
   constructor(handler: StreamHandler, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
     this.handler = handler;
     this.remote = remote;
@@ -32,7 +39,15 @@ export class FakeStream implements Stream {
   write(bytes: Uint8Array): boolean {
     this.calls.push("write");
     this.written.push(new Uint8Array(bytes));
-    return true;
+    return this.hasRoom;
+  }
+
+  isDelivered(): boolean {
+    return this.isAcknowledged;
+  }
+
+  hasPeerSent(): boolean {
+    return this.hasReceived;
   }
 
   pause(): void {

@@ -15,7 +15,7 @@ import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
 import { SOCK_NONBLOCK } from "../../src/os/constants.ts";
 import { SOCK_STREAM } from "../../src/os/constants.ts";
 import { AF_INET } from "../../src/os/constants.ts";
-import { queueLength } from "../../src/os/listen_queue.ts";
+import { queueLength } from "../../src/os/tcp_info.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
 import type { ClientTlsSettings } from "../../src/runtime/tls.ts";

@@ -66,7 +66,8 @@ export const socketOptions = {
     form: "number",
     argument: "SECONDS",
     default: "3600",
-    help: "Idle time before TCP keepalive probes.",
+    help: "Idle time before TCP keepalive probes; a client that answers none of three, which are as " +
+      "far apart but at most 75 s, is gone.",
     parse: integer(1, 32767),
   },
   "tcp-user-timeout": {

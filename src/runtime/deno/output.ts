@@ -10,7 +10,7 @@ export interface Sender extends HiddenSocket {
   onWritable(): void;
   /** FIN was sent, after all bytes. */
   onFinished(): void;
-  onFailed(error: unknown): void;
+  onSendFailed(error: unknown): void;
 }
 
 /** Finding the descriptor costs more than it saves a stream that is written to only once. */
@@ -45,6 +45,11 @@ export class Output {
 
   get isWriting(): boolean {
     return this.#pushing && !this.#finished;
+  }
+
+  /** Bytes or the end are not yet with the kernel, or with TLS. */
+  get isPending(): boolean {
+    return this.isWriting || this.#queue.length > 0;
   }
 
   get hasFinished(): boolean {
@@ -141,14 +146,14 @@ export class Output {
     this.push();
   };
 
-  readonly #onWriteFailed = (error: unknown): void => this.#sender.onFailed(error);
+  readonly #onWriteFailed = (error: unknown): void => this.#sender.onSendFailed(error);
 
   async #shut(conn: Conn): Promise<void> {
     this.#pushing = true;
     try {
       await conn.closeWrite();
     } catch (error) {
-      return this.#sender.onFailed(error);
+      return this.#sender.onSendFailed(error);
     }
     this.#finished = true;
     this.#sender.onFinished();

@@ -4,6 +4,7 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
+import { hasReceived, isAcknowledged } from "../../os/tcp_info.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
@@ -26,6 +27,8 @@ export class DenoStream implements Stream, Receiver, Sender {
   #conn: Conn | undefined = undefined;
   #dialing: AbortController | undefined = undefined;
   #failure: Failure | undefined = undefined;
+  /** Nothing can be sent any more. */
+  #sendFailure: Failure | undefined = undefined;
   #facts: TlsFacts = NO_FACTS;
   readonly #input: Input;
   readonly #output: Output;
@@ -118,6 +121,24 @@ export class DenoStream implements Stream, Receiver, Sender {
     return this.#output.write(bytes);
   }
 
+  get isSending(): boolean {
+    return this.#phase !== "closed" && !this.#sendFailure && this.#output.isPending;
+  }
+
+  isDelivered(): boolean {
+    if (this.#phase === "closed") return true;
+    return !this.isSending &&
+      descriptors.with(this, this.#isPlain ? acknowledged : acknowledgedForLong) !== false;
+  }
+
+  hasPeerSent(): boolean {
+    return this.#phase === "closed" || descriptors.with(this, received) !== false;
+  }
+
+  get hasCloseNotify(): boolean | undefined {
+    return this.#isPlain ? undefined : this.#input.hasCloseNotify;
+  }
+
   pause(): void {
     this.#input.pause();
   }
@@ -168,7 +189,7 @@ export class DenoStream implements Stream, Receiver, Sender {
     throw new Error("Deno cannot start TLS on an accepted connection");
   }
 
-  /** Called by the two halves only, like the next four. */
+  /** Called by the two halves only, like the next five. */
   onReceived(bytes: Uint8Array): void {
     try {
       this.handler.received(this, bytes);
@@ -178,6 +199,7 @@ export class DenoStream implements Stream, Receiver, Sender {
   }
 
   onEnded(): void {
+    if (this.#sendFailure) return this.#close(this.#sendFailure);
     this.#notify("ended");
     this.#settle();
   }
@@ -192,12 +214,17 @@ export class DenoStream implements Stream, Receiver, Sender {
 
   onFailed(error: unknown): void {
     if (this.#phase === "closed") return;
-    const failure = failureOf(error);
-    // After a reset was reported once, the kernel reports a broken pipe.
-    const reset = /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code);
+    const failure = connectionFailure(error);
     // Unsent bytes would keep the descriptor open until the peer reads them.
-    if (this.#output.isWriting && !reset) descriptors.with(this, cut);
-    this.#close(reset ? { code: "ECONNRESET", message: failure.message } : failure);
+    if (this.#output.isWriting && failure.code !== "ECONNRESET") descriptors.with(this, cut);
+    this.#close(this.#sendFailure ?? failure);
+  }
+
+  /** The kernel may hold what the peer sent before: an end after it is not an orderly one. */
+  onSendFailed(error: unknown): void {
+    if (this.#phase !== "open" || this.#input.hasEnded) return this.onFailed(error);
+    this.#sendFailure ??= connectionFailure(error);
+    this.#output.close();
   }
 
   async #startTls(conn: Conn, { serverName, ca, alpn }: ClientTlsSettings): Promise<void> {
@@ -262,6 +289,28 @@ export class DenoStream implements Stream, Receiver, Sender {
 }
 
 const NO_FACTS: TlsFacts = {};
+/** Milliseconds in which Deno's TLS passes on what it has taken once the kernel has room. */
+const TLS_FLUSH_MS = 40;
+
+function acknowledged(fd: number): boolean {
+  return isAcknowledged(libc, fd);
+}
+
+function acknowledgedForLong(fd: number): boolean {
+  return isAcknowledged(libc, fd, TLS_FLUSH_MS);
+}
+
+function received(fd: number): boolean {
+  return hasReceived(libc, fd);
+}
+
+/** After a reset was reported once, the kernel reports a broken pipe. */
+function connectionFailure(error: unknown): Failure {
+  const { code, message } = failureOf(error);
+  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(code)
+    ? { code: "ECONNRESET", message }
+    : { code, message };
+}
 
 export function endpoint({ hostname, port }: NetAddr): IpEndpoint {
   return { family: hostname.includes(":") ? 6 : 4, address: hostname, port };

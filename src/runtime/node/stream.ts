@@ -1,6 +1,6 @@
 import { raise } from "../../base/raise.ts";
-import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
-import { cInt } from "../../os/structures.ts";
+import { finishOnClose, resetOnClose } from "../../os/reset_on_close.ts";
+import { hasReceived, isAcknowledged } from "../../os/tcp_info.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -32,14 +32,16 @@ import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
 import type { ServerIdentity, ServerTls } from "./server_tls.ts";
 
-/** The TLS of a socket; without any member it is plain. */
-export interface TlsMode {
+/** What a socket is for; without TLS it is plain. */
+export interface StreamMode {
   /** For an accepted socket. */
   readonly server?: ServerTls | undefined;
   /** TLS waits until {@link NodeStream.startTls} is called. */
   readonly headerFirst?: boolean;
   /** For a socket that connects. */
   readonly client?: ClientTls | undefined;
+  /** It connects over TCP: until our FIN the socket closes with RST. */
+  readonly isToBackend?: boolean;
 }
 
 export class NodeStream implements Stream, HandleEvents {
@@ -50,6 +52,7 @@ export class NodeStream implements Stream, HandleEvents {
   private readonly unixLocal: UnixEndpoint | undefined;
   private readonly serverTls: ServerTls | undefined;
   private readonly clientTls: ClientTls | undefined;
+  private readonly isToBackend: boolean;
   /** TLS waits for the handler, which reads a header first. */
   private isBeforeTls: boolean;
   /** Set at the first bytes of the handshake. */
@@ -73,12 +76,16 @@ export class NodeStream implements Stream, HandleEvents {
   private hasFinished = false;
   private hasEnded = false;
   isClosing = false;
+  /** Nothing can be sent any more; what the peer has sent before is still read. */
+  private sendFailure: Failure | undefined;
+  /** As in {@link Stream}, toward a backend. */
+  hasCloseNotify: boolean | undefined;
 
   constructor(
     socket: SocketHandle,
     remote: Endpoint,
     unixLocal: UnixEndpoint | undefined,
-    { server, client, headerFirst }: TlsMode,
+    { server, client, headerFirst, isToBackend }: StreamMode,
   ) {
     this.socket = socket;
     this.handle = socket;
@@ -86,6 +93,7 @@ export class NodeStream implements Stream, HandleEvents {
     this.unixLocal = unixLocal;
     this.serverTls = server;
     this.clientTls = client;
+    this.isToBackend = isToBackend ?? false;
     this.isBeforeTls = headerFirst ?? false;
     this.readFrom(socket);
   }
@@ -98,7 +106,7 @@ export class NodeStream implements Stream, HandleEvents {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.isFinishing || this.isClosing) return true;
+    if (this.isFinishing || this.isClosing || this.sendFailure) return true;
     if (this.isReady) return this.tlsHandle ? this.encrypt(bytes) : this.send(bytes);
     if (this.queuedBytes === 0) this.queue = [];
     this.queue.push(new Uint8Array(bytes));
@@ -106,6 +114,18 @@ export class NodeStream implements Stream, HandleEvents {
     if (!this.isOpen && this.queuedBytes <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
+  }
+
+  get isSending(): boolean {
+    return !this.isClosing && (this.isWriting || this.queuedBytes > 0);
+  }
+
+  isDelivered(): boolean {
+    return this.isClosing || (!this.isSending && isAcknowledged(libc, this.socket.fd));
+  }
+
+  hasPeerSent(): boolean {
+    return this.isClosing || hasReceived(libc, this.socket.fd);
   }
 
   pause(): void {
@@ -134,7 +154,7 @@ export class NodeStream implements Stream, HandleEvents {
     if (this.isClosing) return;
     // The handle's own `reset` fails while a shutdown is pending.
     const { fd } = this.socket;
-    if (fd >= 0) libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, resetOnClose, resetOnClose.length);
+    if (fd >= 0) resetOnClose(libc, fd);
     this.close();
   }
 
@@ -215,6 +235,8 @@ export class NodeStream implements Stream, HandleEvents {
       const message = "the peer closed the connection during the handshake";
       return this.fail({ code: "ECONNRESET", message });
     }
+    if (this.sendFailure) return this.fail(this.sendFailure);
+    if (this.clientTls) this.hasCloseNotify = !this.endsByFin();
     this.hasEnded = true;
     this.notify("ended");
     if (this.hasFinished) this.close();
@@ -228,7 +250,7 @@ export class NodeStream implements Stream, HandleEvents {
 
   written(status: number): void {
     this.isWriting = false;
-    if (status < 0) this.fail(errnoFailure(status));
+    if (status < 0) this.sendFailed(errnoFailure(status));
     else this.writeQueue();
   }
 
@@ -398,13 +420,13 @@ export class NodeStream implements Stream, HandleEvents {
       request.buffer = kept;
       request.oncomplete = onWritten;
     } else if (status !== 0) {
-      this.fail(errnoFailure(status));
+      this.sendFailed(errnoFailure(status));
     }
   }
 
   /** Continues when all earlier writes are with the kernel: the queue, the half-close, `writable`. */
   private writeQueue(): void {
-    if (this.isWriting || this.isClosing) return;
+    if (this.isWriting || this.isClosing || this.sendFailure) return;
     if (this.queuedBytes > 0) {
       const chunks = this.queue;
       this.queue = NOTHING;
@@ -418,9 +440,33 @@ export class NodeStream implements Stream, HandleEvents {
     this.notify("writable");
   }
 
+  /**
+   * The peer is gone, but the kernel may hold what it sent before: reading ends with that, and an
+   * end that follows is no longer an orderly one.
+   */
+  private sendFailed(failure: Failure): void {
+    if (this.isClosing || this.sendFailure) return;
+    if (!this.isOpen || this.hasEnded) return this.fail(failure);
+    this.sendFailure = failure;
+    this.queue = NOTHING;
+    this.queuedBytes = 0;
+  }
+
+  /**
+   * Whether the socket itself has ended, not only TLS above it. UNDOCUMENTED: libuv still reads from
+   * the socket after close_notify, and refuses to start again.
+   */
+  private endsByFin(): boolean {
+    const { socket } = this;
+    if (this.isPaused || socket.readStart() !== 0) return false;
+    socket.readStop();
+    return true;
+  }
+
   private shutdown(): void {
     if (this.isShuttingDown) return;
     this.isShuttingDown = true;
+    if (this.isToBackend) finishOnClose(libc, this.socket.fd);
     const request = new handles.ShutdownWrap();
     request.stream = this;
     request.oncomplete = onShutdown;
@@ -433,9 +479,6 @@ export class NodeStream implements Stream, HandleEvents {
 export function ipEndpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): Endpoint {
   return { family: address.includes(":") ? 6 : 4, address: address.split("%", 1)[0]!, port };
 }
-
-/** `struct linger`: on, 0 seconds, so that closing sends RST. */
-const resetOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
 
 const SCRATCH = 16_384;
 /** In bytes; less than the initial size of TLSWrap's input buffer. */
