@@ -174,8 +174,8 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   }
 
   received(from: Stream, bytes: Uint8Array): void {
-    if (this.lingering) return;
     this.isActive = true;
+    if (this.lingering) return;
     if (this.isHalfClosed) this.restartHalfClose();
     const { values } = this.context.counters;
     if (from === this.client) {
@@ -285,8 +285,9 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
 
   /** Called while it waits for a slow peer. */
   checkDelivery(): void {
-    const { delivering } = this;
-    if (!delivering || delivering.isSending || !delivering.isDelivered()) return;
+    const { delivering, isActive } = this;
+    this.isActive = false;
+    if (!delivering || isActive || delivering.isSending || !delivering.isDelivered()) return;
     this.context.undelivered.stop(this);
     delivering.reset();
   }
@@ -394,11 +395,13 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
 
   /**
    * Resets a stream once its peer has what was written to it: a reset takes away what is still on
-   * its way. What the peer sends meanwhile is dropped.
+   * its way. What the peer sends meanwhile is dropped; while a client sends, it does not read, and a
+   * reset would end its upload before it sees the answer.
    */
   private resetDelivered(stream: Stream): void {
     this.isCut = true;
-    if (!stream.isSending && stream.isDelivered()) return stream.reset();
+    const isUploading = stream === this.client && this.clientPaused;
+    if (!isUploading && !stream.isSending && stream.isDelivered()) return stream.reset();
     this.lingering = true;
     this.delivering = stream;
     if (stream === this.client) this.resumeClient();

@@ -1,4 +1,4 @@
-import type { Failure } from "../runtime/failure.ts";
+import { type Failure, TRUNCATED } from "../runtime/failure.ts";
 
 /** Who caused a failure. `limit`: a configured time has elapsed. */
 export const FAILURE_SOURCES = ["client", "backend", "limit", "internal"] as const;
@@ -14,6 +14,7 @@ export const FAILURE_CODES = [
   "source-rate",
   "client-certificate",
   "client-reset",
+  "client-truncated",
   "backend-refused",
   "backend-unreachable",
   "backend-timeout",
@@ -43,15 +44,17 @@ export function handshakeFailed(failure: Failure): ConnectionFailure {
 
 /** The client was lost before both directions had ended. */
 export function clientLost(failure: Failure): ConnectionFailure {
-  return unlessInternal(failure, "client", "client-reset");
+  const code = failure.code === TRUNCATED ? "client-truncated" : "client-reset";
+  return unlessInternal(failure, "client", code);
 }
 
 /** The backend was lost in the middle of its answer. */
 export function backendLost(failure: Failure): ConnectionFailure {
-  return unlessInternal(failure, "backend", "backend-reset");
+  const code = failure.code === TRUNCATED ? "backend-truncated" : "backend-reset";
+  return unlessInternal(failure, "backend", code);
 }
 
-/** A TLS backend ended its answer in a way that anybody on the network can imitate. */
+/** A TLS backend ended its answer in a way that anybody on the network can fake. */
 export const backendTruncated: ConnectionFailure = {
   source: "backend",
   code: "backend-truncated",

@@ -46,6 +46,8 @@ export const capabilities: Capabilities = {
   backendTrust: true,
   unixBackendTls: true,
   remembersNames: false,
+  closeNotify: false,
+  truncation: false,
   tlsFacts: true,
 };
 

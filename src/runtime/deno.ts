@@ -55,6 +55,8 @@ export const capabilities: Capabilities = {
   backendTrust: false,
   unixBackendTls: false,
   remembersNames: true,
+  closeNotify: true,
+  truncation: false,
   tlsFacts: false,
 };
 
@@ -170,7 +172,8 @@ export function connect(
   _source?: IpEndpoint,
   tls?: ClientTlsContext,
 ): Stream {
-  const stream = new DenoStream(backend, unknownLocal(backend), tls === undefined);
+  const isTcp = backend.family !== "unix";
+  const stream = new DenoStream(backend, unknownLocal(backend), tls === undefined, isTcp);
   stream.handler = handler;
   if (backend.family !== "unix") void stream.dial(backend, tls?.settings);
   else void stream.dialUnix(backend, tls !== undefined);

@@ -9,6 +9,9 @@ export interface Failure {
   readonly message: string;
 }
 
+/** The code of an end within a TLS record: something is missing. */
+export const TRUNCATED = "ERR_TRUNCATED";
+
 /** Raises an error of the core; returns the failure of the stream that is reset for it. */
 export function internalFailure(error: unknown): Failure {
   raise(error);

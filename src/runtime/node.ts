@@ -50,6 +50,8 @@ export const capabilities: Capabilities = {
   backendTrust: true,
   unixBackendTls: true,
   remembersNames: false,
+  closeNotify: true,
+  truncation: true,
   tlsFacts: true,
 };
 

@@ -32,8 +32,8 @@ export interface Stream {
   /** Whether the peer has sent any byte, read or not; costs a system call. */
   hasPeerSent(): boolean;
   /**
-   * After `ended`: whether close_notify preceded FIN. Undefined for a plain stream, and where the
-   * runtime does not report it.
+   * After `ended`: whether close_notify preceded FIN. Undefined for a plain stream, and without
+   * `capabilities.closeNotify`.
    */
   readonly hasCloseNotify: boolean | undefined;
   /**
@@ -93,7 +93,7 @@ export interface StreamHandler {
   writable(stream: Stream): void;
   /**
    * The peer sent FIN or close_notify: no more bytes will be received. At most once. An end within a
-   * TLS record is a failure instead, where the runtime can tell ({@link Capabilities}).
+   * TLS record is a failure instead, with `capabilities.truncation`.
    */
   ended(stream: Stream): void;
   /**

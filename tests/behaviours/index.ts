@@ -18,6 +18,7 @@ import { certificates } from "./certificates.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
+import { cuts } from "./cuts.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
 import { frontends } from "./frontends.ts";
@@ -73,6 +74,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   backpressure,
   integrity,
   close,
+  cuts,
   timeouts,
   processes: fromSource(processes),
   drain,

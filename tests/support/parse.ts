@@ -33,6 +33,8 @@ export const everything: Capabilities = {
   backendTrust: true,
   unixBackendTls: true,
   remembersNames: false,
+  closeNotify: true,
+  truncation: true,
   tlsFacts: true,
 };
 

@@ -33,12 +33,12 @@ export class DenoStream implements Stream, Receiver, Sender {
   readonly #input: Input;
   readonly #output: Output;
 
-  constructor(remote: Endpoint, local: Endpoint, isPlain: boolean) {
+  constructor(remote: Endpoint, local: Endpoint, isPlain: boolean, isToBackend = false) {
     this.remote = remote;
     this.local = local;
     this.#isPlain = isPlain;
     this.#input = new Input(this, isPlain);
-    this.#output = new Output(this, isPlain);
+    this.#output = new Output(this, isPlain, isToBackend);
   }
 
   get isOpening(): boolean {

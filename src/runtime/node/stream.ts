@@ -5,7 +5,7 @@ import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, TRUNCATED } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
@@ -30,6 +30,7 @@ import {
 } from "./handles.ts";
 import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
+import { lastSsl, sessionEnd, type Ssl, watchSsls } from "./native_ssl.ts";
 import type { ServerIdentity, ServerTls } from "./server_tls.ts";
 
 /** What a socket is for; without TLS it is plain. */
@@ -78,8 +79,9 @@ export class NodeStream implements Stream, HandleEvents {
   isClosing = false;
   /** Nothing can be sent any more; what the peer has sent before is still read. */
   private sendFailure: Failure | undefined;
-  /** As in {@link Stream}, toward a backend. */
   hasCloseNotify: boolean | undefined;
+  /** Below `tlsHandle`. */
+  private ssl: Ssl = 0n;
 
   constructor(
     socket: SocketHandle,
@@ -188,6 +190,7 @@ export class NodeStream implements Stream, HandleEvents {
   /** The connect has succeeded. */
   connected(): void {
     if (!this.clientTls) return this.opened();
+    watchSsls();
     const handle = this.clientTls.wrap(this.socket);
     this.useTls(handle);
     handle.readStart();
@@ -236,7 +239,13 @@ export class NodeStream implements Stream, HandleEvents {
       return this.fail({ code: "ECONNRESET", message });
     }
     if (this.sendFailure) return this.fail(this.sendFailure);
-    if (this.clientTls) this.hasCloseNotify = !this.endsByFin();
+    if (this.tlsHandle) {
+      const end = sessionEnd(this.ssl);
+      if (end === "FIN within a record") {
+        return this.fail({ code: TRUNCATED, message: "the connection ended within a TLS record" });
+      }
+      this.hasCloseNotify = end === "close_notify";
+    }
     this.hasEnded = true;
     this.notify("ended");
     if (this.hasFinished) this.close();
@@ -348,6 +357,7 @@ export class NodeStream implements Stream, HandleEvents {
    * read from the socket from the beginning.
    */
   private beginTls(bytes: Uint8Array, session?: Uint8Array | "none"): void {
+    watchSsls();
     const handle = this.serverTls!.wrap(this.socket, this.identity!, session);
     this.useTls(handle);
     for (let i = 0; i < bytes.length && !this.isClosing; i += HELLO_CHUNK) {
@@ -360,7 +370,9 @@ export class NodeStream implements Stream, HandleEvents {
     this.fail({ code: "ERR_SSL_UNRECOGNIZED_NAME", message: "unrecognized server name" });
   }
 
+  /** `handle` was made just now. */
   private useTls(handle: TlsHandle): void {
+    this.ssl = lastSsl();
     this.tlsHandle = handle;
     this.handle = handle;
     this.readFrom(handle);
@@ -450,17 +462,6 @@ export class NodeStream implements Stream, HandleEvents {
     this.sendFailure = failure;
     this.queue = NOTHING;
     this.queuedBytes = 0;
-  }
-
-  /**
-   * Whether the socket itself has ended, not only TLS above it. UNDOCUMENTED: libuv still reads from
-   * the socket after close_notify, and refuses to start again.
-   */
-  private endsByFin(): boolean {
-    const { socket } = this;
-    if (this.isPaused || socket.readStart() !== 0) return false;
-    socket.readStop();
-    return true;
   }
 
   private shutdown(): void {

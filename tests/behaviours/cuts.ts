@@ -1,0 +1,302 @@
+/** What stud cuts does not look complete, and what it received before a reset is delivered. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Backend } from "../support/backend.ts";
+import { ending, recordTypes } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { killIfAlive } from "../support/processes.ts";
+import type { Stud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
+import { ALERT, ends } from "./close.ts";
+
+const RESET = "ECONNRESET";
+const KIB = 1024;
+/** The type of a TLS record (RFC 8446 section 5.1). */
+const APPLICATION_DATA = 23;
+/** More than all buffers on the way to a client that does not read. */
+const HUGE = 64 * KIB * KIB;
+/** For a side that was writing. */
+const IS_RESET = /^(ECONNRESET|EPIPE)$/;
+/** Bytes of a TLS 1.2 record beyond its header and its plain text (RFC 5288). */
+const GCM_OVERHEAD = 24;
+
+export const cuts: readonly Behaviour[] = [
+  {
+    name: "--drain-timeout cuts a download without close_notify, and an upload with a reset",
+    run: (context) => cutByStop(context, ["--drain-timeout=0.5"], ({ stop }) => stop("SIGTERM")),
+  },
+  {
+    name: "a second signal cuts a download without close_notify, and an upload with a reset",
+    run: (context) =>
+      cutByStop(context, [], async ({ signal, stop, waitForLog }) => {
+        signal("SIGTERM");
+        await waitForLog((line) => line.event === "stopping", "the stop");
+        return await stop("SIGTERM");
+      }),
+  },
+  {
+    name: "--reload-drain-timeout cuts a download without close_notify, and an upload with a reset",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "cuts-"));
+      const config = join(directory, "stud.conf");
+      writeFileSync(config, "log-level = 1\n");
+      const { stud, wire, upload, server } = await transfers(context, [
+        "--reload-drain-timeout=0.5",
+        `--config=${config}`,
+      ]);
+      // A changed setting needs new workers.
+      writeFileSync(config, "log-level = 2\n");
+      stud.signal("SIGHUP");
+      const [download, backend] = await Promise.all([ending(wire.socket), ending(server)]);
+      assert.deepEqual([download, backend], [RESET, RESET]);
+      assert.notEqual(recordTypes(wire.received).at(-1), ALERT);
+      upload.destroy();
+    },
+  },
+  {
+    name: "a killed worker resets the backends of its uploads, and sends no close_notify",
+    async run(context) {
+      const { stud, wire, upload, server } = await transfers(context, []);
+      killIfAlive(stud.worker());
+      assert.equal(await ending(server), RESET);
+      await ending(wire.socket);
+      assert.notEqual(recordTypes(wire.received).at(-1), ALERT);
+      upload.destroy();
+    },
+  },
+  {
+    name: "--max-lifetime ends a connection in order that nobody has used for half of that time",
+    waits: true,
+    run: (context) => {
+      const args = ["--max-lifetime=2"];
+      return ends(context, { args, expect: ["limit lifetime"] }, async ({ stud, backend }) => {
+        const wire = await context.wire(stud.frontend);
+        const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
+        client.write("hello");
+        const server = await backend.accept();
+        assert.deepEqual(await Promise.all([ending(client), ending(server)]), ["end", "end"]);
+        assert.equal(recordTypes(wire.received).at(-1), ALERT);
+        client.end();
+        server.end();
+      });
+    },
+  },
+  {
+    name: "--max-lifetime cuts an upload whose backend does not read, and a half-closed connection",
+    waits: true,
+    async run(context) {
+      const { stud, backend } = await started(context, ["--max-lifetime=2"]);
+      const blocked = await context.tls(stud.frontend);
+      const first = await backend.accept();
+      blocked.write(Buffer.alloc(HUGE));
+      const half = await context.tls(stud.frontend);
+      half.end("question");
+      const second = await backend.accept();
+      await until(() => stud.failures().length === 2, "both have ended", 20_000);
+      const all = [ending(blocked), ending(half), ending(first)];
+      assert.deepEqual(await Promise.all(all), [RESET, RESET, RESET]);
+      // This one has the whole question, and its answer fails.
+      await ending(second);
+      assert.deepEqual(stud.failures(), ["limit lifetime", "limit lifetime"]);
+    },
+  },
+  {
+    name: "--idle-timeout cuts a client that does not read, and the log says so",
+    waits: true,
+    run: (context) => blocks(context, ["--idle-timeout=0.2"], "limit idle-timeout", "the client had"),
+  },
+  {
+    name: "a half-closed client that does not read is cut, and the log says that it is the client",
+    waits: true,
+    async run(context) {
+      const { stud, backend } = await started(context, ["--half-close-timeout=0.2"]);
+      const wire = await context.wire(stud.frontend);
+      const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
+      wire.socket.pause();
+      client.end("question");
+      const server = await backend.accept();
+      server.write(Buffer.alloc(HUGE));
+      const [failure] = await failures(stud, 1);
+      assert.deepEqual(stud.failures(), ["client half-close-timeout"]);
+      assert.match(failure!, /the client does not read/);
+      assert.match(await ending(server), IS_RESET);
+      assert.equal(await ending(wire.socket), RESET);
+    },
+  },
+  {
+    name: "a TLS record cut in half by FIN is a truncation where the library reports it",
+    async run(context) {
+      const { stud, backend } = await started(context, []);
+      for (const size of [1, 4, 5, 6, 20]) {
+        const { wire, cut } = await cuttable(context, stud);
+        const server = await backend.accept();
+        assert.equal(String((await once(server, "data"))[0]), "begin");
+        cut(size);
+        const how = await ending(server);
+        assert.equal(how, context.target.truncation ? RESET : "end", `${size} bytes`);
+        server.destroy();
+        wire.close();
+      }
+      if (!context.target.truncation) return;
+      await failures(stud, 5);
+      assert.deepEqual(new Set(stud.failures()), new Set(["client client-truncated"]));
+    },
+  },
+  {
+    name: "an answer is delivered whole though the backend closes with request bytes unread",
+    run: (context) => unread(context, 64 * KIB, [], 1000),
+  },
+  {
+    name: "a larger answer is delivered to a slow client before the backend's reset",
+    run: (context) => unread(context, 192 * KIB, ["--send-bufsize=8192"], 1000),
+  },
+  {
+    name: "an answer is delivered though the backend stops reading a large upload",
+    run: (context) => unread(context, 64 * KIB, [], 8 * KIB * KIB),
+  },
+];
+
+/** Cuts by a stop. */
+async function cutByStop(
+  context: Context,
+  args: readonly string[],
+  stop: (stud: {
+    readonly signal: Stud["signal"];
+    readonly stop: Stud["stop"];
+    readonly waitForLog: Stud["waitForLog"];
+  }) => Promise<{ code: number | null }>,
+): Promise<void> {
+  const { stud, wire, upload, server } = await transfers(context, args);
+  const both = Promise.all([ending(wire.socket), ending(server)]);
+  const { code } = await stop({
+    signal: (name) => stud.signal(name),
+    stop: (name) => stud.stop(name),
+    waitForLog: (test, what) => stud.waitForLog(test, what),
+  });
+  assert.equal(code, 3);
+  assert.deepEqual(await both, [RESET, RESET]);
+  assert.notEqual(recordTypes(wire.received).at(-1), ALERT);
+  upload.destroy();
+}
+
+async function started(context: Context, args: readonly string[]) {
+  const backend = await context.backend();
+  const stud = await context.stud(args, { backend: backend.port });
+  return { stud, backend };
+}
+
+/** A download and an upload that both sides are in the middle of. */
+async function transfers(context: Context, args: readonly string[]) {
+  const { stud, backend } = await started(context, args);
+  const wire = await context.wire(stud.frontend);
+  const download = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
+  (await backend.accept()).write("half an ans");
+  await once(download, "data");
+  const upload = await context.tls(stud.frontend);
+  upload.write("half a que");
+  const server = await backend.accept();
+  await once(server, "data");
+  // Deno knows the descriptor of a socket that is written to for longer.
+  for (const more of ["sti", "on"]) {
+    upload.write(more);
+    await once(server, "data");
+  }
+  return { stud, wire, upload, server };
+}
+
+/** A client that does not read an endless answer is cut with this failure. */
+async function blocks(
+  context: Context,
+  args: readonly string[],
+  expected: string,
+  cause: string,
+): Promise<void> {
+  const { stud, backend } = await started(context, args);
+  const wire = await context.wire(stud.frontend);
+  await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
+  wire.socket.pause();
+  const server = await backend.accept();
+  server.write(Buffer.alloc(HUGE));
+  const [failure] = await failures(stud, 1);
+  assert.deepEqual(stud.failures(), [expected]);
+  assert.ok(failure!.includes(cause), failure);
+  assert.match(await ending(server), IS_RESET);
+  assert.equal(await ending(wire.socket), RESET);
+  assert.notEqual(recordTypes(wire.received).at(-1), ALERT);
+}
+
+async function failures(stud: Stud, count: number): Promise<string[]> {
+  const lines = () => stud.logs.filter(({ event }) => event === "connection-failed");
+  await until(() => lines().length >= count, `${count} failed connections`, 30_000);
+  return lines().map(({ message }) => String(message));
+}
+
+/** A TLS client whose next record `cut` sends only so many bytes of, and then FIN. */
+async function cuttable(context: Context, stud: Stud) {
+  const wire = await context.wire(stud.frontend);
+  const client = await context.tls(wire.entry);
+  client.write("begin");
+  const cut = (size: number) => {
+    // A record of application data (RFC 8446 section 5.2) of 100 bytes.
+    const record = Buffer.alloc(105, 7);
+    Buffer.from([23, 3, 3, 0, 100]).copy(record);
+    wire.socket.end(record.subarray(0, size));
+  };
+  return { wire, cut };
+}
+
+/**
+ * A backend answers, and resets the connection since request bytes are unread; the client reads only
+ * later, and then gets all bytes before the cut.
+ */
+async function unread(
+  context: Context,
+  size: number,
+  args: readonly string[],
+  request: number,
+): Promise<void> {
+  const { stud, backend } = await started(context, args);
+  const wire = await context.wire(stud.frontend);
+  const client = await context.tls(wire.entry, {
+    maxVersion: "TLSv1.2",
+    ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256",
+  });
+  const before = wire.received.length;
+  client.write(Buffer.alloc(request, "q"));
+  const server = await backend.accept();
+  await once(server, "readable");
+  wire.socket.pause();
+  server.write(Buffer.alloc(size, "a"));
+  const isSent = () => server.writableLength === 0 && unsent(backend, server) === 0;
+  await until(isSent, "the backend has sent its answer");
+  server.resetAndDestroy();
+  await pause(200);
+  const how = await ending(wire.socket);
+  const received = plainBytes(Buffer.concat(wire.received.slice(before)));
+  assert.deepEqual({ received, how }, { received: size, how: RESET });
+}
+
+/** Counts what complete records of application data carry. */
+function plainBytes(bytes: Buffer): number {
+  let sum = 0;
+  for (let at = 0; at + 5 <= bytes.length;) {
+    const length = bytes.readUInt16BE(at + 3);
+    if (bytes[at] === APPLICATION_DATA && at + 5 + length <= bytes.length) {
+      sum += length - GCM_OVERHEAD;
+    }
+    at += 5 + length;
+  }
+  return sum;
+}
+
+/** Bytes of a backend's connection that stud has not acknowledged. */
+function unsent(backend: Backend, socket: Socket): number {
+  const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
+  const ends = `: \\w+:${hex(backend.port)} \\w+:${hex(socket.remotePort!)}`;
+  const line = new RegExp(`${ends} \\w+ (\\w+):`);
+  return parseInt(line.exec(readFileSync("/proc/net/tcp", "utf8"))![1]!, 16);
+}
