@@ -116,8 +116,8 @@ class Worker implements CommandHandler<WorkerCommand> {
       case "sockets-owned":
         this.command = { ...this.command!, sharesSockets: false };
         return;
-      case "balance":
-        return this.listeners!.balance();
+      case "affinity":
+        return this.listeners!.route(command.affinity);
       case "drain":
         return void this.drainForMaster();
       case "exit":

@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Backend } from "../support/backend.ts";
-import { ending, recordTypes } from "../support/client.ts";
+import { ending, exchange, readAll, recordTypes } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
-import { killIfAlive } from "../support/processes.ts";
+import { freeEndpoint } from "../support/endpoints.ts";
+import { hold, killIfAlive, socketCount, workersOf } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 import { ALERT, ends } from "./close.ts";
@@ -128,6 +130,10 @@ export const cuts: readonly Behaviour[] = [
     },
   },
   {
+    name: "a reload whose workers do not all start cuts none of the clients that they accepted",
+    run: (context) => failedReload(context),
+  },
+  {
     name: "a TLS record cut in half by FIN is a truncation where the library reports it",
     async run(context) {
       const { stud, backend } = await started(context, []);
@@ -183,6 +189,65 @@ async function cutByStop(
   upload.destroy();
 }
 
+/** One of the new workers is killed before it accepts, after another one has accepted a client. */
+async function failedReload(context: Context): Promise<void> {
+  const directory = mkdtempSync(join(context.certificates.directory, "cuts-"));
+  const config = join(directory, "stud.conf");
+  const frontend = await freeEndpoint();
+  const backend = (await context.echo()).port;
+  const write = (workers: number) => {
+    const lines = [
+      `frontend = "[${frontend.host}]:${frontend.port}"`,
+      `backend = "[127.0.0.1]:${backend}"`,
+      `pem-file = "${context.certificates.localhost}"`,
+      'log-format = "json"',
+      `workers = ${workers}`,
+    ];
+    writeFileSync(config, lines.join("\n") + "\n");
+  };
+  write(1);
+  const stud = await context.stud([`--config=${config}`], { backend, frontend, exact: true });
+  const client = await acceptedByFailing(context, stud, write);
+  const failed = await stud.waitForLog(({ event }) => event === "reload-failed", "the reload fails");
+  assert.match(failed.message, /worker \d cannot start: it exited during its start/);
+  client.end("still here");
+  assert.equal(String(await readAll(client)), "still here");
+  assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+}
+
+/** A client of a worker whose generation fails. */
+async function acceptedByFailing(
+  context: Context,
+  stud: Stud,
+  write: (workers: number) => void,
+): Promise<TLSSocket> {
+  for (let workers = 2;; workers++) {
+    const before = new Set(workersOf(stud.pid));
+    const added = () => workersOf(stud.pid).filter((pid) => !before.has(pid));
+    write(workers);
+    stud.signal("SIGHUP");
+    await until(() => added().length === workers, "the new workers");
+    const victim = added().at(-1)!;
+    await hold(victim);
+    const others = added().slice(0, -1);
+    const count = () => others.reduce((sum, pid) => sum + socketCount(pid), 0);
+    const isAccepting = () => stud.logged("worker-started").length >= workers;
+    await until(isAccepting, "the others accept");
+    const isLate = stud.logged("reloaded").length > workers - 2;
+    const idle = count();
+    // The kernel or the faster worker decides who accepts.
+    const client = isLate ? undefined : await until(async () => {
+      // On Deno the queue of the stopped worker gets some of them.
+      const opening = context.tls(stud.frontend).catch(() => undefined);
+      const next = await Promise.race([opening, pause(300, undefined)]);
+      return count() > idle ? next : undefined;
+    }, "a client of a new worker");
+    killIfAlive(victim);
+    if (client) return client;
+    await stud.waitForLog(() => stud.logged("reloaded").length > workers - 2, "the reload");
+  }
+}
+
 async function started(context: Context, args: readonly string[]) {
   const backend = await context.backend();
   const stud = await context.stud(args, { backend: backend.port });
@@ -223,7 +288,7 @@ async function blocks(
   server.write(Buffer.alloc(HUGE));
   const [failure] = await failures(stud, 1);
   assert.deepEqual(stud.failures(), [expected]);
-  assert.ok(failure!.includes(cause), failure);
+  assert.ok(failure!.includes(cause), failure!);
   assert.match(await ending(server), IS_RESET);
   assert.equal(await ending(wire.socket), RESET);
   assert.notEqual(recordTypes(wire.received).at(-1), ALERT);
@@ -232,7 +297,7 @@ async function blocks(
 async function failures(stud: Stud, count: number): Promise<string[]> {
   const lines = () => stud.logs.filter(({ event }) => event === "connection-failed");
   await until(() => lines().length >= count, `${count} failed connections`, 30_000);
-  return lines().map(({ message }) => String(message));
+  return lines().map(({ message }) => message);
 }
 
 /** A TLS client whose next record `cut` sends only so many bytes of, and then FIN. */

@@ -8,6 +8,7 @@ import type { SlotWorker } from "../../src/master/workers/watched_worker.ts";
 import type {
   SharedEventHandlers,
   StartCommand,
+  WorkerCommand,
   WorkerEvent,
 } from "../../src/worker_protocol/messages.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -19,7 +20,11 @@ class FakeWorker implements SlotWorker {
   readonly pid = 1;
   readonly signals: string[] = [];
 
-  send(): void {}
+  readonly commands: string[] = [];
+
+  send({ type }: WorkerCommand): void {
+    this.commands.push(type);
+  }
 
   offer(): boolean {
     return true;
@@ -63,8 +68,8 @@ test("a generation has started when all its workers accept", async () => {
   assert.deepEqual(workers.map(({ signals }) => signals), [[], []], "its time limit is over");
 });
 
-test("a worker that hangs at its start fails the generation, whose workers are killed", async () => {
-  const { clock, workers, started } = starting();
+test("a worker that hangs at its start is killed and fails the generation; the others drain", async () => {
+  const { clock, generation, workers, entries, started } = starting();
   workers[0]!.onEvent({ type: "ready" });
   const refused = assert.rejects(started, (error) => {
     assert.ok(error instanceof UsageError);
@@ -75,7 +80,14 @@ test("a worker that hangs at its start fails the generation, whose workers are k
   assert.deepEqual(workers.map(({ signals }) => signals), [[], []]);
   clock.advance(1);
   await refused;
-  assert.deepEqual(workers.map(({ signals }) => signals), [["SIGKILL"], ["SIGKILL"]]);
+  assert.deepEqual(workers.map(({ signals }) => signals), [[], ["SIGKILL"]]);
+  assert.deepEqual(workers.map(({ commands }) => commands.includes("drain")), [true, false]);
+  // Neither is a crash.
+  workers[1]!.onExit({ code: null, signal: "SIGKILL" });
+  assert.equal(generation.isEmpty, false);
+  workers[0]!.onExit({ code: 0, signal: null });
+  assert.equal(generation.isEmpty, true);
+  assert.ok(!entries.some(({ event }) => event === "worker-exited"));
 });
 
 test("an event that does not concern a slot reaches its handler, which can answer", () => {
