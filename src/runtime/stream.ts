@@ -29,7 +29,10 @@ export interface Stream {
    * away; costs a system call. True for a Unix socket once nothing is queued here.
    */
   isDelivered(): boolean;
-  /** Whether the peer has sent any byte, read or not; costs a system call. */
+  /**
+   * Whether the peer has sent any byte, read or not; costs a system call. True where the adapter does
+   * not know the descriptor.
+   */
   hasPeerSent(): boolean;
   /**
    * After `ended`: whether close_notify preceded FIN. Undefined for a plain stream, and without

@@ -7,16 +7,28 @@ import type { TLSSocket } from "node:tls";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Backend } from "../support/backend.ts";
-import { ending, exchange, readAll, recordTypes } from "../support/client.ts";
+import {
+  ending,
+  exchange,
+  openTcp,
+  PARTIAL_HELLO,
+  readAll,
+  recordTypes,
+} from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import { hold, killIfAlive, socketCount, workersOf } from "../support/processes.ts";
+import { socketOptions } from "../support/socket_options.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 import { ALERT, ends } from "./close.ts";
 
 const RESET = "ECONNRESET";
 const KIB = 1024;
+/** TCP options (netinet/tcp.h). */
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
+const TCP_KEEPCNT = 6;
 /** The type of a TLS record (RFC 8446 section 5.1). */
 const APPLICATION_DATA = 23;
 /** More than all buffers on the way to a client that does not read. */
@@ -150,6 +162,40 @@ export const cuts: readonly Behaviour[] = [
       if (!context.target.truncation) return;
       await failures(stud, 5);
       assert.deepEqual(new Set(stud.failures()), new Set(["client client-truncated"]));
+    },
+  },
+  {
+    name: "beyond --max-handshakes the clients that have sent nothing are reset first, and named",
+    // Deno does not show which clients have sent something.
+    appliesTo: ({ runtime }) => runtime !== "deno",
+    async run(context) {
+      const { stud } = await started(context, ["--max-handshakes=8", "-L", "1"]);
+      const open = async () => {
+        const socket = await openTcp(stud.frontend);
+        context.after(() => socket.destroy());
+        return socket;
+      };
+      const real = await Promise.all(Array.from({ length: 4 }, open));
+      for (const socket of real) socket.write(PARTIAL_HELLO);
+      const silent = await Promise.all(Array.from({ length: 40 }, open));
+      await until(
+        () => silent.filter((socket) => socket.destroyed || socket.readableEnded).length >= 36,
+        "the silent clients are reset",
+      ).catch(() => {});
+      assert.ok(real.every((socket) => !socket.destroyed && !socket.readableEnded));
+      const lines = await failures(stud, 10);
+      assert.match(lines[0]!, /from 127\.\d+\.\d+\.\d+:\d+ .*had sent nothing/);
+    },
+  },
+  {
+    name: "keepalive probes follow each other as fast as --keepalive says",
+    async run(context) {
+      const { stud } = await started(context, ["-k", "5"]);
+      await context.tls(stud.frontend);
+      for (const [option, value] of [[TCP_KEEPIDLE, 5], [TCP_KEEPINTVL, 5], [TCP_KEEPCNT, 3]]) {
+        const values = await socketOptions(stud.worker(), { listening: false, option: option! });
+        assert.ok(values.includes(value!), `option ${option}: ${values}`);
+      }
     },
   },
   {

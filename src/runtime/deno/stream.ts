@@ -132,7 +132,9 @@ export class DenoStream implements Stream, Receiver, Sender {
   }
 
   hasPeerSent(): boolean {
-    return this.#phase === "closed" || descriptors.with(this, received) !== false;
+    // A search for each of thousands of silent clients would cost more than their handshakes.
+    return this.fd === -1 || this.#phase === "closed" ||
+      descriptors.with(this, received) !== false;
   }
 
   get hasCloseNotify(): boolean | undefined {
