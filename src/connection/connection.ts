@@ -30,6 +30,9 @@ import type { DeliveryHolder, Undelivered } from "./undelivered.ts";
 /** Half-close timeouts that may pass while a slow reader still has bytes to read. */
 const SLOW_READER_FACTOR = 10;
 
+/** Checks of the delivery after which a client that sends nothing is taken to have sent everything. */
+const QUIET_CHECKS = 2;
+
 type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
 
 /** What a connection needs of its worker; all connections share it. */
@@ -101,6 +104,8 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   private isCut = false;
   private hasFailed = false;
   private halfCloseExtensions = 0;
+  /** Checks of the delivery since which nothing was received. */
+  private quietChecks = 0;
   isActive = true;
   idleRounds = 0;
 
@@ -287,7 +292,9 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   checkDelivery(): void {
     const { delivering, isActive } = this;
     this.isActive = false;
-    if (!delivering || isActive || delivering.isSending || !delivering.isDelivered()) return;
+    this.quietChecks = isActive ? 0 : this.quietChecks + 1;
+    if (!delivering || delivering.isSending || !delivering.isDelivered()) return;
+    if (delivering === this.client && !this.clientEnded && this.quietChecks < QUIET_CHECKS) return;
     this.context.undelivered.stop(this);
     delivering.reset();
   }
@@ -400,9 +407,10 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
    */
   private resetDelivered(stream: Stream): void {
     this.isCut = true;
-    const isUploading = stream === this.client && this.clientPaused;
-    if (!isUploading && !stream.isSending && stream.isDelivered()) return stream.reset();
+    const maySend = stream === this.client && !this.clientEnded;
+    if (!maySend && !stream.isSending && stream.isDelivered()) return stream.reset();
     this.lingering = true;
+    this.isActive = false;
     this.delivering = stream;
     if (stream === this.client) this.resumeClient();
     else this.resumeBackend();

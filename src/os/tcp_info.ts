@@ -3,6 +3,8 @@ import { IPPROTO_TCP, TCP_INFO } from "./constants.ts";
 import type { Libc } from "./libc.ts";
 import { cInt } from "./structures.ts";
 
+/** The first byte is the connection's state; this one follows a reset. */
+const TCP_CLOSE = 7;
 /** Segments in flight; of a listening socket the length of its queue (tcp(7)). */
 const UNACKED = 24;
 /** Milliseconds since data was sent. */
@@ -34,6 +36,11 @@ export function isAcknowledged(libc: Libc, fd: number, quietMs = 0): boolean {
 /** Whether the peer has sent anything, read or not; true without a TCP connection. */
 export function hasReceived(libc: Libc, fd: number): boolean {
   return !read(libc, fd) || view.getBigUint64(BYTES_RECEIVED, true) > 0n;
+}
+
+/** Whether the peer has reset the connection, though the error was already reported to a write. */
+export function wasReset(libc: Libc, fd: number): boolean {
+  return read(libc, fd) && info[0] === TCP_CLOSE;
 }
 
 function read(libc: Libc, fd: number): boolean {

@@ -121,18 +121,19 @@ export const cuts: readonly Behaviour[] = [
   {
     name: "--idle-timeout cuts a client that does not read, and the log says so",
     waits: true,
-    run: (context) => blocks(context, ["--idle-timeout=0.2"], "limit idle-timeout", "the client had"),
+    run: (context) => blocks(context, ["--idle-timeout=0.5"], "limit idle-timeout", "the client had"),
   },
   {
     name: "a half-closed client that does not read is cut, and the log says that it is the client",
     waits: true,
     async run(context) {
-      const { stud, backend } = await started(context, ["--half-close-timeout=0.2"]);
+      const { stud, backend } = await started(context, ["--half-close-timeout=0.5"]);
       const wire = await context.wire(stud.frontend);
       const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
       wire.socket.pause();
       client.end("question");
       const server = await backend.accept();
+      await once(server.resume(), "end");
       server.write(Buffer.alloc(HUGE));
       const [failure] = await failures(stud, 1);
       assert.deepEqual(stud.failures(), ["client half-close-timeout"]);
@@ -177,13 +178,10 @@ export const cuts: readonly Behaviour[] = [
       };
       const real = await Promise.all(Array.from({ length: 4 }, open));
       for (const socket of real) socket.write(PARTIAL_HELLO);
-      const silent = await Promise.all(Array.from({ length: 40 }, open));
-      await until(
-        () => silent.filter((socket) => socket.destroyed || socket.readableEnded).length >= 36,
-        "the silent clients are reset",
-      ).catch(() => {});
-      assert.ok(real.every((socket) => !socket.destroyed && !socket.readableEnded));
+      // Some are reset before they know that they are connected.
+      await Promise.allSettled(Array.from({ length: 40 }, open));
       const lines = await failures(stud, 10);
+      assert.ok(real.every((socket) => !socket.destroyed && !socket.readableEnded));
       assert.match(lines[0]!, /from 127\.\d+\.\d+\.\d+:\d+ .*had sent nothing/);
     },
   },
@@ -279,6 +277,7 @@ async function acceptedByFailing(
     const count = () => others.reduce((sum, pid) => sum + socketCount(pid), 0);
     const isAccepting = () => stud.logged("worker-started").length >= workers;
     await until(isAccepting, "the others accept");
+    // The victim may have been ready before it was stopped; then it is tried again.
     const isLate = stud.logged("reloaded").length > workers - 2;
     const idle = count();
     // The kernel or the faster worker decides who accepts.
@@ -289,8 +288,9 @@ async function acceptedByFailing(
       return count() > idle ? next : undefined;
     }, "a client of a new worker");
     killIfAlive(victim);
-    if (client) return client;
-    await stud.waitForLog(() => stud.logged("reloaded").length > workers - 2, "the reload");
+    const hasSucceeded = () => stud.logged("reloaded").length > workers - 2;
+    await until(() => stud.logged("reload-failed").length > 0 || hasSucceeded(), "the reload");
+    if (client && !hasSucceeded()) return client;
   }
 }
 

@@ -56,11 +56,12 @@ const uses = { acceptProxy: { mode: "use", trusted: ["192.0.2.0/24"] } } as cons
 
 test("a stream that closes within the call that resets it does not close its connection twice", () => {
   for (const first of ["client", "backend"] as const) {
-    const { client, backend, connections, closed } = open();
+    const { client, backend, connections, closed, clock } = open();
     client.handler.opened(backend());
     const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
     other.reset = () => client.handler.closed(other, undefined);
     client.handler.closed(failed, reset);
+    clock.advance(100);
     assert.equal(closed.length, 1);
     assert.equal(connections.open, 0);
   }
@@ -77,7 +78,7 @@ test("what a backend sent is delivered before its reset is passed on", () => {
     send("more");
     assert.ok(!client.calls.some((call) => /reset|finish|close/.test(call)));
     Object.assign(client, { isSending: false, isAcknowledged: true });
-    clock.advance(100);
+    clock.advance(200);
     assert.equal(client.calls.at(-1), "reset");
     client.handler.closed(client, undefined);
     assert.equal(closed.length, 1);
@@ -108,7 +109,7 @@ test("a client that is sending is reset once it pauses, so that it can read the 
     clock.advance(50);
     assert.ok(!client.calls.includes("reset"));
   }
-  clock.advance(50);
+  clock.advance(100);
   assert.equal(client.calls.at(-1), "reset");
 });
 
@@ -152,10 +153,11 @@ test("the rest of an upload is sent to a backend that has answered already", () 
 test("a TLS backend's end without close_notify is a truncation, where it is known", () => {
   const backendTls = {} as ClientTlsContext;
   for (const hasCloseNotify of [true, false, undefined]) {
-    const { client, backend, codes } = open({ backendTls });
+    const { client, backend, codes, clock } = open({ backendTls });
     client.handler.opened(backend());
     backend().hasCloseNotify = hasCloseNotify;
     backend().handler.ended(backend());
+    clock.advance(100);
     const isCut = hasCloseNotify === false;
     assert.deepEqual(codes(), isCut ? ["backend backend-truncated"] : []);
     assert.equal(client.calls.at(-1), isCut ? "reset" : "finish");

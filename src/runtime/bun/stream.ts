@@ -6,7 +6,7 @@ import type { Endpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
-import { hasReceived, isAcknowledged } from "../../os/tcp_info.ts";
+import { hasReceived, isAcknowledged, wasReset } from "../../os/tcp_info.ts";
 import { finishOnClose } from "../../os/reset_on_close.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
 import { ignoreEvents } from "./poll.ts";
@@ -213,6 +213,12 @@ export class BunStream implements Stream {
 
   /** The peer has sent FIN or close_notify. */
   ended(): void {
+    // A write that meets the reset first takes its errno, which Bun hides; reading then ends in order.
+    const { native } = this;
+    if (native && this.queue.length > 0 && wasReset(libc, native.fd)) {
+      this.failure ??= { code: "ECONNRESET", message: "connection reset by peer" };
+      return native.terminate();
+    }
     this.hasEnded = true;
     // Before the stream is open, `handshake` and `close` report it.
     if (this.isOpen) this.notify("ended");
