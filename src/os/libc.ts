@@ -38,10 +38,21 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** Returns 0 if the interface does not exist. */
   if_nametoindex(name: Uint8Array): number;
+  /** Reads the memory of a process; both are arrays of `struct iovec`. */
+  process_vm_readv(
+    pid: number,
+    into: Uint8Array,
+    intoCount: number,
+    from: Uint8Array,
+    fromCount: number,
+    flags: number,
+  ): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
   clock_gettime(clock: number, time: Uint8Array): number;
+  /** Ends the process at once, without `atexit` handlers. */
+  _exit(code: number): number;
   errno(): number;
   /**
    * Returns the address of the bytes in memory, for a structure that points to them. It is valid
@@ -86,7 +97,9 @@ export const signatures = {
   fcntl: ["i32", "i32", "buffer"],
   ioctl: ["i32", "u64", "buffer"],
   if_nametoindex: ["buffer"],
+  process_vm_readv: ["i32", "buffer", "u64", "buffer", "u64", "u64"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
   clock_gettime: ["i32", "buffer"],
+  _exit: ["i32"],
 } as const satisfies Record<string, readonly CType[]>;

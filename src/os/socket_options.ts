@@ -25,7 +25,10 @@ export interface SocketOption {
 
 /** The settings of a listening socket. */
 export interface ListenerSettings {
-  /** Idle time before TCP keepalive probes, in seconds; see {@link keepaliveOptions}. */
+  /**
+   * Idle time before TCP keepalive probes, in seconds; 0: the kernel's default. See
+   * {@link keepaliveOptions}.
+   */
   readonly keepalive: number;
   /** Seconds that data may stay unacknowledged or blocked by the window; 0: the system's limit. */
   readonly tcpUserTimeout: number;
@@ -36,12 +39,15 @@ export interface ListenerSettings {
   readonly backlog: number;
 }
 
+/** Of the kernel (tcp(7), tcp_keepalive_time), which does not accept 0; in seconds. */
+const KEEPALIVE_DEFAULT = 7200;
+
 /** Returns the options that accepted sockets inherit, so that they need no calls of their own. */
 export function listenerOptions(settings: ListenerSettings): SocketOption[] {
   const { keepalive, tcpUserTimeout, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
   const options: SocketOption[] = [
     { name: "SO_KEEPALIVE", level: SOL_SOCKET, option: SO_KEEPALIVE, value: 1 },
-    ...keepaliveOptions(keepalive),
+    ...keepaliveOptions(keepalive || KEEPALIVE_DEFAULT),
     {
       name: "TCP_USER_TIMEOUT",
       level: IPPROTO_TCP,

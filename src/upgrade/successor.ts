@@ -3,8 +3,9 @@
  * listening sockets, and waits for its startup result.
  */
 import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
 import type { Libc } from "../os/libc.ts";
-import { closeInherited, copyFrom } from "../os/descriptors.ts";
+import { assertCanStart, closeInherited, copyFrom } from "../os/descriptors.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
 import type { Program } from "./program.ts";
 import {
@@ -53,7 +54,8 @@ export interface SuccessorOptions {
 }
 
 /**
- * Starts the program in its original working directory. Throws an Error if no process can be
+ * Starts the program in its original working directory; if that no longer exists, in `/`, with
+ * relative paths still resolved against the original one. Throws an Error if no process can be
  * started.
  */
 export function spawnSuccessor(
@@ -61,15 +63,16 @@ export function spawnSuccessor(
   { command, argv, workingDirectory, environment }: Program,
   { handover, input, onStop, limitMs = START_LIMIT_MS }: SuccessorOptions,
 ): Successor {
-  const successors = renumbered(handover, HANDOVER_FD + 1);
+  const successors = renumbered({ ...handover, workingDirectory }, HANDOVER_FD + 1);
   const handoverFd = writeHandover(libc, successors.handover);
   const min = HANDOVER_FD + 1 + successors.fds.length;
   const passed = [handoverFd, ...successors.fds].map((fd) => copyFrom(libc, fd, min));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
     if (passed.some((fd) => fd < 0)) throw new Error("the limit of open files is reached");
+    assertCanStart(libc, 0);
     const child = spawn(command[0]!, [...command.slice(1), ...argv], {
-      cwd: workingDirectory,
+      cwd: canEnter(workingDirectory) ? workingDirectory : "/",
       detached: handover.isDaemon,
       stdio: [stdin, "inherit", "inherit", "pipe", ...passed],
       env: { ...environment, [MARKER]: String(process.pid) },
@@ -89,6 +92,15 @@ export function spawnSuccessor(
     return { pid: child.pid ?? 0, problems, stop: () => child.kill("SIGTERM") };
   } finally {
     for (const fd of [handoverFd, ...passed]) libc.close(fd);
+  }
+}
+
+function canEnter(directory: string): boolean {
+  try {
+    accessSync(`${directory}/.`, constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -19,7 +19,7 @@ export class WorkerProcess extends ControlledProcess<WorkerCommand, WorkerEvent>
    * can be created.
    */
   constructor(
-    runtime: Pick<Runtime, "self" | "workerEnvironment">,
+    runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
     slot: number,
     generation: number,
     inherited: readonly number[],

@@ -1,9 +1,10 @@
 import { raise } from "../../base/raise.ts";
+import { endInOrder } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
 import { hasReceived, isAcknowledged, wasReset } from "../../os/tcp_info.ts";
@@ -44,6 +45,10 @@ export class BunStream implements Stream {
   identity: ServerIdentity | undefined;
   /** Set on a listener with `headerFirst`. */
   tlsStarter: TlsStarter | undefined;
+  /** A ClientHello with a server name has arrived. */
+  isNamed = false;
+  /** The first bytes after a header. */
+  early: Uint8Array | undefined;
   /** `closed` must not come from within `accepted` or `startTls`. */
   defersClosed = false;
 
@@ -170,6 +175,7 @@ export class BunStream implements Stream {
   /** The stream is ready: `handler` may use it. */
   opened(): void {
     this.isOpen = true;
+    this.early = undefined;
     this.notify("opened");
   }
 
@@ -211,6 +217,11 @@ export class BunStream implements Stream {
     }
   }
 
+  /** After a header: a copy of what TLS reads. */
+  receivedEncrypted(bytes: Uint8Array): void {
+    if (!this.isOpen && !this.early) this.early = bytes.slice(0, MAX_RECEIVED);
+  }
+
   /** The peer has sent FIN or close_notify. */
   ended(): void {
     // A write that meets the reset first takes its errno, which Bun hides; reading then ends in order.
@@ -238,6 +249,7 @@ export class BunStream implements Stream {
     this.failure ??= sessionFailure(error);
     if (!this.native) return;
     if (this.isBackend) finishOnClose(libc, this.native.fd);
+    endInOrder(libc, this.native.fd);
     this.native.close();
   }
 
@@ -290,7 +302,14 @@ export class BunStream implements Stream {
   private closeReason(error: NativeError | undefined): Failure | undefined {
     if (this.isClosedByCore) return undefined;
     if (this.failure) return this.failure;
-    if (error) return failureOf(error);
+    if (error) {
+      const failure = failureOf(error);
+      const isHandshake = this.isTls && !this.isOpen;
+      if (failure.code !== "ECONNRESET" || !isHandshake) return failure;
+      // Bun does not show whether anything came before the reset. Of clients that reset before they
+      // have named a server, nearly all are health checks.
+      return { ...failure, fault: this.identity && !this.isNamed ? "early-reset" : "reset" };
+    }
     if (this.hasEnded && this.isFinishing) return undefined;
     return { code: "EPROTO", message: "the connection was aborted" };
   }
