@@ -32,7 +32,7 @@ import type { DeliveryHolder, Undelivered } from "./undelivered.ts";
 const SLOW_READER_FACTOR = 10;
 
 /** Checks of the delivery after which a client that sends nothing is taken to have sent everything. */
-const QUIET_CHECKS = 2;
+const QUIET_CHECKS = 4;
 
 type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
 

@@ -21,7 +21,7 @@ import { hold, killIfAlive, socketCount, workersOf } from "../support/processes.
 import { socketOptions } from "../support/socket_options.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
-import { ALERT, ends } from "./close.ts";
+import { ALERT } from "./close.ts";
 
 const RESET = "ECONNRESET";
 const KIB = 1024;
@@ -83,34 +83,17 @@ export const cuts: readonly Behaviour[] = [
     },
   },
   {
-    name: "--max-lifetime ends a connection in order that nobody has used for half of that time",
-    waits: true,
-    run: (context) => {
-      const args = ["--max-lifetime=2"];
-      return ends(context, { args, expect: ["limit lifetime"] }, async ({ stud, backend }) => {
-        const wire = await context.wire(stud.frontend);
-        const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
-        client.write("hello");
-        const server = await backend.accept();
-        assert.deepEqual(await Promise.all([ending(client), ending(server)]), ["end", "end"]);
-        assert.equal(recordTypes(wire.received).at(-1), ALERT);
-        client.end();
-        server.end();
-      });
-    },
-  },
-  {
     name: "--max-lifetime cuts an upload whose backend does not read, and a half-closed connection",
     waits: true,
     async run(context) {
-      const { stud, backend } = await started(context, ["--max-lifetime=2"]);
+      const { stud, backend } = await started(context, ["--max-lifetime=6"]);
       const blocked = await context.tls(stud.frontend);
       const first = await backend.accept();
       blocked.write(Buffer.alloc(HUGE));
       const half = await context.tls(stud.frontend);
       half.end("question");
       const second = await backend.accept();
-      await until(() => stud.failures().length === 2, "both have ended", 20_000);
+      await until(() => stud.failures().length === 2, "both have ended", 40_000);
       const all = [ending(blocked), ending(half), ending(first)];
       assert.deepEqual(await Promise.all(all), [RESET, RESET, RESET]);
       // This one has the whole question, and its answer fails.
@@ -121,24 +104,21 @@ export const cuts: readonly Behaviour[] = [
   {
     name: "--idle-timeout cuts a client that does not read, and the log says so",
     waits: true,
-    run: (context) => blocks(context, ["--idle-timeout=0.5"], "limit idle-timeout", "the client had"),
+    run: (context) => blocks(context, ["--idle-timeout=1"], "limit idle-timeout", "the client had"),
   },
   {
     name: "a half-closed client that does not read is cut, and the log says that it is the client",
     waits: true,
     async run(context) {
-      const { stud, backend } = await started(context, ["--half-close-timeout=0.5"]);
+      const { stud, server } = await flooding(context, ["--half-close-timeout=1"]);
       const wire = await context.wire(stud.frontend);
       const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
       wire.socket.pause();
       client.end("question");
-      const server = await backend.accept();
-      await once(server.resume(), "end");
-      server.write(Buffer.alloc(HUGE));
       const [failure] = await failures(stud, 1);
       assert.deepEqual(stud.failures(), ["client half-close-timeout"]);
       assert.match(failure!, /the client does not read/);
-      assert.match(await ending(server), IS_RESET);
+      assert.match(await cutOf(server()), IS_RESET);
       assert.equal(await ending(wire.socket), RESET);
     },
   },
@@ -206,6 +186,8 @@ export const cuts: readonly Behaviour[] = [
   },
   {
     name: "an answer is delivered though the backend stops reading a large upload",
+    // A client that is held up while it sends takes the reset for a failed write.
+    alone: true,
     run: (context) => unread(context, 64 * KIB, [], 8 * KIB * KIB),
   },
 ];
@@ -252,7 +234,10 @@ async function failedReload(context: Context): Promise<void> {
   write(1);
   const stud = await context.stud([`--config=${config}`], { backend, frontend, exact: true });
   const client = await acceptedByFailing(context, stud, write);
-  const failed = await stud.waitForLog(({ event }) => event === "reload-failed", "the reload fails");
+  const failed = await stud.waitForLog(
+    ({ event }) => event === "reload-failed",
+    "the reload fails",
+  );
   assert.match(failed.message, /worker \d cannot start: it exited during its start/);
   client.end("still here");
   assert.equal(String(await readAll(client)), "still here");
@@ -326,18 +311,33 @@ async function blocks(
   expected: string,
   cause: string,
 ): Promise<void> {
-  const { stud, backend } = await started(context, args);
+  const { stud, server } = await flooding(context, args);
   const wire = await context.wire(stud.frontend);
   await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
   wire.socket.pause();
-  const server = await backend.accept();
-  server.write(Buffer.alloc(HUGE));
   const [failure] = await failures(stud, 1);
   assert.deepEqual(stud.failures(), [expected]);
   assert.ok(failure!.includes(cause), failure!);
-  assert.match(await ending(server), IS_RESET);
+  assert.match(await cutOf(server()), IS_RESET);
   assert.equal(await ending(wire.socket), RESET);
   assert.notEqual(recordTypes(wire.received).at(-1), ALERT);
+}
+
+/** A backend that sends more than a client without reading can receive, as soon as it is connected. */
+async function flooding(context: Context, args: readonly string[]) {
+  let server: Socket | undefined;
+  const backend = await context.backend((socket) => {
+    server = socket;
+    socket.resume().write(Buffer.alloc(HUGE));
+  });
+  const stud = await context.stud(args, { backend: backend.port });
+  return { stud, server: () => server! };
+}
+
+/** The error that ends a connection whose peer may have ended its own direction before. */
+async function cutOf(socket: Socket): Promise<string> {
+  await until(() => socket.destroyed, "the cut");
+  return (socket.errored as NodeJS.ErrnoException | null)?.code ?? "none";
 }
 
 async function failures(stud: Stud, count: number): Promise<string[]> {

@@ -54,7 +54,7 @@ export const timeouts: readonly Behaviour[] = [
     name: "a busy connection is cut on both sides after --max-lifetime, without close_notify",
     waits: true,
     run: (context) => {
-      const args = ["--max-lifetime=3"];
+      const args = ["--max-lifetime=5"];
       return ends(context, { args, expect: ["limit lifetime"] }, async ({ stud, backend }) => {
         const wire = await context.wire(stud.frontend);
         const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });

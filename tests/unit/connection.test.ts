@@ -61,7 +61,7 @@ test("a stream that closes within the call that resets it does not close its con
     const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
     other.reset = () => client.handler.closed(other, undefined);
     client.handler.closed(failed, reset);
-    clock.advance(100);
+    clock.advance(200);
     assert.equal(closed.length, 1);
     assert.equal(connections.open, 0);
   }
@@ -78,7 +78,7 @@ test("what a backend sent is delivered before its reset is passed on", () => {
     send("more");
     assert.ok(!client.calls.some((call) => /reset|finish|close/.test(call)));
     Object.assign(client, { isSending: false, isAcknowledged: true });
-    clock.advance(200);
+    clock.advance(400);
     assert.equal(client.calls.at(-1), "reset");
     client.handler.closed(client, undefined);
     assert.equal(closed.length, 1);
@@ -109,7 +109,7 @@ test("a client that is sending is reset once it pauses, so that it can read the 
     clock.advance(50);
     assert.ok(!client.calls.includes("reset"));
   }
-  clock.advance(100);
+  clock.advance(200);
   assert.equal(client.calls.at(-1), "reset");
 });
 
@@ -121,7 +121,7 @@ test("what a client sent is delivered before its reset is passed on", () => {
   assert.deepEqual(codes(), ["client client-reset"]);
   assert.ok(!backend().calls.includes("reset"));
   backend().isAcknowledged = true;
-  clock.advance(100);
+  clock.advance(200);
   assert.equal(backend().calls.at(-1), "reset");
 });
 
@@ -157,7 +157,7 @@ test("a TLS backend's end without close_notify is a truncation, where it is know
     client.handler.opened(backend());
     backend().hasCloseNotify = hasCloseNotify;
     backend().handler.ended(backend());
-    clock.advance(100);
+    clock.advance(200);
     const isCut = hasCloseNotify === false;
     assert.deepEqual(codes(), isCut ? ["backend backend-truncated"] : []);
     assert.equal(client.calls.at(-1), isCut ? "reset" : "finish");

@@ -31,7 +31,12 @@ function connectTcp(
 ): NodeStream {
   const { TCP, TCPConnectWrap, SOCKET } = handles;
   const tcp = new TCP(SOCKET);
-  const stream = new NodeStream(tcp, backend, undefined, tls ? { client: tls, isToBackend: true } : PLAIN_TCP);
+  const stream = new NodeStream(
+    tcp,
+    backend,
+    undefined,
+    tls ? { client: tls, isToBackend: true } : PLAIN_TCP,
+  );
   stream.handler = handler;
   if (source) bindTo(tcp, source);
   const request = connectRequest(TCPConnectWrap, stream);
