@@ -92,6 +92,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   private addresses: ProxyAddresses | undefined;
   private uniqueId: string | undefined;
   private hasHeader = false;
+  private hasClientSent = false;
   private clientEnded = false;
   private backendEnded = false;
   private clientClosed = false;
@@ -189,6 +190,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     if (this.isHalfClosed) this.restartHalfClose();
     const { values } = this.context.counters;
     if (from === this.client) {
+      this.hasClientSent = true;
       values[BYTES_RECEIVED]! += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
     } else {
@@ -236,13 +238,17 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   }
 
   handshakeTimedOut(): void {
-    this.fail({ source: "client", code: "handshake-timeout", cause: "no TLS handshake in time" });
+    const cause = this.client.hasPeerSent()
+      ? "no TLS handshake in time"
+      : "the client sent nothing in time; one that waits for the server's greeting (SMTP, FTP, " +
+        "MySQL) must begin TLS at once";
+    this.fail({ source: "client", code: "handshake-timeout", cause });
     this.client.reset();
   }
 
   /** Too many handshakes are in progress: this client has sent nothing, or has taken longest. */
   handshakeEvicted(): void {
-    const reason = this.client.hasPeerSent()
+    const reason = this.client.hasPeerSent(true)
       ? "this handshake had taken longest"
       : "this client had sent nothing";
     const cause = `--max-handshakes was exceeded, and ${reason}`;
@@ -354,7 +360,9 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
       if (failure) this.fail(handshakeFailed(this.isProxyCheck ? asCheck(failure) : failure));
     } else if (failure && !this.backendEnded) {
       this.context.connects.stop(this);
-      this.fail(clientLost(failure));
+      // Without TLS this is what a health check looks like.
+      const hasLeft = this.context.settings.backendTls && !this.hasClientSent;
+      this.fail(hasLeft ? handshakeFailed({ ...failure, fault: "left" }) : clientLost(failure));
       if (this.phase === "relaying") this.resetDelivered(this.backend!);
       else this.backend?.reset();
     } else if (this.isCut || (failure && !this.clientEnded)) {

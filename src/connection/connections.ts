@@ -193,7 +193,7 @@ export class Connections implements ConnectionContext {
         this.silentSearch = undefined;
         return undefined;
       }
-      if (!value.client.hasPeerSent()) return value;
+      if (!value.client.hasPeerSent(true)) return value;
     }
     return undefined;
   }

@@ -9,8 +9,6 @@ const TCP_CLOSE = 7;
 const UNACKED = 24;
 /** Milliseconds since data was sent. */
 const LAST_DATA_SENT = 44;
-/** Bytes received so far, read or not; 64 bits. */
-const BYTES_RECEIVED = 128;
 /** Bytes that were written and not yet sent. */
 const NOT_SENT = 144;
 const SIZE = NOT_SENT + 4;
@@ -31,11 +29,6 @@ export function isAcknowledged(libc: Libc, fd: number, quietMs = 0): boolean {
   if (!read(libc, fd)) return true;
   return view.getInt32(UNACKED, true) + view.getInt32(NOT_SENT, true) === 0 &&
     view.getUint32(LAST_DATA_SENT, true) >= quietMs;
-}
-
-/** Whether the peer has sent anything, read or not; true without a TCP connection. */
-export function hasReceived(libc: Libc, fd: number): boolean {
-  return !read(libc, fd) || view.getBigUint64(BYTES_RECEIVED, true) > 0n;
 }
 
 /** Whether the peer has reset the connection, though the error was already reported to a write. */

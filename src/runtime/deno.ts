@@ -4,6 +4,7 @@
  */
 import "./deno/needs.ts";
 import "./deno/debugger_signal.ts";
+import "./deno/file_size_signal.ts";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { raise } from "../base/raise.ts";

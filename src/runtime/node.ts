@@ -5,11 +5,10 @@
  */
 import "./node/needs.ts";
 import { isSea } from "node:sea";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { ClientTls } from "./node/client_tls.ts";
 import { connect } from "./node/connect.ts";
 import { openDatagrams } from "./node/datagrams.ts";
+import { collectGarbage } from "./node/garbage.ts";
 import { libc } from "./node/libc.ts";
 import { listen } from "./node/listen.ts";
 import { loadEngine } from "./node/native_openssl.ts";
@@ -21,7 +20,7 @@ import type { ClientTlsSettings } from "./tls.ts";
 import type { TlsSettings } from "./tls.ts";
 import type { Capabilities } from "./capabilities.ts";
 
-export { connect, libc, listen, loadEngine, openDatagrams };
+export { collectGarbage, connect, libc, listen, loadEngine, openDatagrams };
 
 /** As in {@link Runtime}. */
 export const name = "node";
@@ -83,16 +82,6 @@ export function createTlsContext(settings: TlsSettings): ServerTls {
 export function createClientTls(settings: ClientTlsSettings): ClientTls {
   return new ClientTls(settings);
 }
-
-/** As in {@link Runtime}. V8 exposes its collector only on request; glibc keeps what OpenSSL freed. */
-export function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  collect ??= runInNewContext("gc") as () => void;
-  collect();
-  libc.malloc_trim(0);
-}
-
-let collect: (() => void) | undefined;
 
 import type * as Self from "./node.ts";
 type Conforms<T extends Runtime> = T;

@@ -31,9 +31,9 @@ export interface Stream {
   isDelivered(): boolean;
   /**
    * Whether the peer has sent any byte, read or not; costs a system call. True where the adapter does
-   * not know the descriptor.
+   * not know the descriptor, and with `isUrgent` also where finding it would take long.
    */
-  hasPeerSent(): boolean;
+  hasPeerSent(isUrgent?: boolean): boolean;
   /**
    * After `ended`: whether close_notify preceded FIN. Undefined for a plain stream, and without
    * `capabilities.closeNotify`.

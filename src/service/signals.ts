@@ -3,7 +3,7 @@ import { repeatEarlySignals } from "./early_signals.ts";
 
 /** The actions for signals. None throws or returns a promise that can be rejected. */
 export interface SignalHandlers {
-  stop(signal: string): void;
+  stop(cause: string): void;
   reload(cause: string): void;
   /** Opens the log file again. */
   reopenLog(): void;
@@ -13,7 +13,7 @@ export interface SignalHandlers {
 /** Handles signals from now on, including those received since the process started. */
 export function handleSignals({ stop, reload, reopenLog, upgrade }: SignalHandlers): void {
   for (const signal of ["SIGTERM", "SIGQUIT", "SIGINT"] as const) {
-    process.on(signal, () => stop(signal));
+    process.on(signal, () => stop(`received ${signal}`));
   }
   process.on("SIGHUP", () => reload("received SIGHUP"));
   process.on("SIGUSR1", () => reopenLog());

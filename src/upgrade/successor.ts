@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
+import { inTime } from "../base/in_time.ts";
 import type { Libc } from "../os/libc.ts";
 import { assertCanStart, closeInherited, copyFrom } from "../os/descriptors.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
@@ -23,6 +24,10 @@ const MARKER = "STUD_UPGRADE";
 const HANDOVER_FD = STARTUP_RESULT_FD + 1;
 /** Maximum time for a start, which many certificates and workers can make long, in milliseconds. */
 const START_LIMIT_MS = 120_000;
+/** Time that a predecessor has to cut its connections and to exit, in milliseconds. */
+const CUT_LIMIT_MS = 5000;
+/** Time that a successor which is no longer wanted has to exit, in milliseconds. */
+const STOP_LIMIT_MS = 2000;
 /** The line that a successor sends after its startup result when it is stopped. */
 const STOP = "stop";
 /**
@@ -38,8 +43,11 @@ export interface Successor {
   readonly pid: number;
   /** Why it cannot serve, one line each; empty: it serves. */
   readonly problems: Promise<readonly string[]>;
-  /** Sends SIGTERM to a successor that does not serve yet. */
-  stop(): void;
+  /**
+   * Ends a successor that does not serve yet: by SIGTERM, and by SIGKILL if it hangs. Fulfilled when
+   * it has exited or was killed.
+   */
+  stop(): Promise<void>;
 }
 
 export interface SuccessorOptions {
@@ -89,7 +97,14 @@ export function spawnSuccessor(
       release(child);
       return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
-    return { pid: child.pid ?? 0, problems, stop: () => child.kill("SIGTERM") };
+    const exited = new Promise((resolve) => child.on("exit", resolve));
+    const stop = async () => {
+      // By pid: Deno's own `kill` of a child also closes its pipes.
+      signal(child.pid, "SIGTERM");
+      await inTime([exited], STOP_LIMIT_MS);
+      if (child.exitCode === null && child.signalCode === null) signal(child.pid, "SIGKILL");
+    };
+    return { pid: child.pid ?? 0, problems, stop };
   } finally {
     for (const fd of [handoverFd, ...passed]) libc.close(fd);
   }
@@ -143,14 +158,14 @@ export class Predecessor {
     while (this.isRunning && performance.now() < deadline) await pause();
   }
 
-  /** Makes a predecessor that was asked to stop cut its connections. */
+  /** Makes a predecessor that was asked to stop cut its connections; one that hangs is killed. */
   cut(): void {
-    if (!this.hasHandedOver || !this.isRunning) return;
-    try {
-      process.kill(this.pid, "SIGTERM");
-    } catch {
-      // It has just exited.
-    }
+    this.signal("SIGTERM");
+    setTimeout(() => this.signal("SIGKILL"), CUT_LIMIT_MS).unref();
+  }
+
+  private signal(name: "SIGTERM" | "SIGKILL"): void {
+    if (this.hasHandedOver && this.isRunning) signal(this.pid, name);
   }
 
   /** Closes the pipe to it when it has exited, after its last connection. */
@@ -165,6 +180,15 @@ export class Predecessor {
   /** An orphan gets another parent, so a pid that is used again cannot be mistaken for it. */
   private get isRunning(): boolean {
     return process.ppid === this.pid;
+  }
+}
+
+function signal(pid: number | undefined, name: "SIGTERM" | "SIGKILL"): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has just exited.
   }
 }
 

@@ -19,12 +19,12 @@ export class FakeStream implements Stream {
   /** `write`, `finish`, `reset` … in order. */
   readonly calls: string[] = [];
   readonly written: Uint8Array[] = [];
+  peerHasSent = true;
   /** The argument of `startTls`. */
   early: Uint8Array | undefined;
 
   isSending = false;
   isAcknowledged = true;
-  hasReceived = false;
   hasCloseNotify: boolean | undefined;
   /** What `write` returns. */
   hasRoom = true;
@@ -47,7 +47,7 @@ export class FakeStream implements Stream {
   }
 
   hasPeerSent(): boolean {
-    return this.hasReceived;
+    return this.peerHasSent;
   }
 
   pause(): void {

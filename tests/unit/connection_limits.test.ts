@@ -46,11 +46,10 @@ test("one handshake too many resets the one that has taken longest", () => {
 test("a client that has sent nothing is reset before those that have", () => {
   const { accept, failures } = accepting(handshakes(3));
   const [first, second, silent] = [accept(), accept(), accept()];
-  first.hasReceived = second.hasReceived = true;
+  silent.peerHasSent = false;
   const later = accept();
   assert.deepEqual([first, second, silent].map(({ calls }) => calls), [[], [], ["reset"]]);
-  later.hasReceived = true;
-  // Only the new one is silent.
+  // Now all have sent something.
   const last = accept();
   assert.deepEqual(first.calls, ["reset"]);
   assert.deepEqual([second, later, last].map(({ calls }) => calls), [[], [], []]);

@@ -1,5 +1,5 @@
 import { raise } from "../../base/raise.ts";
-import { endInOrder } from "../../os/received.ts";
+import { endInOrder, hasReceived } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -7,7 +7,7 @@ import type { Endpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
-import { hasReceived, isAcknowledged, wasReset } from "../../os/tcp_info.ts";
+import { isAcknowledged, wasReset } from "../../os/tcp_info.ts";
 import { finishOnClose } from "../../os/reset_on_close.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
 import { ignoreEvents } from "./poll.ts";
@@ -332,7 +332,7 @@ export const streamHandlers = {
   },
   error(native: NativeSocket, error: NativeError) {
     // Bun also reports an exception of its handlers here.
-    if (error.message.includes(":SSL routines:")) native.data.failed(error);
+    if (/^error:[0-9a-f]{8}:/.test(error.message)) native.data.failed(error);
     else native.data.coreThrew(error);
   },
 };

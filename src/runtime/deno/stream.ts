@@ -4,8 +4,8 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { hasReceived, isAcknowledged } from "../../os/tcp_info.ts";
-import { endInOrder, received } from "../../os/received.ts";
+import { isAcknowledged } from "../../os/tcp_info.ts";
+import { endInOrder, hasReceived, received } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
@@ -136,9 +136,9 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
       descriptors.with(this, this.#isPlain ? acknowledged : acknowledgedForLong) !== false;
   }
 
-  hasPeerSent(): boolean {
+  hasPeerSent(isUrgent = false): boolean {
     // A search for each of thousands of silent clients would cost more than their handshakes.
-    return this.fd === -1 || this.#phase === "closed" ||
+    return (isUrgent && this.fd === -1) || this.#phase === "closed" ||
       descriptors.with(this, hasSent) !== false;
   }
 

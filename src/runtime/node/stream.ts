@@ -1,7 +1,7 @@
 import { raise } from "../../base/raise.ts";
 import { finishOnClose, resetOnClose } from "../../os/reset_on_close.ts";
-import { endInOrder } from "../../os/received.ts";
-import { hasReceived, isAcknowledged } from "../../os/tcp_info.ts";
+import { endInOrder, hasReceived } from "../../os/received.ts";
+import { isAcknowledged } from "../../os/tcp_info.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
