@@ -28,6 +28,11 @@ export class TimeoutQueue<T> {
     return this.expiries.keys().next().value;
   }
 
+  /** Returns all holders, the one that expires next first, and those that start meanwhile. */
+  oldestFirst(): Iterator<T> {
+    return this.expiries.keys();
+  }
+
   /** Starts or restarts the holder's time. */
   start(holder: T): void {
     this.expiries.delete(holder);

@@ -11,6 +11,7 @@ import { BYTES_RECEIVED, BYTES_SENT, type ConnectionCounters } from "./counters.
 import {
   backendHandshakeFailed,
   backendLost,
+  backendTruncated,
   backendUnreachable,
   clientLeft,
   clientLost,
@@ -25,9 +26,13 @@ import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.t
 import type { ConnectionSettings } from "./settings.ts";
 import type { IdleHolder, IdleTimeouts } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
+import type { DeliveryHolder, Undelivered } from "./undelivered.ts";
 
 /** Half-close timeouts that may pass while a slow reader still has bytes to read. */
 const SLOW_READER_FACTOR = 10;
+
+/** Checks of the delivery after which a client that sends nothing is taken to have sent everything. */
+const QUIET_CHECKS = 4;
 
 type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
 
@@ -39,8 +44,10 @@ export interface ConnectionContext {
   readonly handshakes: Limit;
   readonly connects: Limit;
   readonly halfClosed: Limit;
+  readonly lifetimeEnds: Pick<Limit, "start">;
+  readonly undelivered: Pick<Undelivered<Connection>, "start" | "stop">;
   /** Absent without a limit. */
-  readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start"> | undefined;
+  readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start" | "stop"> | undefined;
   /** Absent without limits per source. */
   readonly clientSources: Sources | undefined;
   readonly counters: Pick<ConnectionCounters, "values">;
@@ -70,7 +77,7 @@ export interface ConnectionEvents {
  * buffers nothing: each chunk is written to the other side at once, and while that side cannot take
  * more, this side is paused.
  */
-export class Connection implements HeaderReceiver, IdleHolder {
+export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   readonly id: number;
   readonly client: Stream;
   /** The source that counts it, if any. */
@@ -94,8 +101,14 @@ export class Connection implements HeaderReceiver, IdleHolder {
   private backendPaused = false;
   /** The client's side is finished; what it still sends is dropped. */
   private lingering = false;
+  /** The side that is reset once it has what the other one sent before it was lost. */
+  private delivering: Stream | undefined;
+  /** Each side that is still open is reset. */
+  private isCut = false;
   private hasFailed = false;
   private halfCloseExtensions = 0;
+  /** Checks of the delivery since which nothing was received. */
+  private quietChecks = 0;
   isActive = true;
   idleRounds = 0;
 
@@ -172,8 +185,8 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   received(from: Stream, bytes: Uint8Array): void {
-    if (this.lingering) return;
     this.isActive = true;
+    if (this.lingering) return;
     if (this.isHalfClosed) this.restartHalfClose();
     const { values } = this.context.counters;
     if (from === this.client) {
@@ -190,17 +203,19 @@ export class Connection implements HeaderReceiver, IdleHolder {
 
   writable(stream: Stream): void {
     this.isActive = true;
-    if (this.isHalfClosed) this.restartHalfClose();
+    if (this.isHalfClosed || this.delivering) this.restartHalfClose();
     if (stream === this.backend) this.resumeClient();
     else this.resumeBackend();
   }
 
   ended(stream: Stream): void {
+    if (stream === this.delivering) return;
+    if (stream !== this.client && this.isTruncated(stream)) return this.truncated(stream);
     if (stream === this.client) this.clientEnded = true;
     else this.backendEnded = true;
     this.otherSide(stream)?.finish();
     // After a limit both sides have to close in time, whichever ends first.
-    if (this.isHalfClosed || this.lingering) this.restartHalfClose();
+    if (this.isHalfClosed || this.lingering || this.isSending) this.restartHalfClose();
     else this.context.halfClosed.stop(this);
   }
 
@@ -216,6 +231,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
     } finally {
       if (isLast) {
         this.context.halfClosed.stop(this);
+        this.context.undelivered.stop(this);
         this.context.closed(this);
       }
     }
@@ -230,9 +246,12 @@ export class Connection implements HeaderReceiver, IdleHolder {
     this.client.reset();
   }
 
-  /** Too many handshakes are in progress, and this one has taken longest. */
+  /** Too many handshakes are in progress: this client has sent nothing, or has taken longest. */
   handshakeEvicted(): void {
-    const cause = "--max-handshakes was exceeded, and this handshake had taken longest";
+    const reason = this.client.hasPeerSent(true)
+      ? "this handshake had taken longest"
+      : "this client had sent nothing";
+    const cause = `--max-handshakes was exceeded, and ${reason}`;
     this.fail({ source: "client", code: "handshake-evicted", cause });
     this.client.reset();
   }
@@ -247,28 +266,48 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   halfCloseTimedOut(): void {
-    if (this.isBlocked && ++this.halfCloseExtensions < SLOW_READER_FACTOR) {
+    const { client, backend } = this;
+    if ((this.isBlocked || this.isSending) && ++this.halfCloseExtensions < SLOW_READER_FACTOR) {
       this.context.halfClosed.start(this);
       return;
     }
-    if (this.backendEnded || this.lingering) {
-      // The client has everything, or the kernel still delivers it.
-      this.failHalfClosed("client");
-      this.client.close();
-      this.backend?.close();
-    } else {
-      this.failHalfClosed("backend");
-      this.client.reset();
-      this.backend!.reset();
+    if (this.delivering) return this.cut();
+    if (!this.backendEnded && !this.lingering) {
+      this.failHalfClosed(this.clientReads ? "backend" : "client");
+      return this.cut();
     }
+    this.failHalfClosed(this.clientEnded && backend?.isSending ? "backend" : "client");
+    if (this.isBlocked || this.isSending) return this.cut();
+    // The client has everything, or the kernel still delivers it.
+    client.close();
+    if (this.clientEnded || this.lingering) backend?.close();
+    else backend?.reset();
   }
 
   idleTimedOut(): void {
     this.expire("idle-timeout", "idle in both directions for --idle-timeout");
   }
 
+  /** From now on activity counts: its lifetime expires soon. */
+  lifetimeEnding(): void {
+    this.context.idleTimeouts?.stop(this);
+    this.isActive = false;
+    this.context.lifetimeEnds.start(this);
+  }
+
   lifetimeExpired(): void {
     this.expire("lifetime", "--max-lifetime has elapsed");
+  }
+
+  /** Called while it waits for a slow peer. */
+  checkDelivery(): void {
+    const { delivering, isActive } = this;
+    this.isActive = false;
+    this.quietChecks = isActive ? 0 : this.quietChecks + 1;
+    if (!delivering || delivering.isSending || !delivering.isDelivered()) return;
+    if (delivering === this.client && !this.clientEnded && this.quietChecks < QUIET_CHECKS) return;
+    this.context.undelivered.stop(this);
+    delivering.reset();
   }
 
   /** One side is paused until the other one has read what it was sent. */
@@ -324,9 +363,15 @@ export class Connection implements HeaderReceiver, IdleHolder {
       // Without TLS this is what a health check looks like.
       const hasLeft = this.context.settings.backendTls && !this.hasClientSent;
       this.fail(hasLeft ? handshakeFailed({ ...failure, fault: "left" }) : clientLost(failure));
+      if (this.phase === "relaying") this.resetDelivered(this.backend!);
+      else this.backend?.reset();
+    } else if (this.isCut || (failure && !this.clientEnded)) {
+      // The backend must not take what it has for all that the client wanted to send.
       this.backend?.reset();
+    } else if (this.backend?.isSending) {
+      // Both directions ended in order, and the backend has not yet taken everything.
+      this.restartHalfClose();
     } else {
-      // Both directions ended in order, or the client has the backend's last byte.
       this.backend?.close();
     }
   }
@@ -334,6 +379,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   private onBackendClosed(failure: Failure | undefined): void {
     this.backendClosed = true;
     this.context.connects.stop(this);
+    if (this.isCut && !this.delivering) return this.client.reset();
     if (!failure || this.clientClosed || this.lingering) return;
     if (this.phase === "connecting") {
       const isHandshake = this.context.settings.backendTls && !isConnectFailure(failure);
@@ -344,8 +390,45 @@ export class Connection implements HeaderReceiver, IdleHolder {
       this.finishClient();
     } else {
       this.fail(backendLost(failure));
-      this.client.reset();
+      this.resetDelivered(this.client);
     }
+  }
+
+  /** The backend ended without close_notify, so anybody on the way may have ended its answer. */
+  private isTruncated(backend: Stream): boolean {
+    return this.context.settings.backendTls !== undefined && backend.hasCloseNotify === false;
+  }
+
+  private truncated(backend: Stream): void {
+    this.fail(backendTruncated);
+    this.resetDelivered(this.client);
+    backend.reset();
+  }
+
+  /** Resets both sides: neither may take what it has for everything. */
+  private cut(): void {
+    this.isCut = true;
+    this.delivering = undefined;
+    this.client.reset();
+    this.backend?.reset();
+  }
+
+  /**
+   * Resets a stream once its peer has what was written to it: a reset takes away what is still on
+   * its way. What the peer sends meanwhile is dropped; while a client sends, it does not read, and a
+   * reset would end its upload before it sees the answer.
+   */
+  private resetDelivered(stream: Stream): void {
+    this.isCut = true;
+    const maySend = stream === this.client && !this.clientEnded;
+    if (!maySend && !stream.isSending && stream.isDelivered()) return stream.reset();
+    this.lingering = true;
+    this.isActive = false;
+    this.delivering = stream;
+    if (stream === this.client) this.resumeClient();
+    else this.resumeBackend();
+    this.context.undelivered.start(this);
+    this.restartHalfClose();
   }
 
   /** Finishes the client in order though it may still be sending, as in RFC 9112 section 9.6. */
@@ -356,16 +439,52 @@ export class Connection implements HeaderReceiver, IdleHolder {
     if (!this.clientEnded) this.context.halfClosed.start(this);
   }
 
-  /** Finishes both sides in order; one that does not close is cut after the half-close timeout. */
+  /**
+   * Ends an idle connection in order on both sides; one that does not close is cut after the
+   * half-close timeout. Cuts a connection that was not idle: it must not look complete.
+   */
   private expire(code: "idle-timeout" | "lifetime", cause: string): void {
     if (this.lingering) return;
+    if (this.phase === "handshake") {
+      this.fail({ source: "limit", code, cause });
+      return this.client.reset();
+    }
+    const unfinished = this.unfinished(code === "lifetime" && this.isActive);
+    if (unfinished) {
+      this.fail({ source: "limit", code, cause: `${cause}; cut, since ${unfinished}` });
+      return this.cut();
+    }
     this.fail({ source: "limit", code, cause });
-    if (this.phase === "handshake") return this.client.reset();
     this.finishClient();
-    if (this.phase === "connecting") return this.backend!.reset();
     this.backend!.finish();
     this.resumeBackend();
     this.context.halfClosed.start(this);
+  }
+
+  /** Returns why the connection cannot end in order; undefined: both sides have left it alone. */
+  private unfinished(isMoving: boolean): string | undefined {
+    if (this.phase === "connecting") return "the backend was still being connected";
+    if (!this.clientReads) return "the client had not read everything";
+    if (!this.backendReads) return "the backend had not read everything";
+    if (isMoving) return "it was in use";
+    return this.isHalfClosed ? "only one side had ended" : undefined;
+  }
+
+  /** The client's system has acknowledged everything. */
+  private get clientReads(): boolean {
+    const { client } = this;
+    return !this.backendPaused && !client.isSending && client.isDelivered();
+  }
+
+  private get backendReads(): boolean {
+    const backend = this.backend!;
+    return !this.clientPaused && !backend.isSending && backend.isDelivered();
+  }
+
+  /** Bytes wait in stud for one of the sides. */
+  private get isSending(): boolean {
+    return (!this.clientClosed && this.client.isSending) ||
+      (!this.backendClosed && this.backend !== undefined && this.backend.isSending);
   }
 
   private pauseClient(): void {
@@ -399,7 +518,11 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   private failHalfClosed(source: "client" | "backend"): void {
-    const cause = source === "client" ? "the client never closed" : "the backend never answered";
+    const cause = source === "client"
+      ? this.clientReads ? "the client never closed" : "the client does not read what it is sent"
+      : this.backend!.isSending
+      ? "the backend does not read what it is sent"
+      : "the backend never answered";
     this.fail({ source, code: "half-close-timeout", cause });
   }
 

@@ -12,7 +12,16 @@ import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { IdleTimeouts } from "./idle_timeouts.ts";
 import { Sources } from "./sources.ts";
+import { Undelivered } from "./undelivered.ts";
 import { trustedPeers } from "./trusted.ts";
+
+/** Time before its lifetime expires in which a connection must be idle to end in order, in seconds. */
+const QUIET = 5;
+/** The same for short lifetimes, as a share of them. */
+const QUIET_SHARE = 0.5;
+
+/** Clients that are asked about for each one that is evicted. */
+const MAX_QUESTIONS = 32;
 
 /** All connections of a worker, with their limits and counters. */
 export class Connections implements ConnectionContext {
@@ -26,13 +35,17 @@ export class Connections implements ConnectionContext {
   readonly halfClosed: TimeoutQueue<Connection>;
   /** Absent without a limit. */
   readonly idleTimeouts: IdleTimeouts<Connection> | undefined;
+  readonly undelivered: Undelivered<Connection>;
   private readonly lifetimes: TimeoutQueue<Connection> | undefined;
+  readonly lifetimeEnds: TimeoutQueue<Connection>;
   /** Absent without limits per source. */
   readonly clientSources: Sources | undefined;
   private readonly runtime: Pick<Runtime, "connect">;
   private readonly isTrusted: (peer: Endpoint) => boolean;
   private target: Endpoint;
   private sources: readonly IpEndpoint[];
+  /** Passes over the handshakes in progress, each once, in search of a silent client. */
+  private silentSearch: Iterator<Connection> | undefined;
   private lastId = 0;
   private openCount = 0;
   private maxOpen = 0;
@@ -59,9 +72,12 @@ export class Connections implements ConnectionContext {
     this.idleTimeouts = idleTimeout > 0
       ? new IdleTimeouts(idleTimeout, (c) => c.idleTimedOut(), clock)
       : undefined;
+    const quiet = Math.min(QUIET, maxLifetime * QUIET_SHARE);
     this.lifetimes = maxLifetime > 0
-      ? timeouts(maxLifetime, (c) => c.lifetimeExpired())
+      ? timeouts(maxLifetime - quiet, (c) => c.lifetimeEnding())
       : undefined;
+    this.lifetimeEnds = timeouts(quiet, (c) => c.lifetimeExpired());
+    this.undelivered = new Undelivered(clock);
     const { sourceConnections, sourceRate } = settings.limits;
     if (sourceConnections || sourceRate) this.clientSources = new Sources(settings.limits, clock);
     this.target = settings.backend;
@@ -134,6 +150,7 @@ export class Connections implements ConnectionContext {
     this.openCount--;
     this.idleTimeouts?.stop(connection);
     this.lifetimes?.stop(connection);
+    this.lifetimeEnds.stop(connection);
     if (connection.source) this.clientSources!.release(connection.source);
     this.events.closed(connection);
   }
@@ -147,7 +164,7 @@ export class Connections implements ConnectionContext {
         return connection;
       }
     }
-    this.evictOldest();
+    this.evictOne();
     this.handshakes.start(connection);
     this.lifetimes?.start(connection);
     if (mode === "none") return connection;
@@ -155,13 +172,30 @@ export class Connections implements ConnectionContext {
   }
 
   /** Makes room for one more handshake. */
-  private evictOldest(): void {
+  private evictOne(): void {
     const { handshakes, settings } = this;
     if (handshakes.size < settings.limits.handshakes) return;
-    const { oldest } = handshakes;
-    if (!oldest) return;
-    handshakes.stop(oldest);
-    oldest.handshakeEvicted();
+    const evicted = this.findSilent() ?? handshakes.oldest;
+    if (!evicted) return;
+    handshakes.stop(evicted);
+    evicted.handshakeEvicted();
+  }
+
+  /**
+   * Returns the oldest client that has sent nothing, among those that were not yet asked about. A flood
+   * of clients that have all sent something costs no more than a few questions per connection.
+   */
+  private findSilent(): Connection | undefined {
+    const search = this.silentSearch ??= this.handshakes.oldestFirst();
+    for (let i = 0; i < MAX_QUESTIONS; i++) {
+      const { value, done } = search.next();
+      if (done) {
+        this.silentSearch = undefined;
+        return undefined;
+      }
+      if (!value.client.hasPeerSent(true)) return value;
+    }
+    return undefined;
   }
 
   private sourcesFor(backend: Endpoint): readonly IpEndpoint[] {

@@ -1,4 +1,4 @@
-import type { Failure } from "../runtime/failure.ts";
+import { type Failure, TRUNCATED } from "../runtime/failure.ts";
 import { faultText } from "./fault_text.ts";
 import { wordsFor } from "./verify_words.ts";
 
@@ -17,6 +17,7 @@ export const FAILURE_CODES = [
   "client-certificate",
   "client-left",
   "client-reset",
+  "client-truncated",
   "tls-error",
   "backend-refused",
   "backend-unreachable",
@@ -24,6 +25,7 @@ export const FAILURE_CODES = [
   "backend-no-ports",
   "backend-handshake",
   "backend-reset",
+  "backend-truncated",
   "half-close-timeout",
   "idle-timeout",
   "lifetime",
@@ -56,13 +58,22 @@ export function certificateRejected(reason: string): ConnectionFailure {
 
 /** The client was lost before both directions had ended. */
 export function clientLost(failure: Failure): ConnectionFailure {
+  if (failure.code === TRUNCATED) return peerFailed(failure, "client", "client-truncated");
   return peerFailed(failure, "client", failure.fault ? "tls-error" : "client-reset");
 }
 
 /** The backend was lost in the middle of its answer. */
 export function backendLost(failure: Failure): ConnectionFailure {
+  if (failure.code === TRUNCATED) return peerFailed(failure, "backend", "backend-truncated");
   return peerFailed(failure, "backend", failure.fault ? "tls-error" : "backend-reset");
 }
+
+/** A TLS backend ended its answer in a way that anybody on the network can fake. */
+export const backendTruncated: ConnectionFailure = {
+  source: "backend",
+  code: "backend-truncated",
+  cause: "it closed without close_notify, so its answer may be incomplete",
+};
 
 /** The backend is connected, but its TLS handshake failed, or it could not be verified. */
 export function backendHandshakeFailed(failure: Failure): ConnectionFailure {

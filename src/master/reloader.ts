@@ -114,13 +114,15 @@ export class Reloader {
     await listeners.released(wanted);
     if (this.isStopped) throw new UsageError("stud is stopping");
     const claim = listeners.claim(wanted, config.workers, config);
+    let generation: Generation | undefined;
     try {
       services.begin(prepared);
-      const generation = this.makeGeneration(prepared, claim);
+      generation = this.makeGeneration(prepared, claim);
       generations.next = generation;
       await generation.start();
       return { kind: "generation", prepared, generation, claim };
     } catch (error) {
+      if (generation) generations.failed(generation, config.reloadDrainTimeout);
       services.drop();
       claim.drop();
       throw error;
@@ -143,7 +145,6 @@ export class Reloader {
       claim,
       sockets,
       services.tickets?.ring,
-      services.affinity.ruleFor(config),
     );
     const { sharesSockets } = listeners;
     const generation: Generation = new Generation(

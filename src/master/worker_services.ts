@@ -76,7 +76,8 @@ export class WorkerServices {
     this.affinity = new Affinity(runtime, {
       log: log.own,
       groups: () => listeners.groups,
-      balance: () => generations.current!.update({ affinity: undefined }, { type: "balance" }),
+      route: (affinity) =>
+        generations.current!.update({ affinity }, { type: "affinity", affinity }),
     });
     this.statistics = new Statistics(log.direct, runtime.capabilities.tlsFacts);
     this.sessions = new Sessions(runtime, log.own, { isSuccessor: inherited !== undefined });

@@ -8,7 +8,15 @@ type Switch = {
 
 /** What an option can require of a build: a boolean capability, or one TLS version. */
 export type Need =
-  | Exclude<Switch, "dualCertificates" | "noTickets" | "remembersNames" | "swapCertificates">
+  | Exclude<
+    Switch,
+    | "closeNotify"
+    | "dualCertificates"
+    | "noTickets"
+    | "remembersNames"
+    | "swapCertificates"
+    | "truncation"
+  >
   | Protocol;
 
 const UNKNOWN_REASON = "its TLS library does not support it";

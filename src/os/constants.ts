@@ -37,6 +37,10 @@ export const IP_ADD_MEMBERSHIP = 35;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
+/** Seconds between two probes. */
+export const TCP_KEEPINTVL = 5;
+/** Probes without an answer until the connection is dropped. */
+export const TCP_KEEPCNT = 6;
 export const TCP_INFO = 11;
 export const TCP_QUICKACK = 12;
 /** Milliseconds; 0 means the system's default (tcp(7)). */
@@ -59,6 +63,8 @@ export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
+/** One event, then none until the entry is set again. */
+export const EPOLLONESHOT = 1 << 30;
 export const CLOCK_MONOTONIC = 1;
 /** An ioctl without an argument: sets close-on-exec. */
 export const FIOCLEX = 0x5451;

@@ -1,9 +1,6 @@
 /** The queue of a listening socket, and how to empty it without losing a connection. */
 import { setOption } from "./socket_options.ts";
-import { readCInt } from "./structures.ts";
-import { cInt } from "./structures.ts";
-import { TCP_INFO } from "./constants.ts";
-import { IPPROTO_TCP } from "./constants.ts";
+import { queueLength } from "./tcp_info.ts";
 import { SO_BINDTOIFINDEX } from "./constants.ts";
 import { SOL_SOCKET } from "./constants.ts";
 import type { Libc } from "./libc.ts";
@@ -12,9 +9,6 @@ import type { Libc } from "./libc.ts";
 const NO_INTERFACE = 0x7fffffff;
 /** shutdown(2); the queue of a listening Unix socket can still be accepted from. */
 const SHUT_RD = 0;
-/** Offset in `struct tcp_info`, where a listening socket has the length of its queue (tcp(7)). */
-const UNACKED_OFFSET = 24;
-const TCP_INFO_SIZE = UNACKED_OFFSET + 4;
 /** Milliseconds between two checks of a queue. */
 const CHECK_INTERVAL_MS = 10;
 /** Milliseconds that clients have to finish a TCP handshake in progress. */
@@ -35,13 +29,6 @@ export function refuseNew(libc: Libc, fd: number): void {
  */
 export function refuseNewUnix(libc: Libc, fd: number): void {
   libc.shutdown(fd, SHUT_RD);
-}
-
-/** Returns the number of connections in a listening TCP socket's queue; 0 for other sockets. */
-export function queueLength(libc: Libc, fd: number): number {
-  const info = new Uint8Array(TCP_INFO_SIZE);
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, cInt(info.length)) !== 0) return 0;
-  return readCInt(info.subarray(UNACKED_OFFSET));
 }
 
 /**

@@ -6,7 +6,9 @@ import {
   SO_SNDBUF,
   SOL_SOCKET,
   TCP_FASTOPEN,
+  TCP_KEEPCNT,
   TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from "./constants.ts";
@@ -23,7 +25,10 @@ export interface SocketOption {
 
 /** The settings of a listening socket. */
 export interface ListenerSettings {
-  /** Idle time before TCP keepalive probes, in seconds; 0: the kernel's default. */
+  /**
+   * Idle time before TCP keepalive probes, in seconds; 0: the kernel's default. See
+   * {@link keepaliveOptions}.
+   */
   readonly keepalive: number;
   /** Seconds that data may stay unacknowledged or blocked by the window; 0: the system's limit. */
   readonly tcpUserTimeout: number;
@@ -42,12 +47,7 @@ export function listenerOptions(settings: ListenerSettings): SocketOption[] {
   const { keepalive, tcpUserTimeout, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
   const options: SocketOption[] = [
     { name: "SO_KEEPALIVE", level: SOL_SOCKET, option: SO_KEEPALIVE, value: 1 },
-    {
-      name: "TCP_KEEPIDLE",
-      level: IPPROTO_TCP,
-      option: TCP_KEEPIDLE,
-      value: keepalive || KEEPALIVE_DEFAULT,
-    },
+    ...keepaliveOptions(keepalive || KEEPALIVE_DEFAULT),
     {
       name: "TCP_USER_TIMEOUT",
       level: IPPROTO_TCP,
@@ -72,6 +72,24 @@ export function listenerOptions(settings: ListenerSettings): SocketOption[] {
     options.push({ name: "SO_SNDBUF", level: SOL_SOCKET, option: SO_SNDBUF, value: sendBufsize });
   }
   return options;
+}
+
+/** The system's default, in seconds (tcp(7)); more would hold dead clients for longer than before. */
+const MAX_PROBE_INTERVAL = 75;
+const PROBES = 3;
+
+/**
+ * A client that is gone is dropped after `idle` seconds and three probes. They are as far apart as the
+ * idle time, but at most 75 s; with the system's defaults `idle` would hardly matter: nine probes, 75 s
+ * apart.
+ */
+function keepaliveOptions(idle: number): SocketOption[] {
+  const interval = Math.min(idle, MAX_PROBE_INTERVAL);
+  return [
+    { name: "TCP_KEEPIDLE", level: IPPROTO_TCP, option: TCP_KEEPIDLE, value: idle },
+    { name: "TCP_KEEPINTVL", level: IPPROTO_TCP, option: TCP_KEEPINTVL, value: interval },
+    { name: "TCP_KEEPCNT", level: IPPROTO_TCP, option: TCP_KEEPCNT, value: PROBES },
+  ];
 }
 
 /** Sets an int option. Returns false if the kernel refused it. */

@@ -52,6 +52,8 @@ export const capabilities: Capabilities = {
   unixBackendTls: true,
   noTickets: true,
   remembersNames: false,
+  closeNotify: false,
+  truncation: false,
   tlsFacts: true,
 };
 

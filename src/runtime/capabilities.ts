@@ -54,6 +54,10 @@ export interface Capabilities {
   readonly noTickets: boolean;
   /** The TLS library caches the result of `TlsSettings.select` for each name forever. */
   readonly remembersNames: boolean;
+  /** `Stream.hasCloseNotify` is known for TLS. */
+  readonly closeNotify: boolean;
+  /** An end within a TLS record is a failure. */
+  readonly truncation: boolean;
   /** SNI, TLS version and cipher of a connection are available. */
   readonly tlsFacts: boolean;
 }

@@ -66,6 +66,8 @@ export const capabilities: Capabilities = {
   unixBackendTls: false,
   noTickets: false,
   remembersNames: true,
+  closeNotify: true,
+  truncation: false,
   tlsFacts: false,
 };
 
@@ -206,7 +208,8 @@ export function connect(
   _source?: IpEndpoint,
   tls?: ClientTlsContext,
 ): Stream {
-  const stream = new DenoStream(backend, unknownLocal(backend), tls === undefined);
+  const isTcp = backend.family !== "unix";
+  const stream = new DenoStream(backend, unknownLocal(backend), tls === undefined, isTcp);
   stream.handler = handler;
   if (backend.family !== "unix") void stream.dial(backend, tls?.settings);
   else void stream.dialUnix(backend, tls !== undefined);

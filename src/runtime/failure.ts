@@ -19,6 +19,8 @@ export interface Failure {
   readonly received?: Uint8Array;
 }
 
+/** The code of an end within a TLS record: something is missing. */
+export const TRUNCATED = "ERR_TRUNCATED";
 /** Bytes that are kept of a peer that does not speak TLS, to name its protocol. */
 export const MAX_RECEIVED = 64;
 

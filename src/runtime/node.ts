@@ -55,6 +55,8 @@ export const capabilities: Capabilities = {
   unixBackendTls: true,
   noTickets: true,
   remembersNames: false,
+  closeNotify: true,
+  truncation: true,
   tlsFacts: true,
 };
 

@@ -22,11 +22,23 @@ export interface Stream {
    * Bytes written after `finish` or after the stream closed are dropped.
    */
   write(bytes: Uint8Array): boolean;
+  /** Bytes that were written, or the end of `finish`, are not yet with the kernel. */
+  readonly isSending: boolean;
+  /**
+   * Whether the peer's system has acknowledged everything written, so that a reset takes nothing
+   * away; costs a system call. True for a Unix socket once nothing is queued here.
+   */
+  isDelivered(): boolean;
   /**
    * Whether the peer has sent any byte, read or not; costs a system call. True where the adapter does
-   * not know the descriptor.
+   * not know the descriptor, and with `isUrgent` also where finding it would take long.
    */
-  hasPeerSent(): boolean;
+  hasPeerSent(isUrgent?: boolean): boolean;
+  /**
+   * After `ended`: whether close_notify preceded FIN. Undefined for a plain stream, and without
+   * `capabilities.closeNotify`.
+   */
+  readonly hasCloseNotify: boolean | undefined;
   /**
    * Stops reading, so that TCP back-pressure reaches the peer. At most what was already decrypted
    * still arrives. A chunk passed to `received` is valid until `received` returns; `write` of the same
@@ -82,12 +94,15 @@ export interface StreamHandler {
   received(stream: Stream, bytes: Uint8Array): void;
   /** Everything written is with the kernel; comes only after `write` returned false. */
   writable(stream: Stream): void;
-  /** The peer sent FIN or close_notify: no more bytes will be received. At most once. */
+  /**
+   * The peer sent FIN or close_notify: no more bytes will be received. At most once. An end within a
+   * TLS record is a failure instead, with `capabilities.truncation`.
+   */
   ended(stream: Stream): void;
   /**
    * The descriptor is closed and no event follows. Exactly once for each stream, never from within
    * `accepted` or `connect`. `failure` is absent if both directions ended in order, or if the core
-   * itself called `close` or `reset`.
+   * itself called `close` or `reset`. Bytes that the peer sent before it failed are received first.
    */
   closed(stream: Stream, failure: Failure | undefined): void;
 }

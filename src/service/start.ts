@@ -42,6 +42,9 @@ export async function start(state: ServiceState, events: StartEvents): Promise<v
   await commit(state, prepared, report);
 }
 
+/** Maximum time that clients delay the report of a failed start, in seconds. */
+const MAX_DRAIN = 30;
+
 /** Fulfilled when the workers accept connections. */
 async function begin(
   state: ServiceState,
@@ -60,8 +63,8 @@ async function begin(
     return report;
   } catch (error) {
     if (state.isStopping) await new Promise(() => {});
-    // Workers without a master would keep the sockets open.
-    await state.master?.stop(0);
+    // Workers without a master would keep the sockets open; some may have accepted clients.
+    await state.master?.stop(Math.min(config.drainTimeout, MAX_DRAIN) * 1000);
     undo.run();
     await guarded(log, () => state.pidFile?.remove());
     throw error;

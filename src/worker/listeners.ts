@@ -46,7 +46,7 @@ export class WorkerListeners {
   private readonly bySlot = new Map<number, OpenListener[]>();
   /** Descriptors of the sockets that this worker has bound. */
   private readonly bound: number[] = [];
-  private affinity: AffinityRule | undefined;
+  private affinity: AffinityRule | null | undefined;
   private isClosing = false;
 
   /** Opens no listener yet. */
@@ -109,11 +109,11 @@ export class WorkerListeners {
     for (const { frontend, listener } of this.all) listener.update(contexts[frontend]!);
   }
 
-  /** Ends client affinity: the kernel distributes clients over all workers. */
-  balance(): void {
-    this.affinity = undefined;
+  /** Starts client affinity, or ends it: the kernel then distributes clients over all workers. */
+  route(affinity: AffinityRule | null): void {
+    this.affinity = affinity;
     if (this.isClosing) return;
-    for (const fd of this.bound) detachAffinity(this.runtime.libc, fd);
+    for (const fd of this.bound) this.routeClients(fd);
   }
 
   /** The master's sockets that it accepts from, except those whose queues outlive us. */
@@ -142,18 +142,23 @@ export class WorkerListeners {
     if (!this.runtime.capabilities.adoptSockets) {
       if (endpoint.family === "unix") throw new Error("Unix sockets have to be adopted");
       const socketOptions = listenerOptions(this.command.settings);
-      return { endpoint, socketOptions, bound: (fd) => this.routeClients(fd) };
+      return { endpoint, socketOptions, bound: (fd) => this.wasBound(fd) };
     }
     // A copy, since closing a listener closes its descriptor and the slot may be served again.
     return { endpoint, fd: this.runtime.libc.dup(fds[slot - 1]!) };
   }
 
+  private wasBound(fd: number): void {
+    this.bound.push(fd);
+    this.routeClients(fd);
+  }
+
   /** Starts or ends client affinity on a socket that this worker has bound. */
   private routeClients(fd: number): void {
     const { affinity, runtime: { libc } } = this;
-    this.bound.push(fd);
-    // The socket group may have the program of an older configuration.
-    if (!affinity) return detachAffinity(libc, fd);
+    // The program belongs to all sockets of the group, also those of an older configuration.
+    if (affinity === undefined) return;
+    if (affinity === null) return detachAffinity(libc, fd);
     if (attachAffinity(libc, fd, affinity) || this.command.slot !== 1) return;
     this.events.warning(affinityRefused(libc));
   }

@@ -19,6 +19,7 @@ import type { LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
+import { resetAllOnExit } from "../os/reset_on_close.ts";
 import { LogRateLimiter } from "../log/rate_limiter.ts";
 import { SharedSessions } from "../sessions/shared_sessions.ts";
 import { TicketKeys } from "../tickets/ticket_keys.ts";
@@ -115,8 +116,8 @@ class Worker implements CommandHandler<WorkerCommand> {
       case "sockets-owned":
         this.command = { ...this.command!, sharesSockets: false };
         return;
-      case "balance":
-        return this.listeners!.balance();
+      case "affinity":
+        return this.listeners!.route(command.affinity);
       case "drain":
         return void this.drainForMaster();
       case "exit":
@@ -305,6 +306,8 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   /** Exits as soon as the last events are sent to the master, if there is one. */
   private exit(): void {
+    // FIN would make what is cut look complete.
+    if (this.connections && this.connections.open > 0) resetAllOnExit(this.runtime.libc);
     if (this.isOrphan) process.exit(0);
     this.rateLimiter.flush();
     this.backend.flush();

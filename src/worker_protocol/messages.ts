@@ -30,8 +30,8 @@ export type WorkerCommand =
   | LimitCommand
   /** The predecessor of `StartCommand.sharesSockets` no longer has the sockets. */
   | { readonly type: "sockets-owned" }
-  /** Detach the program of `StartCommand.affinity`. */
-  | { readonly type: "balance" }
+  /** As in {@link StartCommand}, for the sockets that it has bound. */
+  | { readonly type: "affinity"; readonly affinity: AffinityRule | null }
   /** Accept no more, answer with `draining`, and exit after the last connection closes. */
   | { readonly type: "drain" }
   /** Exit at once, which cuts all connections. */
@@ -62,8 +62,11 @@ export interface StartCommand {
   readonly tickets?: TicketRing;
   /** As in {@link LimitCommand}. */
   readonly connections?: number;
-  /** What workers that bind their own sockets attach to them; absent: nothing. */
-  readonly affinity?: AffinityRule | undefined;
+  /**
+   * What workers that bind their own sockets attach to them; null: they detach what is attached.
+   * Absent until the configuration is in service, since other workers share the program.
+   */
+  readonly affinity?: AffinityRule | null;
   /** The identity to assume once everything is open; absent: keep the current one. */
   readonly privileges?: Privileges;
 }

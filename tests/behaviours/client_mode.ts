@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { appendFileSync, copyFileSync, mkdtempSync, readFileSync } from "node:fs";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { createServer, type TlsOptions, type TLSSocket } from "node:tls";
 import { refuses } from "../support/capability.ts";
@@ -91,6 +91,34 @@ export const clientMode: readonly Behaviour[] = [
       assert.equal(await resumed(), true);
     },
   })),
+  {
+    name: "a backend's FIN without close_notify is passed on as a reset where it is known",
+    appliesTo: ({ backendTrust }) => backendTrust,
+    async run(context) {
+      const backend = await startTls(context);
+      const wires: Socket[] = [];
+      const relay = await context.backend((client) => {
+        wires.push(client);
+        const onward = connect({ port: backend.port, host: "127.0.0.1", allowHalfOpen: true });
+        onward.on("error", () => {});
+        client.pipe(onward).pipe(client);
+        client.on("close", () => onward.destroy());
+      });
+      const stud = await start(context, ["--client-verify=none", "--client"], relay.port);
+      const socket = await openTcp(stud.frontend);
+      socket.write("half an ans");
+      let received = String((await once(socket, "data"))[0]);
+      socket.on("data", (bytes: Buffer) => received += String(bytes));
+      wires[0]!.end();
+      const { closeNotify } = context.target;
+      assert.equal(await ending(socket), closeNotify ? "ECONNRESET" : "end");
+      assert.equal(received, "half an ans");
+      socket.destroy();
+      if (!closeNotify) return;
+      await until(() => stud.failures().length === 1, "the failure is logged");
+      assert.deepEqual(stud.failures(), ["backend backend-truncated"]);
+    },
+  },
   {
     name: "16 MiB pass in both directions, with half-close",
     appliesTo: ({ backendTrust }) => backendTrust,

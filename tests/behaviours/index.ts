@@ -21,6 +21,7 @@ import { certificateDemands } from "./certificate_demands.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
+import { cuts } from "./cuts.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
 import { failures } from "./failures.ts";
@@ -78,6 +79,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   backpressure,
   integrity,
   close,
+  cuts,
   timeouts,
   processes: fromSource(processes),
   drain,

@@ -23,6 +23,12 @@ export class FakeStream implements Stream {
   /** The argument of `startTls`. */
   early: Uint8Array | undefined;
 
+  isSending = false;
+  isAcknowledged = true;
+  hasCloseNotify: boolean | undefined;
+  /** What `write` returns. */
+  hasRoom = true;
+
   constructor(handler: StreamHandler, remote: Endpoint, local: Endpoint, facts: TlsFacts = {}) {
     this.handler = handler;
     this.remote = remote;
@@ -33,7 +39,11 @@ export class FakeStream implements Stream {
   write(bytes: Uint8Array): boolean {
     this.calls.push("write");
     this.written.push(new Uint8Array(bytes));
-    return true;
+    return this.hasRoom;
+  }
+
+  isDelivered(): boolean {
+    return this.isAcknowledged;
   }
 
   hasPeerSent(): boolean {

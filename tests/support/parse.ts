@@ -36,6 +36,8 @@ export const everything: Capabilities = {
   unixBackendTls: true,
   noTickets: true,
   remembersNames: false,
+  closeNotify: true,
+  truncation: true,
   tlsFacts: true,
 };
 

@@ -9,6 +9,10 @@ const abilities = {
   swapCertificates: ["bun", "node"],
   /** A connection's SNI, TLS version and cipher are available. */
   tlsFacts: ["bun", "node"],
+  /** An end without close_notify is told apart. */
+  closeNotify: ["deno", "node"],
+  /** An end within a TLS record is told apart. */
+  truncation: ["node"],
   /** The local address of backend connections can be chosen. */
   backendSource: ["bun", "node"],
   /** The TLS versions can be chosen. */

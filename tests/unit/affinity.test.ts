@@ -7,6 +7,7 @@ import type { BackendTls, Config } from "../../src/options/config.ts";
 import { SO_DETACH_REUSEPORT_BPF } from "../../src/os/constants.ts";
 import { SO_ATTACH_REUSEPORT_CBPF } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
+import type { AffinityRule } from "../../src/system/affinity.ts";
 import type { Capabilities } from "../../src/runtime/capabilities.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
@@ -15,6 +16,7 @@ const calls = { [SO_ATTACH_REUSEPORT_CBPF]: "attach", [SO_DETACH_REUSEPORT_BPF]:
 function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {}) {
   const clock = new HandClock();
   const done: string[] = [];
+  const rules: AffinityRule[] = [];
   const entries: LogEntry[] = [];
   const libc = {
     setsockopt(fd: number, _level: number, option: keyof typeof calls) {
@@ -28,7 +30,10 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
   const affinity = new Affinity({ libc, capabilities }, {
     log: (entry) => entries.push(entry),
     groups: () => adoptSockets ? [[10, 11], [20, 21]] : [],
-    balance: () => done.push("balance"),
+    route: (rule) => {
+      done.push(rule ? `route to ${rule.sockets}` : "route freely");
+      if (rule) rules.push(rule);
+    },
   }, new LoadSkew(clock));
   /** Ten seconds in which the second of two workers gets all connections. */
   const overload = (isServing = true) => {
@@ -41,7 +46,7 @@ function made({ ticketKeys = false, adoptSockets = true, isRefused = false } = {
       clock.advance(1000);
     }
   };
-  return { affinity, done, entries, overload };
+  return { affinity, done, rules, entries, overload };
 }
 
 function plan(affinity: "auto" | "on" | "off", workers = 2, more: object = { tickets: true }) {
@@ -65,19 +70,17 @@ test("auto is for several workers without common ticket keys, on for all", () =>
     const { affinity, done } = made({ ticketKeys });
     affinity.use(wanted);
     assert.deepEqual(done, expected, JSON.stringify(wanted));
-    assert.equal(affinity.ruleFor(wanted), undefined, "workers have no part in it");
   }
 });
 
 test("workers that bind their own sockets get a rule, the same for all", () => {
-  const { affinity, done } = made({ adoptSockets: false });
-  const rule = affinity.ruleFor(plan("auto", 3));
-  assert.equal(rule!.sockets, 3);
-  assert.equal(rule!.multiplier % 2, 1);
-  assert.deepEqual(affinity.ruleFor(plan("auto", 3)), rule);
-  assert.equal(affinity.ruleFor(plan("off", 3)), undefined);
+  const { affinity, done, rules } = made({ adoptSockets: false });
   affinity.use(plan("auto", 3));
-  assert.deepEqual(done, []);
+  affinity.use(plan("off", 3));
+  affinity.use(plan("auto", 3));
+  assert.deepEqual(done, ["route to 3", "route freely", "route to 3"]);
+  assert.equal(rules[0]!.multiplier % 2, 1);
+  assert.deepEqual(rules[0], rules[1]);
 });
 
 test("auto ends once when it overloads a worker, logs that, and starts again with a reload", () => {
@@ -86,7 +89,7 @@ test("auto ends once when it overloads a worker, logs that, and starts again wit
   done.length = 0;
   overload();
   overload();
-  assert.deepEqual(done, ["detach 10", "detach 20", "balance"]);
+  assert.deepEqual(done, ["detach 10", "detach 20", "route freely"]);
   assert.deepEqual(entries.map(({ event, facts }) => [event, facts]), [
     ["affinity-ended", { worker: 2, percent: 100, connections: 1000 }],
   ]);

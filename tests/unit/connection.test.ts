@@ -56,13 +56,141 @@ const uses = { acceptProxy: { mode: "use", trusted: ["192.0.2.0/24"] } } as cons
 
 test("a stream that closes within the call that resets it does not close its connection twice", () => {
   for (const first of ["client", "backend"] as const) {
-    const { client, backend, connections, closed } = open();
+    const { client, backend, connections, closed, clock } = open();
     client.handler.opened(backend());
     const [failed, other] = first === "client" ? [client, backend()] : [backend(), client];
     other.reset = () => client.handler.closed(other, undefined);
     client.handler.closed(failed, reset);
+    clock.advance(200);
     assert.equal(closed.length, 1);
     assert.equal(connections.open, 0);
+  }
+});
+
+test("what a backend sent is delivered before its reset is passed on", () => {
+  for (const waits of [{ isSending: true }, { isAcknowledged: false }]) {
+    const { client, backend, clock, codes, send, closed } = open();
+    client.handler.opened(backend());
+    Object.assign(client, waits);
+    client.handler.closed(backend(), reset);
+    assert.deepEqual(codes(), ["backend backend-reset"]);
+    clock.advance(1000);
+    send("more");
+    assert.ok(!client.calls.some((call) => /reset|finish|close/.test(call)));
+    Object.assign(client, { isSending: false, isAcknowledged: true });
+    clock.advance(400);
+    assert.equal(client.calls.at(-1), "reset");
+    client.handler.closed(client, undefined);
+    assert.equal(closed.length, 1);
+    clock.advance(600_000);
+    assert.equal(codes().length, 1);
+  }
+});
+
+test("a client that does not take the answer of a lost backend is cut in the end", () => {
+  const { client, backend, clock } = open();
+  client.handler.opened(backend());
+  client.isSending = true;
+  client.handler.closed(backend(), reset);
+  clock.advance(99_000);
+  assert.ok(!client.calls.includes("reset"));
+  clock.advance(1000);
+  assert.equal(client.calls.at(-1), "reset");
+});
+
+test("a client that is sending is reset once it pauses, so that it can read the answer", () => {
+  const { client, backend, clock, send } = open();
+  client.handler.opened(backend());
+  backend().hasRoom = false;
+  send("upload");
+  client.handler.closed(backend(), reset);
+  for (let i = 0; i < 20; i++) {
+    send("more");
+    clock.advance(50);
+    assert.ok(!client.calls.includes("reset"));
+  }
+  clock.advance(200);
+  assert.equal(client.calls.at(-1), "reset");
+});
+
+test("what a client sent is delivered before its reset is passed on", () => {
+  const { client, backend, clock, codes } = open();
+  client.handler.opened(backend());
+  backend().isAcknowledged = false;
+  client.handler.closed(client, reset);
+  assert.deepEqual(codes(), ["client client-reset"]);
+  assert.ok(!backend().calls.includes("reset"));
+  backend().isAcknowledged = true;
+  clock.advance(200);
+  assert.equal(backend().calls.at(-1), "reset");
+});
+
+test("a client that is lost after the backend's end does not end its upload in order", () => {
+  for (const hasEnded of [false, true]) {
+    const { client, backend, codes } = open();
+    client.handler.opened(backend());
+    backend().handler.ended(backend());
+    if (hasEnded) client.handler.ended(client);
+    client.handler.closed(client, reset);
+    assert.equal(backend().calls.at(-1), hasEnded ? "close" : "reset");
+    assert.deepEqual(codes(), []);
+  }
+});
+
+test("the rest of an upload is sent to a backend that has answered already", () => {
+  const { client, backend, clock, codes } = open();
+  client.handler.opened(backend());
+  backend().handler.ended(backend());
+  backend().isSending = true;
+  client.handler.ended(client);
+  client.handler.closed(client, undefined);
+  assert.equal(backend().calls.at(-1), "finish");
+  clock.advance(100_000);
+  assert.equal(backend().calls.at(-1), "reset");
+  assert.deepEqual(codes(), ["backend half-close-timeout"]);
+});
+
+test("a TLS backend's end without close_notify is a truncation, where it is known", () => {
+  const backendTls = {} as ClientTlsContext;
+  for (const hasCloseNotify of [true, false, undefined]) {
+    const { client, backend, codes, clock } = open({ backendTls });
+    client.handler.opened(backend());
+    backend().hasCloseNotify = hasCloseNotify;
+    backend().handler.ended(backend());
+    clock.advance(200);
+    const isCut = hasCloseNotify === false;
+    assert.deepEqual(codes(), isCut ? ["backend backend-truncated"] : []);
+    assert.equal(client.calls.at(-1), isCut ? "reset" : "finish");
+    assert.equal(backend().calls.includes("reset"), isCut);
+  }
+});
+
+test("an end within a TLS record has its own code", () => {
+  const truncated: Failure = { code: "ERR_TRUNCATED", message: "ended within a record" };
+  for (const side of ["client", "backend"] as const) {
+    const { client, backend, codes } = open();
+    client.handler.opened(backend());
+    client.handler.closed(side === "client" ? client : backend(), truncated);
+    assert.deepEqual(codes(), [`${side} ${side}-truncated`]);
+  }
+});
+
+test("a half-closed connection that ends names the side that does not read", () => {
+  const cases = [
+    ["client", "isSending", "client the client does not read what it is sent"],
+    ["client", "isAcknowledged", "client the client does not read what it is sent"],
+    ["backend", "isSending", "backend the backend does not read what it is sent"],
+    ["", "", "backend the backend never answered"],
+  ] as const;
+  for (const [side, property, expected] of cases) {
+    const { client, backend, clock, failures } = open();
+    client.handler.opened(backend());
+    const blocked = side === "client" ? client : backend();
+    if (property !== "") blocked[property] = property === "isSending";
+    client.handler.ended(client);
+    clock.advance(100_000);
+    assert.deepEqual(failures.map(({ source, cause }) => `${source} ${cause}`), [expected]);
+    assert.deepEqual([client.calls.at(-1), backend().calls.at(-1)], ["reset", "reset"]);
   }
 });
 

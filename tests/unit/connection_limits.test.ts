@@ -43,6 +43,38 @@ test("one handshake too many resets the one that has taken longest", () => {
   assert.deepEqual(first.calls, ["reset"], "its timeout is stopped");
 });
 
+test("a client that has sent nothing is reset before those that have", () => {
+  const { accept, failures } = accepting(handshakes(3));
+  const [first, second, silent] = [accept(), accept(), accept()];
+  silent.peerHasSent = false;
+  const later = accept();
+  assert.deepEqual([first, second, silent].map(({ calls }) => calls), [[], [], ["reset"]]);
+  // Now all have sent something.
+  const last = accept();
+  assert.deepEqual(first.calls, ["reset"]);
+  assert.deepEqual([second, later, last].map(({ calls }) => calls), [[], [], []]);
+  assert.match(failures[0]!.cause, /sent nothing/);
+  assert.match(failures[1]!.cause, /taken longest/);
+});
+
+test("a flood of clients that have all sent something costs few questions", () => {
+  const { accept } = accepting(handshakes(1000));
+  let questions = 0;
+  const next = () => {
+    const client = accept();
+    client.hasPeerSent = () => {
+      questions++;
+      return true;
+    };
+    return client;
+  };
+  const first = Array.from({ length: 1000 }, next);
+  const before = questions;
+  for (let i = 0; i < 100; i++) next();
+  assert.ok(first.slice(0, 100).every(({ calls }) => calls[0] === "reset"));
+  assert.ok(questions - before <= 100 * 34, `${questions - before}`);
+});
+
 test("connections whose handshake is done do not count as handshakes", () => {
   const { accept, open, codes } = accepting(handshakes(2));
   for (let i = 0; i < 5; i++) open();

@@ -46,14 +46,16 @@ test("bytes from either side keep it open", () => {
 });
 
 test("while a slow reader has bytes to read, the idle timeout is ten times as long", () => {
-  const { clock, client, backend, connection, codes } = reach("relaying", { idleTimeout: 5 });
+  const all = reach("relaying", { idleTimeout: 5 });
+  const { clock, client, backend, connection, codes, failures } = all;
   fill(client);
   connection.received(backend, bytes);
   clock.advance(50_000);
   assert.deepEqual(codes(), []);
   clock.advance(1_000);
   assert.deepEqual(codes(), ["limit idle-timeout"]);
-  assert.deepEqual(backend.calls, ["pause", "finish", "resume"]);
+  assert.equal(failures[0]!.cause.includes("the client had not read everything"), true);
+  assert.deepEqual([client.calls, backend.calls], [["reset"], ["pause", "reset"]]);
 });
 
 test("before the backend is connected the idle timeout does not apply", () => {
@@ -64,7 +66,7 @@ test("before the backend is connected the idle timeout does not apply", () => {
   }
 });
 
-test("a busy connection is finished when its lifetime has elapsed", () => {
+test("a busy connection is cut when its lifetime has elapsed", () => {
   const { clock, client, backend, connection, codes } = reach("relaying", { maxLifetime: 5 });
   for (let i = 0; i < 5; i++) {
     connection.received(client, bytes);
@@ -72,11 +74,50 @@ test("a busy connection is finished when its lifetime has elapsed", () => {
     clock.advance(1_000);
   }
   assert.deepEqual(codes(), ["limit lifetime"]);
-  assert.equal(client.calls.at(-1), "finish");
-  assert.equal(backend.calls.at(-1), "finish");
-  connection.received(client, bytes);
-  connection.received(backend, bytes);
-  assert.equal(client.calls.at(-1), "finish", "nothing more is relayed");
+  assert.deepEqual([client.calls.at(-1), backend.calls.at(-1)], ["reset", "reset"]);
+  assert.ok(![...client.calls, ...backend.calls].includes("finish"));
+});
+
+test("a connection that was idle before its lifetime elapsed is finished in order", () => {
+  // With an idle timeout, whose checks clear the same flag.
+  for (const idleTimeout of [0, 60]) {
+    const settings = { maxLifetime: 20, idleTimeout };
+    const { clock, client, backend, connection, codes } = reach("relaying", settings);
+    connection.received(client, bytes);
+    clock.advance(14_999);
+    connection.received(backend, bytes);
+    clock.advance(5_000);
+    assert.deepEqual(codes(), []);
+    clock.advance(1);
+    assert.deepEqual(codes(), ["limit lifetime"]);
+    assert.deepEqual([client.calls, backend.calls], [["write", "finish"], ["write", "finish"]]);
+    connection.received(client, bytes);
+    connection.received(backend, bytes);
+    assert.equal(client.calls.at(-1), "finish", "nothing more is relayed");
+  }
+});
+
+test("a lifetime that ends in the middle of something cuts", () => {
+  const cases: [string, (all: ReturnType<typeof reach>) => void][] = [
+    ["the client had not read everything", ({ client }) => client.isAcknowledged = false],
+    ["the client had not read everything", ({ client }) => client.isSending = true],
+    ["the backend had not read everything", ({ backend }) => backend.isAcknowledged = false],
+    ["the backend had not read everything", ({ backend }) => backend.isSending = true],
+    ["only one side had ended", ({ client, connection }) => connection.ended(client)],
+    ["only one side had ended", ({ backend, connection }) => connection.ended(backend)],
+    ["it was in use", ({ clock, client, connection }) => {
+      clock.advance(3_000);
+      connection.received(client, bytes);
+    }],
+  ];
+  for (const [reason, arrange] of cases) {
+    const all = reach("relaying", { maxLifetime: 5, halfCloseTimeout: 60 });
+    arrange(all);
+    all.clock.advance(5_000);
+    assert.deepEqual(all.codes(), ["limit lifetime"]);
+    assert.ok(all.failures[0]!.cause.includes(reason), reason);
+    assert.deepEqual([all.client.calls.at(-1), all.backend.calls.at(-1)], ["reset", "reset"]);
+  }
 });
 
 test("a lifetime that elapses before the backend is connected closes what is open", () => {
@@ -87,7 +128,7 @@ test("a lifetime that elapses before the backend is connected closes what is ope
   assert.deepEqual(handshake.codes(), ["limit lifetime"]);
   const connecting = reach("connecting", settings);
   connecting.clock.advance(5_000);
-  assert.deepEqual([connecting.client.calls, connecting.backend.calls], [["finish"], ["reset"]]);
+  assert.deepEqual([connecting.client.calls, connecting.backend.calls], [["reset"], ["reset"]]);
   assert.deepEqual(connecting.codes(), ["limit lifetime"]);
 });
 

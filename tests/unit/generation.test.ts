@@ -8,6 +8,7 @@ import type { SlotWorker } from "../../src/master/workers/watched_worker.ts";
 import type {
   SharedEventHandlers,
   StartCommand,
+  WorkerCommand,
   WorkerEvent,
 } from "../../src/worker_protocol/messages.ts";
 import { HandClock } from "../support/hand_clock.ts";
@@ -19,7 +20,8 @@ class FakeWorker implements SlotWorker {
   readonly pid = 1;
   readonly signals: string[] = [];
 
-  send: () => void = () => {};
+  readonly commands: string[] = [];
+  send = ({ type }: WorkerCommand): void => void this.commands.push(type);
 
   offer(): boolean {
     return true;
@@ -64,7 +66,11 @@ function starting(handlers: Partial<SharedEventHandlers> = {}) {
 }
 
 function answerPings(worker: FakeWorker): void {
-  worker.send = () => worker.onEvent({ type: "pong", open: 0, counters: {} });
+  const { send } = worker;
+  worker.send = (command) => {
+    send(command);
+    worker.onEvent({ type: "pong", open: 0, counters: {} });
+  };
 }
 
 test("a generation has started when all its workers accept", async () => {
@@ -75,8 +81,8 @@ test("a generation has started when all its workers accept", async () => {
   assert.deepEqual(workers.map(({ signals }) => signals), [[], []], "its time limit is over");
 });
 
-test("a worker that hangs at its start fails the generation, whose workers are killed", async () => {
-  const { checkFor, workers, started } = starting();
+test("a worker that hangs at its start is killed and fails the generation; the others drain", async () => {
+  const { checkFor, generation, workers, entries, started } = starting();
   workers[0]!.onEvent({ type: "ready" });
   answerPings(workers[0]!);
   const refused = assert.rejects(started, (error) => {
@@ -88,7 +94,14 @@ test("a worker that hangs at its start fails the generation, whose workers are k
   assert.deepEqual(workers.map(({ signals }) => signals), [[], []]);
   checkFor(1);
   await refused;
-  for (const { signals } of workers) assert.ok(signals.includes("SIGKILL"));
+  assert.deepEqual(workers.map(({ signals }) => signals.includes("SIGKILL")), [false, true]);
+  assert.deepEqual(workers.map(({ commands }) => commands.includes("drain")), [true, false]);
+  // Neither is a crash.
+  workers[1]!.onExit({ code: null, signal: "SIGKILL" });
+  assert.equal(generation.isEmpty, false);
+  workers[0]!.onExit({ code: 0, signal: null });
+  assert.equal(generation.isEmpty, true);
+  assert.ok(!entries.some(({ event }) => event === "worker-exited"));
 });
 
 test("the watchdog covers a generation that is still starting", async () => {

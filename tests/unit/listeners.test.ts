@@ -9,7 +9,9 @@ import type { LogEntry } from "../../src/base/log_entry.ts";
 import { type Claim, Listeners, type Wanted } from "../../src/master/listeners/listeners.ts";
 import { readCInt } from "../../src/os/structures.ts";
 import { cInt } from "../../src/os/structures.ts";
+import { TCP_KEEPCNT } from "../../src/os/constants.ts";
 import { TCP_KEEPIDLE } from "../../src/os/constants.ts";
+import { TCP_KEEPINTVL } from "../../src/os/constants.ts";
 import { IPPROTO_TCP } from "../../src/os/constants.ts";
 import { SO_ACCEPTCONN } from "../../src/os/constants.ts";
 import { SOL_SOCKET } from "../../src/os/constants.ts";
@@ -224,6 +226,8 @@ test("a successor applies its settings to inherited sockets when it takes over",
   commit(successor.claim([at], 1, { ...settings, keepalive: 120 }));
   const [fd] = old.held[0]!.fds;
   assert.equal(option(fd!, IPPROTO_TCP, TCP_KEEPIDLE), settings.keepalive);
+  assert.equal(option(fd!, IPPROTO_TCP, TCP_KEEPINTVL), 75);
+  assert.equal(option(fd!, IPPROTO_TCP, TCP_KEEPCNT), 3);
   successor.takeOver();
   assert.equal(option(fd!, IPPROTO_TCP, TCP_KEEPIDLE), 120);
 });

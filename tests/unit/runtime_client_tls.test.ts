@@ -2,7 +2,7 @@
  * The contract of src/runtime/ for client mode: plain connections in, TLS to the backend.
  * Runs against the adapter of the runtime that executes this file.
  */
-import { test } from "node:test";
+import { after, test } from "node:test";
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
 import { SOCK_NONBLOCK } from "../../src/os/constants.ts";
 import { SOCK_STREAM } from "../../src/os/constants.ts";
 import { AF_INET } from "../../src/os/constants.ts";
-import { queueLength } from "../../src/os/listen_queue.ts";
+import { queueLength } from "../../src/os/tcp_info.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { MAX_EARLY_BYTES } from "../../src/runtime/stream.ts";
 import type { ClientTlsSettings } from "../../src/runtime/tls.ts";
@@ -246,6 +246,53 @@ test("a backend whose certificate changes to an untrusted one is refused", limit
   for (let i = 0; i < 3; i++) assert.equal(await session(first.endpoint, context), undefined);
   impostor.process.kill();
 });
+
+test("how a backend ended is reported as far as the runtime knows", limit, async () => {
+  const { closeNotify, truncation } = capabilities;
+  for (const how of ["close_notify", "FIN", "FIN within a record"] as const) {
+    const backend = await startTlsBackend(certificate);
+    const relay = await startCuttableRelay(backend.endpoint);
+    const handler = dial(relay.endpoint, { ca: authority.ca });
+    await until(() => handler.opens === 1 && backend.peers.length === 1, "opened");
+    if (how === "close_notify") backend.peers[0]!.end();
+    else relay.cut(how === "FIN" ? 0 : 20);
+    if (how === "FIN within a record" && truncation) {
+      await until(() => handler.closes === 1, "closed");
+      assert.equal(handler.failure?.code, "ERR_TRUNCATED");
+      assert.equal(handler.ends, 0);
+      continue;
+    }
+    await until(() => handler.ends === 1, "ended");
+    const expected = closeNotify ? how === "close_notify" : undefined;
+    assert.equal(handler.stream.hasCloseNotify, expected, how);
+    handler.stream.reset();
+    await until(() => handler.closes === 1, "closed");
+  }
+});
+
+/** A TCP relay that can end the answer with FIN after `size` bytes of a TLS record of 100 bytes. */
+async function startCuttableRelay({ port }: IpEndpoint) {
+  const clients: net.Socket[] = [];
+  const server = net.createServer({ allowHalfOpen: true }, (client) => {
+    clients.push(client);
+    const backend = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    for (const each of [client, backend]) each.on("error", () => {});
+    client.pipe(backend).pipe(client);
+    client.on("close", () => backend.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  after(() => {
+    server.close();
+    for (const client of clients) client.destroy();
+  });
+  const record = Buffer.alloc(105, 7);
+  Buffer.from([23, 3, 3, 0, 100]).copy(record);
+  return {
+    endpoint: loopback((server.address() as net.AddressInfo).port),
+    cut: (size: number) => clients[0]!.end(record.subarray(0, size)),
+  };
+}
 
 test("a backend with an untrusted CA, or another name, gets no byte", limit, async () => {
   await isRefused({ ca: authority.ca }, stranger.issue("backend.test"));

@@ -19,7 +19,7 @@ import {
   detachAffinity,
   randomMultiplier,
 } from "../../src/system/affinity.ts";
-import { queueLength } from "../../src/os/listen_queue.ts";
+import { queueLength } from "../../src/os/tcp_info.ts";
 import { bareSocket, boundPort, loopback, until } from "../support/adapter.ts";
 
 const libc: Libc = runtime.libc;

@@ -28,8 +28,8 @@ export interface AffinityDependencies {
   readonly log: Log;
   /** Returns the sockets of each address for which the master has several. */
   groups(): readonly (readonly number[])[];
-  /** Makes workers that bind their own sockets end it. */
-  balance(): void;
+  /** Makes workers that bind their own sockets use this rule; null: none. */
+  route(rule: AffinityRule | null): void;
 }
 
 /**
@@ -54,20 +54,17 @@ export class Affinity {
     this.loadSkew = loadSkew;
   }
 
-  /** Returns what workers that bind their own sockets attach to them. */
-  ruleFor(plan: AffinityPlan): AffinityRule | undefined {
-    if (this.runtime.capabilities.adoptSockets || !this.isWanted(plan)) return undefined;
-    return { multiplier: this.multiplier, sockets: plan.workers };
-  }
-
   /** Starts or ends it for a configuration whose workers already listen. */
   use(plan: AffinityPlan): void {
     const { libc } = this.runtime;
     this.loadSkew.restart();
     const isWanted = this.isWanted(plan);
     this.isWatched = isWanted && plan.sessions.affinity === "auto";
-    if (!isWanted) return this.detach();
     const { multiplier } = this;
+    if (!this.runtime.capabilities.adoptSockets) {
+      this.dependencies.route(isWanted ? { multiplier, sockets: plan.workers } : null);
+    }
+    if (!isWanted) return this.detach();
     const isAttached = this.dependencies.groups().every((fds) =>
       attachAffinity(libc, fds[0]!, { multiplier, sockets: fds.length })
     );
@@ -86,7 +83,7 @@ export class Affinity {
     if (!overload) return;
     this.isWatched = false;
     this.detach();
-    this.dependencies.balance();
+    this.dependencies.route(null);
     this.logEnded(overload, slots[overload.place]!.number);
   }
 

@@ -56,6 +56,8 @@ export class Generation {
   private started: { resolve(): void; reject(error: UsageError): void } | undefined;
   private isDraining = false;
   private isCut = false;
+  /** Slots whose workers were killed before they served. */
+  private readonly killed = new Set<Slot>();
 
   constructor(
     number: number,
@@ -174,7 +176,7 @@ export class Generation {
   }
 
   private workerExited(slot: Slot, exit: ExitDetails): void {
-    const isOrderly = this.isCut || exit.isExpected;
+    const isOrderly = this.isCut || exit.isExpected || this.killed.has(slot);
     if (this.started && !isOrderly) {
       return this.workerFailed(slot, `it exited during its start (${describeExit(exit)})`);
     }
@@ -189,10 +191,17 @@ export class Generation {
     }
     const { reject } = this.started;
     this.started = undefined;
-    this.isDraining = this.isCut = true;
-    for (const each of this.slots) each.kill();
+    this.isDraining = true;
+    for (const each of this.slots) this.giveUp(each);
     this.notifyEmpty();
     reject(new UsageError(`worker ${slot.number} cannot start: ${reason}`));
+  }
+
+  /** Its worker may already have accepted clients, who must not pay for another worker's fault. */
+  private giveUp(slot: Slot): void {
+    if (slot.isServing) return void slot.drain();
+    this.killed.add(slot);
+    slot.kill();
   }
 
   private findAdopter(orphan: Slot): void {

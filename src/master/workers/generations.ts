@@ -70,6 +70,16 @@ export class Generations {
     }, limit * 1000).unref();
   }
 
+  /**
+   * Keeps one that could not be started while its workers still have connections: they accept no
+   * more, and are cut as by {@link drain}.
+   */
+  failed(generation: Generation, limit: number): void {
+    if (generation.isEmpty) return;
+    this.older.add(generation);
+    void this.drain(generation, limit);
+  }
+
   /** Fulfilled when the last worker has exited. `onRoom` is called no more. */
   ended(): Promise<void> {
     return new Promise((resolve) => {

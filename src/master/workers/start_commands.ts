@@ -5,7 +5,6 @@ import { workerSettings } from "../../options/worker_settings.ts";
 import { FIRST_SOCKET_FD } from "../../worker_protocol/command_line.ts";
 import type { Claim } from "../listeners/listeners.ts";
 import type { Prepared } from "../prepare.ts";
-import type { AffinityRule } from "../../system/affinity.ts";
 import type { TicketRing } from "../../tickets/ring.ts";
 
 /** Returns one for each worker, which inherits `sockets` in this order. */
@@ -14,7 +13,6 @@ export function startCommands(
   { fds }: Claim,
   sockets: readonly number[],
   tickets: TicketRing | undefined,
-  affinity: AffinityRule | undefined,
 ): StartCommand[] {
   const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
   const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
@@ -35,7 +33,6 @@ export function startCommands(
     backendSources,
     listeners,
     ...(tickets ? { tickets } : {}),
-    ...(affinity ? { affinity } : {}),
     ...(privileges ? { privileges } : {}),
   }));
 }

@@ -45,7 +45,7 @@ export const limitOptions = {
     form: "number",
     argument: "SECONDS",
     default: "0",
-    help: "Age at which a connection is closed, busy or not; 0 means never.",
+    help: "Age at which a connection is closed, or reset if it is in use; 0 means never.",
     parse: secondsOrNone,
   },
   "drain-timeout": {
@@ -92,8 +92,9 @@ export const limitOptions = {
     form: "text",
     argument: "N|auto",
     default: "auto",
-    help: "Concurrent TLS handshakes in each worker; above that, the oldest is reset. auto is a " +
-      "quarter of the worker's connections, but at least 1024.",
+    help: "Concurrent TLS handshakes in each worker; above that, the oldest client that has sent " +
+      "nothing is reset, or the oldest of all. auto is a quarter of the worker's connections, but " +
+      "at least 1024.",
     parse: countOr("auto", 10_000_000),
   },
   "max-source-connections": {

@@ -66,7 +66,9 @@ export const socketOptions = {
     form: "number",
     argument: "SECONDS",
     default: "3600",
-    help: "Idle time before TCP keepalive probes; 0 means 7200, the kernel's default.",
+    help:
+      "Idle time before TCP keepalive probes; a client that answers none of three, which are as " +
+      "far apart but at most 75 s, is gone. 0 means 7200, the kernel's default.",
     parse: integer(0, 32767),
   },
   "tcp-user-timeout": {

@@ -1,4 +1,5 @@
 import { getSystemErrorName } from "node:util";
+import { resetOnClose } from "../../os/reset_on_close.ts";
 import { setOption } from "../../os/socket_options.ts";
 import { familyOf } from "../../os/sockaddr.ts";
 import { EINPROGRESS } from "../../os/constants.ts";
@@ -29,6 +30,7 @@ export function connect(
 ): Stream {
   const fd = libc.socket(familyOf(backend), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failedStream(handler, backend, libc.errno());
+  if (backend.family !== "unix") resetOnClose(libc, fd);
   if (source) bindTo(fd, source);
   const address = sockaddrOf(backend);
   if (libc.connect(fd, address, address.length) < 0) {
@@ -38,7 +40,7 @@ export function connect(
       return failedStream(handler, backend, errno);
     }
   }
-  const stream = new BunStream(undefined, tls !== undefined, address);
+  const stream = new BunStream(undefined, tls !== undefined, address, true);
   stream.handler = handler;
   const socket = tls ? tlsHandlers(tls as ClientContext) : plainHandlers;
   const options = { fd, allowHalfOpen: true, data: stream, socket } as const;

@@ -1,6 +1,7 @@
 /**
  * Pauses listening sockets of Bun, which cannot do so itself: a new listener would make a new SSL_CTX,
- * and no earlier session would resume. UNDOCUMENTED: Bun 1.4.5 waits with epoll, level-triggered, on
+ * and no earlier session would resume. Also keeps what a backend sent before its reset while the
+ * backend's socket is paused. UNDOCUMENTED: Bun 1.4.5 waits with epoll, level-triggered, on
  * the descriptor number that it was given, and accepts in a loop until accept fails.
  * tests/unit/runtime_pause.test.ts covers it.
  */
@@ -8,6 +9,7 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { cString } from "../../os/structures.ts";
 import { epollEvent } from "../../os/structures.ts";
 import { EPOLL_CTL_MOD } from "../../os/constants.ts";
+import { EPOLLONESHOT } from "../../os/constants.ts";
 import { O_CLOEXEC } from "../../os/constants.ts";
 import { O_RDONLY } from "../../os/constants.ts";
 import { locateBuffer } from "./last_read.ts";
@@ -58,6 +60,18 @@ export class Poll {
     return true;
   }
 }
+
+/**
+ * Makes Bun ignore everything that happens to a paused socket, until its own `resume` or `pause` sets
+ * the entry again. It would close a socket at an error, even with bytes to read. Returns false if the
+ * loop is not known.
+ */
+export function ignoreEvents(fd: number): boolean {
+  return !!loop && libc.epoll_ctl(loop.epoll, EPOLL_CTL_MOD, fd, nothing) === 0;
+}
+
+/** Bun skips an event whose data is 0; an error is reported once, so that it does not spin. */
+const nothing = epollEvent(EPOLLONESHOT, 0n);
 
 /** An epoll descriptor, and one of the file in which the kernel shows what it watches. */
 interface Loop {

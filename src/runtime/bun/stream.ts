@@ -8,7 +8,10 @@ import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { BackendSession } from "../backend_sessions.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
+import { isAcknowledged, wasReset } from "../../os/tcp_info.ts";
+import { finishOnClose } from "../../os/reset_on_close.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
+import { ignoreEvents } from "./poll.ts";
 import type { NativeError, NativeSocket } from "./native.ts";
 
 /** Starts TLS on a stream that began without it. */
@@ -35,6 +38,10 @@ export class BunStream implements Stream {
   isFinishing = false;
   hasEnded = false;
   isClosedByCore = false;
+  /** It connects to a backend; until our FIN its socket closes with RST. */
+  readonly isBackend: boolean;
+  /** Paused, and Bun does not learn of errors: it would close the socket with what is unread. */
+  private ignoresEvents = false;
   /** What the client is served with; undefined without TLS and toward a backend. */
   identity: ServerIdentity | undefined;
   /** Set toward a backend with TLS, once the socket exists. */
@@ -50,8 +57,14 @@ export class BunStream implements Stream {
   /** `closed` must not come from within `accepted` or `startTls`. */
   defersClosed = false;
 
-  constructor(native: NativeSocket | undefined, isTls: boolean, peer: Uint8Array) {
+  constructor(
+    native: NativeSocket | undefined,
+    isTls: boolean,
+    peer: Uint8Array,
+    isBackend = false,
+  ) {
     this.native = native;
+    this.isBackend = isBackend;
     this.isTls = isTls;
     this.peer = peer;
   }
@@ -75,18 +88,37 @@ export class BunStream implements Stream {
     this.queue.push(bytes);
     if (!this.isOpen && (this.earlyBytes += bytes.length) <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
+    if (this.ignoresEvents) this.watchForRoom();
     return false;
+  }
+
+  get isSending(): boolean {
+    return this.native !== undefined && this.queue.length > 0;
+  }
+
+  isDelivered(): boolean {
+    const { native } = this;
+    return !native || (this.queue.length === 0 && isAcknowledged(libc, native.fd));
   }
 
   hasPeerSent(): boolean {
     return !this.native || hasReceived(libc, this.native.fd);
   }
 
+  /** Bun reports the same for both ends. */
+  get hasCloseNotify(): undefined {
+    return undefined;
+  }
+
   pause(): void {
-    this.native?.pause();
+    const { native } = this;
+    if (!native) return;
+    native.pause();
+    if (this.isBackend && this.queue.length === 0) this.ignoresEvents = ignoreEvents(native.fd);
   }
 
   resume(): void {
+    this.ignoresEvents = false;
     this.native?.resume();
   }
 
@@ -197,6 +229,12 @@ export class BunStream implements Stream {
 
   /** The peer has sent FIN or close_notify. */
   ended(): void {
+    // A write that meets the reset first takes its errno, which Bun hides; reading then ends in order.
+    const { native } = this;
+    if (native && this.queue.length > 0 && wasReset(libc, native.fd)) {
+      this.failure ??= { code: "ECONNRESET", message: "connection reset by peer" };
+      return native.terminate();
+    }
     this.hasEnded = true;
     // Before the stream is open, `handshake` and `close` report it.
     if (this.isOpen) this.notify("ended");
@@ -215,14 +253,26 @@ export class BunStream implements Stream {
   failed(error: NativeError): void {
     this.failure ??= sessionFailure(error);
     if (!this.native) return;
+    if (this.isBackend) finishOnClose(libc, this.native.fd);
     endInOrder(libc, this.native.fd);
     this.native.close();
   }
 
   /** Everything is sent. After the peer's FIN, Bun itself would wait for one more event. */
   private end(): void {
-    this.native?.shutdown();
-    if (this.hasEnded) this.native?.close();
+    const { native } = this;
+    if (!native) return;
+    if (this.isBackend) finishOnClose(libc, native.fd);
+    native.shutdown();
+    if (this.hasEnded) native.close();
+    else if (this.ignoresEvents) ignoreEvents(native.fd);
+  }
+
+  /** Bun watches the paused socket again, as it does after `pause`. */
+  private watchForRoom(): void {
+    this.ignoresEvents = false;
+    this.native?.resume();
+    this.native?.pause();
   }
 
   /** The descriptor is closed. */

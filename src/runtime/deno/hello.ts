@@ -1,6 +1,6 @@
 /** Delays handshakes until their ClientHellos are complete, and sees what else came instead. */
 import { EAGAIN, MSG_DONTWAIT, MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET } from "../../os/constants.ts";
-import { queueLength } from "../../os/listen_queue.ts";
+import { queueLength } from "../../os/tcp_info.ts";
 import { setOption } from "../../os/socket_options.ts";
 import { MAX_HELLO, readHello } from "../client_hello.ts";
 import { MAX_RECEIVED } from "../failure.ts";

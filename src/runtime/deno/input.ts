@@ -29,6 +29,8 @@ export class Input {
   /** A read is pending, or a chunk is being delivered. */
   #pulling = false;
   #ended = false;
+  /** The last read reported close_notify, or FIN on a plain connection. */
+  #closeNotify = false;
   /** Number of bytes at the start of the buffer that are not yet delivered. */
   #held = 0;
   /** Number of bytes of the last chunk. */
@@ -43,6 +45,10 @@ export class Input {
 
   get hasEnded(): boolean {
     return this.#ended;
+  }
+
+  get hasCloseNotify(): boolean {
+    return this.#closeNotify;
   }
 
   /** Starts reading, unless it is paused. */
@@ -77,7 +83,10 @@ export class Input {
   }
 
   readonly #onRead = (count: number): void => {
-    if (count === 0) return this.#end();
+    if (count === 0) {
+      this.#closeNotify = true;
+      return this.#end();
+    }
     this.#held = count;
     this.#deliver();
   };

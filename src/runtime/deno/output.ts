@@ -1,5 +1,6 @@
 /** The sending half of a stream: accepts all writes, and sends them as the kernel has room. */
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../../os/constants.ts";
+import { finishOnClose, resetOnClose } from "../../os/reset_on_close.ts";
 import { MAX_EARLY_BYTES } from "../stream.ts";
 import { type Conn, libc, writeFrom } from "./api.ts";
 import { Collector } from "./buffers.ts";
@@ -10,7 +11,7 @@ export interface Sender extends HiddenSocket {
   onWritable(): void;
   /** FIN was sent, after all bytes. */
   onFinished(): void;
-  onFailed(error: unknown): void;
+  onSendFailed(error: unknown): void;
 }
 
 /** Finding the descriptor costs more than it saves a stream that is written to only once. */
@@ -20,6 +21,7 @@ const SEARCH_AT_WRITE = 2;
 export class Output {
   readonly #sender: Sender;
   readonly #isPlain: boolean;
+  readonly #isToBackend: boolean;
   /** Set while the stream is open. */
   #conn: Conn | undefined = undefined;
   #closed = false;
@@ -38,13 +40,20 @@ export class Output {
   #finishing = false;
   #finished = false;
 
-  constructor(sender: Sender, isPlain: boolean) {
+  /** With `isToBackend`, a socket whose descriptor is known closes with RST until our FIN. */
+  constructor(sender: Sender, isPlain: boolean, isToBackend: boolean) {
     this.#sender = sender;
     this.#isPlain = isPlain;
+    this.#isToBackend = isToBackend;
   }
 
   get isWriting(): boolean {
     return this.#pushing && !this.#finished;
+  }
+
+  /** Bytes or the end are not yet with the kernel, or with TLS. */
+  get isPending(): boolean {
+    return this.isWriting || this.#queue.length > 0;
   }
 
   get hasFinished(): boolean {
@@ -111,6 +120,7 @@ export class Output {
     const sender = this.#sender;
     if (sender.fd === -1) {
       if (this.#writes !== SEARCH_AT_WRITE || !descriptors.find(sender)) return false;
+      if (this.#isToBackend) resetOnClose(libc, sender.fd);
     }
     const sent = libc.send(sender.fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent === bytes.length) return true;
@@ -141,14 +151,15 @@ export class Output {
     this.push();
   };
 
-  readonly #onWriteFailed = (error: unknown): void => this.#sender.onFailed(error);
+  readonly #onWriteFailed = (error: unknown): void => this.#sender.onSendFailed(error);
 
   async #shut(conn: Conn): Promise<void> {
     this.#pushing = true;
+    if (this.#isToBackend && this.#sender.fd !== -1) finishOnClose(libc, this.#sender.fd);
     try {
       await conn.closeWrite();
     } catch (error) {
-      return this.#sender.onFailed(error);
+      return this.#sender.onSendFailed(error);
     }
     this.#finished = true;
     this.#sender.onFinished();

@@ -4,6 +4,7 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
+import { isAcknowledged } from "../../os/tcp_info.ts";
 import { endInOrder, hasReceived, received } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
@@ -31,16 +32,18 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
   #conn: Conn | undefined = undefined;
   #dialing: AbortController | undefined = undefined;
   #failure: Failure | undefined = undefined;
+  /** Nothing can be sent any more. */
+  #sendFailure: Failure | undefined = undefined;
   #facts: TlsFacts = NO_FACTS;
   readonly #input: Input;
   readonly #output: Output;
 
-  constructor(remote: Endpoint, local: Endpoint, isPlain: boolean) {
+  constructor(remote: Endpoint, local: Endpoint, isPlain: boolean, isToBackend = false) {
     this.remote = remote;
     this.local = local;
     this.#isPlain = isPlain;
     this.#input = new Input(this, isPlain);
-    this.#output = new Output(this, isPlain);
+    this.#output = new Output(this, isPlain, isToBackend);
   }
 
   get isOpening(): boolean {
@@ -123,10 +126,24 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
     return this.#output.write(bytes);
   }
 
-  hasPeerSent(): boolean {
-    const isSilent = this.#phase !== "closed" &&
-      descriptors.with(this, (fd) => !hasReceived(libc, fd));
-    return !isSilent;
+  get isSending(): boolean {
+    return this.#phase !== "closed" && !this.#sendFailure && this.#output.isPending;
+  }
+
+  isDelivered(): boolean {
+    if (this.#phase === "closed") return true;
+    return !this.isSending &&
+      descriptors.with(this, this.#isPlain ? acknowledged : acknowledgedForLong) !== false;
+  }
+
+  hasPeerSent(isUrgent = false): boolean {
+    // A search for each of thousands of silent clients would cost more than their handshakes.
+    return (isUrgent && this.fd === -1) || this.#phase === "closed" ||
+      descriptors.with(this, hasSent) !== false;
+  }
+
+  get hasCloseNotify(): boolean | undefined {
+    return this.#isPlain ? undefined : this.#input.hasCloseNotify;
   }
 
   pause(): void {
@@ -179,7 +196,7 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
     throw new Error("Deno cannot start TLS on an accepted connection");
   }
 
-  /** Called by the two halves only, like the next four. */
+  /** Called by the two halves only, like the next five. */
   onReceived(bytes: Uint8Array): void {
     try {
       this.handler.received(this, bytes);
@@ -189,6 +206,7 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
   }
 
   onEnded(): void {
+    if (this.#sendFailure) return this.#close(this.#sendFailure);
     this.#notify("ended");
     this.#settle();
   }
@@ -203,13 +221,18 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
 
   onFailed(error: unknown): void {
     if (this.#phase === "closed") return;
-    const failure = failureOf(error);
-    // After a reset was reported once, the kernel reports a broken pipe.
-    const reset = /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code);
+    const failure = connectionFailure(error);
     // Unsent bytes would keep the descriptor open until the peer reads them.
-    if (this.#output.isWriting && !reset) descriptors.with(this, cut);
+    if (this.#output.isWriting && failure.code !== "ECONNRESET") descriptors.with(this, cut);
     else if (failure.fault) descriptors.with(this, (fd) => endInOrder(libc, fd));
-    this.#close(reset ? { code: "ECONNRESET", message: failure.message } : failure);
+    this.#close(this.#sendFailure ?? failure);
+  }
+
+  /** The kernel may hold what the peer sent before: an end after it is not an orderly one. */
+  onSendFailed(error: unknown): void {
+    if (this.#phase !== "open" || this.#input.hasEnded) return this.onFailed(error);
+    this.#sendFailure ??= connectionFailure(error);
+    this.#output.close();
   }
 
   /** Adds what the descriptor shows about a peer that left during the handshake. */
@@ -294,6 +317,28 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
 }
 
 const NO_FACTS: TlsFacts = {};
+/** Milliseconds in which Deno's TLS passes on what it has taken once the kernel has room. */
+const TLS_FLUSH_MS = 40;
+
+function acknowledged(fd: number): boolean {
+  return isAcknowledged(libc, fd);
+}
+
+function acknowledgedForLong(fd: number): boolean {
+  return isAcknowledged(libc, fd, TLS_FLUSH_MS);
+}
+
+function hasSent(fd: number): boolean {
+  return hasReceived(libc, fd);
+}
+
+/** After a reset was reported once, the kernel reports a broken pipe. */
+function connectionFailure(error: unknown): Failure {
+  const { code, message } = failureOf(error);
+  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(code)
+    ? { code: "ECONNRESET", message }
+    : { code, message };
+}
 
 export function endpoint({ hostname, port }: NetAddr): IpEndpoint {
   return { family: hostname.includes(":") ? 6 : 4, address: hostname, port };

@@ -1,3 +1,4 @@
+import { resetOnClose } from "../../os/reset_on_close.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
@@ -5,8 +6,9 @@ import type { UnixEndpoint } from "../../os/endpoint.ts";
 import type { IpEndpoint } from "../../os/endpoint.ts";
 import type { ClientTls } from "./client_tls.ts";
 import { errnoFailure } from "./failure.ts";
+import { libc } from "./libc.ts";
 import { handles, type Request, type TcpHandle } from "./handles.ts";
-import { NodeStream, type TlsMode } from "./stream.ts";
+import { NodeStream, type StreamMode } from "./stream.ts";
 
 /** As in {@link Runtime}; a failed connect has the errno's name as its code. */
 export function connect(
@@ -29,7 +31,12 @@ function connectTcp(
 ): NodeStream {
   const { TCP, TCPConnectWrap, SOCKET } = handles;
   const tcp = new TCP(SOCKET);
-  const stream = new NodeStream(tcp, backend, undefined, tls ? { client: tls } : PLAIN);
+  const stream = new NodeStream(
+    tcp,
+    backend,
+    undefined,
+    tls ? { client: tls, isToBackend: true } : PLAIN_TCP,
+  );
   stream.handler = handler;
   if (source) bindTo(tcp, source);
   const request = connectRequest(TCPConnectWrap, stream);
@@ -38,7 +45,10 @@ function connectTcp(
     ? tcp.connect(request, address, port)
     : tcp.connect6(request, address, port);
   if (status < 0) stream.fail(errnoFailure(status));
-  else tcp.setNoDelay(true);
+  else {
+    tcp.setNoDelay(true);
+    resetOnClose(libc, tcp.fd);
+  }
   return stream;
 }
 
@@ -79,5 +89,6 @@ function bindTo(tcp: TcpHandle, { family, address, port }: IpEndpoint): void {
   else tcp.bind6(address, port, 0);
 }
 
-const PLAIN: TlsMode = {};
+const PLAIN: StreamMode = {};
+const PLAIN_TCP: StreamMode = { isToBackend: true };
 const NAMELESS: UnixEndpoint = { family: "unix", path: "" };

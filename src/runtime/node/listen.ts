@@ -6,7 +6,7 @@ import { errnoFailure } from "./failure.ts";
 import { type HandleAddress, handles, type SocketHandle, type TcpHandle } from "./handles.ts";
 import { libc } from "./libc.ts";
 import type { ServerTls } from "./server_tls.ts";
-import { ipEndpoint, NodeStream, type TlsMode } from "./stream.ts";
+import { ipEndpoint, NodeStream, type StreamMode } from "./stream.ts";
 
 /**
  * As in {@link Runtime}: accepts on an inherited descriptor. Without spare descriptors libuv itself
@@ -18,10 +18,10 @@ export function listen(
   if (!("fd" in on)) throw new Error("the Node.js adapter listens on inherited descriptors");
   const unix = on.endpoint.family === "unix" ? on.endpoint : undefined;
   const { Pipe, TCP, SERVER } = handles;
-  let tlsMode: TlsMode = { server: tls as ServerTls | undefined, headerFirst };
+  let mode: StreamMode = { server: tls as ServerTls | undefined, headerFirst };
   const onconnection: SocketHandle["onconnection"] = (status, socket) => {
     if (status < 0) return failed(errnoFailure(status));
-    const stream = acceptedStream(socket, unix, tlsMode);
+    const stream = acceptedStream(socket, unix, mode);
     try {
       stream.handler = accepted(stream);
     } catch (error) {
@@ -29,7 +29,7 @@ export function listen(
       stream.reset();
       raise(error);
     }
-    if (!tlsMode.server && !stream.isClosing) stream.opened();
+    if (!mode.server && !stream.isClosing) stream.opened();
   };
   const acceptOn = (fd: number): SocketHandle => {
     const handle: SocketHandle = unix ? new Pipe(SERVER) : new TCP(SERVER);
@@ -65,7 +65,7 @@ export function listen(
       kept = -1;
     },
     update(next) {
-      tlsMode = { server: next as ServerTls, headerFirst };
+      mode = { server: next as ServerTls, headerFirst };
     },
   };
 }
@@ -74,13 +74,13 @@ export function listen(
 function acceptedStream(
   socket: SocketHandle,
   unix: UnixEndpoint | undefined,
-  tlsMode: TlsMode,
+  mode: StreamMode,
 ): NodeStream {
   const peer: HandleAddress = {};
   if (!unix) (socket as TcpHandle).getpeername(peer);
   const remote = unix ? NAMELESS : ipEndpoint(peer);
-  const stream = new NodeStream(socket, remote, unix, tlsMode);
-  if (tlsMode.server) socket.readStart();
+  const stream = new NodeStream(socket, remote, unix, mode);
+  if (mode.server) socket.readStart();
   return stream;
 }
 

@@ -1,13 +1,13 @@
 import { raise } from "../../base/raise.ts";
+import { finishOnClose, resetOnClose } from "../../os/reset_on_close.ts";
 import { endInOrder, hasReceived } from "../../os/received.ts";
-import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
-import { cInt } from "../../os/structures.ts";
 import { endReadably } from "../end_readably.ts";
+import { isAcknowledged } from "../../os/tcp_info.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { DECODE_ERROR, UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED, TRUNCATED } from "../failure.ts";
 import type { BackendSession } from "../backend_sessions.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
@@ -34,16 +34,19 @@ import {
 import { type ClientHello, HelloReader, type NoHello, readHello } from "../client_hello.ts";
 import { HANDSHAKE_RECORD } from "../tls_fault.ts";
 import { libc } from "./libc.ts";
+import { lastSsl, sessionEnd, type Ssl, watchSsls } from "./native_ssl.ts";
 import { MALFORMED, type ServerIdentity, type ServerTls } from "./server_tls.ts";
 
-/** The TLS of a socket; without any member it is plain. */
-export interface TlsMode {
+/** What a socket is for; without TLS it is plain. */
+export interface StreamMode {
   /** For an accepted socket. */
   readonly server?: ServerTls | undefined;
   /** TLS waits until {@link NodeStream.startTls} is called. */
   readonly headerFirst?: boolean;
   /** For a socket that connects. */
   readonly client?: ClientTls | undefined;
+  /** It connects over TCP: until our FIN the socket closes with RST. */
+  readonly isToBackend?: boolean;
 }
 
 export class NodeStream implements Stream, HandleEvents {
@@ -54,6 +57,7 @@ export class NodeStream implements Stream, HandleEvents {
   private readonly unixLocal: UnixEndpoint | undefined;
   private readonly serverTls: ServerTls | undefined;
   private readonly clientTls: ClientTls | undefined;
+  private readonly isToBackend: boolean;
   /** TLS waits for the handler, which reads a header first. */
   private isBeforeTls: boolean;
   private readonly readsHeader: boolean;
@@ -83,12 +87,17 @@ export class NodeStream implements Stream, HandleEvents {
   private hasFinished = false;
   private hasEnded = false;
   isClosing = false;
+  /** Nothing can be sent any more; what the peer has sent before is still read. */
+  private sendFailure: Failure | undefined;
+  hasCloseNotify: boolean | undefined;
+  /** Below `tlsHandle`. */
+  private ssl: Ssl = 0n;
 
   constructor(
     socket: SocketHandle,
     remote: Endpoint,
     unixLocal: UnixEndpoint | undefined,
-    { server, client, headerFirst }: TlsMode,
+    { server, client, headerFirst, isToBackend }: StreamMode,
   ) {
     this.socket = socket;
     this.handle = socket;
@@ -96,6 +105,7 @@ export class NodeStream implements Stream, HandleEvents {
     this.unixLocal = unixLocal;
     this.serverTls = server;
     this.clientTls = client;
+    this.isToBackend = isToBackend ?? false;
     this.readsHeader = this.isBeforeTls = headerFirst ?? false;
     this.readFrom(socket);
   }
@@ -108,7 +118,7 @@ export class NodeStream implements Stream, HandleEvents {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.isFinishing || this.isClosing) return true;
+    if (this.isFinishing || this.isClosing || this.sendFailure) return true;
     if (this.isReady) return this.tlsHandle ? this.encrypt(bytes) : this.send(bytes);
     if (this.queuedBytes === 0) this.queue = [];
     this.queue.push(new Uint8Array(bytes));
@@ -116,6 +126,14 @@ export class NodeStream implements Stream, HandleEvents {
     if (!this.isOpen && this.queuedBytes <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
+  }
+
+  get isSending(): boolean {
+    return !this.isClosing && (this.isWriting || this.queuedBytes > 0);
+  }
+
+  isDelivered(): boolean {
+    return this.isClosing || (!this.isSending && isAcknowledged(libc, this.socket.fd));
   }
 
   hasPeerSent(): boolean {
@@ -148,7 +166,7 @@ export class NodeStream implements Stream, HandleEvents {
     if (this.isClosing) return;
     // The handle's own `reset` fails while a shutdown is pending.
     const { fd } = this.socket;
-    if (fd >= 0) libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, resetOnClose, resetOnClose.length);
+    if (fd >= 0) resetOnClose(libc, fd);
     this.close();
   }
 
@@ -182,6 +200,7 @@ export class NodeStream implements Stream, HandleEvents {
   /** The connect has succeeded. */
   connected(): void {
     if (!this.clientTls) return this.opened();
+    watchSsls();
     this.backendSession = this.clientTls.sessions.connect(this.remote);
     const handle = this.clientTls.wrap(this.socket, this.backendSession.bytes);
     this.useTls(handle);
@@ -231,6 +250,14 @@ export class NodeStream implements Stream, HandleEvents {
       const message = "the connection was closed";
       return this.fail({ code: "ECONNRESET", message, fault: this.isSilent ? "left" : "closed" });
     }
+    if (this.sendFailure) return this.fail(this.sendFailure);
+    if (this.tlsHandle) {
+      const end = sessionEnd(this.ssl);
+      if (end === "FIN within a record") {
+        return this.fail({ code: TRUNCATED, message: "the connection ended within a TLS record" });
+      }
+      this.hasCloseNotify = end === "close_notify";
+    }
     this.hasEnded = true;
     this.notify("ended");
     if (this.hasFinished) this.close();
@@ -244,7 +271,7 @@ export class NodeStream implements Stream, HandleEvents {
 
   written(status: number): void {
     this.isWriting = false;
-    if (status < 0) this.fail(errnoFailure(status));
+    if (status < 0) this.sendFailed(errnoFailure(status));
     else this.writeQueue();
   }
 
@@ -375,6 +402,7 @@ export class NodeStream implements Stream, HandleEvents {
     session?: Uint8Array | "none",
   ): void {
     const identity = this.identity!;
+    watchSsls();
     const handle = this.serverTls!.wrap(this.socket, identity, hello, session);
     this.useTls(handle);
     for (let i = 0; i < bytes.length && !this.isClosing; i += HELLO_CHUNK) {
@@ -389,7 +417,9 @@ export class NodeStream implements Stream, HandleEvents {
     this.fail(failure);
   }
 
+  /** `handle` was made just now. */
   private useTls(handle: TlsHandle): void {
+    this.ssl = lastSsl();
     this.tlsHandle = handle;
     this.handle = handle;
     this.readFrom(handle);
@@ -449,13 +479,13 @@ export class NodeStream implements Stream, HandleEvents {
       request.buffer = kept;
       request.oncomplete = onWritten;
     } else if (status !== 0) {
-      this.fail(errnoFailure(status));
+      this.sendFailed(errnoFailure(status));
     }
   }
 
   /** Continues when all earlier writes are with the kernel: the queue, the half-close, `writable`. */
   private writeQueue(): void {
-    if (this.isWriting || this.isClosing) return;
+    if (this.isWriting || this.isClosing || this.sendFailure) return;
     if (this.queuedBytes > 0) {
       const chunks = this.queue;
       this.queue = NOTHING;
@@ -469,9 +499,22 @@ export class NodeStream implements Stream, HandleEvents {
     this.notify("writable");
   }
 
+  /**
+   * The peer is gone, but the kernel may hold what it sent before: reading ends with that, and an
+   * end that follows is no longer an orderly one.
+   */
+  private sendFailed(failure: Failure): void {
+    if (this.isClosing || this.sendFailure) return;
+    if (!this.isOpen || this.hasEnded) return this.fail(failure);
+    this.sendFailure = failure;
+    this.queue = NOTHING;
+    this.queuedBytes = 0;
+  }
+
   private shutdown(): void {
     if (this.isShuttingDown) return;
     this.isShuttingDown = true;
+    if (this.isToBackend) finishOnClose(libc, this.socket.fd);
     const request = new handles.ShutdownWrap();
     request.stream = this;
     request.oncomplete = onShutdown;
@@ -484,9 +527,6 @@ export class NodeStream implements Stream, HandleEvents {
 export function ipEndpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): Endpoint {
   return { family: address.includes(":") ? 6 : 4, address: address.split("%", 1)[0]!, port };
 }
-
-/** `struct linger`: on, 0 seconds, so that closing sends RST. */
-const resetOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
 
 const UNKNOWN_NAME: Failure = {
   code: "ERR_SSL_UNRECOGNIZED_NAME",
