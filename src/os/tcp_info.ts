@@ -23,10 +23,11 @@ export function queueLength(libc: Libc, fd: number): number {
 
 /**
  * Whether the peer has acknowledged every byte that was written, and none was sent in the last
- * `quietMs` milliseconds; true without a TCP connection.
+ * `quietMs` milliseconds; true without a TCP connection. After a reset it is true too: the kernel
+ * still counts what it will never send.
  */
 export function isAcknowledged(libc: Libc, fd: number, quietMs = 0): boolean {
-  if (!read(libc, fd)) return true;
+  if (!read(libc, fd) || info[0] === TCP_CLOSE) return true;
   return view.getInt32(UNACKED, true) + view.getInt32(NOT_SENT, true) === 0 &&
     view.getUint32(LAST_DATA_SENT, true) >= quietMs;
 }
