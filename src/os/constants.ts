@@ -75,7 +75,6 @@ export const F_GETFL = 3;
 export const F_OFD_SETLK = 37;
 
 export const EAGAIN = 11;
-export const EINVAL = 22;
 export const EMSGSIZE = 90;
 /** The socket at that address is of another type. */
 export const EPROTOTYPE = 91;

@@ -1,8 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
-import { endInOrder, type Received, received } from "../../os/received.ts";
+import { type Received, received } from "../../os/tcp_info.ts";
 import { BackendSessions } from "../backend_sessions.ts";
 import { policyOf } from "../ticket_policy.ts";
+import { endInOrder } from "../end_after_alert.ts";
 import { clearAlert, type TlsFault, tlsFault, UNREAD_ALERT } from "../tls_fault.ts";
 import { alpnWire, parameterOptions, serverOptions, useTicketKeys } from "../openssl.ts";
 import { cipherItems, fitGroups, type ListLibrary } from "../fit_lists.ts";

@@ -4,8 +4,8 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { isAcknowledged } from "../../os/tcp_info.ts";
-import { endInOrder, hasReceived, received } from "../../os/received.ts";
+import { hasReceived, isAcknowledged, received } from "../../os/tcp_info.ts";
+import { endInOrder } from "../end_after_alert.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
