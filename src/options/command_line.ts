@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { type Assignment, commandLineOrigin } from "./assignment.ts";
-import { type Build, checkNeeds, contradictions } from "./checks.ts";
+import type { Build } from "./builds.ts";
+import { contradictions } from "./checks.ts";
 import type { Config } from "./config.ts";
 import { type Dialect, parseDialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
@@ -11,6 +12,7 @@ import { helpText } from "./help.ts";
 import { readConfigFile } from "./read_file.ts";
 import { type Places, placesOf } from "./places.ts";
 import { type OptionName, optionOf } from "./table.ts";
+import { checkNeeds } from "./needs.ts";
 import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
 import { bounded, withoutCredentials } from "./words.ts";
