@@ -4,9 +4,10 @@
  */
 import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
-import { boringSsl, ClientContext, ServerContext } from "./bun/contexts.ts";
+import { ClientContext, ServerContext } from "./bun/contexts.ts";
 import { libc } from "./bun/libc.ts";
 import { listen } from "./bun/listener.ts";
+import { boringSsl } from "./bun/lists.ts";
 import { bun } from "./bun/native.ts";
 import { hasTicketKeyCallback, protocols } from "./openssl.ts";
 import { COMMON_SUITES } from "./cipher_list.ts";

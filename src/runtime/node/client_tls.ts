@@ -49,7 +49,7 @@ export class ClientTls implements ClientTlsContext {
    * Returns why the backend at `endpoint` is rejected after its handshake, or when its certificate
    * expires, in milliseconds of the wall clock.
    */
-  judge(tls: TlsHandle, endpoint: Endpoint): Failure | number {
+  checkBackend(tls: TlsHandle, endpoint: Endpoint): Failure | number {
     if (!this.settings.verify) return Infinity;
     const error = tls.verifyError();
     if (error) return { code: error.code, message: error.message };

@@ -213,7 +213,7 @@ export class NodeStream implements Stream, HandleEvents {
     let found: Failure | number | undefined;
     try {
       found = clientTls
-        ? clientTls.judge(tlsHandle!, this.remote)
+        ? clientTls.checkBackend(tlsHandle!, this.remote)
         : serverTls!.check(tlsHandle!, this.serverName);
     } catch (error) {
       return this.coreThrew(error);
