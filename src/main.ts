@@ -3,12 +3,13 @@ import { OCSP_ARGUMENT } from "./ocsp/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { PEERS_ARGUMENT } from "./sessions/command_line.ts";
 import { STORE_ARGUMENT } from "./tickets/command_line.ts";
+import { LAUNCH_ARGUMENT } from "./upgrade/command_line.ts";
 import { WORKER_ARGUMENT } from "./worker_protocol/command_line.ts";
 
 /**
  * Runs the process that the first argument names: a worker or one of the helpers for OCSP, the
- * ticket store and the sessions of other machines, all of which the master starts; else the user's
- * command. Each loads only the code it needs, so that a worker takes less memory and starts faster.
+ * ticket store and the sessions of other machines, or the launcher of a successor, all of which the
+ * master starts; else the user's command. Each loads only the code it needs, so that a worker takes less memory and starts faster.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
@@ -21,6 +22,8 @@ export async function main(runtime: Runtime): Promise<void> {
       return (await import("#ocsp")).runOcsp(runtime);
     case STORE_ARGUMENT:
       return (await import("#ticket_store")).runStore(runtime);
+    case LAUNCH_ARGUMENT:
+      return (await import("./upgrade/launcher.ts")).runLauncher(runtime, argv.slice(1));
     default:
       return (await import("./command.ts")).runCommand(runtime, argv);
   }

@@ -58,6 +58,10 @@ export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
+/** What poll(2) reports without being asked: an error, an end, and no open descriptor. */
+export const POLLERR = 8;
+export const POLLHUP = 0x10;
+export const POLLNVAL = 0x20;
 export const CLOCK_MONOTONIC = 1;
 /** An ioctl without an argument: sets close-on-exec. */
 export const FIOCLEX = 0x5451;

@@ -1,8 +1,8 @@
 /** Descriptors that are passed from one program to the next. */
 import { closeSync, existsSync } from "node:fs";
-import { FIOCLEX } from "./constants.ts";
+import { FIOCLEX, POLLERR, POLLHUP, POLLNVAL } from "./constants.ts";
 import type { Libc } from "./libc.ts";
-import { cInt } from "./structures.ts";
+import { cInt, pollEntry, pollEvents } from "./structures.ts";
 
 /**
  * Closes a descriptor that this process inherited. Deno has its own record of it, which `closeSync`
@@ -15,6 +15,12 @@ export function closeInherited(libc: Libc, fd: number): void {
     // The runtime has no record of it.
   }
   if (existsSync(`/proc/self/fd/${fd}`)) libc.close(fd);
+}
+
+/** Whether all processes have closed the other end of a pipe or of a pair of sockets. */
+export function isPeerGone(libc: Libc, fd: number): boolean {
+  const entry = pollEntry(fd);
+  return libc.poll(entry, 1, 0) > 0 && (pollEvents(entry) & (POLLERR | POLLHUP | POLLNVAL)) !== 0;
 }
 
 /** Sets close-on-exec, so that no program that this one starts inherits the descriptor by mistake. */

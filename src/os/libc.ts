@@ -20,6 +20,8 @@ export interface Libc {
   dup(fd: number): number;
   dup2(fd: number, onto: number): number;
   epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
+  /** `entries` are structures of poll(2); `timeout` is in milliseconds. */
+  poll(entries: Uint8Array, count: number, timeout: number): number;
   close(fd: number): number;
   setgroups(count: number, groups: Uint8Array): number;
   /** Paths are bytes that end in 0. */
@@ -72,6 +74,7 @@ export const signatures = {
   dup: ["i32"],
   dup2: ["i32", "i32"],
   epoll_ctl: ["i32", "i32", "i32", "buffer"],
+  poll: ["buffer", "u64", "i32"],
   close: ["i32"],
   setgroups: ["u64", "buffer"],
   chroot: ["buffer"],

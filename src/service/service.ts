@@ -49,7 +49,7 @@ class Service {
     this.state = state;
     this.stop = new Stop(state);
     this.upgrade = new Upgrade({
-      ...{ libc, log, program: options.program },
+      ...{ runtime, log, program: options.program },
       input: () => options.input(),
       // A second request cuts, and a service manager may have sent SIGTERM to this process too.
       onStop: () => state.isStopping || this.requestStop("a stop request from its successor"),

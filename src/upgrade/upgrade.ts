@@ -1,12 +1,12 @@
 /** SIGUSR2 in the process that is replaced. */
 import type { Log, LogEntry } from "../base/log_entry.ts";
-import type { Libc } from "../os/libc.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { Handover } from "./handover.ts";
 import type { Program } from "./program.ts";
 import { spawnSuccessor, type Successor } from "./successor.ts";
 
 export interface UpgradeDependencies {
-  readonly libc: Libc;
+  readonly runtime: Pick<Runtime, "libc" | "self">;
   readonly log: Log;
   readonly program: Program;
   /** The text read from standard input; undefined if nothing was read. */
@@ -73,12 +73,12 @@ export class Upgrade {
   }
 
   private async attempt(handover: Handover): Promise<readonly string[]> {
-    const { libc, program, input, onStop } = this.dependencies;
+    const { runtime, program, input, onStop } = this.dependencies;
     const text = input();
     const command = program.command.join(" ");
     this.note("info", "upgrading", `starting ${command} to replace this process`);
     try {
-      this.successor = spawnSuccessor(libc, program, {
+      this.successor = spawnSuccessor(runtime, program, {
         handover,
         onStop,
         ...(text === undefined ? {} : { input: text }),

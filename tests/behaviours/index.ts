@@ -50,6 +50,7 @@ import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
+import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
@@ -105,6 +106,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   privileges,
   service: fromSource(service),
   "service manager": serviceManager,
+  systemd,
   prefix,
   logging,
   mistakes,
