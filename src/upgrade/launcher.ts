@@ -42,12 +42,13 @@ export function runLauncher(
     process.exit(code);
   };
   const count = Number(descriptors);
-  const copies = Array.from({ length: count }, (_, fd) => fd < 3 ? fd : copyFrom(libc, fd, count));
+  const copies = Array.from({ length: count - 3 }, (_, i) => copyFrom(libc, i + 3, count));
   if (copies.some((fd) => fd < 0)) return fail("the limit of open files is reached", 1);
   try {
     const child = spawn(program!, words, {
       detached: isDetached === "1",
-      stdio: copies,
+      // By their numbers, Deno would pass each twice.
+      stdio: ["inherit", "inherit", "inherit", ...copies],
       env: { ...process.env, [MARKER]: String(process.pid) },
     });
     child.on("error", (error) => fail(`cannot start the new process: ${error.message}`, 1));
