@@ -1,10 +1,19 @@
 import process from "node:process";
 import { OCSP_ARGUMENT } from "./ocsp/command_line.ts";
+import { nameProcess } from "./os/process_name.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { PEERS_ARGUMENT } from "./sessions/command_line.ts";
 import { STORE_ARGUMENT } from "./tickets/command_line.ts";
 import { LAUNCH_ARGUMENT } from "./upgrade/command_line.ts";
 import { WORKER_ARGUMENT } from "./worker_protocol/command_line.ts";
+
+/** The names of processes in listings, by the first argument; 15 bytes at most. */
+const NAMES: Readonly<Record<string, (argv: readonly string[]) => string>> = {
+  [WORKER_ARGUMENT]: ([, slot]) => `stud: worker ${slot}`,
+  [PEERS_ARGUMENT]: () => "stud: peers",
+  [OCSP_ARGUMENT]: () => "stud: ocsp",
+  [STORE_ARGUMENT]: () => "stud: tickets",
+};
 
 /**
  * Runs the process that the first argument names: a worker or one of the helpers for OCSP, the
@@ -13,6 +22,7 @@ import { WORKER_ARGUMENT } from "./worker_protocol/command_line.ts";
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);
+  nameProcess(runtime.libc, NAMES[argv[0] ?? ""]?.(argv) ?? "stud");
   switch (argv[0]) {
     case WORKER_ARGUMENT:
       return (await import("./worker/worker.ts")).runWorker(runtime);

@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { reasonOf } from "../base/errors.ts";
 import { frame, FrameReader, MAX_FRAME_UP } from "./channel.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { withoutAmbient } from "../system/inherited_capabilities.ts";
 
 export interface ProcessExit {
   readonly code: number | null;
@@ -33,12 +34,17 @@ export interface ChannelFaults {
   internalError(error: unknown): void;
 }
 
+/** What a child process needs of the runtime. */
+export type ChildRuntime = Pick<Runtime, "self" | "workerEnvironment" | "libc">;
+
 /** How to start a {@link ControlledProcess}. */
 export interface ChildOptions<Up> {
   /** Arguments. */
   readonly words: readonly string[];
   /** Descriptors that the process gets from 4 on; they stay open in the master. */
   readonly inherited?: readonly number[];
+  /** It keeps ambient capabilities, such as CAP_NET_BIND_SERVICE, until it drops them itself. */
+  readonly bindsSockets?: boolean;
   /** Validates a decoded frame, which is untrusted; undefined refuses it. */
   parse(value: unknown): Up | undefined;
   readonly faults: ChannelFaults;
@@ -55,20 +61,22 @@ export class ControlledProcess<Down, Up> {
 
   /** Throws an Error if no process can be started. */
   constructor(
-    { self, workerEnvironment }: Pick<Runtime, "self" | "workerEnvironment">,
-    { words, inherited = [], parse, faults }: ChildOptions<Up>,
+    { self, workerEnvironment, libc }: ChildRuntime,
+    { words, inherited = [], bindsSockets = false, parse, faults }: ChildOptions<Up>,
   ) {
     this.faults = faults;
     const environment = ENVIRONMENT.flatMap((name) => {
       const value = process.env[name];
       return value === undefined ? [] : [[name, value]];
     });
-    this.child = spawn(self[0]!, [...self.slice(1), ...words], {
-      // For the list of processes.
-      argv0: process.execPath,
-      stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
-      env: { ...Object.fromEntries(environment), ...workerEnvironment },
-    });
+    const start = () =>
+      spawn(self[0]!, [...self.slice(1), ...words], {
+        // For the list of processes.
+        argv0: process.execPath,
+        stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
+        env: { ...Object.fromEntries(environment), ...workerEnvironment },
+      });
+    this.child = bindsSockets ? start() : withoutAmbient(libc, start);
     // Without free descriptors or processes, an `error` follows and there is no channel.
     this.child.on("error", () => {});
     const upward = this.child.stdio?.[3] as Readable | undefined;

@@ -13,8 +13,6 @@ export interface Demo {
   readonly invitation: string;
 }
 
-const DEMO_WORKERS = 2;
-
 /** Makes a certificate for localhost and starts a backend that returns what it receives. */
 export async function demo(given: Config, libc: Libc): Promise<Demo> {
   const port = await startBackend();
@@ -24,7 +22,6 @@ export async function demo(given: Config, libc: Libc): Promise<Demo> {
     ...given,
     backend: { host: "127.0.0.1", port },
     pemFiles: [makeCertificate(libc)],
-    workers: DEMO_WORKERS,
     prefix: given.prefix === "none" ? "proxy-v2" : given.prefix,
     // No worker needs to be root.
     ...(isRoot ? { privileges: { ...given.privileges, user: "nobody" } } : {}),

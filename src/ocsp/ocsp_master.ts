@@ -128,7 +128,7 @@ export class OcspHelper {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnOcsp(
-  runtime: Pick<Runtime, "self" | "workerEnvironment">,
+  runtime: Pick<Runtime, "self" | "workerEnvironment" | "libc">,
   certificates: number,
   log: Log,
 ): OcspProcess {

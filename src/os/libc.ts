@@ -40,8 +40,12 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** Returns 0 if the interface does not exist. */
   if_nametoindex(name: Uint8Array): number;
+  /** Writes an int to `status`. */
+  waitpid(pid: number, status: Uint8Array, options: number): number;
+  /** Version 3: `header` and `data` are structures of capset(2). */
+  capset(header: Uint8Array, data: Uint8Array): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
-  prctl(option: number, value: number, a: number, b: number, c: number): number;
+  prctl(option: number, value: number | bigint, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
   clock_gettime(clock: number, time: Uint8Array): number;
   errno(): number;
@@ -89,6 +93,8 @@ export const signatures = {
   fcntl: ["i32", "i32", "buffer"],
   ioctl: ["i32", "u64", "buffer"],
   if_nametoindex: ["buffer"],
+  waitpid: ["i32", "buffer", "i32"],
+  capset: ["buffer", "buffer"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
   clock_gettime: ["i32", "buffer"],

@@ -2,6 +2,8 @@
  * The Bun adapter: `Bun.listen` with BoringSSL. `bun/native.ts` marks what it uses of Bun beyond the
  * documentation.
  */
+import { stat } from "node:fs";
+import { availableParallelism } from "node:os";
 import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
 import { ClientContext, ServerContext } from "./bun/contexts.ts";
@@ -78,6 +80,12 @@ export function createClientTls(settings: ClientTlsSettings): ClientTlsContext {
 /** As in {@link Runtime}: JavaScriptCore would let the heap grow by half before it collects. */
 export function collectGarbage(withCode: boolean): void {
   if (withCode) bun.shrink();
+  bun.gc(true);
+}
+
+/** As in {@link Runtime}: those of the pool, of which each waits for work, and the collector's. */
+export function startThreads(): void {
+  for (let i = 0; i < 8 * availableParallelism(); i++) stat("/", () => {});
   bun.gc(true);
 }
 

@@ -108,6 +108,9 @@ export function collectGarbage(): void {
   libc.malloc_trim(0);
 }
 
+/** As in {@link Runtime}: tokio's threads end when they have nothing to do, so none can be kept. */
+export function startThreads(): void {}
+
 export function loadEngine(): never {
   throw new Error("Deno's TLS library is rustls, which cannot load OpenSSL engines");
 }

@@ -4,6 +4,7 @@
  * the adapters' contract cover them.
  */
 import "./node/needs.ts";
+import { stat } from "node:fs";
 import { isSea } from "node:sea";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -88,6 +89,11 @@ export function collectGarbage(): void {
   collect ??= runInNewContext("gc") as () => void;
   collect();
   libc.malloc_trim(0);
+}
+
+/** As in {@link Runtime}: libuv starts all threads of its pool at the first work for it. */
+export function startThreads(): void {
+  stat("/", () => {});
 }
 
 let collect: (() => void) | undefined;

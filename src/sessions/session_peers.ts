@@ -154,7 +154,7 @@ export class SessionPeers {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnPeers(
-  runtime: Pick<Runtime, "self" | "workerEnvironment">,
+  runtime: Pick<Runtime, "self" | "workerEnvironment" | "libc">,
   fd: number,
   log: Log,
 ): PeersProcess {

@@ -122,7 +122,7 @@ export class StoreHelper implements TicketStore {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnStore(
-  runtime: Pick<Runtime, "self" | "workerEnvironment">,
+  runtime: Pick<Runtime, "self" | "workerEnvironment" | "libc">,
   log: Log,
 ): StoreProcess {
   return new ControlledProcess(runtime, {

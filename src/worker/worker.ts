@@ -193,6 +193,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
+      runtime.startThreads();
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

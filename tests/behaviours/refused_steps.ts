@@ -59,7 +59,7 @@ export const refusedSteps: readonly Behaviour[] = [
       makeReadOnly(context, unix.directory);
       stud.signal("SIGTERM");
       await stud.waitForLog(isAbout(unix.path), "a warning");
-      assert.deepEqual(await stud.stop(), { code: 3, signal: null });
+      assert.deepEqual(await stud.stop("SIGINT"), { code: 3, signal: null });
       assert.equal(stud.logged("stopped")[0]!.cut, 1);
     },
   },
@@ -277,7 +277,10 @@ export const refusedSteps: readonly Behaviour[] = [
         const workers = stud.workers();
         stud.signal("SIGUSR2");
         const isNew = (pid: number) => !workers.includes(pid) && workersOf(pid).length === 2;
-        const successor = await until(() => childrenOf(stud.pid).find(isNew), "its workers");
+        const successor = await until(
+          () => childrenOf(stud.pid).flatMap(childrenOf).find(isNew),
+          "its workers",
+        );
         endWith(context, successor!);
         const [first, second] = workersOf(successor!);
         // It cannot take over without this worker.

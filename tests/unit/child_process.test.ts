@@ -10,7 +10,7 @@ import { until } from "../support/until.ts";
 /** Only this build uses `offer`. */
 const used = { skip: !(adapter as Runtime).capabilities.sessionCache };
 
-const shell = { self: ["/bin/sh"], workerEnvironment: {} };
+const shell = { self: ["/bin/sh"], workerEnvironment: {}, libc: adapter.libc };
 const noFaults: ChannelFaults = { protocolError: assert.fail, internalError: assert.fail };
 
 /** A frame with this body in octal, as printf(1) reads it. */

@@ -81,8 +81,7 @@ function started(work: OcspWork) {
   const entries: LogEntry[] = [];
   const log = (entry: LogEntry) => void entries.push(entry);
   const helper = new OcspHelper(
-    (certificates) =>
-      spawnOcsp({ self, workerEnvironment: runtime.workerEnvironment }, certificates, log),
+    (certificates) => spawnOcsp({ ...runtime, self }, certificates, log),
     { staple: (staple) => staples.push(staple), log },
   );
   helpers.push(helper);
