@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
+import { print } from "./base/print.ts";
 import { readFile, readStandardInput } from "./base/read_file.ts";
+import { readSettled } from "./base/settled.ts";
 import { directoryFault } from "./base/directory_fault.ts";
 import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
 import type { Runtime } from "./runtime/runtime.ts";
@@ -23,12 +25,14 @@ import { versionText } from "./service/version.ts";
  */
 export async function runCommand(runtime: Runtime, argv: readonly string[]): Promise<void> {
   const startedAs = { daemon: isDaemonChild(), successor: isSuccessor() };
-  const program = ownProgram(runtime.self, argv);
-  const context = contextOf(program);
-  const { input } = context;
-  let { dialect } = program;
+  const own = ownProgram(runtime.self, argv);
+  let { dialect } = own;
   try {
     const predecessor = startedAs.successor ? new Predecessor(runtime.libc) : undefined;
+    const { workingDirectory = own.workingDirectory } = predecessor?.handover ?? {};
+    const program = { ...own, workingDirectory };
+    const context = contextOf(program);
+    const { input } = context;
     const isDaemon = predecessor ? predecessor.handover.isDaemon : startedAs.daemon;
     const read = () => parseCommandLine(argv, runtime, context);
     const command = read();
@@ -54,19 +58,21 @@ async function handle(
   options: ServeOptions,
 ): Promise<void> {
   switch (command.kind) {
-    case "help":
     case "default-config":
-      return console.log(command.text.trimEnd());
+      for (const warning of command.warnings) console.error(`stud: ${warning}`);
+      return print(command.text);
+    case "help":
+      return print(`${command.text.trimEnd()}\n`);
     case "usage":
-      console.log(command.text.trimEnd());
+      print(`${command.text.trimEnd()}\n`);
       console.error("");
       return process.exit(1);
     case "new-ticket-secret":
-      return console.log(randomSecret());
+      return print(`${randomSecret()}\n`);
     case "version":
-      return console.log(versionText(runtime));
+      return print(`${versionText(runtime)}\n`);
     case "test":
-      return await check(runtime, command);
+      return print(await check(runtime, command));
     case "demo": {
       const { demo } = await import("./demo/demo.ts");
       const { config, invitation } = await demo(command.config, runtime.libc);
@@ -105,7 +111,8 @@ function contextOf({ workingDirectory, dialect }: Program): OwnContext {
     workingDirectory,
     readFile(path) {
       if (path !== "-") {
-        return readFile(resolve(workingDirectory, path), { also: "stream" }).toString();
+        const file = resolve(workingDirectory, path);
+        return readSettled(file, () => readFile(file, { also: "stream" }).toString());
       }
       input ??= readStandardInput("standard input").toString();
       return input;

@@ -24,6 +24,17 @@ export const systemClock: Clock = {
   },
 };
 
+/** Long enough for one turn of the event loop, in milliseconds. */
+const READ_MS = 100;
+
+/**
+ * As {@link Clock.after}, but what arrived while this process was stalled is read before the call: a
+ * time limit for an answer must not expire because the answer could not be read.
+ */
+export function afterReading(clock: Clock, milliseconds: number, call: () => void): void {
+  clock.after(milliseconds, () => clock.after(READ_MS, call));
+}
+
 /** Returns a clock with the same time in all processes of the machine. */
 export function sharedClock(libc: Libc): Clock {
   return { ...systemClock, now: () => Number(monotonicMicroseconds(libc)) / 1000 };

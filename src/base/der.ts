@@ -5,6 +5,7 @@
 
 export const INTEGER = 0x02;
 export const BIT_STRING = 0x03;
+export const OCTET_STRING = 0x04;
 export const OBJECT_IDENTIFIER = 0x06;
 export const UTC_TIME = 0x17;
 export const GENERALIZED_TIME = 0x18;
@@ -29,8 +30,8 @@ export function firstDer(bytes: Uint8Array): Der {
   let length = short;
   if (short >= 0x80) {
     const digits = short & 0x7f;
-    // Three digits allow 16 MiB, and DER has no indefinite length.
-    if (digits === 0 || digits > 3) throw malformed();
+    // DER has no indefinite length, and no file here 4 GiB.
+    if (digits === 0 || digits > 4) throw malformed();
     length = 0;
     for (; start < 2 + digits; start++) length = length * 256 + (bytes[start] ?? 0);
   }
@@ -54,6 +55,27 @@ export function allDer(bytes: Uint8Array): Der[] {
 export function inside(element: Der | undefined, tag: number): Der[] {
   if (element?.tag !== tag) throw malformed();
   return allDer(element.content);
+}
+
+/** Returns an OBJECT IDENTIFIER in dotted form. Throws an Error if it has another tag. */
+export function oidText(element: Der | undefined): string {
+  if (element?.tag !== OBJECT_IDENTIFIER) throw malformed();
+  const numbers: number[] = [];
+  let value = 0;
+  for (const byte of element.content) {
+    value = value * 128 + (byte & 0x7f);
+    if (byte >= 0x80) continue;
+    numbers.push(value);
+    value = 0;
+  }
+  const [first = 0, ...others] = numbers;
+  const arc = Math.min(2, Math.floor(first / 40));
+  return [arc, first - 40 * arc, ...others].join(".");
+}
+
+/** Returns a positive INTEGER; beyond 2^53 it is not exact. */
+export function integer({ content }: Der): number {
+  return content.reduce((value, byte) => value * 256 + byte, 0);
 }
 
 function malformed(): Error {

@@ -1,102 +1,267 @@
-/** PEM (RFC 7468). */
+/** PEM (RFC 7468), also as `cat`, editors and other systems leave it. */
+import { SEQUENCE } from "./der.ts";
 import { secretBuffer } from "./secret_buffer.ts";
 
 /** One section of a PEM text. */
 export interface PemSection {
   readonly label: string;
+  /** The number of its BEGIN line in the text, from 1. */
+  readonly line: number;
   /** The bytes between the lines BEGIN and END, unchecked; a view of the text. */
   readonly body: Buffer;
 }
 
+export interface PemText {
+  readonly sections: readonly PemSection[];
+  /**
+   * The numbers of lines outside of sections that look like a part of one: a BEGIN or END line with
+   * other text in it or without its counterpart, or lines of base64. The first of each gap only.
+   */
+  readonly strays: readonly number[];
+}
+
 const BEGIN = "-----BEGIN ";
-/** Maximum length of a BEGIN line, in bytes. */
-const MAX_BEGIN_LINE = 200;
+const END = "-----END ";
+const DASHES = "-----";
+/** Maximum length of a label, in bytes. */
+const MAX_LABEL = 80;
 const BASE64_LINE = 64;
 
 /**
- * Returns the sections of a PEM text. It ignores text between them, and BEGIN lines that do not
- * start with exactly five dashes. Throws an Error if a section has no end.
+ * Returns the sections of a PEM text, which may be glued to each other or to other text, be indented,
+ * follow a byte order mark, and have any line ends. Other text between them is ignored, and so is
+ * what is behind a `#`. Throws an Error that names the line of a section that has no end, or if the
+ * text is UTF-16.
  */
-export function pemSections(text: Uint8Array | string): PemSection[] {
+export function readPem(text: Uint8Array | string): PemText {
   const bytes = typeof text === "string"
-    ? Buffer.from(text, "latin1")
+    ? Buffer.from(text)
     : Buffer.from(text.buffer, text.byteOffset, text.length);
-  const found: PemSection[] = [];
+  if (bytes.includes(UTF_16_BEGIN)) {
+    throw new Error("it is UTF-16 text; convert it to UTF-8, as with iconv -f UTF-16 -t UTF-8");
+  }
+  const sections: PemSection[] = [];
+  const strays: number[] = [];
+  const lines = new LineCounter(bytes);
+  let gap = 0;
   for (let at = bytes.indexOf(BEGIN); at >= 0; at = bytes.indexOf(BEGIN, at)) {
-    const label = labelAt(bytes, at);
-    const body = at + BEGIN.length;
-    if (label === undefined) {
-      at = body;
+    const found = sectionAt(bytes, at, gap, lines);
+    if (!found) {
+      at += BEGIN.length;
       continue;
     }
-    const start = bytes.indexOf("-----", body) + 5;
-    const end = bytes.indexOf(`\n-----END ${label}-----`, start);
-    const next = bytes.indexOf(`\n${BEGIN}`, start);
-    if (end < 0 || (next >= 0 && next < end)) {
-      throw new Error(
-        `a ${label} section has no END line: the file is truncated; replace it with the complete file`,
-      );
-    }
-    found.push({ label, body: bytes.subarray(start, end) });
+    strays.push(...strayIn(bytes, gap, at).map((offset) => lines.at(offset)));
+    const { label, body } = found;
+    sections.push({ label, body, line: lines.at(at) });
+    gap = at = found.end;
+  }
+  strays.push(...strayIn(bytes, gap, bytes.length).map((offset) => lines.at(offset)));
+  return { sections, strays };
+}
+
+/** Returns only the sections. */
+export function pemSections(text: Uint8Array | string): readonly PemSection[] {
+  return readPem(text).sections;
+}
+
+const UTF_16_BEGIN = Buffer.from("-BEGIN", "utf16le").subarray(0, -1);
+
+interface SectionAt extends Omit<PemSection, "line"> {
+  /** The offset of the text behind it. */
+  readonly end: number;
+}
+
+/**
+ * Returns the section whose BEGIN is at an offset, and the offset of its end; undefined if it is
+ * not one. `gap` is where the text outside of sections starts.
+ */
+function sectionAt(
+  bytes: Buffer,
+  at: number,
+  gap: number,
+  lines: LineCounter,
+): SectionAt | undefined {
+  const before = bytes.subarray(Math.max(gap, lineStart(bytes, at)), at);
+  const label = labelAt(bytes, at + BEGIN.length);
+  if (label === undefined || before.at(-1) === DASH || skipBlanks(before).at(0) === HASH) return;
+  const start = at + BEGIN.length + label.length + DASHES.length;
+  const next = bytes.indexOf(BEGIN, start);
+  const inside = bytes.subarray(start, next < 0 ? bytes.length : next);
+  const length = inside.indexOf(END);
+  const isEnded = length >= 0 && labelAt(inside, length + END.length)?.trim() === label.trim();
+  const body = inside.subarray(0, Math.max(0, length));
+  const rest = inside.subarray(0, lineEnd(inside, 0));
+  if (skipBlanks(before).length > 0 || skipBlanks(rest).length > 0) {
+    // Words that mention a BEGIN line are no section; one behind words, or in one line, is.
+    const der = isEnded ? decode(body) : 0;
+    const isData = typeof der !== "number" && der[0] === SEQUENCE;
+    if (typeof der !== "number") der.fill(0);
+    if (!isData) return;
+  }
+  if (!isEnded) {
+    throw new Error(
+      `line ${lines.at(at)}: the ${label.trim()} section has no correct END line: the file is ` +
+        "truncated or damaged; replace it with the complete file",
+    );
+  }
+  const end = start + length + END.length + labelAt(inside, length + END.length)!.length +
+    DASHES.length;
+  return { label: label.trim(), body, end };
+}
+
+/** Returns the label that starts at an offset and ends before five dashes in the same line. */
+function labelAt(bytes: Buffer, at: number): string | undefined {
+  const found = bytes.subarray(at, at + MAX_LABEL + DASHES.length).indexOf(DASHES);
+  const label = bytes.toString("latin1", at, at + Math.max(0, found));
+  return /^[ -~]+$/.test(label) ? label : undefined;
+}
+
+function lineStart(bytes: Buffer, at: number): number {
+  while (at > 0 && !isLineEnd(bytes[at - 1])) at--;
+  return at;
+}
+
+function lineEnd(bytes: Buffer, at: number): number {
+  while (at < bytes.length && !isLineEnd(bytes[at])) at++;
+  return at;
+}
+
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === LINE_FEED || byte === CARRIAGE_RETURN;
+}
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const DASH = 0x2d;
+const HASH = 0x23;
+/** Tab, line feed, vertical tab, form feed, carriage return, space; and the bytes of a UTF-8 BOM. */
+const BLANKS: readonly number[] = [0x09, LINE_FEED, 0x0b, 0x0c, CARRIAGE_RETURN, 0x20];
+const BOM: readonly number[] = [0xef, 0xbb, 0xbf];
+
+function skipBlanks(bytes: Buffer): Buffer {
+  let start = 0;
+  while (start < bytes.length && [...BLANKS, ...BOM].includes(bytes[start]!)) start++;
+  return bytes.subarray(start);
+}
+
+/** Counts lines up to offsets, each of which is behind the one before. */
+class LineCounter {
+  private readonly bytes: Buffer;
+  private offset = 0;
+  private line = 1;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  /** Returns the number of the line at `offset`, from 1. */
+  at(offset: number): number {
+    this.line += lineEnds(this.bytes, this.offset, offset);
+    this.offset = offset;
+    return this.line;
+  }
+}
+
+/** Counts LF, CR LF and CR; a CR LF at `to` that is cut in half counts once, behind it. */
+function lineEnds(bytes: Buffer, from: number, to: number): number {
+  let count = 0;
+  for (let at = from; at < to; at++) {
+    const isEnd = bytes[at] === LINE_FEED ||
+      (bytes[at] === CARRIAGE_RETURN && bytes[at + 1] !== LINE_FEED);
+    if (isEnd) count++;
+  }
+  return count;
+}
+
+/** Base64 of this length in two consecutive lines does not occur in other text. */
+const STRAY_LINE = 48;
+
+/** Returns the offset of the first line between `from` and `to` that looks like a part of a section. */
+function strayIn(bytes: Buffer, from: number, to: number): number[] {
+  const text = bytes.subarray(from, to);
+  const found = [text.indexOf(BEGIN), text.indexOf(END), base64In(text)].filter((at) => at >= 0);
+  return found.length === 0 ? [] : [from + Math.min(...found)];
+}
+
+function base64In(text: Buffer): number {
+  for (let start = 0, before = -1; start < text.length;) {
+    const end = lineEnd(text, start);
+    let length = 0;
+    while (start + length < end && DIGITS[text[start + length]!]! >= 0) length++;
+    const isData = length >= STRAY_LINE &&
+      skipBlanks(text.subarray(start + length, end)).length === 0;
+    if (isData && before >= 0) return before;
+    before = isData ? start : -1;
+    start = end + (text[end] === CARRIAGE_RETURN && text[end + 1] === LINE_FEED ? 2 : 1);
+  }
+  return -1;
+}
+
+/** Returns a section as PEM text with lines of 64 characters. Throws as {@link derOf} does. */
+export function pemText(section: PemSection): string {
+  const text = derToPem(section.label, derOf(section));
+  const headers = headersOf(section);
+  return headers === "" ? text : text.replace("\n", () => `\n${headers}\n\n`);
+}
+
+/** Returns the headers of a section (RFC 1421 section 4.6), a line each; "" if it has none. */
+export function headersOf({ body }: PemSection): string {
+  const headers = body.toString("latin1", 0, base64Start(body));
+  return headers.split(/\s*[\r\n]\s*/).filter((line) => line !== "").join("\n");
+}
+
+/**
+ * Returns the DER of a section; the caller can wipe it, no part of it becomes a string. Throws an
+ * Error that names the line if it is not base64.
+ */
+export function derOf({ label, line, body }: PemSection): Buffer {
+  const der = decode(body);
+  if (typeof der !== "number") return der;
+  throw new Error(
+    `line ${line + lineEnds(body, 0, der)}: it is not base64, as a ${label} section must be; ` +
+      "replace the file with the original",
+  );
+}
+
+/** Returns where the base64 starts, behind the headers and the empty line after them. */
+function base64Start(body: Buffer): number {
+  const colon = body.lastIndexOf(":");
+  if (colon < 0) return 0;
+  for (let at = lineEnd(body, colon); at < body.length;) {
+    const next = at + (body[at] === CARRIAGE_RETURN && body[at + 1] === LINE_FEED ? 2 : 1);
+    const end = lineEnd(body, next);
+    if (skipBlanks(body.subarray(next, end)).length === 0) return end;
     at = end;
   }
-  return found;
+  // Without an empty line only the line with the last colon is a header.
+  return lineEnd(body, colon);
 }
 
-/** Returns the label of a BEGIN line, or undefined if it is not a complete line. */
-function labelAt(bytes: Buffer, at: number): string | undefined {
-  if (at > 0 && bytes[at - 1] !== 0x0a) return undefined;
-  const lineEnd = bytes.subarray(at, at + MAX_BEGIN_LINE).indexOf("\n");
-  const line = bytes.toString("latin1", at, lineEnd < 0 ? at + MAX_BEGIN_LINE : at + lineEnd);
-  return /^-----BEGIN ([A-Z0-9. ]+)-----[ \t\r]*$/.exec(line)?.[1];
-}
-
-/** Returns a section as PEM text with plain line ends. */
-export function pemText({ label, body }: PemSection): string {
-  const text = body.toString("latin1").replaceAll("\r", "").trim();
-  return `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
-}
-
-/** Returns the same as bytes that the caller can wipe: no part of the body becomes a string. */
-export function pemBytes({ label, body }: PemSection): Buffer {
-  const [begin, end] = [`-----BEGIN ${label}-----\n`, `\n-----END ${label}-----\n`];
-  const bytes = secretBuffer(begin.length + body.length + end.length);
-  let length = bytes.write(begin, "latin1");
-  const text = trimmed(body);
-  for (let at = 0; at < text.length; at++) {
-    if (text[at] !== CARRIAGE_RETURN) bytes[length++] = text[at]!;
-  }
-  length += bytes.write(end, length, "latin1");
-  return bytes.subarray(0, length);
-}
-
-function trimmed(body: Buffer): Buffer {
-  let [start, end] = [0, body.length];
-  while (start < end && SPACES.includes(body[start]!)) start++;
-  while (end > start && SPACES.includes(body[end - 1]!)) end--;
-  return body.subarray(start, end);
-}
-
-const CARRIAGE_RETURN = 0x0d;
-/** Tab, line feed, carriage return, space. */
-const SPACES: readonly number[] = [0x09, 0x0a, CARRIAGE_RETURN, 0x20];
-
-/** Returns the DER of a section; the caller can wipe it, no part of it becomes a string. */
-export function derOf({ body }: PemSection): Buffer {
-  const der = secretBuffer(Math.ceil(body.length * 3 / 4));
-  let [length, bits, value] = [0, 0, 0];
-  for (let i = 0; i < body.length; i++) {
-    const digit = DIGITS[body[i]!]!;
-    // Line ends, and the padding.
-    if (digit < 0) continue;
+/** Returns the bytes that base64 stands for, or the offset at which it is none. */
+function decode(body: Buffer): Buffer | number {
+  const start = base64Start(body);
+  const der = secretBuffer(Math.ceil((body.length - start) * 3 / 4));
+  let [length, bits, value, isPadded] = [0, 0, 0, false];
+  for (let at = start; at < body.length; at++) {
+    const byte = body[at]!;
+    const digit = DIGITS[byte]!;
+    if (digit < 0) {
+      if (byte === PADDING) isPadded = true;
+      else if (!BLANKS.includes(byte)) return at;
+      continue;
+    }
+    if (isPadded) return at;
     value = (value << 6 | digit) & 0xffff;
     bits += 6;
     if (bits < 8) continue;
     bits -= 8;
     der[length++] = value >> bits;
   }
-  return der.subarray(0, length);
+  // A single digit more than whole groups of four: some are missing.
+  return bits === 6 || length === 0 ? body.length : der.subarray(0, length);
 }
+
+const PADDING = 0x3d;
 
 /** The values of base64's digits (RFC 4648 section 4) by character, -1 for others. */
 const DIGITS = new Int8Array(256).fill(-1);

@@ -5,6 +5,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   openSync,
   readlinkSync,
@@ -12,6 +13,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import { errorText } from "./error_text.ts";
 import { UsageError } from "./errors.ts";
 import { secretBuffer } from "./secret_buffer.ts";
@@ -19,13 +21,13 @@ import { secretBuffer } from "./secret_buffer.ts";
 /** The default of `maxBytes`. */
 export const MAX_FILE = 16 * 1024 * 1024;
 
-/** A file cannot be used. The message is `${file}: ${reason}`. */
+/** A file cannot be used. The message is `${file}: ${reason}`, without a file if that is "". */
 export class FileError extends UsageError {
   /** What is wrong, and what to do about it. */
   readonly reason: string;
 
   constructor(file: string, reason: string) {
-    super(`${file}: ${reason}`);
+    super(file === "" ? reason : `${file}: ${reason}`);
     this.reason = reason;
   }
 }
@@ -42,6 +44,16 @@ export interface ReadOptions {
   readonly mayBeEmpty?: boolean;
   /** Refuse a file that users other than its owner may access. */
   readonly isSecret?: boolean;
+  /**
+   * The name may be a secret that was given by mistake instead of a file with it: the error for a
+   * missing file does not show it, and says what is expected: `a file with passphrases`.
+   */
+  readonly expected?: string;
+  /**
+   * Called for a regular file that other users may access. A file of root may be readable by its
+   * group, as PostgreSQL and OpenSSH's host keys have it: only root can grant that.
+   */
+  readonly onExposed?: () => void;
   /** Time limit for reading a pipe or a device to its end, in milliseconds. */
   readonly limitMs?: number;
   /** Time limit for the writer of a named pipe to open it, in milliseconds. */
@@ -63,7 +75,8 @@ export function readFile(
   file: string,
   options: ReadOptions = {},
 ): Buffer {
-  const { maxBytes = MAX_FILE, also, limitMs = STREAM_LIMIT_MS } = options;
+  const { maxBytes = MAX_FILE, also, limitMs = STREAM_LIMIT_MS, expected } = options;
+  if (expected !== undefined && !existsSync(file)) throw missingSecret(file, expected);
   return withFileError(file, () => {
     // Opening a device can have side effects.
     assertKind(file, statSync(file), also);
@@ -72,6 +85,7 @@ export function readFile(
       const stat = fstatSync(fd);
       assertKind(file, stat, also);
       if (options.isSecret && (stat.mode & 0o077) !== 0) throw notSecret(file);
+      if (options.onExposed && isExposed(stat)) options.onExposed();
       if (stat.isFile()) return readToEnd(file, fd, maxBytes, stat.size);
       const isNamed = stat.isFIFO() && !isAnonymousPipe(fd);
       if (isNamed && also === "pipe") throw notRegular(file);
@@ -106,7 +120,8 @@ export function withFileError<T>(file: string, action: () => T): T {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     throw new FileError(
       file,
-      reasons[code] ?? `it cannot be read (${errorText(error)}); specify another file`,
+      (code === "ENOENT" ? unexpanded(file) : undefined) ?? reasons[code] ??
+        `it cannot be read (${errorText(error)}); specify another file`,
     );
   }
 }
@@ -114,6 +129,24 @@ export function withFileError<T>(file: string, action: () => T): T {
 /** Returns the error for a file that is not regular. */
 export function notRegular(file: string, isDirectory = false): FileError {
   return new FileError(file, isDirectory ? reasons.EISDIR! : NOT_REGULAR);
+}
+
+/** A name can be a part of a secret unless it is that of an existing directory. */
+function missingSecret(file: string, expected: string): FileError {
+  const directory = dirname(file);
+  const where = existsSync(directory) ? ` in ${directory}` : "";
+  const remedy = `give the path of ${expected}, not its contents`;
+  return new FileError("", `it does not exist${where}; ${remedy}`);
+}
+
+/** Says what a shell would have replaced in the path of a missing file. */
+function unexpanded(file: string): string | undefined {
+  if (/(^|\/)~/.test(file)) return "it does not exist; write the home directory instead of ~";
+  if (/\$[A-Z_{(]/i.test(file)) return "it does not exist; variables are not replaced here";
+  if (/[*?]/.test(file)) {
+    return "it does not exist; several files need --pem-dir, with --pem-dir-glob for a pattern";
+  }
+  return undefined;
 }
 
 const NOT_REGULAR = "it is not a regular file; specify one";
@@ -133,6 +166,11 @@ function assertKind(file: string, stat: Stats, also: ReadOptions["also"]): void 
   const isTaken = stat.isFile() || (also !== undefined && stat.isFIFO()) ||
     (also === "stream" && stat.isCharacterDevice());
   if (!isTaken) throw notRegular(file, stat.isDirectory());
+}
+
+function isExposed(stat: Stats): boolean {
+  const allowed = stat.uid === 0 ? 0o740 : 0o700;
+  return stat.isFile() && (stat.mode & 0o777 & ~allowed) !== 0;
 }
 
 function notSecret(file: string): FileError {

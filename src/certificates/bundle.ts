@@ -1,10 +1,10 @@
-import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import type { StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { firstDer, inside, INTEGER, SEQUENCE } from "../base/der.ts";
+import { isDhParameters, usableDh } from "./dh_parameters.ts";
+import { isPrivateKey, type OpenKey, readPrivateKey } from "./keys.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
-import { derOf, pemBytes, type PemSection, pemText } from "../base/pem.ts";
-import { certificatesIn, readCertificate, sectionsOf } from "./sections.ts";
+import { type NamedText, PemFileSections, type ReadCertificate } from "./sections.ts";
 import type { NewMaterial } from "./store.ts";
 
 /** A certificate with its key, both checked. */
@@ -19,55 +19,42 @@ export interface Bundle {
   readonly validTo: number;
   /** It has unusable DH parameters, which are not in `material`. */
   readonly hasBadDh: boolean;
+  /** What is in the files and not in `material`, one line each. */
+  readonly warnings: readonly string[];
 }
-
-/** The contents of a file, with its name for messages. */
-export interface PemText {
-  readonly text: Uint8Array | string;
-  readonly file: string;
-}
-
-/** Decrypts a key in PEM. Throws a UsageError. */
-export type OpenKey = (pem: Buffer, file: string) => KeyObject;
-
-const PRIVATE_KEY = /^(?:[A-Z0-9]+ )?PRIVATE KEY$/;
-const DH_PARAMETERS = /^(?:X9\.42 )?DH PARAMETERS$/;
-
-/** Minimum length of a DH prime that current TLS libraries and clients accept, in bytes. */
-const MIN_DH_BYTES = 1024 / 8;
 
 /**
  * Parses a PEM bundle with its sections in any order: the first certificate is the leaf, the others
- * are its chain, the first private key is its key unless `key` is given. The caller wipes the texts
- * and `material.key`. Throws a UsageError that names the file if something is missing or does not
- * match.
+ * are its chain, the first private key that belongs to it is its key; with `key`, one in that text.
+ * The caller wipes the texts and `material.key`. Throws a UsageError that names file and line if
+ * something is missing, cannot be read or does not match.
  */
-export function parseBundle(cert: PemText, openKey: OpenKey, key?: PemText): Bundle {
+export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText): Bundle {
   const { file } = cert;
-  const sections = sectionsOf(cert.text, file);
-  const chain = certificatesIn(sections);
-  const [first, ...issuers] = chain;
-  if (!first) {
-    throw new UsageError(`${file}: no certificate in it; add a PEM CERTIFICATE section`);
-  }
-  const certificate = readCertificate(first, file, "its certificate");
-  for (const issuer of issuers) readCertificate(issuer, file, "a certificate of its chain");
-  const leaf = leafOf(certificate, file);
-  const keySections = key ? sectionsOf(key.text, key.file) : sections;
-  const dh = sections.find(({ label }) => DH_PARAMETERS.test(label));
-  const dhParameters = dh && isUsableDh(dh) ? pemText(dh) : undefined;
+  const sections = new PemFileSections(cert);
+  const chain = sections.certificates();
+  const [first] = chain;
+  if (!first) throw sections.lacks("certificate", CERTIFICATE_REMEDY);
+  const leaf = leafOf(first.certificate, file);
+  const keySections = key ? new PemFileSections(key) : sections;
+  const [dh] = sections.take(isDhParameters);
+  const dhParameters = dh && usableDh(dh);
+  const material = {
+    chain: chain.map(({ pem }) => pem).join(""),
+    key: readKey(keySections, openKey, chain),
+    ...(dhParameters === undefined ? {} : { dhParameters }),
+  };
   return {
-    material: {
-      chain: chain.join(""),
-      key: readKey(keySections, key?.file ?? file, openKey, certificate),
-      ...(dhParameters === undefined ? {} : { dhParameters }),
-    },
+    material,
     ...leaf,
-    validFrom: certificate.validFromDate.getTime(),
-    validTo: certificate.validToDate.getTime(),
+    validFrom: first.certificate.validFromDate.getTime(),
+    validTo: first.certificate.validToDate.getTime(),
     hasBadDh: dh !== undefined && dhParameters === undefined,
+    warnings: [...new Set([sections, keySections])].flatMap((each) => each.warnings()),
   };
 }
+
+const CERTIFICATE_REMEDY = "specify a PEM file with the certificate, its chain and its private key";
 
 /** Returns a warning, in one line, if the certificate has expired or is not yet valid. */
 export function validityWarning(
@@ -99,73 +86,33 @@ function leafOf(
   );
 }
 
-/** Returns the key as PKCS#8 in DER, a form that all TLS libraries accept. */
+/** Returns the leaf's key as PKCS#8 in DER, a form that all TLS libraries accept. */
 function readKey(
-  sections: readonly PemSection[],
-  file: string,
+  sections: PemFileSections,
   openKey: OpenKey,
-  certificate: X509Certificate,
+  chain: readonly ReadCertificate[],
 ): Buffer {
-  const section = sections.find(({ label }) => PRIVATE_KEY.test(label));
-  if (!section) {
-    throw new UsageError(`${file}: no private key in it; append the key's PEM section`);
-  }
-  const pem = pemBytes(section);
-  try {
-    const key = isEncrypted(section) ? openKey(pem, file) : openPlain(pem, file);
-    if (belongs(certificate, key)) return pkcs8Of(section, key);
-  } finally {
-    pem.fill(0);
+  const { file } = sections;
+  const found = sections.take(isPrivateKey);
+  if (found.length === 0) throw sections.lacks("private key", KEY_REMEDY);
+  // They repeat what the key itself says.
+  sections.take(({ label }) => label === "EC PARAMETERS");
+  let place = -1;
+  for (const [index, section] of found.entries()) {
+    const opened = sections.run(() => readPrivateKey(section, file, openKey));
+    place = chain.findIndex(({ certificate }) => opened.belongsTo(certificate));
+    if (place !== 0) continue;
+    for (const [other, unused] of found.entries()) if (other !== index) sections.leave(unused);
+    return opened.pkcs8();
   }
   throw new UsageError(
-    `${file}: the private key does not belong to the first certificate; ` +
-      `add the matching key, and put the server's own certificate before its chain`,
+    `${file}: the private key does not belong to the first certificate` +
+      (place > 0
+        ? `, but to the one in line ${chain[place]!.line}: put that before its chain`
+        : "; add the matching key, and put the server's own certificate before its chain"),
   );
 }
 
-/** A plain PKCS#8 section is not exported, which would take Deno 200 µs. */
-function pkcs8Of(section: PemSection, key: KeyObject): Buffer {
-  return section.label === "PRIVATE KEY" && !isEncrypted(section)
-    ? derOf(section)
-    : key.export({ type: "pkcs8", format: "der" });
-}
-
-function openPlain(pem: Buffer, file: string): KeyObject {
-  try {
-    return createPrivateKey(pem);
-  } catch (error) {
-    throw new UsageError(
-      `${file}: its private key cannot be read (${reasonOf(error)}); replace it`,
-    );
-  }
-}
-
-/** PKCS#8's own encryption, or the older one by headers (RFC 1421 section 4.6.1.1). */
-function isEncrypted({ label, body }: PemSection): boolean {
-  if (label === "ENCRYPTED PRIVATE KEY") return true;
-  const header = body.indexOf("Proc-Type:");
-  // Only this line becomes a string: the body of a plain key is secret.
-  return header >= 0 &&
-    /^Proc-Type: *4, *ENCRYPTED/.test(body.toString("latin1", header, body.indexOf("\n", header)));
-}
-
-/** Deno throws for a key of another type. */
-function belongs(certificate: X509Certificate, key: KeyObject): boolean {
-  try {
-    return certificate.checkPrivateKey(key);
-  } catch {
-    return false;
-  }
-}
-
-/** PKCS #3: a SEQUENCE of prime and base. TLS libraries silently ignore any other form. */
-function isUsableDh(section: PemSection): boolean {
-  if (section.label !== "DH PARAMETERS") return false;
-  try {
-    const [prime, base] = inside(firstDer(derOf(section)), SEQUENCE);
-    return prime?.tag === INTEGER && base?.tag === INTEGER &&
-      prime.content.length >= MIN_DH_BYTES;
-  } catch {
-    return false;
-  }
-}
+const KEY_REMEDY =
+  "append the key's PEM section, as in: cat fullchain.pem privkey.pem > NEW.pem, or name the " +
+  'key\'s file in a block of the configuration file: pem-file = { cert = "…" private-key = "…" }';

@@ -87,7 +87,8 @@ export class Certificates {
     { passphraseFile }: CertificateSettings,
   ): ServedTls {
     try {
-      collection.attempt(() => this.passphrases.useFile(passphraseFile));
+      const warning = collection.attempt(() => this.passphrases.useFile(passphraseFile));
+      if (warning !== undefined) collection.warnings.push(warning);
       return collection.collect();
     } finally {
       this.passphrases.forget();

@@ -14,19 +14,21 @@ const SYSTEM_BUNDLES = [
 
 /**
  * Returns the settings for TLS to the backend with the CAs of the given file, or else the system's.
- * Throws a UsageError.
+ * Adds what is not used in that file to `warnings`, one line each. Throws a UsageError.
  */
 export function clientTls(
   backendTls: BackendTls,
   alpn: readonly string[],
   { backendTrust }: Pick<Capabilities, "backendTrust">,
+  warnings: string[],
   bundles: readonly string[] = SYSTEM_BUNDLES,
 ): ClientTlsSettings {
   const { serverName, verify, ca, tls } = backendTls;
   const settings = { ...tls, serverName, verify, alpn };
   if (ca !== "") {
     const authorities = readAuthorities(ca, "--client-verify-ca");
-    return { ...settings, ca: authorities.map(({ pem }) => pem).join("") };
+    warnings.push(...authorities.warnings);
+    return { ...settings, ca: authorities.pem };
   }
   return { ...settings, ca: verify && backendTrust ? readSystemBundle(bundles) : "" };
 }

@@ -1,12 +1,19 @@
 import type { FrontendTls, ServedTls, StoredCertificate, Trust } from "./served_tls.ts";
 import { forOption, UsageError } from "../base/errors.ts";
-import type { ClientVerify, FrontendConfig, PemFile, Reads } from "../options/config.ts";
+import type {
+  ClientVerify,
+  FrontendConfig,
+  PemDirectory,
+  PemFile,
+  Reads,
+} from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
-import { listDirectory } from "./files.ts";
+import { listDirectory, pairIn, pairRemedy } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
 import { validityWarning } from "./bundle.ts";
-import { loadTrust } from "./trust.ts";
+import { NotInFile } from "./sections.ts";
+import { checkTrustFiles, loadTrust } from "./trust.ts";
 
 export type CertificateSettings = Reads<
   | "alpn"
@@ -17,6 +24,7 @@ export type CertificateSettings = Reads<
   | "passphraseFile"
   | "pemDirectory"
   | "pemFiles"
+  | "trustFiles"
 >;
 
 /** The capabilities of the TLS library that warnings depend on. */
@@ -35,9 +43,12 @@ export class CertificateCollection {
   private readonly capabilities: CertificateCapabilities;
   private readonly now: number;
   private readonly filesWithDh: string[] = [];
+  private readonly fromDirectory = new Set<PemFile>();
+  private readonly exposedKeys = new Set<string>();
   /** Index in `certificates` by the PEM file's settings; undefined if it could not be loaded. */
   private readonly certificatePlaces = new Map<string, number | undefined>();
   private readonly trustPlaces = new Map<string, number>();
+  private readonly trustSources = new Set<string>();
 
   constructor(
     config: CertificateSettings,
@@ -58,19 +69,21 @@ export class CertificateCollection {
     const frontends = this.config.frontends.map((frontend) =>
       isServer ? this.frontend(frontend, global) : withoutTls(frontend, this.trust(NO_VERIFY))
     );
+    this.checkUnusedTrust();
     this.warnOfDh();
+    this.warnOfExposed();
     this.warnOfDuplicates([global, ...frontends.map(({ own }) => own)]);
     const { certificates, trusts } = this;
     return { certificates, trusts, frontends, alpn: this.config.alpn };
   }
 
-  /** Runs `action`; adds a UsageError to the problems, each text once. */
+  /** Runs `action`; adds the problems of a UsageError, each text once. */
   attempt<T>(action: () => T): T | undefined {
     try {
       return action();
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
-      if (!this.problems.includes(error.message)) this.problems.push(error.message);
+      this.problems.push(...error.problems.filter((problem) => !this.problems.includes(problem)));
       return undefined;
     }
   }
@@ -79,8 +92,7 @@ export class CertificateCollection {
   private globalFiles(): PemFile[] {
     const { pemDirectory, pemFiles } = this.config;
     if (!pemDirectory) return [...pemFiles];
-    const found = this.attempt(() => forOption("--pem-dir", () => listDirectory(pemDirectory))) ??
-      [];
+    const found = this.attempt(() => forOption("--pem-dir", () => filesOf(pemDirectory))) ?? [];
     // Without a listed file, hitch's default is the directory's first one.
     const inOrder = pemFiles.length > 0 ? found : [...found.slice(1), ...found.slice(0, 1)];
     const { verify } = this.config.ocsp;
@@ -90,6 +102,7 @@ export class CertificateCollection {
       ocspResponse: "",
       ocspVerify: verify,
     }));
+    for (const file of fromDirectory) this.fromDirectory.add(file);
     return [...fromDirectory, ...pemFiles];
   }
 
@@ -101,10 +114,10 @@ export class CertificateCollection {
     const { pemFiles, pemDirectory } = this.config;
     const isWithout = frontend.pemFiles.length === 0 && pemFiles.length === 0;
     // A file or a directory that could not be read is already reported.
-    if (isWithout && global.length === 0 && this.problems.length === 0) {
-      const remedy = pemDirectory ? `Put one into ${pemDirectory.path}` : "Specify one";
+    if (pemDirectory && isWithout && global.length === 0 && this.problems.length === 0) {
       this.problems.push(
-        `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ${remedy}`,
+        `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ` +
+          `Put one into ${pemDirectory.path}`,
       );
     }
     const { tls, sniNomatchAbort, clientVerify } = frontend;
@@ -128,7 +141,7 @@ export class CertificateCollection {
   }
 
   private add(file: PemFile): number | undefined {
-    const loaded = this.attempt(() => this.loader.load(file));
+    const loaded = this.attempt(() => this.load(file));
     if (!loaded) return undefined;
     if (loaded.isNameless && this.config.dialect === "hitch") {
       this.problems.push(
@@ -147,6 +160,17 @@ export class CertificateCollection {
     return this.files.push(file) - 1;
   }
 
+  private load(file: PemFile): LoadedCertificate {
+    try {
+      return this.loader.load(file);
+    } catch (error) {
+      if (!(error instanceof NotInFile) || !this.fromDirectory.has(file)) throw error;
+      throw new UsageError(
+        `${error.message}; or leave it out, as with --pem-dir-glob='*.pem'`,
+      );
+    }
+  }
+
   /**
    * Returns the index of no verification if the files cannot be loaded; the problem prevents its
    * use.
@@ -157,15 +181,30 @@ export class CertificateCollection {
     const known = this.trustPlaces.get(key);
     if (known !== undefined) return known;
     const loaded = this.attempt(() => loadTrust(verify, this.now));
-    this.warnings.push(...loaded?.warnings ?? []);
+    // Each file of a pair that cannot be used is checked on its own.
+    if (loaded && mode !== "none") [ca, crl].forEach((file) => this.trustSources.add(file));
+    const before = new Set(this.warnings);
+    this.warnings.push(...(loaded?.warnings ?? []).filter((line) => !before.has(line)));
     const place = this.trusts.push(loaded?.trust ?? NO_VERIFY) - 1;
     this.trustPlaces.set(key, place);
     return place;
   }
 
+  /** Files that are named but not used are checked too: they may be meant to protect something. */
+  private checkUnusedTrust(): void {
+    const { trustFiles, backendTls } = this.config;
+    const used = new Set([...this.trustSources, backendTls?.ca]);
+    const unused = (files: readonly string[]) => files.filter((file) => !used.has(file));
+    const authorities = unused(trustFiles.authorities);
+    const lists = unused(trustFiles.lists);
+    this.attempt(() => checkTrustFiles(authorities, lists));
+  }
+
   private warnOf(loaded: LoadedCertificate, file: string): void {
     const validity = validityWarning(loaded, file, this.now);
     if (validity !== undefined) this.warnings.push(validity);
+    this.warnings.push(...loaded.warnings);
+    if (loaded.exposedKey !== "") this.exposedKeys.add(loaded.exposedKey);
     if (loaded.hasBadDh) {
       this.warnings.push(
         `${file}: its DH parameters cannot be used; make others with: openssl dhparam 2048`,
@@ -174,12 +213,23 @@ export class CertificateCollection {
     if (loaded.hasDh && !this.capabilities.dhParameters) this.filesWithDh.push(file);
   }
 
-  private warnOfDh(): void {
-    const [first, ...others] = this.filesWithDh;
+  private warnOfExposed(): void {
+    const [first] = this.exposedKeys;
     if (first === undefined) return;
-    const more = others.length === 0 ? "" : ` and ${others.length} more files`;
     this.warnings.push(
-      `${first}${more}: this build does not use the DH parameters, since it has no DHE ciphers; ` +
+      `${
+        summary([...this.exposedKeys])
+      }: other users can read the private key; restrict it with: ` +
+        `chmod 600 ${first}`,
+    );
+  }
+
+  private warnOfDh(): void {
+    if (this.filesWithDh.length === 0) return;
+    this.warnings.push(
+      `${
+        summary(this.filesWithDh)
+      }: this build does not use the DH parameters, since it has no DHE ciphers; ` +
         "the Node build has them",
     );
   }
@@ -194,6 +244,19 @@ export class CertificateCollection {
     );
     this.warnings.push(...new Set(found));
   }
+}
+
+function summary([first, ...others]: readonly string[]): string {
+  return others.length === 0 ? first! : `${first} and ${others.length} more files`;
+}
+
+function filesOf(directory: PemDirectory): string[] {
+  const found = listDirectory(directory);
+  const pair = pairIn(directory.path);
+  if (!pair || ![pair.cert, pair.key].every((file) => found.includes(file))) return found;
+  throw new UsageError(
+    `${directory.path}: certificate and key are in files of their own; ${pairRemedy(pair)}`,
+  );
 }
 
 const NO_VERIFY = { mode: "none", ca: "", crl: "" } as const;

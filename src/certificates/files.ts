@@ -1,5 +1,5 @@
 /** Inspects the files and directories of certificates without reading them. */
-import { type BigIntStats, readdir, readdirSync, stat, statSync } from "node:fs";
+import { type BigIntStats, existsSync, readdir, readdirSync, stat, statSync } from "node:fs";
 import { join } from "node:path";
 import { notRegular, withFileError } from "../base/read_file.ts";
 import type { PemDirectory } from "../options/config.ts";
@@ -43,6 +43,32 @@ export function lookInto(directory: PemDirectory): Promise<string[]> {
   return new Promise((resolve) => {
     readdir(directory.path, (error, names) => resolve(error ? [] : matching(directory, names)));
   });
+}
+
+/** A certificate and its key in files of their own. */
+export interface FilePair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Returns the files in a directory that certbot wrote, or undefined if it is none. */
+export function pairIn(directory: string): FilePair | undefined {
+  const pair = { cert: join(directory, "fullchain.pem"), key: join(directory, "privkey.pem") };
+  return existsSync(pair.cert) && existsSync(pair.key) ? pair : undefined;
+}
+
+/** Returns what to do with such files. */
+export function pairRemedy({ cert, key }: FilePair): string {
+  return "write into the configuration file: " +
+    `pem-file = { cert = "${cert}" private-key = "${key}" }`;
+}
+
+export function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 function stampFrom({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {

@@ -1,18 +1,22 @@
+import { dirname } from "node:path";
 import type { StoredCertificate } from "./served_tls.ts";
 import type { PemFile } from "../options/config.ts";
 import { UsageError } from "../base/errors.ts";
 import { FileError, readFile } from "../base/read_file.ts";
-import { type Bundle, parseBundle, type PemText } from "./bundle.ts";
+import { type Bundle, parseBundle } from "./bundle.ts";
 import type { DecryptedKeys } from "./decrypted_keys.ts";
-import { stampOf } from "./files.ts";
+import { isDirectory, pairIn, pairRemedy, stampOf } from "./files.ts";
+import { type NamedText, NotInFile } from "./sections.ts";
 import type { CertificateStore } from "./store.ts";
 
 /** A certificate in the store, with the facts that the master needs. */
 export interface LoadedCertificate
   extends
-    Pick<Bundle, "names" | "isNameless" | "validFrom" | "validTo" | "hasBadDh">,
+    Pick<Bundle, "names" | "isNameless" | "validFrom" | "validTo" | "hasBadDh" | "warnings">,
     Omit<StoredCertificate, "trust"> {
   readonly hasDh: boolean;
+  /** The file of the private key if other users can read it, or "". */
+  readonly exposedKey: string;
 }
 
 /** Loads certificates into a store; unchanged files are loaded only once. */
@@ -38,7 +42,12 @@ export class CertificateLoader {
       this.used.set(place, loaded);
       return loaded;
     } catch (error) {
-      throw error instanceof FileError ? new UsageError(`PEM file ${error.message}`) : error;
+      const pair = key === "" ? pairIn(dirname(cert)) : undefined;
+      if (error instanceof NotInFile && pair && Object.values(pair).includes(cert)) {
+        throw new NotInFile(error.fault, pairRemedy(pair));
+      }
+      if (!(error instanceof FileError)) throw error;
+      throw new UsageError(`PEM file ${isDirectory(cert) ? aboutDirectory(cert) : error.message}`);
     }
   }
 
@@ -57,30 +66,42 @@ export class CertificateLoader {
   /** Wipes the files' bytes, which may hold keys. */
   private read(cert: string, key: string): LoadedCertificate {
     const texts: Buffer[] = [];
+    const isSeparate = key !== "" && key !== cert;
+    let exposedKey = "";
     const read = (file: string) => {
-      const text = readFile(file, { also: "pipe" });
+      const onExposed = () => {
+        if (!isSeparate || file === key) exposedKey = file;
+      };
+      const text = readFile(file, { also: "pipe", onExposed });
       texts.push(text);
       return { text, file };
     };
     try {
-      return this.add(read(cert), key === "" ? undefined : read(key));
+      const loaded = this.add(read(cert), isSeparate ? read(key) : undefined);
+      return { ...loaded, exposedKey };
     } finally {
       for (const text of texts) text.fill(0);
     }
   }
 
-  private add(cert: PemText, key: PemText | undefined): LoadedCertificate {
+  private add(cert: NamedText, key: NamedText | undefined): Omit<LoadedCertificate, "exposedKey"> {
     let encrypted: string | undefined;
     const bundle = parseBundle(cert, (pem, file) => {
       const opened = this.keys.open(pem, file);
       encrypted = opened.name;
       return opened.key;
     }, key);
-    const { material, names, isNameless, keyType, validFrom, validTo, hasBadDh } = bundle;
+    const { material, ...facts } = bundle;
     const location = this.store.add(material);
     material.key.fill(0);
     if (encrypted !== undefined) this.keys.keep(encrypted, this.store, location);
     const hasDh = material.dhParameters !== undefined;
-    return { names, isNameless, keyType, validFrom, validTo, hasBadDh, hasDh, ...location };
+    return { ...facts, hasDh, ...location };
   }
+}
+
+function aboutDirectory(path: string): string {
+  const pair = pairIn(path);
+  if (pair) return `${path}: it is a directory; ${pairRemedy(pair)}`;
+  return `${path}: it is a directory; specify a file in it, or all of them with --pem-dir=${path}`;
 }

@@ -1,6 +1,7 @@
-import { createPrivateKey, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { forOption, reasonOf, UsageError } from "../base/errors.ts";
 import { readFile } from "../base/read_file.ts";
+import { type EncryptedKey, parseEncryptedKey, UnsupportedEncryption } from "./encrypted_key.ts";
 import type { Terminal } from "./terminal.ts";
 
 const TRIES = 3;
@@ -26,21 +27,36 @@ export class Passphrases {
     this.terminal = terminal;
   }
 
-  /** Tries the lines of this file until {@link forget}; "" is no file. Throws a UsageError. */
-  useFile(file: string): void {
+  /**
+   * Tries the lines of this file until {@link forget}; "" is no file. Returns a warning, in one
+   * line, if other users can read it. Throws a UsageError.
+   */
+  useFile(file: string): string | undefined {
     this.file = file;
     this.failure = undefined;
-    if (file === "") return;
+    if (file === "") return undefined;
+    let warning: string | undefined;
+    const onExposed = () => {
+      warning = `--passphrase-file: ${file}: other users can read it; restrict it with: ` +
+        `chmod 600 ${file}`;
+    };
     try {
       this.text = forOption(
         "--passphrase-file",
-        () => readFile(file, { also: "pipe", mayBeEmpty: true }),
+        () =>
+          readFile(file, {
+            also: "pipe",
+            mayBeEmpty: true,
+            expected: "a file with passphrases",
+            onExposed,
+          }),
       );
     } catch (error) {
       this.failure = error;
       throw error;
     }
     this.lines = linesOf(this.text);
+    return warning;
   }
 
   /**
@@ -60,21 +76,20 @@ export class Passphrases {
    * after {@link useFile} has failed, the same as it threw.
    */
   open(pem: Buffer, file: string): KeyObject {
-    let reason = "";
+    const encrypted = parsed(pem, file);
+    let isTried = false;
     const attempt = (passphrase: Buffer) => {
-      try {
-        const key = createPrivateKey({ key: pem, format: "pem", passphrase });
-        this.proven.add(passphrase);
-        return key;
-      } catch (error) {
-        reason = reasonOf(error);
-        return undefined;
-      }
+      isTried = true;
+      const key = opened(encrypted, passphrase, file);
+      if (key) this.proven.add(passphrase);
+      return key;
     };
     for (const passphrase of new Set([...this.proven, ...this.lines])) {
       const key = attempt(passphrase);
       if (key) return key;
     }
+    // Before anybody looks for a passphrase that could not help.
+    if (!isTried) opened(encrypted, EMPTY, file);
     if (this.failure !== undefined) throw this.failure;
     let prompt = `Passphrase for ${file}: `;
     for (let tries = 0; this.terminal && tries < TRIES; tries++) {
@@ -85,19 +100,37 @@ export class Passphrases {
       if (key) return key;
       prompt = `Wrong passphrase. Passphrase for ${file}: `;
     }
-    throw new UsageError(`${file}: the private key is encrypted, and ${this.why(reason)}`);
+    throw new UsageError(`${file}: the private key is encrypted, and ${this.why(isTried)}`);
   }
 
-  /** `reason` is the TLS library's error for the last passphrase, or "". */
-  private why(reason: string): string {
+  private why(isTried: boolean): string {
     const remedy = "put its passphrase into a file for --passphrase-file";
-    if (this.file === "" && reason === "") {
+    if (this.file === "" && !isTried) {
       return `stud asks for its passphrase only at start and on a terminal; ${remedy}`;
     }
     const tried = this.file === "" ? "no passphrase that was entered" : `no line of ${this.file}`;
-    // A wrong passphrase is the usual reason; others help (an unknown cipher …).
-    const detail = reason === "" || /bad.?decrypt/i.test(reason) ? "" : ` (${reason})`;
-    return `${tried} decrypts it${detail}; ${remedy}`;
+    return `${tried} decrypts it (wrong passphrase); ${remedy}`;
+  }
+}
+
+function parsed(pem: Buffer, file: string): EncryptedKey {
+  try {
+    return parseEncryptedKey(pem);
+  } catch (error) {
+    throw new UsageError(`${file}: its encrypted private key is damaged (${reasonOf(error)})`);
+  }
+}
+
+function opened(encrypted: EncryptedKey, passphrase: Buffer, file: string): KeyObject | undefined {
+  try {
+    return encrypted.open(passphrase);
+  } catch (error) {
+    if (!(error instanceof UnsupportedEncryption)) throw error;
+    throw new UsageError(
+      `${file}: this build cannot decrypt the private key, which is encrypted with ` +
+        `${encrypted.scheme}; encrypt it anew with: openssl pkcs8 -topk8 -v2 aes-256-cbc ` +
+        `-provider default -provider legacy -in ${file} -out NEW.pem`,
+    );
   }
 }
 

@@ -1,45 +1,119 @@
-/** Certificates in PEM files. */
+/** Sections and certificates in PEM files. */
 import { X509Certificate } from "node:crypto";
 import { firstDer } from "../base/der.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { derOf, derToPem, type PemSection, pemSections, pemText } from "../base/pem.ts";
+import { derOf, derToPem, type PemSection, readPem } from "../base/pem.ts";
+import { listed, recognise } from "./recognise.ts";
 
 const CERTIFICATE = /^(?:TRUSTED |X509 )?CERTIFICATE$/;
 
-/** Returns the sections of a PEM file. Throws a UsageError if one has no end. */
-export function sectionsOf(text: Uint8Array | string, file: string): PemSection[] {
-  try {
-    return pemSections(text);
-  } catch (error) {
-    throw new UsageError(`${file}: ${reasonOf(error)}`);
+/** The contents of a file, with its name for messages. */
+export interface NamedText {
+  readonly text: Uint8Array | string;
+  readonly file: string;
+}
+
+/** The sections of a PEM file. What nobody takes is in {@link warnings}. */
+export class PemFileSections {
+  readonly file: string;
+  private readonly text: Buffer;
+  private readonly all: readonly PemSection[];
+  private readonly strays: readonly number[];
+  private readonly taken = new Set<PemSection>();
+
+  /** Throws a UsageError that names file and line if a section has no end. */
+  constructor({ text, file }: NamedText) {
+    this.file = file;
+    this.text = typeof text === "string"
+      ? Buffer.from(text)
+      : Buffer.from(text.buffer, text.byteOffset, text.length);
+    const { sections, strays } = this.run(() => readPem(text));
+    this.all = sections;
+    this.strays = strays;
+  }
+
+  /** Returns the sections with such a label, in order, and marks them as used. */
+  take(isWanted: (section: PemSection) => boolean): PemSection[] {
+    const found = this.all.filter(isWanted);
+    for (const section of found) this.taken.add(section);
+    return found;
+  }
+
+  /** Marks a section as not used after all. */
+  leave(section: PemSection): void {
+    this.taken.delete(section);
+  }
+
+  /** Returns the certificates among the sections, parsed. Throws a UsageError for one that is not. */
+  certificates(): ReadCertificate[] {
+    return this.take(({ label }) => CERTIFICATE.test(label)).map((section) => {
+      const { line, label } = section;
+      const der = this.run(() => derOf(section));
+      try {
+        // OpenSSL's TRUSTED CERTIFICATE has trust settings behind the certificate.
+        const pem = derToPem("CERTIFICATE", firstDer(der).whole);
+        return { pem, certificate: new X509Certificate(pem), line };
+      } catch (error) {
+        throw new UsageError(
+          `${this.file}: line ${line}: the ${label} section cannot be read (${reasonOf(error)}); ` +
+            "replace it",
+        );
+      }
+    });
+  }
+
+  /** Returns the error for a file without what it is for; `remedy` is for a file of any kind. */
+  lacks(what: string, remedy: string): NotInFile {
+    const kind = recognise(this.text, this.all, this.file);
+    const fault = `${this.file}: no ${what} in it; ${kind}`;
+    // Many kinds have a remedy of their own.
+    return new NotInFile(fault, kind.includes("; ") ? undefined : remedy);
+  }
+
+  /** Runs `action`; names the file in front of an error's message, in a UsageError. */
+  run<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      if (error instanceof UsageError) throw error;
+      throw new UsageError(`${this.file}: ${reasonOf(error)}`);
+    }
+  }
+
+  /** Returns a line for the sections that were not taken, and one for text that may be damaged. */
+  warnings(): string[] {
+    const unused = this.all.filter((section) => !this.taken.has(section));
+    const [stray] = this.strays;
+    return [
+      ...(unused.length > 0
+        ? [`${this.file}: not used here: ${listed(unused)}; remove it if it is of no use`]
+        : []),
+      ...(stray !== undefined
+        ? [
+          `${this.file}: line ${stray} looks like a part of a PEM section, but belongs to none and ` +
+          "is not used; check that it has its BEGIN and END lines",
+        ]
+        : []),
+    ];
   }
 }
 
-/**
- * Returns the certificates among the sections as PEM texts. Older labels are replaced by the one
- * that all libraries accept.
- */
-export function certificatesIn(sections: readonly PemSection[]): string[] {
-  return sections.filter(({ label }) => CERTIFICATE.test(label)).map(certificateText);
-}
+/** A file lacks what it was specified for. */
+export class NotInFile extends UsageError {
+  /** What is missing, and what the file is instead. */
+  readonly fault: string;
 
-/** Parses a certificate. Throws a UsageError, in which `what` names it: `its certificate`. */
-export function readCertificate(pem: string, file: string, what: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw new UsageError(`${file}: ${what} cannot be read (${reasonOf(error)}); replace it`);
+  constructor(fault: string, remedy: string | undefined) {
+    super(remedy === undefined ? fault : `${fault}; ${remedy}`);
+    this.fault = fault;
   }
 }
 
-/** OpenSSL's TRUSTED CERTIFICATE has trust settings after the certificate. */
-function certificateText({ label, body }: PemSection): string {
-  const section = { label: "CERTIFICATE", body };
-  if (label !== "TRUSTED CERTIFICATE") return pemText(section);
-  try {
-    return derToPem("CERTIFICATE", firstDer(derOf(section)).whole);
-  } catch {
-    // Parsing it reports that it is broken.
-    return pemText(section);
-  }
+/** A certificate in a PEM file. */
+export interface ReadCertificate {
+  readonly certificate: X509Certificate;
+  /** With the label that all libraries accept. */
+  readonly pem: string;
+  /** The line of its section. */
+  readonly line: number;
 }

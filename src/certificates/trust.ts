@@ -12,9 +12,9 @@ import {
   SEQUENCE,
   UTC_TIME,
 } from "../base/der.ts";
-import { derOf, type PemSection, pemText } from "../base/pem.ts";
+import { derOf, derToPem } from "../base/pem.ts";
 import { readFile } from "../base/read_file.ts";
-import { certificatesIn, readCertificate, sectionsOf } from "./sections.ts";
+import { PemFileSections, type ReadCertificate } from "./sections.ts";
 
 export interface LoadedTrust {
   readonly trust: Trust;
@@ -26,14 +26,20 @@ export interface LoadedTrust {
 export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
   if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
   const authorities = readAuthorities(ca, "--client-verify-ca");
-  const caText = authorities.map(({ pem }) => pem).join("");
-  if (crl === "") return { trust: { mode, ca: caText, crl: "" }, warnings: [] };
-  const lists = forOption("--client-verify-crl", () => readLists(crl));
-  const warnings = lists.filter(({ nextUpdate }) => nextUpdate < now).map(({ nextUpdate }) =>
-    `${crl}: a CRL in it expired on ${new Date(nextUpdate).toISOString()}; ` +
-    "clients of its CA will be refused; get a new one"
-  );
-  for (const { certificate } of authorities) {
+  const caText = authorities.pem;
+  if (crl === "") {
+    return { trust: { mode, ca: caText, crl: "" }, warnings: authorities.warnings };
+  }
+  const { lists, warnings: unused } = forOption("--client-verify-crl", () => readLists(crl));
+  const warnings = [...authorities.warnings, ...unused];
+  for (const { nextUpdate } of lists) {
+    if (nextUpdate >= now) continue;
+    warnings.push(
+      `${crl}: a CRL in it expired on ${new Date(nextUpdate).toISOString()}; ` +
+        "clients of its CA will be refused; get a new one",
+    );
+  }
+  for (const { certificate } of authorities.certificates) {
     const subject = subjectOf(certificate);
     if (lists.some(({ issuer }) => issuer.equals(subject))) continue;
     warnings.push(
@@ -41,30 +47,45 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
         "clients of that CA will be refused; add one",
     );
   }
-  const text = lists.map(({ section }) => pemText(section)).join("");
-  return { trust: { mode, ca: caText, crl: text }, warnings };
+  return { trust: { mode, ca: caText, crl: lists.map(({ pem }) => pem).join("") }, warnings };
 }
 
-/** A CA's certificate, parsed and as PEM text. */
-interface Authority {
-  readonly certificate: X509Certificate;
+/** Checks files of CAs and CRLs that nothing uses. Throws a UsageError. */
+export function checkTrustFiles(authorities: readonly string[], lists: readonly string[]): void {
+  const problems: string[] = [];
+  const attempt = (check: () => unknown) => {
+    try {
+      check();
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      problems.push(...error.problems);
+    }
+  };
+  for (const file of authorities) attempt(() => readAuthorities(file, "--client-verify-ca"));
+  for (const file of lists) attempt(() => forOption("--client-verify-crl", () => readLists(file)));
+  if (problems.length > 0) throw new UsageError(problems);
+}
+
+/** The CAs of a file. */
+export interface Authorities {
+  readonly certificates: readonly ReadCertificate[];
+  /** All of them. */
   readonly pem: string;
+  /** What is in the file and not used, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** Reads the CAs in the PEM file of an option. Throws a UsageError if there is none. */
-export function readAuthorities(file: string, option: string): Authority[] {
-  return forOption(option, () => authoritiesIn(file));
-}
-
-function authoritiesIn(file: string): Authority[] {
-  const found = certificatesIn(sectionsOf(readFile(file, { also: "pipe" }), file));
-  if (found.length === 0) {
-    throw new UsageError(`${file}: no CA certificate in it; add PEM CERTIFICATE sections`);
-  }
-  return found.map((pem) => ({
-    certificate: readCertificate(pem, file, "a CA certificate in it"),
-    pem,
-  }));
+export function readAuthorities(file: string, option: string): Authorities {
+  return forOption(option, () => {
+    const sections = new PemFileSections({ text: readFile(file, { also: "pipe" }), file });
+    const certificates = sections.certificates();
+    if (certificates.length === 0) {
+      throw sections.lacks("CA certificate", "add PEM CERTIFICATE sections");
+    }
+    const pem = certificates.map((each) => each.pem).join("");
+    return { certificates, pem, warnings: sections.warnings() };
+  });
 }
 
 /**
@@ -74,30 +95,31 @@ function authoritiesIn(file: string): Authority[] {
 const MAX_LISTS = 32 * 1024 * 1024;
 
 interface RevocationList {
-  readonly section: PemSection;
+  readonly pem: string;
   /** The issuer's Name in DER. */
   readonly issuer: Buffer;
   /** Milliseconds since 1970; Infinity if the CRL has no such field. */
   readonly nextUpdate: number;
 }
 
-function readLists(file: string): RevocationList[] {
-  const sections = sectionsOf(readFile(file, { also: "pipe", maxBytes: MAX_LISTS }), file)
-    .filter(({ label }) => label === "X509 CRL");
-  if (sections.length === 0) {
-    throw new UsageError(`${file}: no CRL in it; add PEM X509 CRL sections`);
-  }
-  return sections.map((section) => {
+function readLists(file: string): { lists: RevocationList[]; warnings: readonly string[] } {
+  const text = readFile(file, { also: "pipe", maxBytes: MAX_LISTS });
+  const sections = new PemFileSections({ text, file });
+  const found = sections.take(({ label }) => label === "X509 CRL");
+  if (found.length === 0) throw sections.lacks("CRL", "add PEM X509 CRL sections");
+  const lists = found.map((section) => {
+    const der = sections.run(() => derOf(section));
     try {
-      return { section, ...readList(derOf(section)) };
+      return { pem: derToPem(section.label, firstDer(der).whole), ...readList(der) };
     } catch {
-      throw new UsageError(`${file}: a CRL in it cannot be read; replace it`);
+      throw new UsageError(`${file}: line ${section.line}: the CRL cannot be read; replace it`);
     }
   });
+  return { lists, warnings: sections.warnings() };
 }
 
 /** Parses a CertificateList (RFC 5280 section 5.1). Throws an Error if it is malformed. */
-function readList(der: Uint8Array): Omit<RevocationList, "section"> {
+function readList(der: Uint8Array): Omit<RevocationList, "pem"> {
   const [toBeSigned, algorithm, signature] = inside(firstDer(der), SEQUENCE);
   const fields = inside(toBeSigned, SEQUENCE);
   if (fields[0]?.tag === INTEGER) fields.shift();

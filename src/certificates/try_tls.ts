@@ -1,6 +1,7 @@
 /** Tries TLS settings and certificates with the TLS library, before anything starts. */
 import { createHash } from "node:crypto";
 import { readMaterial } from "./store.ts";
+import { localhostCertificate } from "./localhost.ts";
 import type { LoadedTls } from "./certificates.ts";
 import type { FrontendTls, Trust } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
@@ -12,13 +13,13 @@ import type { TlsParameters } from "../runtime/tls.ts";
 import type { Identity } from "../runtime/tls.ts";
 
 /**
- * Tries each certificate, and the settings of each frontend. `loaded` must have no problems. What
- * the library accepted before is not tried again. Throws a UsageError with everything that it
- * refuses.
+ * Tries each certificate, and the settings of each frontend, with another certificate if those of
+ * the frontend could not be loaded. What the library accepted before is not tried again. Throws a
+ * UsageError with everything that it refuses.
  */
 export function tryTls(
   runtime: Runtime,
-  config: Reads<"engine">,
+  config: Reads<"backendTls" | "engine">,
   { tls, storeFd, sources, tried }: LoadedTls,
   backendTls: ClientTlsSettings | undefined,
 ): void {
@@ -37,11 +38,13 @@ export function tryTls(
       () => runtime.loadEngine(config.engine),
     );
   }
-  const create = (certificate: number, trial: Trial) => {
-    const stored = tls.certificates[certificate]!;
-    const name = `${stored.offset} ${trial.digest}`;
+  const create = (certificate: number | undefined, trial: Trial) => {
+    const stored = certificate === undefined ? undefined : tls.certificates[certificate]!;
+    const name = `${stored?.offset} ${trial.digest}`;
     if (tried.has(name)) return;
-    const { chain, key, dhParameters } = readMaterial(runtime.libc, storeFd, stored);
+    const { chain, key, dhParameters } = stored
+      ? readMaterial(runtime.libc, storeFd, stored)
+      : substitute();
     const { settings, alpn, trust } = trial;
     const identity: Identity = {
       certificates: [{ chain, key }],
@@ -55,7 +58,7 @@ export function tryTls(
   for (const [index, { file }] of sources.entries()) {
     attempt(file.cert, "use another certificate or key", () => create(index, plain));
   }
-  if (problems.length === 0) {
+  if (problems.length === 0 && !config.backendTls) {
     for (const frontend of tls.frontends) tryFrontend(frontend);
   }
   if (backendTls) {
@@ -66,7 +69,6 @@ export function tryTls(
   /** Tries each setting separately, so that the error names the one that is refused. */
   function tryFrontend(frontend: FrontendTls): void {
     const certificate = [...frontend.global, ...frontend.own].at(-1);
-    if (certificate === undefined) return;
     const { ciphers, ciphersuites, curves, protocols, preferServerCiphers } = frontend;
     const known = { ...PLAIN, protocols, preferServerCiphers };
     const trials: [string, string, TlsParameters][] = [
@@ -84,6 +86,12 @@ export function tryTls(
       () => create(certificate, verifying),
     );
   }
+}
+
+/** Settings can also be tried if no certificate can be loaded. */
+function substitute(): Identity["certificates"][number] & { readonly dhParameters?: undefined } {
+  const { certificate, key } = localhostCertificate();
+  return { chain: certificate, key };
 }
 
 /** The settings to try a certificate with. */

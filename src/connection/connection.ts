@@ -12,6 +12,7 @@ import {
   backendHandshakeFailed,
   backendLost,
   backendUnreachable,
+  clientLeft,
   clientLost,
   type ConnectionFailure,
   handshakeFailed,
@@ -83,6 +84,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   /** From the client's PROXY header; undefined: its stream's addresses are used. */
   private addresses: ProxyAddresses | undefined;
   private uniqueId: string | undefined;
+  private hasHeader = false;
   private clientEnded = false;
   private backendEnded = false;
   private clientClosed = false;
@@ -110,7 +112,9 @@ export class Connection implements HeaderReceiver, IdleHolder {
 
   /** The client's address for logs. */
   get clientName(): string {
-    return formatEndpoint(this.addresses?.client ?? this.client.remote);
+    if (this.addresses) return formatEndpoint(this.addresses.client);
+    const { remote } = this.client;
+    return isUnknown(remote) ? "a client that had already left" : formatEndpoint(remote);
   }
 
   /** The facts of every log entry about this connection. */
@@ -150,6 +154,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
     const { settings, clientSources } = this.context;
     if (settings.acceptProxy.mode === "pass") this.header = header;
     else this.addresses = addresses;
+    this.hasHeader = true;
     if (!clientSources) return undefined;
     const { client } = addresses ?? addressesIn(header) ?? { client: this.client.remote };
     return this.admit(clientSources, client);
@@ -307,7 +312,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
     this.clientClosed = true;
     if (this.phase === "handshake") {
       this.context.handshakes.stop(this);
-      if (failure) this.fail(handshakeFailed(failure));
+      if (failure) this.fail(handshakeFailed(this.isProxyCheck ? asCheck(failure) : failure));
     } else if (failure && !this.backendEnded) {
       this.context.connects.stop(this);
       this.fail(clientLost(failure));
@@ -390,9 +395,28 @@ export class Connection implements HeaderReceiver, IdleHolder {
     this.fail({ source, code: "half-close-timeout", cause });
   }
 
+  /** The PROXY header says LOCAL or UNKNOWN: the proxy itself, which checks whether stud accepts. */
+  private get isProxyCheck(): boolean {
+    return this.header ? !addressesIn(this.header) : this.hasHeader && !this.addresses;
+  }
+
   private fail(failure: ConnectionFailure): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
-    this.context.failed(this, failure);
+    const hasLeft = failure.source === "client" && isUnknown(this.client.remote);
+    this.context.failed(
+      this,
+      hasLeft ? clientLeft("the client left before it was accepted") : failure,
+    );
   }
+}
+
+/** The address that an adapter reports for a client that had left before it was accepted. */
+function isUnknown(client: Endpoint): boolean {
+  return client.family !== "unix" && client.port === 0;
+}
+
+/** A proxy that checks whether stud accepts sends its header, and nothing else. */
+function asCheck(failure: Failure): Failure {
+  return /^(closed|reset)$/.test(failure.fault ?? "") ? { ...failure, fault: "left" } : failure;
 }

@@ -1,4 +1,5 @@
 import type { Failure } from "../runtime/failure.ts";
+import { faultText } from "./fault_text.ts";
 
 /** Who caused a failure. `limit`: a configured time has elapsed. */
 export const FAILURE_SOURCES = ["client", "backend", "limit", "internal"] as const;
@@ -13,7 +14,9 @@ export const FAILURE_CODES = [
   "source-limit",
   "source-rate",
   "client-certificate",
+  "client-left",
   "client-reset",
+  "tls-error",
   "backend-refused",
   "backend-unreachable",
   "backend-timeout",
@@ -30,34 +33,42 @@ export const FAILURE_CODES = [
 export interface ConnectionFailure {
   readonly source: (typeof FAILURE_SOURCES)[number];
   readonly code: (typeof FAILURE_CODES)[number];
+  /** The same words on each runtime. */
   readonly cause: string;
+  /** The TLS library's own words. */
+  readonly detail?: string;
 }
 
 /** The handshake failed: the client closed, or did not send acceptable TLS. */
 export function handshakeFailed(failure: Failure): ConnectionFailure {
-  const isHttp = /^http request$/i.test(failure.message);
-  const message = isHttp ? "plain HTTP was sent to the TLS port" : failure.message;
-  return unlessInternal({ ...failure, message }, "client", "handshake-failed");
+  const hasLeft = failure.fault === "left" || failure.fault === "early-reset";
+  const code = hasLeft ? "client-left" : "handshake-failed";
+  return peerFailed(failure, "client", code, "during the handshake");
 }
 
 /** The client was lost before both directions had ended. */
 export function clientLost(failure: Failure): ConnectionFailure {
-  return unlessInternal(failure, "client", "client-reset");
+  return peerFailed(failure, "client", failure.fault ? "tls-error" : "client-reset");
 }
 
 /** The backend was lost in the middle of its answer. */
 export function backendLost(failure: Failure): ConnectionFailure {
-  return unlessInternal(failure, "backend", "backend-reset");
+  return peerFailed(failure, "backend", failure.fault ? "tls-error" : "backend-reset");
 }
 
 /** The backend is connected, but its TLS handshake failed, or it could not be verified. */
 export function backendHandshakeFailed(failure: Failure): ConnectionFailure {
-  return unlessInternal(failure, "backend", "backend-handshake");
+  return peerFailed(failure, "backend", "backend-handshake", "during the handshake");
+}
+
+/** The client opened the connection and left again, as health checks do: nobody needs to act. */
+export function clientLeft(cause: string): ConnectionFailure {
+  return { source: "client", code: "client-left", cause };
 }
 
 /** A failed connect has an errno as its code, a failed handshake the TLS library's own code. */
-export function isConnectFailure({ code }: Failure): boolean {
-  return /^E[A-Z]+$/.test(code) && !HANDSHAKE_ERRNOS.includes(code);
+export function isConnectFailure({ code, fault }: Failure): boolean {
+  return !fault && /^E[A-Z]+$/.test(code) && !HANDSHAKE_ERRNOS.includes(code);
 }
 
 /** Errno codes of a connected socket. */
@@ -80,7 +91,7 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
           "--backend-source, or widen net.ipv4.ip_local_port_range",
       };
     default:
-      return unlessInternal(failure, "backend", "backend-unreachable");
+      return peerFailed(failure, "backend", "backend-unreachable");
   }
 }
 
@@ -99,13 +110,18 @@ const OUTAGES: ReadonlySet<ConnectionFailure["code"]> = new Set(
   ] as const,
 );
 
-/** An adapter reports `ERR_INTERNAL` if a stream handler threw. */
-function unlessInternal(
+/** An adapter reports `ERR_INTERNAL` if a stream handler threw. `when` follows the cause. */
+function peerFailed(
   failure: Failure,
   source: "client" | "backend",
   code: ConnectionFailure["code"],
+  when = "",
 ): ConnectionFailure {
-  return failure.code === "ERR_INTERNAL"
-    ? { source: "internal", code: "internal-error", cause: failure.message }
-    : { source, code, cause: failure.message };
+  const { message } = failure;
+  if (failure.code === "ERR_INTERNAL") {
+    return { source: "internal", code: "internal-error", cause: message };
+  }
+  const cause = faultText(failure, source, when);
+  if (cause === undefined) return { source, code, cause: message };
+  return { source, code, cause, ...(failure.fault ? { detail: message } : {}) };
 }

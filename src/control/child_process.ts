@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { reasonOf } from "../base/errors.ts";
+import { assertCanStart, closeLeftSockets, openSockets } from "../os/descriptors.ts";
 import { frame, FrameReader, MAX_FRAME_UP } from "./channel.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { withoutAmbient } from "../system/inherited_capabilities.ts";
@@ -59,7 +60,7 @@ export class ControlledProcess<Down, Up> {
   private readonly unfinished = new Set(["process", "events"]);
   private exit: ProcessExit | undefined;
 
-  /** Throws an Error if no process can be started. */
+  /** Throws an Error if no process can be started; no descriptor is left open then. */
   constructor(
     { self, workerEnvironment, libc }: ChildRuntime,
     { words, inherited = [], bindsSockets = false, parse, faults }: ChildOptions<Up>,
@@ -69,10 +70,15 @@ export class ControlledProcess<Down, Up> {
       const value = process.env[name];
       return value === undefined ? [] : [[name, value]];
     });
+    const sockets = openSockets();
+    assertCanStart(libc, inherited.length);
     const start = () =>
       spawn(self[0]!, [...self.slice(1), ...words], {
         // For the list of processes.
         argv0: process.execPath,
+        // The directory of this process may have been removed, or belong to a file system that is to
+        // be unmounted.
+        cwd: "/",
         stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
         env: { ...Object.fromEntries(environment), ...workerEnvironment },
       });
@@ -80,7 +86,12 @@ export class ControlledProcess<Down, Up> {
     // Without free descriptors or processes, an `error` follows and there is no channel.
     this.child.on("error", () => {});
     const upward = this.child.stdio?.[3] as Readable | undefined;
-    if (this.child.pid === undefined || !upward) throw new Error("fork failed");
+    if (this.child.pid === undefined || !upward) {
+      for (const stream of this.child.stdio ?? []) stream?.destroy();
+      // Deno loses one when the kernel refuses another process.
+      closeLeftSockets(libc, sockets);
+      throw new Error("fork failed");
+    }
     const { pid } = this.child;
     const events = new FrameReader<Up>(MAX_FRAME_UP, {
       parse,

@@ -21,13 +21,12 @@ export interface Helper<Command> extends Pick<CommandHandler<Command>, "handle" 
 
 /**
  * Runs this process as a helper of the master: it handles commands from standard input until that
- * ends, which means that the master has exited. It does not exit before, except by SIGTERM, which is
- * not handled.
+ * ends, which means that the master has exited. The master kills a helper that it no longer needs.
  */
 export function runHelper<Command>(helper: Helper<Command>): void {
   readHelperCommands(helper);
-  // Ctrl-C reaches the whole foreground group; the master decides what it means.
-  process.on("SIGINT", () => {});
+  // Ctrl-C and service managers signal all processes; the master handles it.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
   surviveFaults((error) => helper.internalError(error));
 }
 

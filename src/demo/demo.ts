@@ -1,10 +1,10 @@
 import { cString } from "../os/structures.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
+import { localhostCertificate } from "../certificates/localhost.ts";
 import { formatAddress } from "../options/address.ts";
 import type { Config, ListenAddress, PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
 import { startBackend } from "./backend.ts";
-import { localhostCertificate } from "./certificate.ts";
 
 /** A complete service for trying stud. */
 export interface Demo {

@@ -62,8 +62,8 @@ export class Master {
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     // A store may answer while the workers start.
     this.services.tickets?.check();
-    await this.reloader.start(this.prepared);
     this.checks = setInterval(() => this.check(), CHECK_INTERVAL_MS);
+    await this.reloader.start(this.prepared);
     const { workers } = this.prepared.config;
     const frontends = frontendsText(this.prepared);
     const message = `listening on ${frontends}, workers: ${workers}`;
@@ -89,7 +89,7 @@ export class Master {
 
   /** Whether at least one worker accepts connections and answers. */
   get isServing(): boolean {
-    return this.current?.slots.some((slot) => slot.isServing) ?? false;
+    return this.current?.isServing ?? false;
   }
 
   /** One line about the service, for the service manager. */
@@ -191,7 +191,7 @@ export class Master {
 
   private check(): void {
     const { generations, log } = this;
-    void guarded(log, () => generations.serving.forEach((generation) => generation.check()));
-    this.services.check(generations.current!.slots);
+    void guarded(log, () => generations.living.forEach((generation) => generation.check()));
+    if (generations.current) this.services.check(generations.current.slots);
   }
 }

@@ -5,7 +5,9 @@ import type { Certificates } from "../certificates/certificates.ts";
 import { readAuthorities } from "../certificates/trust.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
+import type { Dialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
+import { isWildcard } from "../os/ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { ListenAddress, Reads, WorkerSettings } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -13,17 +15,18 @@ import type { ClientTlsSettings } from "../runtime/tls.ts";
 import type { Endpoint } from "../os/endpoint.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import type { ListenerSettings } from "../os/socket_options.ts";
+import { distinct, type FrontendListener } from "./listeners/repeated.ts";
 import { activatedListeners } from "./listeners/activated.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import { errorText } from "../base/error_text.ts";
 import { type PrivilegeConfig, privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
 import type { Wanted } from "./listeners/listeners.ts";
-import { resolve } from "../system/resolve.ts";
+import { resolveOrKeep } from "../system/resolve.ts";
 import type { BackendNameSettings } from "./backend/backend_name.ts";
 import type { AffinityPlan } from "./listeners/affinity.ts";
 import { type PeersPlan, planPeers } from "../sessions/session_peers_plan.ts";
-import { assertLocal, checkSource } from "./listeners/sockets.ts";
+import { assertLocal, checkSource, localFault } from "./listeners/sockets.ts";
 import { planStapling, type StaplingPlan, type StaplingSettings } from "../ocsp/stapling.ts";
 import type { TicketPlan } from "../tickets/tickets.ts";
 import { tryTls } from "../certificates/try_tls.ts";
@@ -71,7 +74,7 @@ export interface Prepared {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   /** Every address to listen on, with the index of its frontend. */
-  readonly listeners: readonly (Wanted & { readonly frontend: number })[];
+  readonly listeners: readonly FrontendListener[];
   readonly privileges?: Privileges;
   /** The fleet's secret, which ticket keys are derived from. */
   readonly ticketSecret?: Uint8Array;
@@ -92,11 +95,13 @@ export interface PrepareContext {
 
 /**
  * Loads the certificates, resolves the names and tries the TLS settings with the TLS library.
- * Leaves no socket open. Throws a UsageError with everything that is wrong.
+ * Leaves no socket open. Throws a UsageError with everything that is wrong. `isTest`: what only
+ * prevents a start is a warning, since the configuration may be meant for another user.
  */
 export async function prepare(
   dependencies: PrepareContext,
   config: PrepareSettings & WorkerSettings,
+  isTest = false,
 ): Promise<Prepared> {
   const { runtime, certificates } = dependencies;
   const problems: string[] = [];
@@ -111,20 +116,27 @@ export async function prepare(
   };
   const loaded = certificates.load(config, runtime.capabilities);
   problems.push(...loaded.problems);
+  const warnings = [...loaded.warnings];
   const backendTls = await attempt(() =>
-    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities)
+    config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
-  if (problems.length === 0) await attempt(() => tryTls(runtime, config, loaded, backendTls));
-  const listeners = (await Promise.all(
+  await attempt(() => tryTls(runtime, config, loaded, backendTls));
+  const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
-        (await listenersAt(dependencies, listen)).map((wanted) => ({ ...wanted, frontend }))
+        (await listenersAt(dependencies, config.dialect, listen, warnings)).map((wanted) => ({
+          ...wanted,
+          frontend,
+        }))
       )
     ),
   )).flatMap((wanted) => wanted ?? []);
-  problems.push(...duplicates(listeners));
-  const warnings = [...loaded.warnings, ...dualStackWarning(runtime, config)];
+  const { listeners, ...repeated } = distinct(all, config.frontends);
+  problems.push(...repeated.problems);
+  warnings.push(...repeated.warnings);
+  warnings.push(...dualStackWarning(runtime, config));
   const backend = await attempt(() => backendAt(runtime, config, warnings));
+  if (backend) problems.push(...loops(runtime, listeners, backend));
   const backendSources = await attempt(() =>
     backend ? config.backendSources.map((from) => checkSource(runtime.libc, from, backend)) : []
   );
@@ -132,17 +144,19 @@ export async function prepare(
   const ticketSecret = await attempt(() =>
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
   );
-  const ticketStoreCa = await attempt(() =>
-    storeCaFile === ""
-      ? undefined
-      : readAuthorities(storeCaFile, "--ticket-store-ca").map(({ pem }) => pem).join("")
+  const storeCas = await attempt(() =>
+    storeCaFile === "" ? undefined : readAuthorities(storeCaFile, "--ticket-store-ca")
   );
+  warnings.push(...storeCas?.warnings ?? []);
   const identity = privilegesOf(config.privileges, config.dialect);
   problems.push(...identity.problems);
   warnings.push(...identity.warnings);
+  if (!isTest) problems.push(...identity.refusals);
+  else warnings.push(...identity.refusals.map((text) => `this user cannot start it: ${text}`));
   const { cachePeers: named } = config.sessions;
   const cachePeers = await attempt(() =>
-    named && ticketSecret && planPeers(runtime.libc, named, ticketSecret, identity.privileges)
+    named && ticketSecret &&
+    planPeers(runtime.libc, named, ticketSecret, identity.privileges, warnings)
   );
   const stapling = await planStapling(runtime, config, loaded.sources, identity.privileges);
   problems.push(...stapling.problems);
@@ -159,7 +173,7 @@ export async function prepare(
     listeners,
     ...(identity.privileges ? { privileges: identity.privileges } : {}),
     ...(ticketSecret ? { ticketSecret } : {}),
-    ...(ticketStoreCa ? { ticketStoreCa } : {}),
+    ...(storeCas ? { ticketStoreCa: storeCas.pem } : {}),
     ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };
@@ -172,15 +186,18 @@ export function frontendsText({ listeners }: Prepared): string {
 
 async function listenersAt(
   { runtime, activated }: PrepareContext,
+  dialect: Dialect,
   listen: ListenAddress,
+  warnings: string[],
 ): Promise<Wanted[]> {
   if ("path" in listen) {
     return [{ endpoint: { family: "unix", path: listen.path }, dualStack: false }];
   }
   if ("activated" in listen) return activatedListeners(activated, listen.activated);
   const dualStack = listen.host === "*";
-  const endpoints = await resolve(runtime.libc, listen, "--frontend");
-  for (const endpoint of endpoints) assertLocal(runtime.libc, endpoint, dualStack);
+  const endpoints = await resolveOrKeep(runtime.libc, listen, "--frontend", warnings);
+  // `hitch --test` accepts the configuration of another machine; a start fails at the bind.
+  if (dialect === "stud") endpoints.forEach((endpoint) => assertLocal(runtime.libc, endpoint));
   return endpoints.map((endpoint) => ({ endpoint, dualStack }));
 }
 
@@ -190,16 +207,20 @@ function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSetti
   return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
 }
 
-function duplicates(listeners: readonly Wanted[]): string[] {
-  const seen = new Set<string>();
-  return listeners.flatMap(({ endpoint }) => {
-    const text = formatEndpoint(endpoint);
-    if (!seen.has(text)) {
-      seen.add(text);
-      return [];
-    }
-    return [`--frontend: ${text} is listed twice; remove one of them`];
+/** A backend that is a frontend would forward each connection to itself until a limit is reached. */
+function loops({ libc }: Runtime, listeners: readonly Wanted[], backend: Endpoint): string[] {
+  const isItself = listeners.some(({ endpoint, dualStack }) => {
+    if (formatEndpoint(endpoint) === formatEndpoint(backend)) return true;
+    if (endpoint.family === "unix" || backend.family === "unix") return false;
+    const isOfFamily = endpoint.family === backend.family || (dualStack && endpoint.family === 6);
+    return endpoint.port === backend.port && isOfFamily && isWildcard(endpoint) &&
+      localFault(libc, backend) === undefined;
   });
+  if (!isItself) return [];
+  return [
+    `--backend: ${formatEndpoint(backend)} is a frontend, so that connections would never leave ` +
+    "stud; specify the address of your server",
+  ];
 }
 
 async function backendAt(
@@ -207,7 +228,9 @@ async function backendAt(
   { backend, privileges, dialect }: PrepareSettings,
   warnings: string[],
 ): Promise<Endpoint> {
-  if (!("path" in backend)) return (await resolve(libc, backend, "--backend"))[0]!;
+  if (!("path" in backend)) {
+    return (await resolveOrKeep(libc, backend, "--backend", warnings))[0]!;
+  }
   const endpoint: Endpoint = { family: "unix", path: backend.path };
   if (backend.path.startsWith("@")) return endpoint;
   const path = `${privileges.chroot}${backend.path}`;

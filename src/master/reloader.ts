@@ -94,10 +94,13 @@ export class Reloader {
     void guarded(log, () => generations.next?.cut());
   }
 
-  /** Running workers can switch to new certificates, and nothing else differs. */
+  /**
+   * Running workers can switch to new certificates, and nothing else differs. If none is running, the
+   * reload must show that workers can start.
+   */
   private canSwap(prepared: Prepared): boolean {
-    const { runtime, services } = this.dependencies;
-    return runtime.capabilities.swapCertificates &&
+    const { runtime, services, generations } = this.dependencies;
+    return runtime.capabilities.swapCertificates && generations.current!.isServing &&
       differsInCertificatesOnly(services.prepared, prepared);
   }
 
@@ -189,11 +192,15 @@ export class Reloader {
       const next = staples.map((staple) => ({ ...staple, next: true } as const));
       for (const slot of current.slots) next.forEach((staple) => slot.send(staple));
     });
-    await guarded(log, () => current.swap(tls));
+    const swapped = await guarded(log, () => current.swap(tls)) ?? 0;
     await guarded(log, () => current.update({ backend }, { type: "backend", backend }));
     services.use(prepared, current.slots);
-    const message = "reloaded the configuration in the running workers";
-    log({ level: "info", event: "reloaded", message, facts: {} });
+    const workers = current.slots.length;
+    const where = swapped === workers
+      ? "the running workers"
+      : `${swapped} of ${workers} workers; the others use it as soon as they run`;
+    const message = `reloaded the configuration in ${where}`;
+    log({ level: swapped === workers ? "info" : "warn", event: "reloaded", message, facts: {} });
   }
 
   private async commitGeneration(begun: BegunGeneration): Promise<void> {

@@ -71,13 +71,13 @@ export class OcspHelper {
     this.start(work);
   }
 
-  /** Stops the helper. Resolves when it has exited. */
+  /** Kills the helper: one that hangs would handle no other signal. Resolves when it has exited. */
   stop(): Promise<void> {
     this.work = undefined;
     return new Promise((resolve) => {
       if (!this.process) return resolve();
       this.stopped = resolve;
-      this.process.kill("SIGTERM");
+      this.process.kill("SIGKILL");
     });
   }
 
@@ -88,7 +88,7 @@ export class OcspHelper {
     if (!process) return;
     process.onEvent = () => {};
     process.onExit = () => {};
-    process.kill("SIGTERM");
+    process.kill("SIGKILL");
   }
 
   private start(work: OcspWork): void {
@@ -128,7 +128,7 @@ export class OcspHelper {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnOcsp(
-  runtime: Pick<Runtime, "self" | "workerEnvironment" | "libc">,
+  runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
   certificates: number,
   log: Log,
 ): OcspProcess {

@@ -27,7 +27,7 @@ const wallClock: Clock = { ...systemClock, now: () => Date.now() };
 /**
  * Runs this process as the OCSP helper, without privileges: it reads the cache, asks responders and
  * sends staples to the master. It exits when its standard input ends, which means that the master
- * has exited, and on SIGTERM. It does not return otherwise.
+ * has exited. It does not return otherwise.
  */
 export function runOcsp(runtime: Pick<Runtime, "libc">): void {
   runHelper(new OcspHelper(runtime));

@@ -1,6 +1,6 @@
 /** Parses addresses as users write them, and formats them. */
 import type { Endpoint } from "../os/endpoint.ts";
-import { ipFamily, unmapped } from "../os/ip.ts";
+import { ipFamily, ipv4Text, splitZone, unmapped } from "../os/ip.ts";
 import { MAX_UNIX_PATH } from "../os/sockaddr.ts";
 import type { Address, BackendAddress, ListenAddress, UnixAddress } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
@@ -18,14 +18,14 @@ export interface ListenText {
  * Parses a listening address: stud's `HOST,PORT` (split at the last comma, so that `::1,8000` works;
  * not in hitch's dialect), `[HOST]:PORT`, each optionally with `+CERT` appended, `/path` or
  * `unix:/path` for a Unix socket, `@name` or `unix:@name` for an abstract one, `systemd:NAME` for a
- * socket from the service manager. The host `*` means every address of this machine; the port is a
- * number or a service name. Throws a ValueError.
+ * socket from the service manager. The host `*`, or none, means every address of this machine; the
+ * port is a number or a service name. Throws a ValueError.
  */
 export function parseListen(text: string, dialect: Dialect): ListenText {
   const special = parseUnix(text) ?? parseActivated(text);
   if (special) return { listen: special, cert: "" };
   const { host, port, cert } = splitAddress(text, dialect);
-  return { listen: { host: parseHost(host), port: parsePort(port) }, cert };
+  return { listen: { host: host === "" ? "*" : parseHost(host), port: parsePort(port) }, cert };
 }
 
 /** Parses a backend's address: as {@link parseListen}, without wildcard, certificate, `systemd:`. */
@@ -54,7 +54,7 @@ export function parseBackend(text: string, dialect: Dialect): BackendAddress {
 export function parseUdp(text: string, dialect: Dialect): Address {
   const { host, port, cert } = splitAddress(text, dialect);
   if (cert === "") return { host: parseHost(host), port: parsePort(port) };
-  throw new ValueError(`${quote(text)} is not an address; write it as in [192.0.2.1]:8200`);
+  throw new ValueError(`${quote(text)} is not an address; for example, use [192.0.2.1]:8200`);
 }
 
 /** Parses a UDP address to send to: as {@link parseUdp}, without wildcard. */
@@ -64,8 +64,13 @@ export function parseUdpPeer(text: string, dialect: Dialect): Address {
   throw new ValueError(`${quote(text)} means every address; specify one host or one group`);
 }
 
-/** Parses a host name, a numeric address, or `*`. Throws a ValueError. */
+/**
+ * Parses a host name, a numeric address, or `*`. Returns IPv4 addresses in dotted form. Throws a
+ * ValueError.
+ */
 export function parseHost(host: string): string {
+  const numeric = ipv4Text(host);
+  if (numeric !== undefined) return numeric;
   const reason = host === "*" ? undefined : hostFault(host);
   if (reason) throw new ValueError(`${quote(host)} ${reason}`);
   return host;
@@ -158,22 +163,38 @@ function splitAddress(text: string, dialect: Dialect): AddressText {
 
 /** The correct form, with the user's own values if they can be told apart. */
 function hint(text: string, dialect: Dialect): string {
-  const [, host, port] = /^([^[\],\s]+)[:,](\w{1,15})$/.exec(text) ?? [];
-  const [shownHost, shownPort] = host === undefined ? ["HOST", "PORT"] : [host, port];
+  const { host: shownHost, port: shownPort } = guessed(text);
   const bracketed = `[${shownHost}]:${shownPort}`;
   return dialect === "stud"
     ? `write ${shownHost},${shownPort} or ${bracketed}`
     : `write ${bracketed}`;
 }
 
+/** The host and the port that are meant in a URL, in a port alone, or in another program's form. */
+function guessed(text: string): { readonly host: string; readonly port: string | number } {
+  const [, scheme, rest] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i.exec(text) ?? [];
+  if (rest !== undefined) {
+    const [, v6, name, port] = /^(?:\[(.*)\]|([^:]+))(?::(\d{1,5}))?$/.exec(rest) ?? [];
+    const host = v6 ?? name ?? "HOST";
+    return { host, port: port ?? servicePort(scheme!.toLowerCase()) ?? "PORT" };
+  }
+  const [, alone] = /^:?(\d{1,5})$/.exec(text) ?? [];
+  if (alone !== undefined) return { host: "HOST", port: alone };
+  const [, host, port] = /^([^[\],\s]+)[:,\s](\w{1,15})$/.exec(text) ?? [];
+  return host === undefined ? { host: "HOST", port: "PORT" } : { host, port: port! };
+}
+
 function hostFault(host: string): string | undefined {
-  if (host === "") return "is an empty host; specify one, or write * for every address";
-  if (ipFamily(host) !== 0) return undefined;
+  if (host === "") return "is an empty host; specify one";
+  if (ipFamily(splitZone(host).address) !== 0) return undefined;
+  if (/^[\d.]+$/.test(host) && /(^|\.)0\d/.test(host)) {
+    return "has a leading zero, which means octal to some programs; remove it";
+  }
   if (host.includes("%")) {
-    return "has a zone, which is not supported; remove the % and what follows it";
+    return "is not an address with a zone; specify one as in fe80::1%eth0";
   }
   if (host.includes(":") || /^[\d.]+$/.test(host)) {
-    return "is not an IP address; write it as in 192.0.2.1 or 2001:db8::1";
+    return "is not an IP address; for example, use 192.0.2.1 or 2001:db8::1";
   }
   if (host.length <= 253 && /^[a-z0-9_][a-z0-9_.-]*$/i.test(host)) return undefined;
   return "is not a host; use a host name or an IP address";

@@ -15,6 +15,10 @@ export interface Assignment {
 export interface Origin {
   /** The same object for everything from one file, or from the command line. */
   readonly source: Source;
+  /** The option, with its place in a file: `--workers`, or `stud.conf:3:11: workers`. */
+  readonly label: string;
+  /** The place within its source: `argument 2`, or `line 3`. */
+  readonly place: string;
   /** Returns one line with place and problem; `original` is hitch's own text, for its dialect. */
   message(what: string, original?: string): string;
 }
@@ -27,11 +31,13 @@ export interface Source {
 
 const lineSource: Source = { kind: "line", strict: true };
 
-/** Returns the origin of an option on the command line. */
-export function commandLineOrigin(name: OptionName, dialect: Dialect): Origin {
+/** Returns the origin of an option on the command line; `place` is the argument's number, from 1. */
+export function commandLineOrigin(name: OptionName, dialect: Dialect, place: number): Origin {
   const [shown] = namesOf(name, dialect);
   return {
     source: lineSource,
+    label: `--${shown}`,
+    place: `argument ${place}`,
     message: (what, original) => {
       if (dialect === "stud") return `--${shown}: ${what}`;
       return `Invalid parameter '${shown}': ${original === undefined ? "" : `${original} `}${what}`;
@@ -57,10 +63,13 @@ export function fileOrigin(
   dialect: Dialect,
 ): Origin {
   const { file, line } = place;
+  const label = `${pointer(place)}: ${key}`;
   return {
     source,
+    label,
+    place: `line ${line}`,
     message: (what, original) => {
-      const ours = `${pointer(place)}: ${key}: ${what}`;
+      const ours = `${label}: ${what}`;
       if (dialect === "stud") return ours;
       const words = original === undefined ? "" : `${original} `;
       return `Error in configuration file '${file}', line ${line}: ${words}${ours}`;

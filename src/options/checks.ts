@@ -1,4 +1,5 @@
 /** Checks that need all settings: contradictions, and what the build does not support. */
+import { availableParallelism } from "node:os";
 import type { Runtime } from "../runtime/runtime.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import type { Origin } from "./assignment.ts";
@@ -95,6 +96,7 @@ export function unmetNeeds(collected: Collected, dialect: Dialect, build: Build)
 /** Adds a problem for each contradiction in a configuration, and warnings for surprises. */
 export function checkConfig(config: Config, collected: Collected, notes: Notes): void {
   checkLimits(config, collected, notes);
+  checkOutputs(config, notes);
   checkSessions(config, collected, notes);
 }
 
@@ -106,11 +108,46 @@ export function verifiesBackend(
   return (settings["client-verify"] ?? (dialect === "stud" ? "required" : "none")) !== "none";
 }
 
+/** Reports a file that would be written and is also another option's. */
+function checkOutputs(config: Config, { problems }: Notes): void {
+  const { log, pidFile, listenReport, pemFiles, frontends, trustFiles, sessions } = config;
+  const outputs = [
+    ["--log-filename", log.file],
+    ["--pidfile", pidFile],
+    ["--dbg-listen", listenReport],
+  ] as const;
+  const pems = [...pemFiles, ...frontends.flatMap(({ pemFiles }) => pemFiles)];
+  const known = new Map([
+    ...pems.flatMap(({ cert, key }) => [[cert, "a PEM file"], [key, "a private key"]] as const),
+    ...trustFiles.authorities.map((file) => [file, "--client-verify-ca"] as const),
+    ...trustFiles.lists.map((file) => [file, "--client-verify-crl"] as const),
+    [config.passphraseFile, "--passphrase-file"],
+    [sessions.ticketSecretFile, "--ticket-secret-file"],
+    [sessions.ticketStoreCa, "--ticket-store-ca"],
+  ]);
+  for (const [option, file] of outputs) {
+    const other = file === "" ? undefined : known.get(file);
+    known.set(file, option);
+    if (other) problems.push(`${option}: ${file} is also given as ${other}; choose another path`);
+  }
+}
+
+/** More workers for each core than this are probably a mistake. */
+const WORKERS_PER_CORE = 8;
+
 function checkLimits(
   { limits, workers }: Config,
-  { rejected }: Collected,
-  { problems }: Notes,
+  { origins, rejected }: Collected,
+  { problems, warnings }: Notes,
 ): void {
+  const cores = availableParallelism();
+  if (workers > cores * WORKERS_PER_CORE) {
+    const label = origins.get("workers")?.label ?? "--workers";
+    warnings.push(
+      `${label}: ${workers} workers share ${cores === 1 ? "one core" : `${cores} cores`}; more ` +
+        "workers than cores only cost memory",
+    );
+  }
   const { connections } = limits;
   if (connections === 0 || connections >= workers || rejected.has("workers")) return;
   problems.push(

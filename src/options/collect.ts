@@ -6,7 +6,7 @@ import type { Dialect } from "../base/dialect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 import { defaultSettings, namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 import { ValueError } from "./values.ts";
-import { hasCredentials, quote } from "./words.ts";
+import { hasCredentials, isConfigName, quote, withoutCredentials } from "./words.ts";
 
 /** The settings; a function that names some of them reads only these. */
 export interface Collected<Name extends keyof Settings = keyof Settings> {
@@ -25,13 +25,17 @@ export interface BlockOrigin {
   readonly origins: ReadonlyMap<OptionName, Origin>;
 }
 
-/** Parses the values in order. Adds invalid ones to `problems` and skips them. */
+/**
+ * Parses the values in order. Adds invalid ones to `problems` and skips them; adds a warning for a
+ * setting that one source gives two values.
+ */
 export function collect(
   assignments: readonly Assignment[],
   dialect: Dialect,
   problems: string[],
+  warnings: string[],
 ): Collected {
-  return new Collector(dialect, problems).collect(assignments);
+  return new Collector(dialect, problems, warnings).collect(assignments);
 }
 
 const protocolOptions = ["tls", "ssl", "tls-protos"] as const;
@@ -41,11 +45,13 @@ type Values = Record<string, unknown>;
 class Collector {
   readonly #dialect: Dialect;
   readonly #problems: string[];
+  readonly #warnings: string[];
   readonly #blocks = new Map<object, BlockOrigin>();
 
-  constructor(dialect: Dialect, problems: string[]) {
+  constructor(dialect: Dialect, problems: string[], warnings: string[]) {
     this.#dialect = dialect;
     this.#problems = problems;
+    this.#warnings = warnings;
   }
 
   collect(assignments: readonly Assignment[]): Collected {
@@ -68,12 +74,26 @@ class Collector {
       const { name, origin } = assignment;
       if (isProtocolOption(name) && value !== false) this.#override(name, origin, into, origins);
       if (name === "frontend") this.#replaceOthers(origin.source, into);
-      into[name] = optionOf(name).repeat ? [...into[name] as unknown[] ?? [], value] : value;
+      if (optionOf(name).repeat) {
+        into[name] = [...into[name] as unknown[] ?? [], value];
+      } else {
+        this.#warnOfRepetition(origin, origins.get(name), [into[name], value]);
+        into[name] = value;
+      }
       if (name === "quiet") into["log-level"] = value ? 0 : into["log-level"] || 1;
       if (name === "log-level") into.quiet = value === 0;
       origins.set(name, origin);
     }
     return origins;
+  }
+
+  /** A later source may override an earlier one; within one source it is probably a mistake. */
+  #warnOfRepetition(origin: Origin, before: Origin | undefined, values: readonly unknown[]): void {
+    if (before?.source !== origin.source) return;
+    const [earlier, later] = values.map((value) => JSON.stringify(value));
+    if (earlier === later) return;
+    const places = `${before.place} and ${origin.place}`;
+    this.#warnings.push(`${origin.label}: given twice, in ${places}; the last value applies`);
   }
 
   /** Returns undefined for an invalid value, and for an empty one that counts as not given. */
@@ -93,23 +113,40 @@ class Collector {
         if (option.empty === undefined) return undefined;
         if (option.empty === "error") throw new ValueError("it is empty; specify a file");
       }
+      if (value === "" && origin.source.kind === "line" && option.confines) {
+        throw new ValueError(
+          "it is empty; is a variable not set? Give a value, or remove the option",
+        );
+      }
+      // Not quoted: a missing quote makes the following lines a part of the value.
+      if (value.includes("\n")) {
+        throw new ValueError('the value spans several lines; put a " at its end');
+      }
       if (/\p{Cc}/u.test(value)) {
-        const shown = option.isSecret ? "the value" : quote(value);
-        throw new ValueError(`${shown} contains a control character; remove it`);
+        throw new ValueError("the value contains a control character; remove it");
       }
       if (option.strict && this.#isWrongSwitch(name, value, origin)) {
         rejected.add(name);
         return undefined;
       }
+      if (!option.isSecret && hasCredentials(value)) throw notTaken(value);
       const parsed = option.parse?.(value, this.#dialect);
       if (option.repeat) this.#keepOrigin(parsed as FrontendValue | PemValue, origin);
       return parsed;
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
-      const fault = typeof value !== "string" || option.isSecret || !hasCredentials(value)
-        ? error
-        : new ValueError(`${quote(value)} is not a value of this option; remove it`);
-      this.#problems.push(origin.message(fault.message, fault.original));
+      const isHidden = typeof value === "string" && !option.isSecret &&
+        !/\p{Cc}/u.test(value) && withoutCredentials(value) !== value;
+      const { message, original } = isHidden ? notTaken(value) : error;
+      const isConfig = typeof value === "string" && origin.source.kind === "line" &&
+        isConfigName(value) && !message.includes("--config");
+      const isVersion = name === "write-proxy-v1" && value === "v2";
+      const remedy = isVersion
+        ? "; for version 2 use --write-proxy-v2"
+        : isConfig
+        ? `; to read a configuration file, use --config=${value}`
+        : "";
+      this.#problems.push(origin.message(`${message}${remedy}`, original));
       rejected.add(name);
       return undefined;
     }
@@ -127,7 +164,9 @@ class Collector {
     }
     const [shown] = namesOf(name, this.#dialect);
     this.#problems.push(
-      `Invalid argument '${value}' for option '${shown}': expected one of 'on' or 'off'`,
+      `Invalid argument '${
+        withoutCredentials(value)
+      }' for option '${shown}': expected one of 'on' or 'off'`,
     );
     return true;
   }
@@ -173,7 +212,7 @@ class Collector {
     if (port !== undefined) return { host: parseHost(host ?? "*"), port: parsePort(port) };
     throw new ValueError(
       'this block has no port; add port = "443"',
-      `No port number specified for frontend '[${host ?? "(null)"}]:(null)'`,
+      `No port number specified for frontend '[${host ?? "*"}]'!`,
     );
   }
 
@@ -222,6 +261,11 @@ class Collector {
       this.#blocks.get(frontend)?.origin.source.kind === source.kind
     );
   }
+}
+
+/** The error for a value with a password, which no error shows. */
+function notTaken(value: string): ValueError {
+  return new ValueError(`${quote(value)} is not a value of this option; remove it`);
 }
 
 /** Returns both originals' text for two options that exclude each other. */

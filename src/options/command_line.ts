@@ -9,20 +9,35 @@ import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
 import { helpText } from "./help.ts";
 import { readConfigFile } from "./read_file.ts";
-import { optionOf } from "./table.ts";
+import { type Places, placesOf } from "./places.ts";
+import { type OptionName, optionOf } from "./table.ts";
 import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
-import { bounded } from "./words.ts";
+import { bounded, withoutCredentials } from "./words.ts";
 
-/** What the command line requests. `warnings` are single lines to show before the start. */
+/** What the command line requests. */
 export type Command =
   | {
     readonly kind: "run" | "test" | "demo";
     readonly config: Config;
+    /** Single lines to show before the start. */
     readonly warnings: readonly string[];
+    /**
+     * What is wrong with the settings, so that only other checks may use the configuration. Empty
+     * except for `test`, which reports all mistakes at once.
+     */
+    readonly problems: readonly string[];
+    /** The options that were given, in whatever place, blocks included. */
+    readonly given: ReadonlySet<OptionName>;
+    readonly places: Places;
   }
   /** `usage` is hitch's reaction to an empty command line: help, and exit code 1. */
-  | { readonly kind: "help" | "default-config" | "usage"; readonly text: string }
+  | { readonly kind: "help" | "usage"; readonly text: string }
+  | {
+    readonly kind: "default-config";
+    readonly text: string;
+    readonly warnings: readonly string[];
+  }
   | { readonly kind: "version" | "new-ticket-secret" };
 
 /** The context in which a command line is parsed. */
@@ -39,7 +54,7 @@ export interface CommandLineContext {
 
 /**
  * Parses the arguments, and the configuration files that they name. `--help` and `--version` take
- * precedence over errors in values and files; `--default-config` shows the values given before it.
+ * precedence over errors in values and files; `--default-config` shows all values that are given.
  * Throws a UsageError with all errors, and everything that the running build does not support.
  */
 export function parseCommandLine(
@@ -57,37 +72,51 @@ export function parseCommandLine(
     name === "new-ticket-secret"
   );
   const action = line.given[first]?.name;
-  if (line.problems.length === 0 && (action === "version" || action === "new-ticket-secret")) {
-    return { kind: action };
+  if (line.problems.length === 0 && action === "new-ticket-secret") {
+    const others = line.given.filter(({ name }) => name !== action && name !== "compat");
+    if (others.length + line.positionals.length === 0) return { kind: action };
+    throw new UsageError(
+      "--new-ticket-secret: it prints a secret and takes no other arguments; remove them, and " +
+        "redirect standard output to a file",
+    );
   }
+  if (line.problems.length === 0 && action === "version") return { kind: action };
   if (line.problems.length === 0 && action === "help") {
     return { kind: action, text: helpText(dialect) };
   }
-  const end = action ? first : line.given.length;
   const reader = new Reader(dialect, build, context, line.problems);
-  const collected = reader.read({ ...line, given: line.given.slice(0, end) });
-  if (action === "default-config") {
-    reader.refuse();
-    return { kind: action, text: defaultConfig(collected.settings, dialect) };
-  }
+  const collected = reader.read(line);
   const kind = reader.kind(line);
+  if (action === "default-config") {
+    if (kind !== "run") reader.problems.push(exclusive("--default-config", `--${kind}`));
+    reader.refuse();
+    const { warnings } = reader;
+    return { kind: action, text: defaultConfig(collected.settings, dialect), warnings };
+  }
   const config = reader.config(collected, kind === "demo");
-  reader.refuse();
-  return { kind, config, warnings: reader.warnings };
+  if (kind !== "test") reader.refuse();
+  const problems = new UsageError([...new Set(reader.problems)]).problems;
+  return {
+    ...{ kind, config, warnings: reader.warnings, problems },
+    given: new Set([collected, ...collected.blocks.values()].flatMap(({ origins }) => [
+      ...origins.keys(),
+    ])),
+    places: placesOf(collected, dialect, (path) => resolve(context.workingDirectory, path)),
+  };
 }
 
 function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Dialect {
   const { value } = getopt(argv, dialect).given.findLast(({ name }) => name === "compat") ?? {};
-  return value === undefined ? dialect : parseDialect(value);
+  return value === undefined ? dialect : parseDialect(withoutCredentials(value));
 }
 
 class Reader {
   readonly warnings: string[] = [];
-  readonly #problems: string[];
+  readonly problems: string[];
   readonly #dialect: Dialect;
   readonly #build: Build;
   readonly #context: CommandLineContext;
-  #isComplete = true;
+  #isComplete: boolean;
   #isInputRead = false;
 
   constructor(
@@ -99,46 +128,47 @@ class Reader {
     this.#dialect = dialect;
     this.#build = build;
     this.#context = context;
-    this.#problems = [...problems];
+    this.problems = [...problems];
+    // What an unknown option was meant to set is not missing.
+    this.#isComplete = problems.length === 0;
   }
 
   /** In the order of argv for stud; for hitch all files first. PEM arguments are last for both. */
   read({ given, positionals }: CommandLine): Collected {
-    const parts = given.map(({ name, value }) => ({
+    const parts = given.map(({ name, value, place }) => ({
       isFile: name === "config",
       read: (): readonly Assignment[] => {
         if (name === "config") return this.#file(value);
         if (optionOf(name).form === "action") return [];
-        return [{ name, value, origin: commandLineOrigin(name, this.#dialect) }];
+        return [{ name, value, origin: commandLineOrigin(name, this.#dialect, place) }];
       },
     }));
     const inOrder = this.#dialect === "stud"
       ? parts
       : [...parts.filter(({ isFile }) => isFile), ...parts.filter(({ isFile }) => !isFile)];
-    const pems = positionals.map((value): Assignment => ({
-      name: "pem-file",
-      value,
-      origin: commandLineOrigin("pem-file", this.#dialect),
-    }));
+    const origin = commandLineOrigin("pem-file", this.#dialect, 0);
+    const pems = positionals.map((value): Assignment => ({ name: "pem-file", value, origin }));
     const assignments = [...inOrder.flatMap(({ read }) => read()), ...pems];
     const faults: string[] = [];
-    const collected = collect(assignments, this.#dialect, faults);
-    this.#problems.push(...bounded(faults, "values"));
-    this.#problems.push(...contradictions(collected, this.#dialect));
+    const repetitions: string[] = [];
+    const collected = collect(assignments, this.#dialect, faults, repetitions);
+    this.warnings.push(...bounded(repetitions, "values"));
+    this.problems.push(...bounded(faults, "values"));
+    this.problems.push(...contradictions(collected, this.#dialect));
     return collected;
   }
 
   kind({ given }: CommandLine): "run" | "test" | "demo" {
     const names = given.map(({ name }) => name);
     if (names.includes("test") && names.includes("demo")) {
-      this.#problems.push(exclusive("--test", "--demo"));
+      this.problems.push(exclusive("--test", "--demo"));
     }
     if (names.includes("demo")) return "demo";
     return names.includes("test") ? "test" : "run";
   }
 
   config(collected: Collected, isDemo: boolean): Config {
-    this.#problems.push(...unmetNeeds(collected, this.#dialect, this.#build));
+    this.problems.push(...unmetNeeds(collected, this.#dialect, this.#build));
     const { workingDirectory, directoryFault } = this.#context;
     const faults: string[] = [];
     const config = toConfig(collected, {
@@ -151,25 +181,25 @@ class Reader {
       problems: faults,
       warnings: this.warnings,
     });
-    this.#problems.push(...bounded(faults, "settings"));
+    this.problems.push(...bounded(faults, "settings"));
     return config;
   }
 
   /** Throws a UsageError if there are problems. */
   refuse(): void {
-    if (this.#problems.length > 0) throw new UsageError([...new Set(this.#problems)]);
+    if (this.problems.length > 0) throw new UsageError([...new Set(this.problems)]);
   }
 
   #file(path: string): readonly Assignment[] {
     const isInput = path === "-" || path === "";
     if (isInput && this.#isInputRead) {
-      this.#problems.push("--config: standard input can be read only once; remove one -");
+      this.problems.push("--config: standard input can be read only once; remove one -");
       return [];
     }
     this.#isInputRead ||= isInput;
     const { readFile } = this.#context;
     const parsed = readConfigFile(path, this.#dialect, readFile);
-    this.#problems.push(...parsed.problems);
+    this.problems.push(...parsed.problems);
     this.warnings.push(...parsed.warnings);
     this.#isComplete &&= !parsed.isPartial;
     return parsed.assignments;

@@ -124,6 +124,11 @@ export interface CombinedConfig {
   /** The global certificates in the order given; the last is the default. */
   readonly pemFiles: readonly PemFile[];
   readonly pemDirectory?: PemDirectory;
+  /** The PEM files of CAs and CRLs that are named anywhere: all are checked, also unused ones. */
+  readonly trustFiles: {
+    readonly authorities: readonly string[];
+    readonly lists: readonly string[];
+  };
   /** 1 or more. */
   readonly workers: number;
   readonly prefix: PrefixKind;

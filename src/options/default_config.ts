@@ -6,6 +6,7 @@ import { formatValue } from "./format.ts";
 import { helpOf, wrap } from "./help.ts";
 import type { Option } from "./option.ts";
 import { DEFAULT_FRONTEND, type FrontendValue, type PemValue } from "./blocks.ts";
+import { withoutCredentials } from "./words.ts";
 import { isIn, namesOf, type OptionName, optionOf, rows, type Settings } from "./table.ts";
 
 /**
@@ -44,7 +45,7 @@ function setting(
   // hitch allows at most one of tls, ssl and tls-protos, and warns about the first two.
   const isUnset = value === undefined || (dialect === "hitch" && isDeprecated(name, settings));
   if (!isUnset) return `${key} = ${valueText(option, value)}\n`;
-  return `# ${key} = ${option.form === "flag" ? "on" : example(option)}\n`;
+  return `# ${key} = ${example(option)}\n`;
 }
 
 function isDeprecated(name: OptionName, { ssl }: Settings): boolean {
@@ -52,8 +53,9 @@ function isDeprecated(name: OptionName, { ssl }: Settings): boolean {
 }
 
 function example(option: Option): string {
+  if (option.form === "flag") return "on";
   if (option.form === "protocols") return "TLSv1.2 TLSv1.3";
-  return `"${option.argument}"`;
+  return `"${option.example ?? option.argument}"`;
 }
 
 function textOf(value: RepeatedValue): string {
@@ -63,10 +65,17 @@ function textOf(value: RepeatedValue): string {
 
 function valueText(option: Option, value: unknown): string {
   const text = formatValue(value)!;
+  if (option.isSecret) return secretText(text);
   if (option.form === "flag") return text;
   if (option.form === "number" && !text.includes(".")) return text;
   if (option.form === "protocols") return text.replaceAll(",", " ");
   return quoted(text);
+}
+
+/** Terminals and logs may keep what is printed. */
+function secretText(text: string): string {
+  const shown = withoutCredentials(text);
+  return shown === text ? quoted(text) : `${quoted(shown)} # add the user and the password`;
 }
 
 function quoted(text: string): string {

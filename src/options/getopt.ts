@@ -5,15 +5,25 @@
  */
 import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
+import { foreignRemedy } from "./foreign_options.ts";
 import { isIn, namesIn, namesOf, type OptionName, optionOf, rows } from "./table.ts";
-import { nearest } from "./words.ts";
+import { nearest, withoutCredentials } from "./words.ts";
 
 export interface CommandLine {
-  /** The options in the order of argv; a flag without a value has `on`. */
-  readonly given: readonly { readonly name: OptionName; readonly value: string }[];
+  /**
+   * The options in the order of argv, with the number of the argument, from 1; a flag without a
+   * value has `on`.
+   */
+  readonly given: readonly GivenOption[];
   readonly positionals: readonly string[];
   /** One line for each error in the arguments, ending in a hint to `--help`. */
   readonly problems: readonly string[];
+}
+
+export interface GivenOption {
+  readonly name: OptionName;
+  readonly value: string;
+  readonly place: number;
 }
 
 /** Parses the arguments without the program's name. */
@@ -25,22 +35,28 @@ class ArgumentParser {
   readonly #words: string[];
   readonly #dialect: Dialect;
   readonly #names: ReadonlyMap<string, OptionName>;
-  readonly #given: { name: OptionName; value: string }[] = [];
+  readonly #given: GivenOption[] = [];
   readonly #positionals: string[] = [];
   readonly #problems: string[] = [];
+  readonly #count: number;
+  #place = 0;
 
   constructor(argv: readonly string[], dialect: Dialect) {
     this.#words = [...argv];
+    this.#count = argv.length;
     this.#dialect = dialect;
     this.#names = namesIn("line", dialect);
   }
 
   read(): CommandLine {
     for (let word = this.#words.shift(); word !== undefined; word = this.#words.shift()) {
+      this.#place = this.#count - this.#words.length;
       if (word === "--") this.#positionals.push(...this.#words.splice(0));
       else if (word.startsWith("--")) this.#readLong(word);
-      else if (word.startsWith("-") && word !== "-") this.#readBundle(word.slice(1));
-      else this.#positionals.push(word);
+      else if (word.startsWith("-") && word !== "-") this.#readShort(word);
+      else if (/^[\u2010-\u2015\u2212]/.test(word)) {
+        this.#fail(`${shown(word)} starts with a dash that is not a hyphen; type - or -- instead`);
+      } else this.#positionals.push(word);
     }
     return { given: this.#given, positionals: this.#positionals, problems: this.#problems };
   }
@@ -49,6 +65,16 @@ class ArgumentParser {
     const [, typed, attached] = /^--([^=]*)(?:=(.*))?$/s.exec(word)!;
     const name = this.#longOption(typed!);
     if (name) this.#take(name, `--${namesOf(name, this.#dialect)[0]}`, attached);
+    // The next word may be its value, possibly a password, and is no file then.
+    else if (attached === undefined && !this.#words[0]?.startsWith("-")) this.#words.shift();
+  }
+
+  /** `-config FILE` would be `-c onfig`, a list of ciphers. */
+  #readShort(word: string): void {
+    const [, typed] = /^-([^=]{3,})/.exec(word) ?? [];
+    if (typed === undefined || !this.#names.has(typed)) return this.#readBundle(word.slice(1));
+    this.#fail(`-${typed} has only one hyphen; write --${typed}`);
+    if (optionOf(this.#names.get(typed)!).argument && !word.includes("=")) this.#words.shift();
   }
 
   #readBundle(letters: string): void {
@@ -71,12 +97,12 @@ class ArgumentParser {
     const option: Option = optionOf(name);
     if (option.argument) {
       const value = attached ?? this.#words.shift();
-      if (value !== undefined) this.#given.push({ name, value });
+      if (value !== undefined) this.#given.push({ name, value, place: this.#place });
       else this.#fail(`${typed} needs an argument ${option.argument}`);
     } else if (attached === undefined || option.form === "flag") {
-      this.#given.push({ name, value: attached ?? "on" });
+      this.#given.push({ name, value: attached ?? "on", place: this.#place });
     } else {
-      this.#fail(`${typed} takes no value; remove ${JSON.stringify(`=${attached}`)}`);
+      this.#fail(`${typed} takes no value; remove the = and what follows it`);
     }
   }
 
@@ -91,25 +117,27 @@ class ArgumentParser {
     const word = shown(`--${typed}`);
     if (meant.size > 1) {
       const list = candidates.map(([known]) => `--${known}`).join(", ");
-      this.#fail(`${word} is ambiguous: ${list}; write one in full`);
+      this.#fail(`${word} is ambiguous: ${list}; write the name in full`);
     } else {
       const near = nearest(typed, [...this.#names.keys()]);
-      this.#fail(`${word} is not an option${near ? `; did you mean --${near}?` : ""}`);
+      const remedy = foreignRemedy(typed) ?? (near && `did you mean --${near}?`);
+      this.#fail(`${word} is not an option${remedy ? `; ${remedy}` : ""}`);
     }
     return undefined;
   }
 
   #fail(problem: string): void {
-    const link = problem.endsWith("?") ? " If not," : problem.includes("; ") ? ", or" : ";";
+    const hint = problem.includes("; ") ? "" : "; run stud --help";
     this.#problems.push(
       this.#dialect === "stud"
-        ? `${problem}${link} run stud --help`
+        ? `${problem}${hint}`
         : `Invalid command line parameters. Run hitch --help for instructions. ${problem}`,
     );
   }
 }
 
 /** The word as typed; quoted and escaped if it has control or non-ASCII characters or spaces. */
-function shown(word: string): string {
+function shown(typed: string): string {
+  const word = withoutCredentials(typed);
   return /^[\x21-\x7e]+$/.test(word) ? word : JSON.stringify(word);
 }

@@ -58,6 +58,8 @@ export interface Option {
   readonly form: Form;
   /** The argument's placeholder in help. Absent: the option is a flag or an action. */
   readonly argument?: string;
+  /** A value for the commented line in `--default-config`. Absent: the placeholder. */
+  readonly example?: string;
   /** Absent: on the command line and at the top level of files. */
   readonly in?: readonly Place[];
   /** As the user would write it. A setting without a default is undefined unless given. */
@@ -75,6 +77,8 @@ export interface Option {
   readonly isSecret?: true;
   /** What an empty value in a file is; absent: the line is ignored, as in both originals. */
   readonly empty?: "value" | "error";
+  /** It takes privileges from the workers: an empty value on the command line is an error. */
+  readonly confines?: true;
   /** What the build must support, unless the value is this one or the default. */
   readonly needs?: { readonly need: Need; readonly unless: string };
 }

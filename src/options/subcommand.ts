@@ -7,6 +7,7 @@ import { parseDialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Command } from "./command_line.ts";
 import { helpAbout } from "./help.ts";
+import { withoutCredentials } from "./words.ts";
 
 /** Parses a command; undefined if the first argument is none. Throws a UsageError. */
 export function subcommand([name, ...words]: readonly string[]): Command | undefined {
@@ -20,11 +21,16 @@ function help(argv: readonly string[]): Command {
     unknown(word, name) {
       if (name === undefined) return true;
       problems.push(
-        `help: ${word} is not an option of this command; use --compat, and words without dashes`,
+        `help: ${
+          withoutCredentials(word)
+        } is not an option of this command; use --compat, and words without dashes`,
       );
       return false;
     },
   });
   if (problems.length > 0) throw new UsageError(problems);
-  return { kind: "help", text: helpAbout(words, parseDialect(compat as string)) };
+  return {
+    kind: "help",
+    text: helpAbout(words, parseDialect(withoutCredentials(compat as string))),
+  };
 }

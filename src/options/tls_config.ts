@@ -1,11 +1,13 @@
 /** The parts of the configuration for certificates and handshakes. */
 import type { TlsParameters } from "../runtime/tls.ts";
 import type { Protocol } from "../runtime/tls.ts";
-import { formatAddress, isIpAddress } from "./address.ts";
+import { formatAddress } from "./address.ts";
 import type { Build } from "./checks.ts";
 import type { ClientVerify, FrontendConfig, PemFile } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
+import type { Origin } from "./assignment.ts";
 import type { Collected } from "./collect.ts";
+import type { OptionName } from "./table.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
 
 /** Settings for certificates and handshakes; frontends can have most of them too. */
@@ -81,6 +83,67 @@ function protocolsOf(
 
 const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
 
+/**
+ * Reports CAs and CRLs that nothing uses, since no --client-verify is given: everybody could
+ * connect. hitch accepts them; `none` says that this is meant. In client mode stud's dialect
+ * verifies the backend unless this is `none`.
+ */
+export function checkUnusedTrust(parts: Parts, context: ConfigContext): void {
+  const { settings, blocks, origins, rejected } = parts;
+  const { "client-verify": global, client, frontend: frontends } = settings;
+  if ((client && context.dialect === "stud") || !context.isComplete) return;
+  if (rejected.has("client-verify")) return;
+  const pems = [...settings["pem-file"], ...frontends.flatMap(({ pemFiles }) => pemFiles)];
+  const others = client ? [] : [...frontends.map(({ settings }) => settings), ...pems];
+  if (global === undefined && others.every((other) => other["client-verify"] === undefined)) {
+    reportUnused(origins, client ? "the backend is not verified" : OPEN, context);
+  }
+  if (client) return;
+  for (const frontend of frontends) {
+    if ((frontend.settings["client-verify"] ?? global ?? "none") !== "none") continue;
+    if (frontend.settings["client-verify"] !== undefined) continue;
+    reportUnused(blocks.get(frontend)!.origins, OPEN, context);
+  }
+  for (const pem of pems) {
+    if (pem["client-verify"] !== undefined) continue;
+    reportUnused(blocks.get(pem)!.origins, "they are not used for this certificate", context);
+  }
+}
+
+const OPEN = "everybody can connect";
+
+function reportUnused(
+  origins: ReadonlyMap<OptionName, Origin>,
+  effect: string,
+  { problems }: ConfigContext,
+): void {
+  for (const name of ["client-verify-ca", "client-verify-crl"] as const) {
+    const origin = origins.get(name);
+    if (!origin) continue;
+    problems.push(
+      origin.message(
+        `without client-verify ${effect}; add client-verify = required or optional here, or none ` +
+          "if this is intended",
+      ),
+    );
+    // One line is enough.
+    return;
+  }
+}
+
+/** Returns the files of CAs and of CRLs that the settings name, whether or not they are used. */
+export function trustFiles(
+  { settings }: Parts,
+  { absolute }: ConfigContext,
+): { readonly authorities: readonly string[]; readonly lists: readonly string[] } {
+  const { frontend: frontends } = settings;
+  const pems = [...settings["pem-file"], ...frontends.flatMap(({ pemFiles }) => pemFiles)];
+  const scopes = [settings, ...frontends.map(({ settings }) => settings), ...pems];
+  const files = (name: "client-verify-ca" | "client-verify-crl") =>
+    [...new Set(scopes.flatMap((scope) => scope[name] ?? []))].map(absolute);
+  return { authorities: files("client-verify-ca"), lists: files("client-verify-crl") };
+}
+
 /** Reports a global --client-verify without CAs. */
 export function checkGlobalVerify({ settings, rejected }: Parts, context: ConfigContext): void {
   const mode = settings["client-verify"] ?? "none";
@@ -101,7 +164,7 @@ export function frontendConfig(
   const matchGlobalCerts = own["match-global-certs"] ?? pemFiles.length === 0;
   if (pemFiles.length === 0 && !matchGlobalCerts) {
     context.problems.push(
-      `No certificate configured for frontend '${hitchName(frontend)}'; ` +
+      `No certificate configured for frontend '${frontendName(frontend)}'; ` +
         "add a pem-file, or leave match-global-certs on",
     );
   } else if (
@@ -109,7 +172,7 @@ export function frontendConfig(
     lacksGlobal(parts)
   ) {
     context.problems.push(
-      missingCertificate(parts, isDefault ? "default" : hitchName(frontend), context),
+      missingCertificate(parts, isDefault ? "default" : frontendName(frontend), context),
     );
   }
   const pems = pemFiles.map((pem) => pemFile(parts, pem, context));
@@ -150,7 +213,7 @@ function frontendVerify(
   if (own["client-verify"] && mode !== "none" && !isGiven && isComplete && !settings.client) {
     problems.push(
       `No 'client-verify-ca' configured for frontend '${
-        hitchName(frontend)
+        frontendName(frontend)
       }'; specify the file there`,
     );
   }
@@ -165,7 +228,7 @@ function frontendVerify(
 export function pemFile(
   { settings, blocks }: Parts,
   pem: PemValue,
-  { absolute, dialect, problems, warnings }: ConfigContext,
+  { absolute, dialect, problems }: ConfigContext,
 ): PemFile {
   const { origin } = blocks.get(pem)!;
   const mode = pem["client-verify"];
@@ -175,11 +238,6 @@ export function pemFile(
       dialect === "hitch"
         ? origin.message("specify the file in the same block", NO_CA)
         : origin.message(`${NO_CA}; specify the file in the same block`),
-    );
-  }
-  if (mode === undefined && ca !== "") {
-    warnings.push(
-      origin.message("client-verify-ca has no effect without client-verify in the same block"),
     );
   }
   return {
@@ -192,11 +250,10 @@ export function pemFile(
 }
 
 function clientVerify(mode: ClientVerify["mode"], ca: string, crl: string): ClientVerify {
-  return mode === "none" ? { mode, ca: "", crl: "" } : { mode, ca, crl };
+  // A missing CA is reported, and the result is not used.
+  return mode === "none" || ca === "" ? { mode: "none", ca: "", crl: "" } : { mode, ca, crl };
 }
 
-/** hitch shows a wildcard as the C library shows a null pointer. */
-function hitchName({ listen }: FrontendValue): string {
-  if (!isIpAddress(listen)) return formatAddress(listen);
-  return `[${listen.host === "*" ? "(null)" : listen.host}]:${listen.port}`;
+function frontendName({ listen }: FrontendValue): string {
+  return formatAddress(listen);
 }

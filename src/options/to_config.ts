@@ -21,11 +21,13 @@ import { chosenTlvs } from "./proxy_tlvs.ts";
 import { rows, type Settings } from "./table.ts";
 import {
   checkGlobalVerify,
+  checkUnusedTrust,
   type ConfigContext,
   frontendConfig,
   pemFile,
   type TlsName,
   tlsParameters,
+  trustFiles,
 } from "./tls_config.ts";
 import { quote } from "./words.ts";
 
@@ -39,8 +41,7 @@ export function toConfig(collected: Collected, context: ConfigContext): Config {
   const { settings } = collected;
   checkEffects(collected, context);
   if (!settings.client) checkGlobalVerify(collected, context);
-  checkDirectory(collected, "pem-dir", context);
-  checkDirectory(collected, "chroot", context);
+  checkUnusedTrust(collected, context);
   const values = rows.flatMap(([name, { config, path }]) => {
     const value = settings[name as keyof Settings];
     return config ? [[config.key, path ? context.absolute(value as string) : value] as const] : [];
@@ -89,15 +90,16 @@ export type UnusedOption = Nothing<
 
 function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
   const { settings } = parts;
-  const { absolute, build, dialect } = context;
+  const { build, dialect } = context;
   const prefix = prefixOf(parts);
-  const directory = absolute(settings["pem-dir"]);
+  const directory = pemDirectory(parts, context);
   const cachePeers = cachePeersOf(parts);
   return {
     dialect,
     frontends: frontendsOf(parts, context),
     ...(settings.client && { backendTls: backendTls(parts, context) }),
     pemFiles: settings["pem-file"].map((pem) => pemFile(parts, pem, context)),
+    trustFiles: trustFiles(parts, context),
     ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
     workers: settings.workers === "auto" ? Math.min(usableCores(), 1024) : settings.workers,
     prefix,
@@ -112,9 +114,10 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
 function frontendsOf(parts: Parts, context: ConfigContext): readonly FrontendConfig[] {
   const { settings, blocks, rejected } = parts;
   if (settings.frontend.length === 0) {
-    if (rejected.has("frontend")) return [];
     const fallback = frontendText(DEFAULT_FRONTEND, context.dialect);
-    return [frontendConfig(parts, fallback, true, context)];
+    // In the place of one that cannot be used; its certificates are not missing.
+    const isComplete = context.isComplete && !rejected.has("frontend");
+    return [frontendConfig(parts, fallback, true, { ...context, isComplete })];
   }
   const seen = new Set<string>();
   return settings.frontend.map((frontend) => {
@@ -211,16 +214,25 @@ function syslogOf({ settings, origins }: Parts, { dialect, warnings }: ConfigCon
   return "";
 }
 
-function checkDirectory(
-  { settings, origins }: Collected,
-  name: "pem-dir" | "chroot",
+/** Returns "" for none, and for one that cannot be used, which is reported. */
+function pemDirectory(
+  { settings, origins }: Parts,
   { absolute, directoryFault, problems }: ConfigContext,
-): void {
-  const path = absolute(settings[name]);
+): string {
+  const path = absolute(settings["pem-dir"]);
   const fault = path === "" ? undefined : directoryFault(path);
-  if (fault === undefined) return;
-  problems.push(origins.get(name)!.message(`${quote(path)} ${fault}; specify an existing one`));
+  if (fault === undefined) return path;
+  problems.push(
+    origins.get("pem-dir")!.message(`${quote(path)} ${fault}; specify an existing one`),
+  );
+  return "";
 }
+
+/** How users misspell the protocols that everybody uses; names are case-sensitive (RFC 7301). */
+const COMMON_PROTOCOLS: readonly (readonly [RegExp, string])[] = [
+  [/^(h2|http\/?2(\.0)?|h2c)$/i, "h2"],
+  [/^(http\/?1\.1|h1|http\/?1|http)$/i, "http/1.1"],
+];
 
 /** Reports settings that leave no TLS version, and those that have no effect. */
 function checkEffects({ settings, origins, rejected }: Collected, context: ConfigContext): void {
@@ -264,6 +276,13 @@ function checkEffects({ settings, origins, rejected }: Collected, context: Confi
   for (const [name, without, has] of dependent) {
     if (!has && origins.has(name) && String(settings[name]) !== "") {
       warnings.push(`--${name} has no effect without ${without}`);
+    }
+  }
+  for (const name of settings["alpn-protos"]) {
+    const [known, meant] = COMMON_PROTOCOLS.find(([pattern]) => pattern.test(name)) ?? [];
+    if (known && name !== meant) {
+      const label = origins.get("alpn-protos")?.label ?? "--alpn-protos";
+      warnings.push(`${label}: clients do not offer ${quote(name)}; did you mean ${meant}?`);
     }
   }
   if (settings.client && (settings["pem-file"].length > 0 || settings["pem-dir"] !== "")) {

@@ -8,7 +8,7 @@ import { ipFamily } from "../os/ip.ts";
 import type { Protocol } from "../runtime/tls.ts";
 import type { ProxyTlv } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
-import { quote } from "./words.ts";
+import { isConfigName, quote } from "./words.ts";
 
 /** A value that is invalid for its option; `original` is hitch's own text for it, if any. */
 export class ValueError extends RangeError {
@@ -65,11 +65,17 @@ export function secondsOrNone(text: string): number {
   return /^0+(\.0+)?$/.test(text) ? 0 : secondsOr(text, ", or 0");
 }
 
+const unitSeconds: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, min: 60, h: 3600 };
+
 function secondsOr(text: string, or: string): number {
   if (!/^\d+(\.\d+)?$/.test(text) || Number(text) === 0) {
     const original = /^-\d+$/.test(text) ? "Negative number." : "Not a number.";
+    const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|min|h)$/.exec(text) ?? [];
+    const remedy = amount === undefined
+      ? `use seconds, as in 30 or 0.5${or}`
+      : `use seconds without a unit: ${Number(amount) * unitSeconds[unit]!}`;
     throw new ValueError(
-      `${quote(text)} is not a positive number; use seconds, as in 30 or 0.5${or}`,
+      `${quote(text)} is not a positive number; ${remedy}`,
       original,
     );
   }
@@ -101,6 +107,17 @@ export function nonEmpty(text: string): string {
   throw new ValueError('"" is not a value; specify one, or remove the option');
 }
 
+/** Accepts the path of a file to write, or "" for none. A port is meant for another option. */
+export function outputPath(text: string): string {
+  const [, port] = /^(?:.*[:,])?(\d{1,5})$/.exec(text.includes("/") ? "" : text) ?? [];
+  if (port === undefined) return text;
+  const shown = quote(text);
+  throw new ValueError(
+    `${shown} looks like a port, not a file; to listen there, use --frontend=*,${port}; ` +
+      `for a file of this name, write ./${text}`,
+  );
+}
+
 /** Accepts any text, such as a path, or "" for none. */
 export function anyText(text: string): string {
   return text;
@@ -129,7 +146,7 @@ export function ipAddresses(text: string): readonly string[] {
   for (const address of addresses) {
     if (ipFamily(address) !== 0) continue;
     throw new ValueError(
-      `${quote(address)} is not an IP address; write it as in 192.0.2.1,192.0.2.2`,
+      `${quote(address)} is not an IP address; for example, use 192.0.2.1,192.0.2.2`,
     );
   }
   return addresses;
@@ -147,7 +164,7 @@ export function networks(text: string): readonly string[] {
     } catch (error) {
       const { message } = error as RangeError;
       throw new ValueError(
-        `${quote(block)} ${message}; write it as in 192.0.2.1,10.0.0.0/8,fd00::/8`,
+        `${quote(block)} ${message}; for example, use 192.0.2.1,10.0.0.0/8,fd00::/8`,
       );
     }
   }
@@ -156,8 +173,16 @@ export function networks(text: string): readonly string[] {
 
 /** Parses an OpenSSL cipher list. */
 export function ciphers(text: string): string {
+  if (isConfigName(text) || /^[^:]*\/[^:]*$/.test(text)) {
+    throw new ValueError(
+      `${quote(text)} is not a cipher list (-c means --ciphers); to read a configuration file, ` +
+        `use --config=${text}`,
+    );
+  }
   if (/^[\w:,.+!@= -]*$/.test(text)) return text;
-  throw new ValueError(`${quote(text)} is not an OpenSSL cipher list; write it as in HIGH:!aNULL`);
+  throw new ValueError(
+    `${quote(text)} is not an OpenSSL cipher list; for example, use HIGH:!aNULL`,
+  );
 }
 
 /** Parses TLS 1.3 cipher suites, separated by colons. */
@@ -165,7 +190,7 @@ export function ciphersuites(text: string): string {
   if (/^[\w:]*$/.test(text)) return text;
   throw new ValueError(
     `${quote(text)} is not a list of TLS 1.3 cipher suites; ` +
-      "write it as in TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+      "for example, use TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
   );
 }
 
@@ -173,7 +198,7 @@ export function ciphersuites(text: string): string {
 export function curves(text: string): string {
   if (/^[\w:.?*/-]+$/.test(text)) return text;
   throw new ValueError(
-    `${quote(text)} is not a list of groups; write it as in X25519:P-256, or auto`,
+    `${quote(text)} is not a list of groups; for example, use X25519:P-256, or auto`,
   );
 }
 
@@ -182,6 +207,14 @@ export function alpnProtocols(text: string): readonly string[] {
   const names = text.replaceAll(/\s/g, "").replace(/,$/, "").split(",");
   if (names.length === 1 && names[0] === "") return [];
   const original = `alpn-protos configuration "${text}" is bad.`;
+  // No registered name has any of these (IANA, TLS ALPN Protocol IDs).
+  if (/[^\s,]\s+[^\s,]|[;:|]/.test(text)) {
+    const list = text.split(/[\s,;:|]+/).filter((name) => name !== "").join(",");
+    throw new ValueError(
+      `${quote(text)} is not a list; separate names with commas: ${list}`,
+      original,
+    );
+  }
   if (names.includes("")) {
     throw new ValueError(
       `alpn-protos has empty proto in list ${quote(text)}; remove a comma`,
@@ -245,14 +278,14 @@ export function serverName(text: string): string {
   if (text === "" || (ipFamily(text) === 0 && /^[a-z0-9_][a-z0-9_.-]{0,252}$/i.test(text))) {
     return text;
   }
-  throw new ValueError(`${quote(text)} is not a host name; write it as in backend.example.com`);
+  throw new ValueError(`${quote(text)} is not a host name; for example, use backend.example.com`);
 }
 
 /** Parses `IFACE` or `IFACE,TTL`: an interface's name, address or index, and a TTL. */
 export function multicast(text: string): string {
   const [, , ttl = "1"] = /^([^,\s]{1,64})(?:,(\d{1,3}))?$/.exec(text) ?? [, , "none"];
   if (text === "" || (Number(ttl) >= 1 && Number(ttl) <= 255)) return text;
-  throw new ValueError(`${quote(text)} is not an interface; write it as in eth0 or eth0,2`);
+  throw new ValueError(`${quote(text)} is not an interface; for example, use eth0 or eth0,2`);
 }
 
 /** Parses the URL of a Redis or Valkey server, or "". */
@@ -264,7 +297,8 @@ export function storeUrl(text: string): string {
   if (text === "" || isStore) return text;
   // The text is not quoted: it may contain a password.
   throw new ValueError(
-    "it is not the URL of a store; write it as in redis://127.0.0.1:6379 or rediss://:password@host/0",
+    "it is not the URL of a store; for example, use redis://127.0.0.1:6379 or " +
+      "rediss://user:password@host/0",
   );
 }
 

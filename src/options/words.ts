@@ -5,8 +5,13 @@
  * shown without user and password.
  */
 export function quote(text: string): string {
-  const shown = text.replace(CREDENTIALS, "://");
+  const shown = withoutCredentials(text);
   return JSON.stringify(shown.length > 120 ? `${shown.slice(0, 120)}…` : shown);
+}
+
+/** Returns the text without user and password, which may be in a URL or stand before a host. */
+export function withoutCredentials(text: string): string {
+  return text.replace(CREDENTIALS, "://").replace(/^[^/[\]@]+:.*@(?!SECLEVEL|STRENGTH)/s, "");
 }
 
 /** True if the text contains a URL with a user or a password. */
@@ -16,6 +21,11 @@ export function hasCredentials(text: string): boolean {
 
 /** A password may contain any character, also when that is not allowed. */
 const CREDENTIALS = /:\/\/.*@/s;
+
+/** True if the text looks like the name of a configuration file. */
+export function isConfigName(text: string): boolean {
+  return /\.(conf|cfg|cnf|config|ini|ya?ml|toml|json)$/i.test(text);
+}
 
 /** The maximum number of problems that are reported from one source. */
 const MAX_PROBLEMS = 20;

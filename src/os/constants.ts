@@ -47,6 +47,7 @@ export const IPV6_MULTICAST_IF = 17;
 export const IPV6_MULTICAST_HOPS = 18;
 export const IPV6_ADD_MEMBERSHIP = 20;
 export const IPV6_V6ONLY = 26;
+export const SHUT_WR = 1;
 export const SHUT_RDWR = 2;
 export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;

@@ -1,6 +1,16 @@
 /** Descriptors that are passed from one program to the next. */
-import { closeSync, existsSync } from "node:fs";
-import { FIOCLEX, POLLERR, POLLHUP, POLLNVAL } from "./constants.ts";
+import { closeSync, existsSync, readdirSync, readlinkSync } from "node:fs";
+import {
+  AF_UNIX,
+  FIOCLEX,
+  MSG_DONTWAIT,
+  MSG_PEEK,
+  POLLERR,
+  POLLHUP,
+  POLLNVAL,
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+} from "./constants.ts";
 import type { Libc } from "./libc.ts";
 import { cInt, pollEntry, pollEvents } from "./structures.ts";
 
@@ -43,3 +53,54 @@ export function copyFrom(libc: Libc, fd: number, min: number): number {
   keepFromChildren(libc, copy);
   return copy;
 }
+
+/**
+ * Throws an Error if there are too few free descriptors to start a process that inherits `inherited`
+ * of them. A start that fails halfway would leave sockets open on Node and Deno.
+ */
+export function assertCanStart(libc: Libc, inherited: number): void {
+  const opened: number[] = [];
+  while (opened.length < START_DESCRIPTORS + inherited) {
+    const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) break;
+    opened.push(fd);
+  }
+  for (const fd of opened) libc.close(fd);
+  if (opened.length < START_DESCRIPTORS + inherited) {
+    throw new Error("the limit of open files is reached");
+  }
+}
+
+/** What a runtime opens meanwhile: two socket pairs and a pipe, with copies on Deno. */
+const START_DESCRIPTORS = 12;
+
+/** Returns the open sockets of this process: what the kernel calls each, by descriptor. */
+export function openSockets(): ReadonlyMap<number, string> {
+  const found = new Map<number, string>();
+  for (const name of readdirSync(OWN_DESCRIPTORS)) {
+    try {
+      const link = readlinkSync(`${OWN_DESCRIPTORS}/${name}`);
+      if (link.startsWith("socket:")) found.set(Number(name), link);
+    } catch {
+      // It was closed meanwhile: the one that reads the directory, for example.
+    }
+  }
+  return found;
+}
+
+/**
+ * Closes the sockets that are open since `before` and whose peer has closed, after the runtime has
+ * had the time to do so.
+ */
+export function closeLeftSockets(libc: Libc, before: ReadonlyMap<number, string>): void {
+  const opened = [...openSockets()].filter(([fd, link]) => before.get(fd) !== link);
+  setTimeout(() => {
+    const still = openSockets();
+    for (const [fd, link] of opened) {
+      const hasEnded = () => libc.recv(fd, new Uint8Array(1), 1, MSG_PEEK | MSG_DONTWAIT) === 0;
+      if (still.get(fd) === link && hasEnded()) libc.close(fd);
+    }
+  }).unref();
+}
+
+const OWN_DESCRIPTORS = "/proc/self/fd";

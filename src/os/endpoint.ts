@@ -1,6 +1,9 @@
 /** Addresses of sockets, as numbers and paths. */
 
-/** A numeric IP address with a port: `address` never contains a name, brackets or a zone. */
+/**
+ * A numeric IP address with a port: `address` never contains a name or brackets. A configured
+ * link-local address ends in its zone, the index of an interface (`fe80::1%2`).
+ */
 export interface IpEndpoint {
   readonly family: 4 | 6;
   readonly address: string;

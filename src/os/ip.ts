@@ -16,6 +16,42 @@ export function ipFamily(text: string): 4 | 6 | 0 {
   return ipv4Bytes(text) ? 4 : 0;
 }
 
+/**
+ * Returns the dotted form of an IPv4 address as inet_aton(3) reads it, and so getaddrinfo(3): of
+ * one to four parts, decimal or hexadecimal, of which the last fills the remaining bytes (`127.1`,
+ * `0x7f000001`, `0`). Undefined for other text, also for a part such as `010`, which is octal there
+ * and decimal elsewhere.
+ */
+export function ipv4Text(text: string): string | undefined {
+  if (!/^[\da-fx.]{1,50}$/i.test(text)) return undefined;
+  const parts = text.split(".");
+  if (parts.length > 4 || !parts.every((part) => /^(0*[0-7]|[1-9]\d*|0x[\da-f]+)$/i.test(part))) {
+    return undefined;
+  }
+  const last = Number(parts.pop());
+  const free = 4 - parts.length;
+  if (last >= 256 ** free || parts.some((part) => Number(part) > 255)) return undefined;
+  const rest = Array.from(
+    { length: free },
+    (_, i) => Math.floor(last / 256 ** (free - 1 - i)) % 256,
+  );
+  return [...parts.map(Number), ...rest].join(".");
+}
+
+/**
+ * Splits an IPv6 address with a zone (RFC 4007 section 11), such as `fe80::1%eth0`; the zone of
+ * other text is "". The zone is the name or the index of an interface.
+ */
+export function splitZone(text: string): { readonly address: string; readonly zone: string } {
+  const [, address, zone] = /^([^%]*:[^%]*)%([\w.:@-]{1,15})$/.exec(text) ?? [];
+  return address === undefined ? { address: text, zone: "" } : { address, zone: zone! };
+}
+
+/** Whether the address means every address of this machine. */
+export function isWildcard({ address }: { readonly address: string }): boolean {
+  return address === "::" || address === "0.0.0.0";
+}
+
 /** Formats 4 bytes as dotted IPv4, 16 bytes as the shortest IPv6 form of RFC 5952. */
 export function ipText(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join(".");

@@ -44,10 +44,21 @@ export interface Libc {
   waitpid(pid: number, status: Uint8Array, options: number): number;
   /** Version 3: `header` and `data` are structures of capset(2). */
   capset(header: Uint8Array, data: Uint8Array): number;
+  /** Reads the memory of a process; both are arrays of `struct iovec`. */
+  process_vm_readv(
+    pid: number,
+    into: Uint8Array,
+    intoCount: number,
+    from: Uint8Array,
+    fromCount: number,
+    flags: number,
+  ): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
   prctl(option: number, value: number | bigint, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
   clock_gettime(clock: number, time: Uint8Array): number;
+  /** Ends the process at once, without `atexit` handlers. */
+  _exit(code: number): number;
   errno(): number;
   /**
    * Returns the address of the bytes in memory, for a structure that points to them. It is valid
@@ -95,7 +106,9 @@ export const signatures = {
   if_nametoindex: ["buffer"],
   waitpid: ["i32", "buffer", "i32"],
   capset: ["buffer", "buffer"],
+  process_vm_readv: ["i32", "buffer", "u64", "buffer", "u64", "u64"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],
   clock_gettime: ["i32", "buffer"],
+  _exit: ["i32"],
 } as const satisfies Record<string, readonly CType[]>;

@@ -2,7 +2,7 @@
 import { endianness } from "node:os";
 import { AF_INET, AF_INET6, AF_UNIX } from "./constants.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { ipBytes, ipText } from "./ip.ts";
+import { ipBytes, ipText, splitZone } from "./ip.ts";
 import { cString } from "./structures.ts";
 
 const littleEndian = endianness() === "LE";
@@ -14,7 +14,9 @@ export function sockaddr(endpoint: Endpoint): Uint8Array {
   const view = new DataView(bytes.buffer);
   view.setUint16(0, endpoint.family === 4 ? AF_INET : AF_INET6, littleEndian);
   view.setUint16(2, endpoint.port);
-  bytes.set(ipBytes(endpoint.address), endpoint.family === 4 ? 4 : 8);
+  const { address, zone } = splitZone(endpoint.address);
+  bytes.set(ipBytes(address), endpoint.family === 4 ? 4 : 8);
+  if (zone !== "") view.setUint32(24, Number(zone), littleEndian);
   return bytes;
 }
 

@@ -23,7 +23,7 @@ export interface SocketOption {
 
 /** The settings of a listening socket. */
 export interface ListenerSettings {
-  /** Idle time before TCP keepalive probes, in seconds. */
+  /** Idle time before TCP keepalive probes, in seconds; 0: the kernel's default. */
   readonly keepalive: number;
   /** Seconds that data may stay unacknowledged or blocked by the window; 0: the system's limit. */
   readonly tcpUserTimeout: number;
@@ -34,12 +34,20 @@ export interface ListenerSettings {
   readonly backlog: number;
 }
 
+/** Of the kernel (tcp(7), tcp_keepalive_time), which does not accept 0; in seconds. */
+const KEEPALIVE_DEFAULT = 7200;
+
 /** Returns the options that accepted sockets inherit, so that they need no calls of their own. */
 export function listenerOptions(settings: ListenerSettings): SocketOption[] {
   const { keepalive, tcpUserTimeout, tcpFastopen, recvBufsize, sendBufsize, backlog } = settings;
   const options: SocketOption[] = [
     { name: "SO_KEEPALIVE", level: SOL_SOCKET, option: SO_KEEPALIVE, value: 1 },
-    { name: "TCP_KEEPIDLE", level: IPPROTO_TCP, option: TCP_KEEPIDLE, value: keepalive },
+    {
+      name: "TCP_KEEPIDLE",
+      level: IPPROTO_TCP,
+      option: TCP_KEEPIDLE,
+      value: keepalive || KEEPALIVE_DEFAULT,
+    },
     {
       name: "TCP_USER_TIMEOUT",
       level: IPPROTO_TCP,

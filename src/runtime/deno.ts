@@ -21,7 +21,8 @@ import {
   type TlsIdentity,
 } from "./deno/api.ts";
 import { descriptors } from "./deno/descriptors.ts";
-import { HELLO_LOW_WATER, releaseHello } from "./deno/hello.ts";
+import { failureOf } from "./deno/failures.ts";
+import { HelloHold } from "./deno/hello.ts";
 import { DenoStream, endpoint } from "./deno/stream.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ClientTlsContext, ClientTlsSettings, TlsContext, TlsSettings } from "./tls.ts";
@@ -82,20 +83,37 @@ export { libc };
 
 /** Maximum time in milliseconds for which a closing listener accepts from its queue. */
 const QUEUE_LIMIT_MS = 1000;
+/** How many random ports are tried to find a free one. */
+const TRIES = 10;
 
 export const workerEnvironment = {};
 
 /**
  * As in {@link Runtime}. Deno checks a certificate only when it listens, so the default one is tried
- * on a loopback port that is closed at once.
+ * on a loopback port that is closed at once. All ports that the kernel would choose from can be in
+ * use.
  */
 export function createTlsContext(settings: TlsSettings): DenoTlsContext {
   const number = settings.select("")!;
   const fallback = keyPair(settings, number);
-  Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...fallback }).close();
+  tryToListen(fallback);
   // With a resolver, rustls gets a new configuration for each connection, so that nothing resumes.
   const hasResolver = settings.choice || !settings.tickets;
   return { settings, hasResolver, pairs: new Map([[number, fallback]]), fallback };
+}
+
+/** Listens for a moment; throws what the TLS library refuses. */
+function tryToListen(identity: TlsIdentity): void {
+  for (let attempt = 1;; attempt++) {
+    const [a, b, c, d, e] = crypto.getRandomValues(new Uint8Array(5));
+    const at = { hostname: `127.${a}.${b}.${1 + c! % 254}`, port: 1024 + d! * 100 + e! };
+    try {
+      return Deno.listenTls({ ...at, ...identity }).close();
+    } catch (error) {
+      // A program that listens on every address can have this port.
+      if (failureOf(error).code !== "EADDRINUSE" || attempt === TRIES) throw error;
+    }
+  }
 }
 
 /** As in {@link Runtime}. Deno makes rustls' configuration for each connection; errors show then. */
@@ -129,15 +147,17 @@ export function listen(options: ListenOptions): Listener {
   const at = { hostname, port, reusePort: true, tcpBacklog: backlog };
   const state = new AcceptState();
   let isClosing = false;
-  const { listener, accepting } = tls
-    ? listenTls(at, tls, options, state)
+  const hold = tls && new HelloHold(tls.hasResolver);
+  const { listener, accepting } = hold
+    ? listenTls(at, tls, options, state, hold)
     : listenPlain(at, options, state);
   let fd: number;
   try {
     fd = descriptors.ofListener(endpoint(listener.addr));
-    for (const option of [...on.socketOptions, ...tls?.hasResolver ? [HELLO_LOW_WATER] : []]) {
+    for (const option of on.socketOptions) {
       if (!setOption(libc, fd, option)) throw optionError(option.name);
     }
+    if (hold && !hold.start(fd)) throw optionError("SO_RCVLOWAT");
     on.bound?.(fd);
   } catch (error) {
     state.close();
@@ -154,6 +174,7 @@ export function listen(options: ListenOptions): Listener {
       state.close();
       // Deno closes the descriptor some turns later, and would accept clients until then.
       libc.shutdown(fd, SHUT_RDWR);
+      hold?.stop();
       listener.close();
       // The loop may not have seen all that Deno has accepted by then.
       await accepting;
@@ -209,13 +230,14 @@ function listenTls(
   context: DenoTlsContext,
   options: ListenOptions,
   state: AcceptState,
+  hold: HelloHold,
 ): Accepting {
   const { settings: { alpn }, hasResolver, fallback } = context;
   const identity = hasResolver ? resolver(context) : fallback;
   const listener = Deno.listenTls({ ...at, alpnProtocols: alpn, ...identity });
   const accepting = acceptAll(listener, options, state, (stream, conn) => {
     void stream.handshake(conn);
-    if (hasResolver) releaseHello(stream);
+    hold.accepted(stream);
   });
   return { listener, accepting };
 }

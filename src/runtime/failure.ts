@@ -1,4 +1,5 @@
 import { raise } from "../base/raise.ts";
+import type { TlsFault } from "./tls_fault.ts";
 
 /**
  * Why a stream failed. `code` is an errno name (`ECONNRESET`, `ECONNREFUSED`, …) or, for a failed
@@ -7,7 +8,14 @@ import { raise } from "../base/raise.ts";
 export interface Failure {
   readonly code: string;
   readonly message: string;
+  /** Set if it is a fault of TLS, or of a peer that left before the end of its handshake. */
+  readonly fault?: TlsFault;
+  /** At most {@link MAX_RECEIVED} bytes of a peer that does not speak TLS, if the runtime shows them. */
+  readonly received?: Uint8Array;
 }
+
+/** Bytes that are kept of a peer that does not speak TLS, to name its protocol. */
+export const MAX_RECEIVED = 64;
 
 /** Raises an error of the core; returns the failure of the stream that is reset for it. */
 export function internalFailure(error: unknown): Failure {

@@ -1,17 +1,47 @@
-import { prepare } from "../master/prepare.ts";
+import { UsageError } from "../base/errors.ts";
+import { LogFileError } from "../log/log_file.ts";
+import type { Prepared } from "../master/prepare.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { outputProblems } from "./output_paths.ts";
+import { prepareCommand, problemWithPlace, warningWithPlace } from "./prepare_command.ts";
 import { makePrepareContext, type Serving } from "./state.ts";
 
-/** `--test`: checks the configuration. Rejected with a UsageError that has all problems. */
-export async function check(runtime: Runtime, { config, warnings }: Serving): Promise<void> {
-  const { dialect } = config;
+/**
+ * `--test`: checks everything that can be checked without serving. Returns the lines for standard
+ * output. Rejected with a UsageError that has all problems, those of the command line included; it
+ * is a LogFileError if the log file is among them.
+ */
+export async function check(runtime: Runtime, command: Serving): Promise<string> {
+  const { config: { dialect }, places } = command;
   if (dialect === "hitch") {
     console.error("Trying to initialize SSL contexts with your certificates");
   }
-  const prepared = await prepare(makePrepareContext(runtime), config);
-  for (const warning of [...warnings, ...prepared.warnings]) {
+  const problems = [...command.problems];
+  let prepared: Prepared | undefined;
+  try {
+    prepared = await prepareCommand(makePrepareContext(runtime), command);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    problems.push(...error.problems);
+  }
+  const { log, others } = outputProblems(command.config);
+  // hitch does not look at the others: their directories may be made by the service manager.
+  const [faults, ignored] = dialect === "hitch" ? [log, others] : [[...log, ...others], []];
+  problems.push(...faults.map((fault) => problemWithPlace(fault, places)));
+  // The settings that are missing could be those that were meant to prevent a warning.
+  const later = command.problems.length > 0 ? [] : prepared?.warnings ?? [];
+  for (
+    const warning of [
+      ...command.warnings,
+      ...later,
+      ...ignored.map((each) => warningWithPlace(each, places)),
+    ]
+  ) {
     console.error(`${dialect}: ${warning}`);
   }
-  if (dialect === "hitch") console.error("hitch configuration looks ok.");
-  else console.log("stud configuration looks ok.");
+  if (log.length > 0) throw new LogFileError([...new Set(problems)]);
+  if (problems.length > 0) throw new UsageError([...new Set(problems)]);
+  if (dialect === "stud") return "stud configuration looks ok.\n";
+  console.error("hitch configuration looks ok.");
+  return "";
 }

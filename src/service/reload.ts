@@ -3,9 +3,11 @@ import { reasonOf, UsageError } from "../base/errors.ts";
 import type { LogChange } from "../log/log.ts";
 import { guarded } from "../log/guarded.ts";
 import type { BegunReload } from "../master/reloader.ts";
-import { prepare, type Prepared } from "../master/prepare.ts";
+import type { Prepared } from "../master/prepare.ts";
 import type { ListenReport } from "./listen_report.ts";
 import type { Change } from "./change_queue.ts";
+import { keptStanding, prepareCommand } from "./prepare_command.ts";
+import type { Standing } from "../system/standing.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { logStage, type ServiceState, type Serving } from "./state.ts";
 
@@ -16,6 +18,7 @@ const RELOAD_INTERVAL_MS = 1000;
 interface PreparedReload {
   readonly command: Serving;
   readonly prepared: Prepared;
+  readonly standing: Standing;
 }
 
 /** A reload whose steps that can fail are done and can still be undone. */
@@ -94,29 +97,33 @@ export class Reload implements Change {
     if (command.kind !== "run") throw new UsageError("there is no configuration to reload");
     // Invalid files are watched too, so that they are loaded once they are corrected.
     if (command.config.watch) await watch.begin(command.config);
-    const prepared = await prepare(prepareContext, command.config);
+    const prepared = await prepareCommand(prepareContext, command);
+    const standing = keptStanding(this.state.standing, command, prepared);
     if (this.state.isStopping) return undefined;
-    if (master!.hasRoomFor(prepared)) return { command, prepared };
+    if (master!.hasRoomFor(prepared)) return { command, prepared, standing };
     this.waitForRoom(command.config.maxGenerations);
     return undefined;
   }
 
   /** Rejected with a UsageError if a step fails; `undo` has the steps before it. */
-  private async begin({ command, prepared }: PreparedReload): Promise<ReadyReload> {
+  private async begin(reload: PreparedReload): Promise<ReadyReload> {
+    const { command, prepared } = reload;
     const { undo, log: current, master } = this.state;
     const log = current.prepare(command.config.log);
     undo.add(() => log.drop());
     const report = draftReport(command.config, prepared.listeners);
     if (report) undo.add(() => report.drop());
     // The last step, since new workers accept connections that a later failure would lose.
-    return { command, prepared, log, report, begun: await master!.begin(prepared) };
+    return { ...reload, log, report, begun: await master!.begin(prepared) };
   }
 
   /** Never rejected: a step that fails is logged, and the next one is taken. */
-  private async commit({ command, prepared, log, report, begun }: ReadyReload): Promise<void> {
+  private async commit(ready: ReadyReload): Promise<void> {
+    const { command, prepared, standing, log, report, begun } = ready;
     const { state } = this;
     state.undo.clear();
     state.command = command;
+    state.standing = standing;
     await guarded(state.log, () => log.commit());
     await state.master!.commit(begun);
     if (!command.config.watch) await guarded(state.log, () => state.watch.end());

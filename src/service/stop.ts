@@ -1,4 +1,3 @@
-import process from "node:process";
 import { connectionsText } from "../base/count_text.ts";
 import { guarded } from "../log/guarded.ts";
 import type { Upgrade } from "../upgrade/upgrade.ts";
@@ -62,7 +61,8 @@ export class Stop {
     }
     await guarded(log, () => state.pidFile?.remove());
     await guarded(log, () => log.flush());
-    process.exit(cut === undefined ? EXIT_ERROR : cut === 0 ? 0 : EXIT_CUT);
+    // `process.exit` would wait for threads on Node, one of which may wait for a DNS server.
+    state.runtime.libc._exit(cut === undefined ? EXIT_ERROR : cut === 0 ? 0 : EXIT_CUT);
   }
 
   private announce(signal: string, drainTimeout: number): void {

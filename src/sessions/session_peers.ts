@@ -104,14 +104,14 @@ export class SessionPeers {
     await this.stopHelper();
   }
 
-  /** Stops the helper, which has no state to lose. Resolves when it has exited. */
+  /** Kills the helper, which has no state to lose. Resolves when it has exited. */
   private async stopHelper(): Promise<void> {
     const { process } = this;
     this.process = undefined;
     if (!process) return;
     process.onEvent = () => {};
     const gone = new Promise<void>((resolve) => process.onExit = () => resolve());
-    process.kill("SIGTERM");
+    process.kill("SIGKILL");
     await gone;
   }
 
@@ -154,7 +154,7 @@ export class SessionPeers {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnPeers(
-  runtime: Pick<Runtime, "self" | "workerEnvironment" | "libc">,
+  runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
   fd: number,
   log: Log,
 ): PeersProcess {

@@ -2,14 +2,14 @@
 import { networkInterfaces } from "node:os";
 import type { Privileges } from "../system/ids.ts";
 import { UsageError } from "../base/errors.ts";
-import { ipBytes, ipFamily } from "../os/ip.ts";
+import { ipBytes, ipFamily, splitZone } from "../os/ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Address, CachePeers } from "../options/config.ts";
 import { cString } from "../os/structures.ts";
 import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { peersKey } from "./packet.ts";
-import { resolve } from "../system/resolve.ts";
+import { resolveOrKeep } from "../system/resolve.ts";
 
 export interface PeersPlan {
   readonly listen: IpEndpoint;
@@ -23,17 +23,21 @@ export interface PeersPlan {
   readonly privileges?: Privileges;
 }
 
-/** Resolves all names. Throws a UsageError for one that cannot be resolved. */
+/**
+ * Resolves all names; `warnings` gets a line for one that keeps its addresses. Throws a UsageError
+ * for one that cannot be resolved.
+ */
 export async function planPeers(
   libc: Libc,
   { listen, peers, interface: name, ttl }: CachePeers,
   ticketSecret: Uint8Array,
   privileges: Privileges | undefined,
+  warnings: string[],
 ): Promise<PeersPlan> {
   const found = await Promise.all(
-    peers.map((peer) => resolve(libc, peer, "--shared-cache-peer")),
+    peers.map((peer) => resolveOrKeep(libc, peer, "--shared-cache-peer", warnings)),
   );
-  const at = await listenAt(libc, listen, found[0]?.[0]);
+  const at = await listenAt(libc, listen, found[0]?.[0], warnings);
   return {
     listen: at,
     peers: found.map((endpoints) => ofFamily(endpoints, at)),
@@ -46,7 +50,7 @@ export async function planPeers(
 
 /** Whether the address is a multicast group (RFC 5771, RFC 4291 section 2.7). */
 export function isGroup({ family, address }: IpEndpoint): boolean {
-  const first = ipBytes(address)[0]!;
+  const first = ipBytes(splitZone(address).address)[0]!;
   return family === 4 ? first >> 4 === 0xe : first === 0xff;
 }
 
@@ -55,11 +59,12 @@ async function listenAt(
   libc: Libc,
   listen: Address,
   peer: IpEndpoint | undefined,
+  warnings: string[],
 ): Promise<IpEndpoint> {
   if (listen.host === "*" && peer?.family === 4) {
     return { family: 4, address: "0.0.0.0", port: listen.port };
   }
-  return (await resolve(libc, listen, "--shared-cache-listen"))[0]!;
+  return (await resolveOrKeep(libc, listen, "--shared-cache-listen", warnings))[0]!;
 }
 
 function ofFamily(endpoints: readonly IpEndpoint[], listen: IpEndpoint): IpEndpoint {

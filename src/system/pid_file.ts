@@ -1,6 +1,6 @@
 /** The pid file. Its lock prevents a second master from starting. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
-import { statSync, unlinkSync, writeFileSync } from "node:fs";
+import { statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import type { Dialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
 import { EAGAIN, F_OFD_SETLK } from "../os/constants.ts";
@@ -65,7 +65,7 @@ export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFi
     } catch (error) {
       return refuse(errorText(error), "choose another path");
     }
-    const problem = lockProblem(libc, path, fd);
+    const problem = contentProblem(fd) ?? lockProblem(libc, path, fd);
     if (problem) {
       closeSync(fd);
       return refuse(...problem);
@@ -80,10 +80,23 @@ export function createPidFile(libc: Libc, path: string, dialect: Dialect): PidFi
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW |
   constants.O_NOCTTY;
 
+/**
+ * Returns why a file cannot become the pid file, which would overwrite it: another kind of file, such
+ * as a certificate whose path was given by mistake.
+ */
+export function contentProblem(fd: number): [string, string] | undefined {
+  const stat = fstatSync(fd);
+  // Reading a FIFO or a device might never end.
+  if (!stat.isFile()) return ["Not a regular file", "choose another path"];
+  const isPid = stat.size <= MAX_PID_BYTES &&
+    /^\s*\d*\s*$/.test(readFileSync(descriptorPath(fd), "latin1"));
+  return isPid ? undefined : ["its contents are not a pid", "choose another path"];
+}
+
+const MAX_PID_BYTES = 32;
+
 /** Locks the file. Returns the reason and the remedy on failure. */
 function lockProblem(libc: Libc, path: string, fd: number): [string, string] | undefined {
-  // Reading a FIFO or a device might never end.
-  if (!fstatSync(fd).isFile()) return ["Not a regular file", "choose another path"];
   if (libc.fcntl(fd, F_OFD_SETLK, wholeFileLock()) === 0) return undefined;
   const errno = libc.errno();
   return errno === EAGAIN
@@ -99,6 +112,8 @@ function fill(
   try {
     writePid(fd);
   } catch (error) {
+    // A full disk: an empty file would look like that of a running process.
+    if (fstatSync(fd).size === 0) unlinkSync(path);
     closeSync(fd);
     return refuse(errorText(error), "choose another path");
   }
@@ -141,8 +156,11 @@ function writePid(fd: number): void {
   const before = readFileSync(descriptorPath(fd));
   if (before.equals(pid)) return;
   // Opened again, because processes that share the lock share the position too. Overwritten in
-  // place, so that nobody sees an empty file; only a longer number is truncated first.
-  writeFileSync(descriptorPath(fd), pid, { flag: before.length > pid.length ? "w" : "r+" });
+  // place, so that nobody sees an empty file, even if the disk is full. What remains of a longer
+  // number becomes blank before it is cut off.
+  const file = descriptorPath(fd);
+  writeFileSync(file, pid.toString().padEnd(before.length), { flag: "r+" });
+  if (before.length > pid.length) truncateSync(file, pid.length);
 }
 
 function isSame(path: string, fd: number): boolean {

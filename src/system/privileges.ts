@@ -18,6 +18,8 @@ export interface PrivilegePlan {
   readonly privileges?: Privileges;
   /** One line each; if there are any, stud must not start. */
   readonly problems: readonly string[];
+  /** Why this user must not start it although the configuration is valid, one line each. */
+  readonly refusals: readonly string[];
   readonly warnings: readonly string[];
 }
 
@@ -43,21 +45,25 @@ export function privilegesOf(
   if (group !== "" && groupId === undefined) {
     problems.push(unknown("group", group, "group", dialect));
   }
-  if (chroot !== "") problems.push(...chrootProblems(chroot, current));
-  if (problems.length > 0) return { problems, warnings: [] };
+  if (chroot !== "") problems.push(...directoryProblems(chroot));
+  if (problems.length > 0) return { problems, refusals: [], warnings: [] };
   const ids: Ids = {
     uid: account?.uid ?? current.uid,
     gid: groupId ?? account?.gid ?? current.gid,
   };
-  if (current.uid !== 0) return { problems: changeProblems(config, ids, current), warnings: [] };
+  if (current.uid !== 0) {
+    return { problems: [], refusals: changeRefusals(config, ids, current), warnings: [] };
+  }
   if (dialect === "hitch" && !mayStayRoot(config, ids)) {
-    return { problems: ["{core} ERROR: Refusing to run workers as root."], warnings: [] };
+    const refusals = ["{core} ERROR: Refusing to run workers as root."];
+    return { problems: [], refusals, warnings: [] };
   }
   const warnings = user === ""
     ? ["the workers run as root; specify another user with --user, e.g. --user=nobody"]
     : [];
-  if (user === "" && group === "" && chroot === "") return { problems: [], warnings };
-  return { privileges: { ...ids, chroot }, problems: [], warnings };
+  const plan = { problems: [], refusals: [], warnings };
+  if (user === "" && group === "" && chroot === "") return plan;
+  return { privileges: { ...ids, chroot }, ...plan };
 }
 
 /** hitch serves as root only if root is specified by name, with root's group. */
@@ -66,15 +72,13 @@ function mayStayRoot({ user }: PrivilegeConfig, { uid, gid }: Ids): boolean {
 }
 
 function unknown(option: string, name: string, database: string, dialect: Dialect): string {
-  return dialect === "hitch"
-    ? `Invalid parameter '${option}': Invalid ${option} '${name}'.`
-    : `--${option}: Invalid ${option} '${name}'; list the valid names with: getent ${database}`;
-}
-
-function chrootProblems(path: string, { uid }: Ids): string[] {
-  const problems = directoryProblems(path);
-  if (uid !== 0) problems.push(`--chroot: only root may use it; start as root or remove it`);
-  return problems;
+  const shown = name.replace(/:.*@/s, "…@");
+  if (dialect === "hitch") return `Invalid parameter '${option}': Invalid ${option} '${shown}'.`;
+  const [, user, group] = /^([\w-]+):([\w-]+)$/.exec(name) ?? [];
+  const remedy = user === undefined || option !== "user"
+    ? `list the valid names with: getent ${database}`
+    : `give the group separately: --user=${user} --group=${group}`;
+  return `--${option}: Invalid ${option} '${shown}'; ${remedy}`;
 }
 
 function directoryProblems(path: string): string[] {
@@ -87,15 +91,18 @@ function directoryProblems(path: string): string[] {
 }
 
 /** Without root, a process can only keep its ids. */
-function changeProblems(config: PrivilegeConfig, wanted: Ids, current: Ids): string[] {
-  const problems: string[] = [];
-  if (wanted.uid !== current.uid) problems.push(needsRoot("user", config.user));
+function changeRefusals(config: PrivilegeConfig, wanted: Ids, current: Ids): string[] {
+  const refusals: string[] = [];
+  if (config.chroot !== "") {
+    refusals.push("--chroot: only root may use it; start as root or remove it");
+  }
+  if (wanted.uid !== current.uid) refusals.push(needsRoot("user", config.user));
   else if (wanted.gid !== current.gid) {
-    problems.push(
+    refusals.push(
       config.group === "" ? needsRoot("user", config.user) : needsRoot("group", config.group),
     );
   }
-  return problems;
+  return refusals;
 }
 
 function needsRoot(option: string, name: string): string {

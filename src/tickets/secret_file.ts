@@ -1,5 +1,5 @@
-import { UsageError } from "../base/errors.ts";
-import { FileError, readFile } from "../base/read_file.ts";
+import { forOption, UsageError } from "../base/errors.ts";
+import { readFile } from "../base/read_file.ts";
 import { SECRET_LENGTH } from "./ring.ts";
 
 const MAX_BYTES = 4096;
@@ -15,13 +15,10 @@ export function readTicketSecret(path: string): Uint8Array {
   const fail = (reason: string): never => {
     throw new UsageError(`--ticket-secret-file: ${path}: ${reason}`);
   };
-  let bytes: Buffer;
-  try {
-    bytes = readFile(path, { isSecret: true, maxBytes: MAX_BYTES });
-  } catch (error) {
-    if (error instanceof FileError) return fail(error.reason);
-    throw error;
-  }
+  const bytes = forOption(
+    "--ticket-secret-file",
+    () => readFile(path, { isSecret: true, maxBytes: MAX_BYTES, expected: "a file with a secret" }),
+  );
   const secret = bytes.at(-1) === LINE_BREAK ? bytes.subarray(0, -1) : bytes;
   if (secret.length < SECRET_LENGTH) {
     fail(`${secret.length} bytes are too few, ${SECRET_LENGTH} are needed; ${REMEDY}`);

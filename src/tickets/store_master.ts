@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../base/clock.ts";
+import { afterReading, type Clock, systemClock } from "../base/clock.ts";
 import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import type { Log } from "../base/log_entry.ts";
 import { logChannelFaults } from "../log/channel_faults.ts";
@@ -84,7 +84,7 @@ export class StoreHelper implements TicketStore {
       this.process ??= this.start();
       this.questions.set(number, { resolve, reject });
       this.process.send(command(number));
-      this.clock.after(ANSWER_LIMIT_MS, () => {
+      afterReading(this.clock, ANSWER_LIMIT_MS, () => {
         if (!this.questions.has(number)) return;
         this.fail("its helper did not answer");
         this.process?.kill("SIGKILL");
@@ -122,7 +122,7 @@ export class StoreHelper implements TicketStore {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnStore(
-  runtime: Pick<Runtime, "self" | "workerEnvironment" | "libc">,
+  runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
   log: Log,
 ): StoreProcess {
   return new ControlledProcess(runtime, {

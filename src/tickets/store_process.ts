@@ -30,7 +30,7 @@ type Question = Exclude<StoreCommand, StoreStart>;
  */
 export function runStore(runtime: Pick<Runtime, "libc">): void {
   readHelperCommands(new StoreProcess(runtime));
-  // Ctrl-C and service managers signal all processes; the master handles it.
+  // As in `runHelper`.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
 }
 

@@ -6,6 +6,7 @@ import { MFD_CLOEXEC } from "../os/constants.ts";
 import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
+import type { Standing } from "../system/standing.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../base/error_text.ts";
 
@@ -16,6 +17,13 @@ export interface Handover extends Inherited {
   readonly isDaemon: boolean;
   /** The service manager's sockets, including those that no frontend uses. */
   readonly activated: readonly PassedSocket[];
+  /** What the successor's configuration must not lose; absent from an older version. */
+  readonly standing?: Standing;
+  /**
+   * The directory in which the program was first started; absent from versions that start the
+   * successor in it in any case.
+   */
+  readonly workingDirectory?: string;
   /** The descriptor holds the file's lock. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }

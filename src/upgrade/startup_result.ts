@@ -11,6 +11,8 @@ import { exitText } from "../control/exit_text.ts";
 export const STARTUP_RESULT_FD = 3;
 /** How long to wait for a result that may still be in the pipe after an exit, in milliseconds. */
 const EXIT_GRACE_MS = 500;
+/** How long to read what is there when the time limit expires, in milliseconds. */
+const READ_MS = 100;
 /** Maximum number of characters in a line. */
 const MAX_LINE = 256 * 1024;
 
@@ -53,10 +55,12 @@ export function awaitStartupResult(
       clearTimeout(limit);
       resolve(result);
     };
-    const limit = setTimeout(() => {
+    const tooLong = () => {
       kill(pid ?? child.pid);
       finish(failed(`${name} was not ready after ${limitMs / 1000} s and was killed`, 1));
-    }, limitMs);
+    };
+    // As `afterReading`: the result may have arrived while this process was stalled.
+    let limit = setTimeout(() => limit = setTimeout(tooLong, READ_MS), limitMs);
     child.on("error", (error) => finish(failed(`cannot start ${name}: ${error.message}`, 1)));
     child.on("exit", (code, signal) => {
       const status = exitText({ code, signal });

@@ -3,9 +3,16 @@
  * listening sockets, and waits for its startup result.
  */
 import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
 import process from "node:process";
 import type { Libc } from "../os/libc.ts";
-import { closeInherited, copyFrom, isPeerGone, keepFromChildren } from "../os/descriptors.ts";
+import {
+  assertCanStart,
+  closeInherited,
+  copyFrom,
+  isPeerGone,
+  keepFromChildren,
+} from "../os/descriptors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
 import { launchWords, MARKER } from "./launcher.ts";
@@ -55,26 +62,28 @@ export interface SuccessorOptions {
 }
 
 /**
- * Starts the program in its original working directory, by a launcher (see `launcher.ts`). Throws an
- * Error if no process can be started.
+ * Starts the program by a launcher (see `launcher.ts`), in its original working directory; if that no
+ * longer exists, in `/`, with relative paths still resolved against the original one. Throws an Error
+ * if no process can be started.
  */
 export function spawnSuccessor(
   { libc, self }: Pick<Runtime, "libc" | "self">,
   { command, argv, workingDirectory, environment }: Program,
   { handover, input, onStop, limitMs = START_LIMIT_MS }: SuccessorOptions,
 ): Successor {
-  const successors = renumbered(handover, HANDOVER_FD + 1);
+  const successors = renumbered({ ...handover, workingDirectory }, HANDOVER_FD + 1);
   const handoverFd = writeHandover(libc, successors.handover);
   const descriptors = HANDOVER_FD + 1 + successors.fds.length;
   const passed = [handoverFd, ...successors.fds].map((fd) => copyFrom(libc, fd, descriptors));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
     if (passed.some((fd) => fd < 0)) throw new Error("the limit of open files is reached");
+    assertCanStart(libc, 0);
     const launch = { command: [...command, ...argv], isDetached: handover.isDaemon, descriptors };
     const launcher = spawn(self[0]!, [...self.slice(1), ...launchWords(launch)], {
       // For the list of processes.
       argv0: process.execPath,
-      cwd: workingDirectory,
+      cwd: canEnter(workingDirectory) ? workingDirectory : "/",
       stdio: [stdin, "inherit", "inherit", "pipe", ...passed],
       env: environment,
     });
@@ -121,6 +130,15 @@ function signal(pid: number | undefined, name: "SIGTERM" | "SIGKILL"): void {
     if (pid) process.kill(pid, name);
   } catch {
     // It has just exited.
+  }
+}
+
+function canEnter(directory: string): boolean {
+  try {
+    accessSync(`${directory}/.`, constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

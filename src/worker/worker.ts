@@ -373,13 +373,16 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   private logFailure(connection: Connection, failure: ConnectionFailure): void {
     const { id, clientName, facts } = connection;
-    const { source, code, cause } = failure;
-    const level = source === "internal" ? "error" : source === "limit" ? "info" : "warn";
+    const { source, code, cause, detail } = failure;
+    const isVerbose = this.logLevel === 2;
+    // Health checks come every second.
+    if (code === "client-left" && !isVerbose) return;
+    const more = isVerbose && detail ? ` (${detail})` : "";
     this.log(
-      level,
+      levelOf(failure),
       "connection-failed",
-      `connection ${id} from ${clientName} failed, caused by ${source}: ${code}: ${cause}`,
-      { ...facts, source, code, cause },
+      `connection ${id} from ${clientName} failed, caused by ${source}: ${code}: ${cause}${more}`,
+      { ...facts, source, code, cause, ...(detail ? { detail } : {}) },
     );
   }
 
@@ -420,4 +423,9 @@ class Worker implements CommandHandler<WorkerCommand> {
   private report(event: WorkerEvent): void {
     this.channel.send(event);
   }
+}
+
+function levelOf({ source, code }: ConnectionFailure): LogEntry["level"] {
+  if (code === "client-left") return "debug";
+  return source === "internal" ? "error" : source === "limit" ? "info" : "warn";
 }

@@ -1,14 +1,15 @@
 /** Where the decrypted bytes go: addresses, names whose address changes, Unix sockets. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
-import { runStud, type Stud } from "../support/stud.ts";
-import { until } from "../support/until.ts";
+import { type LogLine, runStud, type Stud } from "../support/stud.ts";
+import { until, within } from "../support/until.ts";
 
 const isRoot = process.getuid!() === 0;
 
@@ -113,6 +114,32 @@ export const backends: readonly Behaviour[] = [
     },
   },
   {
+    name: "a reload during a DNS outage keeps the backend's address, with a warning",
+    appliesTo: () => isRoot,
+    waits: true,
+    async run(context) {
+      const { stud, hosts, first } = await named(context, [], true);
+      hosts("");
+      stud.signal("SIGHUP");
+      await stud.waitForLog((line) => line.event === "reloaded", "the reload");
+      const isWarning = ({ event, message }: LogLine) =>
+        event === "warning" && /cannot resolve.*backend\.example.*stays in use/.test(message);
+      await stud.waitForLog(isWarning, "the warning");
+      assert.equal(String(await exchange(stud.frontend, "")), first);
+    },
+  },
+  {
+    name: "a stop does not wait for a DNS server",
+    appliesTo: () => isRoot,
+    async run(context) {
+      const { stud, hosts, server } = await named(context, ["--backend-refresh=1"], true);
+      hosts("");
+      const query = once(server, "message");
+      await within(query, "a query, which is not answered");
+      assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+    },
+  },
+  {
     name: "after a failed connect the name is looked up again automatically",
     appliesTo: () => isRoot,
     waits: true,
@@ -141,7 +168,8 @@ export const backends: readonly Behaviour[] = [
   },
 ];
 
-function made(context: Context): string {
+/** A directory in which any user can open files. */
+export function made(context: Context): string {
   const directory = mkdtempSync(join(context.certificates.directory, "backend-"));
   chmodSync(directory, 0o755);
   chmodSync(context.certificates.directory, 0o755);
@@ -149,7 +177,7 @@ function made(context: Context): string {
 }
 
 /** An echo server on a Unix socket. */
-async function listenAt(context: Context, path: string): Promise<void> {
+export async function listenAt(context: Context, path: string): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on("error", () => {}).pipe(socket);
   });
@@ -160,7 +188,8 @@ async function listenAt(context: Context, path: string): Promise<void> {
   context.after(() => server.close());
 }
 
-async function start(
+/** Starts stud with a free frontend and this backend, and waits until it is ready. */
+export async function start(
   context: Context,
   backend: string,
   words: readonly string[] = [],
@@ -178,9 +207,10 @@ async function start(
 
 /**
  * A stud whose backend is a name in a hosts file of its own. Two servers, at `first` and `second`,
- * answer with their address; the name is that of the first.
+ * answer with their address; the name is that of the first. `isSilent`: the DNS server `server` does
+ * not answer.
  */
-async function named(context: Context, words: readonly string[]) {
+async function named(context: Context, words: readonly string[], isSilent = false) {
   const directory = made(context);
   const file = join(directory, "hosts");
   const hosts = (text: string) => writeFileSync(file, `127.0.0.1 localhost\n${text}\n`);
@@ -194,13 +224,25 @@ async function named(context: Context, words: readonly string[]) {
     context.after(() => server.close());
     return server;
   }));
-  const mount = 'mount --bind "$0" /etc/hosts && exec "$@"';
-  const command = ["unshare", "-m", "sh", "-c", mount, file, ...context.target.command];
+  // The resolver waits for an answer longer than the test.
+  const server = createSocket("udp4").bind(53, (await freeEndpoint()).host);
+  await once(server, "listening");
+  context.after(() => server.close());
+  const resolver = join(directory, "resolv.conf");
+  const { address } = server.address();
+  const silent = `nameserver ${address}\noptions timeout:30 attempts:5\n`;
+  writeFileSync(
+    resolver,
+    isSilent ? silent : "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n",
+  );
+  const mount = 'mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && ' +
+    'shift && exec "$@"';
+  const command = ["unshare", "-m", "sh", "-c", mount, file, resolver, ...context.target.command];
   const stud = await start(
     context.like({ ...context.target, command }),
     `backend.example,${port}`,
     words,
   );
   const closeFirst = () => new Promise((closed) => servers[0]!.close(closed));
-  return { stud, hosts, first, second, closeFirst };
+  return { stud, hosts, first, second, closeFirst, server };
 }

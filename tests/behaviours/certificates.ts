@@ -106,12 +106,13 @@ export const certificates: readonly Behaviour[] = [
       assert.equal(await served("RSA-PSS+SHA256:RSA+SHA256"), "rsa");
     },
   },
-  {
-    name:
-      "DH parameters in the bundle enable DHE ciphers, or a warning says that they have no effect",
+  ...["DH", "X9.42 DH"].map((form): Behaviour => ({
+    name: `${form} PARAMETERS in the bundle enable DHE ciphers, or a warning says that they have ` +
+      "no effect",
     async run(context) {
       const file = join(made(context, "dh"), "site.pem");
-      writeFileSync(file, `${readFileSync(context.certificates.rsa)}${DH_PARAMETERS}`);
+      const parameters = form === "DH" ? DH_PARAMETERS : x942Parameters();
+      writeFileSync(file, `${readFileSync(context.certificates.rsa)}${parameters}`);
       const stud = await context.stud([file], { backend: (await context.echo()).port });
       if (!context.target.dhParameters) {
         const warning = await stud.waitForLog(
@@ -125,7 +126,7 @@ export const certificates: readonly Behaviour[] = [
       const client = await context.tls(stud.frontend, { ciphers, ...ONLY_12 });
       assert.equal(client.getCipher().name, ciphers);
     },
-  },
+  })),
   {
     name: "--pem-dir loads the files that match, and follows symbolic links",
     async run(context) {
@@ -225,6 +226,12 @@ async function withFile(context: Context, file: string) {
   const stud = await context.launch(all, { backend, frontend, exact: true });
   await stud.waitForLog((line) => line.event === "ready", "stud is ready");
   return stud;
+}
+
+/** In the form that `openssl dhparam -dsaparam` writes, which takes too long for a test. */
+function x942Parameters(): string {
+  const group = ["-algorithm", "DHX", "-pkeyopt", "group:dh_2048_256"];
+  return execFileSync("openssl", ["genpkey", "-genparam", ...group], { encoding: "utf8" });
 }
 
 /** Made with `openssl dhparam 2048`, which takes too long for a test. */

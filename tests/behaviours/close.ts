@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
+import { Tls13Client } from "../faults/hostile/tls13.ts";
 import { type Backend, startHangingPort } from "../support/backend.ts";
 import { ending, openTcp, PARTIAL_HELLO, readAll, recordTypes } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -143,11 +144,11 @@ export const close: readonly Behaviour[] = [
       ends(
         context,
         { expect: ["client handshake-failed"] },
-        async ({ stud, held }) => {
-          const client = await openTcp(stud.frontend);
-          client.write(PARTIAL_HELLO);
-          await held(1);
-          client.resetAndDestroy();
+        async ({ stud }) => {
+          const client = await Tls13Client.open(stud.frontend);
+          client.hello();
+          await client.answered();
+          client.socket.resetAndDestroy();
         },
       ),
   },

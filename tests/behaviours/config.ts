@@ -1,6 +1,13 @@
 /** Command lines and configuration files in both dialects. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { exchange, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -121,19 +128,34 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
-    name: "--test reports all problems at once",
+    name: "--test reports all problems at once: options, files, names, users and paths to write",
     async run(context) {
+      const { ca } = context.certificates;
+      const file = written(context, ['log-filename = "/nonexistent/log"', "worksers = 4"]);
       const words = [
-        "--test",
+        ...["--test", "--no-such-option", "--keepalive=never", `--config=${file}`],
+        ...context.target.runtime === "deno" ? [] : ["--ciphers=NO-SUCH-CIPHER"],
         "--backend=no-such-host.invalid,80",
         "--frontend=192.0.2.1,443",
         "--user=no-such-user",
+        "--pidfile=/nonexistent/pid",
+        "--dbg-listen=/nonexistent/report",
+        ...context.target.adoptSockets ? ["--frontend=/nonexistent/socket"] : [],
+        ...["--client-verify=none", "--client-verify-ca=/nonexistent/ca.pem"],
+        `--client-verify-crl=${ca}`,
         "/nonexistent/site.pem",
       ];
       const { code, stdout, stderr } = await runStud(context.target, words);
       assert.equal(code, 1);
       assert.equal(stdout, "");
-      const named = ["no-such-host", "192.0.2.1", "no-such-user", "/nonexistent/site.pem"];
+      const named = [
+        ...["--no-such-option", "--keepalive", `${file}:2:1: worksers`],
+        ...context.target.runtime === "deno" ? [] : ["--ciphers: "],
+        ...["no-such-host", "192.0.2.1", "no-such-user", "/nonexistent/site.pem"],
+        ...[`${file}:1:16: log-filename: cannot write`, "/nonexistent/pid", "/nonexistent/report"],
+        ...context.target.adoptSockets ? ["/nonexistent/socket"] : [],
+        ...["/nonexistent/ca.pem", `--client-verify-crl: ${ca}: no CRL`],
+      ];
       for (const name of named) assert.ok(stderr.includes(name), `${name} is missing:\n${stderr}`);
       assert.equal(stderr.trimEnd().split("\n").length, named.length);
     },
@@ -147,6 +169,70 @@ export const config: readonly Behaviour[] = [
       const { code, stdout, stderr } = await runStud(context.target, words);
       assert.equal(code, 0, stderr);
       assert.equal(stdout, "stud configuration looks ok.\n");
+    },
+  },
+  {
+    name: "--test creates none of the files that a start would write",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "untouched-"));
+      const words = [
+        ...["--test", `--log-filename=${directory}/log`, `--pidfile=${directory}/pid`],
+        ...[`--dbg-listen=${directory}/report`, context.certificates.localhost],
+        ...context.target.adoptSockets ? [`--frontend=${directory}/socket`] : [],
+      ];
+      const { code, stderr } = await runStud(context.target, words);
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(readdirSync(directory), []);
+    },
+  },
+  {
+    name: "a mistake in a file that only a start notices is reported with its place",
+    async run(context) {
+      const file = written(context, [
+        "workers = 1",
+        'user = "no-such-user"',
+        'backend = "[no-such-host.invalid]:80"',
+        'pem-file = "/nonexistent/site.pem"',
+        `pem-file = { cert = "${context.certificates.ca}" }`,
+      ]);
+      const words = [`--config=${file}`, context.certificates.localhost];
+      const { code, stderr } = await runStud(context.target, words);
+      assert.equal(code, 1);
+      assert.ok(stderr.includes(`stud: ${file}:2:8: user: Invalid user 'no-such-user'`), stderr);
+      assert.ok(stderr.includes(`stud: ${file}:3:11: backend: `), stderr);
+      assert.ok(
+        stderr.includes(`stud: ${file}:4:12: pem-file: /nonexistent/site.pem: it `),
+        stderr,
+      );
+      assert.ok(stderr.includes(`stud: ${file}:5:21: cert: ${context.certificates.ca}: `), stderr);
+      const hitch = await runStud(context.target, ["--compat=hitch", ...words]);
+      const expected = `Error in configuration file '${file}', line 2: ${file}:2:8: user: Invalid`;
+      assert.ok(hitch.stderr.includes(expected), hitch.stderr);
+    },
+  },
+  {
+    name: "in hitch's dialect --test passes as root without a user, and a start does not",
+    appliesTo: () => isRoot,
+    async run(context) {
+      const words = ["--compat=hitch", context.certificates.localhost];
+      const { code, stderr } = await runStud(context.target, [...words, "--test"]);
+      assert.equal(code, 0, stderr);
+      assert.match(
+        stderr,
+        /\nhitch: this user cannot start it: .* Refusing to run workers as root\.\n/,
+      );
+      assert.match(stderr, /hitch configuration looks ok\.\n$/);
+      const started = await runStud(context.target, words);
+      assert.equal(started.code, 1);
+      assert.equal(started.stderr, "{core} ERROR: Refusing to run workers as root.\n");
+    },
+  },
+  {
+    name: "in hitch's dialect --test has hitch's exit code for a log file that cannot be opened",
+    async run(context) {
+      const words = ["--compat=hitch", "--test", "--log-filename=/nonexistent/log"];
+      const { code } = await runStud(context.target, [...words, context.certificates.localhost]);
+      assert.equal(code, 2);
     },
   },
   {

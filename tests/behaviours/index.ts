@@ -9,17 +9,20 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
 import { config } from "./config.ts";
+import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
+import { failures } from "./failures.ts";
 import { frontends } from "./frontends.ts";
 import { hardening } from "./hardening.ts";
 import { hygiene } from "./hygiene.ts";
@@ -54,6 +57,7 @@ import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
 import { usage } from "./usage.ts";
@@ -84,20 +88,24 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   tickets,
   "ticket store": ticketStore,
   statistics,
+  surroundings,
   "session cache": sessionCache,
   "session peers": sessionPeers,
   stapling,
   versions,
   config,
   certificates,
+  "certificate files": certificateFiles,
   negotiation,
   "client certificates": clientCertificates,
   "client mode": clientMode,
   "proxy in": proxyIn,
   "proxy tlvs": proxyTlvs,
   sources,
+  addresses,
   backends,
   outages,
+  failures,
   frontends,
   sockets,
   reload: fromSource(reload),

@@ -55,11 +55,7 @@ export const mistakes: readonly Behaviour[] = [
   },
   {
     name: "an option that does not exist",
-    run: (context) =>
-      refuses(context, ["--bakend=127.0.0.1,80", context.certificates.localhost], [
-        "--bakend",
-        "--help",
-      ]),
+    run: (context) => refuses(context, ["--bakend=127.0.0.1,80"], ["--bakend", "--backend"]),
   },
   {
     name: "an address in another format",
@@ -74,6 +70,96 @@ export const mistakes: readonly Behaviour[] = [
     run: (context) => {
       const path = written(context, "key-as-config.pem", [part(context, "localhost", "key")]);
       return refuses(context, [`--config=${path}`], [path, "PEM"]);
+    },
+  },
+  {
+    name: "other kinds of files as a configuration, of which nothing is shown",
+    async run(context) {
+      const key = part(context, "localhost", "key");
+      const secret = key.split("\n")[1]!.slice(0, 12);
+      const der = Buffer.from(key.replaceAll(/-----.*-----|\s/g, ""), "base64");
+      const kinds: Readonly<Record<string, string | Buffer>> = {
+        "bom.pem": `\uFEFF${key}`,
+        "bag.pem": `Bag Attributes\n    localKeyID: 01\n${key}`,
+        "commented.pem": `# our key\n\n${key}`,
+        "headless.pem": key.slice(key.indexOf("\n") + 1),
+        "windows.pem": key.replaceAll("\n", "\r\n"),
+        "quoted.pem": key.replaceAll(/^/gm, "> "),
+        "utf16.pem": Buffer.from(`\uFEFF${key}`, "utf16le"),
+        "key.der": der,
+        "empty.conf": "",
+        "comments.conf": "# workers = 2\n\n",
+      };
+      for (const [name, contents] of Object.entries(kinds)) {
+        const path = join(context.certificates.directory, name);
+        writeFileSync(path, contents);
+        const words = [`--config=${path}`, context.certificates.localhost];
+        const { code, stderr } = await runStud(context.target, words);
+        assert.match(stderr, /^stud: --config: [^\n]+\n$/, name);
+        assert.ok(stderr.includes(path), stderr);
+        assert.ok(!stderr.includes(secret), name);
+        assert.equal(code, 1);
+      }
+    },
+  },
+  {
+    name: "a configuration file as a PEM file",
+    run: (context) => {
+      const path = written(context, "rl.conf", ["backend = 127.0.0.1,8000\n"]);
+      return refuses(context, [path], [path, `--config=${path}`]);
+    },
+  },
+  {
+    name: "a URL as the backend",
+    run: (context) =>
+      refuses(context, ["-b", "http://127.0.0.1:8080", context.certificates.localhost], [
+        "write 127.0.0.1,8080 or [127.0.0.1]:8080",
+      ]),
+  },
+  {
+    name: "a passphrase or a secret in the place of its file",
+    async run(context) {
+      const adopted = context.target.ticketKeys ? ["--ticket-secret-file"] : [];
+      for (const option of ["--passphrase-file", ...adopted]) {
+        for (const value of ["hunter2", "hunter2/hunter2/hunter2=="]) {
+          const words = [`${option}=${value}`, context.certificates.localhost];
+          const { code, stderr } = await runStud(context.target, words);
+          assert.match(stderr, /^stud: --[a-z-]+: it does not exist[^\n]+ not its contents\n$/);
+          assert.doesNotMatch(stderr, /hunter2/);
+          assert.equal(code, 1);
+        }
+      }
+    },
+  },
+  {
+    name: "a certificate as the pid file, which stays as it is",
+    async run(context) {
+      const { host, port } = await freeEndpoint();
+      const text = part(context, "localhost", "crt");
+      const path = written(context, "not-a-pid.pem", [text]);
+      const words = [`--frontend=${host},${port}`, context.certificates.localhost];
+      await refuses(context, ["-p", path, ...words], ["--pidfile", path, "not a pid"]);
+      assert.equal(readFileSync(path, "utf8"), text);
+    },
+  },
+  {
+    name: "CAs and CRLs that cannot be used, whether or not clients are verified",
+    async run(context) {
+      const { ca, localhost } = context.certificates;
+      const { host, port } = await freeEndpoint();
+      const file = (inside: string) =>
+        written(context, "doors.conf", [
+          `frontend = { host = "${host}" port = "${port}" ${inside} }`,
+        ]);
+      const none = ["--client-verify=none", localhost];
+      const missing = "/nonexistent/ca.pem";
+      await refuses(context, [`--client-verify-ca=${missing}`, ...none], [missing]);
+      await refuses(context, [`--client-verify-crl=${ca}`, ...none], [ca, "no CRL"]);
+      await refuses(context, [`--client-verify-ca=${ca}`, localhost], ["everybody can connect"]);
+      const own = file(`client-verify = none client-verify-ca = "${missing}"`);
+      await refuses(context, [`--config=${own}`, localhost], [missing]);
+      const open = file(`client-verify-ca = "${ca}"`);
+      await refuses(context, [`--config=${open}`, localhost], [open, "everybody can connect"]);
     },
   },
   {

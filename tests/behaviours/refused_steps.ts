@@ -14,13 +14,14 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { helperOf, hold, isAlive, killIfAlive, parentOf, workersOf } from "../support/processes.ts";
+import { hold, isAlive, parentOf, workersOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import type { Target } from "../support/target.ts";
 import { makeUnwritable } from "../support/unwritable.ts";
@@ -78,22 +79,6 @@ export const refusedSteps: readonly Behaviour[] = [
     },
   },
   {
-    name: "a stop: a helper process does not exit",
-    appliesTo: ({ staples }) => staples,
-    async run(context) {
-      const backend = (await context.echo()).port;
-      const stud = await context.stud([`--ocsp-dir=${newDirectory(context)}`], { backend });
-      const helper = await until(() => helperOf(stud.pid, "@ocsp"), "the OCSP helper");
-      context.after(() => killIfAlive(helper!));
-      await hold(helper!);
-      stud.signal("SIGTERM");
-      await until(() => !isAlive(stud.pid), "its exit");
-      // The helper has the same standard error.
-      killIfAlive(helper!);
-      assert.deepEqual(await within(stud.exited, "its exit code"), { code: 0, signal: null });
-    },
-  },
-  {
     name: "a reload that removes a Unix frontend: its file cannot be removed",
     appliesTo: adopts,
     async run(context) {
@@ -125,6 +110,51 @@ export const refusedSteps: readonly Behaviour[] = [
       await reloaded(stud);
       (await echo()).destroy();
       assert.deepEqual(stud.logs.filter(isAbout(unix.path)), []);
+    },
+  },
+  {
+    name: "a reload and an upgrade: the configuration file was cut off",
+    async run(context) {
+      const { stud, file, write, serves } = await reloadable(context);
+      write({ more: 'user = "nobody"' });
+      if (process.getuid!() === 0) await reloaded(stud);
+      const whole = readFileSync(file, "utf8");
+      await until(() => stud.workers().length === 1, "the older worker's exit");
+      const worker = stud.worker();
+      const without = (key: string) =>
+        whole.split("\n").filter((line) => !line.startsWith(key)).join("\n");
+      const key = readFileSync(join(context.certificates.directory, "a.key"), "utf8");
+      const cuts: [text: string, reason: RegExp][] = [
+        ["", /it has no settings/],
+        ["# frontend", /it has no settings/],
+        [key, /this is a PEM file/],
+        [without("frontend"), /no frontend is configured any more; .*restart stud/],
+        [without("backend"), /no backend is configured any more; /],
+      ];
+      if (process.getuid!() === 0) {
+        cuts.push([without("user"), /the workers would run as root; .*restart stud/]);
+      }
+      for (const [text, reason] of cuts) {
+        writeFileSync(file, text);
+        for (
+          const [signal, event] of [["SIGHUP", "reload-failed"], ["SIGUSR2", "upgrade-failed"]]
+        ) {
+          stud.logs.length = 0;
+          stud.signal(signal as NodeJS.Signals);
+          const failure = await stud.waitForLog(
+            (line) => line.event === event,
+            `${event}: ${text}`,
+          );
+          assert.match(failure.message, reason);
+          assert.equal(stud.logged(event!).length, 1);
+        }
+        assert.equal(stud.worker(), worker);
+        assert.equal(await serves("a.example"), "a");
+      }
+      assert.ok(!stud.stderr.includes(key.split("\n")[1]!), "the key is not logged");
+      writeFileSync(file, whole);
+      stud.logs.length = 0;
+      await reloaded(stud);
     },
   },
   {

@@ -141,7 +141,7 @@ export const sessionPeers: readonly Behaviour[] = [
       const [first, second] = [await freeEndpoint(), await freeEndpoint()];
       const file = secretFile(context);
       const config = join(mkdtempSync(join(context.certificates.directory, "peers-")), "conf");
-      writeFileSync(config, "");
+      writeFileSync(config, "tickets = on\n");
       const one = await sharing(context, first, file, [`--config=${config}`]);
       const other = await sharing(context, second, file, []);
       writeFileSync(config, `shared-cache-peer = [${second.host}]:${second.port}\n`);

@@ -57,6 +57,31 @@ export const usage: readonly Behaviour[] = [
     },
   },
   {
+    name: "output that cannot be written is an error",
+    async run(context) {
+      const actions = ["--help", "--version", "--default-config", "--new-ticket-secret"];
+      const { localhost } = context.certificates;
+      for (
+        const words of [...actions.map((action) => [action]), ["help", "tls"], ["-t", localhost]]
+      ) {
+        const command = ["bash", "-c", 'exec "$@" >/dev/full', "bash", ...context.target.command];
+        const { code, stderr } = await runStud({ ...context.target, command }, words);
+        assert.equal(code, 1, words.join(" "));
+        assert.match(stderr, /stud: standard output: No space left on device; /, words.join(" "));
+      }
+    },
+  },
+  {
+    name: "a reader that takes a part of the output gets no error",
+    async run(context) {
+      const script = 'set -o pipefail; "$@" --help | head -n 1';
+      const command = ["bash", "-c", script, "bash", ...context.target.command];
+      const { stdout, stderr } = await runStud({ ...context.target, command }, []);
+      assert.match(stdout, /^Usage: stud [^\n]+\n$/);
+      assert.equal(stderr, "");
+    },
+  },
+  {
     name: "--default-config prints a configuration",
     async run(context) {
       const output = await prints(context, "--default-config");

@@ -57,7 +57,7 @@ export function makePem(directory: string, name: string, request: Request = {}):
     ...(isCa ? ["-addext", "basicConstraints=critical,CA:TRUE"] : []),
     ...(signedBy === undefined ? [] : ["-CA", signedBy, "-CAkey", signedBy]),
   ]);
-  writeFileSync(path, readFileSync(keyPath, "utf8") + certificate);
+  writeFileSync(path, readFileSync(keyPath, "utf8") + certificate, { mode: 0o600 });
   rmSync(keyPath);
   return path;
 }

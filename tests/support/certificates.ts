@@ -42,7 +42,7 @@ export function makeCertificates(): Certificates {
     request(directory, name, [...signedBy(issuer), "-addext", `subjectAltName=${names}`], key);
     const sections = [`${name}.key`, `${name}.crt`, ...(issuer === "ca" ? [] : [`${issuer}.crt`])];
     const text = sections.map((section) => readFileSync(file(section), "utf8")).join("");
-    writeFileSync(file(`${name}.pem`), text);
+    writeFileSync(file(`${name}.pem`), text, { mode: 0o600 });
     return file(`${name}.pem`);
   };
   return {

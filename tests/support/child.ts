@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import * as runtime from "#runtime";
 import { FrameReader, MAX_FRAME_UP } from "../../src/control/channel.ts";
 
-const flags = {
+/** The arguments that a program in this directory needs before its name. */
+export const flags = {
   bun: [],
   deno: ["run", "--allow-all", "--no-check", "--unstable-net"],
   node: ["--disable-warning=ExperimentalWarning"],

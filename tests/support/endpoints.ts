@@ -9,6 +9,9 @@ export interface Endpoint {
 }
 
 let used = 0;
+let wide = 0;
+/** How many wide endpoints a test process has. */
+const WIDE_EACH = 16;
 
 /**
  * An endpoint without a listener. Each call returns another loopback address, so that no other test
@@ -21,6 +24,15 @@ export async function freeEndpoint(host?: string): Promise<Endpoint> {
   const { port } = probe.address() as AddressInfo;
   await new Promise((closed) => probe.close(closed));
   return { host: address, port };
+}
+
+/**
+ * An endpoint whose port no other test has on any address, for a listener on every address. The
+ * kernel chooses ports from 32768 on for those of {@link freeEndpoint}.
+ */
+export function wideEndpoint(host: string): Endpoint {
+  // Each test process has its own pid.
+  return { host, port: 10_000 + (process.pid * WIDE_EACH + wide++ % WIDE_EACH) % 20_000 };
 }
 
 /** Whether a process could listen there exclusively. */

@@ -10,7 +10,7 @@ import process from "node:process";
 import * as runtime from "#runtime";
 import { TimeoutQueue } from "../../src/base/timeout_queue.ts";
 import { type IdleHolder, IdleTimeouts } from "../../src/connection/idle_timeouts.ts";
-import { localhostCertificate } from "../../src/demo/certificate.ts";
+import { localhostCertificate } from "../../src/certificates/localhost.ts";
 import { AF_INET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/os/constants.ts";
 import type { IpEndpoint } from "../../src/os/endpoint.ts";
 import { readSockaddr, sockaddr, SOCKADDR_SIZE } from "../../src/os/sockaddr.ts";

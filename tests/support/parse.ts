@@ -81,6 +81,7 @@ export function start(
 ): Extract<Command, { config: Config }> {
   const command = parse([...argv, "site.pem"], setting);
   assert.ok("config" in command);
+  assert.deepEqual(command.problems, []);
   return command;
 }
 
@@ -92,14 +93,14 @@ export function configOf(text: string, dialect: Dialect, argv: readonly string[]
 /** The errors in a command line, each a single line. */
 export function problemsOf(argv: readonly string[], setting?: Setting): readonly string[] {
   try {
-    parse(argv, setting);
+    const command = parse(argv, setting);
+    return "problems" in command ? command.problems : [];
   } catch (error) {
     assert.ok(error instanceof UsageError, String(error));
     for (const problem of error.problems) assert.doesNotMatch(problem, /[\p{Cc}\u2028\u2029]/u);
     assert.equal(error.message, error.problems.join("\n"));
     return error.problems;
   }
-  return [];
 }
 
 /** The errors in a file's text. */

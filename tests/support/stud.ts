@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly exact?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** Its working directory; absent: the root of the repository. */
+  readonly directory?: string;
 }
 
 /** A running stud. */
@@ -50,11 +52,14 @@ export class Stud {
   constructor(
     command: readonly string[],
     frontend: Endpoint,
-    { environment = {}, stdin }: Pick<StartOptions, "environment" | "stdin"> = {},
+    { environment = {}, stdin, directory = root }: Pick<
+      StartOptions,
+      "environment" | "stdin" | "directory"
+    > = {},
   ) {
     const [program, ...words] = command;
     const child = spawn(program!, words, {
-      cwd: root,
+      cwd: directory,
       stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       env: { ...process.env, ...environment },
     });
@@ -162,7 +167,7 @@ export class Stud {
 }
 
 /**
- * The command line for a stud with one worker (a later `-n` wins), JSON logs and a free frontend;
+ * The command line for a stud with one worker, JSON logs and a free frontend unless `args` differ;
  * the process is started at once and `ready` is not awaited.
  */
 export async function launchStud(
@@ -175,12 +180,19 @@ export async function launchStud(
   const backend = typeof options.backend === "number"
     ? { host: "127.0.0.1", port: options.backend }
     : options.backend;
-  const addresses = [
-    `--frontend=${frontend.host},${frontend.port}`,
-    `--backend=${backend.host},${backend.port}`,
-  ];
+  // An option that is given twice is a warning.
+  const defaults = [
+    { pattern: /^(-b|--backend(=|$))/, option: `--backend=${backend.host},${backend.port}` },
+    { pattern: /^(-n|--workers(=|$))/, option: "--workers=1" },
+    { pattern: /^--log-format(=|$)/, option: "--log-format=json" },
+  ].filter(({ pattern }) => !args.some((word) => pattern.test(word)));
   return new Stud(
-    [...target.command, ...addresses, "-n", "1", "--log-format=json", ...args],
+    [
+      ...target.command,
+      `--frontend=${frontend.host},${frontend.port}`,
+      ...defaults.map(({ option }) => option),
+      ...args,
+    ],
     frontend,
     options,
   );

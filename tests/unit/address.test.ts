@@ -36,7 +36,21 @@ test("HOST:PORT is refused with the correct form", () => {
   assert.throws(() => parseAddress("127.0.0.1:8000"), {
     message: '"127.0.0.1:8000" is not an address; write 127.0.0.1,8000 or [127.0.0.1]:8000',
   });
-  assert.throws(() => parseAddress("8000"), /write HOST,PORT or \[HOST\]:PORT/);
+  const hints = {
+    "8000": "HOST,8000 or [HOST]:8000",
+    ":8000": "HOST,8000 or [HOST]:8000",
+    "http://127.0.0.1:8080": "127.0.0.1,8080 or [127.0.0.1]:8080",
+    "tcp://127.0.0.1:8080": "127.0.0.1,8080 or [127.0.0.1]:8080",
+    "https://example.com/path?x": "example.com,443 or [example.com]:443",
+    "http://[::1]/": "::1,80 or [::1]:80",
+    "http://": "HOST,80 or [HOST]:80",
+    "127.0.0.1 8000": "127.0.0.1,8000 or [127.0.0.1]:8000",
+    "example.com": "HOST,PORT or [HOST]:PORT",
+  };
+  for (const [text, hint] of Object.entries(hints)) {
+    const message = `${JSON.stringify(text)} is not an address; write ${hint}`;
+    assert.throws(() => parseAddress(text), { message });
+  }
 });
 
 test("ports outside 1 to 65535 are refused", () => {
@@ -55,7 +69,19 @@ test("ports outside 1 to 65535 are refused", () => {
 });
 
 test("invalid hosts are refused", () => {
-  const wrong = ["", " ", "1.2.3", "300.1.1.1", "1::2::3", "fe80::1%eth0", "[::1]", "a b", "-x"];
+  const wrong = [
+    " ",
+    "010.1.1.1",
+    "fe80::%",
+    "fe80::1%a/b",
+    "1.2.3.4%lo",
+    "300.1.1.1",
+    "1::2::3",
+    "1.2.3.4.5",
+    "[::1]",
+    "a b",
+    "-x",
+  ];
   wrong.push("a/b", "x".repeat(254), "a\nb");
   for (const host of wrong) {
     assert.throws(() => parseAddress(`${host},80`), RangeError, host);
@@ -63,6 +89,29 @@ test("invalid hosts are refused", () => {
   }
   assert.throws(() => parseAddress("[::1],80"), RangeError);
   assert.throws(() => parseAddress("[::1]80"), RangeError);
+});
+
+test("IPv4 addresses are read as inet_aton does, zones and an empty host are accepted", () => {
+  const forms: readonly [string, string][] = [
+    ["127.1", "127.0.0.1"],
+    ["0", "0.0.0.0"],
+    ["1.2.3", "1.2.0.3"],
+    ["1.65536", "1.1.0.0"],
+    ["0x7F.0x1", "127.0.0.1"],
+    ["4294967295", "255.255.255.255"],
+    ["127.000.00.01", "127.0.0.1"],
+    ["fe80::1%eth0", "fe80::1%eth0"],
+    ["fe80::1%2", "fe80::1%2"],
+    ["", "*"],
+  ];
+  for (const [host, read] of forms) {
+    assert.deepEqual(parseAddress(`[${host}]:80`), { host: read, port: 80 });
+    assert.deepEqual(parseAddress(`${host},80`), { host: read, port: 80 });
+  }
+  for (const host of ["4294967296", "1.2.3.256", "1.2.65536", "256.1"]) {
+    assert.throws(() => parseAddress(`[${host}]:80`), RangeError, host);
+  }
+  assert.throws(() => parseBackend("[]:80", "hitch"), /empty host/);
 });
 
 test("addresses are formatted with brackets, endpoints as in logs", () => {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { derToPem } from "../../src/base/pem.ts";
+import { derOf, derToPem, pemSections } from "../../src/base/pem.ts";
+import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { type Bundle, parseBundle, validityWarning } from "../../src/certificates/bundle.ts";
 import {
   dhSection,
@@ -54,6 +55,118 @@ test("a bundle can have its sections in any order, with others between them", (t
     assert.equal(bundle.hasBadDh, false);
   }
 });
+
+test("a bundle is read whatever its line ends and labels, with nothing to warn of", (t) => {
+  const leaf = make(t);
+  const issuer = make(t, "issuer");
+  const ec = openssl(["ec"], leaf.key);
+  const parameters = openssl(["ecparam", "-name", "prime256v1"]);
+  const bom = "\ufeff";
+  const texts = {
+    "glued together": [leaf.cert, issuer.cert, leaf.key].map((each) => each.trimEnd()).join(""),
+    "byte order marks": bom + leaf.cert + bom + issuer.cert + bom + leaf.key,
+    CR: `${leaf.cert}${issuer.cert}${leaf.key}`.replaceAll("\n", "\r"),
+    indented: `${leaf.cert}${issuer.cert}${leaf.key}`.replaceAll(/^/gm, "    "),
+    "trailing blanks": `${leaf.cert}${issuer.cert}${leaf.key}`.replaceAll("\n", " \t\r\n"),
+    "odd line lengths": `${leaf.cert}${issuer.cert}${leaf.key}`
+      .replaceAll(/(?<=^[^-].{4})/gm, "\n"),
+    "long lines": `${leaf.cert}${issuer.cert}${leaf.key}`.replaceAll(/(?<=^[^-].+)\n(?!-)/gm, ""),
+    "bag attributes": `Bag Attributes\n    localKeyID: 01\nsubject=CN = x\n\n${leaf.cert}` +
+      `Bag Attributes: <No Attributes>\n${issuer.cert}Key Attributes: <No Attributes>\n${leaf.key}`,
+    "EC PARAMETERS": parameters + ec + leaf.cert + issuer.cert,
+    "PKCS#8 as EC": leaf.key.replaceAll("PRIVATE", "EC PRIVATE") + leaf.cert + issuer.cert,
+    "PKCS#8 as RSA": leaf.key.replaceAll("PRIVATE", "RSA PRIVATE") + leaf.cert + issuer.cert,
+    "SEC1 as PKCS#8": ec.replaceAll("EC PRIVATE", "PRIVATE") + leaf.cert + issuer.cert,
+    "SEC1 as RSA": ec.replaceAll("EC PRIVATE", "RSA PRIVATE") + leaf.cert + issuer.cert,
+    "bytes behind the DER": withBytesBehind(leaf.cert) + withBytesBehind(issuer.cert) +
+      withBytesBehind(leaf.key),
+  };
+  for (const [what, text] of Object.entries(texts)) {
+    const bundle = parse(text);
+    assert.equal(bundle.material.chain, leaf.cert + issuer.cert, what);
+    assert.equal(keyOf(bundle), leaf.key, what);
+    assert.deepEqual(bundle.warnings, [], what);
+  }
+});
+
+function withBytesBehind(pem: string): string {
+  const [section] = pemSections(pem);
+  return derToPem(section!.label, Buffer.concat([derOf(section!), Buffer.of(0, 1)]));
+}
+
+test("an encrypted key is recognised under any label", (t) => {
+  const { cert, key } = make(t);
+  const out = ["-passout", "pass:x"];
+  const texts = [
+    openssl(["pkcs8", "-topk8", ...out], key).replaceAll("ENCRYPTED ", ""),
+    openssl(["pkcs8", "-topk8", ...out], key).replaceAll("ENCRYPTED", "RSA"),
+    openssl(["ec", "-aes256", ...out], key).replaceAll("EC PRIVATE", "PRIVATE"),
+    openssl(["ec", "-aes256", ...out], key).replaceAll("\n", " \r\n").replace("DEK", "  DEK"),
+  ];
+  for (const text of texts) {
+    const passphrases = new Passphrases({ askSecretly: () => Buffer.from("x") });
+    const bundle = parseBundle(
+      { text: cert + text, file: "x.pem" },
+      (pem, file) => passphrases.open(pem, file),
+    );
+    assert.equal(keyOf(bundle), key, text);
+  }
+});
+
+test("what a bundle does not use is named with its lines", (t) => {
+  const leaf = make(t);
+  const other = make(t, "other");
+  const ofKey = openssl(["pkey", "-pubout"], leaf.key);
+  const { warnings, material } = parse(leaf.cert + other.key + leaf.key + ofKey + dhSection());
+  assert.equal(derToPem("PRIVATE KEY", material.key), leaf.key);
+  assert.equal(material.dhParameters, dhSection());
+  const lines = leaf.cert.split("\n").length;
+  const [otherLine, publicLine] = [lines, lines + 2 * (leaf.key.split("\n").length - 1)];
+  assert.deepEqual(warnings, [
+    `x.pem: not used here: PRIVATE KEY (line ${otherLine}), PUBLIC KEY (line ${publicLine}); ` +
+    "remove it if it is of no use",
+  ]);
+  const separate = parse(`${leaf.cert}${other.key}`, `${leaf.key}${leaf.cert}${dhSection()}`);
+  assert.deepEqual(separate.warnings.map((line) => line.split(" (")[0]), [
+    "x.pem: not used here: PRIVATE KEY",
+    "x.key: not used here: CERTIFICATE",
+  ]);
+  const damaged = other.cert.replace("-----BEGIN", "----BEGIN");
+  for (const text of [leaf.cert + leaf.key + damaged, leaf.cert + damaged + leaf.key]) {
+    const [warning, ...others] = parse(text).warnings;
+    assert.match(warning!, /^x\.pem: line \d+ looks like a part of a PEM section, but belongs to /);
+    assert.deepEqual(others, []);
+  }
+});
+
+test("DH parameters of openssl dhparam -dsaparam become those of PKCS #3", (t) => {
+  const { cert, key } = make(t);
+  const file = join(makeDirectory(t), "dsa.pem");
+  openssl([
+    "genpkey",
+    "-genparam",
+    "-algorithm",
+    "DHX",
+    "-pkeyopt",
+    "group:dh_2048_256",
+    "-out",
+    file,
+  ]);
+  const section = readFileSync(file, "utf8");
+  assert.match(section, /^-----BEGIN X9\.42 DH PARAMETERS-----/);
+  const bundle = parse(cert + key + section);
+  assert.equal(bundle.hasBadDh, false);
+  assert.deepEqual(bundle.warnings, []);
+  const text = openssl(["dhparam", "-noout", "-text", "-check"], bundle.material.dhParameters);
+  assert.match(text, /DH Parameters: \(2048 bit\)/);
+  // RFC 5114 section 2.3: q has 256 bits.
+  assert.match(text, /recommended-private-length: 255 bits/);
+  assert.equal(modulus(text), modulus(openssl(["dhparam", "-noout", "-text"], section)));
+});
+
+function modulus(text: string): string {
+  return /P:\s*([0-9a-f:\s]+)/.exec(text)![1]!.replaceAll(/\s/g, "");
+}
 
 test("a TRUSTED CERTIFICATE is loaded without OpenSSL's trust settings", (t) => {
   const { cert, key } = make(t);
@@ -172,11 +285,14 @@ test("errors in a bundle name its file", (t) => {
     [one.cert, /^x\.pem: no private key in it;/],
     [one.cert + other.key, /^x\.pem: the private key does not belong to/],
     [one.cert + rsa.key, /^x\.pem: the private key does not belong to/],
-    [broken + one.key, /^x\.pem: its certificate cannot be read/],
-    [one.cert + broken + one.key, /^x\.pem: a certificate of its chain cannot be read/],
-    [one.cert + brokenKey, /^x\.pem: its private key cannot/],
-    [one.cert.slice(0, 200), /^x\.pem: a CERTIFICATE section has no END line:/],
-    [one.cert.slice(0, 200) + "\n" + one.key, /^x\.pem: a CERTIFICATE section has no END line:/],
+    [broken + one.key, /^x\.pem: line 1: the CERTIFICATE section cannot be read/],
+    [one.cert + broken + one.key, /^x\.pem: line \d+: the CERTIFICATE section cannot be read/],
+    [one.cert + brokenKey, /^x\.pem: line \d+: its private key cannot/],
+    [one.cert.slice(0, 200), /^x\.pem: line 1: the CERTIFICATE section has no correct END line:/],
+    [
+      one.cert.slice(0, 200) + "\n" + one.key,
+      /^x\.pem: line 1: the CERTIFICATE section has no correct END line:/,
+    ],
   ];
   for (const [text, message] of cases) {
     assert.throws(() => parse(text), { name: "UsageError", message });

@@ -74,17 +74,17 @@ test("TLS to the backend trusts the given CAs, by default those of the system", 
   const { tls } = frontend(1);
   const backend = { serverName: "b.example", verify: true, ca: "", tls };
   const able = { backendTrust: true };
-  const given = clientTls({ ...backend, ca }, ["h2"], able, bundles);
+  const given = clientTls({ ...backend, ca }, ["h2"], able, [], bundles);
   const expected = { ...tls, serverName: "b.example", verify: true, alpn: ["h2"] };
   assert.deepEqual(given, { ...expected, ca: sectionOf(ca, "CERTIFICATE") });
-  assert.equal(clientTls(backend, [], able, bundles).ca, readFileSync(bundle, "utf8"));
-  assert.equal(clientTls(backend, [], { backendTrust: false }, []).ca, "");
-  assert.equal(clientTls({ ...backend, verify: false }, [], able, []).ca, "");
-  assert.throws(() => clientTls(backend, [], able, bundles.slice(0, 1)), {
+  assert.equal(clientTls(backend, [], able, [], bundles).ca, readFileSync(bundle, "utf8"));
+  assert.equal(clientTls(backend, [], { backendTrust: false }, [], []).ca, "");
+  assert.equal(clientTls({ ...backend, verify: false }, [], able, [], []).ca, "");
+  assert.throws(() => clientTls(backend, [], able, [], bundles.slice(0, 1)), {
     name: "UsageError",
     message: /ca-certificates, or specify a file/,
   });
-  assert.throws(() => clientTls({ ...backend, ca: bundle }, [], able), {
+  assert.throws(() => clientTls({ ...backend, ca: bundle }, [], able, []), {
     name: "UsageError",
     message: /bundle\.crt: no CA certificate in it;/,
   });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
+  chmodSync,
   copyFileSync,
   mkdirSync,
   readFileSync,
@@ -10,7 +11,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import process from "node:process";
 import * as runtime from "#runtime";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { readMaterial } from "../../src/certificates/store.ts";
@@ -28,6 +30,9 @@ import {
 } from "../support/certificate_files.ts";
 
 const able = { dhParameters: true, dualCertificates: true };
+
+/** Deno changes the mode of a file that it appends to. */
+const OWNER_ONLY = { mode: 0o600 };
 
 function load(more: Partial<Config>, what = able): LoadedTls {
   return new Certificates(runtime.libc, new Passphrases()).load(configuration(more), what);
@@ -100,6 +105,85 @@ test("files of a directory precede the listed ones, in byte order", (t) => {
   assert.match(problems.join("\n"), /x\.pem: it does not exist/);
 });
 
+test("a directory of certificates is told from certbot's, and from one with other files", (t) => {
+  const directory = makeDirectory(t);
+  const both = makePem(directory, "x");
+  const live = join(directory, "live");
+  mkdirSync(live);
+  const write = (name: string, text: string) => {
+    writeFileSync(join(live, name), text);
+    return join(live, name);
+  };
+  const cert = sectionOf(both, "CERTIFICATE");
+  const fullchain = write("fullchain.pem", cert);
+  const key = write("privkey.pem", sectionOf(both, "PRIVATE KEY"));
+  const readme = write("README", "This directory contains your keys.\n");
+  write("chain.pem", cert);
+  const remedy = "write into the configuration file: " +
+    `pem-file = { cert = "${fullchain}" private-key = "${key}" }`;
+  const problemsOf = (more: Partial<Config>) =>
+    load(more).problems.filter((line) => !/^No x509/.test(line));
+
+  const pemDirectory = { path: `${live}/`, glob: "" };
+  assert.deepEqual(problemsOf({ pemDirectory }), [
+    `--pem-dir: ${live}/: certificate and key are in files of their own; ${remedy}`,
+  ]);
+  assert.deepEqual(problemsOf({ pemFiles: [pemFile(live)] }), [
+    `PEM file ${live}: it is a directory; ${remedy}`,
+  ]);
+  assert.deepEqual(problemsOf({ pemFiles: [pemFile(fullchain), pemFile(key)] }), [
+    `${fullchain}: no private key in it; it has only certificates; ${remedy}`,
+    `${key}: no certificate in it; it has only a private key; ${remedy}`,
+  ]);
+  assert.deepEqual(problemsOf({ pemFiles: [pemFile(fullchain, { key })] }), []);
+
+  rmSync(key);
+  const [ofChain = "", ofFullchain, ofReadme = "", ...others] = problemsOf({ pemDirectory });
+  assert.equal(
+    ofFullchain,
+    `${fullchain}: no private key in it; it has only certificates; append the key's PEM section, ` +
+      "as in: cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+      'configuration file: pem-file = { cert = "…" private-key = "…" }; or leave it out, as with ' +
+      "--pem-dir-glob='*.pem'",
+  );
+  assert.ok(ofChain.startsWith(`${join(live, "chain.pem")}: no private key in it; `), ofChain);
+  assert.deepEqual(others, []);
+  assert.ok(ofReadme.startsWith(`${readme}: no certificate in it; it is a text without PEM `));
+  assert.ok(ofReadme.endsWith("; or leave it out, as with --pem-dir-glob='*.pem'"), ofReadme);
+});
+
+test("keys and passphrases that other users can read are a warning", (t) => {
+  const directory = makeDirectory(t);
+  const [a, b, c] = ["a", "b", "c"].map((name) => makePem(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const passphraseFile = join(directory, "passphrases");
+  writeFileSync(passphraseFile, "x\n", { mode: 0o600 });
+  const cert = join(directory, "cert.pem");
+  writeFileSync(cert, sectionOf(c, "CERTIFICATE"));
+  const pemFiles = [pemFile(a), pemFile(b), pemFile(cert, { key: c }), pemFile(a, { key: a })];
+  const warningsFor = (mode: number) => {
+    for (const file of [a, b, c, passphraseFile]) chmodSync(file, mode);
+    const { problems, warnings } = load({ pemFiles, passphraseFile });
+    assert.deepEqual(problems, []);
+    return warnings.filter((line) => /other users/.test(line));
+  };
+  const all = [
+    `--passphrase-file: ${passphraseFile}: other users can read it; restrict it with: chmod 600 ` +
+    passphraseFile,
+    `${a} and 2 more files: other users can read the private key; restrict it with: chmod 600 ${a}`,
+  ];
+  assert.deepEqual(warningsFor(0o644), all);
+  assert.deepEqual(warningsFor(0o604), all);
+  assert.deepEqual(warningsFor(0o660), all);
+  assert.deepEqual(warningsFor(0o600), []);
+  assert.deepEqual(warningsFor(0o400), []);
+  // Only root can make a file of root readable for a group, such as Debian's ssl-cert.
+  assert.deepEqual(warningsFor(0o640), process.getuid!() === 0 ? [] : all);
+});
+
 test("all errors are reported at once", (t) => {
   const directory = makeDirectory(t);
   const good = makePem(directory, "good");
@@ -117,14 +201,21 @@ test("all errors are reported at once", (t) => {
     ],
   });
   assert.deepEqual(problems, [
-    `--passphrase-file: ${missing}: it does not exist; check the path`,
+    `--passphrase-file: it does not exist in ${
+      dirname(missing)
+    }; give the path of a file with passphrases, not its contents`,
     `--pem-dir: ${join(directory, "none")}: it does not exist; check the path`,
     `PEM file ${missing}: it does not exist; check the path`,
-    `PEM file ${directory}: it is a directory; specify a file in it`,
-    `${empty}: no certificate in it; add a PEM CERTIFICATE section`,
-    `--client-verify-ca: ${empty}: no CA certificate in it; add PEM CERTIFICATE sections`,
+    `PEM file ${directory}: it is a directory; specify a file in it, or all of them with ` +
+    `--pem-dir=${directory}`,
+    `${empty}: no certificate in it; it is empty; specify a PEM file with the certificate, its ` +
+    "chain and its private key",
+    `--client-verify-ca: ${empty}: no CA certificate in it; it is empty; add PEM CERTIFICATE ` +
+    "sections",
     "PEM file /dev/null: it is not a regular file; specify one",
-    `${empty}: no private key in it; append the key's PEM section`,
+    `${empty}: no private key in it; it is empty; append the key's PEM section, as in: ` +
+    "cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+    'configuration file: pem-file = { cert = "…" private-key = "…" }',
   ]);
   assert.equal(tls.certificates.length, 1);
 });
@@ -175,8 +266,12 @@ test("for several certificates with one name, the one that serves is logged", (t
 test("possible surprises are warnings: validity periods, and DH parameters without effect", (t) => {
   const directory = makeDirectory(t);
   const certs = ["a", "b", "c"].map((name) => makePem(directory, name));
-  for (const cert of certs.slice(0, 2)) appendFileSync(cert, dhSection());
-  appendFileSync(certs[2]!, "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n");
+  for (const cert of certs.slice(0, 2)) appendFileSync(cert, dhSection(), OWNER_ONLY);
+  appendFileSync(
+    certs[2]!,
+    "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n",
+    OWNER_ONLY,
+  );
   const config = configuration({ pemFiles: certs.map((cert) => pemFile(cert)) });
   const make = () => new Certificates(runtime.libc, new Passphrases());
   const { warnings, tls, storeFd } = make().load(config, able);
@@ -303,13 +398,15 @@ test("a store in which too much is out of use is replaced, and the one before st
 /** A CA in a PEM file with its key, and a CRL of it. */
 function makeAuthority(context: TestContext, name: string) {
   const directory = makeDirectory(context);
-  const ca = makePem(directory, name, { isCa: true });
+  const both = makePem(directory, name, { isCa: true });
+  const ca = join(directory, "authority.crt");
+  writeFileSync(ca, sectionOf(both, "CERTIFICATE"));
   const config = join(directory, "ca.cnf");
   const database = join(directory, "database");
   writeFileSync(database, "");
   writeFileSync(config, `[ca]\ndefault_ca=x\n[x]\ndatabase=${database}\ndefault_md=sha256\n`);
   const crl = join(directory, "crl.pem");
-  const signer = ["-keyfile", ca, "-cert", ca];
+  const signer = ["-keyfile", both, "-cert", ca];
   openssl(["ca", "-gencrl", "-config", config, ...signer, "-crldays", "1", "-out", crl]);
   return { ca, crl };
 }
@@ -364,7 +461,7 @@ test("CRLs are checked against their CAs and the time", (t) => {
   assert.match(check(one.crl, tomorrow).warnings.join("\n"), /a CRL in it expired on 20/);
   assert.match(check(cert).problems[0]!, /a\.pem: no CRL in it;/);
   writeFileSync(other.crl, "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
-  assert.match(check(other.crl).problems[0]!, /crl\.pem: a CRL in it cannot be read;/);
+  assert.match(check(other.crl).problems[0]!, /crl\.pem: line 1: the CRL cannot be read;/);
 });
 
 test("a passphrase file that cannot be read is the only problem of an encrypted key", (t) => {
@@ -377,6 +474,8 @@ test("a passphrase file that cannot be read is the only problem of an encrypted 
   const missing = join(directory, "missing");
   const { problems } = load({ pemFiles: [pemFile(cert)], passphraseFile: missing });
   assert.deepEqual(problems, [
-    `--passphrase-file: ${missing}: it does not exist; check the path`,
+    `--passphrase-file: it does not exist in ${
+      dirname(missing)
+    }; give the path of a file with passphrases, not its contents`,
   ]);
 });

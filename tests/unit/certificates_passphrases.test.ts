@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { derToPem } from "../../src/base/pem.ts";
-import { type OpenKey, parseBundle } from "../../src/certificates/bundle.ts";
+import { parseBundle } from "../../src/certificates/bundle.ts";
+import type { OpenKey } from "../../src/certificates/keys.ts";
 import type { Terminal } from "../../src/certificates/terminal.ts";
 import {
   makeDirectory,

@@ -1,16 +1,20 @@
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import * as adapter from "#runtime";
 import { type ChannelFaults, ControlledProcess } from "../../src/control/child_process.ts";
 import type { LogEntry } from "../../src/base/log_entry.ts";
 import { logChannelFaults } from "../../src/log/channel_faults.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import { flags } from "../support/child.ts";
 import { until } from "../support/until.ts";
 
 /** Only this build uses `offer`. */
 const used = { skip: !(adapter as Runtime).capabilities.sessionCache };
 
-const shell = { self: ["/bin/sh"], workerEnvironment: {}, libc: adapter.libc };
+const shell = { libc: adapter.libc, self: ["/bin/sh"], workerEnvironment: {} };
 const noFaults: ChannelFaults = { protocolError: assert.fail, internalError: assert.fail };
 
 /** A frame with this body in octal, as printf(1) reads it. */
@@ -99,4 +103,36 @@ test("an exception in the master's handler is logged, and the channel continues"
   process.kill(child.pid!, 0);
   child.kill("SIGTERM");
   assert.deepEqual(await exited, { code: null, signal: "SIGTERM" });
+});
+
+const failedStarts = fileURLToPath(new URL("../support/failed_starts_child.ts", import.meta.url));
+
+/** Runs the program above with few descriptors, and the words of a command that changes its user. */
+function outcomeOf(refused: string, as: readonly string[] = []) {
+  const words = [
+    ...as,
+    "prlimit",
+    "--nofile=120",
+    process.execPath,
+    ...flags,
+    failedStarts,
+    refused,
+  ];
+  const { stdout, stderr } = spawnSync(words[0]!, words.slice(1), { encoding: "utf8" });
+  assert.ok(stdout.startsWith("{"), stderr);
+  return JSON.parse(stdout) as { readonly failed: number; readonly left: number };
+}
+
+test("100 starts that fail at the limit of open files leave none open", () => {
+  for (const free of [0, 4, 6, 8, 10, 12]) {
+    assert.deepEqual({ free, ...outcomeOf(String(free)) }, { free, failed: 100, left: 0 });
+  }
+});
+
+test("100 starts that fail for lack of processes leave no descriptor open", {
+  // Bun's own threads fail then as well.
+  skip: process.getuid!() !== 0 || (adapter as Runtime).name === "bun",
+}, () => {
+  const as = ["setpriv", "--reuid=54321", "--clear-groups"];
+  assert.deepEqual(outcomeOf("fork", as), { failed: 100, left: 0 });
 });

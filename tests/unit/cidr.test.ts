@@ -19,7 +19,7 @@ test("a malformed block is refused with the reason and the correct form", () => 
     for (const item of items) {
       const [found, ...others] = problemsOf([`--trusted-proxies=${item}`, "a.pem"]);
       assert.match(found ?? "", problem, item);
-      assert.match(found!, /; write it as in 192\.0\.2\.1,10\.0\.0\.0\/8,fd00::\/8$/);
+      assert.match(found!, /; for example, use 192\.0\.2\.1,10\.0\.0\.0\/8,fd00::\/8$/);
       assert.deepEqual(others, []);
       assert.throws(() => trustedPeers([item]), RangeError, item);
     }

@@ -8,7 +8,15 @@ import { valueAt } from "../../src/options/dotted.ts";
 import { type OptionName, rows } from "../../src/options/table.ts";
 import { workerSettings } from "../../src/options/worker_settings.ts";
 import type { Dialect } from "../../src/base/dialect.ts";
-import { deno, everything, parse, problemsOf, type Setting, start } from "../support/parse.ts";
+import {
+  deno,
+  everything,
+  faultsOf,
+  parse,
+  problemsOf,
+  type Setting,
+  start,
+} from "../support/parse.ts";
 
 function config(...argv: string[]): Config {
   return start(argv).config;
@@ -174,7 +182,7 @@ test("an invalid value is refused with option, value, reason and remedy", () => 
   const wrong = {
     "workers": ["", "0", "-1", "1.5", "1025", "AUTO", "1e2", " 4"],
     "backlog": ["1.5", "x", "99999999999"],
-    "keepalive": ["0", "32768", "1.5"],
+    "keepalive": ["32768", "1.5"],
     "ssl-handshake-timeout": ["0", "0.0", "-1", "86401", "1s", "Infinity", "NaN", ""],
     "log-level": ["3", "-1", "", "info"],
     "log-format": ["xml", "JSON"],
@@ -407,7 +415,7 @@ test("a certificate is required, except with --demo and in client mode", () => {
   refused([], /^No x509 certificate PEM file specified! Specify at least one/);
   refused(["-t"], /^No x509 certificate PEM file specified!/);
   refused(["-t"], /^No x509 .+ specified for frontend 'default'!/, { dialect: "hitch" });
-  refused(["-f[*]:443"], /for frontend '\[\(null\)\]:443'!/, { dialect: "hitch" });
+  refused(["-f[*]:443"], /for frontend '\[\*\]:443'!/, { dialect: "hitch" });
   refused(["-f*,1+a.pem", "-f::1,2"], /^No x509 .+ for frontend '\[::1\]:2'!/);
   assert.equal(parse(["--demo"]).kind, "demo");
   assert.equal(parse(["--client"]).kind, "run");
@@ -511,7 +519,6 @@ test("OCSP responses are kept in the dialect's directory", () => {
 
 test("directories must exist", () => {
   const setting = { directories: [] };
-  refused(["-r/x", "a.pem"], /^--chroot: "\/x" is not a directory; specify an/, setting);
   refused(["--pem-dir=x"], /^--pem-dir: "\/etc\/stud\/x" is not a directory; specify an/, setting);
 });
 
@@ -551,7 +558,7 @@ test("settings that prevent resumption are refused", () => {
   for (const word of ["eth0,", "eth0,0", "eth0,256", "a b", ",1"]) {
     refused(
       [`-M${word}`, "a.pem"],
-      /^--shared-cache-if: .+ is not an interface; write it as in eth0/,
+      /^--shared-cache-if: .+ is not an interface; for example, use eth0/,
     );
   }
   refused(["-P[*]:8200", "a.pem"], /^--shared-cache-peer: .+ means every address/);
@@ -585,10 +592,11 @@ test("all errors are reported at once", () => {
     "--nonsense",
     "--write-ip",
     "--write-proxy",
-    "-k0",
+    "-k-1",
     "--tls=x",
   ]);
-  assert.equal(problems.length, 6, problems.join("\n"));
+  // That no certificate is given may follow from the first error.
+  assert.equal(problems.length, 5, problems.join("\n"));
 });
 
 test("--help and --version take precedence over invalid values, not over unknown options", () => {
@@ -597,9 +605,37 @@ test("--help and --version take precedence over invalid values, not over unknown
   assert.match(problemsOf(["--help", "--nonsense"]).join(), /is not an option/);
 });
 
-test("--default-config shows the values given before it", () => {
-  const command = parse(["-n3", "--default-config", "-n", "x"]);
+test("--default-config shows the values given before and after it", () => {
+  const command = parse(["-n3", "--default-config", "-k", "17", "a.pem"]);
   assert.ok(command.kind === "default-config");
   assert.match(command.text, /^workers = 3$/m);
+  assert.match(command.text, /^keepalive = 17$/m);
+  assert.match(command.text, /^pem-file = "a.pem"$/m);
   refused(["-n", "x", "--default-config"], /^--workers: /);
+  refused(["--default-config", "-n", "x"], /^--workers: /);
+  refused(["--default-config", "--test"], /^Options --default-config and --test are mutually/);
+});
+
+test("the commented lines of --default-config are examples that could be used", () => {
+  const command = parse(["--default-config"]);
+  assert.ok(command.kind === "default-config");
+  const examples = command.text.split("\n").flatMap((line) =>
+    /^# ([a-z-]+ = .+)$/.exec(line)?.[1] ?? []
+  );
+  assert.ok(examples.length >= 10);
+  for (const example of examples) {
+    const problems = faultsOf(`${example}\nclient-verify-ca = "x"\n`, "stud");
+    const own = problems.filter((problem) => problem.startsWith("F:1"));
+    assert.deepEqual(own, [], example);
+  }
+});
+
+test("--default-config shows no password", () => {
+  const command = parse(["--default-config", "--ticket-store=rediss://u:hunter2@h:1/2"]);
+  assert.ok(command.kind === "default-config");
+  assert.doesNotMatch(command.text, /hunter2/);
+  assert.match(
+    command.text,
+    /^ticket-store = "rediss:\/\/h:1\/2" # add the user and the password$/m,
+  );
 });

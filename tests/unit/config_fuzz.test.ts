@@ -106,7 +106,8 @@ test("so do random bytes", () => {
   assertBoth(Array.from({ length: 1200 }, () => {
     const bytes = Uint8Array.from(random.many(200, () => random.below(256)));
     const text = random.pick([new TextDecoder().decode(bytes), String.fromCharCode(...bytes)]);
-    return read(["--config=-", "a.pem"], text, random);
+    const before = random.pick(["", "workers = 1 # "]);
+    return read(["--config=-", "a.pem"], before + text, random);
   }));
 });
 

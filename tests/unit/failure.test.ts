@@ -9,6 +9,7 @@ import {
   isConnectFailure,
   isOutage,
 } from "../../src/connection/failure.ts";
+import { tlsFault, UNREAD_ALERT } from "../../src/runtime/tls_fault.ts";
 
 const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
 
@@ -37,9 +38,55 @@ test("the side that was lost is the source, except for an internal error", () =>
   }
 });
 
-test("plain HTTP is named in the cause", () => {
-  const failure = { code: "EPROTO", message: "http request" };
-  assert.equal(handshakeFailed(failure).cause, "plain HTTP was sent to the TLS port");
+test("a fault of TLS has the same words for each library, whose own are kept", () => {
+  const received = new TextEncoder().encode("GET / HTTP/1.1\r\n");
+  for (const message of ["http request", "received corrupt message of type InvalidContentType"]) {
+    const failure = { code: message, message, fault: tlsFault(message), received };
+    assert.deepEqual(handshakeFailed(failure), {
+      source: "client",
+      code: "handshake-failed",
+      cause: "the client sent plain HTTP instead of TLS; use https://",
+      detail: message,
+    });
+    // Within a session it is an error of TLS like any other.
+    const { cause, code } = clientLost(failure);
+    assert.equal(`${code}: ${cause}`, "tls-error: the client violated the TLS protocol");
+  }
+  const unknown = handshakeFailed({ code: "", message: "", fault: "not-tls" });
+  assert.equal(unknown.cause, "the client sent something other than TLS");
+  const backend = backendHandshakeFailed({ code: "", message: "", fault: "not-tls" });
+  assert.match(backend.cause, /^the backend sent something other than TLS; use .*TLS port/);
+});
+
+test("an alert is named, with its meaning for the certificate or for the backend", () => {
+  const client = handshakeFailed({ code: "", message: "", fault: "alert unknown_ca" }).cause;
+  assert.match(client, /^the client sent the alert unknown_ca: .*CA of the certificate/);
+  const backend = backendLost({ code: "", message: "", fault: "alert certificate_required" });
+  assert.match(backend.cause, /^the backend sent the alert certificate_required: it requires/);
+  assert.equal(backend.code, "tls-error");
+  const other = clientLost({ code: "", message: "", fault: "alert user_canceled" });
+  assert.equal(other.cause, "the client sent the alert user_canceled");
+  const unread = handshakeFailed({ code: "", message: "", fault: UNREAD_ALERT }).cause;
+  assert.match(unread, /alert; most often it does not trust the certificate$/);
+});
+
+test("a client that leaves at once is counted apart, a backend that does so has failed", () => {
+  const code = "ECONNRESET";
+  for (const fault of ["left", "early-reset"] as const) {
+    const failure = { code, message: "", fault };
+    assert.equal(text(handshakeFailed(failure)), "client client-left");
+    assert.equal(text(backendHandshakeFailed(failure)), "backend backend-handshake");
+    assert.match(backendHandshakeFailed(failure).cause, /connection during the handshake$/);
+  }
+});
+
+test("an errno has the same words on each runtime", () => {
+  const cause = (code: string) => clientLost({ code, message: `${code}: some text, read` }).cause;
+  assert.equal(cause("ECONNRESET"), "the client reset the connection");
+  assert.equal(cause("EPIPE"), "the client reset the connection");
+  assert.equal(cause("ETIMEDOUT"), "the client does not answer any more");
+  assert.equal(cause("EHOSTUNREACH"), "there is no route to the client");
+  assert.equal(cause("EIO"), "EIO: some text, read");
 });
 
 test("a failed connect differs from a failed handshake", () => {

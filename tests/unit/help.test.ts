@@ -59,12 +59,14 @@ test("the default configuration file changes nothing, as a whole and line by lin
     for (const build of [node, deno]) {
       const command = parse(["--default-config"], { dialect, build });
       assert.ok(command.kind === "default-config");
-      const without = start([], { dialect, build });
+      const withoutFile = start([], { dialect, build });
       const lines = command.text.split("\n").filter((line) => /^[a-z]/.test(line));
       assert.ok(lines.length > 40);
       for (const text of [command.text, ...lines]) {
         const setting = { dialect, build, files: { F: text } };
-        assert.deepEqual(start(["--config", "F"], setting), without, text);
+        const { config, warnings } = start(["--config", "F"], setting);
+        assert.deepEqual(config, withoutFile.config, text);
+        assert.deepEqual(warnings, withoutFile.warnings, text);
       }
     }
   }

@@ -92,7 +92,7 @@ test("a reload replaces the helper, and the old one is ignored from then on", ()
   helper.replace(work, []);
   processes[0]!.onEvent(staple);
   helper.replace({ ...work }, []);
-  assert.deepEqual(processes[0]!.signals, ["SIGTERM"]);
+  assert.deepEqual(processes[0]!.signals, ["SIGKILL"]);
   assert.equal(helper.staples.size, 0, "the places may be others now");
   processes[0]!.onEvent(staple);
   processes[0]!.onExit(crash);
@@ -129,8 +129,8 @@ test("a stopped helper is not restarted", async () => {
   const { clock, helper, processes, lines } = helped();
   helper.replace(work, []);
   const stopped = helper.stop();
-  assert.deepEqual(processes[0]!.signals, ["SIGTERM"]);
-  processes[0]!.onExit({ code: null, signal: "SIGTERM" });
+  assert.deepEqual(processes[0]!.signals, ["SIGKILL"]);
+  processes[0]!.onExit({ code: null, signal: "SIGKILL" });
   await stopped;
   clock.advance(120_000);
   assert.equal(processes.length, 1);

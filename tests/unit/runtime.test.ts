@@ -446,6 +446,20 @@ test("plain HTTP instead of a handshake is a failure", limit, async () => {
   await failsHandshake((socket) => socket.write("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n"));
 });
 
+test("what came instead of a handshake is reported with its first bytes", limit, async () => {
+  for (const sent of ["SSH-2.0-client\r\n", `POST / HTTP/1.1\r\n\r\n${"x".repeat(2 * MiB)}`]) {
+    const { fault, received } = await failsHandshake((socket) => socket.write(sent));
+    assert.equal(fault, "not-tls");
+    assert.equal(Buffer.from(received!).toString(), sent.slice(0, 64));
+  }
+});
+
+test("a client that leaves before its first byte is no failure of TLS", limit, async () => {
+  const { fault } = await failsHandshake((socket) => socket.end());
+  assert.equal(fault, "left");
+  assert.equal((await failsHandshake((socket) => socket.end("\x16\x03"))).fault, "closed");
+});
+
 test("FIN in mid-handshake is ECONNRESET", limit, async () => {
   const failure = await failsHandshake((socket) => socket.end("\x16\x03\x01"));
   if (/^node$/.test(name)) assert.equal(failure.code, "ECONNRESET");
@@ -459,7 +473,7 @@ test("RST in mid-handshake is a failure", limit, async () => {
   libc.setsockopt(client, SOL_SOCKET, SO_LINGER, new Uint8Array([...cInt(1), ...cInt(0)]), 8);
   libc.close(client);
   await until(() => handler.closes === 1, "closed");
-  assert.ok(handler.failure);
+  assert.match(handler.failure?.fault ?? "", /^(early-)?reset$/);
   assert.equal(handler.opens, 0);
   await stop();
 });

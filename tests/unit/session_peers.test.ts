@@ -54,7 +54,7 @@ class FakeProcess implements PeersProcess {
 
   kill(): void {
     this.isEnded = true;
-    this.onExit({ code: null, signal: "SIGTERM" });
+    this.onExit({ code: null, signal: "SIGKILL" });
   }
 }
 
@@ -204,7 +204,8 @@ test("groups are distinguished from other addresses", () => {
 test("names, addresses and numbers of interfaces are the same, and the wildcard follows its peers", async () => {
   const secret = randomBytes(32);
   const given = { listen: { host: "*", port: 9 }, peers: [], interface: "", ttl: 1 };
-  const planned = (change: object) => planPeers(libc, { ...given, ...change }, secret, undefined);
+  const planned = (change: object) =>
+    planPeers(libc, { ...given, ...change }, secret, undefined, []);
   for (const name of ["lo", "1", "127.0.0.1"]) {
     assert.equal((await planned({ interface: name })).interface, 1);
   }

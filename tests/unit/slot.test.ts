@@ -77,16 +77,19 @@ function startedSlot({ watchdog = 30 } = {}) {
   const refuse = (refused: boolean) => isRefused = refused;
   const delays = () => exits.map(({ delay }) => delay);
   const last = () => workers.at(-1)!;
+  /** The time in which the master reads what has arrived before it kills. */
+  const readEvents = () => clock.advance(100);
   /** Checks every second, as the master does. */
   const checkFor = (seconds: number) => {
     for (let second = 0; second < seconds; second++) {
       clock.advance(1000);
       slot.check();
     }
+    readEvents();
   };
   return {
     ...{ clock, slot, workers, exits, delays, failures, refuse, staples, last },
-    ...{ checkFor, totals },
+    ...{ checkFor, readEvents, totals },
   };
 }
 
@@ -276,6 +279,28 @@ test("time in which the master was stalled does not count for a worker's start",
   assert.deepEqual(last().signals, ["SIGKILL"]);
 });
 
+test("an answer that arrived while the master was stalled is read before a worker is killed", () => {
+  const { clock, slot, last, readEvents } = startedSlot({ watchdog: 1 });
+  last().ready();
+  slot.check();
+  clock.advance(1900);
+  slot.check();
+  last().onEvent({ type: "pong", open: 0, counters });
+  readEvents();
+  assert.deepEqual(last().signals, []);
+});
+
+test("a start that succeeded while the master was stalled is seen before a worker is killed", () => {
+  const { clock, slot, last, failures, readEvents } = startedSlot();
+  for (let second = 0; second <= 60; second++) {
+    clock.advance(1000);
+    slot.check();
+  }
+  last().ready();
+  readEvents();
+  assert.deepEqual([last().signals, failures], [[], []]);
+});
+
 test("a worker whose log entries are still being read counts as answering", () => {
   const { slot, last, checkFor } = startedSlot({ watchdog: 5 });
   last().ready();
@@ -300,7 +325,7 @@ test("a draining worker that hangs is killed as well", () => {
     workers[1]!.onEvent({ type: "pong", open: 0, counters });
     checkFor(1);
   }
-  assert.deepEqual(workers.map(({ signals }) => signals), [["SIGKILL"], []]);
+  assert.deepEqual(workers.map(({ signals }) => signals[0]), ["SIGKILL", undefined]);
 });
 
 test("a slot that was cut starts no other worker", () => {

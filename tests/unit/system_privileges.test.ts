@@ -19,6 +19,7 @@ test("--user sets its primary group, which --group overrides", () => {
   for (const dialect of ["stud", "hitch"] as const) {
     assert.deepEqual(privilegesOf(asked({ user: "nobody" }), dialect, root), {
       privileges: { ...nobody, chroot: "" },
+      refusals: [],
       problems: [],
       warnings: [],
     });
@@ -36,7 +37,8 @@ test("as root without --user, stud warns and hitch refuses", () => {
   assert.equal(stud.warnings.length, 1);
   assert.match(stud.warnings[0]!, /--user/);
   assert.deepEqual(privilegesOf(asked({}), "hitch", root), {
-    problems: ["{core} ERROR: Refusing to run workers as root."],
+    problems: [],
+    refusals: ["{core} ERROR: Refusing to run workers as root."],
     warnings: [],
   });
 });
@@ -44,13 +46,13 @@ test("as root without --user, stud warns and hitch refuses", () => {
 test("--user=root stays root, in hitch's dialect only with root's group", () => {
   for (const dialect of ["stud", "hitch"] as const) {
     const plan = privilegesOf(asked({ user: "root" }), dialect, root);
-    assert.deepEqual(plan, { privileges: { ...root, chroot: "" }, problems: [], warnings: [] });
+    const nothing = { problems: [], refusals: [], warnings: [] };
+    assert.deepEqual(plan, { privileges: { ...root, chroot: "" }, ...nothing });
   }
   const other = asked({ user: "root", group: "tty" });
-  assert.deepEqual(privilegesOf(other, "hitch", root).problems, [
-    "{core} ERROR: Refusing to run workers as root.",
-  ]);
-  assert.deepEqual(privilegesOf(other, "stud", root).problems, []);
+  const { refusals } = privilegesOf(other, "hitch", root);
+  assert.deepEqual(refusals, ["{core} ERROR: Refusing to run workers as root."]);
+  assert.deepEqual(privilegesOf(other, "stud", root).refusals, []);
 });
 
 test("--group alone keeps root's uid, with the warning", () => {
@@ -62,8 +64,9 @@ test("--group alone keeps root's uid, with the warning", () => {
 test("without root, only the current user and group are allowed", () => {
   const { uid, gid } = ordinary;
   const same = privilegesOf(asked({ user: "70001", group: "70002" }), "stud", ordinary);
-  assert.deepEqual(same, { problems: [], warnings: [] });
-  assert.deepEqual(privilegesOf(asked({}), "hitch", { uid, gid }), { problems: [], warnings: [] });
+  const nothing = { problems: [], refusals: [], warnings: [] };
+  assert.deepEqual(same, nothing);
+  assert.deepEqual(privilegesOf(asked({}), "hitch", { uid, gid }), nothing);
   const cases: [Partial<PrivilegeConfig>, RegExp][] = [
     [{ user: "root" }, /^--user: only root can become 'root'; start as root or remove it$/],
     [{ user: "70001" }, /^--user: only root can become '70001'/],
@@ -72,9 +75,10 @@ test("without root, only the current user and group are allowed", () => {
     [{ chroot: "/" }, /^--chroot: only root may use it/],
   ];
   for (const [config, line] of cases) {
-    const { problems, privileges } = privilegesOf(asked(config), "stud", ordinary);
-    assert.equal(problems.length, 1, JSON.stringify(config));
-    assert.match(problems[0]!, line);
+    const { problems, refusals, privileges } = privilegesOf(asked(config), "stud", ordinary);
+    assert.deepEqual(problems, []);
+    assert.equal(refusals.length, 1, JSON.stringify(config));
+    assert.match(refusals[0]!, line);
     assert.equal(privileges, undefined);
   }
 });

@@ -202,7 +202,6 @@ test("a secret that is invalid or readable for others is refused with a remedy",
     [file("world", randomSecret(), 0o604), /: others can read it/],
     [link, /: others can read it/],
     [directory, /: it is a directory; specify a file in it/],
-    [join(directory, "none"), /: it does not exist; check the path/],
   ];
   for (const [path, message] of cases) {
     assert.throws(() => readTicketSecret(path), (error: unknown) => {
@@ -211,6 +210,12 @@ test("a secret that is invalid or readable for others is refused with a remedy",
       return error.message.startsWith(`--ticket-secret-file: ${path}: `);
     });
   }
+  // What is no file may be the secret itself.
+  const reason =
+    `it does not exist in ${directory}; give the path of a file with a secret, not its`;
+  assert.throws(() => readTicketSecret(join(directory, "hunter2")), {
+    message: `--ticket-secret-file: ${reason} contents`,
+  });
 });
 
 function make(keys: TicketKeys, policy = "policy"): Ticket {

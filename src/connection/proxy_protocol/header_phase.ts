@@ -58,13 +58,25 @@ export class HeaderPhase implements StreamHandler {
   }
 
   closed(stream: Stream, failure: Failure | undefined): void {
-    this.receiver.closed(stream, failure);
+    this.receiver.closed(stream, failure && this.explained(failure));
   }
 
   // Before TLS starts, a stream has no events but `received` and `closed`.
   opened(): void {}
   writable(): void {}
   ended(): void {}
+
+  /** Nothing was read by TLS yet. */
+  private explained(failure: Failure): Failure {
+    const isSilent = this.held.bytes.length === 0;
+    const fin = isSilent ? "left" : "closed";
+    const rst = isSilent ? "early-reset" : "reset";
+    if (failure.code === "ERR_INTERNAL") return failure;
+    return {
+      ...failure,
+      fault: failure.fault === "closed" || failure.fault === "left" ? fin : rst,
+    };
+  }
 
   private fail(failure: ConnectionFailure): void {
     this.hasFailed = true;

@@ -7,13 +7,14 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { UsageError } from "../../base/errors.ts";
 import type { Log } from "../../base/log_entry.ts";
+import { isWildcard } from "../../os/ip.ts";
 import { formatEndpoint } from "../../options/address.ts";
 import { setOption } from "../../os/socket_options.ts";
 import { listenerOptions } from "../../os/socket_options.ts";
 import type { ListenerSettings } from "../../os/socket_options.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { Libc } from "../../os/libc.ts";
-import type { Endpoint } from "../../os/endpoint.ts";
+import type { Endpoint, IpEndpoint } from "../../os/endpoint.ts";
 import type { HeldAddress } from "./held_address.ts";
 import { errorText } from "../../base/error_text.ts";
 import { refuseNew, refuseNewUnix } from "../../os/listen_queue.ts";
@@ -173,9 +174,9 @@ export class Listeners {
     const opened: (() => void)[] = [];
     const undo = () => opened.splice(0).forEach((close) => close());
     const problems: string[] = [];
-    for (const each of wanted) {
+    const attempt = (step: () => void) => {
       try {
-        this.open(each, slots, settings, opened);
+        step();
       } catch (error) {
         if (!(error instanceof UsageError)) {
           undo();
@@ -183,6 +184,11 @@ export class Listeners {
         }
         problems.push(error.message);
       }
+    };
+    // Before any is opened, since two of them can share a port: `*` and 127.0.0.1.
+    for (const each of wanted) attempt(() => this.assertFree(each));
+    if (problems.length === 0) {
+      for (const each of wanted) attempt(() => this.open(each, slots, settings, opened));
     }
     if (problems.length > 0) {
       undo();
@@ -220,6 +226,21 @@ export class Listeners {
     this.closeAllBut(new Set());
   }
 
+  /** Throws a UsageError if another program has the address. */
+  private assertFree({ endpoint, dualStack, activated }: Wanted): void {
+    if (endpoint.family === "unix" || activated !== undefined) return;
+    if (this.addresses.has(formatEndpoint(endpoint)) || this.overlaps(endpoint)) return;
+    assertFree(this.libc, endpoint, dualStack);
+  }
+
+  /** Whether a wildcard address that is held includes this one, or the reverse. */
+  private overlaps(wanted: IpEndpoint): boolean {
+    return [...this.addresses.values()].some(({ endpoint }) =>
+      endpoint.family !== "unix" && endpoint.port === wanted.port &&
+      (isWildcard(endpoint) || isWildcard(wanted))
+    );
+  }
+
   private open(
     { endpoint, dualStack, activated }: Wanted,
     slots: number,
@@ -228,9 +249,6 @@ export class Listeners {
   ): void {
     const key = formatEndpoint(endpoint);
     const known = this.addresses.get(key);
-    if (!known && endpoint.family !== "unix" && activated === undefined) {
-      assertFree(this.libc, endpoint, dualStack);
-    }
     const isActivated = activated !== undefined;
     const address = known ??
       { endpoint, fds: [], isActivated, isShared: false, isWithdrawn: false };

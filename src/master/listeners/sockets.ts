@@ -11,6 +11,8 @@ import { sockaddr } from "../../os/sockaddr.ts";
 import { seconds } from "../../os/structures.ts";
 import { cInt } from "../../os/structures.ts";
 import { IPV6_V6ONLY } from "../../os/constants.ts";
+import { IP_BIND_ADDRESS_NO_PORT } from "../../os/constants.ts";
+import { IPPROTO_IP } from "../../os/constants.ts";
 import { IPPROTO_IPV6 } from "../../os/constants.ts";
 import { SO_SNDTIMEO } from "../../os/constants.ts";
 import { SO_REUSEPORT } from "../../os/constants.ts";
@@ -47,38 +49,37 @@ export function assertFree(libc: Libc, endpoint: IpEndpoint, dualStack: boolean)
  * are about to close it.
  */
 export function isBeingReleased(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): boolean {
-  const bound = tryBind(libc, endpoint, { shared: false, dualStack }, endpoint.port);
+  const bound = tryBind(libc, endpoint, { shared: false, dualStack });
   if (typeof bound === "string") return bound === "EADDRINUSE" && isRefused(libc, endpoint);
   libc.close(bound);
   return false;
 }
 
 /** Throws a UsageError if the address is not this machine's, whether or not its port is free. */
-export function assertLocal(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): void {
-  libc.close(openBound(libc, endpoint, { shared: false, dualStack }, 0));
+export function assertLocal(libc: Libc, endpoint: IpEndpoint): void {
+  const code = localFault(libc, endpoint);
+  if (code !== undefined) refuse(endpoint, code);
 }
 
-/**
- * Returns a bound TCP socket that does not listen yet. `port` replaces the endpoint's. Throws a
- * UsageError.
- */
-export function openBound(
-  libc: Libc,
-  endpoint: IpEndpoint,
-  options: BindOptions,
-  port: number = endpoint.port,
-): number {
-  const bound = tryBind(libc, endpoint, options, port);
+/** Returns undefined for an address of this machine, else the name of the errno. Uses no port. */
+export function localFault(libc: Libc, endpoint: IpEndpoint): string | undefined {
+  const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return lastError(libc);
+  // Without it the bind would need a free port, and a busy backend may have taken all of them.
+  setOption(libc, fd, { level: IPPROTO_IP, option: IP_BIND_ADDRESS_NO_PORT, value: 1 });
+  const code = bindTo(libc, fd, sockaddr({ ...endpoint, port: 0 }));
+  libc.close(fd);
+  return code;
+}
+
+/** Returns a bound TCP socket that does not listen yet. Throws a UsageError. */
+export function openBound(libc: Libc, endpoint: IpEndpoint, options: BindOptions): number {
+  const bound = tryBind(libc, endpoint, options);
   return typeof bound === "string" ? refuse(endpoint, bound) : bound;
 }
 
 /** Returns the descriptor, or the name of the errno, such as `EADDRINUSE`. */
-function tryBind(
-  libc: Libc,
-  endpoint: IpEndpoint,
-  options: BindOptions,
-  port: number,
-): number | string {
+function tryBind(libc: Libc, endpoint: IpEndpoint, options: BindOptions): number | string {
   const fd = libc.socket(familyOf(endpoint), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return lastError(libc);
   setOption(libc, fd, { level: SOL_SOCKET, option: SO_REUSEADDR, value: 1 });
@@ -88,7 +89,7 @@ function tryBind(
     const v6Only = cInt(options.dualStack ? 0 : 1);
     libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6Only, v6Only.length);
   }
-  const code = bindTo(libc, fd, sockaddr({ ...endpoint, port }));
+  const code = bindTo(libc, fd, sockaddr(endpoint));
   if (code === undefined) return fd;
   libc.close(fd);
   return code;
@@ -134,9 +135,7 @@ export function checkSource(libc: Libc, address: string, backend: Endpoint): IpE
       `--backend-source: ${address} cannot reach ${formatEndpoint(backend)}; ${remedy}`,
     );
   }
-  const fd = libc.socket(familyOf(source), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const code = bindTo(libc, fd, sockaddr(source));
-  libc.close(fd);
+  const code = localFault(libc, source);
   if (code !== undefined) {
     throw new UsageError(`--backend-source: ${address}: ${addressRemedy(code)}`);
   }

@@ -11,7 +11,7 @@ import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
 import type { Log, LogEntry } from "../../base/log_entry.ts";
 import { CrashReports, describeExit } from "./crash_reports.ts";
-import { type ExitDetails, Slot, START_LIMIT_MS } from "./slot.ts";
+import { type ExitDetails, Slot } from "./slot.ts";
 import type { SlotWorker } from "./watched_worker.ts";
 
 /** Time after which another worker also serves the queue of a slot that is not served. */
@@ -52,7 +52,6 @@ export class Generation {
   readonly slots: readonly Slot[];
   private readonly events: GenerationEvents;
   private readonly adopt: boolean;
-  private readonly clock: Clock;
   private readonly crashes: ReadonlyMap<Slot, CrashReports>;
   private started: { resolve(): void; reject(error: UsageError): void } | undefined;
   private isDraining = false;
@@ -66,7 +65,6 @@ export class Generation {
   ) {
     this.number = number;
     this.adopt = adopt;
-    this.clock = clock;
     this.events = events;
     this.slots = commands.map((command) =>
       new Slot(command.slot, command, {
@@ -84,14 +82,8 @@ export class Generation {
   /** Fulfilled when all workers accept; rejected with a UsageError if one cannot start. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const started = { resolve, reject };
-      this.started = started;
+      this.started = { resolve, reject };
       for (const slot of this.slots) slot.start();
-      this.clock.after(START_LIMIT_MS, () => {
-        if (this.started !== started) return;
-        const late = this.slots.find((slot) => !slot.isServing)!;
-        this.workerFailed(late, `it does not accept connections after ${START_LIMIT_MS / 1000} s`);
-      });
     });
   }
 
@@ -106,9 +98,18 @@ export class Generation {
     await inTime(acknowledged, ACKNOWLEDGE_LIMIT_MS);
   }
 
-  /** Sets certificates for new connections. Fulfilled like `drain`, when its workers use them. */
-  async swap(tls: ServedTls): Promise<void> {
-    await inTime(this.slots.map((slot) => slot.swap(tls)), ACKNOWLEDGE_LIMIT_MS);
+  /**
+   * Sets certificates for new connections, also for workers to come. Fulfilled like `drain`, with
+   * the number of slots whose workers use them.
+   */
+  async swap(tls: ServedTls): Promise<number> {
+    let swapped = 0;
+    const all = this.slots.map(async (slot) => {
+      await slot.swap(tls);
+      if (slot.isServing) swapped++;
+    });
+    await inTime(all, ACKNOWLEDGE_LIMIT_MS);
+    return swapped;
   }
 
   /** A worker that asks for a successor no longer gets one. */
@@ -129,6 +130,11 @@ export class Generation {
     return this.slots.every((slot) => slot.isEmpty);
   }
 
+  /** Whether at least one of its workers accepts connections and answers. */
+  get isServing(): boolean {
+    return this.slots.some((slot) => slot.isServing);
+  }
+
   /** Connections of all its workers, as last reported. */
   get open(): number {
     return this.slots.reduce((sum, slot) => sum + slot.open, 0);
@@ -146,7 +152,7 @@ export class Generation {
       const entry = this.crashes.get(slot)!.due();
       if (entry) this.events.log(entry);
     }
-    if (!this.adopt || this.isDraining) return;
+    if (!this.adopt || this.isDraining || this.started) return;
     for (const slot of this.slots) {
       if (slot.isServing) this.release(slot);
       else if (slot.age > ADOPT_AFTER_MS && !slot.adopter?.isServing) this.findAdopter(slot);

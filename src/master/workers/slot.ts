@@ -10,7 +10,7 @@ import {
 } from "../../worker_protocol/messages.ts";
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
-import { type Clock, systemClock } from "../../base/clock.ts";
+import { afterReading, type Clock, systemClock } from "../../base/clock.ts";
 import { type Reported, type SlotWorker, WatchedWorker } from "./watched_worker.ts";
 import type { WorkerExit } from "./worker_process.ts";
 
@@ -52,7 +52,7 @@ const MAX_PAUSE_MS = 10_000;
 /** After this time of service the next crash counts as the first. */
 const HEALTHY_AFTER_MS = 60_000;
 /** Maximum time to start; thousands of certificates take long. */
-export const START_LIMIT_MS = 60_000;
+const START_LIMIT_MS = 60_000;
 /**
  * Checks are a second apart; if one comes later than this many milliseconds, the master itself was
  * stalled, and what its workers sent meanwhile is not read yet.
@@ -197,7 +197,7 @@ export class Slot {
     if (!worker) return;
     if (!this.isReady) {
       this.startingMs += attendedMs;
-      if (this.startingMs > START_LIMIT_MS) worker.process.kill("SIGKILL");
+      if (this.startingMs > START_LIMIT_MS) this.startTooLong(worker);
       return;
     }
     this.watch(worker, attendedMs);
@@ -269,8 +269,22 @@ export class Slot {
   private watch(worker: WatchedWorker, attendedMs: number): void {
     const unansweredMs = worker.check(attendedMs);
     if (this.watchdogMs === 0 || unansweredMs < this.watchdogMs) return;
-    worker.isHung = true;
-    worker.process.kill("SIGKILL");
+    afterReading(this.clock, 0, () => {
+      if (!worker.isSilent) return;
+      worker.isHung = true;
+      worker.process.kill("SIGKILL");
+    });
+  }
+
+  private startTooLong(worker: WatchedWorker): void {
+    // Once for each worker.
+    this.startingMs = 0;
+    afterReading(this.clock, 0, () => {
+      if (worker !== this.worker || this.isReady) return;
+      const seconds = START_LIMIT_MS / 1000;
+      this.events.failed(this, `it does not accept connections after ${seconds} s`);
+      worker.process.kill("SIGKILL");
+    });
   }
 
   private workerReady(): void {

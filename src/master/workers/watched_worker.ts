@@ -58,6 +58,11 @@ export class WatchedWorker {
     return this.unansweredMs === 0;
   }
 
+  /** A ping is not answered, and no other event was read since the last check. */
+  get isSilent(): boolean {
+    return this.isPinged && !this.hasReadEvent;
+  }
+
   /** An event of any type was read. */
   eventRead(): void {
     this.hasReadEvent = true;
@@ -88,7 +93,7 @@ export class WatchedWorker {
    * that time does not count.
    */
   check(attendedMs: number): number {
-    this.unansweredMs = this.isPinged && !this.hasReadEvent ? this.unansweredMs + attendedMs : 0;
+    this.unansweredMs = this.isSilent ? this.unansweredMs + attendedMs : 0;
     this.hasReadEvent = false;
     if (!this.isPinged) this.ping();
     return this.unansweredMs;

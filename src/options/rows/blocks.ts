@@ -19,6 +19,7 @@ export const compositeOptions = {
     group: "Certificates",
     form: "pem",
     argument: "FILE",
+    example: "/etc/ssl/private/example.com.pem",
     in: ["line", "file", "frontend"],
     repeat: true,
     help: "Certificate with its chain and key, the same as a PEM argument. The last one serves " +

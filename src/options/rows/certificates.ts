@@ -58,6 +58,7 @@ export const certificateOptions = {
     short: "o",
     form: "text",
     argument: "DIR",
+    example: "/var/lib/stud",
     path: true,
     empty: "value",
     help: "Keep OCSP responses in this directory and refresh them. Default: none; in hitch's " +

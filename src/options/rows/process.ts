@@ -1,6 +1,15 @@
 /** Options for the log and the processes, and actions. */
 import type { Option } from "../option.ts";
-import { anyText, facility, logLevel, oneOf, onOff, secondsOrNone, workers } from "../values.ts";
+import {
+  anyText,
+  facility,
+  logLevel,
+  oneOf,
+  onOff,
+  outputPath,
+  secondsOrNone,
+  workers,
+} from "../values.ts";
 
 export const processOptions = {
   "quiet": {
@@ -39,7 +48,7 @@ export const processOptions = {
     path: true,
     default: "",
     help: "Log to this file, which is reopened after rotation; empty means standard error.",
-    parse: anyText,
+    parse: outputPath,
   },
   "syslog": {
     group: "Log",
@@ -109,6 +118,7 @@ export const processOptions = {
     form: "text",
     argument: "USER",
     default: "",
+    confines: true,
     help: "Run the workers as this user, with its primary group.",
     parse: anyText,
   },
@@ -119,6 +129,7 @@ export const processOptions = {
     form: "text",
     argument: "GROUP",
     default: "",
+    confines: true,
     help: "Run the workers with this group.",
     parse: anyText,
   },
@@ -130,6 +141,7 @@ export const processOptions = {
     argument: "DIR",
     path: true,
     default: "",
+    confines: true,
     help: "Confine the workers to this directory.",
     parse: anyText,
   },
@@ -151,7 +163,7 @@ export const processOptions = {
     path: true,
     default: "",
     help: "Write the master's process ID to this file, and keep the file locked.",
-    parse: anyText,
+    parse: outputPath,
   },
   "dbg-listen": {
     config: { key: "listenReport", readers: ["master"] },
@@ -161,7 +173,7 @@ export const processOptions = {
     path: true,
     default: "",
     help: "Write the IPv4 listening addresses to this file, one per line.",
-    parse: anyText,
+    parse: outputPath,
   },
   "config": {
     group: "Actions",
@@ -183,7 +195,7 @@ export const processOptions = {
     short: "t",
     form: "action",
     in: ["line"],
-    help: "Check the options and the PEM files, and exit.",
+    help: "Check the options and everything that they name, report all mistakes, and exit.",
   },
   "demo": {
     group: "Actions",
@@ -195,7 +207,8 @@ export const processOptions = {
     group: "Actions",
     form: "action",
     in: ["line"],
-    help: "Print a configuration file with the given settings.",
+    help:
+      "Print a configuration file with all settings, those given and the defaults of the others.",
   },
   "new-ticket-secret": {
     group: "Actions",

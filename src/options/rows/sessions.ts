@@ -101,6 +101,7 @@ export const sessionOptions = {
     short: "U",
     form: "text",
     argument: "ADDRESS",
+    example: "[192.0.2.1]:8200",
     help: "Receive new sessions from other machines at this UDP address, which may be a " +
       "multicast group, and send ours from it. Requires --shared-cache and " +
       "--ticket-secret-file.",
@@ -112,6 +113,7 @@ export const sessionOptions = {
     short: "P",
     form: "text",
     argument: "ADDRESS",
+    example: "[192.0.2.2]:8200",
     repeat: true,
     help: "Send new sessions to this machine or multicast group. Repeatable.",
     parse: parseUdpPeer,

@@ -66,8 +66,8 @@ export const socketOptions = {
     form: "number",
     argument: "SECONDS",
     default: "3600",
-    help: "Idle time before TCP keepalive probes.",
-    parse: integer(1, 32767),
+    help: "Idle time before TCP keepalive probes; 0 means 7200, the kernel's default.",
+    parse: integer(0, 32767),
   },
   "tcp-user-timeout": {
     config: { key: "tcpUserTimeout", readers: ["master", "worker"] },
@@ -142,6 +142,7 @@ export const socketOptions = {
     group: "Prefix to the backend",
     form: "list",
     argument: "LIST",
+    example: "alpn,authority,ssl",
     help: "Contents of a version 2 header, in this order: any of alpn, authority, unique-id, " +
       "hitch-cert, ssl (version and cipher) with cn, sig-alg, key-alg and client-cert in " +
       "it, crc32c. Default: alpn,authority,ssl,cn,sig-alg,key-alg as far as the build " +

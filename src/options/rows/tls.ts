@@ -86,6 +86,7 @@ export const tlsOptions = {
     group: "Client certificates",
     form: "text",
     argument: "none|optional|required",
+    example: "required",
     in: everywhere,
     help: "Whether clients must present a certificate; in client mode, whether the backend is " +
       "verified (in stud's dialect unless this is none, in hitch's only if this is set).",
@@ -96,17 +97,19 @@ export const tlsOptions = {
     group: "Client certificates",
     form: "text",
     argument: "FILE",
+    example: "/etc/ssl/clients-ca.pem",
     in: everywhere,
     path: true,
     empty: "error",
-    help: "PEM file with the CAs that sign these certificates. In client mode the default is " +
-      "the system's CAs.",
+    help: "PEM file with the CAs that sign these certificates; it requires --client-verify. In " +
+      "client mode the default is the system's CAs.",
     parse: nonEmpty,
   },
   "client-verify-crl": {
     group: "Client certificates",
     form: "text",
     argument: "FILE",
+    example: "/etc/ssl/clients-crl.pem",
     in: everywhere,
     path: true,
     help: "PEM file with a certificate revocation list (CRL) for each of these CAs.",

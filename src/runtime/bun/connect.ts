@@ -91,7 +91,7 @@ function handshakeDone(
   error: NativeError | undefined,
 ): void {
   const stream = native.data;
-  const failure = handshakeFailure(ok, error, "backend");
+  const failure = handshakeFailure(ok, error, native);
   const reason = failure ?? context.rejectReason(native, error, stream.remote);
   if (!reason) return stream.connected();
   stream.failure = reason;

@@ -1,6 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
+import { endInOrder, type Received, received } from "../../os/received.ts";
 import { policyOf } from "../ticket_policy.ts";
+import { clearAlert, type TlsFault, tlsFault, UNREAD_ALERT } from "../tls_fault.ts";
 import {
   alpnWire,
   checkCurves,
@@ -11,13 +13,15 @@ import {
 } from "../openssl.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { TlsContext } from "../tls.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, MAX_RECEIVED } from "../failure.ts";
 import type { ClientTlsSettings } from "../tls.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { TlsParameters } from "../tls.ts";
 import type { VerifySettings } from "../tls.ts";
 import type { Identity } from "../tls.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
+import { lastRead } from "./last_read.ts";
+import { libc } from "./libc.ts";
 import type {
   NativeClientTls,
   NativeContext,
@@ -138,22 +142,29 @@ export class ClientContext implements ClientTlsContext {
   }
 }
 
-/** Returns why a handshake failed, in BoringSSL's words; undefined if it was completed. */
+/**
+ * Returns why a handshake failed, in BoringSSL's words; undefined if it was completed. Ends a failed
+ * one in order, so that the peer can read the alert.
+ */
 export function handshakeFailure(
   ok: boolean,
   error: NativeError | undefined,
-  peer: "client" | "backend",
+  native: NativeSocket,
 ): Failure | undefined {
   // `ok` is also false for a certificate that was not verified.
   if (ok || error?.code && !/^(EPROTO|ECONNRESET|ERR_(SSL|OSSL)_.*)$/.test(error.code)) {
     return undefined;
   }
-  return { code: error?.code ?? "EPROTO", message: handshakeReason(error, peer) };
+  const failure = handshakeFault(error, native);
+  const { isClosedByCore, failure: known } = native.data;
+  if (!isClosedByCore && known?.code !== "ERR_INTERNAL") endInOrder(libc, native.fd);
+  return failure;
 }
 
 /** Returns why a TLS session broke off after its handshake, in BoringSSL's words. */
 export function sessionFailure(error: NativeError): Failure {
-  return { code: error.code ?? "EPROTO", message: libraryReason(error) };
+  const message = libraryReason(error);
+  return { code: error.code ?? "EPROTO", message, fault: tlsFault(message) };
 }
 
 /** Returns the error in the form of the contract. */
@@ -163,10 +174,39 @@ export function failureOf({ code, message }: NativeError): Failure {
 
 const NAME_MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID";
 
-function handshakeReason(error: NativeError | undefined, peer: string): string {
-  if (!error) return "unknown reason";
-  if (error.code === "ECONNRESET") return `the ${peer} closed the connection during the handshake`;
-  return libraryReason(error);
+function handshakeFault(error: NativeError | undefined, native: NativeSocket): Failure {
+  const code = error?.code ?? "EPROTO";
+  if (!error) return { code, message: "unknown reason", fault: "violation" };
+  if (code === "ECONNRESET") {
+    const fault = received(libc, native.fd)?.bytes === 0 ? "left" : "closed";
+    return { code, message: "the connection was closed", fault };
+  }
+  const message = libraryReason(error);
+  const fault = tlsFault(message);
+  if (fault === "not-tls") return { code, message, fault, ...foreignBytes(native) };
+  return { code, message, fault: unreadAlert(message, native) ?? fault };
+}
+
+/** Returns the beginning of what the peer sent, if Bun shows it. */
+function foreignBytes({ data: { early }, fd }: NativeSocket): Pick<Failure, "received"> {
+  if (early) return { received: early };
+  const { bytes, segments } = received(libc, fd) ?? NOTHING;
+  // The last read may have been of the last few bytes.
+  if (segments > 1 && bytes < MAX_RECEIVED) return {};
+  const first = lastRead(Math.min(bytes, MAX_RECEIVED));
+  return first ? { received: first } : {};
+}
+
+const NOTHING: Received = { bytes: 0, segments: 0 };
+
+/**
+ * Returns a client's alert that BoringSSL took for an encrypted record, which it is too short for: with
+ * TLS 1.3 many clients send the alert in the clear if they reject the certificate.
+ */
+function unreadAlert(message: string, native: NativeSocket): TlsFault | undefined {
+  if (message !== "bad packet length" || native.getTLSVersion() !== "TLSv1.3") return undefined;
+  const bytes = lastRead(MAX_RECEIVED);
+  return bytes && clearAlert(bytes) || UNREAD_ALERT;
 }
 
 /** Returns the reason in `error:1000009c:SSL routines:OPENSSL_internal:HTTP_REQUEST`. */

@@ -7,7 +7,7 @@ import { SOCK_NONBLOCK } from "../../os/constants.ts";
 import { SOCK_STREAM } from "../../os/constants.ts";
 import { AF_UNIX } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import {
   failureOf,
   handshakeFailure,
@@ -29,6 +29,7 @@ import { type BunStream, streamHandlers, type TlsStarter } from "./stream.ts";
 export const CLOSED_BEFORE_HANDSHAKE: Failure = {
   code: "ECONNRESET",
   message: "the client closed the connection before the handshake",
+  fault: "closed",
 };
 
 /** The handshakes of one listener. */
@@ -87,6 +88,7 @@ export class Frontend implements TlsStarter {
   /** Starts TLS on a plain socket; events that `early` causes come before this returns. */
   startTls(stream: BunStream, early: Uint8Array): void {
     const plain = stream.native!;
+    if (early.length > 0) stream.early = early.slice(0, MAX_RECEIVED);
     stream.defersClosed = true;
     const sockets = plain.upgradeTLS({
       isServer: true,
@@ -103,6 +105,7 @@ export class Frontend implements TlsStarter {
 
   private selectContext(serverName: string, native: NativeSocket): NativeContext | Error {
     const stream = native.data;
+    stream.isNamed = true;
     let selected: ServerIdentity;
     try {
       const number = this.current.settings.select(serverName);
@@ -132,7 +135,7 @@ function refuseName(stream: BunStream, native: NativeSocket): Error {
 
 function handshake(native: NativeSocket, ok: boolean, error: NativeError | undefined): void {
   const stream = native.data;
-  const failure = handshakeFailure(ok, error, "client");
+  const failure = handshakeFailure(ok, error, native);
   if (failure) {
     stream.failure ??= failure;
     return;

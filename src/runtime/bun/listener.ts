@@ -74,6 +74,7 @@ function headerHandlers({ accepted }: ListenOptions, frontend: Frontend): Native
     },
     data(native, bytes) {
       if (isCurrent(native)) streamHandlers.data(native, bytes);
+      else native.data.receivedEncrypted(bytes);
     },
     drain() {},
     end(native) {

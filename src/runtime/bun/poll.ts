@@ -10,6 +10,7 @@ import { epollEvent } from "../../os/structures.ts";
 import { EPOLL_CTL_MOD } from "../../os/constants.ts";
 import { O_CLOEXEC } from "../../os/constants.ts";
 import { O_RDONLY } from "../../os/constants.ts";
+import { locateBuffer } from "./last_read.ts";
 import { libc } from "./libc.ts";
 
 /** One listening socket in Bun's event loop. */
@@ -23,6 +24,7 @@ export class Poll {
   constructor(fd: number) {
     this.fd = fd;
     this.entry = findEntry(fd);
+    if (this.entry) locateBuffer(this.entry.data);
   }
 
   /** Has no effect if the system does not show what epoll watches, or has no descriptor left. */

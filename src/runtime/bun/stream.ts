@@ -1,9 +1,10 @@
 import { raise } from "../../base/raise.ts";
+import { endInOrder } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
@@ -37,6 +38,10 @@ export class BunStream implements Stream {
   identity: ServerIdentity | undefined;
   /** Set on a listener with `headerFirst`. */
   tlsStarter: TlsStarter | undefined;
+  /** A ClientHello with a server name has arrived. */
+  isNamed = false;
+  /** The first bytes after a header. */
+  early: Uint8Array | undefined;
   /** `closed` must not come from within `accepted` or `startTls`. */
   defersClosed = false;
 
@@ -134,6 +139,7 @@ export class BunStream implements Stream {
   /** The stream is ready: `handler` may use it. */
   opened(): void {
     this.isOpen = true;
+    this.early = undefined;
     this.notify("opened");
   }
 
@@ -175,6 +181,11 @@ export class BunStream implements Stream {
     }
   }
 
+  /** After a header: a copy of what TLS reads. */
+  receivedEncrypted(bytes: Uint8Array): void {
+    if (!this.isOpen && !this.early) this.early = bytes.slice(0, MAX_RECEIVED);
+  }
+
   /** The peer has sent FIN or close_notify. */
   ended(): void {
     this.hasEnded = true;
@@ -194,7 +205,9 @@ export class BunStream implements Stream {
    */
   failed(error: NativeError): void {
     this.failure ??= sessionFailure(error);
-    this.native?.close();
+    if (!this.native) return;
+    endInOrder(libc, this.native.fd);
+    this.native.close();
   }
 
   /** Everything is sent. After the peer's FIN, Bun itself would wait for one more event. */
@@ -235,7 +248,14 @@ export class BunStream implements Stream {
   private closeReason(error: NativeError | undefined): Failure | undefined {
     if (this.isClosedByCore) return undefined;
     if (this.failure) return this.failure;
-    if (error) return failureOf(error);
+    if (error) {
+      const failure = failureOf(error);
+      const isHandshake = this.isTls && !this.isOpen;
+      if (failure.code !== "ECONNRESET" || !isHandshake) return failure;
+      // Bun does not show whether anything came before the reset. Of clients that reset before they
+      // have named a server, nearly all are health checks.
+      return { ...failure, fault: this.identity && !this.isNamed ? "early-reset" : "reset" };
+    }
     if (this.hasEnded && this.isFinishing) return undefined;
     return { code: "EPROTO", message: "the connection was aborted" };
   }

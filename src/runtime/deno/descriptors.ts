@@ -1,7 +1,7 @@
 /**
  * Deno hides the descriptors of its sockets. They are found here and used for what Deno's API lacks.
  */
-import { ipBytes, ipText } from "../../os/ip.ts";
+import { ipBytes, ipText, splitZone } from "../../os/ip.ts";
 import { readSockaddr } from "../../os/sockaddr.ts";
 import { SOCKADDR_SIZE } from "../../os/sockaddr.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
@@ -155,7 +155,7 @@ function isSocketOf(stream: HiddenSocket, socket: Socket | undefined): boolean {
 function sameEndpoint(canonical: Endpoint, other: Endpoint): boolean {
   if (canonical.family === "unix" || other.family === "unix") return false;
   return canonical.port === other.port && canonical.family === other.family &&
-    canonical.address === ipText(ipBytes(other.address));
+    canonical.address === ipText(ipBytes(splitZone(other.address).address));
 }
 
 /** Returns one number for both ports. */

@@ -1,5 +1,6 @@
 /** Deno's errors in the form of the contract. */
 import type { Failure } from "../failure.ts";
+import { tlsFault } from "../tls_fault.ts";
 
 /** The errno names of Deno's error classes, for errors without a `code`. */
 const errnoNames: Readonly<Record<string, string>> = {
@@ -19,8 +20,11 @@ const errnoNames: Readonly<Record<string, string>> = {
 
 export function failureOf(error: unknown): Failure {
   const { code } = error as { code?: unknown };
-  if (typeof code === "string") return { code, message: messageOf(error) };
-  return { code: errnoNames[nameOf(error)] ?? "EIO", message: messageOf(error) };
+  const message = messageOf(error);
+  if (typeof code === "string") return { code, message };
+  // All errors of rustls.
+  if (nameOf(error) === "InvalidData") return { code: "EPROTO", message, fault: tlsFault(message) };
+  return { code: errnoNames[nameOf(error)] ?? "EIO", message };
 }
 
 /** If it was not the network that failed, the code is rustls' own message, which says most. */
@@ -30,7 +34,8 @@ export function handshakeFailureOf(error: unknown): Failure {
   if (failure.message === REJECTED_NAME) {
     return { code: "ERR_INTERNAL", message: "its certificate could not be selected" };
   }
-  return { code: failure.message, message: failure.message };
+  const { message } = failure;
+  return { code: message, message, fault: tlsFault(message) };
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
+import { endInOrder, received } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
@@ -11,16 +12,20 @@ import type { Stream, StreamHandler } from "../stream.ts";
 import type { ClientTlsSettings, TlsFacts } from "../tls.ts";
 import { type Conn, Deno, libc, type NetAddr, type TlsConn } from "./api.ts";
 import { cut, descriptors } from "./descriptors.ts";
-import { failureOf, handshakeFailureOf } from "./failures.ts";
+import { failureOf, handshakeFailureOf, isUnexpectedEof } from "./failures.ts";
+import type { HeldStream, HelloHold } from "./hello.ts";
 import { Input, type Receiver } from "./input.ts";
 import { Output, type Sender } from "./output.ts";
 
-export class DenoStream implements Stream, Receiver, Sender {
+export class DenoStream implements Stream, Receiver, Sender, HeldStream {
   handler: StreamHandler = ignoringHandler;
   readonly remote: Endpoint;
   local: Endpoint;
   /** The descriptor that {@link descriptors} found, or -1. */
   fd = -1;
+  hold: HelloHold | undefined;
+  foreign: Uint8Array | undefined;
+  hasReceived = false;
   readonly #isPlain: boolean;
   #phase: "opening" | "open" | "closed" = "opening";
   #conn: Conn | undefined = undefined;
@@ -55,7 +60,7 @@ export class DenoStream implements Stream, Receiver, Sender {
       if (alpnProtocol !== null) this.#facts = { alpn: alpnProtocol };
     } catch (error) {
       // No reset: rustls may still have an alert to send, which says why.
-      return this.#close(handshakeFailureOf(error));
+      return this.#close(this.#explained(handshakeFailureOf(error), error));
     }
     this.open();
   }
@@ -197,7 +202,28 @@ export class DenoStream implements Stream, Receiver, Sender {
     const reset = /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code);
     // Unsent bytes would keep the descriptor open until the peer reads them.
     if (this.#output.isWriting && !reset) descriptors.with(this, cut);
+    else if (failure.fault) descriptors.with(this, (fd) => endInOrder(libc, fd));
     this.#close(reset ? { code: "ECONNRESET", message: failure.message } : failure);
+  }
+
+  /** Adds what the descriptor shows about a peer that left during the handshake. */
+  #explained(failure: Failure, error: unknown): Failure {
+    const found = descriptors.with(this, (fd) => {
+      const { bytes } = received(libc, fd)!;
+      if (failure.fault) endInOrder(libc, fd);
+      return bytes;
+    });
+    if (failure.fault === "not-tls") {
+      this.hold?.renew();
+      return this.foreign ? { ...failure, received: this.foreign } : failure;
+    }
+    if (failure.fault || failure.code !== "ECONNRESET") return failure;
+    // A socket that was reset has no peer to find it by. `HelloWatch` may have read the error.
+    if (isUnexpectedEof(error) && found !== undefined) {
+      return { ...failure, fault: found === 0 ? "left" : "closed" };
+    }
+    const isKnown = found !== undefined || this.hasReceived;
+    return { ...failure, fault: isKnown ? "reset" : "early-reset" };
   }
 
   async #startTls(conn: Conn, { serverName, ca, alpn }: ClientTlsSettings): Promise<void> {

@@ -1,5 +1,6 @@
 import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 import { type Failure, firstLine } from "../failure.ts";
+import { tlsFault } from "../tls_fault.ts";
 
 /** Returns the failure of an errno, which is negative. */
 export function errnoFailure(errno: number): Failure {
@@ -10,5 +11,6 @@ export function errnoFailure(errno: number): Failure {
 /** Returns the failure in OpenSSL's own words. */
 export function tlsFailure(error: Error): Failure {
   const { code, reason } = error as Error & { code?: string; reason?: string };
-  return { code: code ?? error.name, message: firstLine(reason ?? error.message) };
+  const message = firstLine(reason ?? error.message);
+  return { code: code ?? error.name, message, fault: tlsFault(message) };
 }

@@ -1,11 +1,12 @@
 import { raise } from "../../base/raise.ts";
+import { endInOrder } from "../../os/received.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
-import { type Failure, internalFailure } from "../failure.ts";
+import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
@@ -28,6 +29,7 @@ import {
   type TlsHandle,
   type WriteRequest,
 } from "./handles.ts";
+import { HANDSHAKE_RECORD } from "../tls_fault.ts";
 import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
 import type { ServerIdentity, ServerTls } from "./server_tls.ts";
@@ -52,10 +54,13 @@ export class NodeStream implements Stream, HandleEvents {
   private readonly clientTls: ClientTls | undefined;
   /** TLS waits for the handler, which reads a header first. */
   private isBeforeTls: boolean;
+  private readonly readsHeader: boolean;
   /** Set at the first bytes of the handshake. */
   private tlsHandle: TlsHandle | undefined;
   /** The handle that bytes are read from and written to. */
   private handle: SocketHandle | TlsHandle;
+  /** The first bytes of a client that does not begin with a handshake. */
+  private foreign: Uint8Array | undefined;
   private hello: PartialHello | undefined;
   /** As the client sent it, if the identity depends on it. */
   private serverName = "";
@@ -86,7 +91,7 @@ export class NodeStream implements Stream, HandleEvents {
     this.unixLocal = unixLocal;
     this.serverTls = server;
     this.clientTls = client;
-    this.isBeforeTls = headerFirst ?? false;
+    this.readsHeader = this.isBeforeTls = headerFirst ?? false;
     this.readFrom(socket);
   }
 
@@ -212,8 +217,8 @@ export class NodeStream implements Stream, HandleEvents {
   /** The peer has sent FIN or close_notify. */
   ended(): void {
     if (!this.isOpen) {
-      const message = "the peer closed the connection during the handshake";
-      return this.fail({ code: "ECONNRESET", message });
+      const message = "the connection was closed";
+      return this.fail({ code: "ECONNRESET", message, fault: this.isSilent ? "left" : "closed" });
     }
     this.hasEnded = true;
     this.notify("ended");
@@ -244,10 +249,26 @@ export class NodeStream implements Stream, HandleEvents {
 
   fail(failure: Failure): void {
     if (this.isClosing) return;
-    this.failure = failure;
+    this.failure = this.isOpen ? failure : this.duringHandshake(failure);
     // A rejected backend must not wait for more bytes.
-    if (this.clientTls && !this.isOpen) this.reset();
-    else this.close();
+    if (this.clientTls && !this.isOpen) return this.reset();
+    // OpenSSL has sent its alert.
+    if (failure.fault && this.socket.fd >= 0) endInOrder(libc, this.socket.fd);
+    this.close();
+  }
+
+  private duringHandshake(failure: Failure): Failure {
+    const { foreign, serverTls, tlsHandle } = this;
+    if (failure.fault === "not-tls" && foreign) return { ...failure, received: foreign };
+    const isHandshake = serverTls !== undefined || tlsHandle !== undefined;
+    if (failure.fault || failure.code !== "ECONNRESET" || !isHandshake) return failure;
+    return { ...failure, fault: this.isSilent ? "early-reset" : "reset" };
+  }
+
+  /** The client has sent nothing. */
+  private get isSilent(): boolean {
+    const { serverTls, tlsHandle, hello, readsHeader } = this;
+    return serverTls !== undefined && !tlsHandle && !hello && !readsHeader;
   }
 
   /** The core threw. */
@@ -270,6 +291,7 @@ export class NodeStream implements Stream, HandleEvents {
   /** Starts TLS once the server name is known, if the identity depends on it. */
   private startHandshake(bytes: Uint8Array): void {
     const tls = this.serverTls!;
+    if (bytes[0] !== HANDSHAKE_RECORD) this.foreign = bytes.slice(0, MAX_RECEIVED);
     let first = bytes;
     if (tls.settings.choice || tls.settings.sessions) {
       const name = this.readName(bytes);

@@ -4,7 +4,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { localhostCertificate } from "../../src/demo/certificate.ts";
+import { localhostCertificate } from "../../src/certificates/localhost.ts";
 import { run } from "../support/commands.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -1,4 +1,4 @@
-/** The certificate for `--demo` (RFC 5280). Nothing else in the program issues certificates. */
+/** A certificate for `--demo`, and for trying settings without the user's (RFC 5280). */
 import { createSign, generateKeyPairSync, randomBytes } from "node:crypto";
 
 /** Both as PEM text. */

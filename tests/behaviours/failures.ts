@@ -1,0 +1,466 @@
+/** What the log says of a connection that failed, which is the same on each build. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { ALERT, APPLICATION_DATA, FATAL, HANDSHAKE, WARNING } from "../faults/hostile/tls13.ts";
+import { plainRecord, Tls13Client } from "../faults/hostile/tls13.ts";
+import { ending, openTcp, openTls, PARTIAL_HELLO } from "../support/client.ts";
+import { run } from "../support/commands.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { hold } from "../support/processes.ts";
+import type { LogLine, Stud } from "../support/stud.ts";
+import type { Target } from "../support/target.ts";
+import { until } from "../support/until.ts";
+
+/** A conversation that ends in a failure. */
+interface Conversation {
+  readonly name: string;
+  /** `level source code: cause`. */
+  readonly log: string;
+  /** Where a build cannot tell two failures apart, with the reason. */
+  readonly but?: Partial<Record<Target["runtime"], string>>;
+  readonly hold: (at: Endpoint, context: Context) => Promise<unknown>;
+}
+
+const HANDSHAKE_FAILED = "warn client handshake-failed: the client";
+const LEFT = "debug client client-left: the client";
+const TLS_ERROR = "warn client tls-error: the client";
+const BACKEND = "warn backend backend-handshake: the backend";
+const NO_HEADER =
+  "set --accept-proxy (or --proxy-proxy) if it is wanted, or have its sender omit it";
+const TLS_PORT = "use the backend's TLS port, or omit --client";
+const UNKNOWN_CA = "sent the alert unknown_ca: it does not know the CA of the certificate " +
+  "(unknown CA)";
+const UNDECRYPTED = "a record from the client could not be decrypted";
+
+/** What comes instead of TLS, and what the log says it is. */
+const foreign: readonly (readonly [what: string, bytes: string | Buffer, remedy: string])[] = [
+  ["plain HTTP", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "use https://"],
+  ["plain HTTP", "OPTIONS / HTTP/1.1\r\nHost: localhost\r\n\r\n", "use https://"],
+  [
+    "HTTP/2 in the clear (h2c)",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "use https://, with h2 in --alpn-protos",
+  ],
+  ["a PROXY header (version 1)", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", NO_HEADER],
+  ["a PROXY header (version 2)", hex("0d0a0d0a000d0a515549540a20000000"), NO_HEADER],
+  [
+    "SSH",
+    "SSH-2.0-OpenSSH_9.2\r\n",
+    "connect to the port of the SSH server, or use a client that wraps SSH in TLS",
+  ],
+  ["plain SMTP", "EHLO client.example\r\n", "use implicit TLS, not STARTTLS (port 465)"],
+  [
+    "PostgreSQL's SSLRequest",
+    hex("0000000804d2162f"),
+    "use sslnegotiation=direct (PostgreSQL 17)",
+  ],
+  ["plain MQTT", hex("100c00044d51545404020000000000"), "use mqtts:// (port 8883)"],
+  [
+    "RDP",
+    hex("030000130ee000000000000100080003000000"),
+    "use a gateway for RDP: it begins TLS by itself",
+  ],
+];
+
+/** Failures of the handshake and of the session after it. */
+const conversations: readonly Conversation[] = [
+  {
+    name: "FIN before the first byte",
+    log: `${LEFT} left before it sent anything`,
+    hold: (at) => sends(at, "", "FIN"),
+  },
+  {
+    name: "RST before the first byte",
+    log: `${LEFT} reset the connection before its handshake`,
+    hold: (at) => sends(at, "", "RST"),
+  },
+  {
+    name: "FIN within the ClientHello",
+    log: `${HANDSHAKE_FAILED} closed the connection during the handshake`,
+    hold: (at) => sends(at, PARTIAL_HELLO, "FIN"),
+  },
+  {
+    name: "RST within the ClientHello",
+    log: `${HANDSHAKE_FAILED} reset the connection during the handshake`,
+    // What Bun has received before a reset cannot be seen after it.
+    but: { bun: `${LEFT} reset the connection before its handshake` },
+    hold: (at) => sends(at, PARTIAL_HELLO, "RST"),
+  },
+  ...foreign.map(([what, bytes, remedy]): Conversation => ({
+    name: `${what} instead of a handshake`,
+    log: `${HANDSHAKE_FAILED} sent ${what} instead of TLS; ${remedy}`,
+    hold: (at) => sends(at, bytes),
+  })),
+  {
+    name: "more HTTP than one read takes",
+    log: `${HANDSHAKE_FAILED} sent plain HTTP instead of TLS; use https://`,
+    hold: (at) => sends(at, `POST / HTTP/1.1\r\nHost: localhost\r\n\r\n${"x".repeat(1000)}`),
+  },
+  {
+    name: "bytes without a meaning",
+    log: `${HANDSHAKE_FAILED} sent something other than TLS`,
+    hold: (at) => sends(at, Buffer.alloc(512, 0xa5)),
+  },
+  {
+    name: "no version in common",
+    log: `${HANDSHAKE_FAILED} supports no TLS version in common`,
+    hold: (at) =>
+      isRefused(at, {
+        minVersion: "TLSv1",
+        maxVersion: "TLSv1.1",
+        ciphers: "ALL:@SECLEVEL=0",
+      }),
+  },
+  {
+    name: "no cipher suite in common",
+    log: `${HANDSHAKE_FAILED} supports no cipher suite, group or signature algorithm in common`,
+    hold: (at) => isRefused(at, { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-GCM-SHA256" }),
+  },
+  {
+    name: "no ALPN protocol in common",
+    log: `${HANDSHAKE_FAILED} supports no ALPN protocol in common`,
+    hold: (at) => isRefused(at, { ALPNProtocols: ["other"] }),
+  },
+  {
+    name: "a client that does not trust the certificate, TLS 1.2",
+    log: `${HANDSHAKE_FAILED} ${UNKNOWN_CA}`,
+    hold: (at, context) => distrusts(at, context, "1.2"),
+  },
+  {
+    name: "a client that does not trust the certificate, TLS 1.3",
+    log: `${HANDSHAKE_FAILED} ${UNKNOWN_CA}`,
+    hold: (at, context) => distrusts(at, context, "1.3"),
+  },
+  {
+    name: "an encrypted alert in the handshake",
+    log:
+      `${HANDSHAKE_FAILED} sent the alert certificate_expired: to it the certificate has expired`,
+    hold: (at) => answers(at, (client) => client.send(ALERT, Buffer.from([FATAL, 45]))),
+  },
+  {
+    name: "an alert in the clear in the handshake",
+    log: `${HANDSHAKE_FAILED} sent the alert certificate_unknown: it rejects the certificate`,
+    hold: (at) =>
+      answers(at, ({ socket }) => socket.write(plainRecord(ALERT, Buffer.from([FATAL, 46])))),
+  },
+  {
+    name: "a record of the handshake that cannot be decrypted",
+    log: `warn client handshake-failed: ${UNDECRYPTED}`,
+    hold: (at) => answers(at, ({ socket }) => socket.write(BAD_RECORD)),
+  },
+  {
+    name: "FIN instead of the client's Finished",
+    log: `${HANDSHAKE_FAILED} closed the connection during the handshake`,
+    hold: (at) => answers(at, ({ socket }) => socket.end()),
+  },
+  {
+    name: "RST instead of the client's Finished",
+    log: `${HANDSHAKE_FAILED} reset the connection during the handshake`,
+    hold: (at) => answers(at, ({ socket }) => socket.resetAndDestroy()),
+  },
+  {
+    name: "RST in a session",
+    log: "warn client client-reset: the client reset the connection",
+    hold: (at) => talks(at, ({ socket }) => socket.resetAndDestroy(), "nothing"),
+  },
+  {
+    name: "a fatal alert in a session",
+    log: `${TLS_ERROR} sent the alert internal_error: it had an error of its own`,
+    hold: (at) => talks(at, (client) => client.send(ALERT, Buffer.from([FATAL, 80])), "FIN"),
+  },
+  {
+    name: "a late verdict on the certificate",
+    log: `${TLS_ERROR} ${UNKNOWN_CA}`,
+    hold: (at) => talks(at, (client) => client.send(ALERT, Buffer.from([FATAL, 48])), "FIN"),
+  },
+  {
+    name: "a record that cannot be decrypted",
+    log: `warn client tls-error: ${UNDECRYPTED}`,
+    hold: (at) => talks(at, ({ socket }) => socket.write(BAD_RECORD)),
+  },
+  {
+    name: "an alert in the clear in a session",
+    log: `warn client tls-error: ${UNDECRYPTED}`,
+    // OpenSSL looks at the type first.
+    but: { node: `${TLS_ERROR} violated the TLS protocol` },
+    hold: (at) =>
+      talks(at, ({ socket }) => socket.write(plainRecord(ALERT, Buffer.from([FATAL, 48])))),
+  },
+  {
+    name: "clear text in a session",
+    log: `${TLS_ERROR} violated the TLS protocol`,
+    hold: (at) => talks(at, ({ socket }) => socket.write("GET / HTTP/1.1\r\n\r\n")),
+  },
+  {
+    name: "a record that is too long",
+    log: `${TLS_ERROR} violated the TLS protocol`,
+    hold: (at) => talks(at, ({ socket }) => socket.write(Buffer.concat([hex("170303ffff"), MUCH]))),
+  },
+  {
+    name: "a ClientHello in a session",
+    log: `${TLS_ERROR} violated the TLS protocol`,
+    hold: (at) => talks(at, (client) => client.send(HANDSHAKE, hex("0100000401020304"))),
+  },
+  {
+    name: "a KeyUpdate without a value",
+    log: `${TLS_ERROR} violated the TLS protocol`,
+    hold: (at) => talks(at, (client) => client.send(HANDSHAKE, hex("1800000109"))),
+  },
+  {
+    name: "an alert without a description",
+    log: `${TLS_ERROR} violated the TLS protocol`,
+    hold: (at) => talks(at, (client) => client.send(ALERT, Buffer.from([WARNING]))),
+  },
+  {
+    name: "a record of an unknown type",
+    log: `${TLS_ERROR} violated the TLS protocol`,
+    hold: (at) => talks(at, (client) => client.send(99, Buffer.from([1]))),
+  },
+  {
+    name: "a renegotiation",
+    log: `${TLS_ERROR} asked for a renegotiation, which is always refused`,
+    // They answer with a warning; it is the client that ends the connection then.
+    but: Object.fromEntries(["node", "deno"].map((runtime) => [
+      runtime,
+      `${TLS_ERROR} sent the alert handshake_failure: it accepts none of the parameters on offer`,
+    ])),
+    hold: renegotiates,
+  },
+];
+
+/** What backends do instead of a TLS handshake. */
+const backends: readonly (readonly [
+  name: string,
+  log: string,
+  talk: (client: Socket) => void,
+  but?: string,
+])[] = [
+  ...([
+    ["plain HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n"],
+    ["SSH", "SSH-2.0-OpenSSH_9.2\r\n"],
+  ] as const).map(([what, answer]) =>
+    [
+      what,
+      `${BACKEND} sent ${what} instead of TLS; ${TLS_PORT}`,
+      (client: Socket) => void client.write(answer),
+      // Their adapters do not see what the TLS library reads.
+      `${BACKEND} sent something other than TLS; ${TLS_PORT}`,
+    ] as const
+  ),
+  [
+    "an alert",
+    `${BACKEND} sent the alert handshake_failure: it accepts none of the parameters on offer`,
+    (client) => void client.write(hex("15030300020228")),
+  ],
+  [
+    "FIN",
+    `${BACKEND} closed the connection during the handshake`,
+    (client) => void client.once("data", () => client.end()),
+  ],
+  [
+    "RST",
+    `${BACKEND} reset the connection during the handshake`,
+    (client) => void client.once("data", () => client.resetAndDestroy()),
+  ],
+];
+
+export const failures: readonly Behaviour[] = [
+  {
+    name: "the same failure has the same code and words on each build",
+    needs: ["openssl"],
+    async run(context) {
+      const stud = await context.stud(["-L", "2", "--alpn-protos=echo"], {
+        backend: (await context.echo()).port,
+      });
+      for (const { name, log, but, hold } of conversations) {
+        const line = await failureOf(stud, () => hold(stud.frontend, context));
+        assert.equal(described(line), but?.[context.target.runtime] ?? log, name);
+      }
+    },
+  },
+  {
+    name: "the same failure of a backend's handshake has the same code and words on each build",
+    async run(context) {
+      let talk: (client: Socket) => void = () => {};
+      const backend = await context.backend((client) => talk(client.on("error", () => {})));
+      const stud = await clientMode(context, backend.port);
+      for (const [name, log, next, but] of backends) {
+        talk = next;
+        const line = await failureOf(stud, () => sends(stud.frontend, "hello"));
+        const wanted = but !== undefined && context.target.runtime !== "bun" ? but : log;
+        assert.equal(described(line), wanted, name);
+      }
+    },
+  },
+  {
+    name: "a handshake that takes too long, and a name without a certificate",
+    async run(context) {
+      const { sniAbort } = context.target;
+      const args = ["--ssl-handshake-timeout=0.4", ...sniAbort ? ["--sni-nomatch-abort"] : []];
+      const stud = await context.stud(args, { backend: 9 });
+      const late = await failureOf(stud, () => sends(stud.frontend, PARTIAL_HELLO));
+      assert.equal(described(late), "warn client handshake-timeout: no TLS handshake in time");
+      if (!sniAbort) return;
+      const other = await failureOf(
+        stud,
+        () => isRefused(stud.frontend, { servername: "other.example" }),
+      );
+      assert.equal(described(other), "warn client handshake-failed: unrecognized server name");
+    },
+  },
+  {
+    name:
+      "no client can write to the log of --quiet, and health checks to none but that of level 2",
+    needs: ["openssl"],
+    async run(context) {
+      const backend = (await context.echo()).port;
+      const quiet = await context.launch(["-q", "--alpn-protos=echo"], { backend });
+      await until(() => accepts(quiet.frontend), "stud is ready");
+      for (const { hold } of conversations) await hold(quiet.frontend, context);
+      await quiet.stop();
+      assert.equal(quiet.stderr, "");
+      const stud = await context.stud([], { backend });
+      await sends(stud.frontend, "", "FIN");
+      await sends(stud.frontend, "", "RST");
+      await failureOf(stud, () => sends(stud.frontend, "GET / HTTP/1.1\r\n\r\n"));
+      assert.deepEqual(stud.failures(), ["client handshake-failed"]);
+    },
+  },
+  {
+    name: "a client that left before it was accepted has no made-up address",
+    async run(context) {
+      const stud = await context.stud(["-L", "2"], { backend: (await context.echo()).port });
+      const worker = stud.worker();
+      await hold(worker);
+      const client = await openTcp(stud.frontend);
+      client.resetAndDestroy();
+      await once(client, "close");
+      const line = await failureOf(stud, () => Promise.resolve(process.kill(worker, "SIGCONT")));
+      assert.match(described(line), new RegExp(`^${LEFT} `));
+      assert.doesNotMatch(stud.stderr, /0\.0\.0\.0:0/);
+    },
+  },
+  {
+    name: "an alert reaches a client that still sends",
+    async run(context) {
+      const stud = await context.stud([], { backend: (await context.echo()).port });
+      const client = await Tls13Client.handshake(stud.frontend);
+      await client.echo(Buffer.from("hello"));
+      const worker = stud.worker();
+      // Everything is in the kernel before the worker reads the first of it.
+      await hold(worker);
+      client.socket.write(Buffer.concat([BAD_RECORD, MUCH]));
+      await pause(50);
+      process.kill(worker, "SIGCONT");
+      await until(() => client.alerts.length > 0 || client.hasEnded, "an alert");
+      assert.deepEqual(client.alerts, [[FATAL, 20]]);
+      client.socket.destroy();
+    },
+  },
+];
+
+async function accepts(at: Endpoint): Promise<boolean> {
+  try {
+    (await openTls(at)).destroy();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The next failure in the log. */
+async function failureOf(stud: Stud, act: () => Promise<unknown>): Promise<LogLine> {
+  const before = stud.logged("connection-failed").length;
+  await act();
+  const found = () => stud.logged("connection-failed")[before];
+  return await until(found, "the failure in the log") as LogLine;
+}
+
+function described({ level, source, code, cause }: LogLine): string {
+  return `${level} ${source} ${code}: ${cause}`;
+}
+
+/** Sends bytes and ends; without `end`, stud must end in order. */
+async function sends(at: Endpoint, bytes: string | Buffer, end?: "FIN" | "RST"): Promise<void> {
+  const socket = await openTcp(at);
+  if (bytes.length > 0) socket.write(bytes);
+  // The worker is to accept it and receive the bytes first.
+  if (end) await pause(ACCEPTED_MS);
+  if (end === "FIN") socket.end();
+  if (end === "RST") return void socket.resetAndDestroy();
+  await ending(socket);
+  socket.destroy();
+}
+
+async function isRefused(at: Endpoint, options: Parameters<typeof openTls>[1]): Promise<void> {
+  await assert.rejects(openTls(at, options));
+}
+
+/** As most clients do: with an alert, which is in the clear with TLS 1.3. */
+async function distrusts(at: Endpoint, context: Context, version: string): Promise<void> {
+  const flag = version === "1.2" ? "-tls1_2" : "-tls1_3";
+  const words = ["-connect", `${at.host}:${at.port}`, "-servername", "localhost", flag];
+  const other = context.certificates.b.replace(/pem$/, "crt");
+  await run("openssl", ["s_client", ...words, "-verify_return_error", "-CAfile", other]);
+}
+
+/** Acts instead of sending the client's Finished. */
+async function answers(at: Endpoint, act: (client: Tls13Client) => unknown): Promise<void> {
+  const client = await Tls13Client.open(at);
+  client.hello();
+  await client.answered();
+  act(client);
+  await client.ended;
+  client.socket.destroy();
+}
+
+/** Acts in a session; stud must answer with an alert, if it does not get one, and then with FIN. */
+async function talks(
+  at: Endpoint,
+  act: (client: Tls13Client) => unknown,
+  answer: "alert" | "FIN" | "nothing" = "alert",
+): Promise<void> {
+  const client = await Tls13Client.handshake(at);
+  await client.echo(Buffer.from("hello"));
+  act(client);
+  const end = await client.ended;
+  client.socket.destroy();
+  if (answer === "nothing") return;
+  assert.equal(end, "end");
+  if (answer === "alert") assert.equal(client.alerts.at(-1)?.[0], FATAL);
+}
+
+async function renegotiates(at: Endpoint): Promise<void> {
+  const client = await openTls(at, { maxVersion: "TLSv1.2" });
+  const error = await new Promise((resolve) => {
+    client.on("error", resolve);
+    client.renegotiate({}, (error) => error && resolve(error));
+  });
+  client.destroy();
+  assert.match(String(error), /no.renegotiation/i);
+}
+
+async function clientMode(context: Context, port: number): Promise<Stud> {
+  const frontend = await freeEndpoint();
+  const all = [
+    ...["--client", "-L", "2", "-n", "1", "--log-format=json"],
+    ...context.target.backendTrust ? ["--client-verify=none"] : [],
+    ...[`--frontend=${frontend.host},${frontend.port}`, `--backend=127.0.0.1,${port}`],
+  ];
+  const stud = await context.launch(all, { backend: port, frontend, exact: true });
+  await stud.waitForLog((line) => line.event === "ready", "stud is ready");
+  stud.workers();
+  return stud;
+}
+
+function hex(text: string): Buffer {
+  return Buffer.from(text, "hex");
+}
+
+/** Milliseconds in which a worker accepts a connection and reads from it. */
+const ACCEPTED_MS = 100;
+const MUCH = Buffer.alloc(65_536, 1);
+const BAD_RECORD = plainRecord(APPLICATION_DATA, Buffer.alloc(64, 1));

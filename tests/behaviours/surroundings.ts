@@ -1,0 +1,177 @@
+/** What stud needs of its machine fails while it serves: a directory, a disk, processes that hang. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { randomSecret } from "../../src/tickets/ring.ts";
+import { exchange } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { freeEndpoint } from "../support/endpoints.ts";
+import { descriptorCount, helperOf, hold, isAlive, killIfAlive } from "../support/processes.ts";
+import type { Stud } from "../support/stud.ts";
+import { until, within } from "../support/until.ts";
+import { reloadable, reloaded } from "./reload.ts";
+import { upgraded } from "./upgrade.ts";
+
+export const surroundings: readonly Behaviour[] = [
+  {
+    name: "the working directory is removed: workers are replaced, reloads and upgrades succeed",
+    fromSource: true,
+    async run(context) {
+      const { stud, directory } = await inDirectory(context, [context.certificates.localhost]);
+      rmSync(directory, { recursive: true });
+      await replaced(stud);
+      assert.equal(await answers(stud), "hello");
+      await reloaded(stud);
+      assert.equal(await answers(stud), "hello");
+      await upgraded(context, stud, stud.pid);
+      assert.equal(await answers(stud), "hello");
+    },
+  },
+  {
+    name: "relative paths mean the first working directory, also once it is removed or replaced",
+    async run(context) {
+      const { stud, directory } = await inDirectory(context, ["site.pem"], (directory) => {
+        copyFileSync(context.certificates.localhost, join(directory, "site.pem"));
+      });
+      rmSync(directory, { recursive: true });
+      await replaced(stud);
+      stud.signal("SIGHUP");
+      const failure = await stud.waitForLog(({ event }) => event === "reload-failed", "a failure");
+      const file = join(directory, "site.pem");
+      assert.ok(failure.message.includes(`${file}: it does not exist`), failure.message);
+      stud.signal("SIGUSR2");
+      const other = await stud.waitForLog(({ event }) => event === "upgrade-failed", "a failure");
+      assert.ok(other.message.includes(`${file}: it does not exist`), other.message);
+      mkdirSync(directory);
+      copyFileSync(context.certificates.localhost, file);
+      stud.logs.length = 0;
+      await reloaded(stud);
+      rmSync(directory, { recursive: true });
+      mkdirSync(directory);
+      copyFileSync(context.certificates.localhost, file);
+      await upgraded(context, stud, stud.pid);
+      assert.equal(await answers(stud), "hello");
+    },
+  },
+  ...(["@ocsp", "@peers"] as const).map((helper): Behaviour => ({
+    name: `a stop ends although the helper process ${helper} hangs, and kills that`,
+    appliesTo: ({ staples }) => staples,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "helper-"));
+      const stud = await context.stud(await helperWords(helper, directory), {
+        backend: (await context.echo()).port,
+      });
+      const pid = await until(() => helperOf(stud.pid, helper), "the helper");
+      context.after(() => killIfAlive(pid!));
+      await hold(pid!);
+      // The helper has the same standard error, so this includes the helper's end.
+      assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+      assert.ok(!isAlive(pid!));
+    },
+  })),
+  {
+    name: "at the limit of open files a reload says that no worker can start, and nothing leaks",
+    async run(context) {
+      const { stud, exchange } = await reloadable(context);
+      await reloaded(stud);
+      const before = descriptorCount(stud.pid);
+      const restore = limitDescriptors(stud.pid, 6);
+      process.kill(stud.worker(), "SIGKILL");
+      await until(() => stud.logged("worker-failed").length >= 4, "failed starts");
+      stud.signal("SIGHUP");
+      const { message } = await stud.waitForLog(
+        ({ event }) => event === "reload-failed",
+        "a failure",
+      );
+      assert.match(message, /worker 1 cannot start: .*\(the limit of open files is reached\)$/);
+      assert.equal(stud.logged("reloaded").length, 1, "no worker runs that could use it");
+      restore();
+      stud.logs.length = 0;
+      await reloaded(stud);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      await until(() => descriptorCount(stud.pid) <= before, `${before} descriptors, as before`);
+    },
+  },
+  {
+    name: "a pid file on a full disk is not left empty",
+    async run(context) {
+      const disk = fullDisk(context);
+      if (!disk) return;
+      const file = join(disk, "stud.pid");
+      const stud = await context.launch([`--pidfile=${file}`], { backend: 1 });
+      assert.equal((await within(stud.exited, "its exit")).code, 1);
+      assert.match(stud.stderr, /^stud: --pidfile: cannot use .*: No space left on device; /);
+      assert.ok(!existsSync(file));
+    },
+  },
+];
+
+/** A stud with a working directory of its own, which `fill` fills. */
+async function inDirectory(
+  context: Context,
+  words: readonly string[],
+  fill: (directory: string) => void = () => {},
+) {
+  const directory = mkdtempSync(join(context.certificates.directory, "directory-"));
+  fill(directory);
+  const { port } = await context.echo();
+  return { stud: await context.stud(words, { backend: port, directory }), directory };
+}
+
+/** Kills the worker and waits until another one accepts. */
+async function replaced(stud: Stud): Promise<void> {
+  process.kill(stud.worker(), "SIGKILL");
+  await until(() => stud.logged("worker-started").length === 2, "another worker");
+}
+
+async function answers(stud: Stud): Promise<string> {
+  const answer = await until(
+    () => exchange(stud.frontend, "hello").then(String, () => undefined),
+    "an answer",
+  );
+  return answer!;
+}
+
+/** The options that make stud start the helper. */
+async function helperWords(helper: "@ocsp" | "@peers", directory: string): Promise<string[]> {
+  if (helper === "@ocsp") return [`--ocsp-dir=${directory}`];
+  const at = await freeEndpoint();
+  const secret = join(directory, "secret");
+  writeFileSync(secret, `${randomSecret()}\n`, { mode: 0o600 });
+  return [
+    "--shared-cache=100",
+    `--shared-cache-listen=${at.host},${at.port}`,
+    "--shared-cache-peer=127.0.0.1,9",
+    `--ticket-secret-file=${secret}`,
+  ];
+}
+
+/** A small file system without free blocks, or undefined where none can be mounted. */
+function fullDisk(context: Context): string | undefined {
+  const disk = mkdtempSync(join(context.certificates.directory, "disk-"));
+  const words = ["-t", "tmpfs", "-o", "size=4k", "tmpfs", disk];
+  if (spawnSync("mount", words).status !== 0) return undefined;
+  context.after(() => spawnSync("umount", ["-l", disk]));
+  spawnSync("dd", ["if=/dev/zero", `of=${join(disk, "filler")}`, "bs=4k"]);
+  return disk;
+}
+
+/** Lets a process open so many more descriptors until the returned function is called. */
+function limitDescriptors(pid: number, free: number): () => void {
+  const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  let files = 0;
+  for (let left = free; left > 0; files++) if (!taken.has(files)) left--;
+  const limit = (to: number) => spawnSync("prlimit", [`--pid=${pid}`, `--nofile=${to}:`]);
+  limit(files);
+  return () => limit(1024);
+}
