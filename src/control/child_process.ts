@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { reasonOf } from "../base/errors.ts";
 import { assertCanStart, closeLeftSockets, openSockets } from "../os/descriptors.ts";
@@ -90,7 +91,8 @@ export class ControlledProcess<Down, Up> {
       for (const stream of this.child.stdio ?? []) stream?.destroy();
       // Deno loses one when the kernel refuses another process.
       closeLeftSockets(libc, sockets);
-      throw new Error("fork failed");
+      // Most runtimes need it for a stream that is ignored.
+      throw new Error(existsSync("/dev/null") ? "fork failed" : "/dev/null is missing");
     }
     const { pid } = this.child;
     const events = new FrameReader<Up>(MAX_FRAME_UP, {

@@ -57,6 +57,7 @@ export class Master {
    * Rejected with a UsageError if an address cannot be opened or a worker cannot start.
    */
   async start(): Promise<void> {
+    this.runtime.keepProgram();
     this.runtime.startThreads();
     // Workers inherit it; set in a worker it would apply to one of its threads only.
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

@@ -83,6 +83,9 @@ export function collectGarbage(withCode: boolean): void {
   bun.gc(true);
 }
 
+/** As in {@link Runtime}: the running executable is. */
+export function keepProgram(): void {}
+
 /** As in {@link Runtime}: those of the pool, of which each waits for work, and the collector's. */
 export function startThreads(): void {
   for (let i = 0; i < 8 * availableParallelism(); i++) stat("/", () => {});

@@ -91,6 +91,9 @@ export function collectGarbage(): void {
   libc.malloc_trim(0);
 }
 
+/** As in {@link Runtime}: the running executable is. */
+export function keepProgram(): void {}
+
 /** As in {@link Runtime}: libuv starts all threads of its pool at the first work for it. */
 export function startThreads(): void {
   stat("/", () => {});

@@ -36,6 +36,11 @@ export interface Runtime {
   readonly workerEnvironment: Readonly<Record<string, string>>;
   readonly libc: Libc;
   /**
+   * Makes `self` independent of the program's file, which may be replaced while children are to be
+   * started. Throws an Error if that fails.
+   */
+  keepProgram(): void;
+  /**
    * Starts the threads that the runtime would start when they are first needed, and that then last.
    * A thread that cannot be started ends the process, so a limit of tasks must be met at the start.
    */

@@ -20,6 +20,7 @@ import { certificates } from "./certificates.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
+import { containers } from "./containers.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
 import { failures } from "./failures.ts";
@@ -114,6 +115,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   privileges,
   service: fromSource(service),
   "service manager": serviceManager,
+  containers,
   systemd,
   prefix,
   logging,
