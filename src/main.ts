@@ -13,6 +13,7 @@ const NAMES: Readonly<Record<string, (argv: readonly string[]) => string>> = {
   [PEERS_ARGUMENT]: () => "stud: peers",
   [OCSP_ARGUMENT]: () => "stud: ocsp",
   [STORE_ARGUMENT]: () => "stud: tickets",
+  [LAUNCH_ARGUMENT]: () => "stud: launcher",
 };
 
 /**

@@ -1,6 +1,6 @@
 /** The limits of the control groups that this process is in (cgroups(7)). */
 import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path/posix";
+import { dirname, join } from "node:path";
 
 /** Where the hierarchies are mounted; the second one beside those of version 1. */
 const UNIFIED = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];

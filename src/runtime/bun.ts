@@ -3,7 +3,6 @@
  * documentation.
  */
 import { stat } from "node:fs";
-import { availableParallelism } from "node:os";
 import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
 import { ClientContext, ServerContext } from "./bun/contexts.ts";
@@ -64,6 +63,9 @@ export const self: readonly string[] = bun.isStandaloneExecutable
   ? [runningFile]
   : [process.execPath, bun.main];
 
+/** Works that keep a thread of the pool busy until the next one has started. */
+const WORK_PER_THREAD = 8;
+
 /** Empty: Bun needs no variables. */
 export const workerEnvironment = {};
 
@@ -86,9 +88,12 @@ export function collectGarbage(withCode: boolean): void {
 /** As in {@link Runtime}: the running executable is. */
 export function keepProgram(): void {}
 
-/** As in {@link Runtime}: those of the pool, of which each waits for work, and the collector's. */
-export function startThreads(): void {
-  for (let i = 0; i < 8 * availableParallelism(); i++) stat("/", () => {});
+/**
+ * As in {@link Runtime}: the collector's, and those of the pool, which gets one when work arrives and
+ * all others are busy.
+ */
+export function startThreads(pool: number): void {
+  for (let i = 0; i < WORK_PER_THREAD * pool; i++) stat("/", () => {});
   bun.gc(true);
 }
 

@@ -43,8 +43,9 @@ export interface Runtime {
   /**
    * Starts the threads that the runtime would start when they are first needed, and that then last.
    * A thread that cannot be started ends the process, so a limit of tasks must be met at the start.
+   * `pool` is the number of threads for work in the background that this process uses at most.
    */
-  startThreads(): void;
+  startThreads(pool: number): void;
   /** Builds the TLS context of a frontend. Throws an Error with the library's reason. */
   createTlsContext(settings: TlsSettings): TlsContext;
   /** Builds the TLS context for client mode. Throws an Error with the library's reason. */

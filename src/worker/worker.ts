@@ -194,7 +194,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
-      runtime.startThreads();
+      runtime.startThreads(1);
       dieBeforeMaster();
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {

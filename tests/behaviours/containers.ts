@@ -50,6 +50,7 @@ export const containers: readonly Behaviour[] = [
       process.kill(before[0]!, "SIGKILL");
       const exit = await stud.waitForLog(({ event }) => event === "worker-exited", "the exit");
       assert.match(exit.message, /signal SIGKILL/);
+      await until(() => stud.logged("worker-started").length === 2, "its successor");
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       process.kill(first, "SIGTERM");
       assert.equal((await within(stud.exited, "the stop")).code, 0);
