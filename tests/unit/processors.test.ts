@@ -60,22 +60,40 @@ test("a quota limits the usable cores, in both versions of control groups", () =
   for (const [what, files, cores] of cases) assert.equal(usableCores(system(files)), cores, what);
 });
 
+/** The same, with these processes. */
+function tasksIn(files: Readonly<Record<string, string>>, processes: readonly string[] = []) {
+  return freeTasks({ read: system(files), processes: () => processes });
+}
+
 test("the free tasks are those of the fullest group", () => {
   const groups = { "/proc/self/cgroup": "8:pids:/a\n0::/\n" };
   const at = "/sys/fs/cgroup/pids";
-  assert.equal(freeTasks(system({})), Infinity);
-  assert.equal(
-    freeTasks(
-      system({ ...groups, [`${at}/a/pids.max`]: "max\n", [`${at}/a/pids.current`]: "7\n" }),
-    ),
-    Infinity,
-  );
+  assert.equal(tasksIn({}), Infinity);
+  const full = { ...groups, [`${at}/a/pids.max`]: "max\n", [`${at}/a/pids.current`]: "7\n" };
+  assert.equal(tasksIn(full), Infinity);
   const nested = {
     ...groups,
     ...{ [`${at}/a/pids.max`]: "100\n", [`${at}/a/pids.current`]: "7\n" },
     ...{ [`${at}/pids.max`]: "50\n", [`${at}/pids.current`]: "48\n" },
   };
-  assert.equal(freeTasks(system(nested)), 2);
-  assert.equal(freeTasks(system({ ...nested, [`${at}/pids.current`]: "60\n" })), 0);
+  assert.equal(tasksIn(nested), 2);
+  assert.equal(tasksIn({ ...nested, [`${at}/pids.current`]: "60\n" }), 0);
   assert.ok(ownTasks() > 0);
+});
+
+test("the limit of a user counts all threads of that user, and does not apply to root", () => {
+  const status = (uid: number, threads: number) => `Uid:\t${uid}\t0\t0\t0\nThreads:\t${threads}\n`;
+  const limited = (uid: number, limit: string) => ({
+    "/proc/self/limits":
+      `Max cpu time  unlimited\nMax processes             ${limit}  9 processes\n`,
+    "/proc/self/status": status(uid, 5),
+    "/proc/7/status": status(uid, 5),
+    "/proc/8/status": status(uid + 1, 100),
+    "/proc/9/status": status(uid, 6),
+  });
+  const processes = ["self", "7", "8", "9", "10"];
+  assert.equal(tasksIn(limited(1000, "40"), processes), 29);
+  assert.equal(tasksIn(limited(1000, "4"), processes), 0);
+  assert.equal(tasksIn(limited(1000, "unlimited"), processes), Infinity);
+  assert.equal(tasksIn(limited(0, "40"), processes), Infinity);
 });

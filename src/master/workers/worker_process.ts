@@ -25,8 +25,8 @@ function requireTasks(): void {
   const [free, needed] = [freeTasks(), ownTasks()];
   if (free >= needed) return;
   throw new Error(
-    `the limit of tasks has room for ${free} more, and a worker takes ${needed}; raise TasksMax or ` +
-      "pids.max",
+    `the limit of tasks has room for ${free} more, and a worker takes ${needed}; raise TasksMax, ` +
+      "pids.max or ulimit -u",
   );
 }
 
