@@ -57,6 +57,12 @@ export function manPage(): string {
     ...item(".I /var/lib/hitch/", "OCSP responses in hitch's dialect, if the directory exists."),
     ...item(".I /etc/services", "Port names."),
     ".SH EXAMPLES",
+    ...example(
+      "Put a certificate, its chain and its key into one file that only its owner can read:",
+      [
+        "(umask 077; cat site.crt chain.crt site.key > site.pem)",
+      ],
+    ),
     ...example("Accept TLS on port 443 of every address:", [
       "stud -f '*,443' -b 127.0.0.1,8080 site.pem",
     ]),

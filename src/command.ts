@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
-import { print } from "./base/print.ts";
+import { print, printError } from "./base/print.ts";
 import { readFile, readStandardInput } from "./base/read_file.ts";
 import { readSettled } from "./base/settled.ts";
 import { directoryFault } from "./base/directory_fault.ts";
@@ -48,7 +48,7 @@ export async function runCommand(runtime: Runtime, argv: readonly string[]): Pro
     const result = { code, output: [], problems: startedAs.successor ? problems : lines };
     const isReported = (startedAs.successor || startedAs.daemon) &&
       reportStartupResult(runtime.libc, result);
-    if (!isReported) { for (const line of lines) console.error(line); }
+    if (!isReported) { for (const line of lines) printError(line); }
     process.exit(code);
   }
 }
@@ -61,13 +61,13 @@ async function handle(
   if ("config" in command) requireProc();
   switch (command.kind) {
     case "default-config":
-      for (const warning of command.warnings) console.error(`stud: ${warning}`);
+      for (const warning of command.warnings) printError(`stud: ${warning}`);
       return print(command.text);
     case "help":
       return print(`${command.text.trimEnd()}\n`);
     case "usage":
       print(`${command.text.trimEnd()}\n`);
-      console.error("");
+      printError("");
       return process.exit(1);
     case "new-ticket-secret":
       return print(`${randomSecret()}\n`);
@@ -79,7 +79,7 @@ async function handle(
       const { demo } = await import("./demo/demo.ts");
       const { config, invitation } = await demo(command.config, runtime.libc);
       await serve(runtime, { ...command, config }, options);
-      return console.log(invitation);
+      return printIfPossible(`${invitation}\n`);
     }
     case "run":
       if (command.config.daemon && !options.isDaemon && !options.predecessor) {
@@ -95,6 +95,15 @@ function requireProc(): void {
   throw new UsageError("/proc is missing; mount it: mount -t proc proc /proc");
 }
 
+/** For a service that runs already, whose end would be worse. */
+function printIfPossible(text: string): void {
+  try {
+    print(text);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+  }
+}
+
 async function startDaemon({ program, input }: ServeOptions): Promise<void> {
   if (process.pid === 1) {
     throw new UsageError(
@@ -107,8 +116,8 @@ async function startDaemon({ program, input }: ServeOptions): Promise<void> {
     program.argv,
     text === undefined ? {} : { input: text },
   );
-  for (const line of output) console.log(line);
-  for (const problem of problems) console.error(problem);
+  for (const line of output) printIfPossible(`${line}\n`);
+  for (const problem of problems) printError(problem);
   process.exit(code);
 }
 

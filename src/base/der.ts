@@ -3,6 +3,8 @@
  * consistently. Small and without schemas, since it runs for each of thousands of certificates.
  */
 
+import { secretBuffer } from "./secret_buffer.ts";
+
 export const INTEGER = 0x02;
 export const BIT_STRING = 0x03;
 export const OCTET_STRING = 0x04;
@@ -55,6 +57,24 @@ export function allDer(bytes: Uint8Array): Der[] {
 export function inside(element: Der | undefined, tag: number): Der[] {
   if (element?.tag !== tag) throw malformed();
   return allDer(element.content);
+}
+
+/** Returns a SEQUENCE of elements, below 64 KiB, in a buffer of its own that the caller can wipe. */
+export function sequenceOf(...elements: readonly Uint8Array[]): Buffer {
+  const length = elements.reduce((sum, { length }) => sum + length, 0);
+  const header = length < 0x80
+    ? [SEQUENCE, length]
+    : length < 0x100
+    ? [SEQUENCE, 0x81, length]
+    : [SEQUENCE, 0x82, length >> 8, length & 0xff];
+  const bytes = secretBuffer(header.length + length);
+  bytes.set(header);
+  let at = header.length;
+  for (const element of elements) {
+    bytes.set(element, at);
+    at += element.length;
+  }
+  return bytes;
 }
 
 /** Returns an OBJECT IDENTIFIER in dotted form. Throws an Error if it has another tag. */

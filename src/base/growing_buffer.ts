@@ -25,4 +25,10 @@ export class GrowingBuffer {
     this.length = length;
     return this.bytes;
   }
+
+  /** Removes the first `count` bytes, and keeps memory only for the rest. */
+  drop(count: number): void {
+    this.memory = this.bytes.slice(count);
+    this.length = this.memory.length;
+  }
 }

@@ -126,6 +126,11 @@ function lineEnd(bytes: Buffer, at: number): number {
   return at;
 }
 
+/** Returns where the line after the line end at `at` starts. */
+function nextLine(bytes: Buffer, at: number): number {
+  return at + (bytes[at] === CARRIAGE_RETURN && bytes[at + 1] === LINE_FEED ? 2 : 1);
+}
+
 function isLineEnd(byte: number | undefined): boolean {
   return byte === LINE_FEED || byte === CARRIAGE_RETURN;
 }
@@ -134,6 +139,7 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const DASH = 0x2d;
 const HASH = 0x23;
+const COLON = 0x3a;
 /** Tab, line feed, vertical tab, form feed, carriage return, space; and the bytes of a UTF-8 BOM. */
 const BLANKS: readonly number[] = [0x09, LINE_FEED, 0x0b, 0x0c, CARRIAGE_RETURN, 0x20];
 const BOM: readonly number[] = [0xef, 0xbb, 0xbf];
@@ -192,7 +198,7 @@ function base64In(text: Buffer): number {
       skipBlanks(text.subarray(start + length, end)).length === 0;
     if (isData && before >= 0) return before;
     before = isData ? start : -1;
-    start = end + (text[end] === CARRIAGE_RETURN && text[end + 1] === LINE_FEED ? 2 : 1);
+    start = nextLine(text, end);
   }
   return -1;
 }
@@ -223,18 +229,20 @@ export function derOf({ label, line, body }: PemSection): Buffer {
   );
 }
 
-/** Returns where the base64 starts, behind the headers and the empty line after them. */
+/** Returns where the base64 starts: behind the headers, and the empty line after them. */
 function base64Start(body: Buffer): number {
-  const colon = body.lastIndexOf(":");
-  if (colon < 0) return 0;
-  for (let at = lineEnd(body, colon); at < body.length;) {
-    const next = at + (body[at] === CARRIAGE_RETURN && body[at + 1] === LINE_FEED ? 2 : 1);
-    const end = lineEnd(body, next);
-    if (skipBlanks(body.subarray(next, end)).length === 0) return end;
-    at = end;
+  let start = 0;
+  for (let at = 0, isHeader = false; at < body.length;) {
+    const end = lineEnd(body, at);
+    const line = body.subarray(at, end);
+    const isEmpty = skipBlanks(line).length === 0;
+    // A header's next line is indented.
+    if (line.includes(COLON)) isHeader = true;
+    else if (isHeader ? isEmpty || !BLANKS.includes(line[0]!) : !isEmpty) break;
+    at = nextLine(body, end);
+    if (isHeader) start = at;
   }
-  // Without an empty line only the line with the last colon is a header.
-  return lineEnd(body, colon);
+  return start;
 }
 
 /** Returns the bytes that base64 stands for, or the offset at which it is none. */

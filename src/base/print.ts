@@ -1,7 +1,10 @@
+/** Output of a command that does not serve: on Deno, `console` throws if it cannot write. */
 import { writeSync } from "node:fs";
 import { errorText } from "./error_text.ts";
 import { UsageError } from "./errors.ts";
 
+const STANDARD_OUTPUT = 1;
+const STANDARD_ERROR = 2;
 const POLL_MS = 5;
 
 /**
@@ -9,15 +12,30 @@ const POLL_MS = 5;
  * written; a reader that has gone wanted no more of it.
  */
 export function print(text: string): void {
+  try {
+    write(STANDARD_OUTPUT, text);
+  } catch (error) {
+    throw new UsageError(`standard output: ${errorText(error)}; nothing else was done`);
+  }
+}
+
+/** Writes a line to standard error, or nothing if that is impossible. */
+export function printError(line: string): void {
+  try {
+    write(STANDARD_ERROR, `${line}\n`);
+  } catch {
+    // The exit code says so too.
+  }
+}
+
+function write(fd: number, text: string): void {
   for (let rest = Buffer.from(text); rest.length > 0;) {
     try {
-      rest = rest.subarray(writeSync(1, rest));
+      rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       const { code } = error as { readonly code?: string };
       if (code === "EPIPE") return;
-      if (code !== "EAGAIN" && code !== "EINTR") {
-        throw new UsageError(`standard output: ${errorText(error)}; nothing else was done`);
-      }
+      if (code !== "EAGAIN" && code !== "EINTR") throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
     }
   }

@@ -37,11 +37,12 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
   if (!first) throw sections.lacks("certificate", CERTIFICATE_REMEDY);
   const leaf = leafOf(first.certificate, file);
   const keySections = key ? new PemFileSections(key) : sections;
-  const [dh] = sections.take(isDhParameters);
+  const [dh, ...otherDh] = sections.take(isDhParameters);
+  for (const other of otherDh) sections.leave(other);
   const dhParameters = dh && usableDh(dh);
   const material = {
     chain: chain.map(({ pem }) => pem).join(""),
-    key: readKey(keySections, openKey, chain),
+    key: readKey(keySections, openKey, chain, sections.strayText()),
     ...(dhParameters === undefined ? {} : { dhParameters }),
   };
   return {
@@ -86,11 +87,15 @@ function leafOf(
   );
 }
 
-/** Returns the leaf's key as PKCS#8 in DER, a form that all TLS libraries accept. */
+/**
+ * Returns the leaf's key as PKCS#8 in DER, a form that all TLS libraries accept. `stray` says where
+ * the leaf may be if it is not in the chain.
+ */
 function readKey(
   sections: PemFileSections,
   openKey: OpenKey,
   chain: readonly ReadCertificate[],
+  stray: string | undefined,
 ): Buffer {
   const { file } = sections;
   const found = sections.take(isPrivateKey);
@@ -109,10 +114,13 @@ function readKey(
     `${file}: the private key does not belong to the first certificate` +
       (place > 0
         ? `, but to the one in line ${chain[place]!.line}: put that before its chain`
-        : "; add the matching key, and put the server's own certificate before its chain"),
+        : `; ${
+          stray ?? "add the matching key, and put the server's own certificate before its chain"
+        }`),
   );
 }
 
 const KEY_REMEDY =
-  "append the key's PEM section, as in: cat fullchain.pem privkey.pem > NEW.pem, or name the " +
-  'key\'s file in a block of the configuration file: pem-file = { cert = "…" private-key = "…" }';
+  "append the key's PEM section, as in: (umask 077; cat fullchain.pem privkey.pem > NEW.pem), or " +
+  "name the key's file in a block of the configuration file: " +
+  'pem-file = { cert = "…" private-key = "…" }';

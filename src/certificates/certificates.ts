@@ -47,8 +47,8 @@ export class Certificates {
   private readonly keys: DecryptedKeys;
   private readonly maxWaste: number;
   private loader: CertificateLoader;
-  /** The store of the running configuration, until the next configuration is in use. */
-  private previous: CertificateStore | undefined;
+  /** The store of the running configuration; the loader's belongs to the next one if they differ. */
+  private used: CertificateStore;
 
   /** Throws an Error if the system provides no memory. */
   constructor(libc: Libc, passphrases: Passphrases, maxWaste: number = MAX_WASTE) {
@@ -56,13 +56,15 @@ export class Certificates {
     this.passphrases = passphrases;
     this.maxWaste = maxWaste;
     this.keys = new DecryptedKeys(libc, passphrases);
-    this.loader = new CertificateLoader(new CertificateStore(libc), this.keys);
+    this.used = new CertificateStore(libc);
+    this.loader = new CertificateLoader(this.used, this.keys);
   }
 
   /**
    * Loads all certificates, keys, CAs and CRLs of a configuration; certificate files that have not
-   * changed since the last call are not read again. Certificates that were loaded before stay
-   * valid. Only the first call may ask for passphrases on the terminal.
+   * changed since the last call are not read again. Those of the running configuration stay valid;
+   * call {@link use} when the loaded ones replace them. Only the first call may ask for passphrases
+   * on the terminal.
    */
   load(
     config: CertificateSettings,
@@ -82,6 +84,14 @@ export class Certificates {
     return { tls, storeFd: store.readFd, sources, tried, problems, warnings };
   }
 
+  /** The configuration of the last {@link load} is the running one from now on. */
+  use(): void {
+    const { store } = this.loader;
+    if (store === this.used) return;
+    this.close(this.used, store);
+    this.used = store;
+  }
+
   private collect(
     collection: CertificateCollection,
     { passphraseFile }: CertificateSettings,
@@ -95,14 +105,17 @@ export class Certificates {
     }
   }
 
-  /** The store before the present one is unused by now: this is called rarely. */
+  /** The present store stays open if it is that of the running configuration. */
   private renewStore(): void {
     const next = new CertificateStore(this.libc);
-    if (this.previous) {
-      this.keys.move(this.previous, next);
-      this.previous.close();
-    }
-    this.previous = this.loader.store;
+    const { store } = this.loader;
+    if (store !== this.used) this.close(store, next);
     this.loader = new CertificateLoader(next, this.keys);
+  }
+
+  /** Closes a store, whose decrypted keys move to another one. */
+  private close(store: CertificateStore, next: CertificateStore): void {
+    this.keys.move(store, next);
+    store.close();
   }
 }

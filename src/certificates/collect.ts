@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import type { FrontendTls, ServedTls, StoredCertificate, Trust } from "./served_tls.ts";
 import { forOption, UsageError } from "../base/errors.ts";
 import type {
@@ -9,7 +10,7 @@ import type {
 } from "../options/config.ts";
 import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
-import { listDirectory, pairIn, pairRemedy } from "./files.ts";
+import { listDirectory, pairBelow, pairIn, pairRemedy } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
 import { validityWarning } from "./bundle.ts";
 import { NotInFile } from "./sections.ts";
@@ -252,6 +253,12 @@ function summary([first, ...others]: readonly string[]): string {
 
 function filesOf(directory: PemDirectory): string[] {
   const found = listDirectory(directory);
+  const below = found.every((file) => basename(file) === "README") && pairBelow(directory.path);
+  if (below) {
+    throw new UsageError(
+      `${directory.path}: its certificates are in directories of their own; ${pairRemedy(below)}`,
+    );
+  }
   const pair = pairIn(directory.path);
   if (!pair || ![pair.cert, pair.key].every((file) => found.includes(file))) return found;
   throw new UsageError(

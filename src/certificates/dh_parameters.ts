@@ -1,5 +1,5 @@
 /** DH parameters in PEM sections. */
-import { type Der, firstDer, inside, INTEGER, SEQUENCE } from "../base/der.ts";
+import { type Der, firstDer, inside, INTEGER, SEQUENCE, sequenceOf } from "../base/der.ts";
 import { derOf, derToPem, type PemSection } from "../base/pem.ts";
 
 export function isDhParameters({ label }: Pick<PemSection, "label">): boolean {
@@ -41,7 +41,5 @@ function toPkcs3([prime, base, order]: readonly Der[]): Uint8Array {
   if (order?.tag !== INTEGER) throw new Error("malformed DH parameters");
   const bits = BigInt(`0x${Buffer.from(order.content).toString("hex")}`).toString(2).length - 1;
   const length = Buffer.of(INTEGER, 2, bits >> 8, bits & 0xff);
-  const content = Buffer.concat([prime!.whole, base!.whole, length]);
-  const header = Buffer.of(SEQUENCE, 0x82, content.length >> 8, content.length & 0xff);
-  return Buffer.concat([header, content]);
+  return sequenceOf(prime!.whole, base!.whole, length);
 }

@@ -57,6 +57,15 @@ export function pairIn(directory: string): FilePair | undefined {
   return existsSync(pair.cert) && existsSync(pair.key) ? pair : undefined;
 }
 
+/** Returns those in the first directory inside of this one that has any, or undefined. */
+export function pairBelow(directory: string): FilePair | undefined {
+  for (const name of readdirSync(directory).toSorted()) {
+    const pair = pairIn(join(directory, name));
+    if (pair) return pair;
+  }
+  return undefined;
+}
+
 /** Returns what to do with such files. */
 export function pairRemedy({ cert, key }: FilePair): string {
   return "write into the configuration file: " +

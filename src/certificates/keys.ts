@@ -1,6 +1,14 @@
 /** Private keys in PEM sections, by their content: labels are often wrong. */
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
-import { type Der, firstDer, inside, INTEGER, OCTET_STRING, SEQUENCE } from "../base/der.ts";
+import {
+  type Der,
+  firstDer,
+  inside,
+  INTEGER,
+  OCTET_STRING,
+  SEQUENCE,
+  sequenceOf,
+} from "../base/der.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { derOf, headersOf, type PemSection, pemText } from "../base/pem.ts";
 
@@ -30,11 +38,9 @@ export function readPrivateKey(section: PemSection, file: string, openKey: OpenK
       const key = openKey(Buffer.from(encryptedPem(section, form)), file);
       return openedKey(key);
     }
-    const key = keyOf(der);
     // A plain PKCS#8 section is not exported, which would take Deno 200 µs.
-    return form === "pkcs8"
-      ? { ...openedKey(key), pkcs8: () => firstDerOf(derOf(section)) }
-      : openedKey(key);
+    const opened = openedKey(keyOf(der));
+    return form === "pkcs8" ? { ...opened, pkcs8: () => pkcs8In(section) } : opened;
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new Error(
@@ -46,13 +52,18 @@ export function readPrivateKey(section: PemSection, file: string, openKey: OpenK
 }
 
 /**
- * Returns a private key that is not encrypted, in PKCS#8, PKCS#1 or SEC1. Throws an Error if it is
- * none.
+ * Returns a private key that is not encrypted, in PKCS#8, PKCS#1 or SEC1, and wipes the bytes.
+ * Throws an Error if it is none.
  */
 export function keyOf(der: Buffer): KeyObject {
   const form = formOf(der);
   if (form === undefined || form === "encrypted") throw new Error("no such form of key is known");
-  return createPrivateKey({ key: firstDerOf(der), format: "der", type: form });
+  const key = form === "pkcs8" ? plainPkcs8(der) : der.subarray(0, firstDer(der).whole.length);
+  try {
+    return createPrivateKey({ key, format: "der", type: form });
+  } finally {
+    key.fill(0);
+  }
 }
 
 /** The forms of keys in DER, as `createPrivateKey` calls them. */
@@ -84,9 +95,22 @@ function encryptedPem(section: PemSection, form: Form | undefined): string {
   return pemText(form === "encrypted" ? { ...section, label: "ENCRYPTED PRIVATE KEY" } : section);
 }
 
-/** Bytes may follow the key. */
-function firstDerOf(der: Buffer): Buffer {
-  return der.subarray(0, firstDer(der).whole.length);
+function pkcs8In(section: PemSection): Buffer {
+  const der = derOf(section);
+  try {
+    return plainPkcs8(der);
+  } finally {
+    der.fill(0);
+  }
+}
+
+/**
+ * Returns a PKCS#8 key with its first three elements only, in a buffer that the caller wipes: bytes
+ * may follow the key, and BoringSSL refuses the public key that RFC 5958 allows inside.
+ */
+function plainPkcs8(der: Buffer): Buffer {
+  const [, algorithm, value] = inside(firstDer(der), SEQUENCE);
+  return sequenceOf(Buffer.of(INTEGER, 1, 0), algorithm!.whole, value!.whole);
 }
 
 function openedKey(key: KeyObject): OpenedKey {

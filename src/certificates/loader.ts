@@ -43,7 +43,7 @@ export class CertificateLoader {
       return loaded;
     } catch (error) {
       const pair = key === "" ? pairIn(dirname(cert)) : undefined;
-      if (error instanceof NotInFile && pair && Object.values(pair).includes(cert)) {
+      if (error instanceof NotInFile && pair) {
         throw new NotInFile(error.fault, pairRemedy(pair));
       }
       if (!(error instanceof FileError)) throw error;

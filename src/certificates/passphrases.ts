@@ -138,10 +138,14 @@ const EMPTY = Buffer.alloc(0);
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
+/** UTF-8's byte order mark, which some editors write. */
+const BOM = Buffer.of(0xef, 0xbb, 0xbf);
+
 /** Returns the lines that are not empty, without line ends, as views of the text. */
 function linesOf(text: Buffer): Buffer[] {
   const lines: Buffer[] = [];
-  for (let start = 0; start < text.length;) {
+  const hasBom = text.subarray(0, BOM.length).equals(BOM);
+  for (let start = hasBom ? BOM.length : 0; start < text.length;) {
     const found = text.indexOf(LINE_FEED, start);
     const next = found < 0 ? text.length : found;
     const end = text[next - 1] === CARRIAGE_RETURN && found >= 0 ? next - 1 : next;

@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { firstDer } from "../base/der.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { derOf, derToPem, type PemSection, readPem } from "../base/pem.ts";
+import { derOf, derToPem, headersOf, type PemSection, readPem } from "../base/pem.ts";
 import { listed, recognise } from "./recognise.ts";
 
 const CERTIFICATE = /^(?:TRUSTED |X509 )?CERTIFICATE$/;
@@ -65,9 +65,12 @@ export class PemFileSections {
   /** Returns the error for a file without what it is for; `remedy` is for a file of any kind. */
   lacks(what: string, remedy: string): NotInFile {
     const kind = recognise(this.text, this.all, this.file);
-    const fault = `${this.file}: no ${what} in it; ${kind}`;
     // Many kinds have a remedy of their own.
-    return new NotInFile(fault, kind.includes("; ") ? undefined : remedy);
+    const own = kind.includes("; ") ? kind : this.strayText();
+    return new NotInFile(
+      `${this.file}: no ${what} in it; ${own ?? kind}`,
+      own === undefined ? remedy : undefined,
+    );
   }
 
   /** Runs `action`; names the file in front of an error's message, in a UsageError. */
@@ -80,21 +83,50 @@ export class PemFileSections {
     }
   }
 
-  /** Returns a line for the sections that were not taken, and one for text that may be damaged. */
+  /**
+   * Returns a line for the sections that were not taken, one for those that were not taken whole,
+   * and one for text that may be damaged.
+   */
   warnings(): string[] {
     const unused = this.all.filter((section) => !this.taken.has(section));
-    const [stray] = this.strays;
+    const longer = [...this.taken].filter(hasMore);
+    const stray = this.strayText();
     return [
       ...(unused.length > 0
         ? [`${this.file}: not used here: ${listed(unused)}; remove it if it is of no use`]
         : []),
-      ...(stray !== undefined
+      ...(longer.length > 0
         ? [
-          `${this.file}: line ${stray} looks like a part of a PEM section, but belongs to none and ` +
-          "is not used; check that it has its BEGIN and END lines",
+          `${this.file}: more bytes than one object in ${
+            listed(longer)
+          }: only the first is used; ` +
+          "check that no END and BEGIN lines are missing in between",
         ]
         : []),
+      ...(stray === undefined ? [] : [`${this.file}: ${stray}`]),
     ];
+  }
+
+  /** Returns what may be damaged in the file, and what to do, in a clause; undefined if nothing is. */
+  strayText(): string | undefined {
+    const [line] = this.strays;
+    if (line === undefined) return undefined;
+    return `line ${line} looks like a part of a PEM section, but belongs to none and is not used; ` +
+      "check that it has its BEGIN and END lines";
+  }
+}
+
+/** Whether there are bytes behind the DER of a section, other than those that belong there. */
+function hasMore(section: PemSection): boolean {
+  if (section.label === "TRUSTED CERTIFICATE" || headersOf(section) !== "") return false;
+  const der = derOf(section);
+  try {
+    return firstDer(der).whole.length < der.length;
+  } catch {
+    // Whoever uses it reports what is wrong.
+    return false;
+  } finally {
+    der.fill(0);
   }
 }
 

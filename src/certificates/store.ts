@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { getSystemErrorName } from "node:util";
+import { errnoText } from "../base/error_text.ts";
+import { UsageError } from "../base/errors.ts";
 import { derToPem } from "../base/pem.ts";
 import { secretBuffer } from "../base/secret_buffer.ts";
 import type { Material, StoredCertificate } from "./served_tls.ts";
@@ -50,7 +52,7 @@ export class CertificateStore {
 
   /**
    * Stores an entry, or finds an equal one. Leaves no copy of the key in this process's memory.
-   * Throws an Error if memory runs out.
+   * Throws a UsageError if the system refuses the memory.
    */
   add({ chain, key, dhParameters = "" }: NewMaterial): Location {
     const parts = [Buffer.from(chain), key, Buffer.from(dhParameters)];
@@ -80,7 +82,8 @@ export class CertificateStore {
     if (known) return known;
     const location = { offset: this.size, length: bytes.length };
     for (let rest = bytes; rest.length > 0;) {
-      const written = check(this.libc, this.libc.write(this.writeFd, rest, rest.length));
+      const written = this.libc.write(this.writeFd, rest, rest.length);
+      if (written < 0) throw noRoom(this.libc);
       this.size += written;
       rest = rest.subarray(written);
     }
@@ -133,6 +136,13 @@ function readParts(libc: Libc, fd: number, { offset, length }: Location): Buffer
 
 function isSize(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
+}
+
+function noRoom(libc: Libc): UsageError {
+  return new UsageError(
+    `the certificates cannot be kept in memory: ${errnoText(libc.errno())}; allow this process ` +
+      "more memory, and larger files (ulimit -f, LimitFSIZE=)",
+  );
 }
 
 function check(libc: Libc, result: number): number {

@@ -12,7 +12,7 @@ import {
   SEQUENCE,
   UTC_TIME,
 } from "../base/der.ts";
-import { derOf, derToPem } from "../base/pem.ts";
+import { derOf, derToPem, type PemSection } from "../base/pem.ts";
 import { readFile } from "../base/read_file.ts";
 import { PemFileSections, type ReadCertificate } from "./sections.ts";
 
@@ -25,12 +25,16 @@ export interface LoadedTrust {
 /** Reads and checks the files of CAs and CRLs. Throws a UsageError. */
 export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
   if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
-  const authorities = readAuthorities(ca, "--client-verify-ca");
+  const isShared = ca === crl;
+  const authorities = readAuthorities(ca, "--client-verify-ca", isShared);
   const caText = authorities.pem;
   if (crl === "") {
     return { trust: { mode, ca: caText, crl: "" }, warnings: authorities.warnings };
   }
-  const { lists, warnings: unused } = forOption("--client-verify-crl", () => readLists(crl));
+  const { lists, warnings: unused } = forOption(
+    "--client-verify-crl",
+    () => readLists(crl, isShared),
+  );
   const warnings = [...authorities.warnings, ...unused];
   for (const { nextUpdate } of lists) {
     if (nextUpdate >= now) continue;
@@ -75,14 +79,18 @@ export interface Authorities {
   readonly warnings: readonly string[];
 }
 
-/** Reads the CAs in the PEM file of an option. Throws a UsageError if there is none. */
-export function readAuthorities(file: string, option: string): Authorities {
+/**
+ * Reads the CAs in the PEM file of an option. With `hasLists` its CRLs are in use too. Throws a
+ * UsageError if there is no CA.
+ */
+export function readAuthorities(file: string, option: string, hasLists = false): Authorities {
   return forOption(option, () => {
     const sections = new PemFileSections({ text: readFile(file, { also: "pipe" }), file });
     const certificates = sections.certificates();
     if (certificates.length === 0) {
       throw sections.lacks("CA certificate", "add PEM CERTIFICATE sections");
     }
+    if (hasLists) sections.take(isList);
     const pem = certificates.map((each) => each.pem).join("");
     return { certificates, pem, warnings: sections.warnings() };
   });
@@ -102,10 +110,18 @@ interface RevocationList {
   readonly nextUpdate: number;
 }
 
-function readLists(file: string): { lists: RevocationList[]; warnings: readonly string[] } {
+function isList({ label }: PemSection): boolean {
+  return label === "X509 CRL";
+}
+
+/** With `hasAuthorities`, the file's certificates are in use too. */
+function readLists(
+  file: string,
+  hasAuthorities = false,
+): { lists: RevocationList[]; warnings: readonly string[] } {
   const text = readFile(file, { also: "pipe", maxBytes: MAX_LISTS });
   const sections = new PemFileSections({ text, file });
-  const found = sections.take(({ label }) => label === "X509 CRL");
+  const found = sections.take(isList);
   if (found.length === 0) throw sections.lacks("CRL", "add PEM X509 CRL sections");
   const lists = found.map((section) => {
     const der = sections.run(() => derOf(section));
@@ -115,6 +131,7 @@ function readLists(file: string): { lists: RevocationList[]; warnings: readonly 
       throw new UsageError(`${file}: line ${section.line}: the CRL cannot be read; replace it`);
     }
   });
+  if (hasAuthorities) sections.certificates();
   return { lists, warnings: sections.warnings() };
 }
 

@@ -85,6 +85,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
   private addresses: ProxyAddresses | undefined;
   private uniqueId: string | undefined;
   private hasHeader = false;
+  private hasClientSent = false;
   private clientEnded = false;
   private backendEnded = false;
   private clientClosed = false;
@@ -176,6 +177,7 @@ export class Connection implements HeaderReceiver, IdleHolder {
     if (this.isHalfClosed) this.restartHalfClose();
     const { values } = this.context.counters;
     if (from === this.client) {
+      this.hasClientSent = true;
       values[BYTES_RECEIVED]! += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
     } else {
@@ -220,7 +222,11 @@ export class Connection implements HeaderReceiver, IdleHolder {
   }
 
   handshakeTimedOut(): void {
-    this.fail({ source: "client", code: "handshake-timeout", cause: "no TLS handshake in time" });
+    const cause = this.client.hasPeerSent()
+      ? "no TLS handshake in time"
+      : "the client sent nothing in time; one that waits for the server's greeting (SMTP, FTP, " +
+        "MySQL) must begin TLS at once";
+    this.fail({ source: "client", code: "handshake-timeout", cause });
     this.client.reset();
   }
 
@@ -315,7 +321,9 @@ export class Connection implements HeaderReceiver, IdleHolder {
       if (failure) this.fail(handshakeFailed(this.isProxyCheck ? asCheck(failure) : failure));
     } else if (failure && !this.backendEnded) {
       this.context.connects.stop(this);
-      this.fail(clientLost(failure));
+      // Without TLS this is what a health check looks like.
+      const hasLeft = this.context.settings.backendTls && !this.hasClientSent;
+      this.fail(hasLeft ? handshakeFailed({ ...failure, fault: "left" }) : clientLost(failure));
       this.backend?.reset();
     } else {
       // Both directions ended in order, or the client has the backend's last byte.

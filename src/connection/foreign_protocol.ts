@@ -1,4 +1,6 @@
+// deno-lint-ignore-file no-control-regex -- binary protocols are matched as Latin-1 text
 /** Names the protocol of a peer that does not speak TLS by its first bytes, and what to do about it. */
+import { MAX_RECEIVED } from "../runtime/failure.ts";
 import { PP2_SIGNATURE } from "./proxy_protocol/constants.ts";
 
 export interface ForeignProtocol {
@@ -54,7 +56,7 @@ const clients: readonly Row[] = [
   [/^\x05[\x01-\x08]|^\x04[\x01\x02]/, "SOCKS", "stud is not a SOCKS proxy"],
   [/^\x16\xfe[\xfd\xff]/, "DTLS", "use TLS over TCP"],
   [/^[\x80-\xff].\x01[\0\x03]/s, "an SSLv2 ClientHello", "update the client: it needs TLS 1.2"],
-  [/^.{0,2}(stats|version|get |set )/s, "plain memcached", "use the client's TLS setting"],
+  [/^(stats|version|get |set )/, "plain memcached", "use the client's TLS setting"],
 ];
 
 /** What an operator can do about a backend that does not speak TLS. */
@@ -83,13 +85,10 @@ export function recognize(
   bytes: Uint8Array,
   peer: "client" | "backend",
 ): ForeignProtocol | undefined {
-  const text = Buffer.from(bytes.subarray(0, MAX_BYTES)).toString("latin1");
+  const text = Buffer.from(bytes.subarray(0, MAX_RECEIVED)).toString("latin1");
   const row = (peer === "client" ? clients : backends).find(([pattern]) => pattern.test(text));
   return row && { what: row[1], remedy: row[2] };
 }
-
-/** How many bytes are looked at. */
-export const MAX_BYTES = 64;
 
 /** The bytes as a regular expression. */
 function latin1(bytes: Uint8Array): string {

@@ -3,6 +3,8 @@
  * and JSON. Commands go down on the child's standard input, events up on its descriptor 3. The end
  * of a stream means that the other side has exited.
  */
+import { GrowingBuffer } from "../base/growing_buffer.ts";
+
 /** The descriptor on which a child process writes to the master. */
 export const EVENTS_FD = 3;
 
@@ -41,10 +43,9 @@ export interface FrameHandler<Message> {
 export class FrameReader<Message> {
   private readonly limit: number;
   private readonly handler: FrameHandler<Message>;
-  private chunks: Uint8Array[] = [];
-  private available = 0;
-  /** Bytes of the frame in progress, its header included; 0 while the header is incomplete. */
-  private expected = 0;
+  private readonly held = new GrowingBuffer();
+  /** Bytes of `held` whose messages have been decoded. */
+  private decoded = 0;
   private isBroken = false;
 
   /** `limit` is the largest body of a frame, in bytes. */
@@ -59,17 +60,19 @@ export class FrameReader<Message> {
    */
   push(bytes: Uint8Array): void {
     if (this.isBroken) return;
-    this.chunks.push(bytes);
-    this.available += bytes.length;
+    this.held.add(bytes);
     for (;;) {
       const message = this.decodeNext();
-      if (message === undefined) return;
+      if (message === undefined) break;
       try {
         this.handler.handle(message);
       } catch (error) {
         this.handler.internalError(error);
       }
     }
+    if (this.decoded === 0) return;
+    this.held.drop(this.decoded);
+    this.decoded = 0;
   }
 
   /** Returns the next message, or undefined while it is incomplete. Throws a ProtocolError. */
@@ -79,7 +82,7 @@ export class FrameReader<Message> {
       return body === undefined ? undefined : this.decode(body);
     } catch (error) {
       this.isBroken = true;
-      this.chunks = [];
+      this.held.drop(Infinity);
       throw error;
     }
   }
@@ -97,34 +100,16 @@ export class FrameReader<Message> {
   }
 
   private nextBody(): string | undefined {
-    if (!this.nextFrameIsComplete()) return undefined;
-    const whole = this.joined();
-    const rest = whole.subarray(this.expected);
-    const body = whole.toString("utf8", HEADER, this.expected);
-    this.chunks = rest.length > 0 ? [rest] : [];
-    this.available = rest.length;
-    this.expected = 0;
-    return body;
-  }
-
-  private nextFrameIsComplete(): boolean {
-    if (this.expected === 0) {
-      if (this.available < HEADER) return false;
-      const length = this.joined().readUInt32BE();
-      if (length > this.limit) {
-        throw new ProtocolError(`a frame of ${length} bytes, more than ${this.limit}`);
-      }
-      this.expected = HEADER + length;
+    const { buffer, byteOffset, length } = this.held.bytes.subarray(this.decoded);
+    if (length < HEADER) return undefined;
+    const bytes = Buffer.from(buffer, byteOffset, length);
+    const end = HEADER + bytes.readUInt32BE();
+    if (end > HEADER + this.limit) {
+      throw new ProtocolError(`a frame of ${end - HEADER} bytes, more than ${this.limit}`);
     }
-    return this.available >= this.expected;
-  }
-
-  private joined(): Buffer {
-    const [first] = this.chunks;
-    if (this.chunks.length === 1 && Buffer.isBuffer(first)) return first;
-    const whole = Buffer.concat(this.chunks);
-    this.chunks = [whole];
-    return whole;
+    if (length < end) return undefined;
+    this.decoded += end;
+    return bytes.toString("utf8", HEADER, end);
   }
 }
 

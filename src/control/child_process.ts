@@ -25,6 +25,8 @@ const ENVIRONMENT = [
   "NODE_COMPILE_CACHE",
 ];
 
+/** Maximum length of a line that a process prints; more is dropped. */
+const MAX_PRINTED = 2000;
 /** Maximum number of bytes that wait for a process when `offer` adds a command. */
 const MAX_OFFERED = 1024 * 1024;
 
@@ -34,6 +36,8 @@ export interface ChannelFaults {
   protocolError(reason: string, pid: number): void;
   /** A handler in the master threw. The channel continues. */
   internalError(error: unknown): void;
+  /** The process's runtime has printed a line to standard error, for example of a crash report. */
+  printed(line: string, pid: number): void;
 }
 
 /** What a child process needs of the runtime. */
@@ -80,7 +84,8 @@ export class ControlledProcess<Down, Up> {
         // The directory of this process may have been removed, or belong to a file system that is to
         // be unmounted.
         cwd: "/",
-        stdio: ["pipe", "ignore", "inherit", "pipe", ...inherited],
+        // Our own standard error may block, and with it the process that prints.
+        stdio: ["pipe", "ignore", "pipe", "pipe", ...inherited],
         env: { ...Object.fromEntries(environment), ...workerEnvironment },
       });
     this.child = bindsSockets ? start() : withoutAmbient(libc, start);
@@ -111,6 +116,7 @@ export class ControlledProcess<Down, Up> {
     });
     upward.on("error", () => {});
     upward.on("close", () => this.ended("events"));
+    readLines(this.child.stderr!, (line) => faults.printed(line, pid));
     // A write to a process that has just exited, which `exit` reports.
     this.child.stdin!.on("error", () => {});
     this.child.on("exit", (code, signal) => {
@@ -157,4 +163,17 @@ export class ControlledProcess<Down, Up> {
       this.faults.internalError(error);
     }
   }
+}
+
+function readLines(stream: Readable, handle: (line: string) => void): void {
+  let rest = "";
+  const take = (lines: readonly string[]) => {
+    for (const line of lines) if (line !== "") handle(line.slice(0, MAX_PRINTED));
+  };
+  stream.setEncoding("utf8").on("error", () => {}).on("close", () => take([rest]));
+  stream.on("data", (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!.slice(0, MAX_PRINTED);
+    take(lines);
+  });
 }

@@ -21,5 +21,12 @@ export function logChannelFaults(log: Log, { subject, facts }: ChildName): Chann
         facts: { ...facts, pid, cause: reason },
       }),
     internalError: (error) => log(internalError(error)),
+    printed: (line, pid) =>
+      log({
+        level: "error",
+        event: "runtime-output",
+        message: `${prefix}pid ${pid} printed: ${line}`,
+        facts: { ...facts, pid, cause: line },
+      }),
   };
 }

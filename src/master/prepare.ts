@@ -120,7 +120,10 @@ export async function prepare(
   const backendTls = await attempt(() =>
     config.backendTls && clientTls(config.backendTls, config.alpn, runtime.capabilities, warnings)
   );
-  await attempt(() => tryTls(runtime, config, loaded, backendTls));
+  await attempt(() => {
+    const trial = backendTls ?? withoutTrust(runtime, config, warnings);
+    return tryTls(runtime, config, loaded, trial);
+  });
   const all = (await Promise.all(
     config.frontends.map(({ listen }, frontend) =>
       attempt(async () =>
@@ -177,6 +180,16 @@ export async function prepare(
     ...(cachePeers ? { cachePeers } : {}),
     warnings,
   };
+}
+
+/** Settings for TLS to the backend that can be tried although the CAs cannot be used. */
+function withoutTrust(
+  { capabilities }: Runtime,
+  { backendTls, alpn }: PrepareSettings,
+  warnings: string[],
+): ClientTlsSettings | undefined {
+  if (!backendTls || !capabilities.backendTrust) return undefined;
+  return clientTls({ ...backendTls, verify: false, ca: "" }, alpn, capabilities, warnings);
 }
 
 /** The addresses of all frontends, for a message. */

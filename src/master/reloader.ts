@@ -200,7 +200,8 @@ export class Reloader {
       ? "the running workers"
       : `${swapped} of ${workers} workers; the others use it as soon as they run`;
     const message = `reloaded the configuration in ${where}`;
-    log({ level: swapped === workers ? "info" : "warn", event: "reloaded", message, facts: {} });
+    const level = swapped === workers ? "info" : "warn";
+    log({ level, event: "reloaded", message, facts: { workers, swapped } });
   }
 
   private async commitGeneration(begun: BegunGeneration): Promise<void> {

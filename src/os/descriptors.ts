@@ -71,8 +71,8 @@ export function assertCanStart(libc: Libc, inherited: number): void {
   }
 }
 
-/** What a runtime opens meanwhile: two socket pairs and a pipe, with copies on Deno. */
-const START_DESCRIPTORS = 12;
+/** What a runtime opens meanwhile: three socket pairs and a pipe, with copies on Deno. */
+const START_DESCRIPTORS = 16;
 
 /** Returns the open sockets of this process: what the kernel calls each, by descriptor. */
 export function openSockets(): ReadonlyMap<number, string> {

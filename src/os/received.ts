@@ -29,6 +29,11 @@ export function received(libc: Libc, fd: number): Received | undefined {
   };
 }
 
+/** Whether the peer has sent anything, read or not; true without a TCP connection. */
+export function hasReceived(libc: Libc, fd: number): boolean {
+  return received(libc, fd)?.bytes !== 0;
+}
+
 const unread = new Uint8Array(65_536);
 /** Reads of what one peer has sent, at most 1 MiB. */
 const MAX_READS = 16;

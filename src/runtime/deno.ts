@@ -4,6 +4,7 @@
  */
 import "./deno/needs.ts";
 import "./deno/debugger_signal.ts";
+import "./deno/file_size_signal.ts";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";

@@ -6,11 +6,10 @@
 import "./node/needs.ts";
 import { stat } from "node:fs";
 import { isSea } from "node:sea";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { ClientTls } from "./node/client_tls.ts";
 import { connect } from "./node/connect.ts";
 import { openDatagrams } from "./node/datagrams.ts";
+import { collectGarbage } from "./node/garbage.ts";
 import { libc } from "./node/libc.ts";
 import { listen } from "./node/listen.ts";
 import { loadEngine } from "./node/native_openssl.ts";
@@ -22,7 +21,7 @@ import type { ClientTlsSettings } from "./tls.ts";
 import type { TlsSettings } from "./tls.ts";
 import type { Capabilities } from "./capabilities.ts";
 
-export { connect, libc, listen, loadEngine, openDatagrams };
+export { collectGarbage, connect, libc, listen, loadEngine, openDatagrams };
 
 /** As in {@link Runtime}. */
 export const name = "node";
@@ -83,14 +82,6 @@ export function createClientTls(settings: ClientTlsSettings): ClientTls {
   return new ClientTls(settings);
 }
 
-/** As in {@link Runtime}. V8 exposes its collector only on request; glibc keeps what OpenSSL freed. */
-export function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  collect ??= runInNewContext("gc") as () => void;
-  collect();
-  libc.malloc_trim(0);
-}
-
 /** As in {@link Runtime}: the running executable is. */
 export function keepProgram(): void {}
 
@@ -98,8 +89,6 @@ export function keepProgram(): void {}
 export function startThreads(): void {
   stat("/", () => {});
 }
-
-let collect: (() => void) | undefined;
 
 import type * as Self from "./node.ts";
 type Conforms<T extends Runtime> = T;

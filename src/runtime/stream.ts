@@ -23,6 +23,11 @@ export interface Stream {
    */
   write(bytes: Uint8Array): boolean;
   /**
+   * Whether the peer has sent any byte, read or not; costs a system call. True where the adapter does
+   * not know the descriptor.
+   */
+  hasPeerSent(): boolean;
+  /**
    * Stops reading, so that TCP back-pressure reaches the peer. At most what was already decrypted
    * still arrives. A chunk passed to `received` is valid until `received` returns; `write` of the same
    * adapter copies what it keeps, unless this adapter's chunks stay valid while their stream is paused.

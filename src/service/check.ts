@@ -1,4 +1,5 @@
 import { UsageError } from "../base/errors.ts";
+import { printError } from "../base/print.ts";
 import { LogFileError } from "../log/log_file.ts";
 import type { Prepared } from "../master/prepare.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -14,7 +15,7 @@ import { makePrepareContext, type Serving } from "./state.ts";
 export async function check(runtime: Runtime, command: Serving): Promise<string> {
   const { config: { dialect }, places } = command;
   if (dialect === "hitch") {
-    console.error("Trying to initialize SSL contexts with your certificates");
+    printError("Trying to initialize SSL contexts with your certificates");
   }
   const problems = [...command.problems];
   let prepared: Prepared | undefined;
@@ -37,11 +38,11 @@ export async function check(runtime: Runtime, command: Serving): Promise<string>
       ...ignored.map((each) => warningWithPlace(each, places)),
     ]
   ) {
-    console.error(`${dialect}: ${warning}`);
+    printError(`${dialect}: ${warning}`);
   }
   if (log.length > 0) throw new LogFileError([...new Set(problems)]);
   if (problems.length > 0) throw new UsageError([...new Set(problems)]);
   if (dialect === "stud") return "stud configuration looks ok.\n";
-  console.error("hitch configuration looks ok.");
+  printError("hitch configuration looks ok.");
   return "";
 }

@@ -126,6 +126,8 @@ export class Reload implements Change {
     state.standing = standing;
     await guarded(state.log, () => log.commit());
     await state.master!.commit(begun);
+    // Nothing starts workers of the previous configuration any more.
+    await guarded(state.log, () => state.prepareContext.certificates.use());
     if (!command.config.watch) await guarded(state.log, () => state.watch.end());
     logWarnings(state, prepared);
     await guarded(state.log, () => report?.publish());

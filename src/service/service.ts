@@ -57,7 +57,7 @@ class Service {
       ...{ runtime, log, program: options.program, pid: process.pid },
       input: () => options.input(),
       // A second request cuts, and a service manager may have sent SIGTERM to this process too.
-      onStop: () => state.isStopping || this.requestStop("a stop request from its successor"),
+      onStop: () => state.isStopping || this.requestStop("its successor was stopped"),
     });
     this.reload = new Reload(state, () => void this.changes.run());
     this.changes = new ChangeQueue(log, [
@@ -83,9 +83,9 @@ class Service {
     setInterval(() => void guarded(log, () => void orphans.collect()), ORPHANS_INTERVAL_MS);
   }
 
-  private requestStop(signal: string): void {
+  private requestStop(cause: string): void {
     this.changes.close();
-    void this.stop.request(signal, this.upgrade);
+    void this.stop.request(cause, this.upgrade);
   }
 
   private handleSignals(): void {
@@ -95,7 +95,7 @@ class Service {
     const limiter = new LogRateLimiter(log, () => state.command.config.log.level);
     surviveFaults((error) => limiter.log(internalError(error)));
     handleSignals({
-      stop: (signal) => this.requestStop(signal),
+      stop: (cause) => this.requestStop(cause),
       reload: (cause) => this.reload.request(cause),
       reopenLog: () => void guarded(log, () => log.reopen()),
       upgrade: () => {

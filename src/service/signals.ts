@@ -9,7 +9,7 @@ const SAME_SIGNAL_MS = 100;
 
 /** The actions for signals. None throws or returns a promise that can be rejected. */
 export interface SignalHandlers {
-  stop(signal: string): void;
+  stop(cause: string): void;
   reload(cause: string): void;
   /** Opens the log file again. */
   reopenLog(): void;
@@ -23,7 +23,7 @@ export function handleSignals({ stop, reload, reopenLog, upgrade }: SignalHandle
     process.on(signal, () => {
       if (performance.now() - stoppedAt < SAME_SIGNAL_MS) return;
       stoppedAt = performance.now();
-      stop(signal);
+      stop(`received ${signal}`);
     });
   }
   process.on("SIGHUP", () => reload("received SIGHUP"));

@@ -16,7 +16,7 @@ import type { ServiceState } from "./state.ts";
 export interface StartEvents {
   /** Handles signals from now on. */
   handleSignals(): void;
-  /** Stops: the process that waited for this one has gone. `reason` replaces the signal's name. */
+  /** Stops: the process that waited for this one has gone. `reason` is a clause. */
   stop(reason: string): Promise<void>;
 }
 
@@ -74,10 +74,10 @@ async function begin(
  */
 function reportStarted({ runtime, command, options }: ServiceState): string | undefined {
   const { predecessor, isDaemon } = options;
-  if (predecessor) return predecessor.handOver() ? undefined : "a disconnect from its predecessor";
+  if (predecessor) return predecessor.handOver() ? undefined : "its predecessor has exited";
   if (!isDaemon) return undefined;
   const isAwaited = reportReady(runtime.libc, command.config.dialect);
-  return isAwaited ? undefined : "a disconnect from its parent";
+  return isAwaited ? undefined : "the process that started it has exited";
 }
 
 /** Never rejected: a step that fails is logged, and the next one is taken. */

@@ -22,10 +22,10 @@ export class Stop {
 
   /**
    * Ends the process when all connections have closed or `--drain-timeout` has elapsed; called
-   * again, cuts them. Gives up `upgrade` if it is in progress. `signal` names the cause. Never
-   * rejected.
+   * again, cuts them. Gives up `upgrade` if it is in progress. `cause` is a clause that begins the
+   * message. Never rejected.
    */
-  async request(signal: string, upgrade: Upgrade): Promise<void> {
+  async request(cause: string, upgrade: Upgrade): Promise<void> {
     const { state } = this;
     const { log, options: { predecessor } } = state;
     const master = state.master!;
@@ -35,13 +35,14 @@ export class Stop {
     }
     state.isStopping = true;
     const { drainTimeout } = state.command.config;
-    await guarded(log, () => this.announce(signal, drainTimeout));
-    await guarded(log, () => upgrade.abandon());
+    await guarded(log, () => this.announce(cause, drainTimeout));
+    const abandoned = guarded(log, () => upgrade.abandon());
     state.undo.run();
     const limit = drainTimeout * 1000;
     const [cut] = await Promise.all([
       guarded(log, () => master.stop(limit)),
       guarded(log, () => predecessor?.stop(limit + PREDECESSOR_GRACE_MS)),
+      abandoned,
     ]);
     await this.exit(cut);
   }
@@ -65,12 +66,12 @@ export class Stop {
     state.runtime.libc._exit(cut === undefined ? EXIT_ERROR : cut === 0 ? 0 : EXIT_CUT);
   }
 
-  private announce(signal: string, drainTimeout: number): void {
+  private announce(cause: string, drainTimeout: number): void {
     const { notifier } = this.state;
     const how = drainTimeout === 0
       ? "cutting open connections"
       : `waiting up to ${drainTimeout} s for open connections; a second signal cuts them`;
-    logStage(this.state, "stopping", `received ${signal}, stopping: ${how}`, { signal });
+    logStage(this.state, "stopping", `${cause}, stopping: ${how}`, { cause });
     notifier.stopping("stopping");
     notifier.extend(drainTimeout + STOP_MARGIN);
   }

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import process from "node:process";
+import { inTime } from "../base/in_time.ts";
 import type { Libc } from "../os/libc.ts";
 import {
   assertCanStart,
@@ -30,6 +31,10 @@ import {
 const HANDOVER_FD = STARTUP_RESULT_FD + 1;
 /** Maximum time for a start, which many certificates and workers can make long, in milliseconds. */
 const START_LIMIT_MS = 120_000;
+/** Time that a predecessor has to cut its connections and to exit, in milliseconds. */
+const CUT_LIMIT_MS = 5000;
+/** Time that a successor which is no longer wanted has to exit, in milliseconds. */
+const STOP_LIMIT_MS = 2000;
 /** The line that a successor sends after its startup result when it is stopped. */
 const STOP = "stop";
 /**
@@ -46,8 +51,11 @@ export interface Successor {
   readonly pid: number;
   /** Why it cannot serve, one line each; empty: it serves, and is no child of this process. */
   readonly problems: Promise<readonly string[]>;
-  /** Sends SIGTERM to a successor that does not serve yet. */
-  stop(): void;
+  /**
+   * Ends a successor that does not serve yet: by SIGTERM, and by SIGKILL if it hangs. Fulfilled when
+   * it has exited or was killed.
+   */
+  stop(): Promise<void>;
 }
 
 export interface SuccessorOptions {
@@ -112,24 +120,22 @@ export function spawnSuccessor(
       release(launcher);
       return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
+    const stop = async () => {
+      signal(pid || launcher.pid, "SIGTERM");
+      await inTime([exited], STOP_LIMIT_MS);
+      if (launcher.exitCode === null && launcher.signalCode === null) {
+        signal(pid || launcher.pid, "SIGKILL");
+      }
+    };
     return {
       get pid() {
         return pid;
       },
       problems,
-      stop: () => signal(pid || launcher.pid, "SIGTERM"),
+      stop,
     };
   } finally {
     for (const fd of [handoverFd, ...passed]) libc.close(fd);
-  }
-}
-
-/** On Deno, `kill` of a child also closes its pipes. */
-function signal(pid: number | undefined, name: "SIGTERM" | "SIGKILL"): void {
-  try {
-    if (pid) process.kill(pid, name);
-  } catch {
-    // It has just exited.
   }
 }
 
@@ -183,9 +189,14 @@ export class Predecessor {
     while (this.isRunning && performance.now() < deadline) await pause();
   }
 
-  /** Makes a predecessor that was asked to stop cut its connections. */
+  /** Makes a predecessor that was asked to stop cut its connections; one that hangs is killed. */
   cut(): void {
-    if (this.hasHandedOver && this.isRunning) signal(this.handover.pid, "SIGTERM");
+    this.signal("SIGTERM");
+    setTimeout(() => this.signal("SIGKILL"), CUT_LIMIT_MS).unref();
+  }
+
+  private signal(name: "SIGTERM" | "SIGKILL"): void {
+    if (this.hasHandedOver && this.isRunning) signal(this.handover.pid, name);
   }
 
   /** Closes the pipe to it when it has exited, after its last connection. */
@@ -201,6 +212,15 @@ export class Predecessor {
   private get isRunning(): boolean {
     this.hasExited ||= isPeerGone(this.libc, STARTUP_RESULT_FD);
     return !this.hasExited;
+  }
+}
+
+function signal(pid: number | undefined, name: "SIGTERM" | "SIGKILL"): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has just exited.
   }
 }
 

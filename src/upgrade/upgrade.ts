@@ -75,9 +75,9 @@ export class Upgrade {
     return undefined;
   }
 
-  /** Gives up an upgrade that is in progress. */
-  abandon(): void {
-    if (!this.isDone) this.successor?.stop();
+  /** Gives up an upgrade that is in progress. Fulfilled when its process has ended. */
+  async abandon(): Promise<void> {
+    if (!this.isDone) await this.successor?.stop();
   }
 
   private async attempt(handover: Handover): Promise<readonly string[]> {

@@ -172,6 +172,24 @@ export const config: readonly Behaviour[] = [
     },
   },
   {
+    name: "--test tries TLS settings although certificates, frontends or CAs cannot be used",
+    appliesTo: ({ ciphers }) => ciphers,
+    async run(context) {
+      const modes = [
+        ["/nonexistent/site.pem"],
+        ["--frontend=nowhere", context.certificates.localhost],
+        ["--client", "--client-verify-ca=/nonexistent/ca.pem"],
+      ];
+      for (const mode of modes) {
+        const words = ["--test", "--ciphers=NO-SUCH-CIPHER", ...mode];
+        const { code, stderr } = await runStud(context.target, words);
+        assert.equal(code, 1);
+        assert.match(stderr, /NO-SUCH-CIPHER|no.cipher.match/i, mode.join(" "));
+        assert.match(stderr, /nowhere|\/nonexistent\//, mode.join(" "));
+      }
+    },
+  },
+  {
     name: "--test creates none of the files that a start would write",
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "untouched-"));

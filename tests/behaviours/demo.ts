@@ -32,4 +32,17 @@ export const demo: readonly Behaviour[] = [
       assert.ok(!workers.some(isAlive));
     },
   },
+  {
+    name: "--demo serves even if standard output cannot be written",
+    async run(context) {
+      const frontend = await freeEndpoint();
+      const words = ["--demo", "--log-format=json", "-f", `${frontend.host},${frontend.port}`];
+      const shell = ["bash", "-c", 'exec "$@" >/dev/full', "bash"];
+      const stud = new Stud([...shell, ...context.target.command, ...words], frontend);
+      context.after(() => stud.destroy());
+      await stud.waitForLog(({ event }) => event === "ready", "stud is ready");
+      (await context.tls(frontend)).destroy();
+      assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+    },
+  },
 ];

@@ -1,14 +1,16 @@
 /** What the log says of a connection that failed, which is the same on each build. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
+import { type TlsOptions, TLSSocket } from "node:tls";
 import { setTimeout as pause } from "node:timers/promises";
 import { ALERT, APPLICATION_DATA, FATAL, HANDSHAKE, WARNING } from "../faults/hostile/tls13.ts";
 import { plainRecord, Tls13Client } from "../faults/hostile/tls13.ts";
 import { ending, openTcp, openTls, PARTIAL_HELLO } from "../support/client.ts";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
-import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
 import { hold } from "../support/processes.ts";
 import type { LogLine, Stud } from "../support/stud.ts";
 import type { Target } from "../support/target.ts";
@@ -21,7 +23,7 @@ interface Conversation {
   readonly log: string;
   /** Where a build cannot tell two failures apart, with the reason. */
   readonly but?: Partial<Record<Target["runtime"], string>>;
-  readonly hold: (at: Endpoint, context: Context) => Promise<unknown>;
+  readonly hold: (stud: Stud, context: Context) => Promise<unknown>;
 }
 
 const HANDSHAKE_FAILED = "warn client handshake-failed: the client";
@@ -70,45 +72,45 @@ const conversations: readonly Conversation[] = [
   {
     name: "FIN before the first byte",
     log: `${LEFT} left before it sent anything`,
-    hold: (at) => sends(at, "", "FIN"),
+    hold: (stud) => sends(stud, "", "FIN"),
   },
   {
     name: "RST before the first byte",
     log: `${LEFT} reset the connection before its handshake`,
-    hold: (at) => sends(at, "", "RST"),
+    hold: (stud) => sends(stud, "", "RST"),
   },
   {
     name: "FIN within the ClientHello",
     log: `${HANDSHAKE_FAILED} closed the connection during the handshake`,
-    hold: (at) => sends(at, PARTIAL_HELLO, "FIN"),
+    hold: (stud) => sends(stud, PARTIAL_HELLO, "FIN"),
   },
   {
     name: "RST within the ClientHello",
     log: `${HANDSHAKE_FAILED} reset the connection during the handshake`,
     // What Bun has received before a reset cannot be seen after it.
     but: { bun: `${LEFT} reset the connection before its handshake` },
-    hold: (at) => sends(at, PARTIAL_HELLO, "RST"),
+    hold: (stud) => sends(stud, PARTIAL_HELLO, "RST"),
   },
   ...foreign.map(([what, bytes, remedy]): Conversation => ({
     name: `${what} instead of a handshake`,
     log: `${HANDSHAKE_FAILED} sent ${what} instead of TLS; ${remedy}`,
-    hold: (at) => sends(at, bytes),
+    hold: (stud) => sends(stud, bytes),
   })),
   {
     name: "more HTTP than one read takes",
     log: `${HANDSHAKE_FAILED} sent plain HTTP instead of TLS; use https://`,
-    hold: (at) => sends(at, `POST / HTTP/1.1\r\nHost: localhost\r\n\r\n${"x".repeat(1000)}`),
+    hold: (stud) => sends(stud, `POST / HTTP/1.1\r\nHost: localhost\r\n\r\n${"x".repeat(1000)}`),
   },
   {
     name: "bytes without a meaning",
     log: `${HANDSHAKE_FAILED} sent something other than TLS`,
-    hold: (at) => sends(at, Buffer.alloc(512, 0xa5)),
+    hold: (stud) => sends(stud, Buffer.alloc(512, 0xa5)),
   },
   {
     name: "no version in common",
     log: `${HANDSHAKE_FAILED} supports no TLS version in common`,
-    hold: (at) =>
-      isRefused(at, {
+    hold: (stud) =>
+      isRefused(stud, {
         minVersion: "TLSv1",
         maxVersion: "TLSv1.1",
         ciphers: "ALL:@SECLEVEL=0",
@@ -117,107 +119,109 @@ const conversations: readonly Conversation[] = [
   {
     name: "no cipher suite in common",
     log: `${HANDSHAKE_FAILED} supports no cipher suite, group or signature algorithm in common`,
-    hold: (at) => isRefused(at, { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-GCM-SHA256" }),
+    hold: (stud) =>
+      isRefused(stud, { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-GCM-SHA256" }),
   },
   {
     name: "no ALPN protocol in common",
     log: `${HANDSHAKE_FAILED} supports no ALPN protocol in common`,
-    hold: (at) => isRefused(at, { ALPNProtocols: ["other"] }),
+    hold: (stud) => isRefused(stud, { ALPNProtocols: ["other"] }),
   },
   {
     name: "a client that does not trust the certificate, TLS 1.2",
     log: `${HANDSHAKE_FAILED} ${UNKNOWN_CA}`,
-    hold: (at, context) => distrusts(at, context, "1.2"),
+    hold: (stud, context) => distrusts(stud, context, "1.2"),
   },
   {
     name: "a client that does not trust the certificate, TLS 1.3",
     log: `${HANDSHAKE_FAILED} ${UNKNOWN_CA}`,
-    hold: (at, context) => distrusts(at, context, "1.3"),
+    hold: (stud, context) => distrusts(stud, context, "1.3"),
   },
   {
     name: "an encrypted alert in the handshake",
     log:
       `${HANDSHAKE_FAILED} sent the alert certificate_expired: to it the certificate has expired`,
-    hold: (at) => answers(at, (client) => client.send(ALERT, Buffer.from([FATAL, 45]))),
+    hold: (stud) => answers(stud, (client) => client.send(ALERT, Buffer.from([FATAL, 45]))),
   },
   {
     name: "an alert in the clear in the handshake",
     log: `${HANDSHAKE_FAILED} sent the alert certificate_unknown: it rejects the certificate`,
-    hold: (at) =>
-      answers(at, ({ socket }) => socket.write(plainRecord(ALERT, Buffer.from([FATAL, 46])))),
+    hold: (stud) =>
+      answers(stud, ({ socket }) => socket.write(plainRecord(ALERT, Buffer.from([FATAL, 46])))),
   },
   {
     name: "a record of the handshake that cannot be decrypted",
     log: `warn client handshake-failed: ${UNDECRYPTED}`,
-    hold: (at) => answers(at, ({ socket }) => socket.write(BAD_RECORD)),
+    hold: (stud) => answers(stud, ({ socket }) => socket.write(BAD_RECORD)),
   },
   {
     name: "FIN instead of the client's Finished",
     log: `${HANDSHAKE_FAILED} closed the connection during the handshake`,
-    hold: (at) => answers(at, ({ socket }) => socket.end()),
+    hold: (stud) => answers(stud, ({ socket }) => socket.end()),
   },
   {
     name: "RST instead of the client's Finished",
     log: `${HANDSHAKE_FAILED} reset the connection during the handshake`,
-    hold: (at) => answers(at, ({ socket }) => socket.resetAndDestroy()),
+    hold: (stud) => answers(stud, ({ socket }) => socket.resetAndDestroy()),
   },
   {
     name: "RST in a session",
     log: "warn client client-reset: the client reset the connection",
-    hold: (at) => talks(at, ({ socket }) => socket.resetAndDestroy(), "nothing"),
+    hold: (stud) => talks(stud, ({ socket }) => socket.resetAndDestroy(), "nothing"),
   },
   {
     name: "a fatal alert in a session",
     log: `${TLS_ERROR} sent the alert internal_error: it had an error of its own`,
-    hold: (at) => talks(at, (client) => client.send(ALERT, Buffer.from([FATAL, 80])), "FIN"),
+    hold: (stud) => talks(stud, (client) => client.send(ALERT, Buffer.from([FATAL, 80])), "FIN"),
   },
   {
     name: "a late verdict on the certificate",
     log: `${TLS_ERROR} ${UNKNOWN_CA}`,
-    hold: (at) => talks(at, (client) => client.send(ALERT, Buffer.from([FATAL, 48])), "FIN"),
+    hold: (stud) => talks(stud, (client) => client.send(ALERT, Buffer.from([FATAL, 48])), "FIN"),
   },
   {
     name: "a record that cannot be decrypted",
     log: `warn client tls-error: ${UNDECRYPTED}`,
-    hold: (at) => talks(at, ({ socket }) => socket.write(BAD_RECORD)),
+    hold: (stud) => talks(stud, ({ socket }) => socket.write(BAD_RECORD)),
   },
   {
     name: "an alert in the clear in a session",
     log: `warn client tls-error: ${UNDECRYPTED}`,
     // OpenSSL looks at the type first.
     but: { node: `${TLS_ERROR} violated the TLS protocol` },
-    hold: (at) =>
-      talks(at, ({ socket }) => socket.write(plainRecord(ALERT, Buffer.from([FATAL, 48])))),
+    hold: (stud) =>
+      talks(stud, ({ socket }) => socket.write(plainRecord(ALERT, Buffer.from([FATAL, 48])))),
   },
   {
     name: "clear text in a session",
     log: `${TLS_ERROR} violated the TLS protocol`,
-    hold: (at) => talks(at, ({ socket }) => socket.write("GET / HTTP/1.1\r\n\r\n")),
+    hold: (stud) => talks(stud, ({ socket }) => socket.write("GET / HTTP/1.1\r\n\r\n")),
   },
   {
     name: "a record that is too long",
     log: `${TLS_ERROR} violated the TLS protocol`,
-    hold: (at) => talks(at, ({ socket }) => socket.write(Buffer.concat([hex("170303ffff"), MUCH]))),
+    hold: (stud) =>
+      talks(stud, ({ socket }) => socket.write(Buffer.concat([hex("170303ffff"), MUCH]))),
   },
   {
     name: "a ClientHello in a session",
     log: `${TLS_ERROR} violated the TLS protocol`,
-    hold: (at) => talks(at, (client) => client.send(HANDSHAKE, hex("0100000401020304"))),
+    hold: (stud) => talks(stud, (client) => client.send(HANDSHAKE, hex("0100000401020304"))),
   },
   {
     name: "a KeyUpdate without a value",
     log: `${TLS_ERROR} violated the TLS protocol`,
-    hold: (at) => talks(at, (client) => client.send(HANDSHAKE, hex("1800000109"))),
+    hold: (stud) => talks(stud, (client) => client.send(HANDSHAKE, hex("1800000109"))),
   },
   {
     name: "an alert without a description",
     log: `${TLS_ERROR} violated the TLS protocol`,
-    hold: (at) => talks(at, (client) => client.send(ALERT, Buffer.from([WARNING]))),
+    hold: (stud) => talks(stud, (client) => client.send(ALERT, Buffer.from([WARNING]))),
   },
   {
     name: "a record of an unknown type",
     log: `${TLS_ERROR} violated the TLS protocol`,
-    hold: (at) => talks(at, (client) => client.send(99, Buffer.from([1]))),
+    hold: (stud) => talks(stud, (client) => client.send(99, Buffer.from([1]))),
   },
   {
     name: "a renegotiation",
@@ -276,7 +280,7 @@ export const failures: readonly Behaviour[] = [
         backend: (await context.echo()).port,
       });
       for (const { name, log, but, hold } of conversations) {
-        const line = await failureOf(stud, () => hold(stud.frontend, context));
+        const line = await failureOf(stud, () => hold(stud, context));
         assert.equal(described(line), but?.[context.target.runtime] ?? log, name);
       }
     },
@@ -289,10 +293,43 @@ export const failures: readonly Behaviour[] = [
       const stud = await clientMode(context, backend.port);
       for (const [name, log, next, but] of backends) {
         talk = next;
-        const line = await failureOf(stud, () => sends(stud.frontend, "hello"));
+        const line = await failureOf(stud, () => sends(stud, "hello"));
         const wanted = but !== undefined && context.target.runtime !== "bun" ? but : log;
         assert.equal(described(line), wanted, name);
       }
+    },
+  },
+  {
+    name: "the same failure of a backend's session has the same code and words on each build",
+    appliesTo: ({ backendTrust }) => backendTrust,
+    async run(context) {
+      const pem = readFileSync(context.certificates.localhost);
+      const raw: Socket[] = [];
+      const options: TlsOptions = { key: pem, cert: pem, ca: pem, requestCert: true };
+      const next = { rejectUnauthorized: false, sends: undefined as Buffer | undefined };
+      const backend = await context.backend((socket) => {
+        raw.push(socket.on("error", () => {}));
+        const session = new TLSSocket(socket, { ...options, ...next, isServer: true });
+        session.on("error", () => {});
+        session.once("secure", () => next.sends && socket.write(next.sends));
+        session.resume();
+      });
+      const stud = await clientMode(context, backend.port);
+      const failure = () => failureOf(stud, () => sends(stud, "hello"));
+      const error = "warn backend tls-error: the backend";
+      next.sends = Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n");
+      assert.equal(described(await failure()), `${error} violated the TLS protocol`);
+      next.sends = BAD_RECORD;
+      const undecrypted =
+        "warn backend tls-error: a record from the backend could not be decrypted";
+      assert.equal(described(await failure()), undecrypted);
+      next.sends = undefined;
+      next.rejectUnauthorized = true;
+      assert.equal(
+        described(await failure()),
+        `${error} sent the alert certificate_required: it requires a client certificate, ` +
+          "which --client does not send",
+      );
     },
   },
   {
@@ -301,12 +338,14 @@ export const failures: readonly Behaviour[] = [
       const { sniAbort } = context.target;
       const args = ["--ssl-handshake-timeout=0.4", ...sniAbort ? ["--sni-nomatch-abort"] : []];
       const stud = await context.stud(args, { backend: 9 });
-      const late = await failureOf(stud, () => sends(stud.frontend, PARTIAL_HELLO));
+      const late = await failureOf(stud, () => sends(stud, PARTIAL_HELLO));
       assert.equal(described(late), "warn client handshake-timeout: no TLS handshake in time");
+      const silent = await failureOf(stud, () => sends(stud, ""));
+      assert.match(described(silent), /^warn client handshake-timeout: the client sent nothing /);
       if (!sniAbort) return;
       const other = await failureOf(
         stud,
-        () => isRefused(stud.frontend, { servername: "other.example" }),
+        () => isRefused(stud, { servername: "other.example" }),
       );
       assert.equal(described(other), "warn client handshake-failed: unrecognized server name");
     },
@@ -319,13 +358,13 @@ export const failures: readonly Behaviour[] = [
       const backend = (await context.echo()).port;
       const quiet = await context.launch(["-q", "--alpn-protos=echo"], { backend });
       await until(() => accepts(quiet.frontend), "stud is ready");
-      for (const { hold } of conversations) await hold(quiet.frontend, context);
+      for (const { hold } of conversations) await hold(quiet, context);
       await quiet.stop();
       assert.equal(quiet.stderr, "");
       const stud = await context.stud([], { backend });
-      await sends(stud.frontend, "", "FIN");
-      await sends(stud.frontend, "", "RST");
-      await failureOf(stud, () => sends(stud.frontend, "GET / HTTP/1.1\r\n\r\n"));
+      await sends(stud, "", "FIN");
+      await sends(stud, "", "RST");
+      await failureOf(stud, () => sends(stud, "GET / HTTP/1.1\r\n\r\n"));
       assert.deepEqual(stud.failures(), ["client handshake-failed"]);
     },
   },
@@ -384,32 +423,43 @@ function described({ level, source, code, cause }: LogLine): string {
 }
 
 /** Sends bytes and ends; without `end`, stud must end in order. */
-async function sends(at: Endpoint, bytes: string | Buffer, end?: "FIN" | "RST"): Promise<void> {
-  const socket = await openTcp(at);
+async function sends(stud: Stud, bytes: string | Buffer, end?: "FIN" | "RST"): Promise<void> {
+  const socket = await openTcp(stud.frontend);
   if (bytes.length > 0) socket.write(bytes);
-  // The worker is to accept it and receive the bytes first.
-  if (end) await pause(ACCEPTED_MS);
+  if (end) await until(() => isAccepted(socket), "the connection is accepted");
+  if (end && bytes.length > 0) await pause(RECEIVED_MS);
   if (end === "FIN") socket.end();
   if (end === "RST") return void socket.resetAndDestroy();
   await ending(socket);
   socket.destroy();
 }
 
-async function isRefused(at: Endpoint, options: Parameters<typeof openTls>[1]): Promise<void> {
-  await assert.rejects(openTls(at, options));
+/** A connection that still waits in the queue has no inode (proc_net_tcp in the kernel's docs). */
+function isAccepted({ localPort, remotePort }: Socket): boolean {
+  const port = (number?: number) => number!.toString(16).toUpperCase().padStart(4, "0");
+  const ends = `:${port(remotePort)} \\w+:${port(localPort)}`;
+  const inode = new RegExp(`${ends}(?: \\S+){3} +\\S+ +\\S+ +\\d+ +(\\d+)`);
+  return Number(inode.exec(readFileSync("/proc/net/tcp", "utf8"))?.[1]) > 0;
+}
+
+async function isRefused(
+  { frontend }: Stud,
+  options: Parameters<typeof openTls>[1],
+): Promise<void> {
+  await assert.rejects(openTls(frontend, options));
 }
 
 /** As most clients do: with an alert, which is in the clear with TLS 1.3. */
-async function distrusts(at: Endpoint, context: Context, version: string): Promise<void> {
+async function distrusts({ frontend }: Stud, context: Context, version: string): Promise<void> {
   const flag = version === "1.2" ? "-tls1_2" : "-tls1_3";
-  const words = ["-connect", `${at.host}:${at.port}`, "-servername", "localhost", flag];
+  const words = ["-connect", endpointText(frontend), "-servername", "localhost", flag];
   const other = context.certificates.b.replace(/pem$/, "crt");
   await run("openssl", ["s_client", ...words, "-verify_return_error", "-CAfile", other]);
 }
 
 /** Acts instead of sending the client's Finished. */
-async function answers(at: Endpoint, act: (client: Tls13Client) => unknown): Promise<void> {
-  const client = await Tls13Client.open(at);
+async function answers({ frontend }: Stud, act: (client: Tls13Client) => unknown): Promise<void> {
+  const client = await Tls13Client.open(frontend);
   client.hello();
   await client.answered();
   act(client);
@@ -419,11 +469,11 @@ async function answers(at: Endpoint, act: (client: Tls13Client) => unknown): Pro
 
 /** Acts in a session; stud must answer with an alert, if it does not get one, and then with FIN. */
 async function talks(
-  at: Endpoint,
+  { frontend }: Stud,
   act: (client: Tls13Client) => unknown,
   answer: "alert" | "FIN" | "nothing" = "alert",
 ): Promise<void> {
-  const client = await Tls13Client.handshake(at);
+  const client = await Tls13Client.handshake(frontend);
   await client.echo(Buffer.from("hello"));
   act(client);
   const end = await client.ended;
@@ -433,8 +483,8 @@ async function talks(
   if (answer === "alert") assert.equal(client.alerts.at(-1)?.[0], FATAL);
 }
 
-async function renegotiates(at: Endpoint): Promise<void> {
-  const client = await openTls(at, { maxVersion: "TLSv1.2" });
+async function renegotiates({ frontend }: Stud): Promise<void> {
+  const client = await openTls(frontend, { maxVersion: "TLSv1.2" });
   const error = await new Promise((resolve) => {
     client.on("error", resolve);
     client.renegotiate({}, (error) => error && resolve(error));
@@ -460,7 +510,7 @@ function hex(text: string): Buffer {
   return Buffer.from(text, "hex");
 }
 
-/** Milliseconds in which a worker accepts a connection and reads from it. */
-const ACCEPTED_MS = 100;
+/** Milliseconds in which a worker reads from a connection that it has accepted. */
+const RECEIVED_MS = 100;
 const MUCH = Buffer.alloc(65_536, 1);
 const BAD_RECORD = plainRecord(APPLICATION_DATA, Buffer.alloc(64, 1));

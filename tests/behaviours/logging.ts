@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, mkdtempSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import * as runtime from "#runtime";
 import { ending, exchange, openTcp } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
-import { socketCount } from "../support/processes.ts";
+import { parentOf, socketCount } from "../support/processes.ts";
 import { openPseudoTerminal } from "../support/pseudo_terminal.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
@@ -139,7 +140,7 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "an unread pipe at standard error delays no start, service, reload or stop",
+    name: "an unread pipe as the log delays no start, service, new worker, reload or stop",
     async run(context) {
       const path = join(mkdtempSync(join(context.certificates.directory, "log-")), "pipe");
       execFileSync("mkfifo", [path]);
@@ -149,10 +150,11 @@ export const logging: readonly Behaviour[] = [
         for (;;) writeSync(fd, "x".repeat(1024));
       }, { code: "EAGAIN" });
       await servesWithStderr(context, path);
+      await servesWithStderr(context, "/dev/null", [`--log-filename=${path}`]);
     },
   },
   {
-    name: "a terminal stopped by Ctrl-S delays no start, service, reload or stop",
+    name: "a terminal stopped by Ctrl-S delays no start, service, new worker, reload or stop",
     async run(context) {
       const terminal = openPseudoTerminal(runtime.libc);
       context.after(() => terminal.close());
@@ -162,8 +164,12 @@ export const logging: readonly Behaviour[] = [
   },
 ];
 
-/** Start, service, reload and stop with a standard error that accepts nothing. */
-async function servesWithStderr(context: Context, path: string): Promise<void> {
+/** Start, service, a killed worker, reload and stop with a standard error that accepts nothing. */
+async function servesWithStderr(
+  context: Context,
+  path: string,
+  words: readonly string[] = [],
+): Promise<void> {
   const file = `${mkdtempSync(join(context.certificates.directory, "log-"))}/stud.conf`;
   const workers = (count: number) => writeFileSync(file, `workers = ${count}\nlog-level = 2\n`);
   workers(1);
@@ -172,11 +178,15 @@ async function servesWithStderr(context: Context, path: string): Promise<void> {
   const command = ["sh", "-c", 'exec "$@" 2>"$0"', path, ...context.target.command];
   const stud = await context.like({ ...context.target, command }).launch([
     ...[`--config=${file}`, `--frontend=${frontend.host},${frontend.port}`],
-    ...[`--backend=127.0.0.1,${port}`, context.certificates.localhost],
+    ...[`--backend=127.0.0.1,${port}`, context.certificates.localhost, ...words],
   ], { backend: port, frontend, exact: true });
   const answer = () => exchange(frontend, "hello").then(String, () => "");
   await until(async () => await answer() === "hello", "stud serves");
   for (let i = 0; i < FLOOD; i++) assert.equal(await answer(), "hello");
+  const killed = stud.worker();
+  process.kill(killed, "SIGKILL");
+  await until(() => parentOf(killed) === 0, "the master has collected the worker's exit status");
+  await until(async () => await answer() === "hello", "another worker serves");
   workers(2);
   stud.signal("SIGHUP");
   await until(() => stud.workers().length === 2, "the workers of the new configuration");

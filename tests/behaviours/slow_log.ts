@@ -1,5 +1,6 @@
 /** A log that is read too slowly, or not at all, loses lines but affects nothing else. */
 import assert from "node:assert/strict";
+import { readlinkSync } from "node:fs";
 import type { Socket } from "node:net";
 import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
@@ -61,6 +62,14 @@ export const slowLog: readonly Behaviour[] = [
       isHolding = false;
       for (const socket of held) socket.end("held");
       for (const { status } of await clients) assert.equal(status, "fulfilled");
+    },
+  },
+  {
+    name: "a worker has no share in standard error, which may block it",
+    async run(context) {
+      const stud = await context.stud([], { backend: (await context.echo()).port });
+      const [own, its] = [stud.pid, stud.worker()].map((pid) => readlinkSync(`/proc/${pid}/fd/2`));
+      assert.notEqual(its, own);
     },
   },
   {

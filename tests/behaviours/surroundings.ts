@@ -7,20 +7,21 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { randomSecret } from "../../src/tickets/ring.ts";
-import { exchange } from "../support/client.ts";
+import { exchange, openTls } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import { descriptorCount, helperOf, hold, isAlive, killIfAlive } from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 import { reloadable, reloaded } from "./reload.ts";
-import { upgraded } from "./upgrade.ts";
+import { upgradable, upgraded } from "./upgrade.ts";
 
 export const surroundings: readonly Behaviour[] = [
   {
@@ -63,6 +64,48 @@ export const surroundings: readonly Behaviour[] = [
       assert.equal(await answers(stud), "hello");
     },
   },
+  {
+    name: "a second SIGTERM ends a stop although the process that was replaced hangs",
+    waits: true,
+    async run(context) {
+      const { stud, frontend, exchange } = await upgradable(context, {});
+      const client = await context.tls(frontend);
+      const old = stud.workers();
+      const pid = await upgraded(context, stud, stud.pid);
+      assert.equal(String(await exchange(frontend, "hello")), "hello");
+      await hold(stud.pid);
+      process.kill(pid, "SIGTERM");
+      await stud.waitForLog(({ event }) => event === "stopping", "the stop");
+      process.kill(pid, "SIGTERM");
+      await until(() => !isAlive(pid), "its exit", 15_000);
+      assert.ok(!isAlive(stud.pid));
+      client.destroy();
+      await until(() => !old.some(isAlive), "the end of the workers without a master");
+    },
+  },
+  {
+    name: "a stop ends an upgrade whose new process hangs",
+    async run(context) {
+      const { stud, frontend } = await upgradable(context, {});
+      const workers = stud.workers();
+      stud.signal("SIGUSR2");
+      const pid = await until(
+        () => childrenOf(stud.pid).find((child) => !workers.includes(child)),
+        "the new process",
+      );
+      context.after(() => killIfAlive(pid!));
+      await hold(pid!);
+      stud.signal("SIGTERM");
+      await until(() => !isAlive(stud.pid), "its exit", 20_000);
+      assert.ok(!isAlive(pid!));
+      // Nothing holds the address any more.
+      const { code } = await exchange(frontend, "hello").then(
+        () => ({ code: "" }),
+        (error) => error,
+      );
+      assert.equal(code, "ECONNREFUSED");
+    },
+  },
   ...(["@ocsp", "@peers"] as const).map((helper): Behaviour => ({
     name: `a stop ends although the helper process ${helper} hangs, and kills that`,
     appliesTo: ({ staples }) => staples,
@@ -100,6 +143,39 @@ export const surroundings: readonly Behaviour[] = [
       await reloaded(stud);
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       await until(() => descriptorCount(stud.pid) <= before, `${before} descriptors, as before`);
+    },
+  },
+  {
+    name: "at the limit of a file's size log lines are lost and a reload may fail, nothing else",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "log-")), "stud.log");
+      const { stud, pem, write } = await reloadable(context);
+      const served = async () => {
+        const client = await openTls(stud.frontend, { servername: "a.example" });
+        const { CN } = client.getPeerCertificate().subject;
+        client.destroy();
+        return CN;
+      };
+      write({ more: `log-filename = "${file}"\nlog-level = 2` });
+      stud.signal("SIGHUP");
+      const log = () => existsSync(file) ? readFileSync(file, "utf8") : "";
+      await until(() => log().includes('"reloaded"'), "the reload in the log file");
+      const limit = (bytes: string) =>
+        spawnSync("prlimit", [`--pid=${stud.pid}`, `--fsize=${bytes}`]);
+      limit(`${log().length + 1000}:`);
+      for (let i = 0; i < 20; i++) assert.equal(await served(), "a");
+      copyFileSync(context.certificates.a2, pem);
+      limit("10:");
+      stud.signal("SIGHUP");
+      const [worker] = stud.workers();
+      process.kill(worker!, "SIGKILL");
+      await until(() => stud.workers().some((pid) => pid !== worker), "another worker");
+      limit("unlimited:");
+      stud.signal("SIGHUP");
+      await until(async () => await served().catch(() => "") === "a2", "the reload");
+      await until(() => log().includes('"log-dropped"'), "the number of lost lines");
+      assert.doesNotMatch(log(), /internal error/);
+      assert.deepEqual(await stud.stop(), { code: 0, signal: null });
     },
   },
   {
@@ -164,6 +240,10 @@ function fullDisk(context: Context): string | undefined {
   context.after(() => spawnSync("umount", ["-l", disk]));
   spawnSync("dd", ["if=/dev/zero", `of=${join(disk, "filler")}`, "bs=4k"]);
   return disk;
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
 }
 
 /** Lets a process open so many more descriptors until the returned function is called. */

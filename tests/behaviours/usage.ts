@@ -72,6 +72,17 @@ export const usage: readonly Behaviour[] = [
     },
   },
   {
+    name: "a warning that cannot be written changes no result",
+    async run(context) {
+      const command = ["bash", "-c", 'exec "$@" 2>/dev/full', "bash", ...context.target.command];
+      const words = ["--test", "-n2", "-n1", context.certificates.localhost];
+      const { code, stdout } = await runStud({ ...context.target, command }, words);
+      assert.equal(stdout, "stud configuration looks ok.\n");
+      assert.equal(code, 0);
+      assert.equal((await runStud({ ...context.target, command }, ["--nonsense"])).code, 1);
+    },
+  },
+  {
     name: "a reader that takes a part of the output gets no error",
     async run(context) {
       const script = 'set -o pipefail; "$@" --help | head -n 1';

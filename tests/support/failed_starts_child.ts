@@ -41,7 +41,7 @@ function start(): ControlledProcess<never, unknown> {
     words: ["-c", "exec sleep 60"],
     inherited,
     parse: () => undefined,
-    faults: { protocolError: () => {}, internalError: () => {} },
+    faults: { protocolError: () => {}, internalError: () => {}, printed: () => {} },
   });
 }
 

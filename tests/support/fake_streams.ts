@@ -19,6 +19,7 @@ export class FakeStream implements Stream {
   /** `write`, `finish`, `reset` … in order. */
   readonly calls: string[] = [];
   readonly written: Uint8Array[] = [];
+  peerHasSent = true;
   /** The argument of `startTls`. */
   early: Uint8Array | undefined;
 
@@ -33,6 +34,10 @@ export class FakeStream implements Stream {
     this.calls.push("write");
     this.written.push(new Uint8Array(bytes));
     return true;
+  }
+
+  hasPeerSent(): boolean {
+    return this.peerHasSent;
   }
 
   pause(): void {

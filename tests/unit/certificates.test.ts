@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { firstDer, inside, INTEGER, SEQUENCE, sequenceOf } from "../../src/base/der.ts";
 import { derOf, derToPem, pemSections } from "../../src/base/pem.ts";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
 import { type Bundle, parseBundle, validityWarning } from "../../src/certificates/bundle.ts";
@@ -78,8 +79,6 @@ test("a bundle is read whatever its line ends and labels, with nothing to warn o
     "PKCS#8 as RSA": leaf.key.replaceAll("PRIVATE", "RSA PRIVATE") + leaf.cert + issuer.cert,
     "SEC1 as PKCS#8": ec.replaceAll("EC PRIVATE", "PRIVATE") + leaf.cert + issuer.cert,
     "SEC1 as RSA": ec.replaceAll("EC PRIVATE", "RSA PRIVATE") + leaf.cert + issuer.cert,
-    "bytes behind the DER": withBytesBehind(leaf.cert) + withBytesBehind(issuer.cert) +
-      withBytesBehind(leaf.key),
   };
   for (const [what, text] of Object.entries(texts)) {
     const bundle = parse(text);
@@ -89,10 +88,14 @@ test("a bundle is read whatever its line ends and labels, with nothing to warn o
   }
 });
 
-function withBytesBehind(pem: string): string {
-  const [section] = pemSections(pem);
-  return derToPem(section!.label, Buffer.concat([derOf(section!), Buffer.of(0, 1)]));
-}
+test("a key with its public key inside (RFC 5958) becomes one that all libraries read", (t) => {
+  const { cert, key } = make(t, "ed25519", { key: "ed25519" });
+  const [, algorithm, value] = inside(firstDer(derOf(pemSections(key)[0]!)), SEQUENCE);
+  const publicKey = Buffer.concat([Buffer.of(0x81, 33, 0), Buffer.alloc(32)]);
+  const version = Buffer.of(INTEGER, 1, 1);
+  const both = sequenceOf(version, algorithm!.whole, value!.whole, publicKey);
+  assert.equal(keyOf(parse(cert + derToPem("PRIVATE KEY", both))), key);
+});
 
 test("an encrypted key is recognised under any label", (t) => {
   const { cert, key } = make(t);
@@ -115,28 +118,48 @@ test("an encrypted key is recognised under any label", (t) => {
 
 test("what a bundle does not use is named with its lines", (t) => {
   const leaf = make(t);
+  const dh = dhSection();
   const other = make(t, "other");
   const ofKey = openssl(["pkey", "-pubout"], leaf.key);
-  const { warnings, material } = parse(leaf.cert + other.key + leaf.key + ofKey + dhSection());
+  const { warnings, material } = parse(leaf.cert + other.key + leaf.key + ofKey + dh);
   assert.equal(derToPem("PRIVATE KEY", material.key), leaf.key);
-  assert.equal(material.dhParameters, dhSection());
+  assert.equal(material.dhParameters, dh);
   const lines = leaf.cert.split("\n").length;
   const [otherLine, publicLine] = [lines, lines + 2 * (leaf.key.split("\n").length - 1)];
   assert.deepEqual(warnings, [
     `x.pem: not used here: PRIVATE KEY (line ${otherLine}), PUBLIC KEY (line ${publicLine}); ` +
     "remove it if it is of no use",
   ]);
-  const separate = parse(`${leaf.cert}${other.key}`, `${leaf.key}${leaf.cert}${dhSection()}`);
+  const separate = parse(`${leaf.cert}${other.key}`, `${leaf.key}${leaf.cert}${dh}`);
   assert.deepEqual(separate.warnings.map((line) => line.split(" (")[0]), [
     "x.pem: not used here: PRIVATE KEY",
     "x.key: not used here: CERTIFICATE",
   ]);
+  const twoDh = parse(leaf.cert + leaf.key + dh + dh);
+  assert.match(twoDh.warnings.join("\n"), /^x\.pem: not used here: DH PARAMETERS \(line \d+\);/);
   const damaged = other.cert.replace("-----BEGIN", "----BEGIN");
   for (const text of [leaf.cert + leaf.key + damaged, leaf.cert + damaged + leaf.key]) {
     const [warning, ...others] = parse(text).warnings;
     assert.match(warning!, /^x\.pem: line \d+ looks like a part of a PEM section, but belongs to /);
     assert.deepEqual(others, []);
   }
+});
+
+test("what follows an object in its section is a warning, and cannot upset any library", (t) => {
+  const leaf = make(t);
+  const issuer = make(t, "issuer");
+  const joined = (...texts: string[]) => {
+    const sections = texts.map((text) => pemSections(text)[0]!);
+    return derToPem(sections[0]!.label, Buffer.concat(sections.map(derOf)));
+  };
+  const { material, warnings } = parse(joined(leaf.cert, issuer.cert) + joined(leaf.key, leaf.key));
+  assert.equal(material.chain, leaf.cert);
+  assert.equal(derToPem("PRIVATE KEY", material.key), leaf.key);
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0]!,
+    /^x\.pem: more bytes than one object in CERTIFICATE \(line 1\), PRIVATE KEY \(line \d+\): only/,
+  );
 });
 
 test("DH parameters of openssl dhparam -dsaparam become those of PKCS #3", (t) => {

@@ -136,13 +136,21 @@ test("a directory of certificates is told from certbot's, and from one with othe
     `${key}: no certificate in it; it has only a private key; ${remedy}`,
   ]);
   assert.deepEqual(problemsOf({ pemFiles: [pemFile(fullchain, { key })] }), []);
+  const above = join(directory, "above");
+  mkdirSync(above);
+  symlinkSync(live, join(above, "x.example"));
+  writeFileSync(join(above, "README"), "This directory contains links.\n");
+  assert.deepEqual(problemsOf({ pemDirectory: { path: above, glob: "" } }), [
+    `--pem-dir: ${above}: its certificates are in directories of their own; ` +
+    remedy.replaceAll(live, join(above, "x.example")),
+  ]);
 
   rmSync(key);
   const [ofChain = "", ofFullchain, ofReadme = "", ...others] = problemsOf({ pemDirectory });
   assert.equal(
     ofFullchain,
     `${fullchain}: no private key in it; it has only certificates; append the key's PEM section, ` +
-      "as in: cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+      "as in: (umask 077; cat fullchain.pem privkey.pem > NEW.pem), or name the key's file in a block of the " +
       'configuration file: pem-file = { cert = "…" private-key = "…" }; or leave it out, as with ' +
       "--pem-dir-glob='*.pem'",
   );
@@ -214,7 +222,7 @@ test("all errors are reported at once", (t) => {
     "sections",
     "PEM file /dev/null: it is not a regular file; specify one",
     `${empty}: no private key in it; it is empty; append the key's PEM section, as in: ` +
-    "cat fullchain.pem privkey.pem > NEW.pem, or name the key's file in a block of the " +
+    "(umask 077; cat fullchain.pem privkey.pem > NEW.pem), or name the key's file in a block of the " +
     'configuration file: pem-file = { cert = "…" private-key = "…" }',
   ]);
   assert.equal(tls.certificates.length, 1);
@@ -395,6 +403,23 @@ test("a store in which too much is out of use is replaced, and the one before st
   assert.equal(third.sources[0]!.chain(), sectionOf(a!.cert, "CERTIFICATE"));
 });
 
+test("however many loads fail, the running configuration keeps its store until the next is used", (t) => {
+  const directory = makeDirectory(t);
+  const [a, b] = ["a", "b"].map((name) => pemFile(makePem(directory, name)));
+  const certificates = new Certificates(runtime.libc, new Passphrases(), 100);
+  const load = (...pemFiles: typeof a[]) =>
+    certificates.load(configuration({ pemFiles: pemFiles.map((file) => file!) }), able);
+  const running = load(a, b);
+  const stores = new Set([running.storeFd]);
+  let last = running;
+  for (const each of [a, a, b, b, a, a, b, b]) stores.add((last = load(each)).storeFd);
+  assert.ok(stores.size > 2, "the store was renewed more than once");
+  assert.equal(running.sources[1]!.chain(), sectionOf(b!.cert, "CERTIFICATE"));
+  certificates.use();
+  assert.equal(last.sources[0]!.chain(), sectionOf(b!.cert, "CERTIFICATE"));
+  assert.throws(() => running.sources[1]!.chain());
+});
+
 /** A CA in a PEM file with its key, and a CRL of it. */
 function makeAuthority(context: TestContext, name: string) {
   const directory = makeDirectory(context);
@@ -456,6 +481,16 @@ test("CRLs are checked against their CAs and the time", (t) => {
     return new Certificates(runtime.libc, new Passphrases()).load(config, able, now);
   };
   assert.deepEqual(check(one.crl).warnings, []);
+  const shared = join(makeDirectory(t), "shared.pem");
+  writeFileSync(shared, readFileSync(one.ca, "utf8") + readFileSync(one.crl, "utf8"));
+  const both = { mode: "required", ca: shared, crl: shared } as const;
+  const { warnings, problems } = load({ pemFiles: [pemFile(cert, { clientVerify: both })] });
+  assert.deepEqual([warnings, problems], [[], []]);
+  const listOnly = { ...both, ca: one.ca };
+  assert.match(
+    load({ pemFiles: [pemFile(cert, { clientVerify: listOnly })] }).warnings[0]!,
+    /shared\.pem: not used here: CERTIFICATE \(line 1\); remove it if it is of no use$/,
+  );
   assert.match(check(other.crl).warnings[0]!, /no CRL of the CA "CN=one" of .*; clients/);
   const tomorrow = Date.now() + 30 * 60 * 60 * 1000;
   assert.match(check(one.crl, tomorrow).warnings.join("\n"), /a CRL in it expired on 20/);

@@ -58,10 +58,12 @@ test("encrypted keys of both formats are decrypted to plain PKCS#8", (t) => {
 test("the lines of a passphrase file are tried before the terminal is asked", (t) => {
   const { pkcs8 } = makeKeys(t, "third line");
   const file = join(makeDirectory(t), "passphrases");
-  writeFileSync(file, "first\r\n\n  second\nthird line");
-  const passphrases = new Passphrases(terminal());
-  passphrases.useFile(file);
-  assert.equal(open(passphrases, pkcs8), "private");
+  for (const text of ["first\r\n\n  second\nthird line", "\ufeffthird line\r\n"]) {
+    writeFileSync(file, text);
+    const passphrases = new Passphrases(terminal());
+    passphrases.useFile(file);
+    assert.equal(open(passphrases, pkcs8), "private");
+  }
 });
 
 test("a passphrase is asked for at most three times", (t) => {
@@ -119,6 +121,27 @@ test("the error for a key that cannot be decrypted says what to do", (t) => {
     return error.message.startsWith(`x.pem: the private key is encrypted, and no line of ${file} `);
   });
   assert.throws(() => passphrases.useFile(join(file, "none")), { name: "UsageError" });
+});
+
+test("no passphrase is asked for if this build cannot decrypt the key at all", (t) => {
+  const path = makePem(makeDirectory(t), "x");
+  const legacy = ["-provider", "legacy", "-provider", "default"];
+  const words = ["pkcs8", "-topk8", "-v1", "PBE-MD5-DES", ...legacy, "-passout", "pass:sesame"];
+  const pem = openssl(words, sectionOf(path, "PRIVATE KEY"));
+  const asked = terminal("sesame");
+  const file = join(makeDirectory(t), "passphrases");
+  writeFileSync(file, "sesame\n");
+  const withFile = new Passphrases(asked);
+  withFile.useFile(file);
+  for (const passphrases of [new Passphrases(asked), new Passphrases(), withFile]) {
+    assert.throws(() => open(passphrases, pem), {
+      name: "UsageError",
+      message: "x.pem: this build cannot decrypt the private key, which is encrypted with PBES1 " +
+        "with MD5 and DES; encrypt it anew with: openssl pkcs8 -topk8 -v2 aes-256-cbc " +
+        "-provider default -provider legacy -in x.pem -out NEW.pem",
+    });
+  }
+  assert.deepEqual(asked.questions, []);
 });
 
 const scriptProgram = "/usr/bin/script";

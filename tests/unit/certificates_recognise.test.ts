@@ -82,6 +82,18 @@ test("a file that is not a PEM bundle is named, with what makes one of it", (t) 
   assert.throws(() => parseBundle({ text: cert, file: "F" }, noKey), {
     message: /^F: no private key in it; it has only certificates; append .*: pem-file = \{ cert = /,
   });
+  for (const damaged of [cert.replace("-----", "----"), cert.replace("BEGIN", "begin") + key]) {
+    assert.throws(() => parseBundle({ text: damaged, file: "F" }, noKey), {
+      message:
+        /^F: no certificate in it; line \d looks like a part of a PEM section, but belongs to /,
+    });
+  }
+  const other = sectionOf(makePem(directory, "y"), "CERTIFICATE");
+  const withoutLeaf = { text: `-${cert}${other}${key}`, file: "F" };
+  assert.throws(() => parseBundle(withoutLeaf, noKey), {
+    message:
+      /^F: the private key does not belong to the first certificate; line 1 looks like a part /,
+  });
   const separate = { text: der, file: "K" };
   assert.throws(() => parseBundle({ text: cert, file: "F" }, noKey, separate), {
     message: /^K: no private key in it; it is a certificate in DER; convert it with: /,

@@ -15,7 +15,11 @@ import { until } from "../support/until.ts";
 const used = { skip: !(adapter as Runtime).capabilities.sessionCache };
 
 const shell = { libc: adapter.libc, self: ["/bin/sh"], workerEnvironment: {} };
-const noFaults: ChannelFaults = { protocolError: assert.fail, internalError: assert.fail };
+const noFaults: ChannelFaults = {
+  protocolError: assert.fail,
+  internalError: assert.fail,
+  printed: assert.fail,
+};
 
 /** A frame with this body in octal, as printf(1) reads it. */
 function printed(body: string): string {
@@ -105,6 +109,30 @@ test("an exception in the master's handler is logged, and the channel continues"
   assert.deepEqual(await exited, { code: null, signal: "SIGTERM" });
 });
 
+test("what a process prints to standard error is logged line by line, within bounds", async () => {
+  const entries: LogEntry[] = [];
+  const child = new ControlledProcess<never, unknown>(shell, {
+    words: ["-c", 'printf "one\\n\\ntwo\\033[m\\n" >&2; printf %09999d 0 >&2; exec sleep 60 2>&-'],
+    parse: () => undefined,
+    faults: logChannelFaults((entry) => void entries.push(entry), {
+      subject: "the helper",
+      facts: { helper: 1 },
+    }),
+  });
+  const ended = new Promise((resolve) => child.onExit = resolve);
+  await until(() => entries.length === 3, "three lines");
+  child.kill("SIGKILL");
+  await ended;
+  const { pid } = child;
+  assert.deepEqual(
+    entries.map(({ level, event, message }) => [level, event, message]),
+    ["one", "two\x1b[m", "0".repeat(2000)].map((line) => [
+      ...["error", "runtime-output"],
+      `the helper pid ${pid} printed: ${line}`,
+    ]),
+  );
+});
+
 const failedStarts = fileURLToPath(new URL("../support/failed_starts_child.ts", import.meta.url));
 
 /** Runs the program above with few descriptors, and the words of a command that changes its user. */
@@ -124,7 +152,7 @@ function outcomeOf(refused: string, as: readonly string[] = []) {
 }
 
 test("100 starts that fail at the limit of open files leave none open", () => {
-  for (const free of [0, 4, 6, 8, 10, 12]) {
+  for (const free of [0, 4, 6, 8, 12, 16]) {
     assert.deepEqual({ free, ...outcomeOf(String(free)) }, { free, failed: 100, left: 0 });
   }
 });

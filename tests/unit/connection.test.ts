@@ -237,11 +237,65 @@ test("the handshake timeout starts at accept, and covers the header", () => {
   assert.equal(connections.open, 0);
 });
 
+test("a client that waits for a greeting is told apart from one that is slow", () => {
+  const { clock, client, failures } = accept();
+  client.peerHasSent = false;
+  clock.advance(10_000);
+  assert.match(failures[0]!.cause, /sent nothing in time; .*greeting/);
+});
+
 test("a client that sends nothing before its header is reset after the handshake timeout", () => {
   const { clock, client, codes } = accept(uses);
   clock.advance(10_000);
   assert.deepEqual(client.calls, ["reset"]);
   assert.deepEqual(codes(), ["client handshake-timeout"]);
+});
+
+test("a client that leaves without having asked for anything is counted apart", () => {
+  const fin: Failure = { code: "ECONNRESET", message: "", fault: "closed" };
+  const gone = at("0.0.0.0", 0);
+  const cases: [settings: Partial<ConnectionSettings>, sent: string[], remote?: Endpoint][] = [
+    [passes, []],
+    [uses, []],
+    // A proxy's own health check.
+    [passes, ["PROXY UNKNOWN\r\n"]],
+    [uses, ["PROXY UNKNOWN\r\n"]],
+    [{}, [], gone],
+    [uses, [], gone],
+  ];
+  for (const [settings, sent, remote] of cases) {
+    for (const failure of [fin, reset]) {
+      const { client, send, codes } = accept(settings, {}, undefined, remote);
+      for (const bytes of sent) send(bytes);
+      client.handler.closed(client, failure);
+      // The fault of a reset is the adapter's to report once TLS has started.
+      const isKnown = remote !== undefined || sent.length === 0 || failure === fin;
+      assert.deepEqual(codes(), [`client ${isKnown ? "client-left" : "handshake-failed"}`]);
+    }
+  }
+  const { client, send, codes } = accept(uses);
+  send(header);
+  client.handler.closed(client, fin);
+  assert.deepEqual(codes(), ["client handshake-failed"]);
+});
+
+test("in client mode, so is one that resets before its first byte", () => {
+  const plain = open({ backendTls });
+  plain.client.handler.opened(plain.backend());
+  plain.client.handler.closed(plain.client, reset);
+  assert.deepEqual(plain.codes(), ["client client-left"]);
+  const talking = open({ backendTls });
+  talking.client.handler.opened(talking.backend());
+  talking.send("hello");
+  talking.client.handler.closed(talking.client, reset);
+  assert.deepEqual(talking.codes(), ["client client-reset"]);
+});
+
+test("a client that had left before it was accepted has no address in the log", () => {
+  const { client, failures } = accept({}, {}, undefined, at("0.0.0.0", 0));
+  assert.equal((client.handler as Connection).clientName, "a client that had already left");
+  client.handler.closed(client, reset);
+  assert.equal(failures[0]!.cause, "the client left before it was accepted");
 });
 
 test("a name without a certificate is reported as the cause", () => {

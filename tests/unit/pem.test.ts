@@ -71,6 +71,7 @@ test("a section that is not base64 is an error that names the line", () => {
   const long = derToPem("X", Buffer.alloc(200, "x"));
   const texts: [string, number][] = [
     [long.replace("\n", "\n*"), 2],
+    [long.replace(/\n(?=-----END)/, ":\n"), 6],
     [long.replace(/\n(?=-----END)/, "\n\u00a0\n"), 7],
     [long.replace(/(?<=\n)e/, "\0"), 2],
     [long.replace(/=*\n-----END/, "==\nAAAA\n-----END"), 7],

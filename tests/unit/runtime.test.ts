@@ -454,6 +454,37 @@ test("what came instead of a handshake is reported with its first bytes", limit,
   }
 });
 
+test(
+  "on Deno the protocol of the next client is seen after one that does not speak TLS",
+  limit,
+  async (context) => {
+    if (!/^deno$/.test(name)) return context.skip("the others see what every client sends");
+    const PARTIAL = "\x16";
+    const handlers: Recorder[] = [];
+    const { port, stop } = listen({
+      accepted: (stream) => handlers[handlers.push(new Recorder()) - 1]!.take(stream),
+    });
+    const fails = async (sent: string) => {
+      const count = handlers.length;
+      const socket = net.connect(port, "127.0.0.1").on("error", () => {});
+      await once(socket, "connect");
+      socket.write(sent);
+      // A part of a ClientHello is held until FIN.
+      if (sent === PARTIAL) socket.end();
+      await until(() => handlers[count]?.closes === 1, "closed");
+      socket.destroy();
+      return handlers[count]!.failure!;
+    };
+    // After the first ones, clients are no longer watched.
+    for (let i = 0; i < 90; i++) await fails(PARTIAL);
+    const first = await fails("SSH-2.0-client\r\n");
+    assert.deepEqual([first.fault, first.received], ["not-tls", undefined]);
+    const second = await fails("SSH-2.0-client\r\n");
+    assert.equal(Buffer.from(second.received!).toString(), "SSH-2.0-client\r\n");
+    await stop();
+  },
+);
+
 test("a client that leaves before its first byte is no failure of TLS", limit, async () => {
   const { fault } = await failsHandshake((socket) => socket.end());
   assert.equal(fault, "left");

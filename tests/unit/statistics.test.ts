@@ -39,7 +39,7 @@ test("each worker has one line per interval", () => {
     level: "info",
     event: "statistics",
     message: "120 full and 300 resumed handshakes, 17 connections open",
-    facts: { worker: 1, pid: 7, open: 17, ...counts },
+    facts: { worker: 1, pid: 7, open: 17, ...counts, failed: 0, left: 0 },
   }]);
   pass(990);
   assert.equal(entries.length, 100, "delays do not add up");
@@ -51,7 +51,20 @@ test("a build that does not know the handshakes logs accepted connections", () =
   statistics.logNow(slots);
   const { message, facts } = entries[0]!;
   assert.equal(message, "430 connections accepted, 17 connections open");
-  assert.deepEqual(facts, { worker: 1, pid: 7, open: 17, accepted: 430 });
+  assert.deepEqual(facts, { worker: 1, pid: 7, open: 17, accepted: 430, failed: 0, left: 0 });
+});
+
+test("clients that left at once are counted apart from failures", () => {
+  const { statistics, entries } = logging();
+  const counters = new ConnectionCounters([]);
+  for (let i = 0; i < 3; i++) counters.failed({ source: "client", code: "client-left" });
+  counters.failed({ source: "client", code: "handshake-failed" });
+  counters.failed({ source: "backend", code: "backend-reset" });
+  statistics.interval = 1;
+  statistics.logNow([{ number: 1, reported: { pid: 7, open: 0, counters } }]);
+  const { message, facts } = entries[0]!;
+  assert.match(message, / 0 connections open, 2 failed, 3 left at once$/);
+  assert.deepEqual([facts.failed, facts.left], [2, 3]);
 });
 
 test("nothing is logged without an interval, and a new interval starts when it is set", () => {

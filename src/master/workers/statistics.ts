@@ -50,15 +50,19 @@ export class Statistics {
       const accepted = counters.total("connections_accepted_total");
       const full = counters.total("handshakes_total", { kind: "full" });
       const resumed = counters.total("handshakes_total", { kind: "resumed" });
+      const left = counters.total("connection_failures_total", { code: "client-left" });
+      const failed = counters.total("connection_failures_total") - left;
       const handshakes = this.knowsHandshakes
         ? `${full} full and ${resumed} resumed handshakes`
         : `${accepted} connections accepted`;
       this.log({
         level: "info",
         event: "statistics",
-        message: `${handshakes}, ${open} connections open`,
+        message: `${handshakes}, ${open} connections open` +
+          (failed > 0 ? `, ${failed} failed` : "") +
+          (left > 0 ? `, ${left} left at once` : ""),
         facts: {
-          ...{ worker: number, pid, open, accepted },
+          ...{ worker: number, pid, open, accepted, failed, left },
           ...(this.knowsHandshakes ? { full, resumed } : {}),
         },
       });

@@ -178,8 +178,9 @@ function handshakeFault(error: NativeError | undefined, native: NativeSocket): F
   const code = error?.code ?? "EPROTO";
   if (!error) return { code, message: "unknown reason", fault: "violation" };
   if (code === "ECONNRESET") {
-    const fault = received(libc, native.fd)?.bytes === 0 ? "left" : "closed";
-    return { code, message: "the connection was closed", fault };
+    // A Unix socket counts nothing.
+    const bytes = received(libc, native.fd)?.bytes ?? (native.data.isNamed ? 1 : 0);
+    return { code, message: "the connection was closed", fault: bytes > 0 ? "closed" : "left" };
   }
   const message = libraryReason(error);
   const fault = tlsFault(message);

@@ -2,7 +2,7 @@
  * Bun passes neither what a client sent instead of TLS nor an alert that BoringSSL could not read. So
  * its receive buffer, which all sockets of its event loop share, is read after a failure. UNDOCUMENTED,
  * from uSockets in Bun 1.4.5; process_vm_readv fails where a plain access would crash, and then, or if
- * the kernel refuses it, the log says less. tests/unit/runtime_undocumented.test.ts covers it.
+ * the kernel refuses it, the log says less. tests/unit/runtime.test.ts covers it.
  */
 import { libc } from "./libc.ts";
 

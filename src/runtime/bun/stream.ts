@@ -1,5 +1,5 @@
 import { raise } from "../../base/raise.ts";
-import { endInOrder } from "../../os/received.ts";
+import { endInOrder, hasReceived } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -71,6 +71,10 @@ export class BunStream implements Stream {
     if (!this.isOpen && (this.earlyBytes += bytes.length) <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
+  }
+
+  hasPeerSent(): boolean {
+    return !this.native || hasReceived(libc, this.native.fd);
   }
 
   pause(): void {
@@ -278,7 +282,7 @@ export const streamHandlers = {
   },
   error(native: NativeSocket, error: NativeError) {
     // Bun also reports an exception of its handlers here.
-    if (error.message.includes(":SSL routines:")) native.data.failed(error);
+    if (/^error:[0-9a-f]{8}:/.test(error.message)) native.data.failed(error);
     else native.data.coreThrew(error);
   },
 };

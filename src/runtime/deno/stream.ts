@@ -4,7 +4,7 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { endInOrder, received } from "../../os/received.ts";
+import { endInOrder, hasReceived, received } from "../../os/received.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
@@ -121,6 +121,12 @@ export class DenoStream implements Stream, Receiver, Sender, HeldStream {
 
   write(bytes: Uint8Array): boolean {
     return this.#output.write(bytes);
+  }
+
+  hasPeerSent(): boolean {
+    const isSilent = this.#phase !== "closed" &&
+      descriptors.with(this, (fd) => !hasReceived(libc, fd));
+    return !isSilent;
   }
 
   pause(): void {

@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
+import { RecentMap } from "../../base/recent_map.ts";
 import { policyOf } from "../ticket_policy.ts";
 import { alpnWire, serverOptions, tlsFacts, useTicketKeys } from "../openssl.ts";
 import type { TlsContext } from "../tls.ts";
@@ -9,11 +10,18 @@ import type { TlsSettings } from "../tls.ts";
 import type { Identity } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
 import { sessionOffer } from "../client_hello.ts";
+import { collectGarbage } from "./garbage.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
 
+/**
+ * Maximum number of OpenSSL contexts of a frontend. Each takes 20 to 40 KB, and making one a quarter
+ * of a millisecond.
+ */
+const MAX_CONTEXTS = 1000;
+
 /** An identity with its OpenSSL context. */
-export interface ServerIdentity extends Identity {
+export interface ServerIdentity extends Pick<Identity, "staple" | "verify"> {
   readonly context: NativeContext;
   /** Its sessions and tickets are not valid under another policy. */
   readonly policy: string;
@@ -27,23 +35,32 @@ export class ServerTls implements TlsContext {
   /** In wire format; undefined if no protocol is negotiated. */
   readonly alpn: Buffer | undefined;
   private readonly ciphers: string;
-  /** Identities that a client has needed so far. */
-  private readonly identities = new Map<number, ServerIdentity>();
+  /**
+   * Identities that clients have needed lately. A forgotten one stays with the connections that use
+   * it. Sessions and tickets survive it: their keys are not the context's.
+   */
+  private readonly identities = new RecentMap<number, ServerIdentity>(MAX_CONTEXTS, () => {
+    // V8 does not see how large the contexts are, and would keep thousands for long.
+    setImmediate(collectGarbage);
+  });
   /** Serves clients without SNI. */
   readonly fallback: ServerIdentity;
+  private readonly fallbackNumber: number;
 
   /** Throws an Error with OpenSSL's reason, or one that names what OpenSSL would silently skip. */
   constructor(settings: TlsSettings) {
     this.settings = settings;
     this.alpn = settings.alpn.length > 0 ? alpnWire(settings.alpn) : undefined;
     this.ciphers = checkedCiphers(settings);
-    this.fallback = this.make(settings.select("")!);
+    this.fallbackNumber = settings.select("")!;
+    this.fallback = this.make(this.fallbackNumber);
   }
 
   /** Returns the identity for a client that requests `serverName`; undefined: none. May throw. */
   identity(serverName: string): ServerIdentity | undefined {
     if (!this.settings.choice) return this.fallback;
     const number = this.settings.select(serverName);
+    if (number === this.fallbackNumber) return this.fallback;
     return number === undefined ? undefined : this.identities.get(number) ?? this.make(number);
   }
 
@@ -117,7 +134,7 @@ export class ServerTls implements TlsContext {
 
   private make(number: number): ServerIdentity {
     const identity = this.settings.identity(number);
-    const { certificates, dhParameters, verify } = identity;
+    const { certificates, dhParameters, verify, staple } = identity;
     if (verify) checkedCas(verify.ca);
     const context = createSecureContext({
       ...serverOptions(this.settings, identity),
@@ -130,7 +147,13 @@ export class ServerTls implements TlsContext {
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
       : undefined;
-    const made: ServerIdentity = { ...identity, context, policy, certificate };
+    const made: ServerIdentity = {
+      context,
+      policy,
+      certificate,
+      ...(verify ? { verify } : {}),
+      ...(staple ? { staple } : {}),
+    };
     this.identities.set(number, made);
     return made;
   }

@@ -1,5 +1,5 @@
 import { raise } from "../../base/raise.ts";
-import { endInOrder } from "../../os/received.ts";
+import { endInOrder, hasReceived } from "../../os/received.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
@@ -111,6 +111,10 @@ export class NodeStream implements Stream, HandleEvents {
     if (!this.isOpen && this.queuedBytes <= MAX_EARLY_BYTES) return true;
     this.isBlocked = true;
     return false;
+  }
+
+  hasPeerSent(): boolean {
+    return this.isClosing || hasReceived(libc, this.socket.fd);
   }
 
   pause(): void {
