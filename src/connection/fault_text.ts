@@ -31,6 +31,9 @@ export function faultText(failure: Failure, peer: Peer, when = ""): string | und
       return `the ${peer} supports no cipher suite, group or signature algorithm in common`;
     case "alpn":
       return `the ${peer} supports no ALPN protocol in common`;
+    case "server-name":
+      return `the ${peer} sent a server name (SNI) that is not a DNS name, which rustls refuses: ` +
+        "with a port or another character, an empty label, or a last label of digits only";
     case "renegotiation":
       return `the ${peer} asked for a renegotiation, which is always refused`;
     case "decryption":

@@ -8,7 +8,7 @@ type Switch = {
 
 /** What an option can require of a build: a boolean capability, or one TLS version. */
 export type Need =
-  | Exclude<Switch, "dualCertificates" | "remembersNames" | "swapCertificates">
+  | Exclude<Switch, "dualCertificates" | "noTickets" | "remembersNames" | "swapCertificates">
   | Protocol;
 
 const UNKNOWN_REASON = "its TLS library does not support it";

@@ -258,6 +258,12 @@ function checkEffects({ settings, origins, rejected }: Collected, context: Confi
         "and cipher, so the header contains addresses and ALPN only",
     );
   }
+  if (!settings.tickets && !settings.client && !capabilities.noTickets) {
+    warnings.push(
+      `--tickets=off: the ${buildTitle(build)} build still sends two tickets to each client of ` +
+        "TLSv1.3, but no session can be resumed",
+    );
+  }
   const dependent: readonly [
     name: keyof typeof settings & string,
     without: string,

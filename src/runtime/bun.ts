@@ -46,6 +46,7 @@ export const capabilities: Capabilities = {
   engines: false,
   backendTrust: true,
   unixBackendTls: true,
+  noTickets: true,
   remembersNames: false,
   tlsFacts: true,
 };

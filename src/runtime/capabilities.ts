@@ -44,6 +44,8 @@ export interface Capabilities {
   readonly backendTrust: boolean;
   /** In client mode the backend can be a Unix socket. */
   readonly unixBackendTls: boolean;
+  /** `TlsSettings.tickets: false` sends none; otherwise clients get some that never resume. */
+  readonly noTickets: boolean;
   /** The TLS library caches the result of `TlsSettings.select` for each name forever. */
   readonly remembersNames: boolean;
   /** SNI, TLS version and cipher of a connection are available. */

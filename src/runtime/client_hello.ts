@@ -1,10 +1,71 @@
 /** Reads a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before the TLS library does. */
 import { GrowingBuffer } from "../base/growing_buffer.ts";
 
-/** Maximum number of bytes that are buffered for a ClientHello that arrives in chunks. */
-const MAX_HELLO = 32_768;
-/** A client has no reason to use more records, and each costs another pass. */
-const MAX_RECORDS = 64;
+/** What a ClientHello says. */
+export interface ClientHello {
+  /** In the client's spelling, "" if its host_name is empty; undefined without SNI. */
+  readonly serverName: string | undefined;
+  /** The session to resume; may be made up, or empty. */
+  readonly sessionId: Uint8Array;
+  /** The client accepts session tickets (RFC 5077). */
+  readonly acceptsTickets: boolean;
+  readonly supportsTls13: boolean;
+}
+
+/**
+ * Why there is no ClientHello: more bytes are needed; the bytes begin as something else; or it is
+ * broken, or longer than {@link MAX_HELLO}.
+ */
+export type NoHello = "incomplete" | "other" | "malformed";
+
+/** Maximum number of bytes of a ClientHello with the headers of its records, however many. */
+export const MAX_HELLO = 32_768;
+
+/** Reads the ClientHello at the start of `bytes`; what follows it is ignored. */
+export function readHello(bytes: Uint8Array): ClientHello | NoHello {
+  // Nearly always it is one record in one segment.
+  const end = recordEnd(bytes, 0);
+  if (bytes[0] === HANDSHAKE_RECORD && end <= bytes.length) {
+    const content = bytes.subarray(HEADER, end);
+    if (content[0] === CLIENT_HELLO && isWhole(content)) return parsed(content);
+  }
+  return new HelloReader().add(bytes);
+}
+
+/** A ClientHello that arrives in pieces. */
+export class HelloReader {
+  private readonly received = new GrowingBuffer(1024);
+  /** The contents of the records so far. */
+  private readonly message = new GrowingBuffer(1024);
+  /** Where the next record begins. */
+  private next = 0;
+
+  /** All bytes so far. */
+  get bytes(): Uint8Array {
+    return this.received.bytes;
+  }
+
+  /** Adds bytes, at a cost in proportion to their number. Call it again while "incomplete". */
+  add(chunk: Uint8Array): ClientHello | NoHello {
+    const bytes = this.received.add(chunk);
+    for (;;) {
+      const message = this.message.bytes;
+      const broken = message.length === 0 ? "other" : "malformed";
+      if (message.length > 0 && message[0] !== CLIENT_HELLO) return "other";
+      if (isWhole(message)) return parsed(message);
+      if (bytes.length === this.next) return "incomplete";
+      if (bytes[this.next] !== HANDSHAKE_RECORD) return broken;
+      const end = recordEnd(bytes, this.next);
+      if (end > MAX_HELLO) return broken;
+      if (bytes.length < end) return "incomplete";
+      this.message.add(bytes.subarray(this.next + HEADER, end));
+      this.next = end;
+    }
+  }
+}
+
+/** Length of a record's header. */
+const HEADER = 5;
 const HANDSHAKE_RECORD = 22;
 const CLIENT_HELLO = 1;
 const SERVER_NAME = 0;
@@ -14,132 +75,59 @@ const TLS_1_3 = 0x0304;
 const MAX_SESSION_ID = 32;
 const HOST_NAME = 0;
 
-/** A ClientHello that did not arrive in one read. */
-export class PartialHello {
-  private readonly held = new GrowingBuffer(1024);
-  private wanted = 0;
-
-  /** All bytes so far. */
-  get bytes(): Uint8Array {
-    return this.held.bytes;
-  }
-
-  /** Adds bytes. Returns the name as {@link helloName} does, or undefined while bytes are missing. */
-  add(bytes: Uint8Array): string | undefined {
-    const all = this.held.add(bytes);
-    if (all.length > MAX_HELLO) return "";
-    if (all.length < this.wanted) return undefined;
-    const found = helloName(all);
-    if (typeof found === "string") return found;
-    this.wanted = found;
-    return undefined;
-  }
+/** Returns where the record at `at` ends, or its header if that is incomplete. */
+function recordEnd(bytes: Uint8Array, at: number): number {
+  const end = at + HEADER;
+  return bytes.length < end ? end : end + (bytes[at + 3]! << 8 | bytes[at + 4]!);
 }
 
-/**
- * Returns the server name that the client requests, or the number of bytes needed to continue. It is
- * "" without SNI, and for what is not a ClientHello: OpenSSL reports that.
- */
-export function helloName(bytes: Uint8Array): string | number {
-  const message = handshakeMessage(bytes);
-  if (typeof message === "number") return message;
-  try {
-    return serverName(new Reader(message)) ?? "";
-  } catch (error) {
-    if (error instanceof RangeError) return "";
-    throw error;
-  }
-}
-
-/** Whether the TLS library needs no more bytes to answer; also true for what is not a ClientHello. */
-export function isWholeHello(bytes: Uint8Array): boolean {
-  return typeof handshakeMessage(bytes) !== "number";
-}
-
-/** How a client can resume a session. */
-export interface SessionOffer {
-  /** The session to resume; may be made up, or empty. */
-  readonly id: Uint8Array;
-  /** The client accepts session tickets (RFC 5077). */
-  readonly acceptsTickets: boolean;
-  readonly supportsTls13: boolean;
-}
-
-/** Returns what a whole ClientHello says about sessions; undefined for anything else. */
-export function sessionOffer(bytes: Uint8Array): SessionOffer | undefined {
-  const message = handshakeMessage(bytes);
-  if (typeof message === "number") return undefined;
-  try {
-    const found = fields(new Reader(message));
-    if (!found || found.id.length > MAX_SESSION_ID) return undefined;
-    const { id, extensions } = found;
-    let [acceptsTickets, supportsTls13] = [false, false];
-    while (!extensions.isEmpty) {
-      const type = extensions.number(2);
-      const body = new Reader(extensions.take(extensions.number(2)));
-      if (type === SESSION_TICKET) acceptsTickets = true;
-      if (type === SUPPORTED_VERSIONS) supportsTls13 = hasTls13(body);
-    }
-    return { id, acceptsTickets, supportsTls13 };
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
-}
-
-/** Returns the first handshake message without its record headers; a number as in {@link helloName}. */
-function handshakeMessage(bytes: Uint8Array): Uint8Array | number {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for (let at = 0; parts.length < MAX_RECORDS;) {
-    if (bytes.length > at && bytes[at] !== HANDSHAKE_RECORD) return NOTHING;
-    if (bytes.length < at + 5) return at + 5;
-    const end = at + 5 + (bytes[at + 3]! << 8 | bytes[at + 4]!);
-    if (bytes.length < end) return end;
-    parts.push(bytes.subarray(at + 5, end));
-    length += end - at - 5;
-    const message = parts.length === 1 ? parts[0]! : length < 4 ? NOTHING : Buffer.concat(parts);
-    if (length >= 4 && length >= messageLength(message)) {
-      return message.subarray(0, messageLength(message));
-    }
-    at = end;
-  }
-  return NOTHING;
+function isWhole(message: Uint8Array): boolean {
+  return message.length >= 4 && message.length >= messageLength(message);
 }
 
 function messageLength(message: Uint8Array): number {
   return 4 + (message[1]! << 16 | message[2]! << 8 | message[3]!);
 }
 
-function serverName(hello: Reader): string | undefined {
-  const extensions = fields(hello)?.extensions;
-  while (extensions && !extensions.isEmpty) {
-    const type = extensions.number(2);
-    const body = new Reader(extensions.take(extensions.number(2)));
-    if (type !== SERVER_NAME) continue;
-    const names = new Reader(body.take(body.number(2)));
-    if (names.number(1) !== HOST_NAME) return undefined;
-    return Buffer.from(names.take(names.number(2))).toString("latin1");
+function parsed(message: Uint8Array): ClientHello | "malformed" {
+  try {
+    return fields(new Reader(message.subarray(0, messageLength(message))));
+  } catch (error) {
+    if (error instanceof RangeError) return "malformed";
+    throw error;
   }
-  return undefined;
 }
 
-function hasTls13(supportedVersions: Reader): boolean {
-  const versions = new Reader(supportedVersions.take(supportedVersions.number(1)));
-  while (!versions.isEmpty) if (versions.number(2) === TLS_1_3) return true;
-  return false;
-}
-
-/** Reads the session id and the extensions of a ClientHello; undefined for another message. */
-function fields(hello: Reader): { id: Uint8Array; extensions: Reader } | undefined {
-  if (hello.number(1) !== CLIENT_HELLO) return undefined;
-  // The message's length, legacy_version and random.
-  hello.take(3 + 2 + 32);
-  const id = hello.take(hello.number(1));
+function fields(hello: Reader): ClientHello {
+  // The message's type and length, legacy_version and random.
+  hello.take(4 + 2 + 32);
+  const sessionId = hello.take(hello.number(1));
+  if (sessionId.length > MAX_SESSION_ID) throw new RangeError("the session id is too long");
   // cipher_suites and legacy_compression_methods.
   for (const width of [2, 1]) hello.take(hello.number(width));
-  const extensions = hello.isEmpty ? NOTHING : hello.take(hello.number(2));
-  return { id, extensions: new Reader(extensions) };
+  const extensions = new Reader(hello.isEmpty ? NOTHING : hello.take(hello.number(2)));
+  let serverName: string | undefined;
+  let [acceptsTickets, supportsTls13] = [false, false];
+  while (!extensions.isEmpty) {
+    const type = extensions.number(2);
+    const body = extensions.take(extensions.number(2));
+    if (type === SERVER_NAME) serverName = hostName(new Reader(body));
+    if (type === SESSION_TICKET) acceptsTickets = true;
+    if (type === SUPPORTED_VERSIONS) supportsTls13 = hasTls13(new Reader(body));
+  }
+  return { serverName, sessionId, acceptsTickets, supportsTls13 };
+}
+
+function hostName(extension: Reader): string | undefined {
+  const names = new Reader(extension.take(extension.number(2)));
+  if (names.number(1) !== HOST_NAME) return undefined;
+  return Buffer.from(names.take(names.number(2))).toString("latin1");
+}
+
+function hasTls13(extension: Reader): boolean {
+  const versions = new Reader(extension.take(extension.number(1)));
+  while (!versions.isEmpty) if (versions.number(2) === TLS_1_3) return true;
+  return false;
 }
 
 /** Reads from the start of `bytes`. Its methods throw a RangeError beyond the end. */

@@ -59,6 +59,7 @@ export const capabilities: Capabilities = {
   engines: false,
   backendTrust: false,
   unixBackendTls: false,
+  noTickets: false,
   remembersNames: true,
   tlsFacts: false,
 };

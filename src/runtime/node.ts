@@ -49,6 +49,7 @@ export const capabilities: Capabilities = {
   engines: true,
   backendTrust: true,
   unixBackendTls: true,
+  noTickets: true,
   remembersNames: false,
   tlsFacts: true,
 };

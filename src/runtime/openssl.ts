@@ -15,6 +15,9 @@ import type {
   TlsSettings,
 } from "./tls.ts";
 
+/** The session id context of all contexts; a session does not resume under another. */
+export const SESSION_CONTEXT = "stud";
+
 /** All versions that both libraries support, oldest first. */
 export const protocols: readonly Protocol[] = ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
@@ -32,7 +35,7 @@ export function serverOptions(
     ca: verify?.ca ?? certificates[0]!.chain,
     ...(verify?.crl ? { crl: crls(verify.crl) } : {}),
     // The default is a hash of argv, which differs from worker to worker.
-    sessionIdContext: "stud",
+    sessionIdContext: SESSION_CONTEXT,
     sessionTimeout: settings.sessionTimeout,
     secureOptions: secureOptions(settings.protocols) | constants.SSL_OP_NO_RENEGOTIATION |
       (settings.tickets ? 0 : constants.SSL_OP_NO_TICKET),
@@ -51,16 +54,22 @@ export function hasTicketKeyCallback(): boolean {
   return "enableTicketKeyCallback" in createSecureContext({ ca: [] }).context;
 }
 
-/** Makes a context use the ticket keys of its settings, if any, under `policy`. */
+/**
+ * Makes a context use the ticket keys of its settings, if any, under `policy`. While `renews` returns
+ * true, a client whose ticket is accepted gets a new one: OpenSSL leaves that to the callback.
+ */
 export function useTicketKeys(
   context: TicketContext,
   { ticketKeys }: Pick<TlsSettings, "ticketKeys">,
   policy: string,
+  renews = () => false,
 ): void {
   if (!ticketKeys) return;
   context.onticketkeycallback = (name, iv, isNew) => {
     try {
-      return ticketKeys.answer(policy, name, iv, isNew);
+      const answer = ticketKeys.answer(policy, name, iv, isNew);
+      const [status, ...keys] = answer;
+      return !isNew && status === 1 && renews() ? [2, ...keys] : answer;
     } catch (error) {
       raise(error);
       // The ticket is neither read nor issued.
@@ -140,8 +149,9 @@ export function alpnWire(names: readonly string[]): Buffer {
   }));
 }
 
-/** The fatal alert `unrecognized_name` (RFC 6066 section 3) as a TLS record, for the raw socket. */
+/** Fatal alerts as TLS records, for the raw socket (RFC 8446 section 6.2). */
 export const UNRECOGNIZED_NAME = Uint8Array.of(0x15, 3, 3, 0, 2, 2, 112);
+export const DECODE_ERROR = Uint8Array.of(0x15, 3, 3, 0, 2, 2, 50);
 
 /** Returns the facts that are known and used; the libraries mark the others with different values. */
 export function tlsFacts(

@@ -64,7 +64,7 @@ export interface TlsSettings extends TlsParameters {
   readonly choice: boolean;
   /** Protocol names, the server's preferred first; a client that offers only others is refused. */
   readonly alpn: readonly string[];
-  /** Clients get session tickets and can resume sessions with them. */
+  /** Clients can resume sessions; if false, they get no tickets, with `capabilities.noTickets`. */
   readonly tickets: boolean;
   /** Seconds for which a session can be resumed; only with `capabilities.sessionTimeout`. */
   readonly sessionTimeout: number;

@@ -12,6 +12,7 @@
  * - `not-tls`: what it sent is no TLS record
  * - `version`, `parameters`, `alpn`: nothing in common; `parameters` are cipher suite, group and
  *   signature algorithm
+ * - `server-name`: the server name is not a DNS name, which only rustls refuses
  * - `renegotiation`: it asked for one, which is refused
  * - `decryption`: a record could not be decrypted
  * - `violation`: it violated the protocol in any other way
@@ -26,6 +27,7 @@ export type TlsFault =
   | "version"
   | "parameters"
   | "alpn"
+  | "server-name"
   | "renegotiation"
   | "decryption"
   | "violation";
@@ -48,6 +50,7 @@ const patterns: readonly (readonly [TlsFault, RegExp])[] = [
   ],
   ["parameters", /^peer is incompatible: No.*InCommon$/],
   ["alpn", /^no application protocol$|^peer doesn't support any known protocol$/],
+  ["server-name", /^peer misbehaved: ServerNameMustContainOneHostName$/],
   ["renegotiation", /^no renegotiation$/],
   ["decryption", /^(decryption failed.*|bad packet length|bad decrypt|digest check failed)$/],
   ["decryption", /^cannot decrypt peer's message$/],

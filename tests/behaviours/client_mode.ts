@@ -1,15 +1,17 @@
 /** `--client`: plain connections in, TLS to the backend. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdtempSync, readFileSync } from "node:fs";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { createServer, type TlsOptions, type TLSSocket } from "node:tls";
 import { refuses } from "../support/capability.ts";
 import { ending, openTcp, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import type { Stud } from "../support/stud.ts";
-import { until } from "../support/until.ts";
+import { until, within } from "../support/until.ts";
+import { VERSIONS } from "../support/visits.ts";
 
 export const clientMode: readonly Behaviour[] = [
   {
@@ -62,6 +64,33 @@ export const clientMode: readonly Behaviour[] = [
       assert.equal(await sayHello(stud.frontend), "hello");
     },
   },
+  ...VERSIONS.map((version): Behaviour => ({
+    name: `connections resume the ${version} session with the backend, until settings change`,
+    appliesTo: ({ backendTrust }) => backendTrust,
+    async run(context) {
+      const backend = await startTls(context, { minVersion: version, maxVersion: version });
+      const ca = join(mkdtempSync(join(context.certificates.directory, "ca-")), "ca.pem");
+      copyFileSync(context.certificates.ca, ca);
+      const words = ["--client", `--client-verify-ca=${ca}`, "--backend-name=localhost"];
+      const stud = await start(context, words, backend.port);
+      const resumed = async () => {
+        const socket = await openTcp(stud.frontend);
+        socket.write("hello");
+        // BoringSSL ignores tickets that come after its own close_notify.
+        await within(once(socket, "data"), "the echo");
+        socket.end();
+        await readAll(socket);
+        return backend.resumed.at(-1);
+      };
+      assert.equal(await resumed(), false);
+      for (let i = 0; i < 5; i++) assert.equal(await resumed(), true, `connection ${i}`);
+      appendFileSync(ca, readFileSync(context.certificates.localhost.replace(/pem$/, "crt")));
+      stud.signal("SIGHUP");
+      await stud.waitForLog(({ event }) => event === "generation-ended", "the old worker's end");
+      assert.equal(await resumed(), false, "with other CAs");
+      assert.equal(await resumed(), true);
+    },
+  })),
   {
     name: "16 MiB pass in both directions, with half-close",
     appliesTo: ({ backendTrust }) => backendTrust,
@@ -97,11 +126,13 @@ async function start(context: Context, words: readonly string[], port: number): 
 async function startTls(context: Context, options: TlsOptions = {}) {
   const pem = readFileSync(context.certificates.localhost);
   const connections: TLSSocket[] = [];
+  const resumed: boolean[] = [];
   let received = "";
   const server = createServer({ key: pem, cert: pem, allowHalfOpen: true, ...options });
   server.on("tlsClientError", () => {});
   server.on("secureConnection", (socket) => {
     connections.push(socket);
+    resumed.push(socket.isSessionReused());
     socket.on("error", () => {}).on("data", (bytes: Buffer) => {
       if (received.length < 100) received += String(bytes);
     });
@@ -114,7 +145,7 @@ async function startTls(context: Context, options: TlsOptions = {}) {
     for (const socket of connections) socket.destroy();
   });
   const { port } = server.address() as AddressInfo;
-  return { port, connections, received: () => received };
+  return { port, connections, resumed, received: () => received };
 }
 
 async function sayHello(frontend: Endpoint): Promise<string> {

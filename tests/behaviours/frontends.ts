@@ -6,12 +6,13 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { refuses } from "../support/capability.ts";
 import { exchange, openTcp, recordTypes } from "../support/client.ts";
+import { helloOfTls12, records } from "../support/client_hello.ts";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, endpointText, freeEndpoint } from "../support/endpoints.ts";
 import { runStud } from "../support/stud.ts";
 import { makeUnwritable } from "../support/unwritable.ts";
-import { until } from "../support/until.ts";
+import { until, within } from "../support/until.ts";
 
 export const frontends: readonly Behaviour[] = [
   {
@@ -82,6 +83,23 @@ export const frontends: readonly Behaviour[] = [
       assert.deepEqual([...Buffer.concat(wire.received).subarray(5)], [2, 112]);
       await until(() => stud.failures().length === 1, "the failure in the log");
       assert.deepEqual(stud.failures(), ["client handshake-failed"]);
+    },
+  },
+  {
+    name: "--sni-nomatch-abort serves no ClientHello that hides its name, in records of any size",
+    appliesTo: ({ sniAbort }) => sniAbort,
+    async run(context) {
+      const { a, b } = context.certificates;
+      const words = ["--sni-nomatch-abort", a, b];
+      const stud = await context.stud(words, { backend: (await context.echo()).port });
+      for (const size of [1, 2, 50, 16_384]) {
+        for (const [name, padding] of HIDDEN_NAMES) {
+          const hello = records(helloOfTls12(name, padding), size);
+          assert.equal(await firstType(stud.frontend, hello), ALERT, `${name} ${padding} ${size}`);
+        }
+        const hello = records(helloOfTls12("a.example", 2500), size);
+        assert.equal(await firstType(stud.frontend, hello), HANDSHAKE, `${size} bytes each`);
+      }
     },
   },
   {
@@ -280,3 +298,24 @@ async function subject(context: Context, endpoint: Endpoint, servername: string)
   const client = await context.tls(endpoint, { servername });
   return String(client.getPeerCertificate().subject.CN);
 }
+
+/** Returns the type of the first record that answers these bytes. */
+async function firstType(frontend: Endpoint, bytes: Buffer): Promise<number | undefined> {
+  const socket = await openTcp(frontend);
+  try {
+    socket.write(bytes);
+    const [answer] = await within(once(socket, "data"), "an answer") as [Buffer];
+    return answer[0];
+  } finally {
+    socket.destroy();
+  }
+}
+
+const HIDDEN_NAMES: readonly (readonly [name: string, padding: number])[] = [
+  ["", 0],
+  ["x.example", 0],
+  ["x.example", 5000],
+  ["x.example", 60_000],
+];
+const ALERT = 21;
+const HANDSHAKE = 22;

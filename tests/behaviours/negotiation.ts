@@ -5,6 +5,7 @@ import { run } from "../support/commands.ts";
 import type { Behaviour } from "../support/context.ts";
 import { endpointText } from "../support/endpoints.ts";
 import { runStud } from "../support/stud.ts";
+import { until } from "../support/until.ts";
 
 export const negotiation: readonly Behaviour[] = [
   {
@@ -32,6 +33,26 @@ export const negotiation: readonly Behaviour[] = [
       const where = ["-connect", endpointText(stud.frontend), "-alpn", "spdy/1"];
       const { stderr } = await run("openssl", ["s_client", ...where]);
       assert.match(stderr, /alert no application protocol/);
+    },
+  },
+  {
+    name: "ALPN is negotiated after SIGHUP as before, with and without SNI",
+    async run(context) {
+      const words = ["--alpn-protos=h2,http/1.1", context.certificates.a];
+      const files = [[], [context.certificates.localhost]];
+      await Promise.all(files.map(async (more) => {
+        const stud = await context.stud([...words, ...more], {
+          backend: (await context.echo()).port,
+        });
+        for (let reloads = 0; reloads < 3; reloads++) {
+          for (const servername of ["", "a.example", "localhost"]) {
+            const offer = { servername, ALPNProtocols: ["http/1.1", "h2"] };
+            assert.equal((await context.tls(stud.frontend, offer)).alpnProtocol, "h2", servername);
+          }
+          stud.signal("SIGHUP");
+          await until(() => stud.logged("reloaded").length > reloads, "the reload");
+        }
+      }));
     },
   },
   {

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { exchange, trusting } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
+import { until } from "../support/until.ts";
+import { opensslOutput } from "../support/visits.ts";
 
 export const sni: readonly Behaviour[] = [
   {
@@ -34,6 +36,36 @@ export const sni: readonly Behaviour[] = [
     name: "a single certificate is served for every name",
     run: (context) =>
       serves(context, ["rsa"], [["localhost", "rsa"], ["other.example", "rsa"], ["", "rsa"]]),
+  },
+  {
+    name:
+      "a client with a server name of any form is served; rustls refuses some, and the log says why",
+    needs: ["openssl"],
+    async run(context) {
+      const { a, localhost } = context.certificates;
+      for (const files of [[localhost], [a, localhost]]) {
+        const stud = await context.stud(["-n", "1", ...files], {
+          backend: (await context.backend((socket) => socket.end("welcome"))).port,
+        });
+        const visit = (name: string) => opensslOutput(stud.frontend, "-servername", name);
+        for (const name of ["localhost.", "my_host", "127.0.0.1", "::1", "LOCALHOST", "foo.0x1"]) {
+          assert.match(await visit(name), /welcome/, name);
+        }
+        const odd = ["localhost:443", "foo.1", "123", "a..b", "-a.b", `${"x".repeat(64)}.com`];
+        for (const name of odd) {
+          const said = await visit(name);
+          if (context.target.runtime !== "deno") assert.match(said, /welcome/, name);
+          else assert.match(said, /alert illegal parameter/, name);
+        }
+        if (context.target.runtime !== "deno") continue;
+        await until(() => stud.failures().length === odd.length, "the failures are logged");
+        for (const { event, message } of stud.logs) {
+          if (event === "connection-failed") {
+            assert.match(message, /\(SNI\) that is not a DNS name/);
+          }
+        }
+      }
+    },
   },
   {
     name: "the chain in the file is sent, so that a client with only the root can verify",

@@ -55,12 +55,12 @@ export const statistics: readonly Behaviour[] = [
     waits: true,
     async run(context) {
       const file = join(mkdtempSync(join(context.certificates.directory, "statistics-")), "conf");
-      writeFileSync(file, "");
+      writeFileSync(file, "stats-interval = 0\n");
       const stud = await telling(context, [`--config=${file}`]);
       writeFileSync(file, "stats-interval = 1\n");
       await reloaded(stud);
       await until(() => lastOfEach(stud).length === 1, "the counts");
-      writeFileSync(file, "");
+      writeFileSync(file, "stats-interval = 0\n");
       await reloaded(stud);
       const lineCount = stud.logs.length;
       await stud.stop();

@@ -90,7 +90,7 @@ export const surroundings: readonly Behaviour[] = [
       const workers = stud.workers();
       stud.signal("SIGUSR2");
       const pid = await until(
-        () => childrenOf(stud.pid).find((child) => !workers.includes(child)),
+        () => childrenOf(stud.pid).find((child) => !workers.includes(child) && isSuccessor(child)),
         "the new process",
       );
       context.after(() => killIfAlive(pid!));
@@ -240,6 +240,11 @@ function fullDisk(context: Context): string | undefined {
   context.after(() => spawnSync("umount", ["-l", disk]));
   spawnSync("dd", ["if=/dev/zero", `of=${join(disk, "filler")}`, "bs=4k"]);
   return disk;
+}
+
+/** False before the process has executed the program: until then its parent waits for it. */
+function isSuccessor(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/environ`, "latin1").includes("STUD_UPGRADE=");
 }
 
 function childrenOf(pid: number): number[] {

@@ -13,7 +13,14 @@ import { isAlive, socketCount } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 import { upgraded } from "./upgrade.ts";
-import { opensslVisit, type Version, VERSIONS, visit, withTicket } from "../support/visits.ts";
+import {
+  opensslOutput,
+  opensslVisit,
+  type Version,
+  VERSIONS,
+  visit,
+  withTicket,
+} from "../support/visits.ts";
 
 export const tickets: readonly Behaviour[] = [
   ...VERSIONS.flatMap((version): Behaviour[] => [
@@ -118,12 +125,19 @@ export const tickets: readonly Behaviour[] = [
       },
     },
     {
-      name: `--tickets=off: a session of ${version} does not resume`,
+      name: `--tickets=off: a session of ${version} does not resume, and no ticket is sent`,
+      needs: ["openssl"],
       async run(context) {
         const backend = (await greeting(context)).port;
         const stud = await context.stud(["--tickets=off"], { backend });
         const { session } = await visit(stud.frontend, version);
         assert.equal((await visit(stud.frontend, version, session)).isReused, false);
+        const said = await opensslOutput(stud.frontend, `-tls1_${version.at(-1)}`);
+        const gets = context.target.runtime === "deno" && version === "TLSv1.3";
+        // rustls cannot be kept from it.
+        assert.equal(/TLS session ticket:/.test(said), gets, said);
+        const isWarned = /--tickets=off: the Deno build still sends two tickets/.test(stud.stderr);
+        assert.equal(isWarned, context.target.runtime === "deno");
       },
     },
     {
@@ -165,6 +179,24 @@ export const tickets: readonly Behaviour[] = [
       },
     },
   ]),
+  {
+    name: "tickets of TLSv1.3 come before the backend's first byte, with BoringSSL only after it",
+    async run(context) {
+      const backend = await context.backend((socket) => {
+        socket.on("error", () => {}).once("data", () => socket.write("welcome"));
+      });
+      const stud = await context.stud(["-n", "1"], { backend: backend.port });
+      const client = await context.tls(stud.frontend, { minVersion: "TLSv1.3" });
+      const events: string[] = [];
+      client.on("session", () => events.push("ticket")).on("data", () => events.push("data"));
+      // A client that waits for its ticket would wait in vain.
+      const waits = context.target.runtime !== "bun";
+      if (waits) await until(() => events.includes("ticket"), "a ticket");
+      client.write("hello");
+      await until(() => events.includes("data") && events.includes("ticket"), "both");
+      assert.equal(events[0], "ticket");
+    },
+  },
   {
     name: "openssl and curl resume on every worker",
     needs: ["openssl", "curl"],

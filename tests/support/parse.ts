@@ -32,6 +32,7 @@ export const everything: Capabilities = {
   engines: true,
   backendTrust: true,
   unixBackendTls: true,
+  noTickets: true,
   remembersNames: false,
   tlsFacts: true,
 };

@@ -54,11 +54,15 @@ export async function startTlsBackend(
   return backend;
 }
 
-/** `openssl s_server` that writes what it receives to its standard output. */
+/**
+ * `openssl s_server` that writes what it receives to its standard output; with `-www` it answers a
+ * request with facts about its session.
+ */
 export async function startSServer(
   { file }: Issued,
+  options: readonly string[] = [],
+  port = freePort(),
 ): Promise<{ endpoint: IpEndpoint; process: ChildProcess }> {
-  const port = freePort();
   const child = spawn("openssl", [
     "s_server",
     "-quiet",
@@ -66,6 +70,7 @@ export async function startSServer(
     `127.0.0.1:${port}`,
     "-cert",
     file,
+    ...options,
   ], {
     stdio: ["pipe", "pipe", "ignore"],
   });

@@ -43,13 +43,21 @@ function firstWord(socket: TLSSocket): Promise<unknown> {
 
 /** Like {@link visit} with `openssl s_client`: `New` or `Reused`, or else its whole output. */
 export async function opensslVisit(
+  endpoint: Endpoint,
+  ...words: readonly string[]
+): Promise<string> {
+  const output = await opensslOutput(endpoint, ...words);
+  return /^(New|Reused), /m.exec(output)?.[1] ?? output;
+}
+
+/** Returns all that `openssl s_client` prints about a connection that the backend closes. */
+export async function opensslOutput(
   { host, port }: Endpoint,
   ...words: readonly string[]
 ): Promise<string> {
   const at = ["-connect", `${host}:${port}`, "-servername", "localhost"];
-  // It exits when the backend closes.
   const { stdout, stderr } = await run("openssl", ["s_client", ...at, "-ign_eof", ...words]);
-  return /^(New|Reused), /m.exec(stdout)?.[1] ?? `${stdout}${stderr}`;
+  return `${stdout}${stderr}`;
 }
 
 /** The session with another ticket in it (OpenSSL's SSL_SESSION in DER, where it is member 10). */

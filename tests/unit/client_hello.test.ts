@@ -1,80 +1,113 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { helloName, PartialHello, sessionOffer } from "../../src/runtime/client_hello.ts";
+import { type ClientHello, HelloReader, readHello } from "../../src/runtime/client_hello.ts";
+import { extension, hello, records, vector } from "../support/client_hello.ts";
 
 test("the name in a whole ClientHello is found, whatever follows", () => {
   const bytes = records(hello("a.test"));
-  assert.equal(helloName(bytes), "a.test");
-  assert.equal(helloName(Buffer.concat([bytes, randomBytes(100)])), "a.test");
+  assert.equal(nameIn(bytes), "a.test");
+  assert.equal(nameIn(Buffer.concat([bytes, randomBytes(100)])), "a.test");
 });
 
-test("a ClientHello without a name has none", () => {
-  assert.equal(helloName(records(hello(undefined))), "");
+test("a ClientHello without a name has none, which an empty name is not", () => {
+  assert.equal(nameIn(records(hello(undefined))), undefined);
+  assert.equal(nameIn(records(hello(""))), "");
 });
 
 test("a ClientHello in many records is assembled", () => {
   for (const size of [1, 2, 3, 4, 100]) {
-    const message = hello("a.test");
-    // But not from more records than a client has reason to use.
-    const expected = message.length / size <= 64 ? "a.test" : "";
-    assert.equal(helloName(records(message, size)), expected, `${size} bytes each`);
+    assert.equal(nameIn(records(hello("a.test"), size)), "a.test", `${size} bytes each`);
   }
+  // Large as with post-quantum keys.
+  assert.equal(nameIn(records(hello("a.test", 5000), 1)), "a.test");
+});
+
+test("empty records between the others are ignored", () => {
+  const message = hello("a.test");
+  const empty = Buffer.of(22, 3, 1, 0, 0);
+  const [begin, end] = [records(message.subarray(0, 7)), records(message.subarray(7))];
+  assert.equal(nameIn(Buffer.concat([empty, begin, empty, end])), "a.test");
 });
 
 test("the name in a ClientHello that arrives byte by byte is found at the last byte", () => {
-  for (const size of [16_384, 50]) {
+  for (const size of [16_384, 50, 1]) {
     const bytes = records(hello("a.test", 2000), size);
-    const partial = new PartialHello();
+    const reader = new HelloReader();
     for (let i = 0; i < bytes.length - 1; i++) {
-      assert.equal(partial.add(bytes.subarray(i, i + 1)), undefined);
+      assert.equal(reader.add(bytes.subarray(i, i + 1)), "incomplete");
     }
-    assert.equal(partial.add(bytes.subarray(-1)), "a.test");
-    assert.deepEqual(new Uint8Array(partial.bytes), new Uint8Array(bytes));
+    assert.equal((reader.add(bytes.subarray(-1)) as ClientHello).serverName, "a.test");
+    assert.deepEqual(new Uint8Array(reader.bytes), new Uint8Array(bytes));
   }
 });
 
-test("the number of bytes needed never exceeds the ClientHello", () => {
+test("reading a ClientHello in pieces costs no more than its bytes", () => {
+  const bytes = records(hello("a.test", 5000), 1);
+  const read = () => {
+    const reader = new HelloReader();
+    for (let i = 0; i < bytes.length; i++) reader.add(bytes.subarray(i, i + 1));
+  };
+  read();
+  const begin = performance.now();
+  for (let i = 0; i < 10; i++) read();
+  const milliseconds = (performance.now() - begin) / 10;
+  // It takes 2 ms; if each piece cost another pass, it would be seconds.
+  assert.ok(milliseconds < 200, `${milliseconds} ms`);
+});
+
+test("what begins as a ClientHello is incomplete until its last byte", () => {
   const bytes = records(hello("a.test", 2000), 300);
   for (let length = 0; length < bytes.length; length++) {
-    const wanted = helloName(bytes.subarray(0, length));
-    assert.ok(typeof wanted === "number" && wanted > length && wanted <= bytes.length);
+    assert.equal(readHello(bytes.subarray(0, length)), "incomplete");
   }
 });
 
-test("what is not a ClientHello has no name at once", () => {
+test("what is not a ClientHello is known at once", () => {
   for (const text of ["GET / HTTP/1.0\r\n\r\n", "\x80\x2e\x01", "\x15\x03\x01\x00\x02\x02\x00"]) {
-    assert.equal(helloName(Buffer.from(text, "latin1")), "");
+    assert.equal(readHello(Buffer.from(text, "latin1")), "other");
   }
   const serverHello = hello("a.test");
   serverHello[0] = 2;
-  assert.equal(helloName(records(serverHello)), "");
+  assert.equal(readHello(records(serverHello)), "other");
 });
 
-test("a broken ClientHello has no name", () => {
+test("a broken ClientHello is malformed", () => {
   const whole = hello("a.test");
   for (let length = 4; length < whole.length; length++) {
     const cut = Buffer.from(whole.subarray(0, length));
     cut.writeUIntBE(length - 4, 1, 3);
-    assert.equal(helloName(records(cut)), "");
+    // It may end before its extensions.
+    const isShort = length === hello(undefined, 0, { isShort: true }).length;
+    assert.equal(readHello(records(cut)) === "malformed", !isShort, `${length} bytes`);
   }
   for (let i = 0; i < 2000; i++) {
     const noise = Buffer.from(whole);
     randomBytes(1 + i % 40).copy(noise, 4 + i % (noise.length - 4));
-    assert.equal(typeof helloName(records(noise)), "string");
+    const found = readHello(records(noise));
+    if (typeof found === "string") assert.equal(found, "malformed");
+    else assert.ok(found.sessionId.length <= 32);
   }
 });
 
-test("an endless ClientHello is abandoned", () => {
+test("another record within a ClientHello is malformed", () => {
+  const message = hello("a.test");
+  const alert = Buffer.of(0x15, 3, 3, 0, 2, 1, 90);
+  const all = [records(message.subarray(0, 10)), alert, records(message.subarray(10))];
+  assert.equal(readHello(Buffer.concat(all)), "malformed");
+});
+
+test("an endless ClientHello is abandoned, in records of any size", () => {
   const endless = Buffer.from(hello("a.test"));
   endless.writeUIntBE(0xffffff, 1, 3);
-  const bytes = records(Buffer.concat([endless, Buffer.alloc(40_000)]), 16_384);
-  const partial = new PartialHello();
-  let taken = 0;
-  while (taken < bytes.length && partial.add(bytes.subarray(taken, taken + 100)) === undefined) {
-    taken += 100;
+  for (const size of [16_384, 1000, 1]) {
+    const bytes = records(Buffer.concat([endless, Buffer.alloc(40_000)]), size);
+    const reader = new HelloReader();
+    let taken = 0;
+    while (reader.add(bytes.subarray(taken, taken + 100)) === "incomplete") taken += 100;
+    assert.ok(taken <= 32_768, `${taken} bytes were held`);
+    assert.equal(readHello(bytes), "malformed");
   }
-  assert.ok(taken <= 32_768, `${taken} bytes were held`);
 });
 
 test("reads how a client can resume", () => {
@@ -89,9 +122,9 @@ test("reads how a client can resume", () => {
     [[tls13, ticket], true, true],
   ];
   for (const [more, acceptsTickets, supportsTls13] of cases) {
-    const offer = sessionOffer(records(hello("a.test", 0, { more }), 50));
-    assert.deepEqual(offer && { ...offer, id: offer.id.length }, {
-      ...{ id: 32, acceptsTickets, supportsTls13 },
+    const found = readHello(records(hello("a.test", 0, { more }), 50)) as ClientHello;
+    assert.deepEqual({ ...found, sessionId: found.sessionId.length }, {
+      ...{ serverName: "a.test", sessionId: 32, acceptsTickets, supportsTls13 },
     });
   }
 });
@@ -99,77 +132,21 @@ test("reads how a client can resume", () => {
 test("the session id is that of the ClientHello, and none is longer than 32 bytes", () => {
   for (const length of [0, 1, 32]) {
     const id = randomBytes(length);
-    assert.deepEqual(Buffer.from(sessionOffer(records(hello("a", 0, { id })))!.id), id);
+    const found = readHello(records(hello("a", 0, { id }))) as ClientHello;
+    assert.deepEqual(Buffer.from(found.sessionId), id);
   }
-  assert.equal(sessionOffer(records(hello("a", 0, { id: randomBytes(33) }))), undefined);
+  assert.equal(readHello(records(hello("a", 0, { id: randomBytes(33) }))), "malformed");
 });
 
 test("a ClientHello that ends before its extensions offers a session too", () => {
-  const short = hello(undefined, 0, { isShort: true });
-  const offer = sessionOffer(records(short))!;
-  assert.equal(offer.id.length, 32);
-  assert.ok(!offer.acceptsTickets && !offer.supportsTls13);
-  assert.equal(helloName(records(short)), "");
+  const found = readHello(records(hello(undefined, 0, { isShort: true }))) as ClientHello;
+  assert.equal(found.sessionId.length, 32);
+  assert.ok(!found.acceptsTickets && !found.supportsTls13);
+  assert.equal(found.serverName, undefined);
 });
 
-test("a broken or incomplete ClientHello offers no session", () => {
-  const whole = hello("a.test");
-  for (let length = 4; length < whole.length; length++) {
-    const cut = Buffer.from(whole.subarray(0, length));
-    assert.equal(sessionOffer(records(cut)), undefined, `${length} bytes`);
-  }
-  for (let i = 0; i < 2000; i++) {
-    const noise = Buffer.from(whole);
-    randomBytes(1 + i % 40).copy(noise, 4 + i % (noise.length - 4));
-    const offer = sessionOffer(records(noise));
-    assert.ok(offer === undefined || offer.id.length <= 32);
-  }
-});
-
-/** A handshake message with its header; `padding` bytes come before the name. */
-function hello(
-  name: string | undefined,
-  padding = 0,
-  { id = randomBytes(32), more = [], isShort = false }: {
-    readonly id?: Buffer;
-    /** Extensions. */
-    readonly more?: readonly Buffer[];
-    /** Without extensions, and without their length. */
-    readonly isShort?: boolean;
-  } = {},
-): Buffer {
-  const extensions = [extension(21, Buffer.alloc(padding)), ...more];
-  if (name !== undefined) {
-    const entry = Buffer.concat([Buffer.of(0), vector(2, Buffer.from(name))]);
-    extensions.push(extension(0, vector(2, entry)));
-  }
-  const body = Buffer.concat([
-    Buffer.of(3, 3),
-    randomBytes(32),
-    vector(1, id),
-    vector(2, Buffer.of(0x13, 1, 0x13, 2)),
-    vector(1, Buffer.of(0)),
-    isShort ? Buffer.alloc(0) : vector(2, Buffer.concat(extensions)),
-  ]);
-  return Buffer.concat([Buffer.of(1), vector(3, body)]);
-}
-
-function extension(type: number, body: Buffer): Buffer {
-  return Buffer.concat([Buffer.of(type >> 8, type & 255), vector(2, body)]);
-}
-
-/** Prefixes bytes with their length. */
-function vector(width: number, body: Buffer): Buffer {
-  const length = Buffer.alloc(width);
-  length.writeUIntBE(body.length, 0, width);
-  return Buffer.concat([length, body]);
-}
-
-/** Returns TLS records of at most `size` bytes each. */
-function records(message: Buffer, size = 16_384): Buffer {
-  const parts: Buffer[] = [];
-  for (let at = 0; at < message.length; at += size) {
-    parts.push(Buffer.of(22, 3, 1), vector(2, message.subarray(at, at + size)));
-  }
-  return Buffer.concat(parts);
+function nameIn(bytes: Uint8Array): string | undefined {
+  const found = readHello(bytes);
+  assert.ok(typeof found !== "string", String(found));
+  return found.serverName;
 }

@@ -196,6 +196,57 @@ test("without ALPN in the backend no protocol is reported", limit, async () => {
   await until(() => handler.closes === 1, "closed");
 });
 
+for (const version of ["-tls1_2", "-tls1_3"]) {
+  test(`${version}: a connection resumes an earlier session with its backend`, limit, async () => {
+    // rustls could, but Deno gives each connection a configuration of its own.
+    const later = capabilities.tlsFacts ? "Reused" : "New";
+    const [first, second] = [
+      await startSServer(certificate, ["-www", version]),
+      await startSServer(certificate, ["-www", version]),
+    ];
+    const context = createClientTls(clientSettings({ ca: authority.ca }));
+    assert.equal(await session(first.endpoint, context), "New");
+    for (let i = 0; i < 4; i++) assert.equal(await session(first.endpoint, context), later);
+    // Each backend has its own, and each context.
+    assert.equal(await session(second.endpoint, context), "New");
+    assert.equal(await session(second.endpoint, context), later);
+    const other = createClientTls(clientSettings({ ca: authority.ca }));
+    assert.equal(await session(first.endpoint, other), "New");
+    first.process.kill();
+    second.process.kill();
+  });
+
+  test(`${version}: a backend that forgot the session is served, and the next one resumes`, {
+    ...limit,
+    skip: !capabilities.tlsFacts,
+  }, async () => {
+    const context = createClientTls(clientSettings({ ca: authority.ca }));
+    const first = await startSServer(certificate, ["-www", version]);
+    assert.equal(await session(first.endpoint, context), "New");
+    first.process.kill();
+    await once(first.process, "exit");
+    const { port } = first.endpoint;
+    const again = await startSServer(certificate, ["-www", version], port);
+    const told: unknown[] = [];
+    for (let i = 0; i < 4; i++) told.push(await session(first.endpoint, context));
+    assert.equal(told[0], "New");
+    assert.equal(told.at(-1), "Reused");
+    again.process.kill();
+  });
+}
+
+test("a backend whose certificate changes to an untrusted one is refused", limit, async () => {
+  const context = createClientTls(clientSettings({ ca: authority.ca }));
+  const first = await startSServer(certificate, ["-www"]);
+  assert.equal(await session(first.endpoint, context), "New");
+  first.process.kill();
+  await once(first.process, "exit");
+  const { port } = first.endpoint;
+  const impostor = await startSServer(stranger.issue("backend.test"), ["-www"], port);
+  for (let i = 0; i < 3; i++) assert.equal(await session(first.endpoint, context), undefined);
+  impostor.process.kill();
+});
+
 test("a backend with an untrusted CA, or another name, gets no byte", limit, async () => {
   await isRefused({ ca: authority.ca }, stranger.issue("backend.test"));
   await isRefused({ ca: authority.ca, serverName: "other.test" }, certificate);
@@ -315,6 +366,28 @@ function dial(
   const handler = new Recorder({ ended: (stream) => stream.finish(), ...hooks });
   const context = createClientTls(clientSettings(settings));
   return handler.take(connect(backend, handler, undefined, context));
+}
+
+/** Asks `openssl s_server -www` about the connection: `New` or `Reused`; undefined: it failed. */
+async function session(
+  backend: IpEndpoint,
+  context: ReturnType<typeof createClientTls>,
+): Promise<string | undefined> {
+  let answer = "";
+  let isResumed: boolean | undefined;
+  const handler = new Recorder({
+    opened(stream) {
+      isResumed = stream.isResumed;
+      stream.write(text("GET / HTTP/1.0\r\n\r\n"));
+    },
+    received: (_, bytes) => void (answer += new TextDecoder().decode(bytes)),
+    ended: (stream) => stream.finish(),
+  });
+  handler.take(connect(backend, handler, undefined, context));
+  await until(() => handler.closes === 1, "closed");
+  const found = /^(New|Reused), /m.exec(answer)?.[1];
+  if (found && capabilities.tlsFacts) assert.equal(isResumed, found === "Reused");
+  return found;
 }
 
 /** Connects, and resolves with the backend's side of it. */

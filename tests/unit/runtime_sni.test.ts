@@ -6,7 +6,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import { join } from "node:path";
 import * as runtime from "#runtime";
 import type { Runtime } from "../../src/runtime/runtime.ts";
@@ -25,16 +25,21 @@ import {
   server,
   settingsWith,
   subject,
+  text,
   tlsClient,
   until,
   visit,
 } from "../support/adapter.ts";
 import { Authority } from "../support/authority.ts";
+import { helloOfTls12, records } from "../support/client_hello.ts";
 
 const { capabilities, createTlsContext }: Runtime = runtime;
+const build = runtime.name as Runtime["name"];
 const limit = { timeout: 60_000 };
 const needs = (capability: keyof Capabilities) => ({ ...limit, skip: !capabilities[capability] });
+const facts = needs("tlsFacts");
 const versions = ["-tls1_2", "-tls1_3"];
+const NO_COMMON_PROTOCOL = /alert (no application protocol|number 120)/;
 const BROKEN: Certificate = { chain: "no certificate", key: "no key" };
 
 const authority = new Authority("names");
@@ -83,6 +88,56 @@ test(
   },
 );
 
+test("a ClientHello in records of any size is answered in time", limit, async () => {
+  for (const settings of [{}, byName]) {
+    const { port, stop } = serve(settings);
+    for (const size of [1, 2, 3, 64, 1000]) {
+      for (const padding of [0, 2500]) {
+        const wire = await tcpTo(port);
+        const begin = Date.now();
+        wire.write(records(helloOfTls12("b.test", padding), size));
+        assert.equal((await answer(wire))[0], HANDSHAKE, `${size} bytes each, ${padding}`);
+        assert.ok(Date.now() - begin < 5000, `${size} bytes each: ${Date.now() - begin} ms`);
+        wire.destroy();
+      }
+      // Each part of the ClientHello in a segment of its own, too.
+      const name = ["-servername", "b.test"];
+      assert.match(
+        await visit(await fragmenting(port, size), ...name),
+        /GOT/,
+        `${size} bytes each`,
+      );
+    }
+    await stop();
+  }
+});
+
+test("no ClientHello gets a certificate that it must not see", needs("sniAbort"), async () => {
+  const { port, stop } = serve({
+    choice: true,
+    select: (serverName) => ["", "a.test"].includes(serverName) ? 0 : undefined,
+  });
+  const cases: [what: string, hello: Buffer, alert: readonly number[]][] = [
+    ["an unknown name", records(helloOfTls12("b.test")), [UNRECOGNIZED]],
+    ["an unknown name, in many records", records(helloOfTls12("b.test"), 1), [UNRECOGNIZED]],
+    ["an empty name", records(helloOfTls12("")), [UNRECOGNIZED, DECODE_ERROR]],
+    ["an endless one", records(helloOfTls12("b.test", 60_000), 1), [DECODE_ERROR, ILLEGAL]],
+  ];
+  for (const [what, bytes, alerts] of cases) {
+    const wire = await tcpTo(port);
+    wire.write(bytes);
+    const answered = await answer(wire);
+    assert.equal(answered[0], ALERT, what);
+    assert.ok(alerts.includes(answered[6]!), `${what}: alert ${answered[6]}`);
+    wire.destroy();
+  }
+  const wire = await tcpTo(port);
+  wire.write(records(helloOfTls12("a.test"), 1));
+  assert.equal((await answer(wire))[0], HANDSHAKE);
+  wire.destroy();
+  await stop();
+});
+
 test("a broken default identity fails at once", limit, () => {
   const identity = () => ({ certificates: [BROKEN] });
   assert.throws(() => createTlsContext(settingsWith({ identity })), Error);
@@ -116,6 +171,18 @@ for (const version of versions) {
     await stop();
   });
 
+  test(`${version}: a resumed connection reports the name that it asked for`, facts, async () => {
+    for (const settings of [{}, byName]) {
+      const { port, visits, stop } = serve(settings);
+      const session = join(authority.directory, "session-name");
+      const name = ["-servername", "A.test"];
+      assert.match(await visit(port, version, ...name, "-sess_out", session), /^New/m);
+      assert.match(await visit(port, version, ...name, "-sess_in", session), /^Reused/m);
+      assert.deepEqual(visits.map(({ facts }) => facts!.serverName), ["A.test", "A.test"]);
+      await stop();
+    }
+  });
+
   test(`${version}: no session is resumed if tickets are off`, limit, async () => {
     const { port, stop } = serve({ tickets: false });
     const session = join(authority.directory, `no-session${version}`);
@@ -147,6 +214,52 @@ for (const version of versions) {
   );
 }
 
+for (const settings of [{}, byName]) {
+  test(
+    `a session of TLS 1.2 does not resume under another name, ${
+      settings.choice ? "two" : "one"
+    } served`,
+    limit,
+    async () => {
+      const { port, stop } = serve(settings);
+      const session = join(authority.directory, "session-of-a");
+      const named = (name: string) => name === "" ? ["-noservername"] : ["-servername", name];
+      for (const own of ["a.test", ""]) {
+        assert.match(await visit(port, "-tls1_2", ...named(own), "-sess_out", session), /^New/m);
+        for (const other of ["b.test", "c.test", own === "" ? "a.test" : ""]) {
+          const said = await visit(port, "-tls1_2", ...named(other), "-sess_in", session);
+          // BoringSSL knows no names in sessions, only certificates.
+          const isKept = build === "bun" && !(settings.choice && other === "b.test");
+          assert.match(said, isKept ? /^Reused/m : /^New/m, `${own}, then ${other}`);
+          assert.match(said, /GOT/);
+        }
+        // rustls resumes nothing with several certificates.
+        if (build === "deno" && settings.choice) continue;
+        assert.match(await visit(port, "-tls1_2", ...named(own), "-sess_in", session), /^Reused/m);
+      }
+      await stop();
+    },
+  );
+}
+
+test("a resumed connection of TLS 1.3 gets a new ticket", limit, async () => {
+  const { port, stop } = serve({});
+  const [first, second] = [1, 2].map((i) => join(authority.directory, `ticket-${i}`));
+  // With the second group, the server asks for a second ClientHello.
+  for (const groups of ["X25519", "P-521:X25519"]) {
+    const version = ["-tls1_3", "-groups", groups];
+    assert.match(await visit(port, ...version, "-sess_out", first!), /^New/m);
+    for (let i = 0; i < 3; i++) {
+      const said = await visit(port, ...version, "-sess_in", first!, "-sess_out", second!);
+      assert.match(said, /^Reused/m, groups);
+      const told = await visit(port, ...version, "-sess_in", second!, "-sess_out", first!);
+      assert.match(told, /^Reused/m, `${groups}, with the ticket of a resumed connection`);
+      assert.match(told, /New Session Ticket arrived/, groups);
+    }
+  }
+  await stop();
+});
+
 test(
   "new certificates serve new connections, old ones live on",
   needs("swapCertificates"),
@@ -175,6 +288,37 @@ test(
     client.destroy();
     handler.stream.finish();
     await stop();
+  },
+);
+
+test(
+  "an update changes nothing about ALPN, with and without SNI, at once or after a header",
+  needs("swapCertificates"),
+  async () => {
+    for (const headerFirst of [false, capabilities.headerFirst]) {
+      const settings = { ...byName, alpn: ["h2", "http/1.1"] };
+      const { port, listener, stop } = listen({
+        settings,
+        headerFirst,
+        accepted: (stream) =>
+          new Recorder({
+            header: (_, bytes) => stream.startTls(bytes.slice()),
+            opened() {
+              stream.write(text("GOT"));
+              stream.finish();
+            },
+          }).take(stream),
+      });
+      for (let updates = 0; updates < 2; updates++) {
+        for (const name of [["-noservername"], ["-servername", "b.test"]]) {
+          const what = `${name.join(" ")}, ${updates} updates, ${headerFirst}`;
+          assert.match(await visit(port, ...name, "-alpn", "http/1.1,h2"), /: h2\n[^]*GOT/, what);
+          assert.match(await visit(port, ...name, "-alpn", "other"), NO_COMMON_PROTOCOL, what);
+        }
+        listener.update(createTlsContext(settingsWith(settings)));
+      }
+      await stop();
+    }
   },
 );
 
@@ -237,7 +381,7 @@ test("negotiates the server's preferred protocol by ALPN", limit, async () => {
     assert.deepEqual(visits.map(({ tlsVersion }) => tlsVersion), new Array(3).fill(undefined));
   }
   const said = await visit(port, "-alpn", "other");
-  assert.match(said, /alert (no application protocol|number 120)/);
+  assert.match(said, NO_COMMON_PROTOCOL);
   await until(() => visits.at(-1)!.handler.closes === 1, "closed");
   assert.ok(visits.at(-1)!.handler.failure);
   await stop();
@@ -258,6 +402,39 @@ test("offers only the chosen groups", needs("curves"), async () => {
 test("every stream closed once, and its events came in order", limit, () => {
   assert.deepEqual(recorders.flatMap((handler) => handler.violations), []);
 });
+
+async function tcpTo(port: number): Promise<Socket> {
+  const wire = connectTcp({ port, host: "127.0.0.1", noDelay: true }).on("error", () => {});
+  await once(wire, "connect");
+  return wire;
+}
+
+/** Returns the first bytes that the server sends; nothing if it closes before. */
+async function answer(wire: Socket): Promise<Buffer> {
+  const closed = once(wire, "close").then(() => [Buffer.alloc(0)]);
+  const [bytes] = await Promise.race([once(wire, "data"), closed]) as [Buffer];
+  return bytes;
+}
+
+/** A relay to `port` that sends a client's first message in records and segments of this size. */
+async function fragmenting(port: number, size: number): Promise<number> {
+  const relay = await server((client) => {
+    const wire = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+    wire.on("error", () => {}).pipe(client);
+    client.once("data", (hello: Buffer) => {
+      const bytes = records(hello.subarray(5), size);
+      for (let i = 0; i < bytes.length; i += size + 5) wire.write(bytes.subarray(i, i + size + 5));
+      client.pipe(wire);
+    });
+  });
+  return endpointOf(relay).port;
+}
+
+const HANDSHAKE = 22;
+const ALERT = 21;
+const UNRECOGNIZED = 112;
+const DECODE_ERROR = 50;
+const ILLEGAL = 47;
 
 function descriptors(): number {
   return readdirSync("/proc/self/fd").length;

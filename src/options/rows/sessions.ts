@@ -18,7 +18,8 @@ export const sessionOptions = {
     form: "number",
     argument: "SECONDS",
     default: "7200",
-    help: "How long after its full handshake a session can be resumed.",
+    help: "How long after it was made a session can be resumed; TLS 1.3 makes a new one on each " +
+      "visit.",
     parse: seconds,
     needs: { need: "sessionTimeout", unless: "7200" },
   },

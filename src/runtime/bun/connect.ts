@@ -76,9 +76,15 @@ function tlsHandlers(context: ClientContext): NativeHandlers {
   const made: NativeHandlers = {
     ...streamHandlers,
     open(native) {
-      native.data.native = native;
+      const stream = native.data;
+      stream.native = native;
+      stream.backendSession = context.sessions.connect(stream.remote);
+      const { bytes } = stream.backendSession;
+      if (bytes) native.setSession(bytes);
     },
     handshake: (native, ok, error) => handshakeDone(context, native, ok, error),
+    // Of TLS 1.3 only, after the handshake.
+    session: (native, bytes) => native.data.backendSession!.issued(bytes, true),
   };
   handlersOfContexts.set(context, made);
   return made;
@@ -91,11 +97,20 @@ function handshakeDone(
   error: NativeError | undefined,
 ): void {
   const stream = native.data;
-  const failure = handshakeFailure(ok, error, native);
-  const reason = failure ?? context.rejectReason(native, error, stream.remote);
-  if (!reason) return stream.connected();
-  stream.failure = reason;
-  native.close();
+  const session = stream.backendSession!;
+  const found = handshakeFailure(ok, error, native) ?? context.judge(native, error, stream.remote);
+  if (typeof found === "object") {
+    session.failed();
+    stream.failure = found;
+    return native.close();
+  }
+  const isResumed = native.isSessionReused();
+  session.accepted(isResumed, found);
+  if (!isResumed && native.getTLSVersion() !== "TLSv1.3") {
+    const bytes = native.getSession();
+    if (bytes) session.issued(bytes, false);
+  }
+  stream.connected();
 }
 
 /** Returns a backend stream whose connect failed at once. */

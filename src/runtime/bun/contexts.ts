@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, createSecureContext, type SecureContextOptions } from "node:tls";
 import { endInOrder, type Received, received } from "../../os/received.ts";
+import { BackendSessions } from "../backend_sessions.ts";
 import { policyOf } from "../ticket_policy.ts";
 import { clearAlert, type TlsFault, tlsFault, UNREAD_ALERT } from "../tls_fault.ts";
 import {
@@ -98,7 +99,8 @@ export class ServerIdentity {
 /** The TLS context of connections to a backend. */
 export class ClientContext implements ClientTlsContext {
   readonly settings: ClientTlsSettings;
-  /** Verifies nothing: without a name Bun would check against `localhost`; see `rejectReason`. */
+  readonly sessions = new BackendSessions();
+  /** Verifies nothing: without a name Bun would check against `localhost`; see `judge`. */
   readonly tls: NativeClientTls;
 
   /** Throws an Error with BoringSSL's reason. */
@@ -119,14 +121,17 @@ export class ClientContext implements ClientTlsContext {
     };
   }
 
-  /** Returns why the backend's certificate is rejected after its handshake; undefined: it is not. */
-  rejectReason(
+  /**
+   * Returns why the backend's certificate is rejected after its handshake, or when it expires, in
+   * milliseconds of the wall clock.
+   */
+  judge(
     native: NativeSocket,
     error: NativeError | undefined,
     backend: Endpoint,
-  ): Failure | undefined {
+  ): Failure | number {
     const { verify, serverName, ca } = this.settings;
-    if (!verify) return undefined;
+    if (!verify) return Infinity;
     // Bun would trust its own list.
     if (ca === "") return { code: "EPROTO", message: "no trusted CA is configured" };
     if (error && error.code !== NAME_MISMATCH) return failureOf(error);
@@ -138,7 +143,7 @@ export class ClientContext implements ClientTlsContext {
       serverName || address,
       certificate,
     );
-    return mismatch && failureOf(mismatch);
+    return mismatch ? failureOf(mismatch) : Date.parse(certificate.valid_to);
   }
 }
 

@@ -2,10 +2,6 @@ import { getSystemErrorName } from "node:util";
 import { setOption } from "../../os/socket_options.ts";
 import { TCP_QUICKACK } from "../../os/constants.ts";
 import { IPPROTO_TCP } from "../../os/constants.ts";
-import { SOCK_CLOEXEC } from "../../os/constants.ts";
-import { SOCK_NONBLOCK } from "../../os/constants.ts";
-import { SOCK_STREAM } from "../../os/constants.ts";
-import { AF_UNIX } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import {
@@ -16,7 +12,6 @@ import {
 } from "./contexts.ts";
 import { libc } from "./libc.ts";
 import {
-  bun,
   type NativeContext,
   type NativeError,
   type NativeHandlers,
@@ -24,6 +19,7 @@ import {
   type NativeSocket,
 } from "./native.ts";
 import { type BunStream, streamHandlers, type TlsStarter } from "./stream.ts";
+import { unconnectedSocket } from "./unconnected.ts";
 
 /** The failure of a client that closes before it starts a handshake. */
 export const CLOSED_BEFORE_HANDSHAKE: Failure = {
@@ -65,12 +61,14 @@ export class Frontend implements TlsStarter {
    */
   update(context: ServerContext): void {
     if (context === this.current) return;
-    // Bun calls `serverName` for a context that a listener was made with, not for one that was only
-    // passed to `setKeyCert`. So a listener is made at an unnamed address and stopped.
-    const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) throw new Error(`new certificates: ${getSystemErrorName(-libc.errno())}`);
-    libc.bind(fd, UNNAMED, UNNAMED.length);
-    bun.listen({ fd, allowHalfOpen: true, tls: context.tls, socket: this.handlers }).stop(true);
+    // Bun negotiates ALPN and calls `serverName` for a context that TLS has started with, not for one
+    // that was only passed to `setKeyCert`. So TLS is started with it on a socket without a peer.
+    const socket = unconnectedSocket();
+    if (!socket) throw new Error(`new certificates: ${getSystemErrorName(-libc.errno())}`);
+    const { tls } = context;
+    const pair = socket.upgradeTLS({ isServer: true, data: undefined, tls, socket: NO_EVENTS });
+    pair?.[1].terminate();
+    socket.terminate();
     this.current = context;
   }
 
@@ -123,8 +121,11 @@ export class Frontend implements TlsStarter {
   }
 }
 
-/** A Unix socket's address without a path: Linux assigns an abstract name. */
-const UNNAMED = new Uint8Array(new Uint16Array([AF_UNIX]).buffer);
+/** With `serverName`, since Bun prepares the context for the handlers that there are. */
+const NO_EVENTS: NativeHandlers = {
+  ...{ open() {}, data() {}, drain() {}, end() {}, close() {}, error() {}, handshake() {} },
+  serverName: () => new Error("this socket has no peer"),
+};
 
 /** Sends the alert: Bun would close the connection without one. */
 function refuseName(stream: BunStream, native: NativeSocket): Error {

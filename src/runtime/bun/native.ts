@@ -26,6 +26,10 @@ export interface NativeSocket {
   getTLSVersion(): string;
   getCipher(): { name: string | null } | undefined;
   isSessionReused(): boolean;
+  /** In BoringSSL's own format; a client of TLS 1.3 must wait for `session`. */
+  getSession(): Uint8Array | undefined;
+  /** From within `open`: the session that a client offers. */
+  setSession(session: Uint8Array): void;
   /** In the form of node:tls; `true` leaves the issuers out. */
   getPeerCertificate(brief: true): { readonly raw?: Uint8Array } | undefined;
   getAuthorizationError(): NativeError | null | undefined;
@@ -39,7 +43,7 @@ export interface NativeSocket {
    */
   upgradeTLS(options: {
     isServer: true;
-    data: BunStream;
+    data: BunStream | undefined;
     tls: NativeServerTls;
     socket: NativeHandlers;
     initialData?: Uint8Array;
@@ -54,6 +58,8 @@ export interface NativeHandlers {
   close(native: NativeSocket, error: NativeError | undefined): void;
   error(native: NativeSocket, error: NativeError): void;
   handshake?(native: NativeSocket, ok: boolean, error: NativeError | undefined): void;
+  /** UNDOCUMENTED: a client of TLS 1.3 has received a session. */
+  session?(native: NativeSocket, session: Uint8Array): void;
   /** UNDOCUMENTED: called only if the client sent SNI, with its spelling. An Error rejects the name. */
   serverName?(data: unknown, serverName: string, native: NativeSocket): NativeContext | Error;
 }

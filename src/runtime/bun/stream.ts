@@ -5,6 +5,7 @@ import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
+import type { BackendSession } from "../backend_sessions.ts";
 import type { TlsFacts } from "../tls.ts";
 import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
@@ -36,6 +37,8 @@ export class BunStream implements Stream {
   isClosedByCore = false;
   /** What the client is served with; undefined without TLS and toward a backend. */
   identity: ServerIdentity | undefined;
+  /** Set toward a backend with TLS, once the socket exists. */
+  backendSession: BackendSession | undefined;
   /** Set on a listener with `headerFirst`. */
   tlsStarter: TlsStarter | undefined;
   /** A ClientHello with a server name has arrived. */

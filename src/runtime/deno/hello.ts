@@ -2,9 +2,9 @@
 import { EAGAIN, MSG_DONTWAIT, MSG_PEEK, SO_RCVLOWAT, SOL_SOCKET } from "../../os/constants.ts";
 import { queueLength } from "../../os/listen_queue.ts";
 import { setOption } from "../../os/socket_options.ts";
+import { MAX_HELLO, readHello } from "../client_hello.ts";
 import { MAX_RECEIVED } from "../failure.ts";
 import { HANDSHAKE_RECORD } from "../tls_fault.ts";
-import { isWholeHello } from "../client_hello.ts";
 import { libc } from "./api.ts";
 import { descriptors, type HiddenSocket } from "./descriptors.ts";
 import { HelloWatch } from "./hello_watch.ts";
@@ -20,7 +20,7 @@ const HELLO_LOW_WATER = {
   name: "SO_RCVLOWAT",
   level: SOL_SOCKET,
   option: SO_RCVLOWAT,
-  value: 16_384,
+  value: MAX_HELLO,
 };
 
 /** A stream that a {@link HelloHold} may hold. */
@@ -105,7 +105,7 @@ function release(stream: HeldStream): boolean {
   if (length <= 0) return length === 0 || libc.errno() !== EAGAIN;
   stream.hasReceived = true;
   const bytes = helloBuffer.subarray(0, length);
-  if (length < size && !isWholeHello(bytes)) return false;
+  if (length < size && readHello(bytes) === "incomplete") return false;
   if (bytes[0] !== HANDSHAKE_RECORD) stream.foreign = bytes.slice(0, MAX_RECEIVED);
   // The descriptor may be another stream's by now; the peek did no harm.
   descriptors.with(stream, (fd) => setOption(libc, fd, { ...HELLO_LOW_WATER, value: 1 }));

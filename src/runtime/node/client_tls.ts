@@ -1,6 +1,7 @@
 import { constants, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
+import { BackendSessions } from "../backend_sessions.ts";
 import { alpnWire, parameterOptions, tlsFacts } from "../openssl.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { Failure } from "../failure.ts";
@@ -13,6 +14,7 @@ import { checkedCas, checkedCiphers } from "./parameters.ts";
 /** The TLS context of connections to a backend. */
 export class ClientTls implements ClientTlsContext {
   readonly settings: ClientTlsSettings;
+  readonly sessions = new BackendSessions();
   private readonly context: NativeContext;
   private readonly alpn: Buffer | undefined;
 
@@ -30,30 +32,40 @@ export class ClientTls implements ClientTlsContext {
     }).context as NativeContext;
   }
 
-  /** Puts TLS on a connected socket; `start` begins the handshake. */
-  wrap(socket: SocketHandle): TlsHandle {
+  /** Puts TLS on a connected socket; `start` begins the handshake, which offers this session. */
+  wrap(socket: SocketHandle, session: Uint8Array | undefined): TlsHandle {
     const tls = handles.wrap(socket, this.context, false, false);
     const { serverName } = this.settings;
     // RFC 6066 section 3: no addresses.
     if (serverName !== "" && !isIP(serverName)) tls.setServername(serverName);
     if (this.alpn) tls.setALPNProtocols(this.alpn);
+    tls.onnewsession = onNewSession;
+    tls.enableSessionCallbacks();
+    if (session) tls.setSession(session);
     return tls;
   }
 
-  /** Returns why the backend at `endpoint` is rejected after its handshake; undefined: it is not. */
-  rejectReason(tls: TlsHandle, endpoint: Endpoint): Failure | undefined {
-    if (!this.settings.verify) return undefined;
+  /**
+   * Returns why the backend at `endpoint` is rejected after its handshake, or when its certificate
+   * expires, in milliseconds of the wall clock.
+   */
+  judge(tls: TlsHandle, endpoint: Endpoint): Failure | number {
+    if (!this.settings.verify) return Infinity;
     const error = tls.verifyError();
     if (error) return { code: error.code, message: error.message };
+    // Its session was issued to this name at this address, and does not show the certificate.
+    if (tls.isSessionReused()) return Infinity;
     const address = endpoint.family === "unix" ? "" : endpoint.address;
     const name = this.settings.serverName || address;
     const certificate = new X509Certificate(tls.getPeerX509Certificate()!.raw());
     if (isIP(name)) {
       return certificate.checkIP(name)
-        ? undefined
+        ? certificate.validToDate.getTime()
         : { code: "IP_ADDRESS_MISMATCH", message: `the certificate is not valid for ${name}` };
     }
-    if (name !== "" && certificate.checkHost(name, { partialWildcards: false })) return undefined;
+    if (name !== "" && certificate.checkHost(name, { partialWildcards: false })) {
+      return certificate.validToDate.getTime();
+    }
     const message = name === ""
       ? "there is no name or address to check the certificate against"
       : `the certificate is not valid for ${name}`;
@@ -71,4 +83,8 @@ export class ClientTls implements ClientTlsContext {
       resumed: tls.isSessionReused(),
     };
   }
+}
+
+function onNewSession(this: TlsHandle, _id: Buffer, session: Buffer): void {
+  this.stream.keepSession(session);
 }

@@ -55,6 +55,8 @@ export interface HandleEvents {
   staple(): Uint8Array | undefined;
   /** The handshake has made a session that its client may resume. May throw. */
   storeSession(id: Uint8Array, session: Uint8Array): void;
+  /** The backend has issued a session. */
+  keepSession(session: Uint8Array): void;
 }
 
 /** Common to all handles. Methods return 0 or a negative errno unless stated otherwise. */
@@ -121,7 +123,10 @@ export interface TlsHandle extends StreamHandle {
    * sets the session that the client may resume.
    */
   onclienthello(this: this): void;
-  /** The handshake, also of TLS 1.3, has made a session; it waits for `newSessionDone`. */
+  /**
+   * The handshake, also of TLS 1.3, has made a session; a server's waits for `newSessionDone`. A client
+   * of TLS 1.3 gets sessions after the handshake.
+   */
   onnewsession(this: this, id: Buffer, session: Buffer): void;
   enableSessionCallbacks(): void;
   clientHelloDone(): void;
@@ -132,6 +137,8 @@ export interface TlsHandle extends StreamHandle {
   /** In wire format. */
   setALPNProtocols(names: Buffer): void;
   setServername(name: string): void;
+  /** The session that a client offers; bytes that are no session are ignored. */
+  setSession(session: Uint8Array): void;
   /** Sends a client's first message. */
   start(): void;
   /** The name that the client requested, or that of its resumed TLS 1.2 session. */
@@ -176,6 +183,8 @@ export interface HandleAddress {
 
 /** OpenSSL's SSL_CTX. */
 export interface NativeContext extends TicketContext {
+  /** At most 32 bytes; connections copy it when they are made. */
+  setSessionIdContext(context: string): void;
   /** A pointer, which JavaScript can only print. */
   readonly _external: object;
 }

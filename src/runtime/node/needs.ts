@@ -1,6 +1,7 @@
 /** Refuses a Node.js that lacks what the adapter uses. Import it before the rest of the adapter. */
 import { isBuiltin } from "node:module";
 import process from "node:process";
+import { createSecureContext } from "node:tls";
 import { missingMembers, requireAll } from "../completeness.ts";
 
 type Binding = Readonly<Record<string, { readonly prototype?: unknown } | undefined>>;
@@ -13,7 +14,7 @@ const TLS = [
   ...STREAM,
   ...["receive", "start", "destroySSL", "setVerifyMode", "setALPNProtocols", "setServername"],
   ...["enableCertCb", "certCbDone", "setOCSPResponse"],
-  ...["enableSessionCallbacks", "clientHelloDone", "loadSession", "newSessionDone"],
+  ...["enableSessionCallbacks", "clientHelloDone", "loadSession", "newSessionDone", "setSession"],
   ...["getServername", "getProtocol", "getCipher", "getALPNNegotiatedProtocol"],
   ...["isSessionReused", "getX509Certificate", "getPeerX509Certificate", "verifyError"],
 ];
@@ -32,6 +33,9 @@ requireAll(`Node.js ${process.versions.node}`, "Node.js 26.10", [
   ...missingMembers("Pipe", pipe?.Pipe?.prototype, SOCKET),
   ...missingMembers("tls_wrap", tls, ["wrap"]),
   ...missingMembers("TLSWrap", tls?.TLSWrap?.prototype, TLS),
+  ...missingMembers("SecureContext", createSecureContext({ ca: [] }).context, [
+    "setSessionIdContext",
+  ]),
   // Without kLastWriteErr, Node's writes have another form.
   ...missingMembers("stream_wrap", stream, [
     ...["ShutdownWrap", "streamBaseState", "kReadBytesOrError", "kLastWriteErr"],

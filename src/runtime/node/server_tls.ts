@@ -1,15 +1,15 @@
-import { X509Certificate } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { RecentMap } from "../../base/recent_map.ts";
 import { policyOf } from "../ticket_policy.ts";
-import { alpnWire, serverOptions, tlsFacts, useTicketKeys } from "../openssl.ts";
+import { alpnWire, serverOptions, SESSION_CONTEXT, tlsFacts, useTicketKeys } from "../openssl.ts";
 import type { TlsContext } from "../tls.ts";
 import type { Failure } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { Identity } from "../tls.ts";
 import { handles, type NativeContext, type SocketHandle, type TlsHandle } from "./handles.ts";
-import { sessionOffer } from "../client_hello.ts";
+import type { ClientHello } from "../client_hello.ts";
 import { collectGarbage } from "./garbage.ts";
 import { sendNoTickets } from "./native_openssl.ts";
 import { checkedCas, checkedCiphers, checkedDhParameters } from "./parameters.ts";
@@ -27,7 +27,18 @@ export interface ServerIdentity extends Pick<Identity, "staple" | "verify"> {
   readonly policy: string;
   /** DER; undefined if there is more than one certificate. */
   readonly certificate: Uint8Array | undefined;
+  /** The session id context that `context` has now; each connection copies it. */
+  sessionContext: string;
+  /** A ticket that is read now is replaced by a new one. */
+  renewsTickets: boolean;
 }
+
+/** OpenSSL would disagree about the ClientHello, or refuse it. */
+export const MALFORMED: Failure = {
+  code: "ERR_TLS_MALFORMED_HELLO",
+  message: "the ClientHello is malformed",
+  fault: "violation",
+};
 
 /** The TLS context of a frontend: one OpenSSL context for each identity. */
 export class ServerTls implements TlsContext {
@@ -56,34 +67,43 @@ export class ServerTls implements TlsContext {
     this.fallback = this.make(this.fallbackNumber);
   }
 
-  /** Returns the identity for a client that requests `serverName`; undefined: none. May throw. */
-  identity(serverName: string): ServerIdentity | undefined {
+  /**
+   * Returns the identity for a client that requests `serverName`; undefined: without SNI. Returns
+   * undefined if there is none. May throw.
+   */
+  identity(serverName: string | undefined): ServerIdentity | undefined {
     if (!this.settings.choice) return this.fallback;
-    const number = this.settings.select(serverName);
+    const number = this.settings.select(serverName === "" ? EMPTY_NAME : serverName ?? "");
     if (number === this.fallbackNumber) return this.fallback;
     return number === undefined ? undefined : this.identities.get(number) ?? this.make(number);
   }
 
   /**
-   * Returns the id, which may be empty, of the session that a client with this ClientHello wants to
-   * resume. Undefined if its next session is not stored: it resumes with tickets, or not at all.
+   * Returns the id, which may be empty, of the session that a client wants to resume. Undefined if its
+   * next session is not stored: it resumes with tickets, or not at all.
    */
-  requestedSession(hello: Uint8Array): Uint8Array | undefined {
-    const { sessions, tickets, protocols } = this.settings;
-    const offer = sessions && sessionOffer(hello);
-    if (!offer || (offer.acceptsTickets && tickets)) return undefined;
-    return offer.supportsTls13 && protocols.includes("TLSv1.3") ? undefined : offer.id;
+  requestedSession(hello: ClientHello): Uint8Array | undefined {
+    const { sessions, tickets } = this.settings;
+    if (!sessions || (hello.acceptsTickets && tickets)) return undefined;
+    return this.negotiatesTls13(hello) ? undefined : hello.sessionId;
   }
 
   /**
-   * Puts TLS on an accepted socket, which waits for the ClientHello. With `session`, the handshake's
-   * new session is stored; a found session is resumed.
+   * Puts TLS on an accepted socket, to which the bytes of `hello` are passed in the same turn. With
+   * `session`, the handshake's new session is stored; a found session is resumed.
    */
   wrap(
     socket: SocketHandle,
-    { context, verify, staple }: ServerIdentity,
+    identity: ServerIdentity,
+    hello: ClientHello | undefined,
     session?: Uint8Array | "none",
   ): TlsHandle {
+    const { context, verify, staple } = identity;
+    const isTls13 = hello !== undefined && this.negotiatesTls13(hello);
+    setSessionContext(identity, isTls13 ? undefined : hello?.serverName);
+    // A ticket of TLS 1.2 continues the same session. Where clients are verified a session must end in
+    // time, since nothing checks the client's certificate again.
+    identity.renewsTickets = isTls13 && !verify;
     const tls = handles.wrap(socket, context, true, false);
     if (this.alpn) tls.setALPNProtocols(this.alpn);
     if (verify) tls.setVerifyMode(true, verify.mode === "required");
@@ -100,18 +120,14 @@ export class ServerTls implements TlsContext {
     return tls;
   }
 
-  /** Checks after the handshake that OpenSSL read the name by which the identity was selected. */
+  /** Checks after the handshake that OpenSSL read the same name. */
   check(tls: TlsHandle, serverName: string): Failure | undefined {
-    if (!this.settings.choice) return undefined;
     const found = tls.getServername();
-    // A resumed TLS 1.2 session has its own name, or none.
-    if (found ? found === serverName : serverName === "" || tls.isSessionReused()) {
-      return undefined;
-    }
-    return { code: "ERR_TLS_MALFORMED_HELLO", message: "the ClientHello is malformed" };
+    // A resumed TLS 1.2 session shows none.
+    const isSame = found ? found === serverName : serverName === "" || tls.isSessionReused();
+    return isSame ? undefined : MALFORMED;
   }
 
-  /** `serverName` is "" if it was not read. */
   facts(tls: TlsHandle, identity: ServerIdentity, serverName: string): TlsFacts {
     const resumed = tls.isSessionReused();
     // A resumed session does not show which of several certificates it was.
@@ -121,7 +137,7 @@ export class ServerTls implements TlsContext {
     const verifyError = peer && tls.verifyError()?.code;
     return {
       ...tlsFacts(
-        serverName || tls.getServername(),
+        serverName,
         tls.getProtocol(),
         tls.getCipher()?.name,
         this.alpn && tls.getALPNNegotiatedProtocol(),
@@ -130,6 +146,10 @@ export class ServerTls implements TlsContext {
       ...(presented ? { presented } : {}),
       ...(peer ? { peer: { der: peer.raw(), ...(verifyError ? { verifyError } : {}) } } : {}),
     };
+  }
+
+  private negotiatesTls13({ supportsTls13 }: ClientHello): boolean {
+    return supportsTls13 && this.settings.protocols.includes("TLSv1.3");
   }
 
   private make(number: number): ServerIdentity {
@@ -142,7 +162,7 @@ export class ServerTls implements TlsContext {
       ...(dhParameters === undefined ? {} : { dhparam: checkedDhParameters(dhParameters) }),
     }).context as NativeContext;
     const policy = policyOf(verify);
-    useTicketKeys(context, this.settings, policy);
+    useTicketKeys(context, this.settings, policy, () => made.renewsTickets);
     if (!this.settings.tickets) sendNoTickets(context);
     const certificate = certificates.length === 1
       ? new X509Certificate(certificates[0]!.chain).raw
@@ -151,6 +171,7 @@ export class ServerTls implements TlsContext {
       context,
       policy,
       certificate,
+      ...{ sessionContext: SESSION_CONTEXT, renewsTickets: false },
       ...(verify ? { verify } : {}),
       ...(staple ? { staple } : {}),
     };
@@ -158,6 +179,23 @@ export class ServerTls implements TlsContext {
     return made;
   }
 }
+
+/**
+ * Binds the sessions of the next connection to a server name: those of TLS 1.2 and older must not
+ * resume under another one (RFC 6066 section 3), which OpenSSL does not check.
+ */
+function setSessionContext(identity: ServerIdentity, serverName: string | undefined): void {
+  const wanted = serverName === undefined
+    ? SESSION_CONTEXT
+    // OpenSSL takes up to 32 bytes.
+    : hash("sha256", serverName.toLowerCase(), "base64").slice(0, 32);
+  if (wanted === identity.sessionContext) return;
+  identity.context.setSessionIdContext(wanted);
+  identity.sessionContext = wanted;
+}
+
+/** An empty host_name, which no certificate has. */
+const EMPTY_NAME = ".";
 
 function onCertificate(this: TlsHandle, { OCSPRequest }: { OCSPRequest: boolean }): void {
   const { stream } = this;

@@ -3,10 +3,11 @@ import { endInOrder, hasReceived } from "../../os/received.ts";
 import { SO_LINGER, SOL_SOCKET } from "../../os/constants.ts";
 import { cInt } from "../../os/structures.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
-import { UNRECOGNIZED_NAME } from "../openssl.ts";
+import { DECODE_ERROR, UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
 import type { Endpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
+import type { BackendSession } from "../backend_sessions.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTls } from "./client_tls.ts";
 import {
@@ -29,10 +30,10 @@ import {
   type TlsHandle,
   type WriteRequest,
 } from "./handles.ts";
+import { type ClientHello, HelloReader, type NoHello, readHello } from "../client_hello.ts";
 import { HANDSHAKE_RECORD } from "../tls_fault.ts";
-import { helloName, PartialHello } from "../client_hello.ts";
 import { libc } from "./libc.ts";
-import type { ServerIdentity, ServerTls } from "./server_tls.ts";
+import { MALFORMED, type ServerIdentity, type ServerTls } from "./server_tls.ts";
 
 /** The TLS of a socket; without any member it is plain. */
 export interface TlsMode {
@@ -61,10 +62,13 @@ export class NodeStream implements Stream, HandleEvents {
   private handle: SocketHandle | TlsHandle;
   /** The first bytes of a client that does not begin with a handshake. */
   private foreign: Uint8Array | undefined;
-  private hello: PartialHello | undefined;
-  /** As the client sent it, if the identity depends on it. */
+  /** Set while the ClientHello arrives in pieces. */
+  private hello: HelloReader | undefined;
+  /** As the client sent it; "" without SNI. */
   private serverName = "";
   private identity: ServerIdentity | undefined;
+  /** Set with `clientTls` once the socket is connected. */
+  private backendSession: BackendSession | undefined;
   private failure: Failure | undefined;
   /** Copies of bytes that wait for the connect, or for the write before them. */
   private queue: Uint8Array[] = NOTHING;
@@ -177,7 +181,8 @@ export class NodeStream implements Stream, HandleEvents {
   /** The connect has succeeded. */
   connected(): void {
     if (!this.clientTls) return this.opened();
-    const handle = this.clientTls.wrap(this.socket);
+    this.backendSession = this.clientTls.sessions.connect(this.remote);
+    const handle = this.clientTls.wrap(this.socket, this.backendSession.bytes);
     this.useTls(handle);
     handle.readStart();
     handle.start();
@@ -186,16 +191,17 @@ export class NodeStream implements Stream, HandleEvents {
   handshakeDone(): void {
     const { serverTls, clientTls, tlsHandle } = this;
     if (this.isOpen || this.isClosing) return;
-    let failure: Failure | undefined;
+    let found: Failure | number | undefined;
     try {
-      failure = clientTls
-        ? clientTls.rejectReason(tlsHandle!, this.remote)
+      found = clientTls
+        ? clientTls.judge(tlsHandle!, this.remote)
         : serverTls!.check(tlsHandle!, this.serverName);
     } catch (error) {
       return this.coreThrew(error);
     }
-    if (failure) this.fail(failure);
-    else this.opened();
+    if (typeof found === "object") return this.fail(found);
+    if (found !== undefined) this.backendSession!.accepted(tlsHandle!.isSessionReused(), found);
+    this.opened();
   }
 
   /** The connect is complete, and the handshake if there is one. */
@@ -255,7 +261,10 @@ export class NodeStream implements Stream, HandleEvents {
     if (this.isClosing) return;
     this.failure = this.isOpen ? failure : this.duringHandshake(failure);
     // A rejected backend must not wait for more bytes.
-    if (this.clientTls && !this.isOpen) return this.reset();
+    if (this.clientTls && !this.isOpen) {
+      this.backendSession?.failed();
+      return this.reset();
+    }
     // OpenSSL has sent its alert.
     if (failure.fault && this.socket.fd >= 0) endInOrder(libc, this.socket.fd);
     this.close();
@@ -292,39 +301,60 @@ export class NodeStream implements Stream, HandleEvents {
     this.serverTls!.settings.sessions!.store(this.identity!.policy, id, session);
   }
 
-  /** Starts TLS once the server name is known, if the identity depends on it. */
+  /** The backend has issued a session. */
+  keepSession(session: Uint8Array): void {
+    this.backendSession!.issued(session, this.tlsHandle!.getProtocol() === "TLSv1.3");
+  }
+
+  /** Starts TLS once the ClientHello is complete, since the identity and the session depend on it. */
   private startHandshake(bytes: Uint8Array): void {
-    const tls = this.serverTls!;
-    if (bytes[0] !== HANDSHAKE_RECORD) this.foreign = bytes.slice(0, MAX_RECEIVED);
-    let first = bytes;
-    if (tls.settings.choice || tls.settings.sessions) {
-      const name = this.readName(bytes);
-      if (name === undefined) return;
-      this.serverName = name;
-      first = this.hello?.bytes ?? bytes;
-      this.hello = undefined;
-    }
+    const hello = this.readHello(bytes);
+    if (hello === "incomplete") return;
+    const first = this.hello?.bytes ?? bytes;
+    if (first[0] !== HANDSHAKE_RECORD) this.foreign = first.slice(0, MAX_RECEIVED);
+    this.hello = undefined;
     try {
-      this.identity = tls.identity(this.serverName);
-      if (!this.identity) return this.refuseName();
-      const id = tls.requestedSession(first);
-      if (!id) this.beginTls(first);
-      else if (id.length === 0) this.beginTls(first, "none");
-      else this.findSession(id, first);
+      this.answerHello(hello, first);
     } catch (error) {
       this.coreThrew(error);
     }
   }
 
+  private readHello(bytes: Uint8Array): ClientHello | NoHello {
+    if (this.hello) return this.hello.add(bytes);
+    const found = readHello(bytes);
+    if (found !== "incomplete") return found;
+    this.hello = new HelloReader();
+    return this.hello.add(bytes);
+  }
+
+  private answerHello(
+    hello: ClientHello | Exclude<NoHello, "incomplete">,
+    first: Uint8Array,
+  ): void {
+    const tls = this.serverTls!;
+    if (hello === "malformed") return this.refuse(DECODE_ERROR, MALFORMED);
+    // OpenSSL says what is wrong with anything else.
+    const known = hello === "other" ? undefined : hello;
+    this.serverName = known?.serverName ?? "";
+    this.identity = tls.identity(known?.serverName);
+    if (!this.identity) return this.refuse(UNRECOGNIZED_NAME, UNKNOWN_NAME);
+    const id = known && tls.requestedSession(known);
+    if (!id) this.beginTls(known, first);
+    else if (id.length === 0) this.beginTls(known, first, "none");
+    else this.findSession(known, first);
+  }
+
   /** Stops reading until the session store has answered. */
-  private findSession(id: Uint8Array, hello: Uint8Array): void {
-    const kept = new Uint8Array(hello);
+  private findSession(hello: ClientHello, first: Uint8Array): void {
+    const kept = new Uint8Array(first);
+    const id = new Uint8Array(hello.sessionId);
     const { socket, serverTls, identity } = this;
     socket.readStop();
     serverTls!.settings.sessions!.find(identity!.policy, id, (session) => {
       if (this.isClosing) return;
       try {
-        this.beginTls(kept, session ?? "none");
+        this.beginTls(hello, kept, session ?? "none");
       } catch (error) {
         return this.coreThrew(error);
       }
@@ -333,35 +363,28 @@ export class NodeStream implements Stream, HandleEvents {
   }
 
   /**
-   * Returns the server name, or undefined while the ClientHello is incomplete. It is read before TLS
-   * starts, since Node can switch certificates only in mid-handshake, to a single one for each name and
-   * not for a resumed session.
-   */
-  private readName(bytes: Uint8Array): string | undefined {
-    if (!this.hello) {
-      const found = helloName(bytes);
-      if (typeof found === "string") return found;
-      this.hello = new PartialHello();
-    }
-    return this.hello.add(bytes);
-  }
-
-  /**
    * Puts TLS on the socket at its first bytes, which are passed in chunks: TLSWrap's input buffer then
    * keeps its initial size of 1 KiB until it is full for the first time. It would be 64 KiB if TLSWrap
    * read from the socket from the beginning.
    */
-  private beginTls(bytes: Uint8Array, session?: Uint8Array | "none"): void {
-    const handle = this.serverTls!.wrap(this.socket, this.identity!, session);
+  private beginTls(
+    hello: ClientHello | undefined,
+    bytes: Uint8Array,
+    session?: Uint8Array | "none",
+  ): void {
+    const identity = this.identity!;
+    const handle = this.serverTls!.wrap(this.socket, identity, hello, session);
     this.useTls(handle);
     for (let i = 0; i < bytes.length && !this.isClosing; i += HELLO_CHUNK) {
       handle.receive(bytes.subarray(i, i + HELLO_CHUNK));
     }
+    // A ticket that is read later is in a second ClientHello, which only TLS 1.3 has.
+    identity.renewsTickets = !identity.verify;
   }
 
-  private refuseName(): void {
-    this.writeStarted(this.socket.writeBuffer(null, UNRECOGNIZED_NAME), UNRECOGNIZED_NAME);
-    this.fail({ code: "ERR_SSL_UNRECOGNIZED_NAME", message: "unrecognized server name" });
+  private refuse(alert: Uint8Array, failure: Failure): void {
+    this.writeStarted(this.socket.writeBuffer(null, alert), alert);
+    this.fail(failure);
   }
 
   private useTls(handle: TlsHandle): void {
@@ -462,6 +485,11 @@ export function ipEndpoint({ address = "0.0.0.0", port = 0 }: HandleAddress): En
 
 /** `struct linger`: on, 0 seconds, so that closing sends RST. */
 const resetOnClose = new Uint8Array([...cInt(1), ...cInt(0)]);
+
+const UNKNOWN_NAME: Failure = {
+  code: "ERR_SSL_UNRECOGNIZED_NAME",
+  message: "unrecognized server name",
+};
 
 const SCRATCH = 16_384;
 /** In bytes; less than the initial size of TLSWrap's input buffer. */
