@@ -1,5 +1,5 @@
 /** From settings to the configuration that the rest of the program uses. */
-import { availableParallelism } from "node:os";
+import { usableCores } from "../os/processors.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import { buildTitle } from "./builds.ts";
 import { checkConfig, verifiesBackend } from "./checks.ts";
@@ -95,9 +95,7 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
     pemFiles: settings["pem-file"].map((pem) => pemFile(parts, pem, context)),
     trustFiles: trustFiles(parts, context),
     ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
-    workers: settings.workers === "auto"
-      ? Math.min(availableParallelism(), 1024)
-      : settings.workers,
+    workers: settings.workers === "auto" ? Math.min(usableCores(), 1024) : settings.workers,
     prefix,
     proxyTlvs: prefix === "proxy-v2" ? chosenTlvs(settings, dialect, build.capabilities) : [],
     acceptProxy: acceptProxyOf(parts, context),

@@ -2,6 +2,7 @@
  * The Bun adapter: `Bun.listen` with BoringSSL. `bun/native.ts` marks what it uses of Bun beyond the
  * documentation.
  */
+import { stat } from "node:fs";
 import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
 import { ClientContext, ServerContext } from "./bun/contexts.ts";
@@ -71,6 +72,9 @@ export const self: readonly string[] = bun.isStandaloneExecutable
   ? [runningFile]
   : [process.execPath, bun.main];
 
+/** Works that keep a thread of the pool busy until the next one has started. */
+const WORK_PER_THREAD = 8;
+
 /** Empty: Bun needs no variables. */
 export const workerEnvironment = {};
 
@@ -92,6 +96,18 @@ export function passedOver(parameters: TlsParameters): PassedOver {
 /** As in {@link Runtime}: JavaScriptCore would let the heap grow by half before it collects. */
 export function collectGarbage(withCode: boolean): void {
   if (withCode) bun.shrink();
+  bun.gc(true);
+}
+
+/** As in {@link Runtime}: the running executable is. */
+export function keepProgram(): void {}
+
+/**
+ * As in {@link Runtime}: the collector's, and those of the pool, which gets one when work arrives and
+ * all others are busy.
+ */
+export function startThreads(pool: number): void {
+  for (let i = 0; i < WORK_PER_THREAD * pool; i++) stat("/", () => {});
   bun.gc(true);
 }
 

@@ -5,10 +5,13 @@
 import "./deno/needs.ts";
 import "./deno/debugger_signal.ts";
 import "./deno/file_size_signal.ts";
+import { readFileSync } from "node:fs";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
 import { raise } from "../base/raise.ts";
-import { SHUT_RDWR } from "../os/constants.ts";
+import { MFD_CLOEXEC, SHUT_RDWR } from "../os/constants.ts";
+import { cString } from "../os/structures.ts";
 import { setOption } from "../os/socket_options.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
 import { acceptAll, AcceptState } from "./deno/accept.ts";
@@ -82,7 +85,7 @@ export function versions(): { runtime: string; tls: string } {
 }
 
 /** A compiled binary contains its flags; `--unstable-net` is for `reusePort`. */
-export const self: readonly string[] = Deno.build.standalone ? [Deno.execPath()] : [
+export const self: string[] = Deno.build.standalone ? [Deno.execPath()] : [
   Deno.execPath(),
   "run",
   "-A",
@@ -90,6 +93,23 @@ export const self: readonly string[] = Deno.build.standalone ? [Deno.execPath()]
   "--quiet",
   Deno.mainModule.startsWith("file:") ? fileURLToPath(Deno.mainModule) : Deno.mainModule,
 ];
+
+/**
+ * As in {@link Runtime}: copies the bundle to a file in memory, which children of this process load by
+ * its descriptor here. The sources are many files, and a compiled binary is one that Deno reads itself.
+ */
+export function keepProgram(): void {
+  const file = self.at(-1)!;
+  if (!file.endsWith(".js")) return;
+  const bytes = readFileSync(file);
+  const fd = libc.memfd_create(cString("stud"), MFD_CLOEXEC);
+  for (let written = 0; written < bytes.length;) {
+    const count = fd < 0 ? -1 : libc.write(fd, bytes.subarray(written), bytes.length - written);
+    if (count <= 0) throw new Error(`cannot keep a copy of ${file}: errno ${libc.errno()}`);
+    written += count;
+  }
+  self.splice(-1, 1, "--ext=js", `/proc/${process.pid}/fd/${fd}`);
+}
 
 export { libc };
 
@@ -142,6 +162,9 @@ export function passedOver(): PassedOver {
 export function collectGarbage(): void {
   libc.malloc_trim(0);
 }
+
+/** As in {@link Runtime}: tokio's threads end when they have nothing to do, so none can be kept. */
+export function startThreads(): void {}
 
 export function loadEngine(): never {
   throw new Error("Deno's TLS library is rustls, which cannot load OpenSSL engines");

@@ -1,3 +1,4 @@
+import process from "node:process";
 import { guarded } from "../log/guarded.ts";
 import type { Handover } from "../upgrade/handover.ts";
 import type { Upgrade } from "../upgrade/upgrade.ts";
@@ -38,6 +39,7 @@ export class UpgradeChange implements Change {
     const { options, pidFile, master, prepareContext, standing } = this.state;
     const tickets = master!.ticketState;
     return {
+      pid: process.pid,
       isDaemon: options.isDaemon,
       addresses: master!.addresses,
       activated: prepareContext.activated,

@@ -11,6 +11,8 @@ import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../base/error_text.ts";
 
 export interface Handover extends Inherited {
+  /** The process that passes it. */
+  readonly pid: number;
   /** Whether it runs in the background, in a session of its own. */
   readonly isDaemon: boolean;
   /** The service manager's sockets, including those that no frontend uses. */
@@ -27,7 +29,7 @@ export interface Handover extends Inherited {
 }
 
 /** The version of the format; incremented when {@link Handover} changes. */
-const FORM = 1;
+const FORM = 2;
 
 /**
  * Returns the handover with the successor's descriptor numbers, and the descriptors to pass,

@@ -33,6 +33,7 @@ import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { ConnectionLimiter } from "./connection_limiter.ts";
 import { type ListenerEvents, WorkerListeners } from "./listeners.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
+import { dieBeforeMaster } from "../system/oom_score.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { pinToCore } from "./pin_to_core.ts";
 
@@ -196,6 +197,8 @@ class Worker implements CommandHandler<WorkerCommand> {
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
+      runtime.startThreads(1);
+      dieBeforeMaster();
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

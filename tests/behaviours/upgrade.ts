@@ -495,9 +495,9 @@ async function startHanging(context: Context, stud: Stud, link: string): Promise
   stud.signal("SIGUSR2");
   const pid = await until(() => {
     const workers = workersOf(stud.pid);
-    return readdirSync("/proc").map(Number).find((pid) =>
-      pid > 0 && parentOf(pid) === stud.pid && !workers.includes(pid)
-    );
+    const all = readdirSync("/proc").map(Number).filter((pid) => pid > 0);
+    const launcher = all.find((pid) => parentOf(pid) === stud.pid && !workers.includes(pid));
+    return all.find((pid) => launcher !== undefined && parentOf(pid) === launcher);
   }, "the new process");
   context.after(() => killIfAlive(pid!));
   return pid!;
