@@ -1,4 +1,5 @@
 import { type BigIntStats, statSync } from "node:fs";
+import { fileStamp } from "./file_stamp.ts";
 import { FileError } from "./read_file.ts";
 
 /** A file that was modified less than this before may be half-written, in milliseconds. */
@@ -22,9 +23,9 @@ const system: SettleContext = {
 };
 
 /**
- * Returns what `read` returns for a file that nobody writes at that moment: it is read again if it
- * changed meanwhile or shortly before. Blocks for a second at most. Throws a FileError if the file
- * keeps changing, and what `read` throws. Other things than regular files are read once.
+ * Returns what `read` returns for a file that is not being written: it is read again if it changed
+ * during the read or shortly before. Blocks for a second at most. Throws a FileError if the file
+ * keeps changing, and what `read` throws. Anything but a regular file is read once.
  */
 export function readSettled<T>(file: string, read: () => T, context: SettleContext = system): T {
   const { stat, now, pause } = context;
@@ -57,6 +58,5 @@ function stampOf(
     // Reading it reports the error.
   }
   if (!found?.isFile()) return undefined;
-  const { dev, ino, size, mtimeNs, ctimeNs, mtimeMs } = found;
-  return { text: [dev, ino, size, mtimeNs, ctimeNs].join(":"), mtimeMs };
+  return { text: fileStamp(found), mtimeMs: found.mtimeMs };
 }
