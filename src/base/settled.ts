@@ -1,4 +1,5 @@
 import { type BigIntStats, statSync } from "node:fs";
+import { block } from "./block.ts";
 import { fileStamp } from "./file_stamp.ts";
 import { FileError } from "./read_file.ts";
 
@@ -19,7 +20,7 @@ export interface SettleContext {
 const system: SettleContext = {
   stat: (file) => statSync(file, { bigint: true, throwIfNoEntry: false }),
   now: () => Date.now(),
-  pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
+  pause: block,
 };
 
 /**

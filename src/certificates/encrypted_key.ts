@@ -198,7 +198,7 @@ function decrypted(
     plain = Buffer.concat([decipher.update(data), decipher.final()]);
     return keyOf(plain);
   } catch {
-    // Wrong padding, or by chance the right one around something that is no key.
+    // Wrong padding, or by chance valid padding around something that is not a key.
     return undefined;
   } finally {
     key.fill(0);

@@ -57,8 +57,8 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
 }
 
 /**
- * Leaves out CAs that are too weak, with a warning: not all TLS libraries do, and clients of one must
- * not come in by the choice of a build. Throws a UsageError if none is left.
+ * Leaves out CAs that are too weak, with a warning: not all TLS libraries do, and whether their clients
+ * are accepted must not depend on the build. Throws a UsageError if none is left.
  */
 function strong(all: Authorities, file: string): Authorities {
   const weak = new Map(all.certificates.flatMap((each) => {

@@ -288,7 +288,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     this.expire("idle-timeout", "idle in both directions for --idle-timeout");
   }
 
-  /** From now on activity counts: its lifetime expires soon. */
+  /** Its lifetime expires soon: from here on activity decides how it ends. */
   lifetimeEnding(): void {
     this.context.idleTimeouts?.stop(this);
     this.isActive = false;
@@ -366,7 +366,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
       if (this.phase === "relaying") this.resetDelivered(this.backend!);
       else this.backend?.reset();
     } else if (this.isCut || (failure && !this.clientEnded)) {
-      // The backend must not take what it has for all that the client wanted to send.
+      // The backend must not mistake what it has for all that the client wanted to send.
       this.backend?.reset();
     } else if (this.backend?.isSending) {
       // Both directions ended in order, and the backend has not yet taken everything.
@@ -405,7 +405,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     backend.reset();
   }
 
-  /** Resets both sides: neither may take what it has for everything. */
+  /** Resets both sides: neither may mistake what it has for everything. */
   private cut(): void {
     this.isCut = true;
     this.delivering = undefined;
@@ -414,8 +414,8 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   }
 
   /**
-   * Resets a stream once its peer has what was written to it: a reset takes away what is still on
-   * its way. What the peer sends meanwhile is dropped; while a client sends, it does not read, and a
+   * Resets a stream once its peer has what was written to it: a reset discards what is still in
+   * transit. What the peer sends until then is dropped; while a client sends, it does not read, and a
    * reset would end its upload before it sees the answer.
    */
   private resetDelivered(stream: Stream): void {
@@ -461,7 +461,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     this.context.halfClosed.start(this);
   }
 
-  /** Returns why the connection cannot end in order; undefined: both sides have left it alone. */
+  /** Returns why the connection cannot end in order; undefined: both sides are idle. */
   private unfinished(isMoving: boolean): string | undefined {
     if (this.phase === "connecting") return "the backend was still being connected";
     if (!this.clientReads) return "the client had not read everything";

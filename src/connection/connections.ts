@@ -20,8 +20,8 @@ const QUIET = 5;
 /** The same for short lifetimes, as a share of them. */
 const QUIET_SHARE = 0.5;
 
-/** Clients that are asked about for each one that is evicted. */
-const MAX_QUESTIONS = 32;
+/** Clients that are checked for each one that is evicted. */
+const MAX_CHECKS = 32;
 
 /** All connections of a worker, with their limits and counters. */
 export class Connections implements ConnectionContext {
@@ -182,12 +182,12 @@ export class Connections implements ConnectionContext {
   }
 
   /**
-   * Returns the oldest client that has sent nothing, among those that were not yet asked about. A flood
-   * of clients that have all sent something costs no more than a few questions per connection.
+   * Returns the oldest client that has sent nothing, among those that were not yet checked. A flood of
+   * clients that have all sent something costs no more than a few checks per connection.
    */
   private findSilent(): Connection | undefined {
     const search = this.silentSearch ??= this.handshakes.oldestFirst();
-    for (let i = 0; i < MAX_QUESTIONS; i++) {
+    for (let i = 0; i < MAX_CHECKS; i++) {
       const { value, done } = search.next();
       if (done) {
         this.silentSearch = undefined;

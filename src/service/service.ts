@@ -49,7 +49,7 @@ class Service {
       notifier: new Notifier(notifySettings(), { libc, log }),
       watch: new CertificateWatch(() => this.reload.request("certificate files have changed")),
       undo: new Undo(log),
-      ...{ master: undefined, pidFile: undefined, standing: undefined, isStopping: false },
+      ...{ master: undefined, pidFile: undefined, essentials: undefined, isStopping: false },
     };
     this.state = state;
     this.stop = new Stop(state);

@@ -6,7 +6,7 @@ import { MFD_CLOEXEC } from "../os/constants.ts";
 import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
-import type { Standing } from "../system/standing.ts";
+import type { Essentials } from "../system/essentials.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../base/error_text.ts";
 
@@ -18,7 +18,7 @@ export interface Handover extends Inherited {
   /** The service manager's sockets, including those that no frontend uses. */
   readonly activated: readonly PassedSocket[];
   /** What the successor's configuration must not lose; absent from an older version. */
-  readonly standing?: Standing;
+  readonly essentials?: Essentials;
   /**
    * The directory in which the program was first started; absent from versions that start the
    * successor in it in any case.

@@ -33,7 +33,7 @@ const HANDOVER_FD = STARTUP_RESULT_FD + 1;
 const START_LIMIT_MS = 120_000;
 /** Time that a predecessor has to cut its connections and to exit, in milliseconds. */
 const CUT_LIMIT_MS = 5000;
-/** Time that a successor which is no longer wanted has to exit, in milliseconds. */
+/** Time that an abandoned successor has to exit, in milliseconds. */
 const STOP_LIMIT_MS = 2000;
 /** The line that a successor sends after its startup result when it is stopped. */
 const STOP = "stop";

@@ -97,7 +97,7 @@ test("a key with its public key inside (RFC 5958) becomes one that all libraries
   assert.equal(keyOf(parse(cert + derToPem("PRIVATE KEY", both))), key);
 });
 
-test("an encrypted key is recognised under any label", (t) => {
+test("an encrypted key is recognized under any label", (t) => {
   const { cert, key } = make(t);
   const out = ["-passout", "pass:x"];
   const texts = [
