@@ -1,5 +1,5 @@
 /** Checks that need all settings. */
-import { availableParallelism } from "node:os";
+import { usableCores } from "../os/processors.ts";
 import { formatAddress } from "./address.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Config } from "./config.ts";
@@ -101,7 +101,7 @@ function checkLimits(
   { origins, rejected }: Collected,
   { problems, warnings }: Notes,
 ): void {
-  const cores = availableParallelism();
+  const cores = usableCores();
   if (workers > cores * WORKERS_PER_CORE) {
     const label = origins.get("workers")?.label ?? "--workers";
     warnings.push(

@@ -385,6 +385,7 @@ async function unread(
   const isSent = () => server.writableLength === 0 && unsent(backend, server) === 0;
   await until(isSent, "the backend has sent its answer");
   server.resetAndDestroy();
+  // Too short a pause would only make the test weaker: stud must have seen the reset by then.
   await pause(200);
   const how = await ending(wire.socket);
   const received = plainBytes(Buffer.concat(wire.received.slice(before)));
