@@ -166,7 +166,7 @@ export class Predecessor {
   /** To be made in a successor. Throws a UsageError if it cannot take over. */
   constructor(libc: Libc) {
     this.libc = libc;
-    // Its end tells the predecessor that this process has exited.
+    // By its end the predecessor learns that this process has exited.
     keepFromChildren(libc, STARTUP_RESULT_FD);
     this.handover = readHandover(libc, HANDOVER_FD);
   }

@@ -228,7 +228,7 @@ export const containers: readonly Behaviour[] = [
     },
   },
   {
-    name: "--demo needs no list of users, and starts as many workers as it is told",
+    name: "--demo needs no list of users, and starts as many workers as requested",
     appliesTo: isRoot,
     async run(context) {
       const bare = [

@@ -105,7 +105,7 @@ test("files of a directory precede the listed ones, in byte order", (t) => {
   assert.match(problems.join("\n"), /x\.pem: it does not exist/);
 });
 
-test("a directory of certificates is told from certbot's, and from one with other files", (t) => {
+test("a directory of certificates is distinguished from certbot's, and from one with other files", (t) => {
   const directory = makeDirectory(t);
   const both = makePem(directory, "x");
   const live = join(directory, "live");
