@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { exchange, openTls } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
-import { killIfAlive, ofThreads, parentOf } from "../support/processes.ts";
+import { childrenOf, killIfAlive, ofThreads } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
 import type { Target } from "../support/target.ts";
 import { until, within } from "../support/until.ts";
@@ -271,8 +271,4 @@ function pidsGroup(context: Context): string {
     rmdirSync(group);
   });
   return group;
-}
-
-function childrenOf(pid: number): number[] {
-  return readdirSync("/proc").map(Number).filter((each) => each > 0 && parentOf(each) === pid);
 }

@@ -21,7 +21,7 @@ import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { hold, isAlive, parentOf, workersOf } from "../support/processes.ts";
+import { childrenOf, hold, isAlive, workersOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import type { Target } from "../support/target.ts";
 import { makeUnwritable } from "../support/unwritable.ts";
@@ -424,10 +424,6 @@ async function bindOnly(context: Context, { host, port }: Endpoint) {
   context.after(() => holder.kill("SIGKILL"));
   await once(holder.stdout!, "data");
   return holder;
-}
-
-function childrenOf(pid: number): number[] {
-  return readdirSync("/proc").map(Number).filter((each) => each > 0 && parentOf(each) === pid);
 }
 
 /** The command line of a process; empty once it has exited. */

@@ -1,19 +1,12 @@
 /** A real systemd in namespaces of its own, which runs contrib/stud.service. Only for root. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Finished, run } from "./commands.ts";
 import type { Context } from "./context.ts";
 import type { Endpoint } from "./endpoints.ts";
-import { parentOf } from "./processes.ts";
+import { childrenOf } from "./processes.ts";
 import { root } from "./target.ts";
 import { until, within } from "./until.ts";
 
@@ -134,7 +127,5 @@ async function end(child: ChildProcess, exited: Promise<unknown>): Promise<void>
 
 /** The process that a child of this one has started. */
 function grandchildOf(pid: number): number | undefined {
-  const all = readdirSync("/proc").map(Number).filter((each) => each > 0);
-  const child = all.find((each) => parentOf(each) === pid);
-  return child === undefined ? undefined : all.find((each) => parentOf(each) === child);
+  return childrenOf(pid).flatMap(childrenOf)[0];
 }
