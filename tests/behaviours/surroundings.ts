@@ -72,7 +72,7 @@ export const surroundings: readonly Behaviour[] = [
     },
   },
   {
-    name: "a second SIGTERM ends a stop although the process that was replaced hangs",
+    name: "a second signal ends a stop although the process that was replaced hangs",
     waits: true,
     async run(context) {
       const { stud, frontend, exchange } = await upgradable(context, {});
@@ -83,7 +83,7 @@ export const surroundings: readonly Behaviour[] = [
       await hold(stud.pid);
       process.kill(pid, "SIGTERM");
       await stud.waitForLog(({ event }) => event === "stopping", "the stop");
-      process.kill(pid, "SIGTERM");
+      process.kill(pid, "SIGINT");
       await until(() => !isAlive(pid), "its exit", 15_000);
       assert.ok(!isAlive(stud.pid));
       client.destroy();
