@@ -17,9 +17,10 @@ const NAMES: Readonly<Record<string, (argv: readonly string[]) => string>> = {
 };
 
 /**
- * Runs the process that the first argument names: a worker or one of the helpers for OCSP, the
- * ticket store and the sessions of other machines, or the launcher of a successor, all of which the
- * master starts; else the user's command. Each loads only the code it needs, so that a worker takes less memory and starts faster.
+ * Runs the process that the first argument names: a worker, one of the helpers for OCSP, the ticket
+ * store and the sessions of other machines, or the launcher of a successor, all of which the master
+ * starts; else the user's command. Each loads only the code it needs, so that a worker takes less
+ * memory and starts faster.
  */
 export async function main(runtime: Runtime): Promise<void> {
   const argv = process.argv.slice(2);

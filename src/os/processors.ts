@@ -22,8 +22,8 @@ export function allowedCores(read: Read = readText): number[] {
 }
 
 /**
- * Returns the number of cores whose time this process may use: those that are allowed, or what the
- * quotas of its control groups are worth, rounded down; at least 1.
+ * Returns the number of cores whose time this process may use: those that are allowed, or as many as
+ * the quotas of its control groups allow, rounded down; at least 1.
  */
 export function usableCores(read: Read = readText): number {
   const quotas = groupFiles({

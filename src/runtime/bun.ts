@@ -72,7 +72,7 @@ export const self: readonly string[] = bun.isStandaloneExecutable
   ? [runningFile]
   : [process.execPath, bun.main];
 
-/** Works that keep a thread of the pool busy until the next one has started. */
+/** Requests that keep a thread of the pool busy until the next one has started. */
 const WORK_PER_THREAD = 8;
 
 /** Empty: Bun needs no variables. */

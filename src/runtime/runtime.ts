@@ -48,9 +48,9 @@ export interface Runtime {
    */
   keepProgram(): void;
   /**
-   * Starts the threads that the runtime would start when they are first needed, and that then last.
-   * A thread that cannot be started ends the process, so a limit of tasks must be met at the start.
-   * `pool` is the number of threads for work in the background that this process uses at most.
+   * Starts the threads that the runtime otherwise starts when they are first needed, and then keeps.
+   * A thread that cannot be started ends the process, so a limit of tasks must show at the start.
+   * `pool` is the maximum number of threads for background work that this process uses.
    */
   startThreads(pool: number): void;
   /** Builds the TLS context of a frontend. Throws an Error with the library's reason. */

@@ -16,20 +16,6 @@ import {
 
 export type WorkerExit = ProcessExit;
 
-/**
- * Throws an Error if the limit of tasks has no room for a worker: one that cannot start its threads
- * would abort, and take the room that this process needs for its own. A worker has about as many
- * tasks as the master.
- */
-function requireTasks(): void {
-  const [free, needed] = [freeTasks(), ownTasks()];
-  if (free >= needed) return;
-  throw new Error(
-    `the limit of tasks has room for ${free} more, and a worker takes ${needed}; raise TasksMax, ` +
-      "pids.max or ulimit -u",
-  );
-}
-
 /** A worker in the master: its process and control channel. */
 export class WorkerProcess extends ControlledProcess<WorkerCommand, WorkerEvent> {
   /**
@@ -53,4 +39,18 @@ export class WorkerProcess extends ControlledProcess<WorkerCommand, WorkerEvent>
       faults: logChannelFaults(log, { subject: "", facts: { worker: slot } }),
     });
   }
+}
+
+/**
+ * Throws an Error if the limit of tasks has no room for a worker: one that cannot start its threads
+ * would abort, and take the room that this process needs for its own. A worker has about as many
+ * tasks as the master.
+ */
+function requireTasks(): void {
+  const [free, needed] = [freeTasks(), ownTasks()];
+  if (free >= needed) return;
+  throw new Error(
+    `the limit of tasks has room for ${free} more, and a worker takes ${needed}; raise TasksMax, ` +
+      "pids.max or ulimit -u",
+  );
 }
