@@ -4,7 +4,8 @@ import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { ClientTrust } from "./client_trust.ts";
-import { Connection, type ConnectionContext, type ConnectionEvents } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionContext, ConnectionEvents } from "./context.ts";
 import { ACCEPTED, ConnectionCounters } from "./counters.ts";
 import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
@@ -24,9 +25,9 @@ const QUIET_SHARE = 0.5;
 const MAX_CHECKS = 32;
 
 /** All connections of a worker, with their limits and counters. */
-export class Connections implements ConnectionContext {
+export class Connections implements ConnectionContext<Connection> {
   readonly settings: ConnectionSettings;
-  readonly events: ConnectionEvents;
+  readonly events: ConnectionEvents<Connection>;
   readonly counters: ConnectionCounters;
   /** The TLVs of `settings.proxyTlvs`. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
@@ -54,7 +55,7 @@ export class Connections implements ConnectionContext {
   constructor(
     runtime: Pick<Runtime, "connect">,
     settings: ConnectionSettings,
-    events: ConnectionEvents,
+    events: ConnectionEvents<Connection>,
     clock: Clock = systemClock,
   ) {
     this.runtime = runtime;

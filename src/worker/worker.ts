@@ -1,6 +1,7 @@
 import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
-import type { Connection, ConnectionEvents } from "../connection/connection.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { ConnectionEvents } from "../connection/context.ts";
 import { Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
@@ -344,7 +345,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     };
   }
 
-  private events(): ConnectionEvents {
+  private events(): ConnectionEvents<Connection> {
     const isVerbose = this.logLevel === 2;
     return {
       established: (connection) => {
