@@ -226,7 +226,8 @@ export class CertificateCollection {
     if (loaded.exposedKey !== "") this.exposedKeys.add(loaded.exposedKey);
     if (loaded.hasBadDh) {
       this.warnings.push(
-        `${file}: its DH parameters cannot be used; make others with: openssl dhparam 2048`,
+        `${file}: its DH parameters are not used, as they are damaged or not of 2048 to 10,000 bits; ` +
+          "make others with: openssl dhparam 2048",
       );
     }
     if (loaded.hasDh && !this.capabilities.dhParameters) this.filesWithDh.push(file);
