@@ -161,6 +161,18 @@ export const versions: readonly Behaviour[] = [
     },
   },
   {
+    name: "--tls-protos with a gap never lowers the version of a client that has the newest",
+    run: (context) =>
+      needs(context, "chooseProtocols", "--tls-protos=TLSv1.0 TLSv1.2", async (stud) => {
+        const old = { minVersion: "TLSv1", ciphers: "DEFAULT@SECLEVEL=0" } as const;
+        const client = await context.tls(stud.frontend, old);
+        assert.equal(client.getProtocol(), "TLSv1.2");
+        client.destroy();
+        const warned = stud.logs.filter(({ message }) => /passed over TLSv1\.0 /.test(message));
+        assert.equal(warned.length, context.target.runtime === "bun" ? 1 : 0);
+      }),
+  },
+  {
     name: "SSLv3 in --tls-protos is passed over, alone it is refused",
     async run(context) {
       const stud = await context.stud(["--tls-protos=SSLv3 TLSv1.2 TLSv1.3"], {
