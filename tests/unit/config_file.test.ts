@@ -354,6 +354,10 @@ test("hitch's own text comes first, then ours", () => {
       "tls-protos = TLSv1.2\nssl = on",
       "Error in configuration file 'F', line 2: It is illegal to specify ssl after ssl, tls or tls-protos F:2:7: ssl: tls-protos and ssl exclude each other",
     ],
+    [
+      "ssl = on\ntls = off",
+      "Error in configuration file 'F', line 2: It is illegal to specify tls after ssl, tls or tls-protos F:2:7: tls: ssl and tls exclude each other",
+    ],
   ];
   for (const [text, fault] of cases) {
     const faults = faultsOf(text, "hitch").filter((line) => !line.startsWith("No x509"));
