@@ -21,9 +21,11 @@ const errnoNames: Readonly<Record<string, string>> = {
 export function failureOf(error: unknown): Failure {
   const { code } = error as { code?: unknown };
   const message = messageOf(error);
+  // All errors of rustls; a write after the peer's alert fails with it under another name.
+  if (nameOf(error) === "InvalidData" && typeof code !== "string" || message.startsWith(ALERT)) {
+    return { code: "EPROTO", message, fault: tlsFault(message) };
+  }
   if (typeof code === "string") return { code, message };
-  // All errors of rustls.
-  if (nameOf(error) === "InvalidData") return { code: "EPROTO", message, fault: tlsFault(message) };
   return { code: errnoNames[nameOf(error)] ?? "EIO", message };
 }
 
@@ -37,6 +39,8 @@ export function handshakeFailureOf(error: unknown): Failure {
   const { message } = failure;
   return { code: message, message, fault: tlsFault(message) };
 }
+
+const ALERT = "received fatal alert: ";
 
 /**
  * UNDOCUMENTED: all that Deno reports for a name for which the resolver threw, now or before; rustls
