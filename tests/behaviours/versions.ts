@@ -108,10 +108,12 @@ export const versions: readonly Behaviour[] = [
           assert.deepEqual(warnings, [], list);
         }
       }
-      for (const list of ["RC4-SHA:IDEA", "NOPE", "TLS_AES_128_GCM_SHA256", "ALL:!ALL"]) {
+      const nothing = ["RC4-SHA:IDEA", "NOPE", "TLS_AES_128_GCM_SHA256", "ALL:!ALL"];
+      for (const list of [...nothing, "AES128-SHA:!AES128", "!aNULL"]) {
         const { code, stderr } = await check(list);
         assert.equal(code, 1, list);
         assert.match(stderr, /^stud: --ciphers[^\n]*\n/, list);
+        if (context.target.ciphers) assert.match(stderr, /\(nothing is left of it[:)]/, list);
       }
     },
   },
