@@ -19,6 +19,7 @@ export type Need =
     | "remembersNames"
     | "swapCertificates"
     | "truncation"
+    | "versionGaps"
   >
   | Protocol;
 

@@ -6,6 +6,7 @@ import type { FrontendConfig, PemFile } from "./config.ts";
 import type { ConfigContext } from "./config_context.ts";
 import type { Collected } from "./collect.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
+import { offeredVersions } from "./offered_versions.ts";
 import type { NamedVersion } from "./tls_values.ts";
 import { frontendVerify, pemVerify, type TrustName } from "./trust_config.ts";
 
@@ -51,7 +52,8 @@ function protocolsOf(
   const all = build.capabilities.protocols;
   const modern: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
   const tls = dialect === "hitch" ? all : modern;
-  const offered = (named: readonly NamedVersion[]) => all.filter((each) => named.includes(each));
+  const offered = (named: readonly NamedVersion[]) =>
+    offeredVersions(named, build.capabilities, settings.client);
   if (own["tls-protos"]) return offered(own["tls-protos"]);
   if (own.ssl) return all;
   if (own.tls) return tls;
