@@ -26,11 +26,11 @@ export function faultText(failure: Failure, peer: Peer, when = ""): string | und
     case "not-tls":
       return when === "" ? VIOLATION(peer) : foreignText(failure.received, peer);
     case "version":
-      return `the ${peer} supports no TLS version in common`;
+      return NOT_OFFERED(peer, "TLS version");
     case "parameters":
-      return `the ${peer} supports no cipher suite, group or signature algorithm in common`;
+      return NOT_OFFERED(peer, "cipher suite, group or signature algorithm");
     case "alpn":
-      return `the ${peer} supports no ALPN protocol in common`;
+      return NOT_OFFERED(peer, "ALPN protocol");
     case "server-name":
       return `the ${peer} sent a server name (SNI) that is not a DNS name, which rustls refuses: ` +
         "with a port or another character, an empty label, or a last label of digits only";
@@ -42,6 +42,11 @@ export function faultText(failure: Failure, peer: Peer, when = ""): string | und
       return VIOLATION(peer);
   }
 }
+
+const NOT_OFFERED = (peer: Peer, what: string) =>
+  peer === "client"
+    ? `the client offers no ${what} that stud accepts`
+    : `the backend accepts no ${what} that stud offers`;
 
 const VIOLATION = (peer: Peer) => `the ${peer} violated the TLS protocol`;
 
@@ -79,17 +84,17 @@ const UNTRUSTED = "most often it does not trust the certificate";
 const meanings: Readonly<Record<string, string>> = {
   handshake_failure: "it accepts none of the parameters on offer",
   insufficient_security: "it requires stronger parameters",
-  internal_error: "it had an error of its own",
-  no_application_protocol: "it supports no ALPN protocol in common",
+  internal_error: "the error is on its side",
+  no_application_protocol: "it accepts none of the ALPN protocols on offer",
   no_renegotiation: "it refuses to renegotiate",
-  protocol_version: "it supports no TLS version in common",
+  protocol_version: "it accepts none of the TLS versions on offer",
 };
 
 /** What an alert says about the certificate that stud presents. */
 const clientMeanings: Readonly<Record<string, string>> = {
   bad_certificate: "it rejects the certificate",
-  certificate_expired: "to it the certificate has expired",
-  certificate_revoked: "to it the certificate is revoked",
+  certificate_expired: "it considers the certificate expired",
+  certificate_revoked: "it considers the certificate revoked",
   certificate_unknown: "it rejects the certificate",
   unknown_ca: "it does not know the CA of the certificate (unknown CA)",
   unsupported_certificate: "it does not support this type of certificate",

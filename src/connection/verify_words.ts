@@ -2,11 +2,12 @@
  * Returns why a certificate is not trusted, for a reason by OpenSSL's name. The TLS libraries name
  * some reasons differently, or find another one first; these words are the same on all builds.
  */
-export function wordsFor(reason: string): string {
+export function wordsFor(reason: string, use: "clients" | "servers" = "clients"): string {
+  if (reason === "INVALID_PURPOSE") return `it is not for ${use}`;
   return words.get(reason) ?? reason.toLowerCase().replaceAll("_", " ");
 }
 
-const UNKNOWN_CA = "its CA is unknown";
+export const UNKNOWN_CA = "its CA is unknown";
 
 const words: ReadonlyMap<string, string> = new Map([
   ["UNABLE_TO_GET_ISSUER_CERT", UNKNOWN_CA],
@@ -23,7 +24,6 @@ const words: ReadonlyMap<string, string> = new Map([
   ["INVALID_NON_CA", "a CA in its chain must not sign certificates"],
   ["PATH_LENGTH_EXCEEDED", "its chain is longer than a CA permits"],
   ["CERT_CHAIN_TOO_LONG", "its chain is too long"],
-  ["INVALID_PURPOSE", "it is not for clients"],
   ["UNABLE_TO_GET_CRL", "there is no CRL of its CA"],
   ["CRL_HAS_EXPIRED", "the CRL of its CA has expired"],
   ["CRL_NOT_YET_VALID", "the CRL of its CA is not valid yet"],

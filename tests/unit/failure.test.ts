@@ -9,6 +9,7 @@ import {
   isConnectFailure,
   isOutage,
 } from "../../src/connection/failure.ts";
+import { wrongName } from "../../src/runtime/failure.ts";
 import { tlsFault, UNREAD_ALERT } from "../../src/runtime/tls_fault.ts";
 
 const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
@@ -68,6 +69,25 @@ test("an alert is named, with its meaning for the certificate or for the backend
   assert.equal(other.cause, "the client sent the alert user_canceled");
   const unread = handshakeFailed({ code: "", message: "", fault: UNREAD_ALERT }).cause;
   assert.match(unread, /alert; most often it does not trust the certificate$/);
+});
+
+test("a backend that is not trusted is named with the reason and the remedy", () => {
+  const of = (certificate: string) =>
+    backendHandshakeFailed({ code: certificate, certificate, message: "the library's words" });
+  for (const reason of ["DEPTH_ZERO_SELF_SIGNED_CERT", "UNABLE_TO_GET_ISSUER_CERT"]) {
+    assert.deepEqual(of(reason), {
+      source: "backend",
+      code: "backend-handshake",
+      cause:
+        "the backend's certificate is not trusted: its CA is unknown; add it to --client-verify-ca",
+      detail: "the library's words",
+    });
+  }
+  assert.match(of("CERT_HAS_EXPIRED").cause, /not trusted: it has expired$/);
+  assert.match(of("INVALID_PURPOSE").cause, /not trusted: it is not for servers$/);
+  const { cause } = backendHandshakeFailed(wrongName("db.example"));
+  assert.equal(cause, "the backend's certificate is not valid for db.example; set --backend-name");
+  assert.match(backendHandshakeFailed(wrongName("")).cause, /no name.*; set --backend-name$/);
 });
 
 test("a client that leaves at once is counted apart, a backend that does so has failed", () => {

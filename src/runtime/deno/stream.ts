@@ -334,10 +334,10 @@ function hasSent(fd: number): boolean {
 
 /** After a reset was reported once, the kernel reports a broken pipe. */
 function connectionFailure(error: unknown): Failure {
-  const { code, message } = failureOf(error);
-  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(code)
-    ? { code: "ECONNRESET", message }
-    : { code, message };
+  const failure = failureOf(error);
+  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code)
+    ? { code: "ECONNRESET", message: failure.message }
+    : failure;
 }
 
 export function endpoint({ hostname, port }: NetAddr): IpEndpoint {
