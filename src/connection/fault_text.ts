@@ -11,7 +11,7 @@ type Peer = "client" | "backend";
 export function faultText(failure: Failure, peer: Peer, when = ""): string | undefined {
   const { fault, code } = failure;
   if (!fault) return errnoText(code, `the ${peer}`, when);
-  if (fault.startsWith("alert ")) return alertText(fault.slice(6), peer);
+  if (fault.startsWith("alert ")) return alertText(fault.slice(6), peer, when === "");
   switch (fault) {
     case "left":
       if (peer === "client") return "the client left before it sent anything";
@@ -73,8 +73,13 @@ function errnoText(code: string, who: string, when: string): string | undefined 
 }
 
 /** `name` as in RFC 8446 section 6; "" if only the fact is known. */
-function alertText(name: string, peer: Peer): string {
+function alertText(name: string, peer: Peer, isInSession: boolean): string {
   if (name === "") return `the ${peer} ended the handshake with an alert; ${UNTRUSTED}`;
+  // So OpenSSL's clients take the warning `no_renegotiation`.
+  if (isInSession && name === "handshake_failure") {
+    return `the ${peer} sent the alert handshake_failure: most often it asked for a renegotiation, ` +
+      "which is always refused";
+  }
   const meaning = (peer === "client" ? clientMeanings : backendMeanings)[name] ?? meanings[name];
   return `the ${peer} sent the alert ${name}${meaning ? `: ${meaning}` : ""}`;
 }

@@ -20,6 +20,7 @@ const words: ReadonlyMap<string, string> = new Map([
   ["CERT_NOT_YET_VALID", "it is not valid yet"],
   ["CERT_HAS_EXPIRED", "it has expired"],
   ["CERT_REVOKED", "it is revoked"],
+  ["CA_USED_AS_END_ENTITY", "it is a CA's certificate, which rustls does not accept for a server"],
   ["INVALID_CA", "a CA in its chain must not sign certificates"],
   ["INVALID_NON_CA", "a CA in its chain must not sign certificates"],
   ["PATH_LENGTH_EXCEEDED", "its chain is longer than a CA permits"],

@@ -231,7 +231,8 @@ const conversations: readonly Conversation[] = [
     // They answer with a warning; it is the client that ends the connection then.
     but: Object.fromEntries(["node", "deno"].map((runtime) => [
       runtime,
-      `${TLS_ERROR} sent the alert handshake_failure: it accepts none of the parameters on offer`,
+      `${TLS_ERROR} sent the alert handshake_failure: most often it asked for a renegotiation, ` +
+      "which is always refused",
     ])),
     hold: renegotiates,
   },

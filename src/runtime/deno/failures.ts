@@ -54,6 +54,7 @@ const reasons: readonly (readonly [RegExp, string])[] = [
   [/^(Expired|certificate expired)/, "CERT_HAS_EXPIRED"],
   [/^(NotValidYet|certificate not valid yet)/, "CERT_NOT_YET_VALID"],
   [/^BadSignature/, "CERT_SIGNATURE_FAILURE"],
+  [/CaUsedAsEndEntity/, "CA_USED_AS_END_ENTITY"],
   [/^(InvalidPurpose|certificate does not allow extended key usage)/, "INVALID_PURPOSE"],
 ];
 
