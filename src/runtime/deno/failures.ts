@@ -21,9 +21,11 @@ const errnoNames: Readonly<Record<string, string>> = {
 export function failureOf(error: unknown): Failure {
   const { code } = error as { code?: unknown };
   const message = messageOf(error);
+  // All errors of rustls; a write after the peer's alert fails with it under another name.
+  if (nameOf(error) === "InvalidData" && typeof code !== "string" || message.startsWith(ALERT)) {
+    return { code: "EPROTO", message, fault: tlsFault(message) };
+  }
   if (typeof code === "string") return { code, message };
-  // All errors of rustls.
-  if (nameOf(error) === "InvalidData") return { code: "EPROTO", message, fault: tlsFault(message) };
   return { code: errnoNames[nameOf(error)] ?? "EIO", message };
 }
 
@@ -57,6 +59,8 @@ const reasons: readonly (readonly [RegExp, string])[] = [
   [/CaUsedAsEndEntity/, "CA_USED_AS_END_ENTITY"],
   [/^(InvalidPurpose|certificate does not allow extended key usage)/, "INVALID_PURPOSE"],
 ];
+
+const ALERT = "received fatal alert: ";
 
 /**
  * UNDOCUMENTED: all that Deno reports for a name for which the resolver threw, now or before; rustls

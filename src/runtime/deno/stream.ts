@@ -335,9 +335,8 @@ function hasSent(fd: number): boolean {
 /** After a reset was reported once, the kernel reports a broken pipe. */
 function connectionFailure(error: unknown): Failure {
   const failure = failureOf(error);
-  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(failure.code)
-    ? { code: "ECONNRESET", message: failure.message }
-    : failure;
+  const { code, message } = failure;
+  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(code) ? { code: "ECONNRESET", message } : failure;
 }
 
 export function endpoint({ hostname, port }: NetAddr): IpEndpoint {
