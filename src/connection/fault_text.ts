@@ -63,7 +63,7 @@ function errnoText(code: string, who: string, when: string): string | undefined 
     case "EPIPE":
       return `${who} reset the connection${when && ` ${when}`}`;
     case "ETIMEDOUT":
-      return `${who} does not answer any more`;
+      return `${who} no longer answers`;
     case "EHOSTUNREACH":
     case "ENETUNREACH":
       return `there is no route to ${who}`;

@@ -104,7 +104,7 @@ test("an errno has the same words on each runtime", () => {
   const cause = (code: string) => clientLost({ code, message: `${code}: some text, read` }).cause;
   assert.equal(cause("ECONNRESET"), "the client reset the connection");
   assert.equal(cause("EPIPE"), "the client reset the connection");
-  assert.equal(cause("ETIMEDOUT"), "the client does not answer any more");
+  assert.equal(cause("ETIMEDOUT"), "the client no longer answers");
   assert.equal(cause("EHOSTUNREACH"), "there is no route to the client");
   assert.equal(cause("EIO"), "EIO: some text, read");
 });
