@@ -32,6 +32,13 @@ export function failureOf(error: unknown): Failure {
 /** If it was not the network that failed, the code is rustls' own message, which says most. */
 export function handshakeFailureOf(error: unknown): Failure {
   const failure = failureOf(error);
+  // With several certificates Deno does not wait for the rest of a ClientHello; see `hello_watch.ts`.
+  if (/^operation would block/i.test(failure.message)) {
+    return {
+      code: "EAGAIN",
+      message: "its ClientHello came in more segments than Deno can wait for",
+    };
+  }
   if (!/^(EPROTO|EIO)$/.test(failure.code)) return failure;
   if (failure.message === REJECTED_NAME) {
     return { code: "ERR_INTERNAL", message: "its certificate could not be selected" };
