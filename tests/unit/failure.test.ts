@@ -1,10 +1,12 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import {
   backendHandshakeFailed,
   backendLost,
   backendUnreachable,
   clientLost,
+  FAILURE_CODES,
   handshakeFailed,
   isConnectFailure,
   isOutage,
@@ -13,6 +15,11 @@ import { wrongName } from "../../src/runtime/failure.ts";
 import { tlsFault, UNREAD_ALERT } from "../../src/runtime/tls_fault.ts";
 
 const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
+
+test("docs/failures.md explains every code", () => {
+  const page = readFileSync(new URL("../../docs/failures.md", import.meta.url), "utf8");
+  assert.deepEqual(FAILURE_CODES.filter((code) => !page.includes(`\`${code}\``)), []);
+});
 
 test("a failed connect is classified by its errno", () => {
   const of = (code: string) => text(backendUnreachable({ code, message: "" }));
