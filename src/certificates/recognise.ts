@@ -61,6 +61,13 @@ const TEXTS: readonly (readonly [RegExp, What])[] = [
   [/^---- BEGIN SSH2/, () => "it is a public key for SSH, which is not for TLS"],
   [/^<(?:!DOCTYPE|html|\?xml)/i, () => "it is an HTML or XML page, perhaps of a failed download"],
   [
+    // As a variable of an environment or a JSON string has them.
+    /^["']?-----BEGIN [^-]+-----(?:\\r)?\\n/,
+    (file) =>
+      "it has the two characters \\n in place of line ends; convert it with: " +
+      `(umask 077; sed 's/\\\\r//g; s/\\\\n/\\n/g; s/["'\\'']//g' ${file} > NEW.pem)`,
+  ],
+  [
     /^(?:\{\s*["}]|\[\s*[\]{"])/,
     () => "it is JSON or a similar text; write the PEM in it into a file of its own",
   ],

@@ -51,8 +51,10 @@ export class PemFileSections {
       const der = this.run(() => derOf(section));
       try {
         // OpenSSL's TRUSTED CERTIFICATE has trust settings behind the certificate.
-        const pem = derToPem("CERTIFICATE", firstDer(der).whole);
-        return { pem, certificate: new X509Certificate(pem), line };
+        const { whole } = firstDer(der);
+        const trust = label === "TRUSTED CERTIFICATE" ? der.subarray(whole.length) : NOTHING;
+        const pem = derToPem("CERTIFICATE", whole);
+        return { pem, certificate: new X509Certificate(pem), line, trust };
       } catch (error) {
         throw new UsageError(
           `${this.file}: line ${line}: the ${label} section cannot be read (${reasonOf(error)}); ` +
@@ -148,4 +150,8 @@ export interface ReadCertificate {
   readonly pem: string;
   /** The line of its section. */
   readonly line: number;
+  /** OpenSSL's trust settings, or nothing. */
+  readonly trust: Uint8Array;
 }
+
+const NOTHING = new Uint8Array();

@@ -16,6 +16,7 @@ export type Need =
     | "remembersNames"
     | "swapCertificates"
     | "truncation"
+    | "versionGaps"
   >
   | Protocol;
 

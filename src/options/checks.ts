@@ -9,6 +9,7 @@ import type { Dialect } from "../base/dialect.ts";
 import type { Config } from "./config.ts";
 import { formatValue } from "./format.ts";
 import { type Collected, exclusive } from "./collect.ts";
+import { offeredVersions } from "./offered_versions.ts";
 import { tlvLacks } from "./proxy_tlvs.ts";
 import { namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
 import type { NamedVersion } from "./values.ts";
@@ -247,8 +248,9 @@ class NeedsCheck {
     if (!Array.isArray(value)) return undefined;
     const versions: readonly NamedVersion[] = value;
     const { capabilities, name } = this.#build;
-    const offered = capabilities.protocols.filter((version) => versions.includes(version));
-    const others = versions.filter((version) => !offered.some((each) => each === version));
+    const offered = offeredVersions(versions, capabilities, this.#isClient);
+    const had: readonly NamedVersion[] = capabilities.protocols;
+    const others = versions.filter((version) => !had.includes(version));
     if (offered.length === 0) {
       for (const version of others.filter(isTls)) {
         this.refuse("tls-protos", origin, version, version);
@@ -258,6 +260,15 @@ class NeedsCheck {
     if (others.length > 0) {
       const why = others.some(isTls) ? `the ${buildTitle(name)} build` : "any build";
       const what = `passed over ${others.join(", ")} (not supported by ${why})`;
+      this.#notes.warnings.push(origin.warning(what));
+    }
+    const below = capabilities.protocols.filter((version) =>
+      versions.includes(version) && !offered.includes(version)
+    );
+    if (below.length > 0) {
+      const where = this.#isClient ? "towards a backend" : `in the ${buildTitle(name)} build`;
+      const what = `passed over ${below.join(", ")} (${where} the versions must not have a gap; ` +
+        `name the one above as well, or only ${offered.join(" ")})`;
       this.#notes.warnings.push(origin.warning(what));
     }
     return offered;

@@ -13,7 +13,7 @@ import { type Places, placesOf } from "./places.ts";
 import { type OptionName, optionOf } from "./table.ts";
 import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
-import { bounded, withoutCredentials } from "./words.ts";
+import { bounded, isConfigName, withoutCredentials } from "./words.ts";
 
 /** What the command line requests. */
 export type Command =
@@ -155,6 +155,10 @@ class Reader {
     this.warnings.push(...bounded(repetitions, "values"));
     this.problems.push(...bounded(faults, "values"));
     this.problems.push(...contradictions(collected, this.#dialect));
+    // What a file sets that was given to a wrong option, such as -c, is not missing.
+    this.#isComplete &&= !given.some(({ name, value }) =>
+      name !== "config" && collected.rejected.has(name) && isConfigName(value)
+    );
     return collected;
   }
 

@@ -9,6 +9,7 @@ import type { Origin } from "./assignment.ts";
 import type { Collected } from "./collect.ts";
 import type { OptionName } from "./table.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
+import { offeredVersions } from "./offered_versions.ts";
 import type { NamedVersion } from "./values.ts";
 
 /** Settings for certificates and handshakes; frontends can have most of them too. */
@@ -74,7 +75,8 @@ function protocolsOf(
   const all = build.capabilities.protocols;
   const modern: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
   const tls = dialect === "hitch" ? all : modern;
-  const offered = (named: readonly NamedVersion[]) => all.filter((each) => named.includes(each));
+  const offered = (named: readonly NamedVersion[]) =>
+    offeredVersions(named, build.capabilities, settings.client);
   if (own["tls-protos"]) return offered(own["tls-protos"]);
   if (own.ssl) return all;
   if (own.tls) return tls;

@@ -34,6 +34,7 @@ export const capabilities: Capabilities = {
   swapCertificates: true,
   protocols,
   chooseProtocols: true,
+  versionGaps: false,
   ciphers: true,
   ciphersuites: false,
   curves: true,

@@ -50,6 +50,7 @@ export const capabilities: Capabilities = {
   swapCertificates: false,
   protocols: ["TLSv1.2", "TLSv1.3"],
   chooseProtocols: false,
+  versionGaps: false,
   ciphers: false,
   ciphersuites: false,
   curves: false,

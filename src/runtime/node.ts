@@ -37,6 +37,7 @@ export const capabilities: Capabilities = {
   swapCertificates: true,
   protocols,
   chooseProtocols: true,
+  versionGaps: true,
   ciphers: true,
   ciphersuites: true,
   curves: true,

@@ -108,10 +108,12 @@ export const versions: readonly Behaviour[] = [
           assert.deepEqual(warnings, [], list);
         }
       }
-      for (const list of ["RC4-SHA:IDEA", "NOPE", "TLS_AES_128_GCM_SHA256", "ALL:!ALL"]) {
+      const nothing = ["RC4-SHA:IDEA", "NOPE", "TLS_AES_128_GCM_SHA256", "ALL:!ALL"];
+      for (const list of [...nothing, "AES128-SHA:!AES128", "!aNULL"]) {
         const { code, stderr } = await check(list);
         assert.equal(code, 1, list);
         assert.match(stderr, /^stud: --ciphers[^\n]*\n/, list);
+        if (context.target.ciphers) assert.match(stderr, /\(nothing is left of it[:)]/, list);
       }
     },
   },
@@ -159,6 +161,18 @@ export const versions: readonly Behaviour[] = [
         assert.equal(String(await exchange(frontend, "hello", only)), "hello");
       }
     },
+  },
+  {
+    name: "--tls-protos with a gap never lowers the version of a client that has the newest",
+    run: (context) =>
+      needs(context, "chooseProtocols", "--tls-protos=TLSv1.0 TLSv1.2", async (stud) => {
+        const old = { minVersion: "TLSv1", ciphers: "DEFAULT@SECLEVEL=0" } as const;
+        const client = await context.tls(stud.frontend, old);
+        assert.equal(client.getProtocol(), "TLSv1.2");
+        client.destroy();
+        const warned = stud.logs.filter(({ message }) => /passed over TLSv1\.0 /.test(message));
+        assert.equal(warned.length, context.target.runtime === "bun" ? 1 : 0);
+      }),
   },
   {
     name: "SSLv3 in --tls-protos is passed over, alone it is refused",
