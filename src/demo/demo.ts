@@ -1,3 +1,4 @@
+import { chmodSync } from "node:fs";
 import { cString } from "../os/structures.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
 import { localhostCertificate } from "../certificates/localhost.ts";
@@ -65,5 +66,7 @@ function memoryFile(libc: Libc, text: string): string {
   if (libc.write(fd, bytes, bytes.length) !== bytes.length) {
     throw new Error("cannot write a file in memory");
   }
-  return `/proc/self/fd/${fd}`;
+  const path = `/proc/self/fd/${fd}`;
+  chmodSync(path, 0o600);
+  return path;
 }

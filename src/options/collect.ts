@@ -219,7 +219,7 @@ class Collector {
   /**
    * Only one of `tls`, `ssl` and `tls-protos` can be on: a second one from the same source is an
    * error (unless the last one applies in that source), one from an earlier source is overridden.
-   * In hitch's files nothing may follow the one that is on, not even `off`.
+   * In files of hitch's dialect nothing may follow the one that is on, not even `off`.
    */
   #override(
     name: (typeof protocolOptions)[number],
@@ -231,9 +231,9 @@ class Collector {
     for (const other of protocolOptions) {
       const before = origins.get(other);
       if (other === name || (into[other] ?? false) === false) continue;
-      if (value === false && (origin.source.kind === "line" || origin.source !== before?.source)) {
-        continue;
-      }
+      const isRefused = this.#dialect === "hitch" && origin.source.kind === "file" &&
+        origin.source === before?.source;
+      if (value === false && !isRefused) continue;
       if (before && this.#conflict(name, other, origin, before)) return;
       if (value !== false) into[other] = other === "tls-protos" ? undefined : false;
     }

@@ -59,6 +59,7 @@ const foreign: readonly (readonly [what: string, bytes: string | Buffer, remedy:
     hex("0000000804d2162f"),
     "use sslnegotiation=direct (PostgreSQL 17)",
   ],
+  ["plain RTSP", "OPTIONS / RTSP/1.0\r\n\r\n", "use rtsps://"],
   ["plain MQTT", hex("100c00044d51545404020000000000"), "use mqtts:// (port 8883)"],
   [
     "RDP",
@@ -108,7 +109,7 @@ const conversations: readonly Conversation[] = [
   },
   {
     name: "no version in common",
-    log: `${HANDSHAKE_FAILED} supports no TLS version in common`,
+    log: `${HANDSHAKE_FAILED} offers no TLS version that stud accepts`,
     talk: (stud) =>
       isRefused(stud, {
         minVersion: "TLSv1",
@@ -118,13 +119,14 @@ const conversations: readonly Conversation[] = [
   },
   {
     name: "no cipher suite in common",
-    log: `${HANDSHAKE_FAILED} supports no cipher suite, group or signature algorithm in common`,
+    log:
+      `${HANDSHAKE_FAILED} offers no cipher suite, group or signature algorithm that stud accepts`,
     talk: (stud) =>
       isRefused(stud, { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-GCM-SHA256" }),
   },
   {
     name: "no ALPN protocol in common",
-    log: `${HANDSHAKE_FAILED} supports no ALPN protocol in common`,
+    log: `${HANDSHAKE_FAILED} offers no ALPN protocol that stud accepts`,
     talk: (stud) => isRefused(stud, { ALPNProtocols: ["other"] }),
   },
   {
@@ -140,7 +142,7 @@ const conversations: readonly Conversation[] = [
   {
     name: "an encrypted alert in the handshake",
     log:
-      `${HANDSHAKE_FAILED} sent the alert certificate_expired: to it the certificate has expired`,
+      `${HANDSHAKE_FAILED} sent the alert certificate_expired: it considers the certificate expired`,
     talk: (stud) => answers(stud, (client) => client.send(ALERT, Buffer.from([FATAL, 45]))),
   },
   {
@@ -171,7 +173,7 @@ const conversations: readonly Conversation[] = [
   },
   {
     name: "a fatal alert in a session",
-    log: `${TLS_ERROR} sent the alert internal_error: it had an error of its own`,
+    log: `${TLS_ERROR} sent the alert internal_error: the error is on its side`,
     talk: (stud) => talks(stud, (client) => client.send(ALERT, Buffer.from([FATAL, 80])), "FIN"),
   },
   {
@@ -229,7 +231,8 @@ const conversations: readonly Conversation[] = [
     // They answer with a warning; it is the client that ends the connection then.
     but: Object.fromEntries(["node", "deno"].map((runtime) => [
       runtime,
-      `${TLS_ERROR} sent the alert handshake_failure: it accepts none of the parameters on offer`,
+      `${TLS_ERROR} sent the alert handshake_failure: most often it asked for a renegotiation, ` +
+      "which is always refused",
     ])),
     talk: renegotiates,
   },

@@ -5,7 +5,7 @@ import { policyOf } from "../ticket_policy.ts";
 import { alpnWire, parameterOptions, serverOptions, useTicketKeys } from "../openssl.ts";
 import type { ClientTlsContext } from "../tls.ts";
 import type { TlsContext } from "../tls.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, wrongName } from "../failure.ts";
 import type { ClientTlsSettings } from "../tls.ts";
 import type { TlsSettings } from "../tls.ts";
 import type { VerifySettings } from "../tls.ts";
@@ -124,16 +124,17 @@ export class ClientContext implements ClientTlsContext {
     if (!verify) return Infinity;
     // Bun would trust its own list.
     if (ca === "") return { code: "EPROTO", message: "no trusted CA is configured" };
-    if (error && error.code !== NAME_MISMATCH) return failureOf(error);
+    if (error && error.code !== NAME_MISMATCH) {
+      return { ...failureOf(error), certificate: error.code ?? "" };
+    }
     const address = backend.family === "unix" ? "" : backend.address;
     const certificate = native.getPeerCertificate(true) as Parameters<
       typeof checkServerIdentity
     >[1];
-    const mismatch: NativeError | undefined = checkServerIdentity(
-      serverName || address,
-      certificate,
-    );
-    return mismatch ? failureOf(mismatch) : Date.parse(certificate.valid_to);
+    const name = serverName || address;
+    return checkServerIdentity(name, certificate)
+      ? wrongName(name)
+      : Date.parse(certificate.valid_to);
   }
 }
 
