@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { UsageError } from "./base/errors.ts";
@@ -57,6 +58,7 @@ async function handle(
   command: Command,
   options: ServeOptions,
 ): Promise<void> {
+  if ("config" in command) requireProc();
   switch (command.kind) {
     case "default-config":
       for (const warning of command.warnings) printError(`stud: ${warning}`);
@@ -87,6 +89,12 @@ async function handle(
   }
 }
 
+/** Descriptors are passed, and processes started, by paths in it. */
+function requireProc(): void {
+  if (existsSync("/proc/self/fd")) return;
+  throw new UsageError("/proc is missing; mount it: mount -t proc proc /proc");
+}
+
 /** For a service that runs already, whose end would be worse. */
 function printIfPossible(text: string): void {
   try {
@@ -97,6 +105,11 @@ function printIfPossible(text: string): void {
 }
 
 async function startDaemon({ program, input }: ServeOptions): Promise<void> {
+  if (process.pid === 1) {
+    throw new UsageError(
+      "--daemon: this is process 1 of its container, which would end with it; omit --daemon",
+    );
+  }
   const text = input();
   const { code, output, problems } = await spawnDaemon(
     program.command,

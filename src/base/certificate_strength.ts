@@ -29,7 +29,7 @@ const RSA = "2a864886f70d010101";
 const EC = "2a8648ce3d0201";
 const VERSION = 0xa0;
 
-/** Returns the name of the curve of a certificate's key, if it is none that all builds support. */
+/** Returns the name of the curve of a certificate's key, if not all builds support it. */
 export function rareCurve(certificate: Uint8Array): string | undefined {
   const { algorithm, parameter } = fieldsOf(certificate) ?? {};
   return algorithm === EC ? curves[parameter ?? ""] : undefined;

@@ -7,3 +7,8 @@ export function countText(count: number): string {
 export function connectionsText(count: number): string {
   return `${countText(count)} ${count === 1 ? "connection" : "connections"}`;
 }
+
+/** Returns for example `1 more time` or `4,212 more times`. */
+export function moreTimesText(count: number): string {
+  return `${countText(count)} more ${count === 1 ? "time" : "times"}`;
+}

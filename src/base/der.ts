@@ -32,7 +32,7 @@ export function firstDer(bytes: Uint8Array): Der {
   let length = short;
   if (short >= 0x80) {
     const digits = short & 0x7f;
-    // DER has no indefinite length, and no file here 4 GiB.
+    // DER has no indefinite length, and no file here is larger than 4 GiB.
     if (digits === 0 || digits > 4) throw malformed();
     length = 0;
     for (; start < 2 + digits; start++) length = length * 256 + (bytes[start] ?? 0);

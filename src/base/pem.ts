@@ -1,6 +1,7 @@
 /** PEM (RFC 7468), also as `cat`, editors and other systems leave it. */
 import { SEQUENCE } from "./der.ts";
-import { secretBuffer } from "./secret_buffer.ts";
+import { bodyStart, decodeBody, digitsIn } from "./pem_body.ts";
+import { LineCounter, lineEnd, lineEnds, lineStart, nextLine, skipBlanks } from "./pem_lines.ts";
 
 /** One section of a PEM text. */
 export interface PemSection {
@@ -26,12 +27,14 @@ const DASHES = "-----";
 /** Maximum length of a label, in bytes. */
 const MAX_LABEL = 80;
 const BASE64_LINE = 64;
+const DASH = 0x2d;
+const HASH = 0x23;
 
 /**
  * Returns the sections of a PEM text, which may be glued to each other or to other text, be indented,
  * follow a byte order mark, and have any line ends. Other text between them is ignored, and so is
- * what is behind a `#`. Throws an Error that names the line of a section that has no end, or if the
- * text is UTF-16.
+ * what follows a `#` in a line. Throws an Error that names the line of a section that has no end, or
+ * if the text is UTF-16.
  */
 export function readPem(text: Uint8Array | string): PemText {
   const bytes = typeof text === "string"
@@ -67,7 +70,7 @@ export function pemSections(text: Uint8Array | string): readonly PemSection[] {
 const UTF_16_BEGIN = Buffer.from("-BEGIN", "utf16le").subarray(0, -1);
 
 interface SectionAt extends Omit<PemSection, "line"> {
-  /** The offset of the text behind it. */
+  /** Where the text after it starts. */
   readonly end: number;
 }
 
@@ -92,8 +95,8 @@ function sectionAt(
   const body = inside.subarray(0, Math.max(0, length));
   const rest = inside.subarray(0, lineEnd(inside, 0));
   if (skipBlanks(before).length > 0 || skipBlanks(rest).length > 0) {
-    // Words that mention a BEGIN line are no section; one behind words, or in one line, is.
-    const der = isEnded ? decode(body) : 0;
+    // Words that mention a BEGIN line are no section; one after words, or in one line, is.
+    const der = isEnded ? decodeBody(body) : 0;
     const isData = typeof der !== "number" && der[0] === SEQUENCE;
     if (typeof der !== "number") der.fill(0);
     if (!isData) return;
@@ -116,69 +119,6 @@ function labelAt(bytes: Buffer, at: number): string | undefined {
   return /^[ -~]+$/.test(label) ? label : undefined;
 }
 
-function lineStart(bytes: Buffer, at: number): number {
-  while (at > 0 && !isLineEnd(bytes[at - 1])) at--;
-  return at;
-}
-
-function lineEnd(bytes: Buffer, at: number): number {
-  while (at < bytes.length && !isLineEnd(bytes[at])) at++;
-  return at;
-}
-
-/** Returns where the line after the line end at `at` starts. */
-function nextLine(bytes: Buffer, at: number): number {
-  return at + (bytes[at] === CARRIAGE_RETURN && bytes[at + 1] === LINE_FEED ? 2 : 1);
-}
-
-function isLineEnd(byte: number | undefined): boolean {
-  return byte === LINE_FEED || byte === CARRIAGE_RETURN;
-}
-
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
-const DASH = 0x2d;
-const HASH = 0x23;
-const COLON = 0x3a;
-/** Tab, line feed, vertical tab, form feed, carriage return, space; and the bytes of a UTF-8 BOM. */
-const BLANKS: readonly number[] = [0x09, LINE_FEED, 0x0b, 0x0c, CARRIAGE_RETURN, 0x20];
-const BOM: readonly number[] = [0xef, 0xbb, 0xbf];
-
-function skipBlanks(bytes: Buffer): Buffer {
-  let start = 0;
-  while (start < bytes.length && [...BLANKS, ...BOM].includes(bytes[start]!)) start++;
-  return bytes.subarray(start);
-}
-
-/** Counts lines up to offsets, each of which is behind the one before. */
-class LineCounter {
-  private readonly bytes: Buffer;
-  private offset = 0;
-  private line = 1;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
-
-  /** Returns the number of the line at `offset`, from 1. */
-  at(offset: number): number {
-    this.line += lineEnds(this.bytes, this.offset, offset);
-    this.offset = offset;
-    return this.line;
-  }
-}
-
-/** Counts LF, CR LF and CR; a CR LF at `to` that is cut in half counts once, behind it. */
-function lineEnds(bytes: Buffer, from: number, to: number): number {
-  let count = 0;
-  for (let at = from; at < to; at++) {
-    const isEnd = bytes[at] === LINE_FEED ||
-      (bytes[at] === CARRIAGE_RETURN && bytes[at + 1] !== LINE_FEED);
-    if (isEnd) count++;
-  }
-  return count;
-}
-
 /** Base64 of this length in two consecutive lines does not occur in other text. */
 const STRAY_LINE = 48;
 
@@ -192,8 +132,7 @@ function strayIn(bytes: Buffer, from: number, to: number): number[] {
 function base64In(text: Buffer): number {
   for (let start = 0, before = -1; start < text.length;) {
     const end = lineEnd(text, start);
-    let length = 0;
-    while (start + length < end && DIGITS[text[start + length]!]! >= 0) length++;
+    const length = digitsIn(text, start, end);
     const isData = length >= STRAY_LINE &&
       skipBlanks(text.subarray(start + length, end)).length === 0;
     if (isData && before >= 0) return before;
@@ -212,7 +151,7 @@ export function pemText(section: PemSection): string {
 
 /** Returns the headers of a section (RFC 1421 section 4.6), a line each; "" if it has none. */
 export function headersOf({ body }: PemSection): string {
-  const headers = body.toString("latin1", 0, base64Start(body));
+  const headers = body.toString("latin1", 0, bodyStart(body));
   return headers.split(/\s*[\r\n]\s*/).filter((line) => line !== "").join("\n");
 }
 
@@ -221,61 +160,13 @@ export function headersOf({ body }: PemSection): string {
  * Error that names the line if it is not base64.
  */
 export function derOf({ label, line, body }: PemSection): Buffer {
-  const der = decode(body);
+  const der = decodeBody(body);
   if (typeof der !== "number") return der;
   throw new Error(
     `line ${line + lineEnds(body, 0, der)}: it is not base64, as a ${label} section must be; ` +
       "replace the file with the original",
   );
 }
-
-/** Returns where the base64 starts: behind the headers, and the empty line after them. */
-function base64Start(body: Buffer): number {
-  let start = 0;
-  for (let at = 0, isHeader = false; at < body.length;) {
-    const end = lineEnd(body, at);
-    const line = body.subarray(at, end);
-    const isEmpty = skipBlanks(line).length === 0;
-    // A header's next line is indented.
-    if (line.includes(COLON)) isHeader = true;
-    else if (isHeader ? isEmpty || !BLANKS.includes(line[0]!) : !isEmpty) break;
-    at = nextLine(body, end);
-    if (isHeader) start = at;
-  }
-  return start;
-}
-
-/** Returns the bytes that base64 stands for, or the offset at which it is none. */
-function decode(body: Buffer): Buffer | number {
-  const start = base64Start(body);
-  const der = secretBuffer(Math.ceil((body.length - start) * 3 / 4));
-  let [length, bits, value, isPadded] = [0, 0, 0, false];
-  for (let at = start; at < body.length; at++) {
-    const byte = body[at]!;
-    const digit = DIGITS[byte]!;
-    if (digit < 0) {
-      if (byte === PADDING) isPadded = true;
-      else if (!BLANKS.includes(byte)) return at;
-      continue;
-    }
-    if (isPadded) return at;
-    value = (value << 6 | digit) & 0xffff;
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    der[length++] = value >> bits;
-  }
-  // A single digit more than whole groups of four: some are missing.
-  return bits === 6 || length === 0 ? body.length : der.subarray(0, length);
-}
-
-const PADDING = 0x3d;
-
-/** The values of base64's digits (RFC 4648 section 4) by character, -1 for others. */
-const DIGITS = new Int8Array(256).fill(-1);
-[..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"].forEach((digit, value) => {
-  DIGITS[digit.charCodeAt(0)] = value;
-});
 
 /** Returns DER as PEM text. */
 export function derToPem(label: string, der: Uint8Array): string {

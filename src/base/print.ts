@@ -1,5 +1,6 @@
 /** Output of a command that does not serve: on Deno, `console` throws if it cannot write. */
 import { writeSync } from "node:fs";
+import { block } from "./block.ts";
 import { errorText } from "./error_text.ts";
 import { UsageError } from "./errors.ts";
 
@@ -9,7 +10,7 @@ const POLL_MS = 5;
 
 /**
  * Writes a text to standard output. Waits while a pipe is full. Throws a UsageError if it cannot be
- * written; a reader that has gone wanted no more of it.
+ * written; a reader that has closed the pipe is no error.
  */
 export function print(text: string): void {
   try {
@@ -36,7 +37,7 @@ function write(fd: number, text: string): void {
       const { code } = error as { readonly code?: string };
       if (code === "EPIPE") return;
       if (code !== "EAGAIN" && code !== "EINTR") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+      block(POLL_MS);
     }
   }
 }

@@ -14,6 +14,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { block } from "./block.ts";
 import { errorText } from "./error_text.ts";
 import { UsageError } from "./errors.ts";
 import { secretBuffer } from "./secret_buffer.ts";
@@ -246,7 +247,7 @@ function wait(file: string, waited: number, limitMs: number): void {
   if (waited >= limitMs) {
     throw new FileError(file, `it did not end within ${limitMs / 1000} s; specify a regular file`);
   }
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+  block(POLL_MS);
 }
 
 /** Moves the bytes to a buffer of twice the size, and wipes the old one. */

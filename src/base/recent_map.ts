@@ -1,7 +1,6 @@
 /**
- * A map of limited size that forgets what was not used for longest, about: the entries are in two
- * halves, and once the newer one is full, the older one is dropped. Finding what was used lately
- * changes nothing.
+ * A map of limited size that drops roughly the least recently used entries: they are in two halves,
+ * and once the newer one is full, the older one is dropped. Finding a recent entry changes nothing.
  */
 export class RecentMap<K, V> {
   private readonly half: number;

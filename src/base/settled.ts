@@ -1,4 +1,6 @@
 import { type BigIntStats, statSync } from "node:fs";
+import { block } from "./block.ts";
+import { fileStamp } from "./file_stamp.ts";
 import { FileError } from "./read_file.ts";
 
 /** A file that was modified less than this before may be half-written, in milliseconds. */
@@ -18,13 +20,13 @@ export interface SettleContext {
 const system: SettleContext = {
   stat: (file) => statSync(file, { bigint: true, throwIfNoEntry: false }),
   now: () => Date.now(),
-  pause: (ms) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
+  pause: block,
 };
 
 /**
- * Returns what `read` returns for a file that nobody writes at that moment: it is read again if it
- * changed meanwhile or shortly before. Blocks for a second at most. Throws a FileError if the file
- * keeps changing, and what `read` throws. Other things than regular files are read once.
+ * Returns what `read` returns for a file that is not being written: it is read again if it changed
+ * during the read or shortly before. Blocks for a second at most. Throws a FileError if the file
+ * keeps changing, and what `read` throws. Anything but a regular file is read once.
  */
 export function readSettled<T>(file: string, read: () => T, context: SettleContext = system): T {
   const { stat, now, pause } = context;
@@ -57,6 +59,5 @@ function stampOf(
     // Reading it reports the error.
   }
   if (!found?.isFile()) return undefined;
-  const { dev, ino, size, mtimeNs, ctimeNs, mtimeMs } = found;
-  return { text: [dev, ino, size, mtimeNs, ctimeNs].join(":"), mtimeMs };
+  return { text: fileStamp(found), mtimeMs: found.mtimeMs };
 }

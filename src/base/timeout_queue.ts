@@ -28,7 +28,7 @@ export class TimeoutQueue<T> {
     return this.expiries.keys().next().value;
   }
 
-  /** Returns all holders, the one that expires next first, and those that start meanwhile. */
+  /** Iterates over all holders in the order in which they expire; those that start later are last. */
   oldestFirst(): Iterator<T> {
     return this.expiries.keys();
   }

@@ -26,7 +26,7 @@ export function clientTls(
   const { serverName, verify, ca, tls } = backendTls;
   const settings = { ...tls, serverName, verify, alpn };
   if (ca !== "") {
-    const authorities = readAuthorities(ca, "--client-verify-ca");
+    const authorities = readAuthorities(ca, "--client-verify-ca", "servers");
     warnings.push(...authorities.warnings);
     return { ...settings, ca: authorities.pem };
   }

@@ -120,9 +120,10 @@ export class CertificateCollection {
     const isWithout = frontend.pemFiles.length === 0 && pemFiles.length === 0;
     // A file or a directory that could not be read is already reported.
     if (pemDirectory && isWithout && global.length === 0 && this.problems.length === 0) {
+      const { path, glob } = pemDirectory;
       this.problems.push(
         `No x509 certificate PEM file specified for frontend '${listenText(frontend)}'! ` +
-          `Put one into ${pemDirectory.path}`,
+          `Put one into ${path}${glob === "" ? "" : ` that matches ${glob}`}`,
       );
     }
     const { tls, sniNomatchAbort, clientVerify } = frontend;
@@ -226,7 +227,8 @@ export class CertificateCollection {
     if (loaded.exposedKey !== "") this.exposedKeys.add(loaded.exposedKey);
     if (loaded.hasBadDh) {
       this.warnings.push(
-        `${file}: its DH parameters cannot be used; make others with: openssl dhparam 2048`,
+        `${file}: its DH parameters are not used, as they are damaged or not of 2048 to 10,000 bits; ` +
+          "make others with: openssl dhparam 2048",
       );
     }
     if (loaded.hasDh && !this.capabilities.dhParameters) this.filesWithDh.push(file);

@@ -9,6 +9,7 @@ import {
   createPrivateKey,
   type KeyObject,
   pbkdf2Sync,
+  randomBytes,
   scryptSync,
 } from "node:crypto";
 import { type Der, firstDer, inside, INTEGER, integer, oidText, SEQUENCE } from "../base/der.ts";
@@ -198,7 +199,7 @@ function decrypted(
     plain = Buffer.concat([decipher.update(data), decipher.final()]);
     return keyOf(plain);
   } catch {
-    // Wrong padding, or by chance the right one around something that is no key.
+    // Wrong padding, or by chance valid padding around something that is not a key.
     return undefined;
   } finally {
     key.fill(0);
@@ -210,9 +211,28 @@ function byLibrary(pem: Buffer, passphrase: Buffer): KeyObject | undefined {
   try {
     return createPrivateKey({ key: pem, format: "pem", passphrase });
   } catch (error) {
-    if (/bad.?decrypt/i.test(String(error))) return undefined;
+    if (isBadDecrypt(error) || canDecrypt(pem)) return undefined;
     throw new UnsupportedEncryption();
   }
+}
+
+/**
+ * Whether the library has the cipher. A wrong passphrase may by chance decrypt to something with valid
+ * padding, whose error looks like that of a missing cipher; several in a row do not.
+ */
+function canDecrypt(pem: Buffer): boolean {
+  return [1, 2, 3].some(() => {
+    try {
+      createPrivateKey({ key: pem, format: "pem", passphrase: randomBytes(16) });
+      return true;
+    } catch (error) {
+      return isBadDecrypt(error);
+    }
+  });
+}
+
+function isBadDecrypt(error: unknown): boolean {
+  return /bad.?decrypt/i.test(String(error));
 }
 
 function supported<T>(action: () => T): T {

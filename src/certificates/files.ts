@@ -1,6 +1,7 @@
 /** Inspects the files and directories of certificates without reading them. */
-import { type BigIntStats, existsSync, readdir, readdirSync, stat, statSync } from "node:fs";
+import { existsSync, readdir, readdirSync, stat, statSync } from "node:fs";
 import { join } from "node:path";
+import { fileStamp } from "../base/file_stamp.ts";
 import { notRegular, withFileError } from "../base/read_file.ts";
 import type { PemDirectory } from "../options/config.ts";
 import { globPattern } from "./glob.ts";
@@ -12,7 +13,7 @@ import { globPattern } from "./glob.ts";
  */
 export function stampOf(file: string): string {
   const found = withFileError(file, () => statSync(file, { bigint: true }));
-  if (found.isFile()) return stampFrom(found);
+  if (found.isFile()) return fileStamp(found);
   if (found.isFIFO()) return [found.dev, found.ino].join(":");
   throw notRegular(file, found.isDirectory());
 }
@@ -24,7 +25,7 @@ export function lookAt(file: string): Promise<string> {
       // Loading it reports the error.
       if (error) return resolve(String(error.code));
       // A directory's times change whenever a file is created in it.
-      resolve(found.isFile() ? stampFrom(found) : "no file");
+      resolve(found.isFile() ? fileStamp(found) : "no file");
     });
   });
 }
@@ -78,10 +79,6 @@ export function isDirectory(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function stampFrom({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return [dev, ino, size, mtimeNs, ctimeNs].join(":");
 }
 
 function matching({ path, glob }: PemDirectory, names: readonly string[]): string[] {

@@ -88,7 +88,7 @@ export class Passphrases {
       const key = attempt(passphrase);
       if (key) return key;
     }
-    // Before anybody looks for a passphrase that could not help.
+    // Reports an encryption that no passphrase would help with.
     if (!isTried) opened(encrypted, EMPTY, file);
     if (this.failure !== undefined) throw this.failure;
     let prompt = `Passphrase for ${file}: `;

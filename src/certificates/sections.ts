@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { firstDer } from "../base/der.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { derOf, derToPem, headersOf, type PemSection, readPem } from "../base/pem.ts";
-import { listed, recognise } from "./recognise.ts";
+import { listed, recognize } from "./recognize.ts";
 
 const CERTIFICATE = /^(?:TRUSTED |X509 )?CERTIFICATE$/;
 
@@ -13,7 +13,7 @@ export interface NamedText {
   readonly file: string;
 }
 
-/** The sections of a PEM file. What nobody takes is in {@link warnings}. */
+/** The sections of a PEM file. What is not taken is in {@link warnings}. */
 export class PemFileSections {
   readonly file: string;
   private readonly text: Buffer;
@@ -50,9 +50,11 @@ export class PemFileSections {
       const { line, label } = section;
       const der = this.run(() => derOf(section));
       try {
-        // OpenSSL's TRUSTED CERTIFICATE has trust settings behind the certificate.
-        const pem = derToPem("CERTIFICATE", firstDer(der).whole);
-        return { pem, certificate: new X509Certificate(pem), line };
+        // OpenSSL's TRUSTED CERTIFICATE has trust settings after the certificate.
+        const { whole } = firstDer(der);
+        const trust = label === "TRUSTED CERTIFICATE" ? der.subarray(whole.length) : NOTHING;
+        const pem = derToPem("CERTIFICATE", whole);
+        return { pem, certificate: new X509Certificate(pem), line, trust };
       } catch (error) {
         throw new UsageError(
           `${this.file}: line ${line}: the ${label} section cannot be read (${reasonOf(error)}); ` +
@@ -64,7 +66,7 @@ export class PemFileSections {
 
   /** Returns the error for a file without what it is for; `remedy` is for a file of any kind. */
   lacks(what: string, remedy: string): NotInFile {
-    const kind = recognise(this.text, this.all, this.file);
+    const kind = recognize(this.text, this.all, this.file);
     // Many kinds have a remedy of their own.
     const own = kind.includes("; ") ? kind : this.strayText();
     return new NotInFile(
@@ -116,14 +118,14 @@ export class PemFileSections {
   }
 }
 
-/** Whether there are bytes behind the DER of a section, other than those that belong there. */
+/** Whether there are bytes after the DER of a section, other than those that belong there. */
 function hasMore(section: PemSection): boolean {
   if (section.label === "TRUSTED CERTIFICATE" || headersOf(section) !== "") return false;
   const der = derOf(section);
   try {
     return firstDer(der).whole.length < der.length;
   } catch {
-    // Whoever uses it reports what is wrong.
+    // It is reported where the section is used.
     return false;
   } finally {
     der.fill(0);
@@ -148,4 +150,8 @@ export interface ReadCertificate {
   readonly pem: string;
   /** The line of its section. */
   readonly line: number;
+  /** OpenSSL's trust settings, or nothing. */
+  readonly trust: Uint8Array;
 }
+
+const NOTHING = new Uint8Array();

@@ -16,6 +16,7 @@ import {
 import { derOf, derToPem, type PemSection } from "../base/pem.ts";
 import { readFile } from "../base/read_file.ts";
 import { PemFileSections, type ReadCertificate } from "./sections.ts";
+import { excludes, type Use } from "./trust_settings.ts";
 
 export interface LoadedTrust {
   readonly trust: Trust;
@@ -27,7 +28,7 @@ export interface LoadedTrust {
 export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedTrust {
   if (mode === "none") return { trust: { mode, ca: "", crl: "" }, warnings: [] };
   const isShared = ca === crl;
-  const all = readAuthorities(ca, "--client-verify-ca", isShared);
+  const all = readAuthorities(ca, "--client-verify-ca", "clients", isShared);
   const authorities = forOption("--client-verify-ca", () => strong(all, ca));
   const caText = authorities.pem;
   if (crl === "") {
@@ -57,8 +58,8 @@ export function loadTrust({ mode, ca, crl }: ClientVerify, now: number): LoadedT
 }
 
 /**
- * Leaves out CAs that are too weak, with a warning: not all TLS libraries do, and clients of one must
- * not come in by the choice of a build. Throws a UsageError if none is left.
+ * Leaves out CAs that are too weak, with a warning: not all TLS libraries do, and whether their clients
+ * are accepted must not depend on the build. Throws a UsageError if none is left.
  */
 function strong(all: Authorities, file: string): Authorities {
   const weak = new Map(all.certificates.flatMap((each) => {
@@ -86,7 +87,9 @@ export function checkTrustFiles(authorities: readonly string[], lists: readonly 
       problems.push(...error.problems);
     }
   };
-  for (const file of authorities) attempt(() => readAuthorities(file, "--client-verify-ca"));
+  for (const file of authorities) {
+    attempt(() => readAuthorities(file, "--client-verify-ca", "clients"));
+  }
   for (const file of lists) attempt(() => forOption("--client-verify-crl", () => readLists(file)));
   if (problems.length > 0) throw new UsageError(problems);
 }
@@ -101,19 +104,31 @@ export interface Authorities {
 }
 
 /**
- * Reads the CAs in the PEM file of an option. With `hasLists` its CRLs are in use too. Throws a
- * UsageError if there is no CA.
+ * Reads the CAs in the PEM file of an option, except those whose trust settings exclude the use. With
+ * `hasLists` its CRLs are in use too. Throws a UsageError if there is no CA.
  */
-export function readAuthorities(file: string, option: string, hasLists = false): Authorities {
+export function readAuthorities(
+  file: string,
+  option: string,
+  use: Use,
+  hasLists = false,
+): Authorities {
   return forOption(option, () => {
     const sections = new PemFileSections({ text: readFile(file, { also: "pipe" }), file });
-    const certificates = sections.certificates();
-    if (certificates.length === 0) {
+    const found = sections.certificates();
+    if (found.length === 0) {
       throw sections.lacks("CA certificate", "add PEM CERTIFICATE sections");
     }
     if (hasLists) sections.take(isList);
+    const isExcluded = ({ trust }: ReadCertificate) => sections.run(() => excludes(trust, use));
+    const excluded = found.filter(isExcluded).map(({ line, certificate: { subject } }) =>
+      `${file}: line ${line}: the trust settings of the CA ${JSON.stringify(subject)} exclude ` +
+      `${use}, so it is not used; to use it, write it anew with: openssl x509 -clrtrust`
+    );
+    const certificates = found.filter((each) => !isExcluded(each));
+    if (certificates.length === 0) throw new UsageError(excluded);
     const pem = certificates.map((each) => each.pem).join("");
-    return { certificates, pem, warnings: sections.warnings() };
+    return { certificates, pem, warnings: [...sections.warnings(), ...excluded] };
   });
 }
 

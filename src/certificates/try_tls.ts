@@ -33,7 +33,7 @@ export function tryTls(
       action();
     } catch (error) {
       if (error instanceof UsageError) problems.push(...error.problems);
-      else problems.push(`${what}: refused by the TLS library (${reasonOf(error)}); ${remedy}`);
+      else problems.push(`${what}: refused by the TLS library (${wordsOf(error)}); ${remedy}`);
     }
   };
   if (config.engine !== "" && runtime.capabilities.engines) {
@@ -112,6 +112,12 @@ export function tryTls(
       () => create(certificate, verifying),
     );
   }
+}
+
+/** OpenSSL and BoringSSL have a code for a list whose exclusions leave nothing. */
+function wordsOf(error: unknown): string {
+  const reason = reasonOf(error);
+  return /no[ _]cipher[ _]match/i.test(reason) ? "nothing is left of it" : reason;
 }
 
 /** Settings can also be tried if no certificate can be loaded. */

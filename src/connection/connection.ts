@@ -2,12 +2,12 @@ import { randomBytes } from "node:crypto";
 import type { LogEntry } from "../base/log_entry.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Stream } from "../runtime/stream.ts";
-import type { ProxyTlv } from "../options/config.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import { type ClientTrust, rejection } from "./client_trust.ts";
 import type { Failure } from "../runtime/failure.ts";
 import type { Endpoint } from "../os/endpoint.ts";
-import { BYTES_RECEIVED, BYTES_SENT, type ConnectionCounters } from "./counters.ts";
+import type { ConnectionContext } from "./context.ts";
+import { BYTES_RECEIVED, BYTES_SENT } from "./counters.ts";
 import {
   backendHandshakeFailed,
   backendLost,
@@ -19,58 +19,18 @@ import {
   handshakeFailed,
   isConnectFailure,
 } from "./failure.ts";
-import type { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { HeaderReceiver } from "./proxy_protocol/header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
 import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
-import type { ConnectionSettings } from "./settings.ts";
-import type { IdleHolder, IdleTimeouts } from "./idle_timeouts.ts";
+import type { IdleHolder } from "./idle_timeouts.ts";
 import type { Source, Sources } from "./sources.ts";
-import type { DeliveryHolder, Undelivered } from "./undelivered.ts";
+import type { DeliveryHolder } from "./undelivered.ts";
 
 /** Half-close timeouts that may pass while a slow reader still has bytes to read. */
 const SLOW_READER_FACTOR = 10;
 
 /** Checks of the delivery after which a client that sends nothing is taken to have sent everything. */
 const QUIET_CHECKS = 4;
-
-type Limit = Pick<TimeoutQueue<Connection>, "start" | "stop">;
-
-/** What a connection needs of its worker; all connections share it. */
-export interface ConnectionContext {
-  readonly settings: ConnectionSettings;
-  /** The TLVs of `settings.proxyTlvs`. */
-  readonly tlvs: ReadonlySet<ProxyTlv>;
-  readonly handshakes: Limit;
-  readonly connects: Limit;
-  readonly halfClosed: Limit;
-  readonly lifetimeEnds: Pick<Limit, "start">;
-  readonly undelivered: Pick<Undelivered<Connection>, "start" | "stop">;
-  /** Absent without a limit. */
-  readonly idleTimeouts: Pick<IdleTimeouts<Connection>, "start" | "stop"> | undefined;
-  /** Absent without limits per source. */
-  readonly clientSources: Sources | undefined;
-  readonly counters: Pick<ConnectionCounters, "values">;
-  readonly events: Pick<ConnectionEvents, "established">;
-  /** Called when the client is ready, after its handshake if it makes one. */
-  handshakeDone(client: Stream): void;
-  /** Starts a connection to the backend. */
-  connect(connection: Connection): Stream;
-  /** Called at most once for each connection. */
-  failed(connection: Connection, failure: ConnectionFailure): void;
-  /** Called when the last descriptor is closed. */
-  closed(connection: Connection): void;
-}
-
-/** Events of connections, for the worker. */
-export interface ConnectionEvents {
-  /** The handshake is done and the backend is connected. */
-  established(connection: Connection): void;
-  /** At most once for each connection. */
-  failed(connection: Connection, failure: ConnectionFailure): void;
-  /** The last descriptor is closed. */
-  closed(connection: Connection): void;
-}
 
 /**
  * One client and its backend, from accept to close: handshake, connect, prefix, relay. The relay
@@ -82,7 +42,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   readonly client: Stream;
   /** The source that counts it, if any. */
   source: Source | undefined;
-  private readonly context: ConnectionContext;
+  private readonly context: ConnectionContext<Connection>;
   private readonly trust: ClientTrust | undefined;
   private backend: Stream | undefined;
   private phase: "handshake" | "connecting" | "relaying" = "handshake";
@@ -113,7 +73,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   idleRounds = 0;
 
   constructor(
-    context: ConnectionContext,
+    context: ConnectionContext<Connection>,
     id: number,
     client: Stream,
     trust: ClientTrust | undefined,
@@ -288,7 +248,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     this.expire("idle-timeout", "idle in both directions for --idle-timeout");
   }
 
-  /** From now on activity counts: its lifetime expires soon. */
+  /** Its lifetime expires soon: from here on activity decides how it ends. */
   lifetimeEnding(): void {
     this.context.idleTimeouts?.stop(this);
     this.isActive = false;
@@ -366,7 +326,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
       if (this.phase === "relaying") this.resetDelivered(this.backend!);
       else this.backend?.reset();
     } else if (this.isCut || (failure && !this.clientEnded)) {
-      // The backend must not take what it has for all that the client wanted to send.
+      // The backend must not mistake what it has for all that the client wanted to send.
       this.backend?.reset();
     } else if (this.backend?.isSending) {
       // Both directions ended in order, and the backend has not yet taken everything.
@@ -405,7 +365,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     backend.reset();
   }
 
-  /** Resets both sides: neither may take what it has for everything. */
+  /** Resets both sides: neither may mistake what it has for everything. */
   private cut(): void {
     this.isCut = true;
     this.delivering = undefined;
@@ -414,8 +374,8 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   }
 
   /**
-   * Resets a stream once its peer has what was written to it: a reset takes away what is still on
-   * its way. What the peer sends meanwhile is dropped; while a client sends, it does not read, and a
+   * Resets a stream once its peer has what was written to it: a reset discards what is still in
+   * transit. What the peer sends until then is dropped; while a client sends, it does not read, and a
    * reset would end its upload before it sees the answer.
    */
   private resetDelivered(stream: Stream): void {
@@ -461,7 +421,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     this.context.halfClosed.start(this);
   }
 
-  /** Returns why the connection cannot end in order; undefined: both sides have left it alone. */
+  /** Returns why the connection cannot end in order; undefined: both sides are idle. */
   private unfinished(isMoving: boolean): string | undefined {
     if (this.phase === "connecting") return "the backend was still being connected";
     if (!this.clientReads) return "the client had not read everything";

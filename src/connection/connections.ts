@@ -4,7 +4,8 @@ import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { ClientTrust } from "./client_trust.ts";
-import { Connection, type ConnectionContext, type ConnectionEvents } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionContext, ConnectionEvents } from "./context.ts";
 import { ACCEPTED, ConnectionCounters } from "./counters.ts";
 import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
@@ -20,13 +21,13 @@ const QUIET = 5;
 /** The same for short lifetimes, as a share of them. */
 const QUIET_SHARE = 0.5;
 
-/** Clients that are asked about for each one that is evicted. */
-const MAX_QUESTIONS = 32;
+/** Clients that are checked for each one that is evicted. */
+const MAX_CHECKS = 32;
 
 /** All connections of a worker, with their limits and counters. */
-export class Connections implements ConnectionContext {
+export class Connections implements ConnectionContext<Connection> {
   readonly settings: ConnectionSettings;
-  readonly events: ConnectionEvents;
+  readonly events: ConnectionEvents<Connection>;
   readonly counters: ConnectionCounters;
   /** The TLVs of `settings.proxyTlvs`. */
   readonly tlvs: ReadonlySet<ProxyTlv>;
@@ -54,7 +55,7 @@ export class Connections implements ConnectionContext {
   constructor(
     runtime: Pick<Runtime, "connect">,
     settings: ConnectionSettings,
-    events: ConnectionEvents,
+    events: ConnectionEvents<Connection>,
     clock: Clock = systemClock,
   ) {
     this.runtime = runtime;
@@ -182,12 +183,12 @@ export class Connections implements ConnectionContext {
   }
 
   /**
-   * Returns the oldest client that has sent nothing, among those that were not yet asked about. A flood
-   * of clients that have all sent something costs no more than a few questions per connection.
+   * Returns the oldest client that has sent nothing, among those that were not yet checked. A flood of
+   * clients that have all sent something costs no more than a few checks per connection.
    */
   private findSilent(): Connection | undefined {
     const search = this.silentSearch ??= this.handshakes.oldestFirst();
-    for (let i = 0; i < MAX_QUESTIONS; i++) {
+    for (let i = 0; i < MAX_CHECKS; i++) {
       const { value, done } = search.next();
       if (done) {
         this.silentSearch = undefined;

@@ -1,6 +1,6 @@
 import { type Failure, TRUNCATED } from "../runtime/failure.ts";
 import { faultText } from "./fault_text.ts";
-import { wordsFor } from "./verify_words.ts";
+import { UNKNOWN_CA, wordsFor } from "./verify_words.ts";
 
 /** Who caused a failure. `limit`: a configured time has elapsed. */
 export const FAILURE_SOURCES = ["client", "backend", "limit", "internal"] as const;
@@ -77,7 +77,19 @@ export const backendTruncated: ConnectionFailure = {
 
 /** The backend is connected, but its TLS handshake failed, or it could not be verified. */
 export function backendHandshakeFailed(failure: Failure): ConnectionFailure {
-  return peerFailed(failure, "backend", "backend-handshake", "during the handshake");
+  const code = "backend-handshake";
+  const { certificate, message: detail } = failure;
+  if (certificate === undefined) {
+    return peerFailed(failure, "backend", code, "during the handshake");
+  }
+  return { source: "backend", code, cause: distrustOf(certificate, detail), detail };
+}
+
+function distrustOf(reason: string, message: string): string {
+  if (reason === "HOSTNAME_MISMATCH") return `${message}; set --backend-name`;
+  const words = wordsFor(reason, "servers");
+  const remedy = words === UNKNOWN_CA ? "; add it to --client-verify-ca" : "";
+  return `the backend's certificate is not trusted: ${words}${remedy}`;
 }
 
 /** The client opened the connection and left again, as health checks do: nobody needs to act. */

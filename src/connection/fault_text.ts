@@ -11,7 +11,7 @@ type Peer = "client" | "backend";
 export function faultText(failure: Failure, peer: Peer, when = ""): string | undefined {
   const { fault, code } = failure;
   if (!fault) return errnoText(code, `the ${peer}`, when);
-  if (fault.startsWith("alert ")) return alertText(fault.slice(6), peer);
+  if (fault.startsWith("alert ")) return alertText(fault.slice(6), peer, when === "");
   switch (fault) {
     case "left":
       if (peer === "client") return "the client left before it sent anything";
@@ -26,11 +26,11 @@ export function faultText(failure: Failure, peer: Peer, when = ""): string | und
     case "not-tls":
       return when === "" ? VIOLATION(peer) : foreignText(failure.received, peer);
     case "version":
-      return `the ${peer} supports no TLS version in common`;
+      return NOT_OFFERED(peer, "TLS version");
     case "parameters":
-      return `the ${peer} supports no cipher suite, group or signature algorithm in common`;
+      return NOT_OFFERED(peer, "cipher suite, group or signature algorithm");
     case "alpn":
-      return `the ${peer} supports no ALPN protocol in common`;
+      return NOT_OFFERED(peer, "ALPN protocol");
     case "server-name":
       return `the ${peer} sent a server name (SNI) that is not a DNS name, which rustls refuses: ` +
         "with a port or another character, an empty label, or a last label of digits only";
@@ -42,6 +42,11 @@ export function faultText(failure: Failure, peer: Peer, when = ""): string | und
       return VIOLATION(peer);
   }
 }
+
+const NOT_OFFERED = (peer: Peer, what: string) =>
+  peer === "client"
+    ? `the client offers no ${what} that stud accepts`
+    : `the backend accepts no ${what} that stud offers`;
 
 const VIOLATION = (peer: Peer) => `the ${peer} violated the TLS protocol`;
 
@@ -58,7 +63,7 @@ function errnoText(code: string, who: string, when: string): string | undefined 
     case "EPIPE":
       return `${who} reset the connection${when && ` ${when}`}`;
     case "ETIMEDOUT":
-      return `${who} does not answer any more`;
+      return `${who} no longer answers`;
     case "EHOSTUNREACH":
     case "ENETUNREACH":
       return `there is no route to ${who}`;
@@ -68,8 +73,13 @@ function errnoText(code: string, who: string, when: string): string | undefined 
 }
 
 /** `name` as in RFC 8446 section 6; "" if only the fact is known. */
-function alertText(name: string, peer: Peer): string {
+function alertText(name: string, peer: Peer, isInSession: boolean): string {
   if (name === "") return `the ${peer} ended the handshake with an alert; ${UNTRUSTED}`;
+  // So OpenSSL's clients take the warning `no_renegotiation`.
+  if (isInSession && name === "handshake_failure") {
+    return `the ${peer} sent the alert handshake_failure: most often it asked for a renegotiation, ` +
+      "which is always refused";
+  }
   const meaning = (peer === "client" ? clientMeanings : backendMeanings)[name] ?? meanings[name];
   return `the ${peer} sent the alert ${name}${meaning ? `: ${meaning}` : ""}`;
 }
@@ -79,17 +89,17 @@ const UNTRUSTED = "most often it does not trust the certificate";
 const meanings: Readonly<Record<string, string>> = {
   handshake_failure: "it accepts none of the parameters on offer",
   insufficient_security: "it requires stronger parameters",
-  internal_error: "it had an error of its own",
-  no_application_protocol: "it supports no ALPN protocol in common",
+  internal_error: "the error is on its side",
+  no_application_protocol: "it accepts none of the ALPN protocols on offer",
   no_renegotiation: "it refuses to renegotiate",
-  protocol_version: "it supports no TLS version in common",
+  protocol_version: "it accepts none of the TLS versions on offer",
 };
 
 /** What an alert says about the certificate that stud presents. */
 const clientMeanings: Readonly<Record<string, string>> = {
   bad_certificate: "it rejects the certificate",
-  certificate_expired: "to it the certificate has expired",
-  certificate_revoked: "to it the certificate is revoked",
+  certificate_expired: "it considers the certificate expired",
+  certificate_revoked: "it considers the certificate revoked",
   certificate_unknown: "it rejects the certificate",
   unknown_ca: "it does not know the CA of the certificate (unknown CA)",
   unsupported_certificate: "it does not support this type of certificate",

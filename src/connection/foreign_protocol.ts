@@ -23,7 +23,7 @@ const clients: readonly Row[] = [
   [/^PRI \* HTTP\/2/, "HTTP/2 in the clear (h2c)", `${HTTPS}, with h2 in --alpn-protos`],
   [/^PROXY (TCP4|TCP6|UNKNOWN)\b/, "a PROXY header (version 1)", NO_HEADER],
   [new RegExp(`^${latin1(PP2_SIGNATURE)}`), "a PROXY header (version 2)", NO_HEADER],
-  [/^(OPTIONS|DESCRIBE|SETUP) rtsp:/i, "plain RTSP", "use rtsps://"],
+  [/^(OPTIONS|DESCRIBE|SETUP) (rtsp:|\S+ RTSP\/)/i, "plain RTSP", "use rtsps://"],
   [/^[A-Z]{3,16} sips?:/, "plain SIP", "use SIP over TLS"],
   [/^CONNECT \{/, "plain NATS", "use TLS first (handshake_first)"],
   [/^(CONNECT|STOMP)\r?\n/, "plain STOMP", "use STOMP over TLS"],
@@ -55,8 +55,12 @@ const clients: readonly Row[] = [
   [/^\x12\x01\0.\0\0/s, "plain TDS (SQL Server)", "use Encrypt=Strict (TDS 8.0)"],
   [/^\x05[\x01-\x08]|^\x04[\x01\x02]/, "SOCKS", "stud is not a SOCKS proxy"],
   [/^\x16\xfe[\xfd\xff]/, "DTLS", "use TLS over TCP"],
-  [/^[\x80-\xff].\x01[\0\x03]/s, "an SSLv2 ClientHello", "update the client: it needs TLS 1.2"],
-  [/^(stats|version|get |set )/, "plain memcached", "use the client's TLS setting"],
+  [/^[\x80-\xff].\x01[\0\x03]/s, "an SSLv2 ClientHello", "use a client with TLS 1.2 or later"],
+  [
+    /^(stats|version|gets? \S+|set \S+ \d+ \d+ \d+)\r?\n/,
+    "plain memcached",
+    "use the client's TLS setting",
+  ],
 ];
 
 /** What an operator can do about a backend that does not speak TLS. */
@@ -67,7 +71,11 @@ const backends: readonly Row[] = [
   [/^HTTP\/\d/, "plain HTTP", TLS_PORT],
   [/^\0{2}.\x04\0/s, "plain HTTP/2", TLS_PORT],
   [/^SSH-/, "SSH", TLS_PORT],
-  [/^220[ -].*\b(E?SMTP|mail)\b/i, "plain SMTP", `${TLS_PORT} (465: STARTTLS is not supported)`],
+  [
+    /^220[ -].*\b(E?SMTP|mail)\b/i,
+    "plain SMTP",
+    "use the backend's TLS port (465; STARTTLS is not supported), or omit --client",
+  ],
   [/^220[ -]/, "plain FTP or SMTP", TLS_PORT],
   [/^\+OK\b/, "plain POP3", TLS_PORT],
   [/^\* (OK|PREAUTH|BYE)\b/, "plain IMAP", TLS_PORT],

@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { reasonOf } from "../base/errors.ts";
 import { assertCanStart, closeLeftSockets, openSockets } from "../os/descriptors.ts";
 import { frame, FrameReader, MAX_FRAME_UP } from "./channel.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { withoutAmbient } from "../system/inherited_capabilities.ts";
 
 export interface ProcessExit {
   readonly code: number | null;
@@ -38,12 +40,17 @@ export interface ChannelFaults {
   printed(line: string, pid: number): void;
 }
 
+/** What a child process needs of the runtime. */
+export type ChildRuntime = Pick<Runtime, "self" | "workerEnvironment" | "libc">;
+
 /** How to start a {@link ControlledProcess}. */
 export interface ChildOptions<Up> {
   /** Arguments. */
   readonly words: readonly string[];
   /** Descriptors that the process gets from 4 on; they stay open in the master. */
   readonly inherited?: readonly number[];
+  /** It keeps ambient capabilities, such as CAP_NET_BIND_SERVICE, until it drops them itself. */
+  readonly bindsSockets?: boolean;
   /** Validates a decoded frame, which is untrusted; undefined refuses it. */
   parse(value: unknown): Up | undefined;
   readonly faults: ChannelFaults;
@@ -60,8 +67,8 @@ export class ControlledProcess<Down, Up> {
 
   /** Throws an Error if no process can be started; no descriptor is left open then. */
   constructor(
-    { libc, self, workerEnvironment }: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
-    { words, inherited = [], parse, faults }: ChildOptions<Up>,
+    { self, workerEnvironment, libc }: ChildRuntime,
+    { words, inherited = [], bindsSockets = false, parse, faults }: ChildOptions<Up>,
   ) {
     this.faults = faults;
     const environment = ENVIRONMENT.flatMap((name) => {
@@ -70,16 +77,18 @@ export class ControlledProcess<Down, Up> {
     });
     const sockets = openSockets();
     assertCanStart(libc, inherited.length);
-    this.child = spawn(self[0]!, [...self.slice(1), ...words], {
-      // For the list of processes.
-      argv0: process.execPath,
-      // The directory of this process may have been removed, or belong to a file system that is to be
-      // unmounted.
-      cwd: "/",
-      // Our own standard error may block, and with it the process that prints.
-      stdio: ["pipe", "ignore", "pipe", "pipe", ...inherited],
-      env: { ...Object.fromEntries(environment), ...workerEnvironment },
-    });
+    const start = () =>
+      spawn(self[0]!, [...self.slice(1), ...words], {
+        // For the list of processes.
+        argv0: process.execPath,
+        // The directory of this process may have been removed, or belong to a file system that is to
+        // be unmounted.
+        cwd: "/",
+        // Our own standard error may block, and with it the process that prints.
+        stdio: ["pipe", "ignore", "pipe", "pipe", ...inherited],
+        env: { ...Object.fromEntries(environment), ...workerEnvironment },
+      });
+    this.child = bindsSockets ? start() : withoutAmbient(libc, start);
     // Without free descriptors or processes, an `error` follows and there is no channel.
     this.child.on("error", () => {});
     const upward = this.child.stdio?.[3] as Readable | undefined;
@@ -87,7 +96,8 @@ export class ControlledProcess<Down, Up> {
       for (const stream of this.child.stdio ?? []) stream?.destroy();
       // Deno loses one when the kernel refuses another process.
       closeLeftSockets(libc, sockets);
-      throw new Error("fork failed");
+      // Most runtimes need it for a stream that is ignored.
+      throw new Error(existsSync("/dev/null") ? "fork failed" : "/dev/null is missing");
     }
     const { pid } = this.child;
     const events = new FrameReader<Up>(MAX_FRAME_UP, {

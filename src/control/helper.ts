@@ -1,6 +1,7 @@
 import process from "node:process";
 import { surviveFaults } from "../base/survive_faults.ts";
 import { FrameReader, MAX_FRAME_DOWN } from "./channel.ts";
+import { dieBeforeMaster } from "../system/oom_score.ts";
 import type { FrameWriter } from "./frame_writer.ts";
 
 /** Handles commands from the master, and the end of the channel. */
@@ -24,6 +25,7 @@ export interface Helper<Command> extends Pick<CommandHandler<Command>, "handle" 
  * ends, which means that the master has exited. The master kills a helper that it no longer needs.
  */
 export function runHelper<Command>(helper: Helper<Command>): void {
+  dieBeforeMaster();
   readHelperCommands(helper);
   // Ctrl-C and service managers signal all processes; the master handles it.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});

@@ -1,9 +1,11 @@
+import { chmodSync } from "node:fs";
 import { cString } from "../os/structures.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
 import { localhostCertificate } from "../certificates/localhost.ts";
 import { formatAddress } from "../options/address.ts";
 import type { Config, ListenAddress, PemFile } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
+import { lookUpUser } from "../system/users.ts";
 import { startBackend } from "./backend.ts";
 
 /** A complete service for trying stud. */
@@ -12,8 +14,6 @@ export interface Demo {
   /** What to print for the user. */
   readonly invitation: string;
 }
-
-const DEMO_WORKERS = 2;
 
 /** Makes a certificate for localhost and starts a backend that returns what it receives. */
 export async function demo(given: Config, libc: Libc): Promise<Demo> {
@@ -24,10 +24,9 @@ export async function demo(given: Config, libc: Libc): Promise<Demo> {
     ...given,
     backend: { host: "127.0.0.1", port },
     pemFiles: [makeCertificate(libc)],
-    workers: DEMO_WORKERS,
     prefix: given.prefix === "none" ? "proxy-v2" : given.prefix,
     // No worker needs to be root.
-    ...(isRoot ? { privileges: { ...given.privileges, user: "nobody" } } : {}),
+    ...(isRoot ? { privileges: { ...given.privileges, user: unprivilegedUser() } } : {}),
   };
   return {
     config,
@@ -35,6 +34,11 @@ export async function demo(given: Config, libc: Libc): Promise<Demo> {
       curlLine(frontend!.listen)
     }\n\nPress Ctrl-C to stop it.\n`,
   };
+}
+
+/** `nobody`, or its usual number where no file lists users. */
+function unprivilegedUser(): string {
+  return lookUpUser("nobody") ? "nobody" : "65534";
 }
 
 function curlLine(listen: ListenAddress): string {
@@ -58,8 +62,11 @@ function makeCertificate(libc: Libc): PemFile {
 function memoryFile(libc: Libc, text: string): string {
   const bytes = new TextEncoder().encode(text);
   const fd = libc.memfd_create(cString("stud demo"), MFD_CLOEXEC);
+  libc.fchmod(fd, 0o600);
   if (libc.write(fd, bytes, bytes.length) !== bytes.length) {
     throw new Error("cannot write a file in memory");
   }
-  return `/proc/self/fd/${fd}`;
+  const path = `/proc/self/fd/${fd}`;
+  chmodSync(path, 0o600);
+  return path;
 }

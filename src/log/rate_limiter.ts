@@ -1,6 +1,6 @@
 import type { Log, LogEntry } from "../base/log_entry.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
-import { countText } from "../base/count_text.ts";
+import { moreTimesText } from "../base/count_text.ts";
 import type { LogConfig } from "../options/config.ts";
 
 const DEFAULT_LIMIT: RateLimit = { intervalMs: 10_000, burst: 10 };
@@ -97,7 +97,7 @@ export class LogRateLimiter {
 
 function summary({ isMixed, suppressed, last }: Group, seconds: number): LogEntry {
   const { event, level, message, facts: { source, code, cause } } = last;
-  const times = `${countText(suppressed)} more times in the last ${seconds} s`;
+  const times = `${moreTimesText(suppressed)} in the last ${seconds} s`;
   return {
     level,
     event: "events-repeated",

@@ -15,6 +15,8 @@ import { Generations, olderText } from "./workers/generations.ts";
 import { resumedText } from "./workers/statistics.ts";
 
 const CHECK_INTERVAL_MS = 1000;
+/** Threads that look up names, read files and start processes at the same time. */
+const POOL_THREADS = 4;
 
 /** What a predecessor passes to this master. */
 export interface Inherited extends InheritedState {
@@ -57,6 +59,8 @@ export class Master {
    * Rejected with a UsageError if an address cannot be opened or a worker cannot start.
    */
   async start(): Promise<void> {
+    this.runtime.keepProgram();
+    this.runtime.startThreads(POOL_THREADS);
     // Workers inherit it; set in a worker it would apply to one of its threads only.
     this.runtime.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     // A store may answer while the workers start.

@@ -148,7 +148,7 @@ export async function prepare(
     ticketSecretFile === "" ? undefined : readTicketSecret(ticketSecretFile)
   );
   const storeCas = await attempt(() =>
-    storeCaFile === "" ? undefined : readAuthorities(storeCaFile, "--ticket-store-ca")
+    storeCaFile === "" ? undefined : readAuthorities(storeCaFile, "--ticket-store-ca", "servers")
   );
   warnings.push(...storeCas?.warnings ?? []);
   const identity = privilegesOf(config.privileges, config.dialect);

@@ -2,8 +2,11 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import type { StapleCommand } from "./staples.ts";
 import type { Log } from "../base/log_entry.ts";
 import { logChannelFaults } from "../log/channel_faults.ts";
-import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import {
+  type ChildRuntime,
+  ControlledProcess,
+  type ProcessExit,
+} from "../control/child_process.ts";
 import { exitText } from "../control/exit_text.ts";
 import { OCSP_ARGUMENT } from "./command_line.ts";
 import {
@@ -128,7 +131,7 @@ export class OcspHelper {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnOcsp(
-  runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
+  runtime: ChildRuntime,
   certificates: number,
   log: Log,
 ): OcspProcess {

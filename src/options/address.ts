@@ -161,7 +161,7 @@ function splitAddress(text: string, dialect: Dialect): AddressText {
   return { host, port: port!, cert: cert.join("+") };
 }
 
-/** The correct form, with the user's own values if they can be told apart. */
+/** The correct form, with the user's own values if they can be recognized. */
 function hint(text: string, dialect: Dialect): string {
   const { host: shownHost, port: shownPort } = guessed(text);
   const bracketed = `[${shownHost}]:${shownPort}`;

@@ -187,6 +187,7 @@ function typeFault(
       if (kind === "string" ? /^\d+\.\d+$/.test(text) : /^(\d+|[a-z]+)$/i.test(text)) {
         return undefined;
       }
+      if (argument === "N|auto") return "expected a number, or auto, without quotes";
       return "expected a non-negative number, without quotes (in quotes if it has a fraction)";
     case "flag":
       if (/^(yes|y|on|true|t|no|n|off|false|f)$/i.test(text)) return undefined;

@@ -35,6 +35,16 @@ export interface FrontendValue {
   readonly settings: FrontendSettings;
 }
 
+/** Returns all certificates that are given, for all frontends and for one. */
+export function pemValues(
+  { "pem-file": global, frontend }: {
+    readonly "pem-file": readonly PemValue[];
+    readonly frontend: readonly FrontendValue[];
+  },
+): readonly PemValue[] {
+  return [...global, ...frontend.flatMap(({ pemFiles }) => pemFiles)];
+}
+
 /** Where clients connect if no frontend is given. */
 export const DEFAULT_FRONTEND = "[*]:8443";
 

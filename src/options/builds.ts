@@ -6,6 +6,9 @@ type Switch = {
   [C in keyof Capabilities]: Capabilities[C] extends boolean ? C : never;
 }[keyof Capabilities];
 
+/** The running build. */
+export type Build = Pick<Runtime, "name" | "capabilities">;
+
 /** What an option can require of a build: a boolean capability, or one TLS version. */
 export type Need =
   | Exclude<
@@ -16,6 +19,7 @@ export type Need =
     | "remembersNames"
     | "swapCertificates"
     | "truncation"
+    | "versionGaps"
   >
   | Protocol;
 

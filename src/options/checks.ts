@@ -1,21 +1,13 @@
-/** Checks that need all settings: contradictions, and what the build does not support. */
-import { availableParallelism } from "node:os";
-import type { Runtime } from "../runtime/runtime.ts";
-import type { Protocol } from "../runtime/tls.ts";
-import { formatAddress, isIpAddress } from "./address.ts";
-import type { Origin } from "./assignment.ts";
-import { buildTitle, meets, type Need, refusal } from "./builds.ts";
+/** Checks that need all settings. */
+import { usableCores } from "../os/processors.ts";
+import { formatAddress } from "./address.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Config } from "./config.ts";
-import { formatValue } from "./format.ts";
 import { type Collected, exclusive } from "./collect.ts";
-import { tlvLacks } from "./proxy_tlvs.ts";
-import { namesOf, type OptionName, optionOf, type Settings } from "./table.ts";
-import type { NamedVersion } from "./values.ts";
+import { namesOf, type OptionName, type Settings } from "./table.ts";
 
-export type Build = Pick<Runtime, "name" | "capabilities">;
-
-interface Notes {
+/** Lists to which checks add a line for each problem and each surprise. */
+export interface Notes {
   readonly problems: string[];
   readonly warnings: string[];
 }
@@ -60,43 +52,6 @@ export function contradictions({ settings, origins }: Collected, dialect: Dialec
     }
   }
   return found;
-}
-
-/** Adds one problem, or warning, for each given setting that the running build does not support. */
-export function checkNeeds(
-  collected: Collected,
-  dialect: Dialect,
-  build: Build,
-  notes: Notes,
-): void {
-  const { settings, origins, blocks } = collected;
-  const check = new NeedsCheck(dialect, build, settings, notes);
-  check.checkAll(settings, origins);
-  for (const frontend of settings.frontend) {
-    const block = blocks.get(frontend)!;
-    if (!isIpAddress(frontend.listen)) {
-      check.refuse("frontend", block.origin, formatAddress(frontend.listen), "adoptSockets");
-    }
-    check.checkAll(frontend.settings, block.origins);
-  }
-  for (const pem of [...settings["pem-file"], ...settings.frontend.flatMap((f) => f.pemFiles)]) {
-    check.checkAll(pem, blocks.get(pem)!.origins);
-  }
-  for (const tlv of settings["proxy-tlvs"] ?? []) {
-    const need = tlvLacks(build.capabilities, tlv);
-    if (need) check.refuse("proxy-tlvs", origins.get("proxy-tlvs")!, tlv, need);
-  }
-  const isUnix = "path" in settings.backend;
-  if (settings.client && isUnix && !build.capabilities.unixBackendTls) {
-    notes.problems.push(refusal("--client to a Unix socket", "unixBackendTls", build.name));
-  }
-  if (settings.client && !build.capabilities.backendTrust) {
-    const ca = origins.get("client-verify-ca");
-    if (ca) check.refuse("client-verify-ca", ca, "", "backendTrust");
-    if (!verifiesBackend(settings, dialect)) {
-      notes.problems.push(refusal("--client without verification", "backendTrust", build.name));
-    }
-  }
 }
 
 /** Adds a problem for each contradiction in a configuration, and warnings for surprises. */
@@ -146,7 +101,7 @@ function checkLimits(
   { origins, rejected }: Collected,
   { problems, warnings }: Notes,
 ): void {
-  const cores = availableParallelism();
+  const cores = usableCores();
   if (workers > cores * WORKERS_PER_CORE) {
     const label = origins.get("workers")?.label ?? "--workers";
     warnings.push(
@@ -194,76 +149,4 @@ function checkSessions(
       "--shared-cache-listen needs a secret to encrypt with; specify one with --ticket-secret-file",
     );
   }
-}
-
-class NeedsCheck {
-  readonly #notes: Notes;
-  readonly #dialect: Dialect;
-  readonly #build: Build;
-  readonly #isClient: boolean;
-
-  constructor(dialect: Dialect, build: Build, { client }: Settings, notes: Notes) {
-    this.#notes = notes;
-    this.#dialect = dialect;
-    this.#build = build;
-    this.#isClient = client;
-  }
-
-  /** Checks the given settings of one scope. */
-  checkAll(values: Readonly<Record<string, unknown>>, origins: ReadonlyMap<OptionName, Origin>) {
-    const { capabilities } = this.#build;
-    for (const [name, origin] of origins) {
-      const value = name === "tls-protos" ? this.#versions(values[name], origin) : values[name];
-      const { needs, default: usual } = optionOf(name);
-      const text = formatValue(value);
-      if (!needs || text === undefined || text === needs.unless || text === usual) continue;
-      if (this.#isClient && name === "client-verify") continue;
-      const warning = meets(capabilities, needs.need)
-        ? undefined
-        : needs.permits?.(text, capabilities);
-      if (warning === undefined) this.refuse(name, origin, "", needs.need);
-      else this.#notes.warnings.push(origin.warning(warning));
-    }
-  }
-
-  /** Refuses an option, or one part of its value, unless the build meets the need. */
-  refuse(name: OptionName, origin: Origin, part: string, need: Need): void {
-    if (meets(this.#build.capabilities, need)) return;
-    const [shown] = namesOf(name, this.#dialect);
-    const line = part === "" ? `--${shown}` : `--${shown}: ${part}`;
-    const inFile = part === "" ? "it" : part;
-    this.#notes.problems.push(
-      origin.source.kind === "line"
-        ? refusal(line, need, this.#build.name)
-        : origin.message(refusal(inFile, need, this.#build.name)),
-    );
-  }
-
-  /**
-   * Returns the named versions that the build has. The others are passed over, unless none is left:
-   * then each is refused.
-   */
-  #versions(value: unknown, origin: Origin): readonly Protocol[] | undefined {
-    if (!Array.isArray(value)) return undefined;
-    const versions: readonly NamedVersion[] = value;
-    const { capabilities, name } = this.#build;
-    const offered = capabilities.protocols.filter((version) => versions.includes(version));
-    const others = versions.filter((version) => !offered.some((each) => each === version));
-    if (offered.length === 0) {
-      for (const version of others.filter(isTls)) {
-        this.refuse("tls-protos", origin, version, version);
-      }
-      return undefined;
-    }
-    if (others.length > 0) {
-      const why = others.some(isTls) ? `the ${buildTitle(name)} build` : "any build";
-      const what = `passed over ${others.join(", ")} (not supported by ${why})`;
-      this.#notes.warnings.push(origin.warning(what));
-    }
-    return offered;
-  }
-}
-
-function isTls(version: NamedVersion): version is Protocol {
-  return version.startsWith("TLS");
 }

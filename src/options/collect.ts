@@ -72,7 +72,7 @@ class Collector {
       const value = this.#valueOf(assignment, rejected);
       if (value === undefined) continue;
       const { name, origin } = assignment;
-      if (isProtocolOption(name) && value !== false) this.#override(name, origin, into, origins);
+      if (isProtocolOption(name)) this.#override(name, value, origin, into, origins);
       if (name === "frontend") this.#replaceOthers(origin.source, into);
       if (optionOf(name).repeat) {
         into[name] = [...into[name] as unknown[] ?? [], value];
@@ -219,9 +219,11 @@ class Collector {
   /**
    * Only one of `tls`, `ssl` and `tls-protos` can be on: a second one from the same source is an
    * error (unless the last one applies in that source), one from an earlier source is overridden.
+   * In files of hitch's dialect nothing may follow the one that is on, not even `off`.
    */
   #override(
     name: (typeof protocolOptions)[number],
+    value: unknown,
     origin: Origin,
     into: Values,
     origins: ReadonlyMap<OptionName, Origin>,
@@ -229,8 +231,11 @@ class Collector {
     for (const other of protocolOptions) {
       const before = origins.get(other);
       if (other === name || (into[other] ?? false) === false) continue;
+      const isRefused = this.#dialect === "hitch" && origin.source.kind === "file" &&
+        origin.source === before?.source;
+      if (value === false && !isRefused) continue;
       if (before && this.#conflict(name, other, origin, before)) return;
-      into[other] = other === "tls-protos" ? undefined : false;
+      if (value !== false) into[other] = other === "tls-protos" ? undefined : false;
     }
   }
 

@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { type Assignment, commandLineOrigin } from "./assignment.ts";
-import { type Build, checkNeeds, contradictions } from "./checks.ts";
+import type { Build } from "./builds.ts";
+import { contradictions } from "./checks.ts";
 import type { Config } from "./config.ts";
 import { type Dialect, parseDialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
@@ -11,9 +12,10 @@ import { helpText } from "./help.ts";
 import { readConfigFile } from "./read_file.ts";
 import { type Places, placesOf } from "./places.ts";
 import { type OptionName, optionOf } from "./table.ts";
+import { checkNeeds } from "./needs.ts";
 import { subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
-import { bounded, withoutCredentials } from "./words.ts";
+import { bounded, isConfigName, withoutCredentials } from "./words.ts";
 
 /** What the command line requests. */
 export type Command =
@@ -155,6 +157,10 @@ class Reader {
     this.warnings.push(...bounded(repetitions, "values"));
     this.problems.push(...bounded(faults, "values"));
     this.problems.push(...contradictions(collected, this.#dialect));
+    // What a file sets that was given to a wrong option, such as -c, is not missing.
+    this.#isComplete &&= !given.some(({ name, value }) =>
+      name !== "config" && collected.rejected.has(name) && isConfigName(value)
+    );
     return collected;
   }
 

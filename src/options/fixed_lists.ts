@@ -27,9 +27,9 @@ export function permitsCiphers(list: string, { offers }: Offers): string | undef
   if (!hasLeast || demandsMore || excluded.size > 0) return undefined;
   const passedOver = unused.length === 0 ? "" : `passed over ${unused.join(", ")}; `;
   const others = ciphers.filter((cipher) => !permitted.has(cipher));
-  const more = others.length === 0 ? "" : `, ${others.join(", ")} beside the list`;
-  return `${passedOver}this build always offers AES-GCM and ChaCha20 with ECDHE${more}, ` +
-    "in the client's order";
+  const more = others.length === 0 ? "" : `; not in the list: ${others.join(", ")}`;
+  return `${passedOver}this build always offers AES-GCM and ChaCha20 with ECDHE, ` +
+    `in the client's order${more}`;
 }
 
 /** Only a name that is missing can exclude a suite. */

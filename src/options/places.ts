@@ -1,5 +1,6 @@
 /** Where options and files were named, for errors that are found after parsing. */
 import type { Origin } from "./assignment.ts";
+import { pemValues } from "./blocks.ts";
 import type { Collected } from "./collect.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { namesOf, type OptionName, optionOf } from "./table.ts";
@@ -52,7 +53,7 @@ function filePlaces(
   for (const frontend of settings.frontend) {
     addAll(frontend.settings, blocks.get(frontend)!.origins);
   }
-  for (const pem of [...settings["pem-file"], ...settings.frontend.flatMap((f) => f.pemFiles)]) {
+  for (const pem of pemValues(settings)) {
     const { origin, origins } = blocks.get(pem)!;
     addAll(pem, origins);
     add(pem.cert, origin);

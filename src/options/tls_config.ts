@@ -2,28 +2,22 @@
 import type { TlsParameters } from "../runtime/tls.ts";
 import type { Protocol } from "../runtime/tls.ts";
 import { formatAddress } from "./address.ts";
-import type { Build } from "./checks.ts";
-import type { ClientVerify, FrontendConfig, PemFile } from "./config.ts";
-import type { Dialect } from "../base/dialect.ts";
-import type { Origin } from "./assignment.ts";
+import type { FrontendConfig, PemFile } from "./config.ts";
+import type { ConfigContext } from "./config_context.ts";
 import type { Collected } from "./collect.ts";
-import type { OptionName } from "./table.ts";
 import type { FrontendSettings, FrontendValue, PemValue } from "./blocks.ts";
-import type { NamedVersion } from "./values.ts";
+import { offeredVersions } from "./offered_versions.ts";
+import type { NamedVersion } from "./tls_values.ts";
+import { frontendVerify, pemVerify, type TrustName } from "./trust_config.ts";
 
 /** Settings for certificates and handshakes; frontends can have most of them too. */
 export type TlsName =
+  | TrustName
   | "ciphers"
   | "ciphersuites"
-  | "client"
-  | "client-verify"
-  | "client-verify-ca"
-  | "client-verify-crl"
   | "ecdh-curve"
-  | "frontend"
   | "ocsp-verify-staple"
   | "pem-dir"
-  | "pem-file"
   | "prefer-server-ciphers"
   | "sni-nomatch-abort"
   | "ssl"
@@ -31,22 +25,6 @@ export type TlsName =
   | "tls-protos";
 
 type Parts = Collected<TlsName>;
-
-/** What a configuration depends on besides the settings, and lists for the problems found. */
-export interface ConfigContext {
-  readonly dialect: Dialect;
-  readonly build: Build;
-  /** Makes a path that the user gave absolute; "" and undefined become "". */
-  readonly absolute: (path: string | undefined) => string;
-  /** All files could be parsed, so a missing setting was not given. */
-  readonly isComplete: boolean;
-  /** A certificate is generated at start. */
-  readonly generatesCertificate: boolean;
-  /** Returns what a path is or lacks if it is no directory, such as `is not a directory`. */
-  readonly directoryFault: (path: string) => string | undefined;
-  readonly problems: string[];
-  readonly warnings: string[];
-}
 
 /** Returns the parameters of handshakes: the frontend's own settings, else the global ones. */
 export function tlsParameters(
@@ -74,84 +52,14 @@ function protocolsOf(
   const all = build.capabilities.protocols;
   const modern: readonly Protocol[] = ["TLSv1.2", "TLSv1.3"];
   const tls = dialect === "hitch" ? all : modern;
-  const offered = (named: readonly NamedVersion[]) => all.filter((each) => named.includes(each));
+  const offered = (named: readonly NamedVersion[]) =>
+    offeredVersions(named, build.capabilities, settings.client);
   if (own["tls-protos"]) return offered(own["tls-protos"]);
   if (own.ssl) return all;
   if (own.tls) return tls;
   if (settings["tls-protos"]) return offered(settings["tls-protos"]);
   if (settings.ssl) return all;
   return settings.tls && origins.has("tls") ? tls : modern;
-}
-
-const NO_CA = "Setting 'client-verify-ca' is required when configuring client-verify";
-
-/**
- * Reports CAs and CRLs that nothing uses, since no --client-verify is given: everybody could
- * connect. hitch accepts them; `none` says that this is meant. In client mode stud's dialect
- * verifies the backend unless this is `none`.
- */
-export function checkUnusedTrust(parts: Parts, context: ConfigContext): void {
-  const { settings, blocks, origins, rejected } = parts;
-  const { "client-verify": global, client, frontend: frontends } = settings;
-  if ((client && context.dialect === "stud") || !context.isComplete) return;
-  if (rejected.has("client-verify")) return;
-  const pems = [...settings["pem-file"], ...frontends.flatMap(({ pemFiles }) => pemFiles)];
-  const others = client ? [] : [...frontends.map(({ settings }) => settings), ...pems];
-  if (global === undefined && others.every((other) => other["client-verify"] === undefined)) {
-    reportUnused(origins, client ? "the backend is not verified" : OPEN, context);
-  }
-  if (client) return;
-  for (const frontend of frontends) {
-    if ((frontend.settings["client-verify"] ?? global ?? "none") !== "none") continue;
-    if (frontend.settings["client-verify"] !== undefined) continue;
-    reportUnused(blocks.get(frontend)!.origins, OPEN, context);
-  }
-  for (const pem of pems) {
-    if (pem["client-verify"] !== undefined) continue;
-    reportUnused(blocks.get(pem)!.origins, "they are not used for this certificate", context);
-  }
-}
-
-const OPEN = "everybody can connect";
-
-function reportUnused(
-  origins: ReadonlyMap<OptionName, Origin>,
-  effect: string,
-  { problems }: ConfigContext,
-): void {
-  for (const name of ["client-verify-ca", "client-verify-crl"] as const) {
-    const origin = origins.get(name);
-    if (!origin) continue;
-    problems.push(
-      origin.message(
-        `without client-verify ${effect}; add client-verify = required or optional here, or none ` +
-          "if this is intended",
-      ),
-    );
-    // One line is enough.
-    return;
-  }
-}
-
-/** Returns the files of CAs and of CRLs that the settings name, whether or not they are used. */
-export function trustFiles(
-  { settings }: Parts,
-  { absolute }: ConfigContext,
-): { readonly authorities: readonly string[]; readonly lists: readonly string[] } {
-  const { frontend: frontends } = settings;
-  const pems = [...settings["pem-file"], ...frontends.flatMap(({ pemFiles }) => pemFiles)];
-  const scopes = [settings, ...frontends.map(({ settings }) => settings), ...pems];
-  const files = (name: "client-verify-ca" | "client-verify-crl") =>
-    [...new Set(scopes.flatMap((scope) => scope[name] ?? []))].map(absolute);
-  return { authorities: files("client-verify-ca"), lists: files("client-verify-crl") };
-}
-
-/** Reports a global --client-verify without CAs. */
-export function checkGlobalVerify({ settings, rejected }: Parts, context: ConfigContext): void {
-  const mode = settings["client-verify"] ?? "none";
-  if (rejected.has("client-verify-ca")) return;
-  if (mode === "none" || settings["client-verify-ca"] || !context.isComplete) return;
-  context.problems.push(`${NO_CA}; specify the file`);
 }
 
 /** Returns one frontend with all its settings. Reports a frontend without any certificate. */
@@ -166,7 +74,7 @@ export function frontendConfig(
   const matchGlobalCerts = own["match-global-certs"] ?? pemFiles.length === 0;
   if (pemFiles.length === 0 && !matchGlobalCerts) {
     context.problems.push(
-      `No certificate configured for frontend '${frontendName(frontend)}'; ` +
+      `No certificate configured for frontend '${formatAddress(listen)}'; ` +
         "add a pem-file, or leave match-global-certs on",
     );
   } else if (
@@ -174,7 +82,7 @@ export function frontendConfig(
     lacksGlobal(parts)
   ) {
     context.problems.push(
-      missingCertificate(parts, isDefault ? "default" : frontendName(frontend), context),
+      missingCertificate(parts, isDefault ? "default" : formatAddress(listen), context),
     );
   }
   const pems = pemFiles.map((pem) => pemFile(parts, pem, context));
@@ -203,59 +111,15 @@ function missingCertificate({ settings }: Parts, name: string, { dialect }: Conf
   return `${original} for frontend '${name}'! Specify one for it, or one for all`;
 }
 
-function frontendVerify(
-  { settings, rejected }: Parts,
-  frontend: FrontendValue,
-  { absolute, problems, isComplete }: ConfigContext,
-): ClientVerify {
-  const own = frontend.settings;
-  const mode = own["client-verify"] ?? settings["client-verify"] ?? "none";
-  const ca = absolute(own["client-verify-ca"] ?? settings["client-verify-ca"]);
-  const isGiven = ca !== "" || rejected.has("client-verify-ca");
-  if (own["client-verify"] && mode !== "none" && !isGiven && isComplete && !settings.client) {
-    problems.push(
-      `No 'client-verify-ca' configured for frontend '${
-        frontendName(frontend)
-      }'; specify the file there`,
-    );
-  }
-  return clientVerify(
-    mode,
-    ca,
-    absolute(own["client-verify-crl"] ?? settings["client-verify-crl"]),
-  );
-}
-
 /** Returns the files of a certificate. */
-export function pemFile(
-  { settings, blocks }: Parts,
-  pem: PemValue,
-  { absolute, dialect, problems }: ConfigContext,
-): PemFile {
-  const { origin } = blocks.get(pem)!;
-  const mode = pem["client-verify"];
-  const ca = absolute(pem["client-verify-ca"]);
-  if (mode !== undefined && mode !== "none" && ca === "") {
-    problems.push(
-      dialect === "hitch"
-        ? origin.message("specify the file in the same block", NO_CA)
-        : origin.message(`${NO_CA}; specify the file in the same block`),
-    );
-  }
+export function pemFile(parts: Parts, pem: PemValue, context: ConfigContext): PemFile {
+  const { absolute } = context;
+  const verify = pemVerify(parts, pem, context);
   return {
     cert: absolute(pem.cert),
     key: absolute(pem["private-key"]),
     ocspResponse: absolute(pem["ocsp-resp-file"]),
-    ocspVerify: pem["ocsp-verify-staple"] ?? settings["ocsp-verify-staple"],
-    ...(mode && { clientVerify: clientVerify(mode, ca, absolute(pem["client-verify-crl"])) }),
+    ocspVerify: pem["ocsp-verify-staple"] ?? parts.settings["ocsp-verify-staple"],
+    ...(verify && { clientVerify: verify }),
   };
-}
-
-function clientVerify(mode: ClientVerify["mode"], ca: string, crl: string): ClientVerify {
-  // A missing CA is reported, and the result is not used.
-  return mode === "none" || ca === "" ? { mode: "none", ca: "", crl: "" } : { mode, ca, crl };
-}
-
-function frontendName({ listen }: FrontendValue): string {
-  return formatAddress(listen);
 }

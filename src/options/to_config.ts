@@ -1,5 +1,5 @@
 /** From settings to the configuration that the rest of the program uses. */
-import { availableParallelism } from "node:os";
+import { usableCores } from "../os/processors.ts";
 import { formatAddress, isIpAddress } from "./address.ts";
 import { buildTitle } from "./builds.ts";
 import { checkConfig, verifiesBackend } from "./checks.ts";
@@ -15,20 +15,14 @@ import type {
 } from "./config.ts";
 import { type BlockName, DEFAULT_FRONTEND, frontendText } from "./blocks.ts";
 import type { Collected } from "./collect.ts";
+import type { ConfigContext } from "./config_context.ts";
 import { nested } from "./dotted.ts";
+import { checkEffects } from "./effects.ts";
 import type { Nothing } from "./option.ts";
 import { chosenTlvs } from "./proxy_tlvs.ts";
 import { rows, type Settings } from "./table.ts";
-import {
-  checkGlobalVerify,
-  checkUnusedTrust,
-  type ConfigContext,
-  frontendConfig,
-  pemFile,
-  type TlsName,
-  tlsParameters,
-  trustFiles,
-} from "./tls_config.ts";
+import { frontendConfig, pemFile, type TlsName, tlsParameters } from "./tls_config.ts";
+import { checkGlobalVerify, checkUnusedTrust, trustFiles } from "./trust_config.ts";
 import { quote } from "./words.ts";
 
 const HITCH_OCSP_DIRECTORY = "/var/lib/hitch";
@@ -101,9 +95,7 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
     pemFiles: settings["pem-file"].map((pem) => pemFile(parts, pem, context)),
     trustFiles: trustFiles(parts, context),
     ...(directory !== "" && { pemDirectory: { path: directory, glob: settings["pem-dir-glob"] } }),
-    workers: settings.workers === "auto"
-      ? Math.min(availableParallelism(), 1024)
-      : settings.workers,
+    workers: settings.workers === "auto" ? Math.min(usableCores(), 1024) : settings.workers,
     prefix,
     proxyTlvs: prefix === "proxy-v2" ? chosenTlvs(settings, dialect, build.capabilities) : [],
     acceptProxy: acceptProxyOf(parts, context),
@@ -235,72 +227,4 @@ function pemDirectory(
     origins.get("pem-dir")!.message(`${quote(path)} ${fault}; specify an existing one`),
   );
   return "";
-}
-
-/** How users misspell the protocols that everybody uses; names are case-sensitive (RFC 7301). */
-const COMMON_PROTOCOLS: readonly (readonly [RegExp, string])[] = [
-  [/^(h2|http\/?2(\.0)?|h2c)$/i, "h2"],
-  [/^(http\/?1\.1|h1|http\/?1|http)$/i, "http/1.1"],
-];
-
-/** Reports settings that leave no TLS version, and those that have no effect. */
-function checkEffects({ settings, origins, rejected }: Collected, context: ConfigContext): void {
-  const { build: { capabilities, name: build }, dialect, problems, warnings } = context;
-  const all = capabilities.protocols.join(", ");
-  if (!settings.tls && !settings.ssl && !settings["tls-protos"]) {
-    if (dialect === "hitch") {
-      warnings.push("Warning: tls = off is deprecated and has no effect.");
-    } else if (!rejected.has("tls-protos")) {
-      problems.push(
-        "--tls=off leaves no TLS version; choose some with --tls-protos, or remove it",
-      );
-    }
-  }
-  if (settings.ssl) {
-    warnings.push(`--ssl offers ${all}; SSLv3 no longer exists in any of these TLS libraries`);
-  } else if (dialect === "hitch" && settings.tls && origins.has("tls")) {
-    warnings.push(`--tls is deprecated; it offers ${all}, choose with --tls-protos`);
-  }
-  if (settings["write-proxy-v2"] && !capabilities.tlsFacts) {
-    warnings.push(
-      `--write-proxy-v2: the ${buildTitle(build)} build cannot report server name, TLS version ` +
-        "and cipher, so the header contains addresses and ALPN only",
-    );
-  }
-  if (!settings.tickets && !settings.client && !capabilities.noTickets) {
-    warnings.push(
-      `--tickets=off: the ${buildTitle(build)} build still sends two tickets to each client of ` +
-        "TLSv1.3, but no session can be resumed",
-    );
-  }
-  const dependent: readonly [
-    name: keyof typeof settings & string,
-    without: string,
-    has: boolean,
-  ][] = [
-    ["proxy-tlvs", "--write-proxy-v2", settings["write-proxy-v2"]],
-    ["trusted-proxies", "--accept-proxy", settings["accept-proxy"]],
-    ["pem-dir-glob", "--pem-dir", settings["pem-dir"] !== ""],
-    ["backend-name", "--client", settings.client],
-    ["ticket-secret-file", "--tickets", settings.tickets || settings["shared-cache"] > 0],
-    ["ticket-store", "--tickets", settings.tickets],
-    ["ticket-store-ca", "--ticket-store", settings["ticket-store"] !== ""],
-    ["shared-cache-peer", "--shared-cache-listen", !!settings["shared-cache-listen"]],
-    ["shared-cache-if", "--shared-cache-listen", !!settings["shared-cache-listen"]],
-  ];
-  for (const [name, without, has] of dependent) {
-    if (!has && origins.has(name) && String(settings[name]) !== "") {
-      warnings.push(`--${name} has no effect without ${without}`);
-    }
-  }
-  for (const name of settings["alpn-protos"]) {
-    const [known, meant] = COMMON_PROTOCOLS.find(([pattern]) => pattern.test(name)) ?? [];
-    if (known && name !== meant) {
-      const label = origins.get("alpn-protos")?.label ?? "--alpn-protos";
-      warnings.push(`${label}: clients do not offer ${quote(name)}; did you mean ${meant}?`);
-    }
-  }
-  if (settings.client && (settings["pem-file"].length > 0 || settings["pem-dir"] !== "")) {
-    warnings.push("--client: the certificates are not used, because clients connect without TLS");
-  }
 }

@@ -57,7 +57,16 @@ export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const PR_SET_DUMPABLE = 4;
+export const PR_SET_NAME = 15;
 export const PR_SET_NO_NEW_PRIVS = 38;
+export const PR_CAP_AMBIENT = 47;
+export const PR_CAP_AMBIENT_IS_SET = 1;
+export const PR_CAP_AMBIENT_RAISE = 2;
+export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+/** As in capget(2): two structures of three 32-bit sets. */
+export const LINUX_CAPABILITY_VERSION_3 = 0x2008_0522;
+/** waitpid(2): returns at once. */
+export const WNOHANG = 1;
 export const O_RDONLY = 0;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
@@ -65,6 +74,10 @@ export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
 /** One event, then none until the entry is set again. */
 export const EPOLLONESHOT = 1 << 30;
+/** What poll(2) reports without being asked: an error, an end, and no open descriptor. */
+export const POLLERR = 8;
+export const POLLHUP = 0x10;
+export const POLLNVAL = 0x20;
 export const CLOCK_MONOTONIC = 1;
 /** An ioctl without an argument: sets close-on-exec. */
 export const FIOCLEX = 0x5451;
@@ -75,7 +88,6 @@ export const F_GETFL = 3;
 export const F_OFD_SETLK = 37;
 
 export const EAGAIN = 11;
-export const EINVAL = 22;
 export const EMSGSIZE = 90;
 /** The socket at that address is of another type. */
 export const EPROTOTYPE = 91;

@@ -5,11 +5,14 @@ import {
   FIOCLEX,
   MSG_DONTWAIT,
   MSG_PEEK,
+  POLLERR,
+  POLLHUP,
+  POLLNVAL,
   SOCK_CLOEXEC,
   SOCK_STREAM,
 } from "./constants.ts";
 import type { Libc } from "./libc.ts";
-import { cInt } from "./structures.ts";
+import { cInt, pollEntry, pollEvents } from "./structures.ts";
 
 /**
  * Closes a descriptor that this process inherited. Deno has its own record of it, which `closeSync`
@@ -22,6 +25,12 @@ export function closeInherited(libc: Libc, fd: number): void {
     // The runtime has no record of it.
   }
   if (existsSync(`/proc/self/fd/${fd}`)) libc.close(fd);
+}
+
+/** Whether all processes have closed the other end of a pipe or of a pair of sockets. */
+export function isPeerGone(libc: Libc, fd: number): boolean {
+  const entry = pollEntry(fd);
+  return libc.poll(entry, 1, 0) > 0 && (pollEvents(entry) & (POLLERR | POLLHUP | POLLNVAL)) !== 0;
 }
 
 /** Sets close-on-exec, so that no program that this one starts inherits the descriptor by mistake. */

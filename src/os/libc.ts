@@ -20,6 +20,8 @@ export interface Libc {
   dup(fd: number): number;
   dup2(fd: number, onto: number): number;
   epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
+  /** `entries` are structures of poll(2); `timeout` is in milliseconds. */
+  poll(entries: Uint8Array, count: number, timeout: number): number;
   close(fd: number): number;
   setgroups(count: number, groups: Uint8Array): number;
   /** Paths are bytes that end in 0. */
@@ -38,6 +40,10 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** Returns 0 if the interface does not exist. */
   if_nametoindex(name: Uint8Array): number;
+  /** Writes an int to `status`. */
+  waitpid(pid: number, status: Uint8Array, options: number): number;
+  /** Version 3: `header` and `data` are structures of capset(2). */
+  capset(header: Uint8Array, data: Uint8Array): number;
   /** Reads the memory of a process; both are arrays of `struct iovec`. */
   process_vm_readv(
     pid: number,
@@ -48,7 +54,7 @@ export interface Libc {
     flags: number,
   ): number;
   sched_setaffinity(pid: number, size: number, mask: Uint8Array): number;
-  prctl(option: number, value: number, a: number, b: number, c: number): number;
+  prctl(option: number, value: number | bigint, a: number, b: number, c: number): number;
   /** `time` is a `struct timespec`. */
   clock_gettime(clock: number, time: Uint8Array): number;
   /** Ends the process at once, without `atexit` handlers. */
@@ -83,6 +89,7 @@ export const signatures = {
   dup: ["i32"],
   dup2: ["i32", "i32"],
   epoll_ctl: ["i32", "i32", "i32", "buffer"],
+  poll: ["buffer", "u64", "i32"],
   close: ["i32"],
   setgroups: ["u64", "buffer"],
   chroot: ["buffer"],
@@ -97,6 +104,8 @@ export const signatures = {
   fcntl: ["i32", "i32", "buffer"],
   ioctl: ["i32", "u64", "buffer"],
   if_nametoindex: ["buffer"],
+  waitpid: ["i32", "buffer", "i32"],
+  capset: ["buffer", "buffer"],
   process_vm_readv: ["i32", "buffer", "u64", "buffer", "u64", "u64"],
   sched_setaffinity: ["i32", "u64", "buffer"],
   prctl: ["i32", "u64", "u64", "u64", "u64"],

@@ -11,20 +11,20 @@ const OFF = new Uint8Array([...cInt(0), ...cInt(0)]);
 const MAX_GAP = 4096;
 
 /**
- * From now on a TCP socket sends RST when its last descriptor closes, also if that is because the
- * process was killed; bytes that the peer has not acknowledged are dropped. Has no effect on a Unix
+ * Makes a TCP socket send RST when its last descriptor closes, also if that is because the process
+ * was killed; bytes that the peer has not acknowledged are dropped. Has no effect on a Unix
  * socket, which has no RST.
  */
 export function resetOnClose(libc: Libc, fd: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, ON, ON.length);
 }
 
-/** Ends that: the kernel delivers what was written, and FIN. */
+/** Undoes {@link resetOnClose}: the kernel delivers what was written, and FIN. */
 export function finishOnClose(libc: Libc, fd: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, OFF, OFF.length);
 }
 
-/** Does it for all connected TCP sockets of this process, which is about to exit. */
+/** Calls {@link resetOnClose} for all connected TCP sockets of this process, which is about to exit. */
 export function resetAllOnExit(libc: Libc): void {
   const address = new Uint8Array(SOCKADDR_SIZE);
   const family = new Uint16Array(address.buffer, 0, 1);

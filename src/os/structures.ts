@@ -57,3 +57,15 @@ export function epollEvent(events: number, data: bigint): Uint8Array {
   view.setBigUint64(at, data, littleEndian);
   return bytes;
 }
+
+/** Returns a `struct pollfd` that asks for no events. */
+export function pollEntry(fd: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  bytes.set(cInt(fd));
+  return bytes;
+}
+
+/** Returns the events that poll(2) wrote to such an entry. */
+export function pollEvents(entry: Uint8Array): number {
+  return new DataView(entry.buffer, entry.byteOffset).getInt16(6, littleEndian);
+}

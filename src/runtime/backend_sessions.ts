@@ -36,7 +36,7 @@ export class BackendSessions {
     return new BackendSession(this, address, this.take(address));
   }
 
-  /** For {@link BackendSession}, as the next two: until when a verification of now holds. */
+  /** For {@link BackendSession}, as the next two: until when a verification made now is relied on. */
   trustFrom(certificateExpires: number): number {
     return Math.min(this.now() + MAX_TRUST_MS, certificateExpires);
   }

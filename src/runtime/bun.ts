@@ -2,11 +2,13 @@
  * The Bun adapter: `Bun.listen` with BoringSSL. `bun/native.ts` marks what it uses of Bun beyond the
  * documentation.
  */
+import { stat } from "node:fs";
 import "./bun/needs.ts";
 import { connect } from "./bun/connect.ts";
-import { boringSsl, ClientContext, ServerContext } from "./bun/contexts.ts";
+import { ClientContext, ServerContext } from "./bun/contexts.ts";
 import { libc } from "./bun/libc.ts";
 import { listen } from "./bun/listener.ts";
+import { boringSsl } from "./bun/lists.ts";
 import { bun } from "./bun/native.ts";
 import { hasTicketKeyCallback, protocols } from "./openssl.ts";
 import { COMMON_SUITES } from "./cipher_list.ts";
@@ -33,6 +35,7 @@ export const capabilities: Capabilities = {
   swapCertificates: true,
   protocols,
   chooseProtocols: true,
+  versionGaps: false,
   ciphers: true,
   ciphersuites: false,
   curves: true,
@@ -70,6 +73,9 @@ export const self: readonly string[] = bun.isStandaloneExecutable
   ? [runningFile]
   : [process.execPath, bun.main];
 
+/** Requests that keep a thread of the pool busy until the next one has started. */
+const WORK_PER_THREAD = 8;
+
 /** Empty: Bun needs no variables. */
 export const workerEnvironment = {};
 
@@ -91,6 +97,18 @@ export function passedOver(parameters: TlsParameters): PassedOver {
 /** As in {@link Runtime}: JavaScriptCore would let the heap grow by half before it collects. */
 export function collectGarbage(withCode: boolean): void {
   if (withCode) bun.shrink();
+  bun.gc(true);
+}
+
+/** As in {@link Runtime}: the running executable is. */
+export function keepProgram(): void {}
+
+/**
+ * As in {@link Runtime}: the collector's, and those of the pool, which gets one when work arrives and
+ * all others are busy.
+ */
+export function startThreads(pool: number): void {
+  for (let i = 0; i < WORK_PER_THREAD * pool; i++) stat("/", () => {});
   bun.gc(true);
 }
 

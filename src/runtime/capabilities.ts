@@ -12,6 +12,8 @@ export interface Capabilities {
   readonly protocols: readonly Protocol[];
   /** The offered versions can be chosen. */
   readonly chooseProtocols: boolean;
+  /** A server can leave out a version between others. */
+  readonly versionGaps: boolean;
   /** A list of TLS 1.2 ciphers can be set. */
   readonly ciphers: boolean;
   /** A list of TLS 1.3 cipher suites can be set. */

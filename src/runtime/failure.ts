@@ -9,7 +9,7 @@ export interface Failure {
   readonly code: string;
   readonly message: string;
   /**
-   * The handshake ended because of the client's certificate: the reason by OpenSSL's name, as in
+   * The handshake ended because of the peer's certificate: the reason by OpenSSL's name, as in
    * `PeerCertificate.verifyError`, or "" if there was no certificate.
    */
   readonly certificate?: string;
@@ -17,6 +17,15 @@ export interface Failure {
   readonly fault?: TlsFault;
   /** At most {@link MAX_RECEIVED} bytes of a peer that does not speak TLS, if the runtime shows them. */
   readonly received?: Uint8Array;
+}
+
+/** Returns the failure of a backend whose certificate is not for `name`, which "" replaces if there is none. */
+export function wrongName(name: string): Failure {
+  const code = "HOSTNAME_MISMATCH";
+  const message = name === ""
+    ? "there is no name to check the backend's certificate against"
+    : `the backend's certificate is not valid for ${name}`;
+  return { code, certificate: code, message };
 }
 
 /** The code of an end within a TLS record: something is missing. */

@@ -4,6 +4,7 @@
  * the adapters' contract cover them.
  */
 import "./node/needs.ts";
+import { stat } from "node:fs";
 import { isSea } from "node:sea";
 import { ClientTls } from "./node/client_tls.ts";
 import { connect } from "./node/connect.ts";
@@ -36,6 +37,7 @@ export const capabilities: Capabilities = {
   swapCertificates: true,
   protocols,
   chooseProtocols: true,
+  versionGaps: true,
   ciphers: true,
   ciphersuites: true,
   curves: true,
@@ -89,6 +91,14 @@ export function createTlsContext(settings: TlsSettings): ServerTls {
 /** As in {@link Runtime}. */
 export function createClientTls(settings: ClientTlsSettings): ClientTls {
   return new ClientTls(settings);
+}
+
+/** As in {@link Runtime}: the running executable is. */
+export function keepProgram(): void {}
+
+/** As in {@link Runtime}: libuv starts all threads of its pool at the first work for it. */
+export function startThreads(): void {
+  stat("/", () => {});
 }
 
 import type * as Self from "./node.ts";

@@ -42,6 +42,17 @@ export interface Runtime {
   /** Variables for a worker's environment, beside those that it inherits from the master. */
   readonly workerEnvironment: Readonly<Record<string, string>>;
   readonly libc: Libc;
+  /**
+   * Makes `self` independent of the program's file, which may be replaced while children are to be
+   * started. Throws an Error if that fails.
+   */
+  keepProgram(): void;
+  /**
+   * Starts the threads that the runtime otherwise starts when they are first needed, and then keeps.
+   * A thread that cannot be started ends the process, so a limit of tasks must show at the start.
+   * `pool` is the maximum number of threads for background work that this process uses.
+   */
+  startThreads(pool: number): void;
   /** Builds the TLS context of a frontend. Throws an Error with the library's reason. */
   createTlsContext(settings: TlsSettings): TlsContext;
   /** Builds the TLS context for client mode. Throws an Error with the library's reason. */

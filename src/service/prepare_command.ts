@@ -2,7 +2,7 @@ import { UsageError } from "../base/errors.ts";
 import type { Origin } from "../options/assignment.ts";
 import type { Places } from "../options/places.ts";
 import { prepare, type PrepareContext, type Prepared } from "../master/prepare.ts";
-import { lossOf, type Standing, standingOf } from "../system/standing.ts";
+import { type Essentials, essentialsOf, lossOf } from "../system/essentials.ts";
 import type { Serving } from "./state.ts";
 
 /**
@@ -23,19 +23,19 @@ export async function prepareCommand(context: PrepareContext, command: Serving):
   }
 }
 
-/** Returns the standing of a prepared command. Throws a UsageError if it is less than the former. */
-export function keptStanding(
-  former: Standing | undefined,
+/** Returns the essentials of a prepared command. Throws a UsageError if it lacks some of the former. */
+export function keptEssentials(
+  former: Essentials | undefined,
   { config, given }: Serving,
   { privileges }: Prepared,
-): Standing {
+): Essentials {
   const pems = [...config.pemFiles, ...config.frontends.flatMap(({ pemFiles }) => pemFiles)];
   const verifies = [...config.frontends, ...pems].some(({ clientVerify: { mode } = NO_VERIFY }) =>
     mode !== "none"
   );
-  const standing = standingOf(privileges, verifies, given);
-  const loss = former && lossOf(former, standing);
-  if (loss === undefined) return standing;
+  const essentials = essentialsOf(privileges, verifies, given);
+  const loss = former && lossOf(former, essentials);
+  if (loss === undefined) return essentials;
   throw new UsageError(loss);
 }
 

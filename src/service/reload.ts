@@ -6,8 +6,8 @@ import type { BegunReload } from "../master/reloader.ts";
 import type { Prepared } from "../master/prepare.ts";
 import type { ListenReport } from "./listen_report.ts";
 import type { Change } from "./change_queue.ts";
-import { keptStanding, prepareCommand } from "./prepare_command.ts";
-import type { Standing } from "../system/standing.ts";
+import { keptEssentials, prepareCommand } from "./prepare_command.ts";
+import type { Essentials } from "../system/essentials.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { logStage, type ServiceState, type Serving } from "./state.ts";
 
@@ -18,7 +18,7 @@ const RELOAD_INTERVAL_MS = 1000;
 interface PreparedReload {
   readonly command: Serving;
   readonly prepared: Prepared;
-  readonly standing: Standing;
+  readonly essentials: Essentials;
 }
 
 /** A reload whose steps that can fail are done and can still be undone. */
@@ -98,9 +98,9 @@ export class Reload implements Change {
     // Invalid files are watched too, so that they are loaded once they are corrected.
     if (command.config.watch) await watch.begin(command.config);
     const prepared = await prepareCommand(prepareContext, command);
-    const standing = keptStanding(this.state.standing, command, prepared);
+    const essentials = keptEssentials(this.state.essentials, command, prepared);
     if (this.state.isStopping) return undefined;
-    if (master!.hasRoomFor(prepared)) return { command, prepared, standing };
+    if (master!.hasRoomFor(prepared)) return { command, prepared, essentials };
     this.waitForRoom(command.config.maxGenerations);
     return undefined;
   }
@@ -119,11 +119,11 @@ export class Reload implements Change {
 
   /** Never rejected: a step that fails is logged, and the next one is taken. */
   private async commit(ready: ReadyReload): Promise<void> {
-    const { command, prepared, standing, log, report, begun } = ready;
+    const { command, prepared, essentials, log, report, begun } = ready;
     const { state } = this;
     state.undo.clear();
     state.command = command;
-    state.standing = standing;
+    state.essentials = essentials;
     await guarded(state.log, () => log.commit());
     await state.master!.commit(begun);
     // Nothing starts workers of the previous configuration any more.

@@ -1,4 +1,5 @@
 /** The master's process from its configuration to its exit. */
+import process from "node:process";
 import { surviveFaults } from "../base/survive_faults.ts";
 import { CertificateWatch } from "../certificates/watch.ts";
 import { guarded } from "../log/guarded.ts";
@@ -7,6 +8,7 @@ import { openLog } from "../log/log.ts";
 import { LogRateLimiter } from "../log/rate_limiter.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { Notifier, notifySettings } from "../system/notify.ts";
+import { Orphans } from "../system/orphans.ts";
 import { Upgrade } from "../upgrade/upgrade.ts";
 import { ChangeQueue } from "./change_queue.ts";
 import { Reload } from "./reload.ts";
@@ -16,6 +18,9 @@ import { makePrepareContext, type ServeOptions, type ServiceState, type Serving 
 import { Stop } from "./stop.ts";
 import { Undo } from "./undo.ts";
 import { UpgradeChange } from "./upgrade_change.ts";
+
+/** How often orphans are collected, in milliseconds. */
+const ORPHANS_INTERVAL_MS = 2000;
 
 /** Starts the service. Fulfilled when it runs; rejected with a UsageError if it cannot start. */
 export async function serve(
@@ -44,12 +49,12 @@ class Service {
       notifier: new Notifier(notifySettings(), { libc, log }),
       watch: new CertificateWatch(() => this.reload.request("certificate files have changed")),
       undo: new Undo(log),
-      ...{ master: undefined, pidFile: undefined, standing: undefined, isStopping: false },
+      ...{ master: undefined, pidFile: undefined, essentials: undefined, isStopping: false },
     };
     this.state = state;
     this.stop = new Stop(state);
     this.upgrade = new Upgrade({
-      ...{ libc, log, program: options.program },
+      ...{ runtime, log, program: options.program, pid: process.pid },
       input: () => options.input(),
       // A second request cuts, and a service manager may have sent SIGTERM to this process too.
       onStop: () => state.isStopping || this.requestStop("its successor was stopped"),
@@ -66,7 +71,16 @@ class Service {
       handleSignals: () => this.handleSignals(),
       stop: (reason) => this.stop.request(reason, this.upgrade),
     });
+    this.collectOrphans();
     void this.changes.open();
+  }
+
+  /** As process 1 of a container. */
+  private collectOrphans(): void {
+    if (process.pid !== 1) return;
+    const { log, runtime } = this.state;
+    const orphans = new Orphans(runtime.libc, process.pid);
+    setInterval(() => void guarded(log, () => void orphans.collect()), ORPHANS_INTERVAL_MS);
   }
 
   private requestStop(cause: string): void {

@@ -1,6 +1,12 @@
 import process from "node:process";
 import { repeatEarlySignals } from "./early_signals.ts";
 
+/**
+ * A signal to a whole process group, as `timeout` and wrappers for Ctrl-C send it, arrives twice: within
+ * this time, in milliseconds, the same one counts once.
+ */
+const SAME_SIGNAL_MS = 100;
+
 /** The actions for signals. None throws or returns a promise that can be rejected. */
 export interface SignalHandlers {
   stop(cause: string): void;
@@ -13,7 +19,12 @@ export interface SignalHandlers {
 /** Handles signals from now on, including those received since the process started. */
 export function handleSignals({ stop, reload, reopenLog, upgrade }: SignalHandlers): void {
   for (const signal of ["SIGTERM", "SIGQUIT", "SIGINT"] as const) {
-    process.on(signal, () => stop(`received ${signal}`));
+    let stoppedAt = -Infinity;
+    process.on(signal, () => {
+      if (performance.now() - stoppedAt < SAME_SIGNAL_MS) return;
+      stoppedAt = performance.now();
+      stop(`received ${signal}`);
+    });
   }
   process.on("SIGHUP", () => reload("received SIGHUP"));
   process.on("SIGUSR1", () => reopenLog());

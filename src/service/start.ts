@@ -7,7 +7,7 @@ import { reportReady } from "../upgrade/daemon.ts";
 import { closeInherited } from "../os/descriptors.ts";
 import type { ListenReport } from "./listen_report.ts";
 import { createPidFile, inheritPidFile, type PidFile } from "../system/pid_file.ts";
-import { keptStanding, prepareCommand } from "./prepare_command.ts";
+import { keptEssentials, prepareCommand } from "./prepare_command.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { notifyServiceManager } from "./service_manager.ts";
 import type { ServiceState } from "./state.ts";
@@ -34,8 +34,8 @@ export async function start(state: ServiceState, events: StartEvents): Promise<v
   }
   await state.watch.begin(config);
   const prepared = await prepareCommand(state.prepareContext, state.command);
-  const former = state.options.predecessor?.handover.standing;
-  state.standing = keptStanding(former, state.command, prepared);
+  const former = state.options.predecessor?.handover.essentials;
+  state.essentials = keptEssentials(former, state.command, prepared);
   const report = await begin(state, prepared, events);
   const reason = reportStarted(state);
   if (reason !== undefined) await events.stop(reason);

@@ -11,7 +11,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { activatedSockets } from "../system/activation.ts";
 import type { Notifier } from "../system/notify.ts";
 import type { PidFile } from "../system/pid_file.ts";
-import type { Standing } from "../system/standing.ts";
+import type { Essentials } from "../system/essentials.ts";
 import type { Program } from "../upgrade/program.ts";
 import type { Predecessor } from "../upgrade/successor.ts";
 import type { Undo } from "./undo.ts";
@@ -47,8 +47,8 @@ export interface ServiceState {
   /** Absent until the start has prepared everything. */
   master: Master | undefined;
   pidFile: PidFile | undefined;
-  /** That of the configuration in use; absent until it is. */
-  standing: Standing | undefined;
+  /** Those of the configuration in use; absent until it is. */
+  essentials: Essentials | undefined;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */
   isStopping: boolean;
 }

@@ -1,3 +1,4 @@
+import { connectionsText } from "../base/count_text.ts";
 import { guarded } from "../log/guarded.ts";
 import type { Upgrade } from "../upgrade/upgrade.ts";
 import { logStage, type ServiceState } from "./state.ts";
@@ -54,7 +55,9 @@ export class Stop {
     const { state } = this;
     const { log } = state;
     if (cut !== undefined) {
-      const how = cut === 0 ? "no connection was cut" : `${cut} connections were cut`;
+      const how = cut === 0
+        ? "no connection was cut"
+        : `${connectionsText(cut)} ${cut === 1 ? "was" : "were"} cut`;
       logStage(state, "stopped", `all workers have exited; ${how}`, { cut });
     }
     await guarded(log, () => state.pidFile?.remove());

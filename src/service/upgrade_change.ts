@@ -1,3 +1,4 @@
+import process from "node:process";
 import { guarded } from "../log/guarded.ts";
 import type { Handover } from "../upgrade/handover.ts";
 import type { Upgrade } from "../upgrade/upgrade.ts";
@@ -35,13 +36,14 @@ export class UpgradeChange implements Change {
 
   /** What is passed to a successor. */
   private handover(): Handover {
-    const { options, pidFile, master, prepareContext, standing } = this.state;
+    const { options, pidFile, master, prepareContext, essentials } = this.state;
     const tickets = master!.ticketState;
     return {
+      pid: process.pid,
       isDaemon: options.isDaemon,
       addresses: master!.addresses,
       activated: prepareContext.activated,
-      ...(standing ? { standing } : {}),
+      ...(essentials ? { essentials } : {}),
       ...(tickets ? { tickets } : {}),
       ...(pidFile ? { pidFile: { path: pidFile.path, fd: pidFile.fd } } : {}),
     };

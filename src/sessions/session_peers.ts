@@ -1,13 +1,16 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Log } from "../base/log_entry.ts";
 import { logChannelFaults } from "../log/channel_faults.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import type { Libc } from "../os/libc.ts";
 import { exitText } from "../control/exit_text.ts";
 import { PEERS_ARGUMENT } from "./command_line.ts";
 import { parsePeersEvent, type PeerSession } from "./peers_messages.ts";
 import type { PeersCommand, PeersEvent } from "./peers_messages.ts";
-import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
+import {
+  type ChildRuntime,
+  ControlledProcess,
+  type ProcessExit,
+} from "../control/child_process.ts";
 import type { PeersPlan } from "./session_peers_plan.ts";
 import { openUdp } from "./udp_socket.ts";
 
@@ -154,7 +157,7 @@ export class SessionPeers {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnPeers(
-  runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
+  runtime: ChildRuntime,
   fd: number,
   log: Log,
 ): PeersProcess {

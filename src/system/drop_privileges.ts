@@ -4,6 +4,7 @@ import { cString } from "../os/structures.ts";
 import { PR_SET_DUMPABLE } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import { errnoText } from "../base/error_text.ts";
+import { dropCapabilities } from "./inherited_capabilities.ts";
 
 /** Workers create no files; any would be accessible to their own user only. */
 const UMASK = 0o077;
@@ -20,6 +21,8 @@ export function dropPrivileges(libc: Libc, privileges: Privileges | undefined): 
     enterRoot(libc, privileges.chroot);
     becomeUser(libc, privileges);
   }
+  // A user without root's rights can have been given some of them.
+  if (process.geteuid!() !== 0) attempt(libc, "capset", dropCapabilities(libc) ? 0 : -1);
   process.umask(UMASK);
   // The kernel also clears it when the user changes, depending on fs.suid_dumpable.
   attempt(libc, "prctl(PR_SET_DUMPABLE)", libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));

@@ -1,8 +1,11 @@
 import { afterReading, type Clock, systemClock } from "../base/clock.ts";
-import { ControlledProcess, type ProcessExit } from "../control/child_process.ts";
+import {
+  type ChildRuntime,
+  ControlledProcess,
+  type ProcessExit,
+} from "../control/child_process.ts";
 import type { Log } from "../base/log_entry.ts";
 import { logChannelFaults } from "../log/channel_faults.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { exitText } from "../control/exit_text.ts";
 import { STORE_ARGUMENT } from "./command_line.ts";
 import type { StoreEntry, TicketStore } from "./store_keys.ts";
@@ -122,7 +125,7 @@ export class StoreHelper implements TicketStore {
 
 /** Starts the helper's process. Throws an Error if it cannot. */
 export function spawnStore(
-  runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
+  runtime: ChildRuntime,
   log: Log,
 ): StoreProcess {
   return new ControlledProcess(runtime, {

@@ -6,17 +6,19 @@ import { MFD_CLOEXEC } from "../os/constants.ts";
 import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
-import type { Standing } from "../system/standing.ts";
+import type { Essentials } from "../system/essentials.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText } from "../base/error_text.ts";
 
 export interface Handover extends Inherited {
+  /** The process that passes it. */
+  readonly pid: number;
   /** Whether it runs in the background, in a session of its own. */
   readonly isDaemon: boolean;
   /** The service manager's sockets, including those that no frontend uses. */
   readonly activated: readonly PassedSocket[];
   /** What the successor's configuration must not lose; absent from an older version. */
-  readonly standing?: Standing;
+  readonly essentials?: Essentials;
   /**
    * The directory in which the program was first started; absent from versions that start the
    * successor in it in any case.
@@ -27,7 +29,7 @@ export interface Handover extends Inherited {
 }
 
 /** The version of the format; incremented when {@link Handover} changes. */
-const FORM = 1;
+const FORM = 2;
 
 /**
  * Returns the handover with the successor's descriptor numbers, and the descriptors to pass,

@@ -32,7 +32,7 @@ export function ownProgram(self: readonly string[], argv: readonly string[]): Pr
   const own = words.slice(0, words.length - argv.length);
   const isWhole = argv.every((word, i) => word === words[own.length + i]);
   const [name = "", ...more] = isWhole ? own : [];
-  const workingDirectory = process.cwd();
+  const workingDirectory = currentDirectory();
   const file = findExecutable(name, {
     workingDirectory,
     path: process.env.PATH ?? "",
@@ -41,7 +41,7 @@ export function ownProgram(self: readonly string[], argv: readonly string[]): Pr
   const command = file === undefined ? [process.execPath, ...self.slice(1)] : [file, ...more];
   const environment = { ...process.env };
   for (const variable of PROCESS_VARIABLES) delete environment[variable];
-  const dialect = dialectOf(words[0] ?? "");
+  const dialect = dialectOf(words[0] ?? process.argv0);
   const impliesDialect = dialectOf(command[0]!) === dialect;
   return {
     command,
@@ -77,9 +77,25 @@ export function findExecutable(
   return found !== undefined && isOwn(found) ? found : undefined;
 }
 
-/** From the kernel, since runtimes resolve symbolic links or report their own name. */
+/**
+ * From the kernel, since runtimes resolve symbolic links or report their own name. Empty without
+ * /proc.
+ */
 function commandLine(): string[] {
-  return readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1);
+  try {
+    return readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1);
+  } catch {
+    return [];
+  }
+}
+
+/** `/` if the working directory has been removed. */
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return "/";
+  }
 }
 
 function isExecutable(file: string): boolean {

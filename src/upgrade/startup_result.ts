@@ -32,6 +32,8 @@ export interface AwaitOptions {
   readonly limitMs: number;
   /** Makes the result for a problem that the process did not report itself. */
   failed(problem: string, code: number): StartupResult;
+  /** The child is a launcher, which reports the new process's pid. Otherwise it is that process. */
+  started?(pid: number): void;
   /** Handles lines after the result. */
   later?(line: string): void;
 }
@@ -45,14 +47,16 @@ export function awaitStartupResult(
   child: ChildProcess,
   options: AwaitOptions,
 ): Promise<StartupResult> {
-  const { name, limitMs, failed, later = () => {} } = options;
+  const { name, limitMs, failed, started, later = () => {} } = options;
+  let pid = started ? undefined : child.pid;
+  let isUnwanted = false;
   return new Promise((resolve) => {
     const finish = (result: StartupResult) => {
       clearTimeout(limit);
       resolve(result);
     };
     const tooLong = () => {
-      child.kill("SIGKILL");
+      kill(pid ?? child.pid);
       finish(failed(`${name} was not ready after ${limitMs / 1000} s and was killed`, 1));
     };
     // As `afterReading`: the result may have arrived while this process was stalled.
@@ -65,11 +69,19 @@ export function awaitStartupResult(
     });
     let isReported = false;
     readLines(child, (line) => {
+      const launched = started && parsePid(line);
+      if (launched !== undefined) {
+        pid = launched;
+        // A process can be faster than its launcher.
+        if (isUnwanted) kill(pid);
+        return started!(pid);
+      }
       if (isReported) return later(line);
       isReported = true;
       const result = parse(line);
       // Nothing waits for it any more.
-      if (!result) child.kill("SIGKILL");
+      isUnwanted = !result;
+      if (isUnwanted) kill(pid);
       finish(result ?? failed(`${name} sent an invalid startup result`, 1));
     });
   });
@@ -80,6 +92,11 @@ export function release(child: ChildProcess): void {
   (child.stdio?.[STARTUP_RESULT_FD] as Readable | undefined)?.destroy();
   // On Deno `unref` fails if no process was started.
   if (child.pid !== undefined) child.unref();
+}
+
+/** Reports the pid of a process that this one, a launcher, has started. */
+export function reportStarted(libc: Libc, pid: number): void {
+  writeLine(libc, JSON.stringify({ pid }));
 }
 
 /** Reports the result of this process's start. False if the process that waited for it has gone. */
@@ -134,6 +151,20 @@ function parse(line: string): StartupResult | undefined {
     return isStartupResult ? { code, output, problems } : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** Undefined if the line is not a launcher's. */
+function parsePid(line: string): number | undefined {
+  const pid = /^\{"pid":(\d{1,10})\}$/.exec(line)?.[1];
+  return pid === undefined ? undefined : Number(pid);
+}
+
+function kill(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just exited.
   }
 }
 

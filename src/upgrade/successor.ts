@@ -4,10 +4,19 @@
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
+import process from "node:process";
 import { inTime } from "../base/in_time.ts";
 import type { Libc } from "../os/libc.ts";
-import { assertCanStart, closeInherited, copyFrom } from "../os/descriptors.ts";
+import {
+  assertCanStart,
+  closeInherited,
+  copyFrom,
+  isPeerGone,
+  keepFromChildren,
+} from "../os/descriptors.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
+import { launchWords, MARKER } from "./launcher.ts";
 import type { Program } from "./program.ts";
 import {
   awaitStartupResult,
@@ -18,15 +27,13 @@ import {
   writeLine,
 } from "./startup_result.ts";
 
-/** The variable with the predecessor's pid; workers do not inherit it. */
-const MARKER = "STUD_UPGRADE";
 /** The successor's descriptor of the handover. */
 const HANDOVER_FD = STARTUP_RESULT_FD + 1;
 /** Maximum time for a start, which many certificates and workers can make long, in milliseconds. */
 const START_LIMIT_MS = 120_000;
 /** Time that a predecessor has to cut its connections and to exit, in milliseconds. */
 const CUT_LIMIT_MS = 5000;
-/** Time that a successor which is no longer wanted has to exit, in milliseconds. */
+/** Time that an abandoned successor has to exit, in milliseconds. */
 const STOP_LIMIT_MS = 2000;
 /** The line that a successor sends after its startup result when it is stopped. */
 const STOP = "stop";
@@ -40,8 +47,9 @@ const DRAIN_CHECK_MS = 1000;
 
 /** The process that takes over, as its predecessor sees it. */
 export interface Successor {
+  /** 0 until it is started. */
   readonly pid: number;
-  /** Why it cannot serve, one line each; empty: it serves. */
+  /** Why it cannot serve, one line each; empty: it serves, and is no child of this process. */
   readonly problems: Promise<readonly string[]>;
   /**
    * Ends a successor that does not serve yet: by SIGTERM, and by SIGKILL if it hangs. Fulfilled when
@@ -62,49 +70,70 @@ export interface SuccessorOptions {
 }
 
 /**
- * Starts the program in its original working directory; if that no longer exists, in `/`, with
- * relative paths still resolved against the original one. Throws an Error if no process can be
- * started.
+ * Starts the program by a launcher (see `launcher.ts`), in its original working directory; if that no
+ * longer exists, in `/`, with relative paths still resolved against the original one. Throws an Error
+ * if no process can be started.
  */
 export function spawnSuccessor(
-  libc: Libc,
+  { libc, self }: Pick<Runtime, "libc" | "self">,
   { command, argv, workingDirectory, environment }: Program,
   { handover, input, onStop, limitMs = START_LIMIT_MS }: SuccessorOptions,
 ): Successor {
   const successors = renumbered({ ...handover, workingDirectory }, HANDOVER_FD + 1);
   const handoverFd = writeHandover(libc, successors.handover);
-  const min = HANDOVER_FD + 1 + successors.fds.length;
-  const passed = [handoverFd, ...successors.fds].map((fd) => copyFrom(libc, fd, min));
+  const descriptors = HANDOVER_FD + 1 + successors.fds.length;
+  const passed = [handoverFd, ...successors.fds].map((fd) => copyFrom(libc, fd, descriptors));
   const stdin = input === undefined ? "ignore" : "pipe";
   try {
     if (passed.some((fd) => fd < 0)) throw new Error("the limit of open files is reached");
     assertCanStart(libc, 0);
-    const child = spawn(command[0]!, [...command.slice(1), ...argv], {
+    const launch = { command: [...command, ...argv], isDetached: handover.isDaemon, descriptors };
+    const launcher = spawn(self[0]!, [...self.slice(1), ...launchWords(launch)], {
+      // For the list of processes.
+      argv0: process.execPath,
       cwd: canEnter(workingDirectory) ? workingDirectory : "/",
-      detached: handover.isDaemon,
       stdio: [stdin, "inherit", "inherit", "pipe", ...passed],
-      env: { ...environment, [MARKER]: String(process.pid) },
+      env: environment,
     });
-    child.stdin?.on("error", () => {}).end(input);
-    const result = awaitStartupResult(child, {
+    launcher.stdin?.on("error", () => {}).end(input);
+    let pid = 0;
+    const exited = new Promise<void>((resolve) => launcher.on("exit", () => resolve()));
+    let started = () => {};
+    const isStarted = Promise.race([exited, new Promise<void>((resolve) => started = resolve)]);
+    const result = awaitStartupResult(launcher, {
       name: "the new process",
       limitMs,
       failed: (problem, code) => ({ code, output: [], problems: [problem] }),
+      started(reported) {
+        pid = reported;
+        started();
+      },
       later: (line) => line === STOP && onStop(),
     });
-    const problems = result.then(({ code, problems }) => {
-      if (code === 0) return [];
-      release(child);
+    const problems = result.then(async ({ code, problems }) => {
+      if (code === 0) {
+        await isStarted;
+        signal(launcher.pid, "SIGKILL");
+        await exited;
+        return [];
+      }
+      release(launcher);
       return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
-    const exited = new Promise((resolve) => child.on("exit", resolve));
     const stop = async () => {
-      // By pid: Deno's own `kill` of a child also closes its pipes.
-      signal(child.pid, "SIGTERM");
+      signal(pid || launcher.pid, "SIGTERM");
       await inTime([exited], STOP_LIMIT_MS);
-      if (child.exitCode === null && child.signalCode === null) signal(child.pid, "SIGKILL");
+      if (launcher.exitCode === null && launcher.signalCode === null) {
+        signal(pid || launcher.pid, "SIGKILL");
+      }
     };
-    return { pid: child.pid ?? 0, problems, stop };
+    return {
+      get pid() {
+        return pid;
+      },
+      problems,
+      stop,
+    };
   } finally {
     for (const fd of [handoverFd, ...passed]) libc.close(fd);
   }
@@ -131,12 +160,14 @@ export function isSuccessor(
 export class Predecessor {
   readonly handover: Handover;
   private readonly libc: Libc;
-  private readonly pid = process.ppid;
   private hasHandedOver = false;
+  private hasExited = false;
 
   /** To be made in a successor. Throws a UsageError if it cannot take over. */
   constructor(libc: Libc) {
     this.libc = libc;
+    // By its end the predecessor learns that this process has exited.
+    keepFromChildren(libc, STARTUP_RESULT_FD);
     this.handover = readHandover(libc, HANDOVER_FD);
   }
 
@@ -165,7 +196,7 @@ export class Predecessor {
   }
 
   private signal(name: "SIGTERM" | "SIGKILL"): void {
-    if (this.hasHandedOver && this.isRunning) signal(this.pid, name);
+    if (this.hasHandedOver && this.isRunning) signal(this.handover.pid, name);
   }
 
   /** Closes the pipe to it when it has exited, after its last connection. */
@@ -177,9 +208,10 @@ export class Predecessor {
     }, DRAIN_CHECK_MS);
   }
 
-  /** An orphan gets another parent, so a pid that is used again cannot be mistaken for it. */
+  /** It alone has the pipe's other end. Another process can have its pid, and it is no parent. */
   private get isRunning(): boolean {
-    return process.ppid === this.pid;
+    this.hasExited ||= isPeerGone(this.libc, STARTUP_RESULT_FD);
+    return !this.hasExited;
   }
 }
 

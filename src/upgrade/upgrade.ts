@@ -1,14 +1,16 @@
 /** SIGUSR2 in the process that is replaced. */
 import type { Log, LogEntry } from "../base/log_entry.ts";
-import type { Libc } from "../os/libc.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { Handover } from "./handover.ts";
 import type { Program } from "./program.ts";
 import { spawnSuccessor, type Successor } from "./successor.ts";
 
 export interface UpgradeDependencies {
-  readonly libc: Libc;
+  readonly runtime: Pick<Runtime, "libc" | "self">;
   readonly log: Log;
   readonly program: Program;
+  /** This process's. */
+  readonly pid: number;
   /** The text read from standard input; undefined if nothing was read. */
   input(): string | undefined;
   /** Called when the successor was stopped: this process, if it still serves, should stop too. */
@@ -27,11 +29,17 @@ export class Upgrade {
     this.dependencies = dependencies;
   }
 
-  /** Requests an upgrade. False, with a warning in the log, if one is in progress or done. */
+  /**
+   * Requests an upgrade. False, with a warning in the log, if one is in progress or done, or if no
+   * process can outlive this one.
+   */
   request(): boolean {
     const { successor } = this;
-    if (!this.isRequested && !successor) return this.isRequested = true;
-    const reason = this.isDone
+    const isFirst = this.dependencies.pid === 1;
+    if (!isFirst && !this.isRequested && !successor) return this.isRequested = true;
+    const reason = isFirst
+      ? "this is process 1 of its container, which ends with it; start another container instead"
+      : this.isDone
       ? `process ${successor!.pid} has already taken over; send it the signal`
       : "an upgrade is already in progress";
     this.note("warn", "upgrade-ignored", `received SIGUSR2: ${reason}`);
@@ -73,12 +81,12 @@ export class Upgrade {
   }
 
   private async attempt(handover: Handover): Promise<readonly string[]> {
-    const { libc, program, input, onStop } = this.dependencies;
+    const { runtime, program, input, onStop } = this.dependencies;
     const text = input();
     const command = program.command.join(" ");
     this.note("info", "upgrading", `starting ${command} to replace this process`);
     try {
-      this.successor = spawnSuccessor(libc, program, {
+      this.successor = spawnSuccessor(runtime, program, {
         handover,
         onStop,
         ...(text === undefined ? {} : { input: text }),

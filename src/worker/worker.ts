@@ -1,6 +1,7 @@
 import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
-import type { Connection, ConnectionEvents } from "../connection/connection.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { ConnectionEvents } from "../connection/context.ts";
 import { Connections } from "../connection/connections.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
@@ -33,6 +34,7 @@ import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { ConnectionLimiter } from "./connection_limiter.ts";
 import { type ListenerEvents, WorkerListeners } from "./listeners.ts";
 import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
+import { dieBeforeMaster } from "../system/oom_score.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { pinToCore } from "./pin_to_core.ts";
 
@@ -196,6 +198,8 @@ class Worker implements CommandHandler<WorkerCommand> {
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
+      runtime.startThreads(1);
+      dieBeforeMaster();
       dropPrivileges(runtime.libc, privileges);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -341,7 +345,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     };
   }
 
-  private events(): ConnectionEvents {
+  private events(): ConnectionEvents<Connection> {
     const isVerbose = this.logLevel === 2;
     return {
       established: (connection) => {

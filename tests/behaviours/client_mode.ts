@@ -37,7 +37,10 @@ export const clientMode: readonly Behaviour[] = [
       const socket = await openTcp(stud.frontend);
       socket.write("secret");
       await ending(socket);
-      await until(() => stud.failures().length === 1, "the failure is logged");
+      assert.equal(
+        await causeOf(stud),
+        "the backend's certificate is not trusted: its CA is unknown; add it to --client-verify-ca",
+      );
       assert.deepEqual(stud.failures(), ["backend backend-handshake"]);
       assert.equal(backend.received(), "");
     },
@@ -50,7 +53,10 @@ export const clientMode: readonly Behaviour[] = [
       const words = [...trusting(context), "--backend-name=other.example"];
       const stud = await start(context, words, backend.port);
       await ending(await openTcp(stud.frontend));
-      await until(() => stud.failures().length === 1, "the failure is logged");
+      assert.equal(
+        await causeOf(stud),
+        "the backend's certificate is not valid for other.example; set --backend-name",
+      );
       assert.deepEqual(stud.failures(), ["backend backend-handshake"]);
     },
   },
@@ -149,6 +155,11 @@ async function start(context: Context, words: readonly string[], port: number): 
   await stud.waitForLog((line) => line.event === "ready", "stud is ready");
   stud.workers();
   return stud;
+}
+
+/** Returns why the backend is down, in words. */
+async function causeOf(stud: Stud): Promise<unknown> {
+  return (await stud.waitForLog(({ event }) => event === "backend-down", "the failure")).cause;
 }
 
 async function startTls(context: Context, options: TlsOptions = {}) {

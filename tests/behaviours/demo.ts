@@ -23,6 +23,7 @@ export const demo: readonly Behaviour[] = [
       const answer = await run("sh", ["-c", `${command} -sS -w '\\n%{http_code}'`]);
       assert.equal(answer.stdout.split("\n").at(-1), "200", answer.stderr);
       assert.match(answer.stdout, /127\.0\.0\.1/);
+      assert.doesNotMatch(stud.stderr, / warn /);
       const workers = stud.workers();
       assert.ok(workers.length > 0);
       if (process.getuid?.() === 0) {

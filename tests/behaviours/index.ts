@@ -22,6 +22,7 @@ import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
 import { close } from "./close.ts";
 import { cuts } from "./cuts.ts";
+import { containers } from "./containers.ts";
 import { demo } from "./demo.ts";
 import { drain } from "./drain.ts";
 import { failures } from "./failures.ts";
@@ -55,6 +56,7 @@ import { sni } from "./sni.ts";
 import { sockets } from "./sockets.ts";
 import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
+import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
@@ -117,6 +119,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   privileges,
   service: fromSource(service),
   "service manager": serviceManager,
+  containers,
+  systemd,
   prefix,
   logging,
   mistakes,

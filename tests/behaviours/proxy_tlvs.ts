@@ -40,7 +40,7 @@ const LISTS: readonly {
   readonly parts?: readonly number[];
   /** Needs TLS facts, which not every build has. */
   readonly facts?: true;
-  check?(header: ProxyV2, told: Told): void;
+  check?(header: ProxyV2, sent: Sent): void;
 }[] = [
   {
     list: "alpn",
@@ -130,9 +130,9 @@ export const proxyTlvs: readonly Behaviour[] = [
           { client: nameless, tlvs: [] },
         ]
       ) {
-        const told = await announced(context, hitch, { ...client, ...only(version) });
-        const tls = tlv(SSL, of("0100000001"), tlv(SSL_VERSION, version), cipherOf(told));
-        assert.equal(told.header.toString("hex"), vector(told, [...tlvs, tls]));
+        const sent = await announced(context, hitch, { ...client, ...only(version) });
+        const tls = tlv(SSL, of("0100000001"), tlv(SSL_VERSION, version), cipherOf(sent));
+        assert.equal(sent.header.toString("hex"), vector(sent, [...tlvs, tls]));
       }
     },
   })),
@@ -141,8 +141,8 @@ export const proxyTlvs: readonly Behaviour[] = [
     appliesTo: ({ tlsFacts }) => !tlsFacts,
     async run(context) {
       const hitch = await asHitch(context, ["--alpn-protos=h2,http/1.1"]);
-      const told = await announced(context, hitch, usual());
-      assert.equal(told.header.toString("hex"), vector(told, [tlv(ALPN, "h2")]));
+      const sent = await announced(context, hitch, usual());
+      assert.equal(sent.header.toString("hex"), vector(sent, [tlv(ALPN, "h2")]));
       assert.match(context.stderr(), /write-proxy-v2: .* addresses and ALPN only/);
     },
   },
@@ -172,12 +172,12 @@ export const proxyTlvs: readonly Behaviour[] = [
       const asking = ["--alpn-protos=h2", ...optional(context)];
       const hitch = await asHitch(context, [...words, ...asking]);
       const certificate = readFileSync(context.certificates.b);
-      const told = await announced(context, hitch, { ...usual(), ...showing(context) });
-      const tls = tlv(SSL, of("0700000000"), tlv(SSL_VERSION, "TLSv1.3"), cipherOf(told));
+      const sent = await announced(context, hitch, { ...usual(), ...showing(context) });
+      const tls = tlv(SSL, of("0700000000"), tlv(SSL_VERSION, "TLSv1.3"), cipherOf(sent));
       const pem = trustedPem(certificate);
       assert.match(pem, /^-----BEGIN TRUSTED CERTIFICATE-----\n/);
       const tlvs = [tlv(ALPN, "h2"), tlv(AUTHORITY, NAME), tlv(HITCH_CERT, pem), tls];
-      assert.equal(told.header.toString("hex"), vector(told, tlvs));
+      assert.equal(sent.header.toString("hex"), vector(sent, tlvs));
       const without = decodeProxyV2((await announced(context, hitch, usual())).header);
       assert.deepEqual(without.types, [ALPN, AUTHORITY, SSL]);
     },
@@ -191,11 +191,11 @@ export const proxyTlvs: readonly Behaviour[] = [
       const { stud, backend } = await announcing(context, words);
       for (const version of VERSIONS) {
         const client = { ...usual(), ...only(version), ...showing(context) };
-        const told = await announced(context, { frontend: stud.frontend, backend }, client);
-        const header = decodeProxyV2(told.header);
+        const sent = await announced(context, { frontend: stud.frontend, backend }, client);
+        const header = decodeProxyV2(sent.header);
         assert.deepEqual(header.types, types);
         assert.deepEqual(header.tlsTypes, parts);
-        check?.(header, told);
+        check?.(header, sent);
       }
       assert.deepEqual(stud.failures(), []);
     },
@@ -233,10 +233,10 @@ export const proxyTlvs: readonly Behaviour[] = [
       const words = ["--write-proxy-v2", "--proxy-client-cert", ...optional(context)];
       const { stud, backend } = await announcing(context, words);
       const place = { frontend: stud.frontend, backend };
-      const told = await announced(context, place, { ...usual(), ...showing(context) });
-      const header = decodeProxyV2(told.header);
+      const sent = await announced(context, place, { ...usual(), ...showing(context) });
+      const header = decodeProxyV2(sent.header);
       assert.deepEqual(header.types, [AUTHORITY, SSL]);
-      assert.deepEqual(header.clientCertificate, new X509Certificate(told.certificate).raw);
+      assert.deepEqual(header.clientCertificate, new X509Certificate(sent.certificate).raw);
     },
   },
   {
@@ -368,7 +368,7 @@ interface Place {
 }
 
 /** A received header, with what the client knows about its connection. */
-interface Told {
+interface Sent {
   readonly header: Buffer;
   readonly frontend: Endpoint;
   readonly port: number;
@@ -410,7 +410,7 @@ async function announced(
   context: Context,
   { frontend, backend }: Place,
   options: ClientOptions,
-): Promise<Told> {
+): Promise<Sent> {
   const client = await context.tls(frontend, { localAddress: CLIENT, ...options });
   let session = client.getSession();
   client.on("session", (ticket) => session = ticket);
@@ -422,7 +422,7 @@ async function announced(
   client.end("payload");
   const bytes = await readAll(socket);
   socket.end();
-  const told = {
+  const sent = {
     header: bytes.subarray(0, decodeProxyV2(bytes).length),
     frontend,
     port: localPort!,
@@ -430,11 +430,11 @@ async function announced(
     session,
     certificate: readFileSync(context.certificates.b),
   };
-  assert.equal(String(bytes.subarray(told.header.length)), "payload");
-  return told;
+  assert.equal(String(bytes.subarray(sent.header.length)), "payload");
+  return sent;
 }
 
-function factsOf(client: TLSSocket): Pick<Told, "version" | "cipher" | "resumed"> {
+function factsOf(client: TLSSocket): Pick<Sent, "version" | "cipher" | "resumed"> {
   return {
     version: client.getProtocol()!,
     cipher: client.getCipher().name,
@@ -443,7 +443,7 @@ function factsOf(client: TLSSocket): Pick<Told, "version" | "cipher" | "resumed"
 }
 
 /** The whole header, as hexadecimal digits. */
-function vector({ frontend, port }: Told, tlvs: readonly Buffer[]): string {
+function vector({ frontend, port }: Sent, tlvs: readonly Buffer[]): string {
   const addresses = [CLIENT, frontend.host].map((host) => Buffer.from(host.split(".").map(Number)));
   const content = Buffer.concat([...addresses, uint16(port), uint16(frontend.port), ...tlvs]);
   const beginning = of("0d0a0d0a000d0a515549540a2111");
@@ -455,7 +455,7 @@ function tlv(type: number, ...values: readonly (Buffer | string)[]): Buffer {
   return Buffer.concat([Buffer.of(type), uint16(value.length), value]);
 }
 
-function cipherOf({ cipher }: Told): Buffer {
+function cipherOf({ cipher }: Sent): Buffer {
   return tlv(SSL_CIPHER, cipher);
 }
 

@@ -21,7 +21,7 @@ import { join } from "node:path";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
-import { hold, isAlive, parentOf, workersOf } from "../support/processes.ts";
+import { childrenOf, hold, isAlive, workersOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import type { Target } from "../support/target.ts";
 import { makeUnwritable } from "../support/unwritable.ts";
@@ -60,7 +60,7 @@ export const refusedSteps: readonly Behaviour[] = [
       makeReadOnly(context, unix.directory);
       stud.signal("SIGTERM");
       await stud.waitForLog(isAbout(unix.path), "a warning");
-      assert.deepEqual(await stud.stop(), { code: 3, signal: null });
+      assert.deepEqual(await stud.stop("SIGINT"), { code: 3, signal: null });
       assert.equal(stud.logged("stopped")[0]!.cut, 1);
     },
   },
@@ -303,11 +303,14 @@ export const refusedSteps: readonly Behaviour[] = [
     name: "an upgrade: the new process is killed when one of its workers accepts already",
     async run(context) {
       for (;;) {
-        const { stud, frontend, exchange } = await upgradable(context, { workers: 2 });
-        const workers = stud.workers();
+        const { stud, file, frontend, exchange } = await upgradable(context, { workers: 2 });
         stud.signal("SIGUSR2");
-        const isNew = (pid: number) => !workers.includes(pid) && workersOf(pid).length === 2;
-        const successor = await until(() => childrenOf(stud.pid).find(isNew), "its workers");
+        // Its parent is the launcher, until it serves.
+        const isNew = (pid: number) =>
+          pid !== stud.pid && wordsOf(pid).includes(`--config=${file}`) &&
+          workersOf(pid).length === 2;
+        const all = () => readdirSync("/proc").map(Number).filter((pid) => pid > 0);
+        const successor = await until(() => all().find(isNew), "its workers");
         endWith(context, successor!);
         const [first, second] = workersOf(successor!);
         // It cannot take over without this worker.
@@ -423,6 +426,11 @@ async function bindOnly(context: Context, { host, port }: Endpoint) {
   return holder;
 }
 
-function childrenOf(pid: number): number[] {
-  return readdirSync("/proc").map(Number).filter((each) => each > 0 && parentOf(each) === pid);
+/** The command line of a process; empty once it has exited. */
+function wordsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
 }

@@ -17,7 +17,14 @@ import { randomSecret } from "../../src/tickets/ring.ts";
 import { exchange, openTls } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
-import { descriptorCount, helperOf, hold, isAlive, killIfAlive } from "../support/processes.ts";
+import {
+  childrenOf,
+  descriptorCount,
+  helperOf,
+  hold,
+  isAlive,
+  killIfAlive,
+} from "../support/processes.ts";
 import type { Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 import { reloadable, reloaded } from "./reload.ts";
@@ -65,7 +72,7 @@ export const surroundings: readonly Behaviour[] = [
     },
   },
   {
-    name: "a second SIGTERM ends a stop although the process that was replaced hangs",
+    name: "a second signal ends a stop although the process that was replaced hangs",
     waits: true,
     async run(context) {
       const { stud, frontend, exchange } = await upgradable(context, {});
@@ -76,7 +83,7 @@ export const surroundings: readonly Behaviour[] = [
       await hold(stud.pid);
       process.kill(pid, "SIGTERM");
       await stud.waitForLog(({ event }) => event === "stopping", "the stop");
-      process.kill(pid, "SIGTERM");
+      process.kill(pid, "SIGINT");
       await until(() => !isAlive(pid), "its exit", 15_000);
       assert.ok(!isAlive(stud.pid));
       client.destroy();
@@ -87,10 +94,10 @@ export const surroundings: readonly Behaviour[] = [
     name: "a stop ends an upgrade whose new process hangs",
     async run(context) {
       const { stud, frontend } = await upgradable(context, {});
-      const workers = stud.workers();
       stud.signal("SIGUSR2");
       const pid = await until(
-        () => childrenOf(stud.pid).find((child) => !workers.includes(child) && isSuccessor(child)),
+        // A child of the launcher.
+        () => childrenOf(stud.pid).flatMap(childrenOf).find(isSuccessor),
         "the new process",
       );
       context.after(() => killIfAlive(pid!));
@@ -245,10 +252,6 @@ function fullDisk(context: Context): string | undefined {
 /** False before the process has executed the program: until then its parent waits for it. */
 function isSuccessor(pid: number): boolean {
   return readFileSync(`/proc/${pid}/environ`, "latin1").includes("STUD_UPGRADE=");
-}
-
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
 }
 
 /** Lets a process open so many more descriptors until the returned function is called. */

@@ -27,7 +27,7 @@ import { exchange as exchangeOnce, openTls, readAll } from "../support/client.ts
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
 import { startLoad } from "../support/load.ts";
-import { isAlive, killIfAlive, parentOf, userOf, workersOf } from "../support/processes.ts";
+import { childrenOf, isAlive, killIfAlive, userOf, workersOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { root, type Target } from "../support/target.ts";
 import { until } from "../support/until.ts";
@@ -495,9 +495,8 @@ async function startHanging(context: Context, stud: Stud, link: string): Promise
   stud.signal("SIGUSR2");
   const pid = await until(() => {
     const workers = workersOf(stud.pid);
-    return readdirSync("/proc").map(Number).find((pid) =>
-      pid > 0 && parentOf(pid) === stud.pid && !workers.includes(pid)
-    );
+    const launcher = childrenOf(stud.pid).find((pid) => !workers.includes(pid));
+    return launcher === undefined ? undefined : childrenOf(launcher)[0];
   }, "the new process");
   context.after(() => killIfAlive(pid!));
   return pid!;

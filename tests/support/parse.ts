@@ -17,6 +17,7 @@ export const everything: Capabilities = {
   swapCertificates: true,
   protocols: ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"],
   chooseProtocols: true,
+  versionGaps: true,
   ciphers: true,
   ciphersuites: true,
   curves: true,

@@ -7,12 +7,15 @@ const TICK_MS = 10;
 /** As /proc/net/tcp writes the state. */
 const TCP_LISTEN = "0A";
 
+/** The child processes. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync("/proc").map(Number).filter((each) => each > 0 && parentOf(each) === pid);
+}
+
 /** The workers of a stud master, in the order of their slots. */
 export function workersOf(master: number): number[] {
   const workers: { slot: number; pid: number }[] = [];
-  for (const entry of readdirSync("/proc")) {
-    const pid = Number(entry);
-    if (!pid || parentOf(pid) !== master) continue;
+  for (const pid of childrenOf(master)) {
     const words = read(`/proc/${pid}/cmdline`).split("\0");
     const slot = words[words.indexOf("@worker") + 1];
     if (words.includes("@worker") && slot) workers.push({ slot: Number(slot), pid });
@@ -25,10 +28,7 @@ export function helperOf(
   master: number,
   word: "@ocsp" | "@peers" | "@ticket-store",
 ): number | undefined {
-  return readdirSync("/proc").map(Number).find((pid) => {
-    if (!pid || parentOf(pid) !== master) return false;
-    return read(`/proc/${pid}/cmdline`).split("\0").includes(word);
-  });
+  return childrenOf(master).find((pid) => read(`/proc/${pid}/cmdline`).split("\0").includes(word));
 }
 
 /** False once all threads have ended, even if the exit status has not been collected yet. */

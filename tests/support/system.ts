@@ -12,6 +12,12 @@ import { within } from "./until.ts";
 
 const { self }: Runtime = runtime;
 
+/** The command of stud, from its sources. */
+export const program: readonly string[] = [
+  ...self.slice(0, -1),
+  fileURLToPath(new URL("../../mod.ts", import.meta.url)),
+];
+
 /** The command of the program whose first argument is a task. */
 export const systemChild: readonly string[] = [
   ...self.slice(0, -1),

@@ -9,9 +9,9 @@ const abilities = {
   swapCertificates: ["bun", "node"],
   /** A connection's SNI, TLS version and cipher are available. */
   tlsFacts: ["bun", "node"],
-  /** An end without close_notify is told apart. */
+  /** An end without close_notify is reported as such. */
   closeNotify: ["deno", "node"],
-  /** An end within a TLS record is told apart. */
+  /** An end within a TLS record is reported as such. */
   truncation: ["node"],
   /** The local address of backend connections can be chosen. */
   backendSource: ["bun", "node"],

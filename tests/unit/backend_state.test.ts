@@ -37,7 +37,7 @@ test("an outage is logged once, and its end with duration and failed connections
       level: "warn",
       event: "backend-down",
       message: "cannot connect to the backend 192.0.2.3:80: backend-refused: the cause; " +
-        "clients are disconnected until it answers, and only changes are logged",
+        "clients are disconnected until a connection succeeds; only changes are logged",
       facts: {
         ...{ backend: "192.0.2.3:80", source: "backend" },
         ...{ code: "backend-refused", cause: "the cause" },

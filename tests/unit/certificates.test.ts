@@ -97,7 +97,7 @@ test("a key with its public key inside (RFC 5958) becomes one that all libraries
   assert.equal(keyOf(parse(cert + derToPem("PRIVATE KEY", both))), key);
 });
 
-test("an encrypted key is recognised under any label", (t) => {
+test("an encrypted key is recognized under any label", (t) => {
   const { cert, key } = make(t);
   const out = ["-passout", "pass:x"];
   const texts = [
@@ -183,7 +183,7 @@ test("DH parameters of openssl dhparam -dsaparam become those of PKCS #3", (t) =
   const text = openssl(["dhparam", "-noout", "-text", "-check"], bundle.material.dhParameters);
   assert.match(text, /DH Parameters: \(2048 bit\)/);
   // RFC 5114 section 2.3: q has 256 bits.
-  assert.match(text, /recommended-private-length: 255 bits/);
+  assert.match(text, /recommended-private-length: 256 bits/);
   assert.equal(modulus(text), modulus(openssl(["dhparam", "-noout", "-text"], section)));
 });
 
@@ -285,6 +285,14 @@ test("DH parameters are kept if they can be used", (t) => {
   const body = usable.split("\n").slice(1, -2).join("\n");
   const labelled = (label: string, text: string) =>
     `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
+  const integer = (value: bigint) => {
+    const digits = value.toString(16);
+    const bytes = Buffer.from(`00${digits.length % 2 ? "0" : ""}${digits}`, "hex");
+    return Buffer.concat([Buffer.of(2, 0x82, bytes.length >> 8, bytes.length & 0xff), bytes]);
+  };
+  const ofLength = (bits: number) =>
+    derToPem("DH PARAMETERS", sequenceOf(integer((1n << BigInt(bits)) - 1n), Buffer.of(2, 1, 2)));
+  assert.equal(withDh(ofLength(2048)).hasBadDh, false);
   assert.deepEqual(withDh(usable), { dh: usable, hasBadDh: false });
   for (
     const bad of [
@@ -292,8 +300,26 @@ test("DH parameters are kept if they can be used", (t) => {
       labelled("DH PARAMETERS", "MAYCAQUCAQI="),
       labelled("DH PARAMETERS", body.slice(0, 100)),
       labelled("X9.42 DH PARAMETERS", body),
+      // As in files of older programs' tests and guides: `openssl dhparam 1024`.
+      ofLength(1024),
+      ofLength(2047),
+      ofLength(10_008),
     ]
   ) assert.deepEqual(withDh(bad), { dh: undefined, hasBadDh: true });
+});
+
+test("a length of DH private values that OpenSSL would refuse is not kept", (t) => {
+  const { cert, key } = make(t);
+  const [p, g] = inside(firstDer(derOf(pemSections(dhSection())[0]!)), SEQUENCE);
+  const lengths = [160, 223, 224, 225, 2048];
+  const kept = lengths.map((bits) => {
+    const length = Buffer.of(INTEGER, 2, bits >> 8, bits & 0xff);
+    const section = derToPem("DH PARAMETERS", sequenceOf(p!.whole, g!.whole, length));
+    const { material: { dhParameters }, hasBadDh } = parse(cert + key + section);
+    assert.equal(hasBadDh, false);
+    return inside(firstDer(derOf(pemSections(dhParameters!)[0]!)), SEQUENCE).length === 3;
+  });
+  assert.deepEqual(kept, [false, false, true, true, false]);
 });
 
 test("errors in a bundle name its file", (t) => {

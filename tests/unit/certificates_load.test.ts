@@ -105,7 +105,7 @@ test("files of a directory precede the listed ones, in byte order", (t) => {
   assert.match(problems.join("\n"), /x\.pem: it does not exist/);
 });
 
-test("a directory of certificates is told from certbot's, and from one with other files", (t) => {
+test("a directory of certificates is distinguished from certbot's, and from one with other files", (t) => {
   const directory = makeDirectory(t);
   const both = makePem(directory, "x");
   const live = join(directory, "live");
@@ -235,6 +235,11 @@ test("a frontend without any certificate is a problem, but not in client mode", 
     "No x509 certificate PEM file specified for frontend '[127.0.0.1]:8443'! " +
     `Put one into ${path}`,
   ]);
+  writeFileSync(join(path, "a.crt"), "");
+  assert.match(
+    load({ pemDirectory: { path, glob: "*.pem" } }).problems.join("\n"),
+    /! Put one into \S+ that matches \*\.pem$/,
+  );
   const { tls } = frontend(1);
   const client = load({ backendTls: { serverName: "", verify: false, ca: "", tls } });
   assert.deepEqual(client.problems, []);
@@ -284,7 +289,7 @@ test("possible surprises are warnings: validity periods, and DH parameters witho
   const make = () => new Certificates(runtime.libc, new Passphrases());
   const { warnings, tls, storeFd } = make().load(config, able);
   assert.equal(warnings.length, 1);
-  assert.match(warnings[0]!, /c\.pem: its DH parameters cannot be used;/);
+  assert.match(warnings[0]!, /c\.pem: its DH parameters are not used, as /);
   const { dhParameters } = readMaterial(runtime.libc, storeFd, tls.certificates[0]!);
   assert.equal(dhParameters, dhSection());
 

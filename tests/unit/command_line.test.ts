@@ -12,6 +12,7 @@ import {
   deno,
   everything,
   faultsOf,
+  node,
   parse,
   problemsOf,
   type Setting,
@@ -351,6 +352,23 @@ test("versions that no build has are passed over, unless none is left", () => {
       assert.match(warnings.filter((line) => line.includes("tls-protos")).join("\n"), /^[^\n]+$/);
       assert.match(warnings.filter((line) => !line.startsWith("--ocsp-dir")).join("\n"), warning);
     }
+  }
+  const bun = { ...node, capabilities: { ...everything, versionGaps: false } };
+  const gaps: [build: typeof node, client: boolean, named: string, protocols: string[]][] = [
+    [bun, false, "TLSv1.0 TLSv1.2", ["TLSv1.2"]],
+    [bun, false, "TLSv1.0 TLSv1.1 TLSv1.3", ["TLSv1.3"]],
+    [bun, false, "TLSv1.0 TLSv1.2 TLSv1.3", ["TLSv1.2", "TLSv1.3"]],
+    [bun, false, "TLSv1.1 TLSv1.2", ["TLSv1.1", "TLSv1.2"]],
+    [node, true, "TLSv1.1 TLSv1.3", ["TLSv1.3"]],
+  ];
+  for (const [build, client, named, protocols] of gaps) {
+    const argv = [`--tls-protos=${named}`, ...(client ? ["--client"] : [])];
+    const { config, warnings } = start(argv, { build });
+    assert.deepEqual(config.frontends[0]!.tls.protocols, protocols);
+    const passedOver = named.split(" ").filter((version) => !protocols.includes(version));
+    const warned = warnings.filter((line) => line.includes("must not have a gap"));
+    const expected = passedOver.length === 0 ? [] : [`passed over ${passedOver.join(", ")} (`];
+    assert.deepEqual(warned.map((line) => /passed over .*? \(/.exec(line)![0]), expected);
   }
   // Deno offers TLSv1.3 in any case, and cannot do what excludes it.
   for (const list of ["TLSv1.0 TLSv1.2", "TLSv1.3", "SSLv3 TLSv1.2"]) {

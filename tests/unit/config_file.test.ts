@@ -299,9 +299,13 @@ test("hitch's own text comes first, then ours", () => {
       "Parsing error in line 1: syntax error: F:1:10: expected a value for workers",
     ],
     [
-      "workers = -4",
-      "Parsing error in line 1: syntax error: F:1:11: workers: expected a non-negative number, without quotes (in quotes if it has a fraction)",
+      "backlog = -4",
+      "Parsing error in line 1: syntax error: F:1:11: backlog: expected a non-negative number, without quotes (in quotes if it has a fraction)",
     ],
+    ...["-4", '"auto"'].map((value): [string, string] => [
+      `workers = ${value}`,
+      "Parsing error in line 1: syntax error: F:1:11: workers: expected a number, or auto, without quotes",
+    ]),
     [
       "quiet = 1",
       "Parsing error in line 1: syntax error: F:1:9: quiet: expected on or off",
@@ -353,6 +357,10 @@ test("hitch's own text comes first, then ours", () => {
     [
       "tls-protos = TLSv1.2\nssl = on",
       "Error in configuration file 'F', line 2: It is illegal to specify ssl after ssl, tls or tls-protos F:2:7: ssl: tls-protos and ssl exclude each other",
+    ],
+    [
+      "ssl = on\ntls = off",
+      "Error in configuration file 'F', line 2: It is illegal to specify tls after ssl, tls or tls-protos F:2:7: tls: ssl and tls exclude each other",
     ],
   ];
   for (const [text, fault] of cases) {

@@ -365,7 +365,7 @@ test("the handshake timeout starts at accept, and covers the header", () => {
   assert.equal(connections.open, 0);
 });
 
-test("a client that waits for a greeting is told apart from one that is slow", () => {
+test("a client that waits for a greeting gets a cause of its own, unlike one that is slow", () => {
   const { clock, client, failures } = accept();
   client.peerHasSent = false;
   clock.advance(10_000);

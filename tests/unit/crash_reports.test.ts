@@ -40,7 +40,7 @@ test("after a minute without a crash the next one is the first again", () => {
   const reports = new CrashReports(1, clock);
   for (let i = 0; i < 7; i++) reports.crashed(exit);
   clock.advance(60_000);
-  assert.match(reports.due()!.message, /^exited 1 more times/);
+  assert.match(reports.due()!.message, /^exited 1 more time in /);
   clock.advance(60_000);
   assert.equal(reports.due(), undefined);
   assert.equal(reports.isLoop, false);

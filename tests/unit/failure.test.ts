@@ -1,17 +1,25 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import {
   backendHandshakeFailed,
   backendLost,
   backendUnreachable,
   clientLost,
+  FAILURE_CODES,
   handshakeFailed,
   isConnectFailure,
   isOutage,
 } from "../../src/connection/failure.ts";
+import { wrongName } from "../../src/runtime/failure.ts";
 import { tlsFault, UNREAD_ALERT } from "../../src/runtime/tls_fault.ts";
 
 const text = ({ source, code }: { source: string; code: string }) => `${source} ${code}`;
+
+test("docs/failures.md explains every code", () => {
+  const page = readFileSync(new URL("../../docs/failures.md", import.meta.url), "utf8");
+  assert.deepEqual(FAILURE_CODES.filter((code) => !page.includes(`\`${code}\``)), []);
+});
 
 test("a failed connect is classified by its errno", () => {
   const of = (code: string) => text(backendUnreachable({ code, message: "" }));
@@ -70,6 +78,25 @@ test("an alert is named, with its meaning for the certificate or for the backend
   assert.match(unread, /alert; most often it does not trust the certificate$/);
 });
 
+test("a backend that is not trusted is named with the reason and the remedy", () => {
+  const of = (certificate: string) =>
+    backendHandshakeFailed({ code: certificate, certificate, message: "the library's words" });
+  for (const reason of ["DEPTH_ZERO_SELF_SIGNED_CERT", "UNABLE_TO_GET_ISSUER_CERT"]) {
+    assert.deepEqual(of(reason), {
+      source: "backend",
+      code: "backend-handshake",
+      cause:
+        "the backend's certificate is not trusted: its CA is unknown; add it to --client-verify-ca",
+      detail: "the library's words",
+    });
+  }
+  assert.match(of("CERT_HAS_EXPIRED").cause, /not trusted: it has expired$/);
+  assert.match(of("INVALID_PURPOSE").cause, /not trusted: it is not for servers$/);
+  const { cause } = backendHandshakeFailed(wrongName("db.example"));
+  assert.equal(cause, "the backend's certificate is not valid for db.example; set --backend-name");
+  assert.match(backendHandshakeFailed(wrongName("")).cause, /no name.*; set --backend-name$/);
+});
+
 test("a client that leaves at once is counted apart, a backend that does so has failed", () => {
   const code = "ECONNRESET";
   for (const fault of ["left", "early-reset"] as const) {
@@ -84,7 +111,7 @@ test("an errno has the same words on each runtime", () => {
   const cause = (code: string) => clientLost({ code, message: `${code}: some text, read` }).cause;
   assert.equal(cause("ECONNRESET"), "the client reset the connection");
   assert.equal(cause("EPIPE"), "the client reset the connection");
-  assert.equal(cause("ETIMEDOUT"), "the client does not answer any more");
+  assert.equal(cause("ETIMEDOUT"), "the client no longer answers");
   assert.equal(cause("EHOSTUNREACH"), "there is no route to the client");
   assert.equal(cause("EIO"), "EIO: some text, read");
 });

@@ -17,6 +17,7 @@ import { loopback } from "../support/adapter.ts";
 const libc: Libc = runtime.libc;
 
 const full: Handover = {
+  pid: 4,
   isDaemon: true,
   addresses: [
     { endpoint: loopback(443), fds: [21, 30], isActivated: false },
@@ -41,6 +42,7 @@ test("each descriptor is passed once and gets the successor's number", () => {
   const { handover, fds } = renumbered(full, 5);
   assert.deepEqual(fds, [21, 30, 12, 7, 8, 5]);
   assert.deepEqual(handover, {
+    pid: 4,
     isDaemon: true,
     addresses: [
       { endpoint: loopback(443), fds: [5, 6], isActivated: false },
@@ -57,7 +59,7 @@ test("each descriptor is passed once and gets the successor's number", () => {
 
 test("addresses without descriptors are passed too", () => {
   const bare = { endpoint: loopback(443), fds: [], isActivated: false };
-  const handover = { isDaemon: false, addresses: [bare], activated: [] };
+  const handover = { pid: 4, isDaemon: false, addresses: [bare], activated: [] };
   assert.deepEqual(renumbered(handover, 5), { handover, fds: [] });
 });
 
@@ -67,7 +69,7 @@ test("a handover is read as it was written, and its descriptor is closed", () =>
     fds: [],
     isActivated: false,
   }));
-  const handover = { isDaemon: false, addresses: many, activated: [] };
+  const handover = { pid: 4, isDaemon: false, addresses: many, activated: [] };
   assert.deepEqual(readHandover(libc, writeHandover(libc, handover)), handover);
   const open = readdirSync("/proc/self/fd").map((fd) => {
     try {
@@ -81,7 +83,7 @@ test("a handover is read as it was written, and its descriptor is closed", () =>
 });
 
 test("a handover in another format is rejected", () => {
-  const fd = memory(JSON.stringify({ form: 2, sockets: [] }));
+  const fd = memory(JSON.stringify({ form: 1, sockets: [] }));
   assert.throws(
     () => readHandover(libc, fd),
     (error) => error instanceof UsageError && /another format; stop it/.test(error.message),

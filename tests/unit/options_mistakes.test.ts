@@ -97,6 +97,15 @@ test("a path cannot be a URL with a password", () => {
   }
 });
 
+test("what a configuration file would set is not missing where it was given to a wrong option", () => {
+  for (const option of ["-c", "-f", "-n"]) {
+    for (const dialect of ["stud", "hitch"] as const) {
+      const problems = problemsOf([option, "stud.conf"], { dialect });
+      assert.equal(problems.length, 1, problems.join("\n"));
+    }
+  }
+});
+
 test("an option in the wrong place is explained", () => {
   const cases: readonly [readonly string[], RegExp][] = [
     [["-c", "stud.conf"], /^--ciphers: .* \(-c means --ciphers\); .*--config=stud\.conf$/],

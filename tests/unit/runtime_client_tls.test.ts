@@ -227,10 +227,10 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
     await once(first.process, "exit");
     const { port } = first.endpoint;
     const again = await startSServer(certificate, ["-www", version], port);
-    const told: unknown[] = [];
-    for (let i = 0; i < 4; i++) told.push(await session(first.endpoint, context));
-    assert.equal(told[0], "New");
-    assert.equal(told.at(-1), "Reused");
+    const reports: unknown[] = [];
+    for (let i = 0; i < 4; i++) reports.push(await session(first.endpoint, context));
+    assert.equal(reports[0], "New");
+    assert.equal(reports.at(-1), "Reused");
     again.process.kill();
   });
 }

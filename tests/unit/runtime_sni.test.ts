@@ -252,9 +252,9 @@ test("a resumed connection of TLS 1.3 gets a new ticket", limit, async () => {
     for (let i = 0; i < 3; i++) {
       const said = await visit(port, ...version, "-sess_in", first!, "-sess_out", second!);
       assert.match(said, /^Reused/m, groups);
-      const told = await visit(port, ...version, "-sess_in", second!, "-sess_out", first!);
-      assert.match(told, /^Reused/m, `${groups}, with the ticket of a resumed connection`);
-      assert.match(told, /New Session Ticket arrived/, groups);
+      const output = await visit(port, ...version, "-sess_in", second!, "-sess_out", first!);
+      assert.match(output, /^Reused/m, `${groups}, with the ticket of a resumed connection`);
+      assert.match(output, /New Session Ticket arrived/, groups);
     }
   }
   await stop();

@@ -61,9 +61,9 @@ test("clients that left at once are counted apart from failures", () => {
   counters.failed({ source: "client", code: "handshake-failed" });
   counters.failed({ source: "backend", code: "backend-reset" });
   statistics.interval = 1;
-  statistics.logNow([{ number: 1, reported: { pid: 7, open: 0, counters } }]);
+  statistics.logNow([{ number: 1, reported: { pid: 7, open: 1, counters } }]);
   const { message, facts } = entries[0]!;
-  assert.match(message, / 0 connections open, 2 failed, 3 left at once$/);
+  assert.match(message, / 1 connection open, 2 failed, 3 left at once$/);
   assert.deepEqual([facts.failed, facts.left], [2, 3]);
 });
 

@@ -10,8 +10,8 @@ import type { Handover } from "../../src/upgrade/handover.ts";
 import type { Program } from "../../src/upgrade/program.ts";
 import { isSuccessor, spawnSuccessor, type Successor } from "../../src/upgrade/successor.ts";
 import { bareSocket, loopback } from "../support/adapter.ts";
-import { isAlive } from "../support/processes.ts";
-import { temporaryDirectory } from "../support/system.ts";
+import { isAlive, parentOf } from "../support/processes.ts";
+import { program as self, temporaryDirectory } from "../support/system.ts";
 import { until, within } from "../support/until.ts";
 
 const libc: Libc = runtime.libc;
@@ -23,7 +23,7 @@ after(() => {
   for (const fd of opened) libc.close(fd);
 });
 
-const nothing: Handover = { isDaemon: false, addresses: [], activated: [] };
+const nothing: Handover = { pid: process.pid, isDaemon: false, addresses: [], activated: [] };
 const READY = `echo '{"code":0,"output":[],"problems":[]}' >&3`;
 
 interface Trial {
@@ -37,7 +37,7 @@ interface Trial {
 /** A shell instead of the new process; what it writes to descriptor 3 is its startup result. */
 function shell(commands: string, trial: Trial = {}): Successor {
   const { program = {}, handover = nothing, onStop = () => {}, ...options } = trial;
-  const successor = spawnSuccessor(libc, {
+  const successor = spawnSuccessor({ libc, self }, {
     command: ["/bin/sh", "-c"],
     argv: [commands],
     dialect: "stud",
@@ -62,6 +62,9 @@ test("a successor that serves has no problems and keeps running", limit, async (
   const successor = shell(`${READY}; exec sleep 60`);
   assert.deepEqual(await problems(successor), []);
   assert.ok(isAlive(successor.pid));
+  // A service manager adopts it.
+  assert.notEqual(parentOf(successor.pid), process.pid);
+  assert.equal(isAlive(parentOf(successor.pid)), true);
   successor.stop();
   await until(() => !isAlive(successor.pid), "its end");
 });
@@ -112,10 +115,11 @@ test("no process is started if the descriptors to pass cannot be copied", () => 
   } as const;
   assert.throws(
     () =>
-      spawnSuccessor({ ...libc, dup: () => -1 }, { ...program, environment: {} }, {
-        handover,
-        onStop: () => {},
-      }),
+      spawnSuccessor(
+        { libc: { ...libc, dup: () => -1 }, self },
+        { ...program, environment: {} },
+        { handover, onStop: () => {} },
+      ),
     /the limit of open files is reached/,
   );
 });
@@ -143,9 +147,9 @@ test("directory, environment, input and marker are passed", limit, async () => {
     workingDirectory: directory,
     environment: { PATH: process.env.PATH, ANSWER: "42" },
   };
-  const facts = reporting("echo $(pwd) $ANSWER $STUD_UPGRADE $(wc -c)");
+  const facts = reporting("echo $(pwd) $ANSWER $((STUD_UPGRADE - PPID)) $(wc -c)");
   const reported = await problems(shell(facts, { program, input: "x".repeat(100_000) }));
-  assert.deepEqual(reported, [`${realpathSync(directory)} 42 ${process.pid} 100000`]);
+  assert.deepEqual(reported, [`${realpathSync(directory)} 42 0 100000`]);
 });
 
 test("a later stop line stops its predecessor, other lines do not", limit, async () => {

@@ -167,8 +167,8 @@ test("addresses that differ in only one part are spread over the sockets", () =>
       const sources = Array.from({ length: 1024 }, (_, i) => nth(i));
       for (const sockets of [2, 4, 7]) {
         const [mean, counts] = [1024 / sockets, shares({ multiplier, sockets }, protocol, sources)];
-        const told = `${multiplier} ${sources[1]} ${counts}`;
-        assert.ok(counts.every((count) => count > mean / 2 && count < mean * 2), told);
+        const counted = `${multiplier} ${sources[1]} ${counts}`;
+        assert.ok(counts.every((count) => count > mean / 2 && count < mean * 2), counted);
       }
     }
   }

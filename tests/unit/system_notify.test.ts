@@ -232,7 +232,7 @@ test(
     const { notifier, path, received } = await notified({ watchdog: 20_000 });
     notifier.mainPid(8);
     notifier.silence();
-    notifier.stopping("not told");
+    notifier.stopping("not sent");
     const other = new Notifier({ socket: path }, { libc, log: () => {} });
     other.ready("new");
     assert.deepEqual(await received(2), ["MAINPID=8", "READY=1\nSTATUS=new"]);

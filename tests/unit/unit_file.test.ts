@@ -41,7 +41,7 @@ test("systemd understands every line of the units", { skip }, () => {
   assert.equal(status, 0);
 });
 
-test("the service is as confined as its line tells", { skip }, () => {
+test("the service is as confined as its line says", { skip }, () => {
   const threshold = `--threshold=${MOST_EXPOSED}`;
   const { status, output } = analyze("security", "--offline=yes", threshold, units()[0]!);
   assert.equal(status, 0, output);

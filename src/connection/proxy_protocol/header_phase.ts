@@ -66,7 +66,7 @@ export class HeaderPhase implements StreamHandler {
   writable(): void {}
   ended(): void {}
 
-  /** Nothing was read by TLS yet. */
+  /** Adds what is known about a client that TLS has not yet read from. */
   private explained(failure: Failure): Failure {
     const isSilent = this.held.bytes.length === 0;
     const fin = isSilent ? "left" : "closed";

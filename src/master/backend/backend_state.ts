@@ -54,7 +54,7 @@ export class BackendState {
         level: source === "internal" ? "error" : "warn",
         event: "backend-down",
         message: `cannot connect to the backend ${backend}: ${code}: ${cause}; ` +
-          "clients are disconnected until it answers, and only changes are logged",
+          "clients are disconnected until a connection succeeds; only changes are logged",
         facts: { backend, source, code, cause },
       });
     }

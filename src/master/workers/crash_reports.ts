@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
+import { moreTimesText } from "../../base/count_text.ts";
 import type { LogEntry } from "../../base/log_entry.ts";
 import { exitText } from "../../control/exit_text.ts";
 import type { ExitDetails } from "./slot.ts";
@@ -56,7 +57,7 @@ export class CrashReports {
       this.count = 0;
       return undefined;
     }
-    const message = `exited ${unlogged} more times in the last minute (most recently: ` +
+    const message = `exited ${moreTimesText(unlogged)} in the last minute (most recently: ` +
       `${describeExit(last)}); the delay before each start grows`;
     return this.entry(message, last, { count: unlogged });
   }

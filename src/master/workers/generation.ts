@@ -197,7 +197,7 @@ export class Generation {
     reject(new UsageError(`worker ${slot.number} cannot start: ${reason}`));
   }
 
-  /** Its worker may already have accepted clients, who must not pay for another worker's fault. */
+  /** Its worker may already have clients, whose connections must survive another worker's failure. */
   private giveUp(slot: Slot): void {
     if (slot.isServing) return void slot.drain();
     this.killed.add(slot);

@@ -160,9 +160,13 @@ export class Slot {
     process.send(this.command);
   }
 
-  /** A worker that asks for a successor no longer gets one; one that crashes is still replaced. */
+  /**
+   * A worker that asks for a successor no longer gets one; one that crashes is still replaced. A
+   * successor that is starting exits: its predecessor still accepts.
+   */
   refuseSuccessor(): void {
     this.refusesSuccessor = true;
+    if (!this.isReady && this.predecessors.size > 0) this.worker?.exit();
   }
 
   send(command: WorkerCommand): void {
@@ -229,7 +233,7 @@ export class Slot {
     worker.eventRead();
     switch (event.type) {
       case "ready":
-        return worker === this.worker ? this.workerReady() : undefined;
+        return worker === this.worker && !worker.isExitExpected ? this.workerReady() : undefined;
       case "failed":
         this.events.failed(this, event.message);
         return worker.process.kill("SIGKILL");
@@ -312,7 +316,8 @@ export class Slot {
     this.worker = undefined;
     if (this.isReady && this.age > HEALTHY_AFTER_MS) this.crashes = 0;
     this.changed(false);
-    this.events.exited(this, this.isDraining ? details : { ...details, delay: this.restart() });
+    const isLast = this.isDraining || details.isExpected;
+    this.events.exited(this, isLast ? details : { ...details, delay: this.restart() });
   }
 
   /** Starts another worker after the pause that is due, and returns it in milliseconds. */

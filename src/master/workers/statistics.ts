@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
 import type { CounterSums } from "../../base/counters.ts";
+import { connectionsText } from "../../base/count_text.ts";
 import type { Log } from "../../base/log_entry.ts";
 import type { Reported } from "./watched_worker.ts";
 
@@ -54,11 +55,11 @@ export class Statistics {
       const failed = counters.total("connection_failures_total") - left;
       const handshakes = this.knowsHandshakes
         ? `${full} full and ${resumed} resumed handshakes`
-        : `${accepted} connections accepted`;
+        : `${connectionsText(accepted)} accepted`;
       this.log({
         level: "info",
         event: "statistics",
-        message: `${handshakes}, ${open} connections open` +
+        message: `${handshakes}, ${connectionsText(open)} open` +
           (failed > 0 ? `, ${failed} failed` : "") +
           (left > 0 ? `, ${left} left at once` : ""),
         facts: {

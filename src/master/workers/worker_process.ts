@@ -6,8 +6,13 @@ import {
 import type { Log } from "../../base/log_entry.ts";
 import { logChannelFaults } from "../../log/channel_faults.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
+import { freeTasks, ownTasks } from "../../os/task_limit.ts";
 import { WORKER_ARGUMENT } from "../../worker_protocol/command_line.ts";
-import { ControlledProcess, type ProcessExit } from "../../control/child_process.ts";
+import {
+  type ChildRuntime,
+  ControlledProcess,
+  type ProcessExit,
+} from "../../control/child_process.ts";
 
 export type WorkerExit = ProcessExit;
 
@@ -19,17 +24,33 @@ export class WorkerProcess extends ControlledProcess<WorkerCommand, WorkerEvent>
    * can be created.
    */
   constructor(
-    runtime: Pick<Runtime, "libc" | "self" | "workerEnvironment">,
+    runtime: ChildRuntime & Pick<Runtime, "capabilities">,
     slot: number,
     generation: number,
     inherited: readonly number[],
     log: Log,
   ) {
+    requireTasks();
     super(runtime, {
       words: [WORKER_ARGUMENT, String(slot), String(generation)],
       inherited,
+      bindsSockets: !runtime.capabilities.adoptSockets,
       parse: parseWorkerEvent,
       faults: logChannelFaults(log, { subject: "", facts: { worker: slot } }),
     });
   }
+}
+
+/**
+ * Throws an Error if the limit of tasks has no room for a worker: one that cannot start its threads
+ * would abort, and take the room that this process needs for its own. A worker has about as many
+ * tasks as the master.
+ */
+function requireTasks(): void {
+  const [free, needed] = [freeTasks(), ownTasks()];
+  if (free >= needed) return;
+  throw new Error(
+    `the limit of tasks has room for ${free} more, and a worker takes ${needed}; raise TasksMax, ` +
+      "pids.max or ulimit -u",
+  );
 }

@@ -1,7 +1,8 @@
 /** Options for certificates and their OCSP responses, and the keys of blocks. */
 import { permitsEngine } from "../fixed_lists.ts";
 import type { Option } from "../option.ts";
-import { alpnProtocols, anyText, integer, nonEmpty, onOff, seconds } from "../values.ts";
+import { alpnProtocols } from "../tls_values.ts";
+import { anyText, integer, nonEmpty, onOff, seconds } from "../values.ts";
 
 const daySeconds = integer(1, 86400);
 

@@ -93,7 +93,7 @@ export const limitOptions = {
     argument: "N|auto",
     default: "auto",
     help: "Concurrent TLS handshakes in each worker; above that, the oldest client that has sent " +
-      "nothing is reset, or the oldest of all. auto is a quarter of the worker's connections, but " +
+      "nothing is reset, or else the oldest of all. auto is a quarter of the worker's connections, but " +
       "at least 1024.",
     parse: countOr("auto", 10_000_000),
   },

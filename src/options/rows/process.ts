@@ -208,7 +208,7 @@ export const processOptions = {
     form: "action",
     in: ["line"],
     help:
-      "Print a configuration file with all settings, those given and the defaults of the others.",
+      "Print a configuration file with all settings: those given, and the defaults of the others.",
   },
   "new-ticket-secret": {
     group: "Actions",

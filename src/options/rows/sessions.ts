@@ -18,8 +18,9 @@ export const sessionOptions = {
     form: "number",
     argument: "SECONDS",
     default: "7200",
-    help: "How long after it was made a session can be resumed; TLS 1.3 makes a new one on each " +
-      "visit.",
+    help:
+      "How long a session can be resumed after it was made; in TLS 1.3 each visit makes a new " +
+      "one.",
     parse: seconds,
     needs: { need: "sessionTimeout", unless: "7200" },
   },

@@ -67,8 +67,8 @@ export const socketOptions = {
     argument: "SECONDS",
     default: "3600",
     help:
-      "Idle time before TCP keepalive probes; a client that answers none of three, which are as " +
-      "far apart but at most 75 s, is gone. 0 means 7200, the kernel's default.",
+      "Idle time before TCP keepalive probes. Three follow at this interval, but at most 75 s apart; " +
+      "a client that answers none is disconnected. 0 means 7200, the kernel's default.",
     parse: integer(0, 32767),
   },
   "tcp-user-timeout": {

@@ -1,7 +1,8 @@
 /** Options for the TLS handshake, all of which are also allowed in a frontend block. */
 import { permitsCiphers, permitsCurves, permitsSuites } from "../fixed_lists.ts";
 import type { Option } from "../option.ts";
-import { ciphers, ciphersuites, curves, nonEmpty, oneOf, onOff, protocols } from "../values.ts";
+import { ciphers, ciphersuites, curves, protocols } from "../tls_values.ts";
+import { nonEmpty, oneOf, onOff } from "../values.ts";
 
 const globalAndFrontend = ["line", "file", "frontend"] as const;
 const everywhere = ["line", "file", "frontend", "pem"] as const;

@@ -1,7 +1,7 @@
 /** Clients whose certificate is not trusted. */
 import { X509Certificate } from "node:crypto";
 import { weaknessOf } from "../../base/certificate_strength.ts";
-import { endReadably } from "../end_readably.ts";
+import { endReadably } from "../end_after_alert.ts";
 import { alertRecord } from "./alert_record.ts";
 import { libc } from "./libc.ts";
 import type { NativeSocket } from "./native.ts";

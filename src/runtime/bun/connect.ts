@@ -13,7 +13,8 @@ import type { StreamHandler } from "../stream.ts";
 import type { Stream } from "../stream.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
 import type { IpEndpoint } from "../../os/endpoint.ts";
-import { ClientContext, handshakeFailure } from "./contexts.ts";
+import { ClientContext } from "./contexts.ts";
+import { handshakeFailure } from "./failures.ts";
 import { libc, sockaddrOf } from "./libc.ts";
 import { bun, type NativeError, type NativeHandlers, type NativeSocket } from "./native.ts";
 import { BunStream, streamHandlers } from "./stream.ts";
@@ -100,7 +101,8 @@ function handshakeDone(
 ): void {
   const stream = native.data;
   const session = stream.backendSession!;
-  const found = handshakeFailure(ok, error, native) ?? context.judge(native, error, stream.remote);
+  const found = handshakeFailure(ok, error, native) ??
+    context.checkBackend(native, error, stream.remote);
   if (typeof found === "object") {
     session.failed();
     stream.failure = found;

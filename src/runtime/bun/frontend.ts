@@ -5,7 +5,8 @@ import { IPPROTO_TCP } from "../../os/constants.ts";
 import { UNRECOGNIZED_NAME } from "../openssl.ts";
 import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import { distrust, dropSecret, keepSecret, reject } from "./client_certificate.ts";
-import { handshakeFailure, type ServerContext, type ServerIdentity } from "./contexts.ts";
+import type { ServerContext, ServerIdentity } from "./contexts.ts";
+import { handshakeFailure } from "./failures.ts";
 import { libc } from "./libc.ts";
 import {
   type NativeContext,

@@ -1,5 +1,5 @@
 import { raise } from "../../base/raise.ts";
-import { endInOrder, hasReceived } from "../../os/received.ts";
+import { endInOrder } from "../end_after_alert.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { tlsFacts } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -7,8 +7,9 @@ import type { Endpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure, MAX_RECEIVED } from "../failure.ts";
 import type { BackendSession } from "../backend_sessions.ts";
 import type { TlsFacts } from "../tls.ts";
-import { failureOf, type ServerIdentity, sessionFailure } from "./contexts.ts";
-import { isAcknowledged, wasReset } from "../../os/tcp_info.ts";
+import type { ServerIdentity } from "./contexts.ts";
+import { failureOf, sessionFailure } from "./failures.ts";
+import { hasReceived, isAcknowledged, wasReset } from "../../os/tcp_info.ts";
 import { finishOnClose } from "../../os/reset_on_close.ts";
 import { endpointIn, libc, socketName } from "./libc.ts";
 import { ignoreEvents } from "./poll.ts";

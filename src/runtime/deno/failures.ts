@@ -1,5 +1,5 @@
 /** Deno's errors in the form of the contract. */
-import type { Failure } from "../failure.ts";
+import { type Failure, wrongName } from "../failure.ts";
 import { tlsFault } from "../tls_fault.ts";
 
 /** The errno names of Deno's error classes, for errors without a `code`. */
@@ -21,22 +21,53 @@ const errnoNames: Readonly<Record<string, string>> = {
 export function failureOf(error: unknown): Failure {
   const { code } = error as { code?: unknown };
   const message = messageOf(error);
+  // All errors of rustls; a write after the peer's alert fails with it under another name.
+  if (nameOf(error) === "InvalidData" && typeof code !== "string" || message.startsWith(ALERT)) {
+    return { code: "EPROTO", message, fault: tlsFault(message) };
+  }
   if (typeof code === "string") return { code, message };
-  // All errors of rustls.
-  if (nameOf(error) === "InvalidData") return { code: "EPROTO", message, fault: tlsFault(message) };
   return { code: errnoNames[nameOf(error)] ?? "EIO", message };
 }
 
 /** If it was not the network that failed, the code is rustls' own message, which says most. */
 export function handshakeFailureOf(error: unknown): Failure {
   const failure = failureOf(error);
+  // With several certificates Deno does not wait for the rest of a ClientHello; see `hello_watch.ts`.
+  if (/^operation would block/i.test(failure.message)) {
+    return {
+      code: "EAGAIN",
+      message: "its ClientHello came in more segments than Deno can wait for",
+    };
+  }
   if (!/^(EPROTO|EIO)$/.test(failure.code)) return failure;
   if (failure.message === REJECTED_NAME) {
     return { code: "ERR_INTERNAL", message: "its certificate could not be selected" };
   }
   const { message } = failure;
-  return { code: message, message, fault: tlsFault(message) };
+  return distrust(message) ?? { code: message, message, fault: tlsFault(message) };
 }
+
+/** Returns the failure of a backend whose certificate rustls rejects; undefined for any other message. */
+function distrust(message: string): Failure | undefined {
+  const reason = /^invalid peer certificate: (.+)$/s.exec(message)?.[1];
+  if (reason === undefined) return undefined;
+  const name = /^certificate not valid for name "([^"]*)"/.exec(reason)?.[1];
+  if (name !== undefined) return wrongName(name);
+  const known = reasons.find(([pattern]) => pattern.test(reason));
+  return { code: message, certificate: known?.[1] ?? reason, message };
+}
+
+/** OpenSSL's names for the reasons of rustls. */
+const reasons: readonly (readonly [RegExp, string])[] = [
+  [/^UnknownIssuer/, "UNABLE_TO_GET_ISSUER_CERT"],
+  [/^(Expired|certificate expired)/, "CERT_HAS_EXPIRED"],
+  [/^(NotValidYet|certificate not valid yet)/, "CERT_NOT_YET_VALID"],
+  [/^BadSignature/, "CERT_SIGNATURE_FAILURE"],
+  [/CaUsedAsEndEntity/, "CA_USED_AS_END_ENTITY"],
+  [/^(InvalidPurpose|certificate does not allow extended key usage)/, "INVALID_PURPOSE"],
+];
+
+const ALERT = "received fatal alert: ";
 
 /**
  * UNDOCUMENTED: all that Deno reports for a name for which the resolver threw, now or before; rustls

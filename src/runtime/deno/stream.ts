@@ -4,8 +4,8 @@
  */
 import { raise } from "../../base/raise.ts";
 import { SHUT_RDWR } from "../../os/constants.ts";
-import { isAcknowledged } from "../../os/tcp_info.ts";
-import { endInOrder, hasReceived, received } from "../../os/received.ts";
+import { hasReceived, isAcknowledged, received } from "../../os/tcp_info.ts";
+import { endInOrder } from "../end_after_alert.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import type { Endpoint, IpEndpoint, UnixEndpoint } from "../../os/endpoint.ts";
 import { type Failure, internalFailure } from "../failure.ts";
@@ -334,10 +334,9 @@ function hasSent(fd: number): boolean {
 
 /** After a reset was reported once, the kernel reports a broken pipe. */
 function connectionFailure(error: unknown): Failure {
-  const { code, message } = failureOf(error);
-  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(code)
-    ? { code: "ECONNRESET", message }
-    : { code, message };
+  const failure = failureOf(error);
+  const { code, message } = failure;
+  return /^(EPIPE|ENOTCONN|ECONNRESET)$/.test(code) ? { code: "ECONNRESET", message } : failure;
 }
 
 export function endpoint({ hostname, port }: NetAddr): IpEndpoint {

@@ -4,7 +4,7 @@ import { createSecureContext } from "node:tls";
 import { BackendSessions } from "../backend_sessions.ts";
 import { alpnWire, parameterOptions, tlsFacts } from "../openssl.ts";
 import type { ClientTlsContext } from "../tls.ts";
-import type { Failure } from "../failure.ts";
+import { type Failure, wrongName } from "../failure.ts";
 import type { TlsFacts } from "../tls.ts";
 import type { ClientTlsSettings } from "../tls.ts";
 import type { Endpoint } from "../../os/endpoint.ts";
@@ -49,27 +49,19 @@ export class ClientTls implements ClientTlsContext {
    * Returns why the backend at `endpoint` is rejected after its handshake, or when its certificate
    * expires, in milliseconds of the wall clock.
    */
-  judge(tls: TlsHandle, endpoint: Endpoint): Failure | number {
+  checkBackend(tls: TlsHandle, endpoint: Endpoint): Failure | number {
     if (!this.settings.verify) return Infinity;
     const error = tls.verifyError();
-    if (error) return { code: error.code, message: error.message };
+    if (error) return { code: error.code, certificate: error.code, message: error.message };
     // Its session was issued to this name at this address, and does not show the certificate.
     if (tls.isSessionReused()) return Infinity;
     const address = endpoint.family === "unix" ? "" : endpoint.address;
     const name = this.settings.serverName || address;
     const certificate = new X509Certificate(tls.getPeerX509Certificate()!.raw());
-    if (isIP(name)) {
-      return certificate.checkIP(name)
-        ? certificate.validToDate.getTime()
-        : { code: "IP_ADDRESS_MISMATCH", message: `the certificate is not valid for ${name}` };
-    }
-    if (name !== "" && certificate.checkHost(name, { partialWildcards: false })) {
-      return certificate.validToDate.getTime();
-    }
-    const message = name === ""
-      ? "there is no name or address to check the certificate against"
-      : `the certificate is not valid for ${name}`;
-    return { code: "HOSTNAME_MISMATCH", message };
+    const isValid = isIP(name)
+      ? certificate.checkIP(name)
+      : name !== "" && certificate.checkHost(name, { partialWildcards: false });
+    return isValid ? certificate.validToDate.getTime() : wrongName(name);
   }
 
   facts(tls: TlsHandle): TlsFacts {

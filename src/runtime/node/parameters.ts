@@ -43,7 +43,7 @@ export function fittedLists(settings: TlsParameters): { ciphers: string; ecdhCur
 
 /**
  * TLS 1.0 and 1.1 need a signature that OpenSSL 3 allows only at level 0, where it also allows
- * clients without any authentication of the server. A list that demands more than level 1 is obeyed.
+ * clients without any authentication of the server. A list that demands more than level 1 takes precedence.
  */
 function forOldVersions(ciphers: readonly string[]): string[] {
   const level = ciphers.findLast((item) => item.startsWith("@SECLEVEL="));

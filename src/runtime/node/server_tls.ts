@@ -52,7 +52,7 @@ export class ServerTls implements TlsContext {
    * it. Sessions and tickets survive it: their keys are not the context's.
    */
   private readonly identities = new RecentMap<number, ServerIdentity>(MAX_CONTEXTS, () => {
-    // V8 does not see how large the contexts are, and would keep thousands for long.
+    // V8 does not see how large the contexts are, and would keep thousands for a long time.
     setImmediate(collectGarbage);
   });
   /** Serves clients without SNI. */

@@ -1,8 +1,7 @@
 import { raise } from "../../base/raise.ts";
 import { finishOnClose, resetOnClose } from "../../os/reset_on_close.ts";
-import { endInOrder, hasReceived } from "../../os/received.ts";
-import { endReadably } from "../end_readably.ts";
-import { isAcknowledged } from "../../os/tcp_info.ts";
+import { hasReceived, isAcknowledged } from "../../os/tcp_info.ts";
+import { endInOrder, endReadably } from "../end_after_alert.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { DECODE_ERROR, UNRECOGNIZED_NAME } from "../openssl.ts";
 import { MAX_EARLY_BYTES, type Stream, type StreamHandler } from "../stream.ts";
@@ -214,7 +213,7 @@ export class NodeStream implements Stream, HandleEvents {
     let found: Failure | number | undefined;
     try {
       found = clientTls
-        ? clientTls.judge(tlsHandle!, this.remote)
+        ? clientTls.checkBackend(tlsHandle!, this.remote)
         : serverTls!.check(tlsHandle!, this.serverName);
     } catch (error) {
       return this.coreThrew(error);

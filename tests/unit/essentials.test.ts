@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lossOf, type Standing, standingOf } from "../../src/system/standing.ts";
+import { type Essentials, essentialsOf, lossOf } from "../../src/system/essentials.ts";
 
 const given = ["frontend", "backend", "user", "client-verify"];
-const before: Standing = { uid: 65534, gid: 65534, chroot: "/srv", verifiesClients: true, given };
+const before: Essentials = { uid: 65534, gid: 65534, chroot: "/srv", verifiesClients: true, given };
 
 test("a configuration that lacks something that protects or is needed is a loss", () => {
-  const cases: readonly [Partial<Standing>, RegExp][] = [
+  const cases: readonly [Partial<Essentials>, RegExp][] = [
     [{ uid: 0 }, /^the workers would run as root; /],
     [{ uid: 0, gid: 0 }, /^the workers would run as root; /],
     [{ gid: 0 }, /^the workers would have root's group; /],
@@ -25,7 +25,7 @@ test("a configuration that lacks something that protects or is needed is a loss"
 });
 
 test("other changes are not", () => {
-  const cases: readonly Partial<Standing>[] = [
+  const cases: readonly Partial<Essentials>[] = [
     {},
     { uid: 1, gid: 1 },
     { chroot: "/other" },
@@ -40,7 +40,7 @@ test("other changes are not", () => {
 });
 
 test("workers without a user have this process's ids", () => {
-  const { uid, gid, chroot } = standingOf(undefined, false, []);
+  const { uid, gid, chroot } = essentialsOf(undefined, false, []);
   assert.deepEqual([uid, gid, chroot], [process.geteuid!(), process.getegid!(), ""]);
-  assert.equal(standingOf({ uid: 7, gid: 8, chroot: "/x" }, false, []).uid, 7);
+  assert.equal(essentialsOf({ uid: 7, gid: 8, chroot: "/x" }, false, []).uid, 7);
 });

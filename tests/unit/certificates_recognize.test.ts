@@ -64,6 +64,11 @@ test("a file that is not a PEM bundle is named, with what makes one of it", (t) 
     [gzipSync(cert), "compressed with gzip; unpack it"],
     ["This directory contains your keys.\n", "a text without PEM sections; specify a PEM file"],
     ['{"letsencrypt": {}}', "JSON or a similar text; "],
+    [
+      `"${(key + cert).replaceAll("\n", "\\n")}"`,
+      "the two characters \\n in place of line ends; convert it with: (umask 077; sed ",
+    ],
+    [key.replaceAll("\n", "\\r\\n"), "the two characters \\n in place of line ends; convert it "],
     ["<html><body>404", "an HTML or XML page, perhaps of a failed download; specify a PEM file"],
     ["\0".repeat(512), "empty; specify a PEM file"],
     [Buffer.from("30820500020100", "hex"), "binary data of an unknown form, perhaps damaged DER; "],

@@ -1,4 +1,4 @@
-/** Names what a file is that is not what it should be, and what turns it into that. */
+/** Names what a file is instead of what was expected, and how to convert it. */
 import {
   type Der,
   firstDer,
@@ -14,10 +14,10 @@ import { type PemSection } from "../base/pem.ts";
 import { isPrivateKey } from "./keys.ts";
 
 /**
- * Returns a clause that says what the bytes of `file` are, and behind a semicolon what makes PEM of
- * them, if that is known. Quotes none of them.
+ * Returns a clause that says what the bytes of `file` are and, after a semicolon, how to convert them
+ * to PEM if that is known. Quotes none of them.
  */
-export function recognise(
+export function recognize(
   bytes: Buffer,
   sections: readonly PemSection[],
   file: string,
@@ -60,6 +60,13 @@ const TEXTS: readonly (readonly [RegExp, What])[] = [
   [/^(?:ssh-|ecdsa-sha2-|sk-ssh-)/, () => "it is a public key of OpenSSH, which is not for TLS"],
   [/^---- BEGIN SSH2/, () => "it is a public key for SSH, which is not for TLS"],
   [/^<(?:!DOCTYPE|html|\?xml)/i, () => "it is an HTML or XML page, perhaps of a failed download"],
+  [
+    // As a variable of an environment or a JSON string has them.
+    /^["']?-----BEGIN [^-]+-----(?:\\r)?\\n/,
+    (file) =>
+      "it has the two characters \\n in place of line ends; convert it with: " +
+      `(umask 077; sed 's/\\\\r//g; s/\\\\n/\\n/g; s/["'\\'']//g' ${file} > NEW.pem)`,
+  ],
   [
     /^(?:\{\s*["}]|\[\s*[\]{"])/,
     () => "it is JSON or a similar text; write the PEM in it into a file of its own",
@@ -118,7 +125,7 @@ function elementKind(fields: readonly Der[], file: string): string {
   if (second?.tag === OCTET_STRING) return convert("an encrypted private key", "pkcs8 -topk8");
   if (third === undefined) return "it has only a public key, in DER";
   const inner = inside(first, SEQUENCE);
-  // A request has the version 0, and a name instead of a serial number behind it.
+  // A request has the version 0, and a name instead of a serial number after it.
   if (inner[0]?.tag === INTEGER && inner[1]?.tag === SEQUENCE && inner[3]?.tag === 0xa0) {
     return REQUEST;
   }

@@ -6,7 +6,7 @@
 import type { Privileges } from "./ids.ts";
 import { currentIds } from "./privileges.ts";
 
-export interface Standing {
+export interface Essentials {
   readonly uid: number;
   readonly gid: number;
   /** The workers' root directory, or "". */
@@ -17,18 +17,18 @@ export interface Standing {
   readonly given: readonly string[];
 }
 
-/** Returns the standing of a configuration with these options. */
-export function standingOf(
+/** Returns the essentials of a configuration with these options. */
+export function essentialsOf(
   privileges: Privileges | undefined,
   verifiesClients: boolean,
   given: Iterable<string>,
-): Standing {
+): Essentials {
   const { uid, gid, chroot } = privileges ?? { ...currentIds(), chroot: "" };
   return { uid, gid, chroot, verifiesClients, given: [...given] };
 }
 
 /** Returns one line about everything that would be lost, or undefined. */
-export function lossOf(before: Standing, after: Standing): string | undefined {
+export function lossOf(before: Essentials, after: Essentials): string | undefined {
   const lacks = (option: string) => before.given.includes(option) && !after.given.includes(option);
   const isRoot = after.uid === 0 && before.uid !== 0;
   const lost = [
