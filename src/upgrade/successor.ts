@@ -15,6 +15,7 @@ import {
   keepFromChildren,
 } from "../os/descriptors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { childrenOf } from "../system/children.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
 import { launchWords, MARKER } from "./launcher.ts";
 import type { Program } from "./program.ts";
@@ -52,8 +53,8 @@ export interface Successor {
   /** Why it cannot serve, one line each; empty: it serves, and is no child of this process. */
   readonly problems: Promise<readonly string[]>;
   /**
-   * Ends a successor that does not serve yet: by SIGTERM, and by SIGKILL if it hangs. Fulfilled when
-   * it has exited or was killed.
+   * Ends a successor that does not serve yet: by SIGTERM, and by SIGKILL if it hangs, together with
+   * its workers. Fulfilled when it has exited or was killed.
    */
   stop(): Promise<void>;
 }
@@ -124,7 +125,10 @@ export function spawnSuccessor(
       signal(pid || launcher.pid, "SIGTERM");
       await inTime([exited], STOP_LIMIT_MS);
       if (launcher.exitCode === null && launcher.signalCode === null) {
+        // Its workers may hang too, and would keep the sockets.
+        const workers = pid === 0 ? [] : childrenOf(pid);
         signal(pid || launcher.pid, "SIGKILL");
+        for (const worker of workers) signal(worker.pid, "SIGKILL");
       }
     };
     return {

@@ -1,7 +1,14 @@
 /** A real systemd in namespaces of its own, which runs contrib/stud.service. Only for root. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Finished, run } from "./commands.ts";
 import type { Context } from "./context.ts";
@@ -80,7 +87,10 @@ export async function startSystemd(
   const directory = mkdtempSync(join(context.certificates.directory, "systemd-"));
   const [base, configuration] = [join(directory, "base"), join(directory, "etc")];
   for (const each of [base, configuration]) mkdirSync(each);
-  const command = context.target.command.map((word) => word.replace(root, REPOSITORY));
+  // A link to the runtime may be absolute, and its target may be where the unit sees nothing.
+  const command = context.target.command.map((word) =>
+    (word.includes("/") ? realpathSync(word) : word).replace(root, REPOSITORY)
+  );
   const unit = readFileSync(join(root, "contrib", "stud.service"), "utf8")
     .replace("/usr/local/bin/stud", command.join(" "))
     .replace("[Service]", `[Service]\nStandardError=append:${CONFIGURATION}/log`);

@@ -1,6 +1,6 @@
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
-import { mkdirSync, realpathSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import * as runtime from "#runtime";
 import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
@@ -151,6 +151,22 @@ test("directory, environment, input and marker are passed", limit, async () => {
   const reported = await problems(shell(facts, { program, input: "x".repeat(100_000) }));
   assert.deepEqual(reported, [`${realpathSync(directory)} 42 0 100000`]);
 });
+
+test(
+  "one that does not stop is killed with its children, which may hang as well",
+  limit,
+  async () => {
+    const file = join(temporaryDirectory(), "child");
+    const successor = shell(`trap "" TERM; sleep 60 & echo $! > ${file}; while :; do wait; done`);
+    const child = await until(
+      () => existsSync(file) && Number(readFileSync(file, "utf8")),
+      "a child",
+    );
+    process.kill(child as number, "SIGSTOP");
+    await within(successor.stop(), "the end");
+    await until(() => !isAlive(successor.pid) && !isAlive(child as number), "the end of both");
+  },
+);
 
 test("a later stop line stops its predecessor, other lines do not", limit, async () => {
   let stops = 0;
