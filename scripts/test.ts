@@ -34,9 +34,9 @@ const targets = globSync("tests/targets/*.test.ts", { cwd: root }).sort();
 
 const suites: Record<string, Suite> = {
   "check": () => command("check", process.execPath, ["scripts/check.ts"]),
-  // Each is one process at a time, which waits now and then.
+  // Two processes at a time, or one with Bun, since they wait now and then.
   "unit (3 runtimes)": async () =>
-    sum(await Promise.all([nodeTests(unitTests), unitBun(), unitDeno()])),
+    sum(await Promise.all([nodeTests(unitTests, 2), unitBun(), unitDeno()])),
   ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
   "faults": () => built(["tests/faults/short.test.ts"]),
 };
@@ -83,7 +83,8 @@ function unitBun(): Promise<Counts> {
 
 function unitDeno(): Promise<Counts> {
   const report = join(reports, "deno.xml");
-  const words = ["test", "-A", "--no-check", "--unstable-net", `--junit-path=${report}`];
+  const words = ["test", "--parallel", "-A", "--no-check", "--unstable-net"];
+  words.push(`--junit-path=${report}`);
   return command("unit (deno)", join(bin, "deno"), [...words, ...here(unitTests)], report);
 }
 
@@ -106,11 +107,11 @@ async function built(files: readonly string[]): Promise<Counts> {
 
 /**
  * Runs tests with Node's runner, which reports each test as an event, so no text has to be parsed.
- * Each file runs in its own process, one after the other.
+ * Each file runs in its own process, `concurrency` at a time.
  */
-async function nodeTests(files: readonly string[]): Promise<Counts> {
+async function nodeTests(files: readonly string[], concurrency = 1): Promise<Counts> {
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-  const options = { cwd: root, concurrency: 1, signal: AbortSignal.timeout(SUITE_LIMIT) };
+  const options = { cwd: root, concurrency, signal: AbortSignal.timeout(SUITE_LIMIT) };
   for await (const { type, data } of run({ ...options, files: files.map((f) => join(root, f)) })) {
     if (type === "test:stderr" || type === "test:stdout") process.stderr.write(data.message);
     if (type !== "test:pass" && type !== "test:fail") continue;
@@ -144,6 +145,8 @@ async function command(
     stdio: ["ignore", "pipe", "pipe"],
     timeout: SUITE_LIMIT,
     killSignal: "SIGKILL",
+    // Of `deno test --parallel`.
+    env: { ...process.env, DENO_JOBS: "2" },
   });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
