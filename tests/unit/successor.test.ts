@@ -162,6 +162,8 @@ test(
       () => existsSync(file) && Number(readFileSync(file, "utf8")),
       "a child",
     );
+    // The launcher reports the pid a moment after the process has started.
+    await until(() => successor.pid > 0, "its pid");
     process.kill(child as number, "SIGSTOP");
     await within(successor.stop(), "the end");
     await until(() => !isAlive(successor.pid) && !isAlive(child as number), "the end of both");
