@@ -115,6 +115,8 @@ export const cuts: readonly Behaviour[] = [
       const wire = await context.wire(stud.frontend);
       const client = await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
       wire.socket.pause();
+      // Its own reader would pause it again, before the reset.
+      wire.socket.unpipe();
       client.end("question");
       const [failure] = await failures(stud, 1);
       assert.deepEqual(stud.failures(), ["client half-close-timeout"]);
@@ -316,6 +318,8 @@ async function blocks(
   const wire = await context.wire(stud.frontend);
   await context.tls(wire.entry, { maxVersion: "TLSv1.2" });
   wire.socket.pause();
+  // Its own reader would pause it again, before the reset.
+  wire.socket.unpipe();
   const [failure] = await failures(stud, 1);
   assert.deepEqual(stud.failures(), [expected]);
   assert.ok(failure!.includes(cause), failure!);
@@ -382,6 +386,8 @@ async function unread(
   const server = await backend.accept();
   await once(server, "readable");
   wire.socket.pause();
+  // Its own reader would pause it again, before the reset.
+  wire.socket.unpipe();
   server.write(Buffer.alloc(size, "a"));
   const isSent = () => server.writableLength === 0 && unsent(backend, server) === 0;
   await until(isSent, "the backend has sent its answer");
