@@ -14,6 +14,24 @@ import { reportStarted, reportStartupResult } from "./startup_result.ts";
 /** The variable with the launcher's pid; workers do not inherit it. */
 export const MARKER = "STUD_UPGRADE";
 
+/**
+ * Node reads the CAs that this variable names in a thread at its start; a process that is started at
+ * that moment inherits the open file. So the launcher gets it under another name.
+ */
+const CAS = "NODE_EXTRA_CA_CERTS";
+const KEPT_CAS = "STUD_UPGRADE_EXTRA_CA_CERTS";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Returns the environment of a launcher that is to start a process with this one. */
+export function launcherEnvironment({ [CAS]: cas, ...others }: Environment): Environment {
+  return cas === undefined ? others : { ...others, [KEPT_CAS]: cas };
+}
+
+function originalEnvironment({ [KEPT_CAS]: cas, ...others }: Environment): Environment {
+  return cas === undefined ? others : { ...others, [CAS]: cas };
+}
+
 /** What a launcher starts. */
 export interface Launch {
   /** The program and its arguments. */
@@ -49,7 +67,7 @@ export function runLauncher(
       detached: isDetached === "1",
       // By their numbers, Deno would pass each twice.
       stdio: ["inherit", "inherit", "inherit", ...copies],
-      env: { ...process.env, [MARKER]: String(process.pid) },
+      env: { ...originalEnvironment(process.env), [MARKER]: String(process.pid) },
     });
     child.on("error", (error) => fail(`cannot start the new process: ${error.message}`, 1));
     child.on("exit", (code, signal) => {

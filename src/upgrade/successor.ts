@@ -17,7 +17,7 @@ import {
 import type { Runtime } from "../runtime/runtime.ts";
 import { childrenOf } from "../system/children.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
-import { launchWords, MARKER } from "./launcher.ts";
+import { launcherEnvironment, launchWords, MARKER } from "./launcher.ts";
 import type { Program } from "./program.ts";
 import {
   awaitStartupResult,
@@ -94,7 +94,7 @@ export function spawnSuccessor(
       argv0: process.execPath,
       cwd: canEnter(workingDirectory) ? workingDirectory : "/",
       stdio: [stdin, "inherit", "inherit", "pipe", ...passed],
-      env: environment,
+      env: launcherEnvironment(environment),
     });
     launcher.stdin?.on("error", () => {}).end(input);
     let pid = 0;

@@ -145,11 +145,13 @@ test("directory, environment, input and marker are passed", limit, async () => {
   mkdirSync(directory);
   const program = {
     workingDirectory: directory,
-    environment: { PATH: process.env.PATH, ANSWER: "42" },
+    environment: { PATH: process.env.PATH, ANSWER: "42", NODE_EXTRA_CA_CERTS: "/dev/null" },
   };
-  const facts = reporting("echo $(pwd) $ANSWER $((STUD_UPGRADE - PPID)) $(wc -c)");
+  const facts = reporting(
+    "echo $(pwd) $ANSWER $NODE_EXTRA_CA_CERTS $((STUD_UPGRADE - PPID)) $(wc -c)",
+  );
   const reported = await problems(shell(facts, { program, input: "x".repeat(100_000) }));
-  assert.deepEqual(reported, [`${realpathSync(directory)} 42 0 100000`]);
+  assert.deepEqual(reported, [`${realpathSync(directory)} 42 /dev/null 0 100000`]);
 });
 
 test(
