@@ -5,10 +5,10 @@ import { UsageError } from "../base/errors.ts";
 import { ipBytes, ipFamily, splitZone } from "../os/ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { Address, CachePeers } from "../options/config.ts";
-import { cString } from "../os/structures.ts";
 import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { peersKey } from "./packet.ts";
+import { interfaceIndex } from "../system/network_interface.ts";
 import { resolveOrKeep } from "../system/resolve.ts";
 
 export interface PeersPlan {
@@ -41,7 +41,7 @@ export async function planPeers(
   return {
     listen: at,
     peers: found.map((endpoints) => ofFamily(endpoints, at)),
-    interface: name === "" ? 0 : interfaceIndex(libc, name),
+    interface: name === "" ? 0 : multicastInterface(libc, name),
     ttl,
     key: Buffer.from(peersKey(ticketSecret)).toString("base64"),
     ...(privileges ? { privileges } : {}),
@@ -78,10 +78,9 @@ function ofFamily(endpoints: readonly IpEndpoint[], listen: IpEndpoint): IpEndpo
 }
 
 /** Returns the index of an interface by its name, address or index. */
-function interfaceIndex(libc: Libc, text: string): number {
-  if (/^[1-9]\d*$/.test(text)) return Number(text);
+function multicastInterface(libc: Libc, text: string): number {
   const name = ipFamily(text) === 0 ? text : nameOfInterface(text);
-  return libc.if_nametoindex(cString(name)) || noInterface(text);
+  return interfaceIndex(libc, name, "--shared-cache-if", text);
 }
 
 /** Returns the name of the interface with this address, or "". */
@@ -95,11 +94,4 @@ function nameOfInterface(address: string): string {
         `${address} (RestrictAddressFamilies= without AF_NETLINK?); specify the interface's name`,
     );
   }
-}
-
-/** Throws the UsageError for an unknown interface. */
-export function noInterface(text: string): never {
-  throw new UsageError(
-    `--shared-cache-if: this machine has no interface ${text}; see them with: ip address`,
-  );
 }

@@ -22,7 +22,8 @@ import { SOCK_DGRAM } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
 import { errnoText } from "../base/error_text.ts";
-import { isGroup, noInterface, type PeersPlan } from "./session_peers_plan.ts";
+import { noInterface } from "../system/network_interface.ts";
+import { isGroup, type PeersPlan } from "./session_peers_plan.ts";
 import { addressRemedy } from "../system/address_remedy.ts";
 
 /** The parts of a plan that its socket depends on. */
@@ -60,7 +61,9 @@ function setMulticast(libc: Libc, fd: number, { listen, interface: index, ttl }:
   set(isV4 ? IP_MULTICAST_TTL : IPV6_MULTICAST_HOPS, cInt(ttl));
   if (index > 0) {
     const chosen = isV4 ? membership({ ...listen, address: "0.0.0.0" }, index) : cInt(index);
-    if (!set(isV4 ? IP_MULTICAST_IF : IPV6_MULTICAST_IF, chosen)) noInterface(String(index));
+    if (!set(isV4 ? IP_MULTICAST_IF : IPV6_MULTICAST_IF, chosen)) {
+      noInterface(String(index), "--shared-cache-if");
+    }
   }
   if (!isGroup(listen)) return;
   const joined = set(isV4 ? IP_ADD_MEMBERSHIP : IPV6_ADD_MEMBERSHIP, membership(listen, index));
@@ -73,7 +76,7 @@ function setMulticast(libc: Libc, fd: number, { listen, interface: index, ttl }:
 
 function tie(libc: Libc, fd: number, index: number): void {
   const option = { level: SOL_SOCKET, option: SO_BINDTOIFINDEX, value: index };
-  if (!setOption(libc, fd, option)) noInterface(String(index));
+  if (!setOption(libc, fd, option)) noInterface(String(index), "--shared-cache-if");
 }
 
 function reuse(libc: Libc, fd: number): void {

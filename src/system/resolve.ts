@@ -5,7 +5,7 @@ import { SOCK_STREAM } from "../os/constants.ts";
 import { AF_INET6 } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import type { IpEndpoint } from "../os/endpoint.ts";
-import { cString } from "../os/structures.ts";
+import { interfaceIndex } from "./network_interface.ts";
 
 /** A host name or a numeric address, also with a zone, and a port. */
 export interface HostPort {
@@ -25,7 +25,9 @@ export async function resolve(
 ): Promise<IpEndpoint[]> {
   if (host === "*") return [wildcard(libc, port)];
   const { address, zone } = splitZone(host);
-  if (zone !== "") return [{ family: 6, address: `${address}%${index(libc, zone, option)}`, port }];
+  if (zone !== "") {
+    return [{ family: 6, address: `${address}%${interfaceIndex(libc, zone, option)}`, port }];
+  }
   if (isLinkLocal(host)) {
     throw new UsageError(
       `${option}: ${host} is a link-local address; add its interface, as in ${host}%eth0`,
@@ -106,16 +108,6 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTFOUND: "it is unknown",
   EAI_AGAIN: "no DNS server answers",
 };
-
-/** Returns the index of an interface by its name or index. */
-function index(libc: Libc, zone: string, option: string): number {
-  const found = libc.if_nametoindex(cString(zone));
-  if (found > 0) return found;
-  if (/^[1-9]\d{0,8}$/.test(zone)) return Number(zone);
-  throw new UsageError(
-    `${option}: this machine has no interface ${zone}; see them with: ip address`,
-  );
-}
 
 function wildcard(libc: Libc, port: number): IpEndpoint {
   const fd = libc.socket(AF_INET6, SOCK_STREAM, 0);
