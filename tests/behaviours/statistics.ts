@@ -30,8 +30,8 @@ export const statistics: readonly Behaviour[] = [
       assert.match(
         message,
         context.target.tlsFacts
-          ? /^\d+ full and \d+ resumed handshakes, \d+ connections open$/
-          : /^\d+ connections accepted, \d+ connections open$/,
+          ? /^\d+ full and \d+ resumed handshakes, \d+ connections? open$/
+          : /^\d+ connections? accepted, \d+ connections? open$/,
       );
     },
   },
