@@ -38,6 +38,7 @@ export type MasterSettings =
   & ListenerSettings
   & TicketPlan["config"]
   & Reads<
+    | "certificateWarningDays"
     | "frontends"
     | "limits.connections"
     | "log.level"

@@ -1,6 +1,8 @@
 import { sharedClock } from "../base/clock.ts";
 import { CounterTotals } from "../base/counters.ts";
 import { inTime } from "../base/in_time.ts";
+import { datesOf } from "../certificates/certificates.ts";
+import { CertificateDates } from "../certificates/dates.ts";
 import { guarded } from "../log/guarded.ts";
 import { Stapling } from "../ocsp/stapling.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -62,6 +64,7 @@ export class WorkerServices {
   private readonly backendState: BackendState;
   private configuration: Prepared;
   private certificates: ServedCertificates;
+  private readonly dates: CertificateDates;
   /** The newest first. */
   private failures: readonly FailureStatus[] = [];
 
@@ -76,6 +79,7 @@ export class WorkerServices {
     this.generations = generations;
     this.configuration = prepared;
     this.certificates = new ServedCertificates(prepared);
+    this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {
       this.tickets = makeTickets(dependencies, prepared, inherited?.tickets);
     }
@@ -128,6 +132,7 @@ export class WorkerServices {
     this.configuration = prepared;
     this.guardedSteps([
       () => this.certificates = new ServedCertificates(prepared),
+      () => this.dates.use(datesOf(prepared.sources), config.certificateWarningDays, Date.now()),
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
@@ -148,6 +153,7 @@ export class WorkerServices {
       () => this.affinity.check(slots),
       () => this.statistics.check(slots),
       () => this.sessions.check(),
+      () => this.dates.check(Date.now()),
     ]);
   }
 
