@@ -165,6 +165,33 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
+    name: "--log-quiet silences the classes it lists, which a reload changes",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "log-")), "stud.conf");
+      const configure = (quiet: string) => writeFileSync(file, `log-quiet = "${quiet}"\n`);
+      configure("handshake");
+      const stud = await context.stud([`--config=${file}`], { backend: 9 });
+      const reloaded = async () => {
+        const before = stud.logged("reloaded").length;
+        stud.signal("SIGHUP");
+        await until(() => stud.logged("reloaded").length > before, "the reload");
+      };
+      const outage = () => exchange(stud.frontend, "hello").catch(() => {});
+      await failsHandshake(stud);
+      await outage();
+      await until(() => stud.failures().length > 0, "the outage is logged");
+      assert.deepEqual(stud.failures(), ["backend backend-refused"]);
+      configure("client");
+      await reloaded();
+      await failsHandshake(stud);
+      configure("");
+      await reloaded();
+      const client = await failsHandshake(stud);
+      const line = await stud.waitForLog(({ event }) => event === "connection-failed", "a line");
+      assert.equal(line.client, client, "those before were silenced");
+    },
+  },
+  {
     name: "an unread pipe as the log delays no start, service, new worker, reload or stop",
     async run(context) {
       const path = join(mkdtempSync(join(context.certificates.directory, "log-")), "pipe");

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { ERROR_CLASSES } from "../../src/base/error_classes.ts";
 import { EVENTS } from "../../src/base/events.ts";
 import { root } from "../support/target.ts";
 
@@ -11,7 +12,7 @@ const LEVELS = ["error", "warn", "info", "debug"];
 /** Event names and levels in the tables of the page. */
 function documented(): { name: string; levels: string }[] {
   const page = readFileSync(join(root, "docs/events.md"), "utf8");
-  const [, ...tables] = page.split("\n## ");
+  const [, ...tables] = page.split("\n## Silencing")[0]!.split("\n## ");
   return tables.join("\n").split("\n").flatMap((line) => {
     const [, name, levels] = /^\| `([a-z-]+)` +\| (.+?) +\|/.exec(line) ?? [];
     return name === undefined ? [] : [{ name, levels: levels! }];
@@ -43,6 +44,12 @@ test("the page has the levels of every event", () => {
     const unknown = levels.split(", ").filter((level) => !LEVELS.includes(level));
     assert.deepEqual(unknown, [], name);
   }
+});
+
+test("the page has every class of errors", () => {
+  const classes = readFileSync(join(root, "docs/events.md"), "utf8").split("\n## Silencing")[1]!;
+  const named = [...classes.matchAll(/^\| `([a-z-]+)`/gm)].map(([, name]) => name);
+  assert.deepEqual(named, ERROR_CLASSES);
 });
 
 test("the declaration is sorted, so that a name is easy to find and is there once", () => {

@@ -30,7 +30,7 @@ function newPath(): string {
 }
 
 function config(part: Partial<LogConfig>): LogConfig {
-  return { level: 2, format: "text", file: "", syslog: "", ...part };
+  return { level: 2, format: "text", file: "", quiet: [], syslog: "", ...part };
 }
 
 function entry(level: LogLevel, message: string, facts: LogEntry["facts"] = {}): LogEntry {
@@ -161,7 +161,7 @@ test("settings that cannot be applied change nothing", () => {
   const log = openLog(config({ file, level: 1 }), context);
   const wrong = join(temporaryDirectory(), "missing", "stud.log");
   assert.throws(
-    () => log.prepare({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
+    () => log.prepare({ level: 2, format: "json", file: wrong, quiet: [], syslog: "daemon" }),
     LogFileError,
   );
   log(entry("debug", "still too much"));

@@ -85,7 +85,7 @@ function fill(output: Output): number {
 
 /** Runs a process that logs far more than fits to that standard error. */
 async function floods(fd: number): Promise<void> {
-  const config: LogConfig = { level: 1, format: "text", file: "", syslog: "" };
+  const config: LogConfig = { level: 1, format: "text", file: "", quiet: [], syslog: "" };
   const words = [...systemChild.slice(1), "log-flood", JSON.stringify(config)];
   const child = spawn(systemChild[0]!, words, { stdio: ["ignore", "pipe", fd] });
   children.push(child);
