@@ -16,6 +16,7 @@ import type {
 } from "../worker_protocol/messages.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import { internalError } from "../log/internal_error.ts";
+import type { EventName } from "../base/events.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
@@ -369,7 +370,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private logConnection(
-    event: string,
+    event: EventName,
     connection: Connection,
     what: string,
     more: LogEntry["facts"] = {},
@@ -408,7 +409,7 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   private log(
     level: LogEntry["level"],
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"],
   ): void {
@@ -419,7 +420,8 @@ class Worker implements CommandHandler<WorkerCommand> {
   private sendLog(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
     this.channel.sendLog((dropped): WorkerEvent => {
-      const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
+      const { pid } = process;
+      const facts = { worker, pid, ...entry.facts, ...(dropped ? { dropped } : {}) };
       return { type: "log", entry: { ...entry, facts } };
     });
   }

@@ -84,7 +84,7 @@ test("an exception in the handler affects its own message only", () => {
 });
 
 test("only well-formed events reach the master", () => {
-  const entry = { level: "warn", event: "e", message: "m", facts: { n: 1, s: "", b: true } };
+  const entry = { level: "warn", event: "warning", message: "m", facts: { n: 1, s: "", b: true } };
   assert.deepEqual(parseWorkerEvent({ type: "log", entry, more: 1 }), { type: "log", entry });
   const odd = { ...entry, facts: { ...entry.facts, deep: {}, nothing: null } };
   assert.deepEqual(parseWorkerEvent({ type: "log", entry: odd }), { type: "log", entry });
@@ -108,6 +108,7 @@ test("only well-formed events reach the master", () => {
     { type: "failed", message: 1 },
     { type: "log" },
     { type: "log", entry: { ...entry, level: "constructor" } },
+    { type: "log", entry: { ...entry, event: "invented" } },
     { type: "log", entry: { ...entry, message: {} } },
     { type: "log", entry: { ...entry, facts: [] } },
     { type: "swapped" },

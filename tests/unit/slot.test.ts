@@ -305,7 +305,7 @@ test("a worker whose log entries are still being read counts as answering", () =
   const { slot, last, checkFor } = startedSlot({ watchdog: 5 });
   last().ready();
   slot.check();
-  const entry = { level: "debug", event: "e", message: "m", facts: {} } as const;
+  const entry = { level: "debug", event: "warning", message: "m", facts: {} } as const;
   for (let second = 0; second < 20; second++) {
     last().onEvent({ type: "log", entry });
     checkFor(1);
