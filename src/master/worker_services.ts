@@ -12,6 +12,7 @@ import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
+import { SeparateNames } from "./counters.ts";
 import { BackendName } from "./backend/backend_name.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
@@ -51,6 +52,7 @@ export interface InheritedState {
 export class WorkerServices {
   /** What all workers since the start of this process have counted. */
   readonly counters = new CounterTotals();
+  readonly names: SeparateNames;
   readonly quotas = new ConnectionQuotas();
   readonly affinity: Affinity;
   readonly sessions: Sessions;
@@ -78,6 +80,7 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
+    this.names = new SeparateNames();
     this.certificates = new ServedCertificates(prepared);
     this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {

@@ -93,7 +93,7 @@ test("only well-formed events reach the master", () => {
   assert.deepEqual(parseWorkerEvent({ ...limited, more: 1 }), limited);
   const swapped = { type: "swapped", number: 3 } as const;
   assert.deepEqual(parseWorkerEvent({ ...swapped, more: 1 }), swapped);
-  const counters = { handshakes_total: [1, 0, 2], unknown_total: [2 ** 60] };
+  const counters = { handshakes_total: [1, 7, 2, 0], unknown_total: [0, 2 ** 60] };
   const pong = { type: "pong", open: 7, counters } as const;
   assert.deepEqual(parseWorkerEvent({ ...pong, more: 1 }), pong);
   const wrong: unknown[] = [
@@ -122,10 +122,14 @@ test("only well-formed events reach the master", () => {
     { type: "pong", counters },
     { ...pong, counters: [] },
     { ...pong, counters: { handshakes_total: 1 } },
-    { ...pong, counters: { handshakes_total: [-1] } },
-    { ...pong, counters: { handshakes_total: [0.5] } },
-    { ...pong, counters: { handshakes_total: [null] } },
-    { ...pong, counters: { handshakes_total: [1e300] } },
+    { ...pong, counters: { handshakes_total: [0, -1] } },
+    { ...pong, counters: { handshakes_total: [0] } },
+    { ...pong, loopDelayMs: -1 },
+    { ...pong, loopDelayMs: "1" },
+    { ...pong, loopDelayMs: Infinity },
+    { ...pong, counters: { handshakes_total: [0, 0.5] } },
+    { ...pong, counters: { handshakes_total: [0, null] } },
+    { ...pong, counters: { handshakes_total: [0, 1e300] } },
     { ...pong, type: "draining", open: NaN },
   ];
   for (const value of wrong) {
