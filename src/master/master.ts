@@ -9,6 +9,7 @@ import { Listeners } from "./listeners/listeners.ts";
 import { MasterLog } from "./master_log.ts";
 import { frontendsText, type Prepared } from "./prepare.ts";
 import { type BegunReload, Reloader } from "./reloader.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
 import { frontendsStatus, generationsStatus, type MasterFacts, workersStatus } from "./status.ts";
 import { type InheritedState, WorkerServices } from "./worker_services.ts";
 import type { Generation } from "./workers/generation.ts";
@@ -113,6 +114,16 @@ export class Master {
       workers: workersStatus(generations),
       frontends: frontendsStatus(prepared),
       ...this.services.status(Date.now()),
+    };
+  }
+
+  /** What it contributes to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): MasterProblemFacts {
+    const { services, current, prepared } = this;
+    return {
+      ...services.problemFacts(now),
+      crashes: current?.recentCrashes ?? [],
+      maxGenerations: prepared.config.maxGenerations,
     };
   }
 

@@ -138,6 +138,7 @@ export class Reload implements Change {
     state.undo.clear();
     state.command = command;
     state.essentials = essentials;
+    state.upgradeFailure = [];
     state.configuration = { files, loadedAt: new Date().toISOString() };
     await guarded(state.log, () => log.commit());
     await state.master!.commit(begun);

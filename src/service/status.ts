@@ -1,5 +1,6 @@
 import process from "node:process";
 import manifest from "../../package.json" with { type: "json" };
+import { problemsOf } from "../status/problems.ts";
 import { type Readiness, type Status, STATUS_VERSION } from "../status/status.ts";
 import type { ServiceState } from "./state.ts";
 
@@ -11,16 +12,23 @@ export interface StatusOptions {
 
 /** Returns what the running service says about itself. Cheap enough to be called some times a second. */
 export function statusOf(state: ServiceState, options: StatusOptions): Status {
-  const { command: { config }, isStopping, runtime } = state;
+  const { command: { config }, isStopping, isReplaced, runtime } = state;
+  const now = Date.now();
   const master = state.master!;
   const versions = runtime.versions();
   const facts = master.status();
   const ready = readiness(state, facts, options);
+  const droppedLines = 0;
+  const problems = problemsOf({
+    ...{ ...facts, reloads: state.reloads.status, ...master.problemFacts(now), now },
+    upgradeFailure: state.upgradeFailure,
+    lostLines: state.lostLines.lately(droppedLines, now),
+  });
   return {
     version: STATUS_VERSION,
-    time: new Date().toISOString(),
-    health: isStopping ? "draining" : "well",
-    problems: [],
+    time: new Date(now).toISOString(),
+    health: isStopping || isReplaced ? "draining" : problems.length > 0 ? "degraded" : "well",
+    problems,
     ready,
     build: {
       version: manifest.version,
@@ -37,18 +45,19 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
     configuration: { dialect: config.dialect, ...state.configuration },
     reloads: state.reloads.status,
     ...facts,
-    log: { level: config.log.level, droppedLines: 0 },
+    log: { level: config.log.level, droppedLines },
     metrics: [],
   };
 }
 
 /** Whether a load balancer should send new clients. */
 function readiness(
-  { isStopping, master }: ServiceState,
+  { isStopping, isReplaced, master }: ServiceState,
   { backends }: Pick<Status, "backends">,
   { needsBackend }: StatusOptions,
 ): Readiness {
   if (isStopping) return { isReady: false, reason: "stud is stopping" };
+  if (isReplaced) return { isReady: false, reason: "another process has taken over" };
   if (!master!.isServing) return { isReady: false, reason: "no worker accepts connections" };
   const down = needsBackend ? backends.find(({ state }) => state === "down") : undefined;
   if (!down) return { isReady: true };
