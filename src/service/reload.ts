@@ -6,10 +6,18 @@ import type { BegunReload } from "../master/reloader.ts";
 import type { Prepared } from "../master/prepare.ts";
 import type { ListenReport } from "./listen_report.ts";
 import type { Change } from "./change_queue.ts";
+import { fileTimes } from "./configuration_files.ts";
+import type { ConfigurationStatus } from "../status/status.ts";
 import { keptEssentials, prepareCommand } from "./prepare_command.ts";
 import type { Essentials } from "../system/essentials.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { logStage, type ServiceState, type Serving } from "./state.ts";
+
+function problemsOf(error: unknown): readonly string[] {
+  return error instanceof UsageError
+    ? error.problems
+    : [`internal error: ${reasonOf(error)}; please report it`];
+}
 
 /** Minimum time from one reload to the next, however many signals arrive. */
 const RELOAD_INTERVAL_MS = 1000;
@@ -18,6 +26,7 @@ const RELOAD_INTERVAL_MS = 1000;
 interface PreparedReload {
   readonly command: Serving;
   readonly prepared: Prepared;
+  readonly files: ConfigurationStatus["files"];
   readonly essentials: Essentials;
 }
 
@@ -74,7 +83,8 @@ export class Reload implements Change {
   }
 
   private async reload(): Promise<void> {
-    const { cause } = this;
+    const { cause, state: { reloads } } = this;
+    reloads.begin();
     logStage(this.state, "reloading", `${cause}, reloading the configuration`, { cause });
     let ready: ReadyReload | undefined;
     try {
@@ -83,8 +93,11 @@ export class Reload implements Change {
     } catch (error) {
       this.state.undo.run();
       this.logFailure(error);
+      reloads.end(cause, problemsOf(error));
     }
-    if (ready) await this.commit(ready);
+    if (!ready) return;
+    await this.commit(ready);
+    reloads.end(cause, []);
   }
 
   /**
@@ -95,12 +108,13 @@ export class Reload implements Change {
     const { options, watch, prepareContext, master } = this.state;
     const command = options.read();
     if (command.kind !== "run") throw new UsageError("there is no configuration to reload");
+    const files = fileTimes(command.files);
     // Invalid files are watched too, so that they are loaded once they are corrected.
     if (command.config.watch) await watch.begin(command.config);
     const prepared = await prepareCommand(prepareContext, command);
     const essentials = keptEssentials(this.state.essentials, command, prepared);
     if (this.state.isStopping) return undefined;
-    if (master!.hasRoomFor(prepared)) return { command, prepared, essentials };
+    if (master!.hasRoomFor(prepared)) return { command, prepared, files, essentials };
     this.waitForRoom(command.config.maxGenerations);
     return undefined;
   }
@@ -119,11 +133,12 @@ export class Reload implements Change {
 
   /** Never rejected: a step that fails is logged, and the next one is taken. */
   private async commit(ready: ReadyReload): Promise<void> {
-    const { command, prepared, essentials, log, report, begun } = ready;
+    const { command, prepared, files, essentials, log, report, begun } = ready;
     const { state } = this;
     state.undo.clear();
     state.command = command;
     state.essentials = essentials;
+    state.configuration = { files, loadedAt: new Date().toISOString() };
     await guarded(state.log, () => log.commit());
     await state.master!.commit(begun);
     // Nothing starts workers of the previous configuration any more.
@@ -151,10 +166,7 @@ export class Reload implements Change {
   private logFailure(error: unknown): void {
     // A stop gives up the reload, which is not a failure.
     if (this.state.isStopping) return;
-    const problems = error instanceof UsageError
-      ? error.problems
-      : [`internal error: ${reasonOf(error)}; please report it`];
-    for (const problem of problems) {
+    for (const problem of problemsOf(error)) {
       const message = `the configuration was not reloaded, nothing has changed: ${problem}`;
       this.state.log({ level: "error", event: "reload-failed", message, facts: {} });
     }

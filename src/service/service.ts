@@ -15,6 +15,8 @@ import { Reload } from "./reload.ts";
 import { handleSignals } from "./signals.ts";
 import { start } from "./start.ts";
 import { makePrepareContext, type ServeOptions, type ServiceState, type Serving } from "./state.ts";
+import { fileTimes } from "./configuration_files.ts";
+import { ReloadResults } from "./reload_results.ts";
 import { Stop } from "./stop.ts";
 import { Undo } from "./undo.ts";
 import { UpgradeChange } from "./upgrade_change.ts";
@@ -49,6 +51,8 @@ class Service {
       notifier: new Notifier(notifySettings(), { libc, log }),
       watch: new CertificateWatch(() => this.reload.request("certificate files have changed")),
       undo: new Undo(log),
+      reloads: new ReloadResults(),
+      configuration: { files: fileTimes(command.files), loadedAt: new Date().toISOString() },
       ...{ master: undefined, pidFile: undefined, essentials: undefined, isStopping: false },
     };
     this.state = state;

@@ -40,6 +40,8 @@ export interface Status {
 export const MAX_RECENT_FAILURES = 20;
 /** Certificates that the document lists, those that expire first; all are counted. */
 export const MAX_LISTED_CERTIFICATES = 1000;
+/** Names that it lists of one certificate. */
+export const MAX_LISTED_NAMES = 100;
 
 /** One thing that an operator has to see to. */
 export interface Problem {
@@ -144,11 +146,11 @@ export interface CertificatesStatus {
 }
 
 export interface CertificateStatus {
-  /** The names it serves, at most 100. */
+  /** The names it serves, at most {@link MAX_LISTED_NAMES}. */
   readonly names: readonly string[];
   /** The file, and the certificate's place in it if there are several. */
   readonly place: string;
-  /** The frontend's name; absent: all frontends. */
+  /** The frontend's name, or several with commas; absent: all frontends. */
   readonly frontend?: string;
   readonly notBefore: string;
   readonly notAfter: string;
