@@ -20,6 +20,7 @@ const ROOMS = [
   "ocsp",
   "certificates",
   "connection",
+  "admin",
   "status",
   "log",
   "options",
