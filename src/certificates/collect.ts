@@ -41,6 +41,8 @@ export class CertificateCollection {
   readonly warnings: string[] = [];
   /** The files of `certificates`, in the same order. */
   readonly files: PemFile[] = [];
+  /** The same certificates as they were loaded. */
+  readonly loaded: LoadedCertificate[] = [];
   private readonly certificates: StoredCertificate[] = [];
   private readonly trusts: Trust[] = [];
   private readonly config: CertificateSettings;
@@ -164,6 +166,7 @@ export class CertificateCollection {
       length,
       ...(file.clientVerify ? { trust: this.trust(file.clientVerify) } : {}),
     });
+    this.loaded.push(loaded);
     return this.files.push(file) - 1;
   }
 

@@ -9,6 +9,7 @@ import { Listeners } from "./listeners/listeners.ts";
 import { MasterLog } from "./master_log.ts";
 import { frontendsText, type Prepared } from "./prepare.ts";
 import { type BegunReload, Reloader } from "./reloader.ts";
+import { frontendsStatus, generationsStatus, type MasterFacts, workersStatus } from "./status.ts";
 import { type InheritedState, WorkerServices } from "./worker_services.ts";
 import type { Generation } from "./workers/generation.ts";
 import { Generations, olderText } from "./workers/generations.ts";
@@ -102,6 +103,17 @@ export class Master {
     return `listening on ${frontendsText(this.prepared)}, workers: ${workers}, ` +
       `generation ${generation}, connections: ${this.current?.open ?? 0}` +
       resumedText(this.services.counters) + olderText(older, connections);
+  }
+
+  /** Its parts of the status document. */
+  status(): MasterFacts {
+    const { generations, prepared } = this;
+    return {
+      generations: generationsStatus(generations),
+      workers: workersStatus(generations),
+      frontends: frontendsStatus(prepared),
+      ...this.services.status(Date.now()),
+    };
   }
 
   /** The listening sockets that a successor must inherit so that no connection is refused. */

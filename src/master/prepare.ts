@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { CertificateSettings } from "../certificates/collect.ts";
-import type { Certificates } from "../certificates/certificates.ts";
+import type { Certificates, CertificateSource } from "../certificates/certificates.ts";
 import { readAuthorities } from "../certificates/trust.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
@@ -38,6 +38,7 @@ export type MasterSettings =
   & ListenerSettings
   & TicketPlan["config"]
   & Reads<
+    | "frontends"
     | "limits.connections"
     | "log.level"
     | "maxGenerations"
@@ -68,6 +69,8 @@ export interface Prepared {
   readonly tls: ServedTls;
   /** The descriptor of the certificate store, for workers to inherit. */
   readonly storeFd: number;
+  /** The sources of `tls.certificates`, in the same order. */
+  readonly sources: readonly CertificateSource[];
   readonly stapling: StaplingPlan;
   /** In client mode. */
   readonly backendTls?: ClientTlsSettings;
@@ -169,6 +172,7 @@ export async function prepare(
     config,
     tls: loaded.tls,
     storeFd: loaded.storeFd,
+    sources: loaded.sources,
     stapling,
     ...(backendTls ? { backendTls } : {}),
     backend: backend!,

@@ -16,6 +16,8 @@ import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
+import { failureOf, type MasterFacts, ServedCertificates } from "./status.ts";
+import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
 import type { Generations } from "./workers/generations.ts";
 import type { Slot } from "./workers/slot.ts";
@@ -59,6 +61,9 @@ export class WorkerServices {
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
   private configuration: Prepared;
+  private certificates: ServedCertificates;
+  /** The newest first. */
+  private failures: readonly FailureStatus[] = [];
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -70,6 +75,7 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
+    this.certificates = new ServedCertificates(prepared);
     if (runtime.capabilities.ticketKeys) {
       this.tickets = makeTickets(dependencies, prepared, inherited?.tickets);
     }
@@ -121,6 +127,7 @@ export class WorkerServices {
     const { config, backend } = prepared;
     this.configuration = prepared;
     this.guardedSteps([
+      () => this.certificates = new ServedCertificates(prepared),
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
@@ -144,6 +151,15 @@ export class WorkerServices {
     ]);
   }
 
+  /** Their parts of the status document at `now`, in milliseconds since 1970. */
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+    return {
+      backends: [this.backendState.status(now)],
+      certificates: this.certificates.status(now),
+      failures: this.failures,
+    };
+  }
+
   /** Sends a worker that has begun to accept what it cannot know. */
   workerReady(slot: Slot): void {
     if (this.backendState.isDown) slot.send({ type: "backend-down" });
@@ -155,6 +171,8 @@ export class WorkerServices {
     return {
       "log": ({ entry }) => {
         this.log.direct(entry);
+        const failure = failureOf(entry, Date.now());
+        if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
         if (entry.facts.source === "backend") this.backendName.failed();
       },
       "backend-answers": ({ at }) => {

@@ -32,6 +32,8 @@ export type Command =
     /** The options that were given, in whatever place, blocks included. */
     readonly given: ReadonlySet<OptionName>;
     readonly places: Places;
+    /** The absolute paths of the configuration files that were read. */
+    readonly files: readonly string[];
   }
   /** `usage` is hitch's reaction to an empty command line: help, and exit code 1. */
   | { readonly kind: "help" | "usage"; readonly text: string }
@@ -103,6 +105,7 @@ export function parseCommandLine(
     given: new Set([collected, ...collected.blocks.values()].flatMap(({ origins }) => [
       ...origins.keys(),
     ])),
+    files: reader.files,
     places: placesOf(collected, dialect, (path) => resolve(context.workingDirectory, path)),
   };
 }
@@ -115,6 +118,8 @@ function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Di
 class Reader {
   readonly warnings: string[] = [];
   readonly problems: string[];
+  /** The configuration files read so far, as absolute paths. */
+  readonly files: string[] = [];
   readonly #dialect: Dialect;
   readonly #build: Build;
   readonly #context: CommandLineContext;
@@ -204,7 +209,8 @@ class Reader {
       return [];
     }
     this.#isInputRead ||= isInput;
-    const { readFile } = this.#context;
+    const { readFile, workingDirectory } = this.#context;
+    if (!isInput) this.files.push(resolve(workingDirectory, path));
     const parsed = readConfigFile(path, this.#dialect, readFile);
     this.problems.push(...parsed.problems);
     this.warnings.push(...parsed.warnings);

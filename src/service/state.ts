@@ -14,6 +14,8 @@ import type { PidFile } from "../system/pid_file.ts";
 import type { Essentials } from "../system/essentials.ts";
 import type { Program } from "../upgrade/program.ts";
 import type { Predecessor } from "../upgrade/successor.ts";
+import type { ConfigurationStatus } from "../status/status.ts";
+import type { ReloadResults } from "./reload_results.ts";
 import type { Undo } from "./undo.ts";
 
 /** A command with a configuration to serve or to check. */
@@ -49,6 +51,11 @@ export interface ServiceState {
   pidFile: PidFile | undefined;
   /** Those of the configuration in use; absent until it is. */
   essentials: Essentials | undefined;
+  /** When the configuration in use was put into service, and its files. */
+  configuration: Omit<ConfigurationStatus, "dialect">;
+  readonly reloads: ReloadResults;
+  /** A successor has taken over; this process drains. */
+  isReplaced: boolean;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */
   isStopping: boolean;
 }

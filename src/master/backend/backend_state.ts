@@ -1,3 +1,4 @@
+import type { BackendStatus } from "../../status/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { BackendFailed } from "../../worker_protocol/messages.ts";
 import { countText } from "../../base/count_text.ts";
@@ -25,6 +26,7 @@ export class BackendState {
   /** When each reason of this outage was last logged. */
   private readonly reasons = new Map<string, number>();
   private lastReason = "";
+  private lastCause = "";
 
   /**
    * `expectAnswer` asks all workers to report the next connect that succeeds: one that has seen no
@@ -40,6 +42,15 @@ export class BackendState {
     return this.downSince !== undefined;
   }
 
+  /** What the status document says about it at `now`, in milliseconds since 1970. */
+  status(now: number): BackendStatus {
+    const { backend: address, downSince, lastCause } = this;
+    const service = "default";
+    if (downSince === undefined) return { service, address, state: "unknown" };
+    const since = new Date(now - (this.clock.now() - downSince)).toISOString();
+    return { service, address, state: "down", since, cause: lastCause };
+  }
+
   /** Connects failed; a new reason is logged. */
   failed({ failures, at, source, code, cause }: BackendFailed): void {
     const failedAt = this.past(at);
@@ -48,6 +59,7 @@ export class BackendState {
     if (hasBegun) this.begin(failedAt);
     this.failedAt = Math.max(this.failedAt, failedAt);
     this.failures += failures;
+    this.lastCause = `${code}: ${cause}`;
     const { backend } = this;
     if (this.isNews(JSON.stringify([backend, code, cause]))) {
       this.log({

@@ -8,6 +8,7 @@ import {
   type WorkerEvent,
   type WorkerState,
 } from "../../worker_protocol/messages.ts";
+import type { WorkerStatus } from "../../status/status.ts";
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { afterReading, type Clock, systemClock } from "../../base/clock.ts";
@@ -38,6 +39,17 @@ export interface SlotEvents {
   /** The handlers of events that do not concern the slot. */
   readonly shared: SharedEventHandlers;
 }
+
+/** What the status document says about a worker, apart from its place. */
+export type SlotWorkerStatus = Omit<WorkerStatus, "slot" | "generation">;
+
+const NO_WORKER = {
+  pid: 0,
+  connections: 0,
+  accepted: 0,
+  residentBytes: 0,
+  eventLoopDelaySeconds: 0,
+} as const;
 
 export interface SlotOptions {
   /** Seconds without an answer after which a worker is killed; 0: never. */
@@ -129,6 +141,20 @@ export class Slot {
   /** The last report of its worker, or of the one before it. */
   get reported(): Reported | undefined {
     return this.last?.reported;
+  }
+
+  /** Its workers for the status document: the current one first, then those that drain. */
+  workers(): SlotWorkerStatus[] {
+    const { worker } = this;
+    const current: SlotWorkerStatus = worker
+      ? { ...worker.status, state: this.state }
+      : { ...NO_WORKER, state: "exited" };
+    const draining = [...this.predecessors].map(({ status }): SlotWorkerStatus => ({
+      ...status,
+      state: "draining",
+    }));
+    if (!worker && this.isDraining) return draining;
+    return [current, ...draining];
   }
 
   /** Milliseconds since {@link isServing} last changed. */
@@ -264,6 +290,12 @@ export class Slot {
       if (place === ACCEPTED) this.acceptedConnections += by;
       this.totals.add(worker.series(place), by);
     });
+  }
+
+  private get state(): SlotWorkerStatus["state"] {
+    if (!this.isReady) return "starting";
+    if (!this.isAnswering) return "silent";
+    return this.isDraining ? "draining" : "serving";
   }
 
   private watch(worker: WatchedWorker, attendedMs: number): void {

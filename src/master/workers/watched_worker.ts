@@ -1,6 +1,7 @@
 import type { CounterSums } from "../../base/counters.ts";
 import { ConnectionCounters } from "../../connection/counters.ts";
 import type { SwapCommand, WorkerState } from "../../worker_protocol/messages.ts";
+import type { WorkerStatus } from "../../status/status.ts";
 import { AwaitedAnswer } from "./awaited_answer.ts";
 import type { WorkerProcess } from "./worker_process.ts";
 
@@ -30,6 +31,7 @@ interface Expected {
 export class WatchedWorker {
   readonly process: SlotWorker;
   private readonly counters: ConnectionCounters;
+  private readonly startedAt = new Date().toISOString();
   private openConnections = 0;
   private draining: Expected | undefined;
   private swapping: Expected | undefined;
@@ -51,6 +53,19 @@ export class WatchedWorker {
   get reported(): Reported {
     const { process, openConnections, counters } = this;
     return { pid: process.pid ?? 0, open: openConnections, counters };
+  }
+
+  /** What the status document says about it. */
+  get status(): Omit<WorkerStatus, "slot" | "generation" | "state"> {
+    const { pid, open, counters } = this.reported;
+    return {
+      pid,
+      startedAt: this.startedAt,
+      connections: open,
+      accepted: counters.total("connections_accepted_total"),
+      residentBytes: 0,
+      eventLoopDelaySeconds: 0,
+    };
   }
 
   /** It answers pings, or its other events are still being read. */

@@ -1,0 +1,59 @@
+import process from "node:process";
+import manifest from "../../package.json" with { type: "json" };
+import { type Readiness, type Status, STATUS_VERSION } from "../status/status.ts";
+import type { ServiceState } from "./state.ts";
+
+/** What readiness depends on. */
+export interface StatusOptions {
+  /** Whether the service is ready only while the backend can be connected. */
+  readonly needsBackend: boolean;
+}
+
+/** Returns what the running service says about itself. Cheap enough to be called some times a second. */
+export function statusOf(state: ServiceState, options: StatusOptions): Status {
+  const { command: { config }, isStopping, runtime } = state;
+  const master = state.master!;
+  const versions = runtime.versions();
+  const facts = master.status();
+  const ready = readiness(state, facts, options);
+  return {
+    version: STATUS_VERSION,
+    time: new Date().toISOString(),
+    health: isStopping ? "draining" : "well",
+    problems: [],
+    ready,
+    build: {
+      version: manifest.version,
+      runtime: versions.runtime,
+      tls: versions.tls,
+      capabilities: { ...runtime.capabilities },
+    },
+    master: {
+      pid: process.pid,
+      startedAt: new Date(performance.timeOrigin).toISOString(),
+      residentBytes: process.memoryUsage.rss(),
+      eventLoopDelaySeconds: 0,
+    },
+    configuration: { dialect: config.dialect, ...state.configuration },
+    reloads: state.reloads.status,
+    ...facts,
+    log: { level: config.log.level, droppedLines: 0 },
+    metrics: [],
+  };
+}
+
+/** Whether a load balancer should send new clients. */
+function readiness(
+  { isStopping, master }: ServiceState,
+  { backends }: Pick<Status, "backends">,
+  { needsBackend }: StatusOptions,
+): Readiness {
+  if (isStopping) return { isReady: false, reason: "stud is stopping" };
+  if (!master!.isServing) return { isReady: false, reason: "no worker accepts connections" };
+  const down = needsBackend ? backends.find(({ state }) => state === "down") : undefined;
+  if (!down) return { isReady: true };
+  return {
+    isReady: false,
+    reason: `the backend ${down.address} cannot be connected: ${down.cause}`,
+  };
+}
