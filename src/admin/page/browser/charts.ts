@@ -10,6 +10,8 @@ type Value = Exclude<keyof Point, "at">;
 interface Series {
   readonly name: string;
   readonly value: Value;
+  /** It takes the place of the others of its chart where they are not known. */
+  readonly isSubstitute?: boolean;
 }
 
 interface Chart {
@@ -22,7 +24,15 @@ const CHARTS: readonly Chart[] = [
   { title: "Connections", series: [{ name: "open", value: "connections" }], format: count },
   {
     title: "Handshakes",
-    series: [{ name: "full", value: "full" }, { name: "resumed", value: "resumed" }],
+    series: [
+      { name: "full", value: "full" },
+      { name: "resumed", value: "resumed" },
+      {
+        name: "full or resumed: this build does not know",
+        value: "handshakes",
+        isSubstitute: true,
+      },
+    ],
     format: rate,
   },
   {
@@ -75,7 +85,7 @@ export function makeCharts(): (points: readonly Point[]) => void {
   const drawTable = () => {
     if (!details.open) return;
     const rows = CHARTS.flatMap((chart) =>
-      chart.series.map((series) => ({ chart, series, points: latest }))
+      shownSeries(chart, latest).map((series) => ({ chart, series, points: latest }))
     );
     table(rows);
   };
@@ -102,6 +112,13 @@ export function makeCharts(): (points: readonly Point[]) => void {
     drawCharts();
     drawTable();
   };
+}
+
+/** The series that a chart shows: of those that can stand for each other, what is known. */
+function shownSeries({ series }: Chart, points: readonly Point[]): Series[] {
+  const isUsed = ({ value }: Series) => points.some((point) => (point[value] ?? 0) > 0);
+  const replaced = series.some((one) => one.isSubstitute && isUsed(one));
+  return series.filter((one) => replaced ? isUsed(one) : !one.isSubstitute);
 }
 
 function nameOf(chart: Chart, series: Series): string {
@@ -149,24 +166,30 @@ function makeChart(chart: Chart): Draw {
   return (points, index) => {
     const last = points.at(-1);
     if (!last) return;
-    const all = chart.series.map(({ value }) => points.map((point) => point[value]));
+    const shown = shownSeries(chart, points);
+    const all = chart.series.map((series) =>
+      shown.includes(series) ? points.map((point) => point[series.value]) : []
+    );
     const maximum = niceMaximum(all.flat().filter((value) => value !== undefined));
     const scale = { from: last.at - SPAN, to: last.at, maximum };
     all.forEach((values, i) => {
-      const samples = points.map(({ at }, j) => [at, values[j]] as const);
+      const samples = values.map((value, j) => [points[j]!.at, value] as const);
       lines[i]!.setAttribute("d", pathOf(samples, scale));
-      if (i === 0) area.setAttribute("d", pathOf(samples, { ...scale, isArea: true }));
+      if (chart.series[i] === shown[0]) {
+        area.setAttribute("d", pathOf(samples, { ...scale, isArea: true }));
+      }
+      (legend.children[i] as HTMLElement).hidden = !shown.includes(chart.series[i]!);
       setText(numbers[i]!, chart.format(values[index ?? values.length - 1]));
     });
     setText(top, chart.format(maximum));
-    const shown = index === undefined ? undefined : points[index]!.at;
-    const x = shown === undefined ? undefined : WIDTH * (1 - (last.at - shown) / SPAN);
+    const cursor = index === undefined ? undefined : points[index]!.at;
+    const x = cursor === undefined ? undefined : WIDTH * (1 - (last.at - cursor) / SPAN);
     marker.setAttribute("d", x === undefined ? "" : `M${x.toFixed(1)} 0V${HEIGHT}`);
-    setText(when, shown === undefined ? "now" : time(new Date(shown).toISOString()));
+    setText(when, cursor === undefined ? "now" : time(new Date(cursor).toISOString()));
     if (described && last.at - described < DESCRIPTION_INTERVAL) return;
     described = last.at;
-    const texts = chart.series.map((series, i) => {
-      const { now, least, most } = summaryOf(all[i]!);
+    const texts = shown.map((series) => {
+      const { now, least, most } = summaryOf(all[chart.series.indexOf(series)]!);
       const [a, b, c] = [now, least, most].map(chart.format);
       return `${series.name} ${a}, between ${b} and ${c}`;
     });

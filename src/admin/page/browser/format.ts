@@ -29,10 +29,10 @@ export function bytesPerSecond(value: number | undefined): string {
   return value === undefined ? UNKNOWN : `${bytes(value)}/s`;
 }
 
-/** A short duration in seconds: `120 µs`, `1.20 ms`, `3.40 s`; Infinity: `more`. */
+/** A short duration in seconds: `120 µs`, `1.20 ms`, `3.40 s`; Infinity: `off scale`. */
 export function latency(seconds: number | undefined): string {
   if (seconds === undefined) return UNKNOWN;
-  if (seconds === Infinity) return "over the last bucket";
+  if (seconds === Infinity) return "off scale";
   if (seconds === 0) return `0${SPACE}ms`;
   const [value, unit] = seconds < 0.9995e-3
     ? [seconds * 1e6, "µs"]

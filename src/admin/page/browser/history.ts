@@ -1,6 +1,6 @@
 /** The last minutes of what the page charts. */
 import { find, increase, observed, quantile, total } from "../../../status/increase.ts";
-import type { MetricFamily } from "../../../status/metric.ts";
+import type { Labels, MetricFamily } from "../../../status/metric.ts";
 
 /** What the charts show, in milliseconds. */
 export const SPAN = 5 * 60_000;
@@ -17,6 +17,8 @@ export interface Point {
   readonly accepted?: number | undefined;
   readonly full?: number | undefined;
   readonly resumed?: number | undefined;
+  /** Handshakes of builds that do not know their kind. */
+  readonly handshakes?: number | undefined;
   readonly received?: number | undefined;
   readonly sent?: number | undefined;
   readonly handshake50?: number | undefined;
@@ -35,6 +37,11 @@ export interface Cause {
   readonly recent: number;
 }
 
+const FAILURES = "stud_connection_failures_total";
+export const CONNECTS = "stud_backend_connects_total";
+/** Counters of which increases over the whole charted time are shown. */
+const KEPT: readonly string[] = [FAILURES, CONNECTS];
+
 interface Reading {
   readonly at: number;
   readonly metrics: readonly MetricFamily[];
@@ -45,8 +52,8 @@ export class History {
   readonly points: Point[] = [];
   /** Those of {@link LATENCY_SPAN}, the oldest first. */
   readonly #readings: Reading[] = [];
-  /** Of the charted time, only the family of failures. */
-  readonly #failures: Reading[] = [];
+  /** Of the charted time, only {@link KEPT}. */
+  readonly #kept: Reading[] = [];
 
   /** Adds the metrics read at `at`, in milliseconds since 1970. */
   add(at: number, metrics: readonly MetricFamily[]): void {
@@ -58,19 +65,22 @@ export class History {
     }
     if (last && at - last.at > MAX_STEP) this.#readings.length = 0;
     dropBefore(this.#readings, at - LATENCY_SPAN);
-    dropBefore(this.#failures, at - SPAN);
+    dropBefore(this.#kept, at - SPAN);
     dropBefore(this.points, at - SPAN);
     this.points.push(pointOf(this.#readings, { at, metrics }));
     this.#readings.push({ at, metrics });
-    const failures = find(metrics, "stud_connection_failures_total");
-    this.#failures.push({ at, metrics: failures ? [failures] : [] });
+    this.#kept.push({ at, metrics: metrics.filter(({ name }) => KEPT.includes(name)) });
+  }
+
+  /** How much counters of {@link KEPT} have grown in the charted time, as far as the page was open. */
+  recent(name: string, labels: Labels): number | undefined {
+    const [first, last] = [this.#kept[0], this.#kept.at(-1)];
+    return first && last && increase(first.metrics, last.metrics, name, labels);
   }
 
   /** Failures by cause, those with the most recent ones first. */
   causes(): Cause[] {
-    const last = this.#failures.at(-1)?.metrics ?? [];
-    const first = this.#failures[0]?.metrics ?? [];
-    const family = last[0];
+    const family = find(this.#kept.at(-1)?.metrics ?? [], FAILURES);
     if (!family || family.type === "histogram") return [];
     return family.samples
       .filter(({ value }) => value > 0)
@@ -78,15 +88,17 @@ export class History {
         source: labels.source ?? "",
         code: labels.code ?? "",
         total: value,
-        recent: increase(first, last, family.name, labels) ?? 0,
+        recent: this.recent(FAILURES, labels) ?? 0,
       }))
       .sort((a, b) => b.recent - a.recent || b.total - a.total);
   }
 
   #forget(): void {
-    this.points.length = this.#readings.length = this.#failures.length = 0;
+    this.points.length = this.#readings.length = this.#kept.length = 0;
   }
 }
+
+const COMPLETED = { result: "completed" };
 
 function pointOf(readings: readonly Reading[], now: Reading): Point {
   const { at, metrics } = now;
@@ -95,7 +107,7 @@ function pointOf(readings: readonly Reading[], now: Reading): Point {
   const first = readings[0];
   if (!last || !first) return { at, connections };
   const seconds = (at - last.at) / 1000;
-  const perSecond = (name: string, labels: Readonly<Record<string, string>> = {}) => {
+  const perSecond = (name: string, labels: Labels = {}) => {
     const more = increase(last.metrics, metrics, name, labels);
     return more === undefined ? undefined : more / seconds;
   };
@@ -105,15 +117,16 @@ function pointOf(readings: readonly Reading[], now: Reading): Point {
     at,
     connections,
     accepted: perSecond("stud_connections_accepted_total"),
-    full: perSecond("stud_handshakes_total", { kind: "full" }),
-    resumed: perSecond("stud_handshakes_total", { kind: "resumed" }),
+    full: perSecond("stud_handshakes_total", { ...COMPLETED, kind: "full" }),
+    resumed: perSecond("stud_handshakes_total", { ...COMPLETED, kind: "resumed" }),
+    handshakes: perSecond("stud_handshakes_total", { ...COMPLETED, kind: "unknown" }),
     received: perSecond("stud_client_bytes_total", { direction: "received" }),
     sent: perSecond("stud_client_bytes_total", { direction: "sent" }),
     handshake50: handshakes && quantile(handshakes, 0.5),
     handshake99: handshakes && quantile(handshakes, 0.99),
     connect50: connects && quantile(connects, 0.5),
     connect99: connects && quantile(connects, 0.99),
-    failures: perSecond("stud_connection_failures_total"),
+    failures: perSecond(FAILURES),
   };
 }
 

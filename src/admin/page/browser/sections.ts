@@ -9,8 +9,20 @@ import type {
   WorkerStatus,
 } from "../../../status/status.ts";
 import { byId, type Cell, describe, element, fill, setText, type Tone } from "./dom.ts";
-import { amount, bytes, count, day, daysLeft, duration, latency, time, UNKNOWN } from "./format.ts";
-import type { Cause, History } from "./history.ts";
+import {
+  amount,
+  bytes,
+  count,
+  day,
+  daysLeft,
+  duration,
+  latency,
+  rate,
+  time,
+  UNKNOWN,
+} from "./format.ts";
+import { type Cause, CONNECTS, type History } from "./history.ts";
+import { Rates } from "./rates.ts";
 import { type Column, makeTable } from "./table.ts";
 
 /** Shows one document; `history` ends with it. */
@@ -64,8 +76,10 @@ function ends(): Section {
       },
       number("Open", ({ open }) => ({ text: count(open) })),
       number("Accepted", ({ accepted }) => ({ text: count(accepted) })),
+      number("Now", (frontend) => ({ text: rate(rates.of(frontend.name)) })),
     ],
   });
+  const rates = new Rates();
   const tones = { up: "good", down: "error", unknown: "neutral" } as const;
   const backends = makeTable<BackendStatus>(byId("backends"), {
     limit: 10,
@@ -77,10 +91,18 @@ function ends(): Section {
         title: "State",
         cell: ({ state, cause }) => ({ text: capital(state), tone: tones[state], note: cause }),
       },
-      { title: "Since", cell: ({ since }) => timeCell(since) },
+      { title: "Since", cell: ({ since }) => timeCell(since, since && age(since, now)) },
+      number("Failed connects, 5 min", ({ service }) => ({
+        text: count(past?.recent(CONNECTS, { service, result: "failed" })),
+      })),
     ],
   });
-  return (status) => {
+  let now = "";
+  let past: History | undefined;
+  return (status, history) => {
+    now = status.time;
+    past = history;
+    rates.add(status.time, status.frontends.map(({ name, accepted }) => [name, accepted]));
     frontends(status.frontends);
     // Those that are down come first.
     backends([...status.backends].sort((a, b) => order(a.state) - order(b.state)));
@@ -110,12 +132,15 @@ function workers(): Section {
       number("Generation", ({ generation }) => ({ text: String(generation) })),
       number("Connections", ({ connections }) => ({ text: count(connections) })),
       number("Accepted", ({ accepted }) => ({ text: count(accepted) })),
+      number("Now", ({ pid }) => ({ text: rate(rates.of(pid)) })),
       number("Memory", ({ residentBytes }) => ({ text: bytes(residentBytes) })),
       number("Event-loop delay", (worker) => ({ text: latency(worker.eventLoopDelaySeconds) })),
       { title: "Started", cell: ({ startedAt }) => timeCell(startedAt) },
     ],
   });
-  return ({ workers }) => {
+  const rates = new Rates();
+  return ({ time, workers }) => {
+    rates.add(time, workers.map(({ pid, accepted }) => [pid, accepted]));
     // Those that do not serve come first: only some of many are shown.
     const isWrong = ({ state }: WorkerStatus) => tones[state] === "error" ? 0 : 1;
     show([...workers].sort((a, b) => isWrong(a) - isWrong(b)));
@@ -175,6 +200,8 @@ function certificateLeft({ daysLeft: days, notBefore }: CertificateStatus): Cell
   return { text: daysLeft(days), tone };
 }
 
+const RELOAD_TONES = { succeeded: "good", failed: "error", waiting: "warning" } as const;
+
 function reloads(): Section {
   const generations = makeTable<GenerationStatus>(byId("generations"), {
     limit: 10,
@@ -189,17 +216,17 @@ function reloads(): Section {
       number("Connections", ({ connections }) => ({ text: count(connections) })),
     ],
   });
-  return ({ reloads, generations: all }) => {
+  return ({ time, reloads, generations: all }) => {
     const { last, isRunning } = reloads;
     const result: Cell = isRunning
       ? { text: "Running", tone: "neutral" }
       : last
-      ? { text: capital(last.result), tone: last.result === "succeeded" ? "good" : "error" }
+      ? { text: capital(last.result), tone: RELOAD_TONES[last.result] }
       : { text: "None since the start" };
     const details: [string, Cell][] = last
       ? [
         ["Cause", { text: last.cause }],
-        ["Finished", timeCell(last.finishedAt)],
+        ["Finished", timeCell(last.finishedAt, age(last.finishedAt, time))],
         ["Took", { text: latency(last.seconds) }],
       ]
       : [];
@@ -217,14 +244,13 @@ function reloads(): Section {
 function build(): Section {
   return (status) => {
     const { build, master, configuration, log, tickets } = status;
-    const uptime = (Date.parse(status.time) - Date.parse(master.startedAt)) / 1000;
     describe(byId("build"), [
       ["Version", { text: `stud ${build.version}` }],
       ["Runtime", { text: build.runtime }],
       ["TLS library", { text: build.tls }],
       ["Master", { text: `pid ${master.pid}, ${bytes(master.residentBytes)}` }],
       ["Its event-loop delay", { text: latency(master.eventLoopDelaySeconds) }],
-      ["Started", timeCell(master.startedAt, `${duration(uptime)} ago`)],
+      ["Started", timeCell(master.startedAt, age(master.startedAt, status.time))],
     ]);
     describe(byId("configuration"), [
       ["Dialect", { text: configuration.dialect }],
@@ -278,6 +304,11 @@ function number<T>(title: string, cell: (item: T) => Cell): Column<T> {
 
 function timeCell(iso: string | undefined, note?: string): Cell {
   return iso === undefined ? { text: UNKNOWN } : { text: time(iso), iso, note };
+}
+
+/** How long before another time it was. */
+function age(iso: string, now: string): string {
+  return `${duration((Date.parse(now) - Date.parse(iso)) / 1000)} ago`;
 }
 
 /** With a capital letter. */

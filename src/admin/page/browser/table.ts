@@ -36,12 +36,13 @@ export function makeTable<T>(
     ),
   );
   table.setAttribute("role", "table");
-  table.append(element("thead", { role: "rowgroup" }, header), body);
-  const note = element("p", { class: "muted empty" }, empty);
+  const none = element("td", { role: "cell", class: "muted", colspan: `${columns.length}` }, empty);
+  const note = element("tbody", { role: "rowgroup" }, element("tr", { role: "row" }, none));
+  table.append(element("thead", { role: "rowgroup" }, header), body, note);
   const button = element("button", { type: "button", "aria-expanded": "false" });
   button.setAttribute("aria-controls", table.id);
   const more = element("p", { class: "more" }, button);
-  table.after(note, more);
+  table.after(more);
 
   let latest: readonly T[] = [];
   let all = 0;
