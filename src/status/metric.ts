@@ -8,6 +8,8 @@ interface Family {
   readonly name: string;
   /** One sentence. */
   readonly help: string;
+  /** Counters and histograms: when they began, in seconds since 1970. */
+  readonly created?: number;
 }
 
 export interface PlainFamily extends Family {
