@@ -65,18 +65,6 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
 
 const CERTIFICATE_REMEDY = "specify a PEM file with the certificate, its chain and its private key";
 
-/** Returns a warning, in one line, if the certificate has expired or is not yet valid. */
-export function validityWarning(
-  { validFrom, validTo }: Pick<Bundle, "validFrom" | "validTo">,
-  file: string,
-  now: number,
-): string | undefined {
-  const day = (time: number) => new Date(time).toISOString().replace(/\.\d+Z$/, "Z");
-  if (now > validTo) return `${file}: the certificate expired on ${day(validTo)}; renew it`;
-  if (now < validFrom) return `${file}: the certificate is valid only from ${day(validFrom)}`;
-  return undefined;
-}
-
 function leafOf(
   certificate: X509Certificate,
   file: string,

@@ -7,6 +7,7 @@ import {
   type CertificateSettings,
 } from "./collect.ts";
 import { CertificateLoader, type LoadedCertificate } from "./loader.ts";
+import type { Dated } from "./dates.ts";
 import { DecryptedKeys } from "./decrypted_keys.ts";
 import type { Passphrases } from "./passphrases.ts";
 import { CertificateStore, readChain } from "./store.ts";
@@ -43,6 +44,13 @@ export type CertificateFacts = Pick<
   LoadedCertificate,
   "issuer" | "key" | "mustStaple" | "names" | "validFrom" | "validTo"
 >;
+
+/** Returns the certificates with their dates. */
+export function datesOf(sources: readonly CertificateSource[]): Dated[] {
+  return sources.map(({ file, facts: { names, validFrom, validTo } }) => ({
+    ...{ place: file.cert, names, validFrom, validTo },
+  }));
+}
 
 /** Maximum number of unused bytes in the store; beyond that a new store is created. */
 const MAX_WASTE = 64 * 1024 * 1024;

@@ -12,7 +12,6 @@ import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
 import { listDirectory, pairBelow, pairIn, pairRemedy } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
-import { validityWarning } from "./bundle.ts";
 import { NotInFile } from "./sections.ts";
 import { checkTrustFiles, loadTrust } from "./trust.ts";
 
@@ -224,8 +223,6 @@ export class CertificateCollection {
   }
 
   private warnOf(loaded: LoadedCertificate, file: string): void {
-    const validity = validityWarning(loaded, file, this.now);
-    if (validity !== undefined) this.warnings.push(validity);
     this.warnings.push(...loaded.warnings);
     if (loaded.exposedKey !== "") this.exposedKeys.add(loaded.exposedKey);
     if (loaded.hasBadDh) {

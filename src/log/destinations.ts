@@ -3,7 +3,7 @@ import type { Dialect } from "../base/dialect.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
-import { jsonLine, messageWithSubject, textLine } from "./format.ts";
+import { jsonLine, syslogText, textLine } from "./format.ts";
 import { entryLevel } from "./levels.ts";
 import { LineWriter } from "./line_writer.ts";
 import { LogFile } from "./log_file.ts";
@@ -82,7 +82,7 @@ export class Destinations {
     if (!syslog) return { lines };
     return {
       lines,
-      syslog: (record) => syslog.write(entryLevel(record.level), messageWithSubject(record)),
+      syslog: (record) => syslog.write(entryLevel(record.level), syslogText(record)),
     };
   }
 

@@ -4,6 +4,7 @@
  * the sinks; entries become its records here.
  */
 import { configureSync, drain, getLogger, type LogRecord, type Sink } from "@logtape/logtape";
+import { isQuiet } from "../base/error_classes.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { type Change, Destinations, type LogContext } from "./destinations.ts";
@@ -30,7 +31,10 @@ export type LogChange = Change<void>;
 export function openLog(config: LogConfig, context: LogContext): OpenLog {
   const logger = getLogger("stud");
   const { category } = logger;
-  const log: Log = ({ level, event, message, facts }) => {
+  let quiet: LogConfig["quiet"] = [];
+  const log: Log = (entry) => {
+    if (isQuiet(quiet, entry)) return;
+    const { level, event, message, facts } = entry;
     const record: LogRecord = {
       category,
       level: recordLevel(level),
@@ -49,6 +53,7 @@ export function openLog(config: LogConfig, context: LogContext): OpenLog {
     return {
       drop: change.drop,
       commit() {
+        quiet = wanted.quiet;
         sinks = change.commit();
         level = wanted.level;
         configureLogTape(sinks, level);

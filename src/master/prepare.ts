@@ -39,6 +39,7 @@ export type MasterSettings =
   & ListenerSettings
   & TicketPlan["config"]
   & Reads<
+    | "certificateWarningDays"
     | "frontends"
     | "limits.connections"
     | "log.level"

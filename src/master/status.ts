@@ -10,6 +10,7 @@ import {
   type Status,
   type WorkerStatus,
 } from "../status/status.ts";
+import { daysUntil } from "../certificates/dates.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import { formatAddress, formatEndpoint } from "../options/address.ts";
 import type { Prepared } from "./prepare.ts";
@@ -103,11 +104,4 @@ export function failureOf({ event, facts }: LogEntry, now: number): FailureStatu
     worker: Number(worker ?? 0),
     ...{ client: String(client), source: String(source), code: String(code), cause: String(cause) },
   };
-}
-
-const DAY_MS = 86_400_000;
-
-/** Whole days; negative once the time has passed. */
-export function daysUntil(time: number, now: number): number {
-  return Math.floor((time - now) / DAY_MS);
 }

@@ -1,6 +1,8 @@
 import { sharedClock } from "../base/clock.ts";
 import { CounterTotals } from "../base/counters.ts";
 import { inTime } from "../base/in_time.ts";
+import { datesOf } from "../certificates/certificates.ts";
+import { CertificateDates } from "../certificates/dates.ts";
 import { guarded } from "../log/guarded.ts";
 import { Stapling } from "../ocsp/stapling.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -10,6 +12,7 @@ import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
+import { SeparateNames } from "./counters.ts";
 import { BackendName } from "./backend/backend_name.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
@@ -49,6 +52,7 @@ export interface InheritedState {
 export class WorkerServices {
   /** What all workers since the start of this process have counted. */
   readonly counters = new CounterTotals();
+  readonly names: SeparateNames;
   readonly quotas = new ConnectionQuotas();
   readonly affinity: Affinity;
   readonly sessions: Sessions;
@@ -62,6 +66,7 @@ export class WorkerServices {
   private readonly backendState: BackendState;
   private configuration: Prepared;
   private certificates: ServedCertificates;
+  private readonly dates: CertificateDates;
   /** The newest first. */
   private failures: readonly FailureStatus[] = [];
 
@@ -75,7 +80,9 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
+    this.names = new SeparateNames();
     this.certificates = new ServedCertificates(prepared);
+    this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {
       this.tickets = makeTickets(dependencies, prepared, inherited?.tickets);
     }
@@ -128,6 +135,7 @@ export class WorkerServices {
     this.configuration = prepared;
     this.guardedSteps([
       () => this.certificates = new ServedCertificates(prepared),
+      () => this.dates.use(datesOf(prepared.sources), config.certificateWarningDays, Date.now()),
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
@@ -148,6 +156,7 @@ export class WorkerServices {
       () => this.affinity.check(slots),
       () => this.statistics.check(slots),
       () => this.sessions.check(),
+      () => this.dates.check(Date.now()),
     ]);
   }
 

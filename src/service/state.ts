@@ -2,6 +2,7 @@ import type { CertificateWatch } from "../certificates/watch.ts";
 import { controllingTerminal } from "../certificates/terminal.ts";
 import { Certificates } from "../certificates/certificates.ts";
 import { Passphrases } from "../certificates/passphrases.ts";
+import type { EventName } from "../base/events.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { OpenLog } from "../log/log.ts";
 import type { Master } from "../master/master.ts";
@@ -77,7 +78,7 @@ export function makePrepareContext(runtime: Runtime, predecessor?: Predecessor):
 /** Logs a stage in the life of the service. */
 export function logStage(
   { log }: Pick<ServiceState, "log">,
-  event: string,
+  event: EventName,
   message: string,
   facts: LogEntry["facts"] = {},
 ): void {

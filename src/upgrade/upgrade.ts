@@ -1,4 +1,5 @@
 /** SIGUSR2 in the process that is replaced. */
+import type { EventName } from "../base/events.ts";
 import type { Log, LogEntry } from "../base/log_entry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Handover } from "./handover.ts";
@@ -99,7 +100,7 @@ export class Upgrade {
 
   private note(
     level: LogEntry["level"],
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"] = {},
   ): void {

@@ -1,3 +1,4 @@
+import { LoopDelay } from "../base/loop_delay.ts";
 import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -16,6 +17,7 @@ import type {
 } from "../worker_protocol/messages.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import { internalError } from "../log/internal_error.ts";
+import type { EventName } from "../base/events.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
@@ -75,6 +77,8 @@ class Worker implements CommandHandler<WorkerCommand> {
   private connections: Connections | undefined;
   private listeners: WorkerListeners | undefined;
   private limiter: ConnectionLimiter | undefined;
+  /** Absent unless it is reported. */
+  private loopDelay: LoopDelay | undefined;
   private rememberedNames = 0;
   private readonly memoryReclaim = new MemoryReclaim();
   /** Set once it drains; fulfilled when it accepts no more. */
@@ -194,10 +198,13 @@ class Worker implements CommandHandler<WorkerCommand> {
         backend,
         backendSources,
         alpn: tls.alpn,
+        counted: command.counted,
+        measures: command.measures ?? false,
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
       this.listeners = new WorkerListeners(runtime, command, this.listenerEvents());
       this.limiter = this.makeLimiter(limits, this.listeners, command.connections);
+      if (command.measures) this.loopDelay = new LoopDelay();
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
@@ -233,6 +240,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     return new ConnectionLimiter(limits, quota, {
       pause: () => listeners.pause(),
       resume: () => listeners.resume(),
+      counted: (limit) => this.connections!.counters.limitReached(limit),
       reached: (message, facts) => this.log("warn", "connection-limit", message, facts),
     });
   }
@@ -288,7 +296,12 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   private state(): WorkerState {
     const { open, counters } = this.connections!;
-    return { open, counters: counters.report() };
+    const loopDelayMs = this.loopDelay?.recentMs;
+    return {
+      open,
+      counters: counters.report(),
+      ...(loopDelayMs === undefined ? {} : { loopDelayMs }),
+    };
   }
 
   private async drainForMaster(): Promise<void> {
@@ -329,7 +342,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       queueMicrotask(() => stream.reset());
       return ignoringHandler;
     }
-    const handler = connections!.accept(stream, this.frontends[frontend]?.trust);
+    const handler = connections!.accept(stream, frontend, this.frontends[frontend]?.trust);
     limiter!.opened(connections!.open);
     return handler;
   }
@@ -372,7 +385,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private logConnection(
-    event: string,
+    event: EventName,
     connection: Connection,
     what: string,
     more: LogEntry["facts"] = {},
@@ -411,7 +424,7 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   private log(
     level: LogEntry["level"],
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"],
   ): void {
@@ -422,7 +435,8 @@ class Worker implements CommandHandler<WorkerCommand> {
   private sendLog(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
     this.channel.sendLog((dropped): WorkerEvent => {
-      const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
+      const { pid } = process;
+      const facts = { worker, pid, ...entry.facts, ...(dropped ? { dropped } : {}) };
       return { type: "log", entry: { ...entry, facts } };
     });
   }

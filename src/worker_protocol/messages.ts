@@ -1,5 +1,6 @@
 import { type CounterReport, parseCounterReport } from "../base/counters.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
+import type { CountedNames } from "../connection/counters.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import type { LogConfig, WorkerSettings } from "../options/config.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_event.ts";
@@ -55,6 +56,10 @@ export interface StartCommand {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerSetup[];
+  /** What it counts separately. */
+  readonly counted: CountedNames;
+  /** It also measures times and sizes of connections, and the delay of its event loop. Absent: no. */
+  readonly measures?: boolean;
   /**
    * A predecessor serves the same sockets until the master takes over: a worker that loses its
    * master before that must not change them. Absent: no.
@@ -145,6 +150,8 @@ export interface WorkerState {
   readonly open: number;
   /** What the worker has counted since its start. */
   readonly counters: CounterReport;
+  /** The longest recent delay of its event loop, in milliseconds; absent if it is not measured. */
+  readonly loopDelayMs?: number;
 }
 
 /** What a worker reports about the backend, at most about once a second. */
@@ -206,10 +213,14 @@ function isType(value: unknown): value is WorkerEvent["type"] {
 
 function parseState(
   type: "draining" | "pong",
-  { open, counters: value }: Record<string, unknown>,
+  { open, counters: value, loopDelayMs }: Record<string, unknown>,
 ): WorkerEvent | undefined {
   const counters = parseCounterReport(value);
-  return isCount(open) && counters ? { type, open, counters } : undefined;
+  if (!isCount(open) || !counters) return undefined;
+  if (loopDelayMs === undefined) return { type, open, counters };
+  return isTime(loopDelayMs) && loopDelayMs < Infinity
+    ? { type, open, counters, loopDelayMs }
+    : undefined;
 }
 
 function parseBackendFailed(value: Record<string, unknown>): BackendFailed | undefined {

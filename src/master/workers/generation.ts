@@ -9,6 +9,7 @@ import type {
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
+import type { EventName } from "../../base/events.ts";
 import type { Log, LogEntry } from "../../base/log_entry.ts";
 import { CrashReports, describeExit } from "./crash_reports.ts";
 import { type ExitDetails, Slot } from "./slot.ts";
@@ -228,7 +229,7 @@ export class Generation {
   private logUnlessLoop(
     slot: Slot,
     level: LogEntry["level"],
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"],
   ): void {

@@ -1,5 +1,5 @@
-import type { CounterTotals } from "../../base/counters.ts";
-import { ACCEPTED } from "../../connection/counters.ts";
+import type { CounterTotals, Series } from "../../base/counters.ts";
+import type { EXIT_REASONS } from "../counters.ts";
 import {
   handleSharedEvent,
   type SharedEventHandlers,
@@ -178,7 +178,8 @@ export class Slot {
       this.restart();
       return;
     }
-    const worker = new WatchedWorker(process, this.command.tls.alpn);
+    this.totals.add({ name: "worker_starts_total", labels: {} }, 1);
+    const worker = new WatchedWorker(process, this.command.counted);
     this.worker = this.last = worker;
     process.onEvent = (event) => this.handle(worker, event);
     process.onExit = (exit) => this.workerExited(worker, exit);
@@ -286,11 +287,13 @@ export class Slot {
   }
 
   private applyState(worker: WatchedWorker, state: WorkerState): void {
-    worker.update(state, (place, by) => {
-      if (place === ACCEPTED) this.acceptedConnections += by;
-      this.totals.add(worker.series(place), by);
-    });
+    worker.update(state, this.grown);
   }
+
+  private readonly grown = (series: Series, by: number): void => {
+    if (series.name === "connections_accepted_total") this.acceptedConnections += by;
+    this.totals.add(series, by);
+  };
 
   private get state(): SlotWorkerStatus["state"] {
     if (!this.isReady) return "starting";
@@ -342,7 +345,8 @@ export class Slot {
       isHung,
       isExpected: isExitExpected && exit.code === 0,
     };
-    worker.exited();
+    worker.exited(this.grown);
+    this.totals.add({ name: "worker_exits_total", labels: { reason: reasonOf(details) } }, 1);
     this.predecessors.delete(worker);
     if (worker !== this.worker) return this.events.exited(this, details);
     this.worker = undefined;
@@ -368,4 +372,10 @@ export class Slot {
     this.startingMs = 0;
     this.changedAt = this.clock.now();
   }
+}
+
+function reasonOf({ isExpected, isHung, signal }: ExitDetails): (typeof EXIT_REASONS)[number] {
+  if (isExpected) return "requested";
+  if (isHung) return "watchdog";
+  return signal === null ? "error" : "signal";
 }

@@ -1,5 +1,6 @@
 /** The start commands of a configuration's workers. */
 import type { StartCommand } from "../../worker_protocol/messages.ts";
+import type { CountedNames } from "../../connection/counters.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { workerSettings } from "../../options/worker_settings.ts";
 import { FIRST_SOCKET_FD } from "../../worker_protocol/command_line.ts";
@@ -12,7 +13,10 @@ export function startCommands(
   prepared: Prepared,
   { fds }: Claim,
   sockets: readonly number[],
-  tickets: TicketRing | undefined,
+  { tickets, counted }: {
+    readonly tickets: TicketRing | undefined;
+    readonly counted: CountedNames;
+  },
 ): StartCommand[] {
   const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
   const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
@@ -32,6 +36,7 @@ export function startCommands(
     backend,
     backendSources,
     listeners,
+    counted,
     ...(tickets ? { tickets } : {}),
     ...(privileges ? { privileges } : {}),
   }));

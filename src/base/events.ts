@@ -1,0 +1,61 @@
+/** The names of all log events, which docs/events.md describes. */
+export const EVENTS = [
+  "accept-failed",
+  "affinity-ended",
+  "backend-down",
+  "backend-moved",
+  "backend-recovered",
+  "backend-resolved",
+  "backend-unresolved",
+  "connection-closed",
+  "connection-established",
+  "connection-failed",
+  "connection-limit",
+  "events-repeated",
+  "generation-cut",
+  "generation-ended",
+  "internal-error",
+  "log-dropped",
+  "log-failed",
+  "log-not-reopened",
+  "notify-failed",
+  "ocsp-dir",
+  "ocsp-exited",
+  "ocsp-failed",
+  "ocsp-staple",
+  "pin-failed",
+  "protocol-error",
+  "ready",
+  "reload-failed",
+  "reload-waits",
+  "reloaded",
+  "reloading",
+  "runtime-output",
+  "session-dropped",
+  "session-peer-failed",
+  "session-peers-exited",
+  "slot-adopted",
+  "statistics",
+  "stopped",
+  "stopping",
+  "syslog-away",
+  "ticket-store-answers",
+  "ticket-store-fails",
+  "ticket-store-garbage",
+  "upgrade-failed",
+  "upgrade-ignored",
+  "upgraded",
+  "upgrading",
+  "warning",
+  "worker-exited",
+  "worker-failed",
+  "worker-started",
+] as const;
+
+/** A log event's name: stable, for programs. */
+export type EventName = (typeof EVENTS)[number];
+
+/** Whether a word is the name of a log event. */
+export function isEventName(word: unknown): word is EventName {
+  return (EVENTS as readonly unknown[]).includes(word);
+}
