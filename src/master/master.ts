@@ -1,3 +1,8 @@
+import type { CounterTotals } from "../base/counters.ts";
+import { LoopDelay } from "../base/loop_delay.ts";
+import type { Facts } from "../status/facts.ts";
+import type { MetricFamily } from "../status/metric.ts";
+import { metricsOf } from "./metrics.ts";
 import { guarded } from "../log/guarded.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
@@ -40,6 +45,7 @@ export class Master {
   private checks: ReturnType<typeof setInterval> | undefined;
   /** Overrides that of the configuration. */
   private logLevel: LogConfig["level"] | undefined;
+  private loopDelay: LoopDelay | undefined;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
@@ -125,9 +131,25 @@ export class Master {
     return {
       generations: generationsStatus(generations),
       workers: workersStatus(generations),
-      frontends: frontendsStatus(prepared),
+      frontends: frontendsStatus(prepared, this.services.counted),
       ...this.services.status(Date.now()),
     };
+  }
+
+  /** All metrics; `facts` is the rest of the status document. */
+  metrics(facts: Facts): MetricFamily[] {
+    return metricsOf(facts, this.services.counted);
+  }
+
+  /** Counts what is counted outside of workers. */
+  get counters(): CounterTotals {
+    return this.services.counters;
+  }
+
+  /** The longest recent delay of its event loop, which is measured from the first call on. */
+  get loopDelayMs(): number {
+    this.loopDelay ??= new LoopDelay();
+    return this.loopDelay.recentMs;
   }
 
   /** The listening sockets that a successor must inherit so that no connection is refused. */

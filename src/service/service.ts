@@ -48,7 +48,7 @@ class Service {
     const { libc } = runtime;
     const { config: { dialect, log: logConfig } } = command;
     const prepareContext = makePrepareContext(runtime, options.predecessor);
-    const log = openLog(logConfig, { libc, dialect });
+    const log = openLog(logConfig, { libc, dialect, lost: (lines) => this.linesLost(lines) });
     const state: ServiceState = {
       ...{ runtime, options, prepareContext, log, command },
       notifier: new Notifier(notifySettings(), { libc, log }),
@@ -100,6 +100,11 @@ class Service {
     const { log, runtime } = this.state;
     const orphans = new Orphans(runtime.libc, process.pid);
     setInterval(() => void guarded(log, () => void orphans.collect()), ORPHANS_INTERVAL_MS);
+  }
+
+  private linesLost(lines: number): void {
+    const series = { name: "log_lines_dropped_total", labels: { log: "events" } };
+    this.state.master?.counters.add(series, lines);
   }
 
   private requestStop(cause: string): void {

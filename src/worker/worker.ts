@@ -4,6 +4,7 @@ import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionEvents } from "../connection/context.ts";
 import { Connections } from "../connection/connections.ts";
+import { LINES_DROPPED } from "../connection/counters.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type CommandHandler, readCommands } from "../control/helper.ts";
@@ -434,11 +435,12 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   private sendLog(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
-    this.channel.sendLog((dropped): WorkerEvent => {
+    const isSent = this.channel.sendLog((dropped): WorkerEvent => {
       const { pid } = process;
       const facts = { worker, pid, ...entry.facts, ...(dropped ? { dropped } : {}) };
       return { type: "log", entry: { ...entry, facts } };
     });
+    if (!isSent && this.connections) this.connections.counters.values[LINES_DROPPED]!++;
   }
 
   private get logLevel(): LogConfig["level"] {
