@@ -18,6 +18,7 @@ import type { Predecessor } from "../upgrade/successor.ts";
 import type { ConfigurationStatus } from "../status/status.ts";
 import type { RecentGrowth } from "./recent_growth.ts";
 import type { ReloadResults } from "./reload_results.ts";
+import type { AdminEndpoint } from "./admin_endpoint.ts";
 import type { Undo } from "./undo.ts";
 
 /** A command with a configuration to serve or to check. */
@@ -59,6 +60,7 @@ export interface ServiceState {
   readonly lostLines: RecentGrowth;
   /** Why the last upgrade failed, one line for each reason, until a reload succeeds. */
   upgradeFailure: readonly string[];
+  readonly admin: AdminEndpoint;
   /** A successor has taken over; this process drains. */
   isReplaced: boolean;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */

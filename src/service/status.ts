@@ -1,5 +1,7 @@
 import process from "node:process";
 import manifest from "../../package.json" with { type: "json" };
+import { residentMemory } from "../os/resident_memory.ts";
+import type { Facts } from "../status/facts.ts";
 import { problemsOf } from "../status/problems.ts";
 import { type Readiness, type Status, STATUS_VERSION } from "../status/status.ts";
 import type { ServiceState } from "./state.ts";
@@ -17,14 +19,14 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
   const master = state.master!;
   const versions = runtime.versions();
   const facts = master.status();
+  const droppedLines = master.counters.total("log_lines_dropped_total");
   const ready = readiness(state, facts, options);
-  const droppedLines = 0;
   const problems = problemsOf({
     ...{ ...facts, reloads: state.reloads.status, ...master.problemFacts(now), now },
     upgradeFailure: state.upgradeFailure,
     lostLines: state.lostLines.lately(droppedLines, now),
   });
-  return {
+  const document: Facts = {
     version: STATUS_VERSION,
     time: new Date(now).toISOString(),
     health: isStopping || isReplaced ? "draining" : problems.length > 0 ? "degraded" : "well",
@@ -39,15 +41,15 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
     master: {
       pid: process.pid,
       startedAt: new Date(performance.timeOrigin).toISOString(),
-      residentBytes: process.memoryUsage.rss(),
-      eventLoopDelaySeconds: 0,
+      residentBytes: residentMemory(process.pid),
+      eventLoopDelaySeconds: master.loopDelayMs / 1000,
     },
     configuration: { dialect: config.dialect, ...state.configuration },
     reloads: state.reloads.status,
     ...facts,
-    log: { level: config.log.level, droppedLines },
-    metrics: [],
+    log: { level: state.log.level, droppedLines },
   };
+  return { ...document, metrics: master.metrics(document) };
 }
 
 /** Whether a load balancer should send new clients. */

@@ -15,6 +15,7 @@ const ROOMS = [
   "master",
   "worker",
   "worker_protocol",
+  "admin",
   "tickets",
   "sessions",
   "ocsp",
