@@ -70,9 +70,10 @@ export function frontendsStatus(
   });
 }
 
-/** The certificates of one configuration, sorted once. */
+/** The certificates of one configuration, sorted and described once. */
 export class ServedCertificates {
-  private readonly sorted: readonly Omit<CertificateStatus, "daysLeft">[];
+  private readonly total: number;
+  private readonly listed: readonly Omit<CertificateStatus, "daysLeft">[];
 
   constructor({ sources, tls, config }: Pick<Prepared, "sources" | "tls" | "config">) {
     const names = config.frontends.map(({ listen }) => formatAddress(listen));
@@ -81,9 +82,11 @@ export class ServedCertificates {
     for (const [frontend, { own }] of tls.frontends.entries()) {
       for (const place of new Set(own)) owners[place]!.push(names[frontend]!);
     }
-    this.sorted = sources
+    this.total = sources.length;
+    this.listed = sources
       .map(({ file, facts }, place) => ({ file, facts, place }))
       .sort((a, b) => a.facts.validTo - b.facts.validTo)
+      .slice(0, MAX_LISTED_CERTIFICATES)
       .map(({ file, facts, place }) => ({
         names: facts.names.slice(0, MAX_LISTED_NAMES),
         place: file.cert,
@@ -98,8 +101,8 @@ export class ServedCertificates {
   /** `now` is in milliseconds since 1970. */
   status(now: number): CertificatesStatus {
     return {
-      total: this.sorted.length,
-      listed: this.sorted.slice(0, MAX_LISTED_CERTIFICATES).map((certificate) => ({
+      total: this.total,
+      listed: this.listed.map((certificate) => ({
         ...certificate,
         daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
       })),
