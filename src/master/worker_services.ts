@@ -184,11 +184,13 @@ export class WorkerServices {
   }
 
   /** Their parts of the status document at `now`, in milliseconds since 1970. */
-  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
+    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
     return {
-      backends: [this.backendState.status(now)],
-      certificates: this.certificates.status(now),
-      failures: this.failures,
+      backends: [backendState.status(now)],
+      certificates: certificates.status(stapling.of(prepared), now),
+      failures,
+      ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
     };
   }
 
