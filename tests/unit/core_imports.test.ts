@@ -15,8 +15,11 @@ const byBuild = /^#(ocsp|ticket_store)$/;
 /** Only these built-in modules exist alike in all three runtimes and open no sockets. */
 const allowed = /^node:(child_process|crypto|dns\/promises|fs|os|path|process|stream|util)$/;
 
-/** Outside the data path: the admin endpoint's helper, which has neither keys nor connections. */
-const adminHelper = /^admin\/helper\//;
+/**
+ * Outside the data path: the admin endpoint's helper, which has neither keys nor connections, and the
+ * commands' HTTP client, in a process that serves nobody.
+ */
+const mayUseHttp = /^(admin\/helper\/.*|commands\/client\.ts)$/;
 const forHttp = /^node:(http|net)$/;
 
 /** What is imported or named in a core file that belongs to one runtime or to its sockets. */
@@ -35,7 +38,7 @@ test("the core imports no runtime", () => {
     const text = readFileSync(join(source, file), "utf8").replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
     if (mayUseRuntime.test(relative(source, join(source, file)))) continue;
     const found = violations(text);
-    const others = found.filter((name) => !(adminHelper.test(file) && forHttp.test(name)));
+    const others = found.filter((name) => !(mayUseHttp.test(file) && forHttp.test(name)));
     assert.deepEqual(others, [], file);
   }
 });
@@ -69,6 +72,7 @@ test("workers and helpers load no part of the master or its log, nor the table o
   assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");
 });
 
+<<<<<<< HEAD
 test("only the admin endpoint's helper loads HTTP, and not before it runs", () => {
   const ofHelper = (file: string) => [...loadedWith(file)].filter((file) => adminHelper.test(file));
   const [helper, others] = [children[3]!, children.filter((file) => !adminHelper.test(file))];
@@ -79,6 +83,13 @@ test("only the admin endpoint's helper loads HTTP, and not before it runs", () =
     assert.doesNotMatch(text, /^import (?!type )[^;]*"node:(http|net)"/m, file);
   }
   assert.ok(ofHelper(helper).length > 5, "the check finds it");
+=======
+test("no process that serves loads the commands", () => {
+  const commands = (file: string) =>
+    [...loadedWith(file)].filter((file) => file.startsWith("commands/"));
+  for (const file of [...children, "command.ts"]) assert.deepEqual(commands(file), [], file);
+  assert.ok(commands("commands/status.ts").includes("commands/client.ts"), "the check finds it");
+>>>>>>> 36162e6 (stud status, stud top and stud reload: a table of commands, and what they show of the admin endpoint's answers)
 });
 
 /** Packages that are loaded with a file. */
