@@ -71,12 +71,21 @@ export function refusal(service: Service, { status, body }: Answer): SubcommandE
         : `${where}: it does not accept the token; check --admin-token-file`,
     );
   }
-  const [line = ""] = body.trim().split("\n", 1);
-  const shown = line.startsWith("<") ? "" : plain(line.slice(0, MAX_SHOWN));
+  const reason = reasonIn(body);
+  if (reason !== undefined) return new SubcommandError(`${where}: ${reason}`);
   return new SubcommandError(
-    `${where}: HTTP status ${status}${shown === "" ? "" : `: ${shown}`}; check that this is the ` +
-      "admin endpoint of a stud",
+    `${where}: it answers with HTTP status ${status}; check that this is the admin endpoint of a stud`,
   );
+}
+
+/** A stud says why it refuses a request, in a member `error`. */
+function reasonIn(body: string): string | undefined {
+  try {
+    const { error } = JSON.parse(body) as { readonly error?: unknown };
+    return typeof error === "string" ? plain(error.slice(0, MAX_SHOWN)) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function exchange(service: Service, { method, path, limitMs }: Question): Promise<Answer> {

@@ -19,9 +19,8 @@ export async function askStatus(service: Service): Promise<Status> {
   throw foreign(service);
 }
 
-/** Returns the result of a reload from its answer. Throws a SubcommandError. */
+/** Returns the result of a reload, whatever its HTTP status. Throws a SubcommandError. */
 export function reloadStatus(service: Service, answer: Answer): ReloadStatus {
-  if (answer.status !== 200 && answer.status !== 500) throw refusal(service, answer);
   const found = parsed(answer);
   if (matches(found, RELOAD)) return found as unknown as ReloadStatus;
   throw answer.status === 200 ? foreign(service) : refusal(service, answer);

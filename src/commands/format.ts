@@ -73,8 +73,8 @@ export function countOf(count: number, what: string): string {
 /** Returns `21 days`, `1 day`, `today`, `ended 3 days ago`. */
 export function daysText(days: number): string {
   const whole = Math.floor(days);
-  if (whole === 0) return days < 0 ? "ended" : "today";
-  return whole > 0 ? countOf(whole, "day") : `ended ${countOf(Math.ceil(-days), "day")} ago`;
+  if (whole === 0) return "today";
+  return whole > 0 ? countOf(whole, "day") : `ended ${countOf(-whole, "day")} ago`;
 }
 
 /** A cell, and whether its column is aligned to the right. */

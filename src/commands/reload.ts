@@ -4,6 +4,7 @@ import { errorText } from "../base/error_text.ts";
 import { print, printError } from "../base/print.ts";
 import type { Given } from "../options/subcommands.ts";
 import { SubcommandError } from "../options/subcommand.ts";
+import type { ReloadStatus } from "../status/status.ts";
 import { ask, AwayError } from "./client.ts";
 import { reloadStatus } from "./document.ts";
 import { findService, type Service } from "./service.ts";
@@ -22,14 +23,7 @@ export async function reload(given: Given<"reload">): Promise<number> {
   const limitMs = wait ? timeout * 1000 : DELIVERY_MS;
   try {
     const answer = await ask(service, { method: "POST", path: "/reload", limitMs });
-    const result = reloadStatus(service, answer);
-    const lines = reloadResult(result);
-    if (result.result === "succeeded") {
-      print(`${lines.join("\n")}\n`);
-      return 0;
-    }
-    for (const line of lines) printError(line.startsWith(" ") ? line : `stud: ${line}`);
-    return 1;
+    return report(reloadStatus(service, answer), wait);
   } catch (error) {
     if (!(error instanceof AwayError && error.isLate)) throw error;
     if (!wait) {
@@ -40,6 +34,18 @@ export async function reload(given: Given<"reload">): Promise<number> {
       `the reload has not ended within ${timeout} s; stud status shows its result`,
     );
   }
+}
+
+/** Prints the result; returns the exit code. */
+function report(status: ReloadStatus, wait: boolean): number {
+  const [head, ...problems] = reloadResult(status);
+  const isRequested = status.result === "succeeded" || (status.result === "waiting" && !wait);
+  if (isRequested) {
+    print(`${[head, ...problems].join("\n")}\n`);
+    return 0;
+  }
+  for (const line of [`stud: ${head}`, ...problems]) printError(line);
+  return status.result === "failed" ? 1 : 2;
 }
 
 /** For a stud without an admin endpoint. */

@@ -95,6 +95,10 @@ function service(status: Status): string[] {
       : []),
     ...fact("Last reload", reloadText(reloads, time)),
     ...(reloads.last?.problems ?? []).flatMap((problem) => wrapped(plain(problem), INDENT)),
+    ...fact(
+      "Reloads",
+      `${countText(reloads.succeeded)} succeeded, ${countText(reloads.failed)} failed`,
+    ),
     ...(tickets
       ? fact("Ticket keys", `${durationText(tickets.keyAgeSeconds)} old, ${plain(tickets.source)}`)
       : []),
@@ -102,25 +106,26 @@ function service(status: Status): string[] {
   ];
 }
 
-/** Returns `succeeded 5 min ago (SIGHUP, 0.4 s); 3 succeeded, 1 failed`. */
-export function reloadText(
-  { last, isRunning, succeeded, failed }: Status["reloads"],
-  now: string,
-): string {
+/** Returns `succeeded 5 min ago (received SIGHUP, 0.4 s)`. */
+export function reloadText({ last, isRunning }: Status["reloads"], now: string): string {
   const running = isRunning ? "one is running; " : "";
   if (!last) return `${running}none`;
   return `${running}${plain(last.result)} ${
     durationText(secondsBetween(last.finishedAt, now))
   } ago ` +
-    `(${plain(last.cause)}, ${durationText(last.seconds)}); ` +
-    `${countText(succeeded)} succeeded, ${countText(failed)} failed`;
+    `(${plain(last.cause)}, ${durationText(last.seconds)})`;
 }
 
-/** What `stud reload` prints. */
+/** Returns what `stud reload` prints, a line for each problem. */
 export function reloadResult({ result, seconds, problems }: ReloadStatus): string[] {
-  if (result === "succeeded") return [`reload succeeded in ${durationText(seconds)}`];
+  const took = durationText(seconds);
+  const heads: Readonly<Record<string, string>> = {
+    succeeded: `reload succeeded in ${took}`,
+    failed: `reload failed after ${took}; the former configuration stays in use`,
+    waiting: "reload has not begun yet; stud status shows its result later",
+  };
   return [
-    `reload failed after ${durationText(seconds)}; the former configuration stays in use`,
+    heads[result] ?? `reload: ${plain(result)}`,
     ...problems.map((problem) => `  ${plain(problem)}`),
   ];
 }
@@ -188,9 +193,10 @@ function certificates({ certificates: { total, listed } }: Status): string[] {
 }
 
 function certificate({ daysLeft, names, place, key, frontend }: CertificateStatus): string[] {
-  const head = daysText(daysLeft).padEnd(8);
+  const days = daysText(daysLeft);
+  const head = (daysLeft < 0 ? "ended" : days).padEnd(8);
   return wrapped(
-    `${namesText(names)}; ${plain(key)}; ${plain(place)}` +
+    `${daysLeft < 0 ? `${days}; ` : ""}${namesText(names)}; ${plain(key)}; ${plain(place)}` +
       (frontend === undefined ? "" : `; only ${plain(frontend)}`),
     `  ${head}  `,
     " ".repeat(12),

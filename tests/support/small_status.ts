@@ -28,7 +28,7 @@ export function statusDocument(changes: Partial<Status> = {}): Status {
       isRunning: false,
       last: {
         result: "succeeded",
-        cause: "SIGHUP",
+        cause: "received SIGHUP",
         finishedAt: "2026-11-30T11:00:00.000Z",
         seconds: 0.42,
         problems: [],

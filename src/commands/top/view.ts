@@ -101,7 +101,10 @@ function rates({ status, rates }: Model): Line[] {
       `Throughput   ${known(rates.received, bytesText)}/s from clients, ` +
         `${known(rates.sent, bytesText)}/s to clients`,
     ),
-    line(`Last reload  ${reloadText(status.reloads, status.time)}`),
+    line(
+      `Last reload  ${reloadText(status.reloads, status.time)}`,
+      status.reloads.last?.result === "failed" ? "warning" : undefined,
+    ),
     line(""),
   ];
 }
