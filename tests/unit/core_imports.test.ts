@@ -72,24 +72,19 @@ test("workers and helpers load no part of the master or its log, nor the table o
   assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");
 });
 
-<<<<<<< HEAD
-test("only the admin endpoint's helper loads HTTP, and not before it runs", () => {
-  const ofHelper = (file: string) => [...loadedWith(file)].filter((file) => adminHelper.test(file));
-  const [helper, others] = [children[3]!, children.filter((file) => !adminHelper.test(file))];
-  for (const file of [...others, "command.ts"]) assert.deepEqual(ofHelper(file), [], file);
-  for (const file of ofHelper(helper)) {
-    // A bundle loads what any of its modules imports statically.
-    const text = readFileSync(join(source, file), "utf8");
-    assert.doesNotMatch(text, /^import (?!type )[^;]*"node:(http|net)"/m, file);
+test("only the admin endpoint's helper and the commands load HTTP, and not before they run", () => {
+  const outside = /^(admin\/helper|commands)\//;
+  const ofOutside = (file: string) => [...loadedWith(file)].filter((file) => outside.test(file));
+  const others = children.filter((file) => !outside.test(file));
+  for (const file of [...others, "command.ts"]) assert.deepEqual(ofOutside(file), [], file);
+  for (const start of ["admin/helper/admin_process.ts", "commands/reload.ts"]) {
+    for (const file of ofOutside(start)) {
+      // A bundle loads what any of its modules imports statically.
+      const text = readFileSync(join(source, file), "utf8");
+      assert.doesNotMatch(text, /^import (?!type )[^;]*"node:(http|net)"/m, file);
+    }
+    assert.ok(ofOutside(start).length > 5, "the check finds it");
   }
-  assert.ok(ofHelper(helper).length > 5, "the check finds it");
-=======
-test("no process that serves loads the commands", () => {
-  const commands = (file: string) =>
-    [...loadedWith(file)].filter((file) => file.startsWith("commands/"));
-  for (const file of [...children, "command.ts"]) assert.deepEqual(commands(file), [], file);
-  assert.ok(commands("commands/status.ts").includes("commands/client.ts"), "the check finds it");
->>>>>>> 36162e6 (stud status, stud top and stud reload: a table of commands, and what they show of the admin endpoint's answers)
 });
 
 /** Packages that are loaded with a file. */
