@@ -7,11 +7,15 @@ import {
   type GenerationStatus,
   MAX_LISTED_CERTIFICATES,
   MAX_LISTED_NAMES,
+  type Problem,
   type Status,
   type WorkerStatus,
 } from "../status/status.ts";
+import type { CertificateSource } from "../certificates/certificates.ts";
+import type { StapleCommand } from "../ocsp/staples.ts";
 import { daysUntil } from "../certificates/dates.ts";
 import type { LogEntry } from "../base/log_entry.ts";
+import { oneLine } from "../base/one_line.ts";
 import { formatAddress, formatEndpoint } from "../options/address.ts";
 import type { Counted } from "./metrics.ts";
 import type { Prepared } from "./prepare.ts";
@@ -21,7 +25,7 @@ import type { Generations } from "./workers/generations.ts";
 /** The parts of the document that the master fills in. */
 export type MasterFacts = Pick<
   Status,
-  "backends" | "certificates" | "failures" | "frontends" | "generations" | "workers"
+  "backends" | "certificates" | "failures" | "frontends" | "generations" | "tickets" | "workers"
 >;
 
 /** The generations, the current one first. */
@@ -66,9 +70,10 @@ export function frontendsStatus(
   });
 }
 
-/** The certificates of one configuration, sorted once. */
+/** The certificates of one configuration, sorted and described once. */
 export class ServedCertificates {
-  private readonly sorted: readonly Omit<CertificateStatus, "daysLeft">[];
+  private readonly total: number;
+  private readonly listed: readonly (Described & { readonly index: number })[];
 
   constructor({ sources, tls, config }: Pick<Prepared, "sources" | "tls" | "config">) {
     const names = config.frontends.map(({ listen }) => formatAddress(listen));
@@ -77,10 +82,13 @@ export class ServedCertificates {
     for (const [frontend, { own }] of tls.frontends.entries()) {
       for (const place of new Set(own)) owners[place]!.push(names[frontend]!);
     }
-    this.sorted = sources
+    this.total = sources.length;
+    this.listed = sources
       .map(({ file, facts }, place) => ({ file, facts, place }))
       .sort((a, b) => a.facts.validTo - b.facts.validTo)
+      .slice(0, MAX_LISTED_CERTIFICATES)
       .map(({ file, facts, place }) => ({
+        index: place,
         names: facts.names.slice(0, MAX_LISTED_NAMES),
         place: file.cert,
         ...(global.has(place) ? {} : { frontend: owners[place]!.join(", ") }),
@@ -91,17 +99,25 @@ export class ServedCertificates {
       }));
   }
 
-  /** `now` is in milliseconds since 1970. */
-  status(now: number): CertificatesStatus {
+  /** `staples` are those in use, `now` is in milliseconds since 1970. */
+  status(staples: readonly Staple[], now: number): CertificatesStatus {
+    const made = new Map(staples.map(({ certificate, from }) => [certificate, from]));
     return {
-      total: this.sorted.length,
-      listed: this.sorted.slice(0, MAX_LISTED_CERTIFICATES).map((certificate) => ({
-        ...certificate,
-        daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
-      })),
+      total: this.total,
+      listed: this.listed.map(({ index, ...certificate }) => {
+        const from = made.get(index);
+        return {
+          ...certificate,
+          daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
+          ...(from === undefined ? {} : { stapleAgeSeconds: Math.max(0, (now - from) / 1000) }),
+        };
+      }),
     };
   }
 }
+
+type Described = Omit<CertificateStatus, "daysLeft" | "stapleAgeSeconds">;
+type Staple = Pick<StapleCommand, "certificate" | "from">;
 
 /** Returns what the document says about a failed connection that a worker has logged. */
 export function failureOf({ event, facts }: LogEntry, now: number): FailureStatus | undefined {
@@ -110,6 +126,34 @@ export function failureOf({ event, facts }: LogEntry, now: number): FailureStatu
   return {
     time: new Date(now).toISOString(),
     worker: Number(worker ?? 0),
-    ...{ client: String(client), source: String(source), code: String(code), cause: String(cause) },
+    client: oneLine(String(client)),
+    source: oneLine(String(source)),
+    code: oneLine(String(code)),
+    cause: oneLine(String(cause)),
   };
 }
+
+/**
+ * Returns the certificates that clients refuse without a stapled OCSP response and that have none at
+ * `now`, in milliseconds since 1970.
+ */
+export function stapleProblems(
+  sources: readonly CertificateSource[],
+  staples: readonly Pick<StapleCommand, "certificate" | "until">[],
+  now: number,
+): Problem[] {
+  if (!sources.some(({ facts }) => facts.mustStaple)) return [];
+  const valid = new Set(
+    staples.filter(({ until = Infinity }) => now < until).map(({ certificate }) => certificate),
+  );
+  return sources.flatMap(({ file, facts }, place): Problem[] =>
+    !facts.mustStaple || valid.has(place) ? [] : [{
+      severity: "error",
+      code: "staple-missing",
+      text: `${file.cert}: clients refuse this certificate without a stapled OCSP response ` +
+        "(must-staple), and there is none; the log says why (ocsp-failed)",
+    }]
+  ).slice(0, MAX_MISSING_STAPLES);
+}
+
+const MAX_MISSING_STAPLES = 20;

@@ -61,6 +61,7 @@ import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { status } from "./status.ts";
 import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
@@ -80,6 +81,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   hygiene,
   affinity,
   watch,
+  status,
   backpressure,
   integrity,
   close,
