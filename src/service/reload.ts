@@ -7,17 +7,12 @@ import type { Prepared } from "../master/prepare.ts";
 import type { ListenReport } from "./listen_report.ts";
 import type { Change } from "./change_queue.ts";
 import { fileTimes } from "./configuration_files.ts";
-import type { ConfigurationStatus } from "../status/status.ts";
+import type { ConfigurationStatus, ReloadStatus } from "../status/status.ts";
 import { keptEssentials, prepareCommand } from "./prepare_command.ts";
 import type { Essentials } from "../system/essentials.ts";
+import { summaryOf } from "./summary.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { logStage, type ServiceState, type Serving } from "./state.ts";
-
-function problemsOf(error: unknown): readonly string[] {
-  return error instanceof UsageError
-    ? error.problems
-    : [`internal error: ${reasonOf(error)}; please report it`];
-}
 
 /** Minimum time from one reload to the next, however many signals arrive. */
 const RELOAD_INTERVAL_MS = 1000;
@@ -56,12 +51,16 @@ export class Reload implements Change {
 
   /**
    * Requests a reload. If one is in progress, which may have read older files, another one follows,
-   * for all requests that arrive meanwhile.
+   * for all requests that arrive meanwhile. Fulfilled with the result of the reload that reads the
+   * files after this call; if that has to wait until an older generation has ended, with that result
+   * at once. Never rejected. `cause` is a clause that begins log messages.
    */
-  request(cause: string): void {
+  request(cause: string): Promise<ReloadStatus> {
+    const result = this.state.reloads.next(cause);
     this.isRequested = true;
     this.cause = cause;
     this.onRequest();
+    return result;
   }
 
   takeRequest(): boolean {
@@ -76,7 +75,7 @@ export class Reload implements Change {
     await guarded(state.log, () => state.notifier.reloading());
     await this.reload();
     if (!state.isStopping) {
-      await guarded(state.log, () => state.notifier.ready(state.master!.summary));
+      await guarded(state.log, () => state.notifier.ready(summaryOf(state)));
     }
     await guarded(state.log, () => state.runtime.collectGarbage(true));
     await pause;
@@ -116,6 +115,7 @@ export class Reload implements Change {
     if (this.state.isStopping) return undefined;
     if (master!.hasRoomFor(prepared)) return { command, prepared, files, essentials };
     this.waitForRoom(command.config.maxGenerations);
+    // What was prepared is dropped: the next reload reads the files again.
     return undefined;
   }
 
@@ -157,9 +157,10 @@ export class Reload implements Change {
       "--reload-drain-timeout limits how long these stay open";
     const facts = { limit, connections };
     this.state.log({ level: "warn", event: "reload-waits", message, facts });
+    this.state.reloads.postpone(this.cause, message);
     generations.onRoom = () => {
       generations.onRoom = () => {};
-      this.request("an older generation has ended");
+      void this.request("an older generation has ended");
     };
   }
 
@@ -171,4 +172,10 @@ export class Reload implements Change {
       this.state.log({ level: "error", event: "reload-failed", message, facts: {} });
     }
   }
+}
+
+function problemsOf(error: unknown): readonly string[] {
+  return error instanceof UsageError
+    ? error.problems
+    : [`internal error: ${reasonOf(error)}; please report it`];
 }

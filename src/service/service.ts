@@ -49,11 +49,17 @@ class Service {
     const state: ServiceState = {
       ...{ runtime, options, prepareContext, log, command },
       notifier: new Notifier(notifySettings(), { libc, log }),
-      watch: new CertificateWatch(() => this.reload.request("certificate files have changed")),
+      watch: new CertificateWatch(() => void this.reload.request("certificate files have changed")),
       undo: new Undo(log),
-      reloads: new ReloadResults(),
+      reloads: new ReloadResults(options.predecessor?.handover.reloads),
       configuration: { files: fileTimes(command.files), loadedAt: new Date().toISOString() },
-      ...{ master: undefined, pidFile: undefined, essentials: undefined, isStopping: false },
+      ...{
+        master: undefined,
+        pidFile: undefined,
+        essentials: undefined,
+        isStopping: false,
+        isReplaced: false,
+      },
     };
     this.state = state;
     this.stop = new Stop(state);
@@ -89,6 +95,7 @@ class Service {
 
   private requestStop(cause: string): void {
     this.changes.close();
+    this.state.reloads.close("stud is stopping");
     void this.stop.request(cause, this.upgrade);
   }
 
@@ -100,7 +107,7 @@ class Service {
     surviveFaults((error) => limiter.log(internalError(error)));
     handleSignals({
       stop: (cause) => this.requestStop(cause),
-      reload: (cause) => this.reload.request(cause),
+      reload: (cause) => void this.reload.request(cause),
       reopenLog: () => void guarded(log, () => log.reopen()),
       upgrade: () => {
         if (this.upgrade.request()) void this.changes.run();

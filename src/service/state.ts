@@ -54,6 +54,8 @@ export interface ServiceState {
   /** When the configuration in use was put into service, and its files. */
   configuration: Omit<ConfigurationStatus, "dialect">;
   readonly reloads: ReloadResults;
+  /** A successor has taken over; this process drains. */
+  isReplaced: boolean;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */
   isStopping: boolean;
 }

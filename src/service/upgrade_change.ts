@@ -36,13 +36,14 @@ export class UpgradeChange implements Change {
 
   /** What is passed to a successor. */
   private handover(): Handover {
-    const { options, pidFile, master, prepareContext, essentials } = this.state;
+    const { options, pidFile, master, prepareContext, essentials, reloads } = this.state;
     const tickets = master!.ticketState;
     return {
       pid: process.pid,
       isDaemon: options.isDaemon,
       addresses: master!.addresses,
       activated: prepareContext.activated,
+      reloads: reloads.inheritance,
       ...(essentials ? { essentials } : {}),
       ...(tickets ? { tickets } : {}),
       ...(pidFile ? { pidFile: { path: pidFile.path, fd: pidFile.fd } } : {}),
@@ -53,6 +54,8 @@ export class UpgradeChange implements Change {
   private async drain(successor: number): Promise<void> {
     const { state } = this;
     const { log } = state;
+    state.isReplaced = true;
+    state.reloads.close(`process ${successor} has taken over; ask it`);
     await guarded(log, () => state.watch.end());
     await guarded(log, () => {
       state.notifier.mainPid(successor);

@@ -92,12 +92,13 @@ export interface ReloadsStatus {
 }
 
 export interface ReloadStatus {
-  readonly result: "succeeded" | "failed";
-  /** `SIGHUP`, `certificate files have changed`, `the admin endpoint` … */
+  /** `waiting`: it begins once an older generation has ended (--max-generations). */
+  readonly result: "succeeded" | "failed" | "waiting";
+  /** A clause: `received SIGHUP`, `certificate files have changed` … */
   readonly cause: string;
   readonly finishedAt: string;
   readonly seconds: number;
-  /** Why it failed, one line for each. */
+  /** Why it failed or waits, one line for each. */
   readonly problems: readonly string[];
 }
 

@@ -8,6 +8,7 @@ import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import type { Essentials } from "../system/essentials.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
+import type { ReloadsStatus } from "../status/status.ts";
 import { errnoText } from "../base/error_text.ts";
 
 export interface Handover extends Inherited {
@@ -24,6 +25,8 @@ export interface Handover extends Inherited {
    * successor in it in any case.
    */
   readonly workingDirectory?: string;
+  /** The results of reloads so far; absent from an older version. */
+  readonly reloads?: Omit<ReloadsStatus, "isRunning">;
   /** The descriptor holds the file's lock. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }
