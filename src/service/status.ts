@@ -37,7 +37,7 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
     configuration: { dialect: config.dialect, ...state.configuration },
     reloads: state.reloads.status,
     ...facts,
-    log: { level: config.log.level, droppedLines: 0 },
+    log: { level: state.log.level, droppedLines: 0 },
     metrics: [],
   };
 }
