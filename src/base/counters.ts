@@ -13,8 +13,8 @@ export interface CounterFamily {
   readonly showsZeros?: true;
   /** Makes it a histogram: the upper bounds of the buckets, ascending, without +Inf. */
   readonly bounds?: readonly number[];
-  /** The unit of a histogram's sum as it is counted, in that of `bounds`: 1e-6 counts microseconds. */
-  readonly unit?: number;
+  /** A histogram's sum is counted in this fraction of the unit of `bounds`: 1e6 in microseconds. */
+  readonly fraction?: number;
 }
 
 /** One number of a family. */

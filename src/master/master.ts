@@ -5,6 +5,7 @@ import type { MetricFamily } from "../status/metric.ts";
 import { metricsOf } from "./metrics.ts";
 import { guarded } from "../log/guarded.ts";
 import type { Log } from "../base/log_entry.ts";
+import type { LogConfig } from "../options/config.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TicketState } from "../tickets/tickets.ts";
@@ -43,13 +44,18 @@ export class Master {
   private readonly reloader: Reloader;
   private checks: ReturnType<typeof setInterval> | undefined;
   private loopDelay: LoopDelay | undefined;
+  /** Overrides that of the configuration. */
+  private logLevel: LogConfig["level"] | undefined;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
   /** `inherited` is present if this master replaces another one. */
   constructor(runtime: Runtime, prepared: Prepared, output: Log, inherited?: Inherited) {
     this.runtime = runtime;
-    this.masterLog = new MasterLog(output, () => this.prepared.config.log.level);
+    this.masterLog = new MasterLog(
+      output,
+      () => this.logLevel ?? this.prepared.config.log.level,
+    );
     const log = this.log = this.masterLog.own;
     const generations = this.generations = new Generations(log);
     const listeners = this.listeners = new Listeners(runtime, log, inherited?.addresses);
@@ -100,6 +106,14 @@ export class Master {
   /** Whether at least one worker accepts connections and answers. */
   get isServing(): boolean {
     return this.current?.isServing ?? false;
+  }
+
+  /** Sets the log level of this process and of all workers, until a configuration has another one. */
+  setLogLevel(level: LogConfig["level"]): void {
+    this.logLevel = level;
+    for (const generation of this.generations.living) {
+      generation.update({ logLevel: level }, { type: "log-level", level });
+    }
   }
 
   /** One line about the service, for the service manager. */

@@ -40,7 +40,7 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
     configuration: { dialect: config.dialect, ...state.configuration },
     reloads: state.reloads.status,
     ...facts,
-    log: { level: config.log.level, droppedLines },
+    log: { level: state.log.level, droppedLines },
   };
   return { ...document, metrics: master.metrics(document) };
 }

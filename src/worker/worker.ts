@@ -120,6 +120,9 @@ class Worker implements CommandHandler<WorkerCommand> {
         return this.sharedSessions.found(command);
       case "limit":
         return void this.limit(command);
+      case "log-level":
+        this.command = { ...this.command!, logLevel: command.level };
+        return;
       case "sockets-owned":
         this.command = { ...this.command!, sharesSockets: false };
         return;
@@ -360,11 +363,11 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private events(): ConnectionEvents<Connection> {
-    const isVerbose = this.logLevel === 2;
+    const isVerbose = () => this.logLevel === 2;
     return {
       established: (connection) => {
         this.backend.answered();
-        if (!isVerbose) return;
+        if (!isVerbose()) return;
         const name = connection.clientCommonName;
         const more = name === undefined ? {} : { clientCommonName: name };
         this.logConnection("connection-established", connection, "established", more);
@@ -372,10 +375,10 @@ class Worker implements CommandHandler<WorkerCommand> {
       failed: (connection, failure) => {
         if (isOutage(failure)) this.backend.failed(failure);
         // The master logs an outage once, for all connections.
-        if (isVerbose || !isOutage(failure)) this.logFailure(connection, failure);
+        if (isVerbose() || !isOutage(failure)) this.logFailure(connection, failure);
       },
       closed: (connection) => {
-        if (isVerbose) this.logConnection("connection-closed", connection, "closed");
+        if (isVerbose()) this.logConnection("connection-closed", connection, "closed");
         this.limiter!.closed(this.connections!.open);
         this.exitWhenEmpty();
       },
@@ -441,7 +444,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private get logLevel(): LogConfig["level"] {
-    return this.command?.settings.log.level ?? 1;
+    return this.command?.logLevel ?? this.command?.settings.log.level ?? 1;
   }
 
   private report(event: WorkerEvent): void {
