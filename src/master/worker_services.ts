@@ -104,10 +104,11 @@ export class WorkerServices {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
+      this.currentSlots.forEach((slot) => this.workerReady(slot));
     });
     this.backendState = new BackendState(
       log.limited,
-      () => this.currentSlots.forEach((slot) => slot.send({ type: "backend-down" })),
+      () => this.currentSlots.forEach((slot) => slot.send({ type: "expect-answer" })),
       sharedClock(runtime.libc),
     );
   }
@@ -180,7 +181,7 @@ export class WorkerServices {
 
   /** Sends a worker that has begun to accept what it cannot know. */
   workerReady(slot: Slot): void {
-    if (this.backendState.isDown) slot.send({ type: "backend-down" });
+    if (this.backendState.expectsAnswer) slot.send({ type: "expect-answer" });
   }
 
   /** Handles the events of a generation's workers; some count only for the backend in use. */

@@ -108,7 +108,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       case "backend":
         this.connections!.backend = command.backend;
         return;
-      case "backend-down":
+      case "expect-answer":
         return this.backend.expectAnswer();
       case "tls":
         return this.swap(command);
@@ -429,7 +429,8 @@ class Worker implements CommandHandler<WorkerCommand> {
     message: string,
     facts: LogEntry["facts"],
   ): void {
-    if (this.logLevel === 0 && level !== "error") return;
+    // The status document shows the last failures at every level; the log drops them at level 0.
+    if (this.logLevel === 0 && level !== "error" && event !== "connection-failed") return;
     this.rateLimiter.log({ level, event, message, facts });
   }
 

@@ -25,8 +25,8 @@ export type WorkerCommand =
   | StapleCommand
   /** Use these session ticket keys. */
   | { readonly type: "tickets"; readonly ring: TicketRing }
-  /** Another worker could not connect to the backend: report the next success. */
-  | { readonly type: "backend-down" }
+  /** Report the next connect that succeeds: the backend is down, or was not connected yet. */
+  | { readonly type: "expect-answer" }
   | SessionFound
   | LimitCommand
   /** Log at this level, whatever the settings say. */
