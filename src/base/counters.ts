@@ -49,6 +49,19 @@ export function parseCounterReport(value: unknown): CounterReport | undefined {
   return isReport ? value as CounterReport : undefined;
 }
 
+/** Parses the numbers of another version of this program; what is not valid is omitted. */
+export function parseCountedSeries(value: unknown): readonly CountedSeries[] {
+  return Array.isArray(value) ? value.filter(isCountedSeries) : [];
+}
+
+function isCountedSeries(value: unknown): value is CountedSeries {
+  if (typeof value !== "object" || value === null) return false;
+  const { name, labels, part, value: count } = value as Record<string, unknown>;
+  return typeof name === "string" && typeof labels === "object" && labels !== null &&
+    Object.values(labels).every((each) => typeof each === "string") &&
+    (part === undefined || typeof part === "string") && isCount(count);
+}
+
 /** Monotonic numbers, one for each combination of label values of each family. */
 export class CounterSet implements CounterSums {
   readonly families: readonly CounterFamily[];

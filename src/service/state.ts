@@ -57,6 +57,8 @@ export interface ServiceState {
   configuration: Omit<ConfigurationStatus, "dialect">;
   readonly reloads: ReloadResults;
   readonly admin: AdminEndpoint;
+  /** The descriptor of the file with counts for a successor, while there is one. */
+  lateCounts: number | undefined;
   /** A successor has taken over; this process drains. */
   isReplaced: boolean;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */

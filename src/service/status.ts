@@ -3,6 +3,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { residentMemory } from "../os/resident_memory.ts";
 import type { Facts } from "../status/facts.ts";
 import { type Readiness, type Status, STATUS_VERSION } from "../status/status.ts";
+import { exchangeCounts } from "./late_counts.ts";
 import type { ServiceState } from "./state.ts";
 
 /** What readiness depends on. */
@@ -16,8 +17,9 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
   const { command: { config }, isStopping, runtime } = state;
   const master = state.master!;
   const versions = runtime.versions();
+  exchangeCounts(state);
   const facts = master.status();
-  const droppedLines = master.counters.total("log_lines_dropped_total");
+  const droppedLines = master.counts.totals.total("log_lines_dropped_total");
   const ready = readiness(state, facts, options);
   const document: Facts = {
     version: STATUS_VERSION,
