@@ -1,6 +1,10 @@
 /** The names of all log events, which docs/events.md describes. */
 export const EVENTS = [
   "accept-failed",
+  "admin-exited",
+  "admin-failed",
+  "admin-ready",
+  "admin-refused",
   "affinity-ended",
   "backend-down",
   "backend-moved",
@@ -20,6 +24,7 @@ export const EVENTS = [
   "internal-error",
   "log-dropped",
   "log-failed",
+  "log-level-set",
   "log-not-reopened",
   "notify-failed",
   "ocsp-dir",

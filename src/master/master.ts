@@ -43,6 +43,8 @@ export class Master {
   private readonly services: WorkerServices;
   private readonly reloader: Reloader;
   private checks: ReturnType<typeof setInterval> | undefined;
+  /** Overrides that of the configuration. */
+  private logLevel: LogConfig["level"] | undefined;
   private loopDelay: LoopDelay | undefined;
   /** Overrides that of the configuration. */
   private logLevel: LogConfig["level"] | undefined;

@@ -126,7 +126,7 @@ class Service {
     log.level = level;
     master!.setLogLevel(level);
     const message = `the log level is ${level} until the next reload`;
-    log({ level: "info", event: "log-level", message, facts: { logLevel: level } });
+    log({ level: "info", event: "log-level-set", message, facts: { logLevel: level } });
   }
 
   private handleSignals(): void {

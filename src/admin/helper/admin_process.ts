@@ -1,6 +1,7 @@
 import process from "node:process";
 import { systemClock } from "../../base/clock.ts";
 import { reasonOf } from "../../base/errors.ts";
+import type { EventName } from "../../base/events.ts";
 import type { LogEntry, LogLevel } from "../../base/log_entry.ts";
 import { eventWriter, type FrameWriter } from "../../control/frame_writer.ts";
 import { type Helper, runHelper } from "../../control/helper.ts";
@@ -90,7 +91,7 @@ class AdminProcess implements Helper<AdminCommand> {
     this.events.send(event);
   }
 
-  private log(level: LogLevel, event: string, message: string, facts: LogEntry["facts"]): void {
+  private log(level: LogLevel, event: EventName, message: string, facts: LogEntry["facts"]): void {
     this.rateLimiter.log({ level, event, message: `admin endpoint: ${message}`, facts });
   }
 

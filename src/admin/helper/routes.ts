@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { CONTENT_TYPES, expose, type ExpositionFormat } from "../../status/exposition.ts";
 import { negotiate } from "../../status/negotiate.ts";
 import type { Status } from "../../status/status.ts";
+import { PAGE_HEADERS, type PageFile, pageFiles } from "../page/page.ts";
 import type { Action, Actions } from "./actions.ts";
 import type { Client } from "./clients.ts";
 import { type Answer, json, respond, text } from "./respond.ts";
@@ -29,7 +30,13 @@ type Route = (services: Services, received: Received) => Promise<Answer | "strea
 
 type Method = "GET" | "POST";
 
-const ROUTES: Readonly<Record<string, { readonly method: Method; readonly route: Route }>> = {
+interface RouteFor {
+  readonly method: Method;
+  readonly route: Route;
+}
+
+const ROUTES: Readonly<Record<string, RouteFor>> = {
+  ...Object.fromEntries(Object.entries(pageFiles).map(([path, file]) => [path, routeTo(file)])),
   "/metrics": {
     method: "GET",
     route: async ({ snapshots }, { request }) => {
@@ -84,6 +91,11 @@ const ROUTES: Readonly<Record<string, { readonly method: Method; readonly route:
     },
   },
 };
+
+function routeTo({ type, body }: PageFile): RouteFor {
+  const headers = { ...PAGE_HEADERS, "Content-Type": type };
+  return { method: "GET", route: () => ({ code: 200, headers, body }) };
+}
 
 /** Why a path cannot be requested by this method; undefined: it can. */
 export function routeFault(path: string, method: string): Answer | undefined {

@@ -42,6 +42,8 @@ export class AdminServer {
     // Its own time limits need a server that listens; `clients` has ours.
     const options = { maxHeaderSize: MAX_HEADER, keepAliveTimeout: 0, headersTimeout: 0 };
     this.http = http.createServer({ ...options, requestTimeout: 0 });
+    // Deno closes each connection of a server that does not listen after its first answer.
+    Object.defineProperty(this.http, "listening", { get: () => true });
     this.http.on("request", (request, response) => void this.handle(request, response));
     this.http.on("clientError", (error, socket) => this.unreadable(error, socket as Socket));
   }
