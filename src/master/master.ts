@@ -15,6 +15,7 @@ import { Listeners } from "./listeners/listeners.ts";
 import { MasterLog } from "./master_log.ts";
 import { frontendsText, type Prepared } from "./prepare.ts";
 import { type BegunReload, Reloader } from "./reloader.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
 import { frontendsStatus, generationsStatus, type MasterFacts, workersStatus } from "./status.ts";
 import { type InheritedState, WorkerServices } from "./worker_services.ts";
 import type { Generation } from "./workers/generation.ts";
@@ -43,8 +44,6 @@ export class Master {
   private readonly services: WorkerServices;
   private readonly reloader: Reloader;
   private checks: ReturnType<typeof setInterval> | undefined;
-  /** Overrides that of the configuration. */
-  private logLevel: LogConfig["level"] | undefined;
   private loopDelay: LoopDelay | undefined;
   /** Overrides that of the configuration. */
   private logLevel: LogConfig["level"] | undefined;
@@ -135,6 +134,16 @@ export class Master {
       workers: workersStatus(generations),
       frontends: frontendsStatus(prepared, this.services.counted),
       ...this.services.status(Date.now()),
+    };
+  }
+
+  /** What it contributes to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): MasterProblemFacts {
+    const { services, current, prepared } = this;
+    return {
+      ...services.problemFacts(now),
+      crashes: current?.recentCrashes ?? [],
+      maxGenerations: prepared.config.maxGenerations,
     };
   }
 

@@ -7,11 +7,15 @@ import {
   type GenerationStatus,
   MAX_LISTED_CERTIFICATES,
   MAX_LISTED_NAMES,
+  type Problem,
   type Status,
   type WorkerStatus,
 } from "../status/status.ts";
+import type { CertificateSource } from "../certificates/certificates.ts";
+import type { StapleCommand } from "../ocsp/staples.ts";
 import { daysUntil } from "../certificates/dates.ts";
 import type { LogEntry } from "../base/log_entry.ts";
+import { oneLine } from "../base/one_line.ts";
 import { formatAddress, formatEndpoint } from "../options/address.ts";
 import type { Counted } from "./metrics.ts";
 import type { Prepared } from "./prepare.ts";
@@ -110,6 +114,34 @@ export function failureOf({ event, facts }: LogEntry, now: number): FailureStatu
   return {
     time: new Date(now).toISOString(),
     worker: Number(worker ?? 0),
-    ...{ client: String(client), source: String(source), code: String(code), cause: String(cause) },
+    client: oneLine(String(client)),
+    source: oneLine(String(source)),
+    code: oneLine(String(code)),
+    cause: oneLine(String(cause)),
   };
 }
+
+/**
+ * Returns the certificates that clients refuse without a stapled OCSP response and that have none at
+ * `now`, in milliseconds since 1970.
+ */
+export function stapleProblems(
+  sources: readonly CertificateSource[],
+  staples: readonly Pick<StapleCommand, "certificate" | "until">[],
+  now: number,
+): Problem[] {
+  if (!sources.some(({ facts }) => facts.mustStaple)) return [];
+  const valid = new Set(
+    staples.filter(({ until = Infinity }) => now < until).map(({ certificate }) => certificate),
+  );
+  return sources.flatMap(({ file, facts }, place): Problem[] =>
+    !facts.mustStaple || valid.has(place) ? [] : [{
+      severity: "error",
+      code: "staple-missing",
+      text: `${file.cert}: clients refuse this certificate without a stapled OCSP response ` +
+        "(must-staple), and there is none; the log says why (ocsp-failed)",
+    }]
+  ).slice(0, MAX_MISSING_STAPLES);
+}
+
+const MAX_MISSING_STAPLES = 20;

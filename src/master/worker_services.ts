@@ -19,7 +19,10 @@ import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
-import { failureOf, type MasterFacts, ServedCertificates } from "./status.ts";
+import { failureOf, type MasterFacts, ServedCertificates, stapleProblems } from "./status.ts";
+import type { LogEntry } from "../base/log_entry.ts";
+import { oneLine } from "../base/one_line.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
 import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
 import type { Generations } from "./workers/generations.ts";
@@ -30,6 +33,8 @@ import { Statistics } from "./workers/statistics.ts";
  * Maximum time that a stop waits for helper processes, which have nothing to lose, in milliseconds.
  */
 const HELPER_LIMIT_MS = 2000;
+/** How long a limit that a worker has reached stays a problem, in milliseconds. */
+const LIMIT_SHOWN_MS = 60_000;
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -69,6 +74,8 @@ export class WorkerServices {
   private readonly dates: CertificateDates;
   /** The newest first. */
   private failures: readonly FailureStatus[] = [];
+  /** The last limit that each worker has reached. */
+  private readonly limits = new Map<number, { readonly at: number; readonly text: string }>();
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -176,6 +183,21 @@ export class WorkerServices {
     };
   }
 
+  /** What they contribute to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): Omit<MasterProblemFacts, "crashes" | "maxGenerations"> {
+    const { prepared, dates, stapling, backendName: { unresolved } } = this;
+    return {
+      certificates: [
+        ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
+        ...stapleProblems(prepared.sources, stapling.of(prepared), now),
+      ],
+      limits: [...this.limits.values()].filter(({ at }) => now - at < LIMIT_SHOWN_MS)
+        .map(({ text }) => text),
+      maxConnections: maxConnections(prepared),
+      ...(unresolved === undefined ? {} : { unresolved }),
+    };
+  }
+
   /** Sends a worker that has begun to accept what it cannot know. */
   workerReady(slot: Slot): void {
     if (this.backendState.expectsAnswer) slot.send({ type: "expect-answer" });
@@ -187,8 +209,7 @@ export class WorkerServices {
     return {
       "log": ({ entry }) => {
         this.log.direct(entry);
-        const failure = failureOf(entry, Date.now());
-        if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
+        this.remember(entry);
         if (entry.facts.source === "backend") this.backendName.failed();
       },
       "backend-answers": ({ at }) => {
@@ -223,6 +244,16 @@ export class WorkerServices {
       guarded(log.own, () => each?.stop())
     );
     await inTime(stopped, HELPER_LIMIT_MS);
+  }
+
+  /** Keeps what the status document shows of a worker's log. */
+  private remember(entry: LogEntry): void {
+    const now = Date.now();
+    const failure = failureOf(entry, now);
+    if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
+    if (entry.event !== "connection-limit") return;
+    const worker = Number(entry.facts.worker ?? 0);
+    this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
   }
 
   private get currentSlots(): readonly Slot[] {

@@ -37,6 +37,7 @@ export class UpgradeChange implements Change {
     if (pid !== undefined) return await this.drain(pid);
     if (state.lateCounts !== undefined) state.runtime.libc.close(state.lateCounts);
     state.lateCounts = undefined;
+    state.upgradeFailure = this.upgrade.failure;
     // The successor may have written its pid already.
     await guarded(log, () => state.pidFile?.write());
     await guarded(log, () => state.master!.keepSockets());
