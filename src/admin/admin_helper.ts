@@ -55,6 +55,8 @@ const HEALTHY_AFTER_MS = 60_000;
 const STATUS_INTERVAL_MS = 200;
 /** Checks without an event, a second apart, after which a helper is killed. */
 const MAX_SILENT_CHECKS = 15;
+/** A reload that waits for an older generation goes on by itself. */
+const RELOAD_CODES = { succeeded: 200, waiting: 202, failed: 500 } as const;
 /** Time that a helper has to send its last answers, in milliseconds. */
 const FINISH_LIMIT_MS = 2000;
 
@@ -191,26 +193,26 @@ export class AdminHelper {
 
   private async act(process: AdminProcess, action: AdminAction): Promise<void> {
     const { number } = action;
-    const answer = (isOk: boolean, body: unknown) =>
-      void process.offer({ type: "answer", number, isOk, body });
+    const answer = (code: number, body: unknown) =>
+      void process.offer({ type: "answer", number, code, body });
     if (this.pendingActions >= MAX_ACTIONS) {
-      return answer(false, { error: "too many requests wait for their answers; try again later" });
+      return answer(503, { error: "too many requests wait for their answers; try again later" });
     }
     this.pendingActions++;
     try {
       switch (action.action) {
         case "reload": {
           const result = await this.service.reload();
-          return answer(result.result === "succeeded", result);
+          return answer(RELOAD_CODES[result.result], result);
         }
         case "drain":
-          return answer(true, { draining: true, begun: this.service.drain() });
+          return answer(202, { draining: true, begun: this.service.drain() });
         case "log-level":
           this.service.setLogLevel(action.level);
-          return answer(true, { level: action.level });
+          return answer(200, { level: action.level });
       }
     } catch (error) {
-      answer(false, { error: "internal error; the log has the reason" });
+      answer(500, { error: "internal error; the log has the reason" });
       throw error;
     } finally {
       this.pendingActions--;

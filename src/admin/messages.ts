@@ -30,8 +30,8 @@ export interface AdminAnswer {
   readonly type: "answer";
   /** That of the action. */
   readonly number: number;
-  readonly isOk: boolean;
-  /** The body of the response. */
+  /** The status code of the response, and its body. */
+  readonly code: number;
   readonly body: unknown;
 }
 

@@ -16,6 +16,8 @@ export interface LogContext {
   readonly dialect: Dialect;
   /** The socket of syslog; absent: /dev/log. */
   readonly syslogPath?: string;
+  /** Called with the number of lines that were lost, once the log accepts lines again. */
+  lost?(lines: number): void;
 }
 
 /** New settings for a log. Everything that can fail is done. */
@@ -130,6 +132,7 @@ export class Destinations {
   }
 
   private reportLost(lines: number): void {
+    this.context.lost?.(lines);
     const what = lines === 1 ? "1 log line was lost" : `${lines} log lines were lost`;
     this.log({
       level: "error",

@@ -13,6 +13,8 @@ import { lowestLevel, recordLevel } from "./levels.ts";
 export interface OpenLog extends Log {
   /** Opens the file of new settings, which `commit` applies. Throws a LogFileError. */
   prepare(config: LogConfig): LogChange;
+  /** The present one: that of the settings, until it is set. */
+  level: LogConfig["level"];
   /** Reopens the log file after rotation. On failure it logs why and keeps the old file. */
   reopen(): void;
   /** Fulfilled when all lines are written, or after half a second. Call it before the exit. */
@@ -44,19 +46,30 @@ export function openLog(config: LogConfig, context: LogContext): OpenLog {
     logger.emit(record);
   };
   const destinations = new Destinations(context, log);
+  let sinks: Record<string, Sink> = {};
+  let { level } = config;
   const prepare = (wanted: LogConfig): LogChange => {
     const change = destinations.prepare(wanted);
     return {
       drop: change.drop,
       commit() {
         quiet = wanted.quiet;
-        configureLogTape(change.commit(), wanted.level);
+        sinks = change.commit();
+        level = wanted.level;
+        configureLogTape(sinks, level);
         destinations.reportUnreachable();
       },
     };
   };
   prepare(config).commit();
-  return Object.assign(log, { prepare, reopen: () => destinations.reopen(), flush: drain });
+  const methods = { prepare, reopen: () => destinations.reopen(), flush: drain };
+  return Object.defineProperty(Object.assign(log, methods), "level", {
+    get: () => level,
+    set(wanted: LogConfig["level"]) {
+      level = wanted;
+      configureLogTape(sinks, level);
+    },
+  }) as OpenLog;
 }
 
 function configureLogTape(sinks: Record<string, Sink>, level: LogConfig["level"]): void {

@@ -26,12 +26,6 @@ export const MASTER_FAMILIES: readonly CounterFamily[] = [
     labels: { reason: EXIT_REASONS },
     showsZeros: true,
   },
-  {
-    name: "reloads_total",
-    help: "Reloads of the configuration.",
-    labels: { result: ["succeeded", "failed"] },
-    showsZeros: true,
-  },
 ];
 
 /** Chooses what is counted separately, in the order of appearance; the rest is `other`. */

@@ -13,6 +13,7 @@ import {
 import { daysUntil } from "../certificates/dates.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import { formatAddress, formatEndpoint } from "../options/address.ts";
+import type { Counted } from "./metrics.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Generation } from "./workers/generation.ts";
 import type { Generations } from "./workers/generations.ts";
@@ -48,14 +49,21 @@ export function workersStatus({ current, living }: Generations): WorkerStatus[] 
 }
 
 /** The frontends in the order of the configuration. */
-export function frontendsStatus({ config, listeners }: Prepared): FrontendStatus[] {
-  return config.frontends.map(({ listen }, index) => ({
-    name: formatAddress(listen),
-    addresses: listeners.filter(({ frontend }) => frontend === index)
-      .map(({ endpoint }) => formatEndpoint(endpoint)),
-    accepted: 0,
-    open: 0,
-  }));
+export function frontendsStatus(
+  { config, listeners }: Prepared,
+  { totals, names }: Pick<Counted, "totals" | "names">,
+): FrontendStatus[] {
+  return config.frontends.map(({ listen }, index) => {
+    const labels = { frontend: names.frontends[index]! };
+    const accepted = totals.total("connections_accepted_total", labels);
+    return {
+      name: formatAddress(listen),
+      addresses: listeners.filter(({ frontend }) => frontend === index)
+        .map(({ endpoint }) => formatEndpoint(endpoint)),
+      accepted,
+      open: Math.max(0, accepted - totals.total("connections_closed_total", labels)),
+    };
+  });
 }
 
 /** The certificates of one configuration, sorted once. */

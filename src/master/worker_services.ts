@@ -13,6 +13,7 @@ import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
 import { SeparateNames } from "./counters.ts";
+import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
@@ -60,6 +61,8 @@ export class WorkerServices {
   readonly statistics: Statistics;
   /** Absent where the TLS library has its own keys. */
   readonly tickets: Tickets | undefined;
+  /** When the counters began, in seconds since 1970. */
+  private readonly since = Math.round(performance.timeOrigin) / 1000;
   private readonly log: MasterLog;
   private readonly generations: Generations;
   private readonly backendName: BackendName;
@@ -101,12 +104,19 @@ export class WorkerServices {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
+      this.currentSlots.forEach((slot) => this.workerReady(slot));
     });
     this.backendState = new BackendState(
       log.limited,
-      () => this.currentSlots.forEach((slot) => slot.send({ type: "backend-down" })),
+      () => this.currentSlots.forEach((slot) => slot.send({ type: "expect-answer" })),
       sharedClock(runtime.libc),
     );
+  }
+
+  /** What all workers and this process have counted, and the names in use. */
+  get counted(): Counted {
+    const { config, tls } = this.prepared;
+    return { totals: this.counters, names: this.names.of(config, tls.alpn), since: this.since };
   }
 
   /** The configuration in use, with the backend's current address. */
@@ -171,7 +181,7 @@ export class WorkerServices {
 
   /** Sends a worker that has begun to accept what it cannot know. */
   workerReady(slot: Slot): void {
-    if (this.backendState.isDown) slot.send({ type: "backend-down" });
+    if (this.backendState.expectsAnswer) slot.send({ type: "expect-answer" });
   }
 
   /** Handles the events of a generation's workers; some count only for the backend in use. */

@@ -127,6 +127,8 @@ export class Reload implements Change {
     undo.add(() => log.drop());
     const report = draftReport(command.config, prepared.listeners);
     if (report) undo.add(() => report.drop());
+    this.state.admin.begin(prepared.admin);
+    undo.add(() => this.state.admin.drop());
     // The last step, since new workers accept connections that a later failure would lose.
     return { ...reload, log, report, begun: await master!.begin(prepared) };
   }
@@ -139,10 +141,14 @@ export class Reload implements Change {
     state.command = command;
     state.essentials = essentials;
     state.configuration = { files, loadedAt: new Date().toISOString() };
+    const { level } = state.log;
     await guarded(state.log, () => log.commit());
+    // It may have been set by the admin endpoint, in workers that stay.
+    if (level !== state.log.level) state.master!.setLogLevel(state.log.level);
     await state.master!.commit(begun);
     // Nothing starts workers of the previous configuration any more.
     await guarded(state.log, () => state.prepareContext.certificates.use());
+    await guarded(state.log, () => state.admin.use());
     if (!command.config.watch) await guarded(state.log, () => state.watch.end());
     logWarnings(state, prepared);
     await guarded(state.log, () => report?.publish());

@@ -17,6 +17,7 @@ import type { Program } from "../upgrade/program.ts";
 import type { Predecessor } from "../upgrade/successor.ts";
 import type { ConfigurationStatus } from "../status/status.ts";
 import type { ReloadResults } from "./reload_results.ts";
+import type { AdminEndpoint } from "./admin_endpoint.ts";
 import type { Undo } from "./undo.ts";
 
 /** A command with a configuration to serve or to check. */
@@ -55,6 +56,7 @@ export interface ServiceState {
   /** When the configuration in use was put into service, and its files. */
   configuration: Omit<ConfigurationStatus, "dialect">;
   readonly reloads: ReloadResults;
+  readonly admin: AdminEndpoint;
   /** A successor has taken over; this process drains. */
   isReplaced: boolean;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */

@@ -1,5 +1,7 @@
 import process from "node:process";
 import manifest from "../../package.json" with { type: "json" };
+import { residentMemory } from "../os/resident_memory.ts";
+import type { Facts } from "../status/facts.ts";
 import { type Readiness, type Status, STATUS_VERSION } from "../status/status.ts";
 import type { ServiceState } from "./state.ts";
 
@@ -15,8 +17,9 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
   const master = state.master!;
   const versions = runtime.versions();
   const facts = master.status();
+  const droppedLines = master.counters.total("log_lines_dropped_total");
   const ready = readiness(state, facts, options);
-  return {
+  const document: Facts = {
     version: STATUS_VERSION,
     time: new Date().toISOString(),
     health: isStopping ? "draining" : "well",
@@ -31,15 +34,15 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
     master: {
       pid: process.pid,
       startedAt: new Date(performance.timeOrigin).toISOString(),
-      residentBytes: process.memoryUsage.rss(),
-      eventLoopDelaySeconds: 0,
+      residentBytes: residentMemory(process.pid),
+      eventLoopDelaySeconds: master.loopDelayMs / 1000,
     },
     configuration: { dialect: config.dialect, ...state.configuration },
     reloads: state.reloads.status,
     ...facts,
-    log: { level: config.log.level, droppedLines: 0 },
-    metrics: [],
+    log: { level: state.log.level, droppedLines },
   };
+  return { ...document, metrics: master.metrics(document) };
 }
 
 /** Whether a load balancer should send new clients. */

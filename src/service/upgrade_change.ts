@@ -36,13 +36,14 @@ export class UpgradeChange implements Change {
 
   /** What is passed to a successor. */
   private handover(): Handover {
-    const { options, pidFile, master, prepareContext, essentials, reloads } = this.state;
+    const { options, pidFile, master, admin, prepareContext, essentials, reloads } = this.state;
     const tickets = master!.ticketState;
     return {
       pid: process.pid,
       isDaemon: options.isDaemon,
       addresses: master!.addresses,
       activated: prepareContext.activated,
+      admin: admin.held,
       reloads: reloads.inheritance,
       ...(essentials ? { essentials } : {}),
       ...(tickets ? { tickets } : {}),
@@ -61,6 +62,7 @@ export class UpgradeChange implements Change {
       state.notifier.mainPid(successor);
       state.notifier.silence();
     });
+    await guarded(log, () => state.admin.handOver());
     await state.master!.handOver();
     if (state.isStopping) return;
     state.isStopping = true;

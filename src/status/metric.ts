@@ -1,5 +1,8 @@
 /** Metrics as data, before they are written in one of Prometheus' formats. */
 
+/** All names begin with it. */
+export const PREFIX = "stud_";
+
 /** All series of one name. */
 export type MetricFamily = PlainFamily | HistogramFamily;
 

@@ -4,6 +4,7 @@ import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionEvents } from "../connection/context.ts";
 import { Connections } from "../connection/connections.ts";
+import { LINES_DROPPED } from "../connection/counters.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type CommandHandler, readCommands } from "../control/helper.ts";
@@ -107,7 +108,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       case "backend":
         this.connections!.backend = command.backend;
         return;
-      case "backend-down":
+      case "expect-answer":
         return this.backend.expectAnswer();
       case "tls":
         return this.swap(command);
@@ -119,6 +120,9 @@ class Worker implements CommandHandler<WorkerCommand> {
         return this.sharedSessions.found(command);
       case "limit":
         return void this.limit(command);
+      case "log-level":
+        this.command = { ...this.command!, logLevel: command.level };
+        return;
       case "sockets-owned":
         this.command = { ...this.command!, sharesSockets: false };
         return;
@@ -359,11 +363,11 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private events(): ConnectionEvents<Connection> {
-    const isVerbose = this.logLevel === 2;
+    const isVerbose = () => this.logLevel === 2;
     return {
       established: (connection) => {
         this.backend.answered();
-        if (!isVerbose) return;
+        if (!isVerbose()) return;
         const name = connection.clientCommonName;
         const more = name === undefined ? {} : { clientCommonName: name };
         this.logConnection("connection-established", connection, "established", more);
@@ -371,10 +375,10 @@ class Worker implements CommandHandler<WorkerCommand> {
       failed: (connection, failure) => {
         if (isOutage(failure)) this.backend.failed(failure);
         // The master logs an outage once, for all connections.
-        if (isVerbose || !isOutage(failure)) this.logFailure(connection, failure);
+        if (isVerbose() || !isOutage(failure)) this.logFailure(connection, failure);
       },
       closed: (connection) => {
-        if (isVerbose) this.logConnection("connection-closed", connection, "closed");
+        if (isVerbose()) this.logConnection("connection-closed", connection, "closed");
         this.limiter!.closed(this.connections!.open);
         this.exitWhenEmpty();
       },
@@ -425,21 +429,23 @@ class Worker implements CommandHandler<WorkerCommand> {
     message: string,
     facts: LogEntry["facts"],
   ): void {
-    if (this.logLevel === 0 && level !== "error") return;
+    // The status document shows the last failures at every level; the log drops them at level 0.
+    if (this.logLevel === 0 && level !== "error" && event !== "connection-failed") return;
     this.rateLimiter.log({ level, event, message, facts });
   }
 
   private sendLog(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
-    this.channel.sendLog((dropped): WorkerEvent => {
+    const isSent = this.channel.sendLog((dropped): WorkerEvent => {
       const { pid } = process;
       const facts = { worker, pid, ...entry.facts, ...(dropped ? { dropped } : {}) };
       return { type: "log", entry: { ...entry, facts } };
     });
+    if (!isSent && this.connections) this.connections.counters.values[LINES_DROPPED]!++;
   }
 
   private get logLevel(): LogConfig["level"] {
-    return this.command?.settings.log.level ?? 1;
+    return this.command?.logLevel ?? this.command?.settings.log.level ?? 1;
   }
 
   private report(event: WorkerEvent): void {

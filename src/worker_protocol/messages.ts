@@ -2,7 +2,7 @@ import { type CounterReport, parseCounterReport } from "../base/counters.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import type { CountedNames } from "../connection/counters.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { WorkerSettings } from "../options/config.ts";
+import type { LogConfig, WorkerSettings } from "../options/config.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_event.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { parseSessionEvent, type SessionEvent, type SessionFound } from "../sessions/messages.ts";
@@ -25,10 +25,12 @@ export type WorkerCommand =
   | StapleCommand
   /** Use these session ticket keys. */
   | { readonly type: "tickets"; readonly ring: TicketRing }
-  /** Another worker could not connect to the backend: report the next success. */
-  | { readonly type: "backend-down" }
+  /** Report the next connect that succeeds: the backend is down, or was not connected yet. */
+  | { readonly type: "expect-answer" }
   | SessionFound
   | LimitCommand
+  /** Log at this level, whatever the settings say. */
+  | { readonly type: "log-level"; readonly level: LogConfig["level"] }
   /** The predecessor of `StartCommand.sharesSockets` no longer has the sockets. */
   | { readonly type: "sockets-owned" }
   /** As in {@link StartCommand}, for the sockets that it has bound. */
@@ -63,6 +65,8 @@ export interface StartCommand {
    * master before that must not change them. Absent: no.
    */
   readonly sharesSockets?: boolean;
+  /** Overrides that of `settings`. */
+  readonly logLevel?: LogConfig["level"];
   /** Only with `capabilities.ticketKeys`. */
   readonly tickets?: TicketRing;
   /** As in {@link LimitCommand}. */

@@ -37,6 +37,7 @@ export function startCommands(
     backendSources,
     listeners,
     counted,
+    ...(isMeasured(prepared) ? { measures: true } : {}),
     ...(tickets ? { tickets } : {}),
     ...(privileges ? { privileges } : {}),
   }));
@@ -58,9 +59,15 @@ function withoutCertificates(prepared: Prepared) {
     settings: workerSettings(config),
     ...{ workers: config.workers, watchdog: config.watchdog },
     backend: config.backend,
+    isMeasured: isMeasured(prepared),
     tls: parameters(tls),
     ...{ backendTls, backendSources, listeners, privileges },
   };
+}
+
+/** Whether somebody reads what is measured of connections. */
+function isMeasured({ admin }: Prepared): boolean {
+  return admin !== undefined;
 }
 
 function parameters({ certificates, trusts, frontends, alpn }: ServedTls) {
