@@ -7,6 +7,7 @@ import { guarded } from "../log/guarded.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
+import type { ProbeResult } from "./backend/backend_probe.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TicketState } from "../tickets/tickets.ts";
 import { emptyQueues } from "./listeners/empty_queues.ts";
@@ -15,6 +16,7 @@ import { Listeners } from "./listeners/listeners.ts";
 import { MasterLog } from "./master_log.ts";
 import { frontendsText, type Prepared } from "./prepare.ts";
 import { type BegunReload, Reloader } from "./reloader.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
 import { frontendsStatus, generationsStatus, type MasterFacts, workersStatus } from "./status.ts";
 import { type InheritedState, WorkerServices } from "./worker_services.ts";
 import type { Generation } from "./workers/generation.ts";
@@ -133,6 +135,21 @@ export class Master {
       workers: workersStatus(generations),
       frontends: frontendsStatus(prepared, this.services.counted),
       ...this.services.status(Date.now()),
+    };
+  }
+
+  /** See {@link WorkerServices.backendProbe}. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.services.backendProbe;
+  }
+
+  /** What it contributes to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): MasterProblemFacts {
+    const { services, current, prepared } = this;
+    return {
+      ...services.problemFacts(now),
+      crashes: current?.recentCrashes ?? [],
+      maxGenerations: prepared.config.maxGenerations,
     };
   }
 

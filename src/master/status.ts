@@ -7,11 +7,15 @@ import {
   type GenerationStatus,
   MAX_LISTED_CERTIFICATES,
   MAX_LISTED_NAMES,
+  type Problem,
   type Status,
   type WorkerStatus,
 } from "../status/status.ts";
+import type { CertificateSource } from "../certificates/certificates.ts";
+import type { StapleCommand } from "../ocsp/staples.ts";
 import { daysUntil } from "../certificates/dates.ts";
 import type { LogEntry } from "../base/log_entry.ts";
+import { oneLine } from "../base/one_line.ts";
 import { formatAddress, formatEndpoint } from "../options/address.ts";
 import type { Counted } from "./metrics.ts";
 import type { Prepared } from "./prepare.ts";
@@ -66,9 +70,10 @@ export function frontendsStatus(
   });
 }
 
-/** The certificates of one configuration, sorted once. */
+/** The certificates of one configuration, sorted and described once. */
 export class ServedCertificates {
-  private readonly sorted: readonly Omit<CertificateStatus, "daysLeft">[];
+  private readonly total: number;
+  private readonly listed: readonly Omit<CertificateStatus, "daysLeft">[];
 
   constructor({ sources, tls, config }: Pick<Prepared, "sources" | "tls" | "config">) {
     const names = config.frontends.map(({ listen }) => formatAddress(listen));
@@ -77,9 +82,11 @@ export class ServedCertificates {
     for (const [frontend, { own }] of tls.frontends.entries()) {
       for (const place of new Set(own)) owners[place]!.push(names[frontend]!);
     }
-    this.sorted = sources
+    this.total = sources.length;
+    this.listed = sources
       .map(({ file, facts }, place) => ({ file, facts, place }))
       .sort((a, b) => a.facts.validTo - b.facts.validTo)
+      .slice(0, MAX_LISTED_CERTIFICATES)
       .map(({ file, facts, place }) => ({
         names: facts.names.slice(0, MAX_LISTED_NAMES),
         place: file.cert,
@@ -94,8 +101,8 @@ export class ServedCertificates {
   /** `now` is in milliseconds since 1970. */
   status(now: number): CertificatesStatus {
     return {
-      total: this.sorted.length,
-      listed: this.sorted.slice(0, MAX_LISTED_CERTIFICATES).map((certificate) => ({
+      total: this.total,
+      listed: this.listed.map((certificate) => ({
         ...certificate,
         daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
       })),
@@ -110,6 +117,34 @@ export function failureOf({ event, facts }: LogEntry, now: number): FailureStatu
   return {
     time: new Date(now).toISOString(),
     worker: Number(worker ?? 0),
-    ...{ client: String(client), source: String(source), code: String(code), cause: String(cause) },
+    client: oneLine(String(client)),
+    source: oneLine(String(source)),
+    code: oneLine(String(code)),
+    cause: oneLine(String(cause)),
   };
 }
+
+/**
+ * Returns the certificates that clients refuse without a stapled OCSP response and that have none at
+ * `now`, in milliseconds since 1970.
+ */
+export function stapleProblems(
+  sources: readonly CertificateSource[],
+  staples: readonly Pick<StapleCommand, "certificate" | "until">[],
+  now: number,
+): Problem[] {
+  if (!sources.some(({ facts }) => facts.mustStaple)) return [];
+  const valid = new Set(
+    staples.filter(({ until = Infinity }) => now < until).map(({ certificate }) => certificate),
+  );
+  return sources.flatMap(({ file, facts }, place): Problem[] =>
+    !facts.mustStaple || valid.has(place) ? [] : [{
+      severity: "error",
+      code: "staple-missing",
+      text: `${file.cert}: clients refuse this certificate without a stapled OCSP response ` +
+        "(must-staple), and there is none; the log says why (ocsp-failed)",
+    }]
+  ).slice(0, MAX_MISSING_STAPLES);
+}
+
+const MAX_MISSING_STAPLES = 20;

@@ -15,12 +15,17 @@ import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
 import { SeparateNames } from "./counters.ts";
 import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
+import { BackendProbe, type ProbeResult } from "./backend/backend_probe.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
-import { failureOf, type MasterFacts, ServedCertificates } from "./status.ts";
+import { failureOf, type MasterFacts, ServedCertificates, stapleProblems } from "./status.ts";
+import type { LogEntry } from "../base/log_entry.ts";
+import { oneLine } from "../base/one_line.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
 import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
 import type { Generations } from "./workers/generations.ts";
@@ -31,6 +36,8 @@ import { Statistics } from "./workers/statistics.ts";
  * Maximum time that a stop waits for helper processes, which have nothing to lose, in milliseconds.
  */
 const HELPER_LIMIT_MS = 2000;
+/** How long a limit that a worker has reached stays a problem, in milliseconds. */
+const LIMIT_SHOWN_MS = 60_000;
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -67,11 +74,14 @@ export class WorkerServices {
   private readonly generations: Generations;
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
+  private readonly probe: BackendProbe;
   private configuration: Prepared;
   private certificates: ServedCertificates;
   private readonly dates: CertificateDates;
   /** The newest first. */
   private failures: readonly FailureStatus[] = [];
+  /** The last limit that each worker has reached. */
+  private readonly limits = new Map<number, { readonly at: number; readonly text: string }>();
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -100,11 +110,13 @@ export class WorkerServices {
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);
     });
+    this.probe = new BackendProbe(runtime.libc);
     this.backendName = new BackendName(runtime.libc, log.own, (backend) => {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
       this.currentSlots.forEach((slot) => this.workerReady(slot));
+      this.probeBackend();
     });
     this.backendState = new BackendState(
       log.limited,
@@ -149,6 +161,7 @@ export class WorkerServices {
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
+      () => this.probeBackend(),
       () => this.stapling.begin(prepared.stapling),
       () => this.tickets?.use(prepared),
       () => this.affinity.use(config),
@@ -179,6 +192,26 @@ export class WorkerServices {
     };
   }
 
+  /** Whether the backend can be connected; undefined: unknown, or not to be found out. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.probe.result;
+  }
+
+  /** What they contribute to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): Omit<MasterProblemFacts, "crashes" | "maxGenerations"> {
+    const { prepared, dates, stapling, backendName: { unresolved } } = this;
+    return {
+      certificates: [
+        ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
+        ...stapleProblems(prepared.sources, stapling.of(prepared), now),
+      ],
+      limits: [...this.limits.values()].filter(({ at }) => now - at < LIMIT_SHOWN_MS)
+        .map(({ text }) => text),
+      maxConnections: maxConnections(prepared),
+      ...(unresolved === undefined ? {} : { unresolved }),
+    };
+  }
+
   /** Sends a worker that has begun to accept what it cannot know. */
   workerReady(slot: Slot): void {
     if (this.backendState.expectsAnswer) slot.send({ type: "expect-answer" });
@@ -190,8 +223,7 @@ export class WorkerServices {
     return {
       "log": ({ entry }) => {
         this.log.direct(entry);
-        const failure = failureOf(entry, Date.now());
-        if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
+        this.remember(entry);
         if (entry.facts.source === "backend") this.backendName.failed();
       },
       "backend-answers": ({ at }) => {
@@ -222,10 +254,30 @@ export class WorkerServices {
   async stop(): Promise<void> {
     const { log, backendName, stapling, tickets, sessions } = this;
     void guarded(log.own, () => backendName.stop());
+    void guarded(log.own, () => this.probe.use(undefined));
     const stopped = [stapling, tickets, sessions].map((each) =>
       guarded(log.own, () => each?.stop())
     );
     await inTime(stopped, HELPER_LIMIT_MS);
+  }
+
+  /** Keeps what the status document shows of a worker's log. */
+  private remember(entry: LogEntry): void {
+    const now = Date.now();
+    const failure = failureOf(entry, now);
+    if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
+    if (entry.event !== "connection-limit") return;
+    const worker = Number(entry.facts.worker ?? 0);
+    this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
+  }
+
+  private probeBackend(): void {
+    const { config, backend, privileges } = this.prepared;
+    if (!config.admin.readyBackend) return this.probe.use(undefined);
+    const isFile = backend.family === "unix" && !backend.path.startsWith("@");
+    // The master is not in the workers' root directory.
+    const path = isFile ? { path: `${privileges?.chroot ?? ""}${backend.path}` } : {};
+    this.probe.use({ ...backend, ...path } as Endpoint);
   }
 
   private get currentSlots(): readonly Slot[] {

@@ -140,6 +140,7 @@ export class Reload implements Change {
     state.undo.clear();
     state.command = command;
     state.essentials = essentials;
+    state.upgradeFailure = [];
     state.configuration = { files, loadedAt: new Date().toISOString() };
     const { level } = state.log;
     await guarded(state.log, () => log.commit());

@@ -18,6 +18,7 @@ import { handleSignals } from "./signals.ts";
 import { start } from "./start.ts";
 import { makePrepareContext, type ServeOptions, type ServiceState, type Serving } from "./state.ts";
 import { fileTimes } from "./configuration_files.ts";
+import { RecentGrowth } from "./recent_growth.ts";
 import { ReloadResults } from "./reload_results.ts";
 import { statusOf } from "./status.ts";
 import { Stop } from "./stop.ts";
@@ -54,6 +55,8 @@ class Service {
       notifier: new Notifier(notifySettings(), { libc, log }),
       watch: new CertificateWatch(() => void this.reload.request("certificate files have changed")),
       undo: new Undo(log),
+      upgradeFailure: [],
+      lostLines: new RecentGrowth(),
       reloads: new ReloadResults(options.predecessor?.handover.reloads),
       admin: new AdminEndpoint(runtime, log, {
         status: () => statusOf(state, { needsBackend: state.command.config.admin.readyBackend }),

@@ -16,6 +16,7 @@ import type { Essentials } from "../system/essentials.ts";
 import type { Program } from "../upgrade/program.ts";
 import type { Predecessor } from "../upgrade/successor.ts";
 import type { ConfigurationStatus } from "../status/status.ts";
+import type { RecentGrowth } from "./recent_growth.ts";
 import type { ReloadResults } from "./reload_results.ts";
 import type { AdminEndpoint } from "./admin_endpoint.ts";
 import type { Undo } from "./undo.ts";
@@ -56,6 +57,9 @@ export interface ServiceState {
   /** When the configuration in use was put into service, and its files. */
   configuration: Omit<ConfigurationStatus, "dialect">;
   readonly reloads: ReloadResults;
+  readonly lostLines: RecentGrowth;
+  /** Why the last upgrade failed, one line for each reason, until a reload succeeds. */
+  upgradeFailure: readonly string[];
   readonly admin: AdminEndpoint;
   /** A successor has taken over; this process drains. */
   isReplaced: boolean;

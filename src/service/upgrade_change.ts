@@ -29,6 +29,7 @@ export class UpgradeChange implements Change {
     const pid = await this.upgrade.begin(this.handover());
     if (state.isStopping) return;
     if (pid !== undefined) return await this.drain(pid);
+    state.upgradeFailure = this.upgrade.failure;
     // The successor may have written its pid already.
     await guarded(log, () => state.pidFile?.write());
     await guarded(log, () => state.master!.keepSockets());

@@ -23,6 +23,8 @@ export class Upgrade {
   private readonly dependencies: UpgradeDependencies;
   private successor: Successor | undefined;
   private isRequested = false;
+  /** Why the last attempt failed, one line for each reason; empty if there was none. */
+  failure: readonly string[] = [];
   /** The successor has taken over. */
   private isDone = false;
 
@@ -69,6 +71,7 @@ export class Upgrade {
       return pid;
     }
     this.successor = undefined;
+    this.failure = problems;
     for (const problem of problems) {
       const message = `the upgrade failed, nothing has changed: ${problem}`;
       this.note("error", "upgrade-failed", message);

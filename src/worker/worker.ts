@@ -40,7 +40,8 @@ import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
 import { dieBeforeMaster } from "../system/oom_score.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { pinToCore } from "./pin_to_core.ts";
-
+/** Events that the status document shows at every level; the master drops them from its log. */
+const SHOWN: readonly EventName[] = ["connection-failed", "connection-limit"];
 /** If the TLS library keeps every name, a worker is replaced after this many. */
 const MAX_REMEMBERED_NAMES = 10_000;
 /** Maximum time that a queue which is not emptied delays a new master, in milliseconds. */
@@ -429,8 +430,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     message: string,
     facts: LogEntry["facts"],
   ): void {
-    // The status document shows the last failures at every level; the log drops them at level 0.
-    if (this.logLevel === 0 && level !== "error" && event !== "connection-failed") return;
+    if (this.logLevel === 0 && level !== "error" && !SHOWN.includes(event)) return;
     this.rateLimiter.log({ level, event, message, facts });
   }
 

@@ -11,6 +11,7 @@ import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
 import type { EventName } from "../../base/events.ts";
 import type { Log, LogEntry } from "../../base/log_entry.ts";
+import type { WorkerCrashes } from "../../status/problems.ts";
 import { CrashReports, describeExit } from "./crash_reports.ts";
 import { type ExitDetails, Slot } from "./slot.ts";
 import type { SlotWorker } from "./watched_worker.ts";
@@ -136,6 +137,14 @@ export class Generation {
   /** Whether at least one of its workers accepts connections and answers. */
   get isServing(): boolean {
     return this.slots.some((slot) => slot.isServing);
+  }
+
+  /** The crashes of its workers in the last minutes. */
+  get recentCrashes(): WorkerCrashes[] {
+    return this.slots.flatMap((slot) => {
+      const recent = this.crashes.get(slot)!.recent;
+      return recent ? [{ worker: slot.number, ...recent }] : [];
+    });
   }
 
   /** Connections of all its workers, as last reported. */
