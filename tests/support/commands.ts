@@ -11,6 +11,7 @@ export type Peer =
   | "strace"
   | "ss"
   | "man"
+  | "promtool"
   | "sslscan"
   | "testssl"
   | "redis-server"
@@ -30,6 +31,7 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
   ss: "-V",
   man: "--version",
+  promtool: "--version",
   "systemd-analyze": "--version",
   sslscan: "--version",
   testssl: "--version",
