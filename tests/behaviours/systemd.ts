@@ -67,7 +67,7 @@ export const systemd: readonly Behaviour[] = [
       manager.configure("workers = many");
       const { code, stderr } = await manager.systemctl("reload", "stud");
       assert.equal(code, 1, stderr);
-      assert.match(manager.log(), /^stud: reload failed .*\n  \S+stud\.conf:\d+:\d+: workers: /m);
+      assert.match(manager.log(), /^stud: reload failed .*\n +\S+stud\.conf:\d+:\d+: workers: /m);
       assert.match(await text(), /^the last reload failed: .*stud\.conf:\d+:\d+: workers: /);
       assert.equal(await manager.property("ActiveState"), "active");
       manager.configure("");
