@@ -144,7 +144,10 @@ export class Reloader {
       prepared,
       claim,
       sockets,
-      services.tickets?.ring,
+      {
+        tickets: services.tickets?.ring,
+        counted: services.counts.names.of(config, prepared.tls.alpn),
+      },
     );
     const { sharesSockets } = listeners;
     const generation: Generation = new Generation(
@@ -153,7 +156,7 @@ export class Reloader {
       {
         adopt: capabilities.adoptSockets,
         watchdog: config.watchdog,
-        totals: services.counters,
+        totals: services.counts.totals,
       },
       {
         spawn: (slot) => {

@@ -1,6 +1,7 @@
 import { sharedClock } from "../base/clock.ts";
-import { CounterTotals } from "../base/counters.ts";
 import { inTime } from "../base/in_time.ts";
+import { datesOf } from "../certificates/certificates.ts";
+import { CertificateDates } from "../certificates/dates.ts";
 import { guarded } from "../log/guarded.ts";
 import { Stapling } from "../ocsp/stapling.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -10,12 +11,26 @@ import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
+import { Counts, type HandedCounts } from "./counts.ts";
+import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
+import { BackendProbe, type ProbeResult } from "./backend/backend_probe.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
+import {
+  failureOf,
+  type MasterFacts,
+  ServedCertificates,
+  shortLine,
+  stapleProblems,
+} from "./status.ts";
+import type { LogEntry } from "../base/log_entry.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
+import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
 import type { Generations } from "./workers/generations.ts";
 import type { Slot } from "./workers/slot.ts";
@@ -25,6 +40,17 @@ import { Statistics } from "./workers/statistics.ts";
  * Maximum time that a stop waits for helper processes, which have nothing to lose, in milliseconds.
  */
 const HELPER_LIMIT_MS = 2000;
+/** How long a limit that a worker has reached stays a problem, in milliseconds. */
+const LIMIT_SHOWN_MS = 60_000;
+/** Workers whose last limit is kept. */
+const MAX_LIMITS = 20;
+
+interface ReachedLimit {
+  /** In milliseconds since 1970. */
+  readonly at: number;
+  readonly worker: number;
+  readonly text: string;
+}
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -37,6 +63,8 @@ export interface ServiceDependencies {
 export interface InheritedState {
   /** Where the TLS library uses the master's ticket keys. */
   readonly tickets?: TicketState;
+  /** Absent from an older version. */
+  readonly counts?: HandedCounts;
 }
 
 /**
@@ -45,8 +73,7 @@ export interface InheritedState {
  * These outlive workers and generations. Holds the configuration that is in use.
  */
 export class WorkerServices {
-  /** What all workers since the start of this process have counted. */
-  readonly counters = new CounterTotals();
+  readonly counts: Counts;
   readonly quotas = new ConnectionQuotas();
   readonly affinity: Affinity;
   readonly sessions: Sessions;
@@ -58,7 +85,14 @@ export class WorkerServices {
   private readonly generations: Generations;
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
+  private readonly probe: BackendProbe;
   private configuration: Prepared;
+  private certificates: ServedCertificates;
+  private readonly dates: CertificateDates;
+  /** The newest first. */
+  private failures: readonly FailureStatus[] = [];
+  /** The last limit that each worker has reached. */
+  private limits: readonly ReachedLimit[] = [];
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -70,6 +104,9 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
+    this.counts = new Counts(inherited?.counts);
+    this.certificates = new ServedCertificates(prepared);
+    this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {
       this.tickets = makeTickets(dependencies, prepared, inherited?.tickets);
     }
@@ -84,16 +121,25 @@ export class WorkerServices {
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);
     });
+    this.probe = new BackendProbe(runtime.libc);
     this.backendName = new BackendName(runtime.libc, log.own, (backend) => {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
+      this.currentSlots.forEach((slot) => this.workerReady(slot));
+      this.probeBackend();
     });
     this.backendState = new BackendState(
       log.limited,
-      () => this.currentSlots.forEach((slot) => slot.send({ type: "backend-down" })),
+      () => this.currentSlots.forEach((slot) => slot.send({ type: "expect-answer" })),
       sharedClock(runtime.libc),
     );
+  }
+
+  /** What all workers and this process have counted, and the names in use. */
+  get counted(): Counted {
+    const { counts: { totals, names, since }, prepared: { config, tls } } = this;
+    return { totals, since, names: names.of(config, tls.alpn) };
   }
 
   /** The configuration in use, with the backend's current address. */
@@ -121,9 +167,12 @@ export class WorkerServices {
     const { config, backend } = prepared;
     this.configuration = prepared;
     this.guardedSteps([
+      () => this.certificates = new ServedCertificates(prepared),
+      () => this.dates.use(datesOf(prepared.sources), config.certificateWarningDays, Date.now()),
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
+      () => this.probeBackend(),
       () => this.stapling.begin(prepared.stapling),
       () => this.tickets?.use(prepared),
       () => this.affinity.use(config),
@@ -141,12 +190,44 @@ export class WorkerServices {
       () => this.affinity.check(slots),
       () => this.statistics.check(slots),
       () => this.sessions.check(),
+      () => this.dates.check(Date.now()),
     ]);
+  }
+
+  /** Their parts of the status document at `now`, in milliseconds since 1970. */
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
+    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
+    return {
+      backends: [backendState.status(now)],
+      certificates: certificates.status(stapling.of(prepared), now),
+      failures,
+      ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
+    };
+  }
+
+  /** Whether the backend can be connected; undefined: unknown, or not to be found out. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.probe.result;
+  }
+
+  /** What they contribute to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): Omit<MasterProblemFacts, "crashes" | "maxGenerations"> {
+    const { prepared, dates, stapling, backendName: { unresolved } } = this;
+    return {
+      certificates: [
+        ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
+        ...stapleProblems(prepared.sources, stapling.of(prepared), now),
+      ],
+      limits: this.limits.filter(({ at }) => now - at < LIMIT_SHOWN_MS)
+        .map(({ text }) => text),
+      maxConnections: maxConnections(prepared),
+      ...(unresolved === undefined ? {} : { unresolved }),
+    };
   }
 
   /** Sends a worker that has begun to accept what it cannot know. */
   workerReady(slot: Slot): void {
-    if (this.backendState.isDown) slot.send({ type: "backend-down" });
+    if (this.backendState.expectsAnswer) slot.send({ type: "expect-answer" });
   }
 
   /** Handles the events of a generation's workers; some count only for the backend in use. */
@@ -155,6 +236,7 @@ export class WorkerServices {
     return {
       "log": ({ entry }) => {
         this.log.direct(entry);
+        this.remember(entry);
         if (entry.facts.source === "backend") this.backendName.failed();
       },
       "backend-answers": ({ at }) => {
@@ -185,10 +267,32 @@ export class WorkerServices {
   async stop(): Promise<void> {
     const { log, backendName, stapling, tickets, sessions } = this;
     void guarded(log.own, () => backendName.stop());
+    void guarded(log.own, () => this.probe.use(undefined));
     const stopped = [stapling, tickets, sessions].map((each) =>
       guarded(log.own, () => each?.stop())
     );
     await inTime(stopped, HELPER_LIMIT_MS);
+  }
+
+  /** Keeps what the status document shows of a worker's log. */
+  private remember(entry: LogEntry): void {
+    const now = Date.now();
+    const failure = failureOf(entry, now);
+    if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
+    if (entry.event !== "connection-limit") return;
+    const worker = Number(entry.facts.worker ?? 0);
+    const others = this.limits.filter((each) => each.worker !== worker);
+    const text = shortLine(`worker ${worker}: ${entry.message}`);
+    this.limits = [{ at: now, worker, text }, ...others].slice(0, MAX_LIMITS);
+  }
+
+  private probeBackend(): void {
+    const { config, backend, privileges } = this.prepared;
+    if (!config.admin.readyBackend) return this.probe.use(undefined);
+    const isFile = backend.family === "unix" && !backend.path.startsWith("@");
+    // The master is not in the workers' root directory.
+    const path = isFile ? { path: `${privileges?.chroot ?? ""}${backend.path}` } : {};
+    this.probe.use({ ...backend, ...path } as Endpoint);
   }
 
   private get currentSlots(): readonly Slot[] {
