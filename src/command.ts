@@ -60,6 +60,10 @@ async function handle(
 ): Promise<void> {
   if ("config" in command) requireProc();
   switch (command.kind) {
+    case "check": {
+      const { runCheck } = await import("./check/check.ts");
+      return process.exit(await runCheck(command.words));
+    }
     case "default-config":
       for (const warning of command.warnings) printError(`stud: ${warning}`);
       return print(command.text);

@@ -40,6 +40,8 @@ export type Command =
     readonly text: string;
     readonly warnings: readonly string[];
   }
+  /** The words after the command's name, which it parses itself. */
+  | { readonly kind: "check"; readonly words: readonly string[] }
   | { readonly kind: "version" | "new-ticket-secret" };
 
 /** The context in which a command line is parsed. */

@@ -10,7 +10,7 @@ import { nearest, quote } from "./words.ts";
 export function helpText(dialect: Dialect): string {
   const lines = [
     `Usage: ${dialect} [OPTIONS] PEM...`,
-    ...(dialect === "stud" ? ["       stud help [WORD...]"] : []),
+    ...(dialect === "stud" ? ["       stud help [WORD...]", "       stud check HOST[:PORT]"] : []),
     "Terminates TLS and forwards the plain bytes to a backend.",
     "",
     ...wrap(

@@ -3,6 +3,8 @@ declare module "@std/cli/cli/parse_args.js" {
   export interface ParseOptions {
     /** Options whose values stay strings; `_` means the positionals. */
     readonly string?: readonly string[];
+    readonly boolean?: readonly string[];
+    readonly alias?: Readonly<Record<string, string>>;
     /** Called for each other word, with a name if it is an option; false drops it. */
     readonly unknown?: (word: string, name?: string) => boolean;
   }

@@ -11,6 +11,7 @@ import { withoutCredentials } from "./words.ts";
 
 /** Parses a command; undefined if the first argument is none. Throws a UsageError. */
 export function subcommand([name, ...words]: readonly string[]): Command | undefined {
+  if (name === "check") return { kind: name, words };
   return name === "help" ? help(words) : undefined;
 }
 

@@ -1,4 +1,5 @@
 /** Reads a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before the TLS library does. */
+import { ByteReader } from "../base/byte_reader.ts";
 import { GrowingBuffer } from "../base/growing_buffer.ts";
 
 /** What a ClientHello says. */
@@ -91,72 +92,43 @@ function messageLength(message: Uint8Array): number {
 
 function parsed(message: Uint8Array): ClientHello | "malformed" {
   try {
-    return fields(new Reader(message.subarray(0, messageLength(message))));
+    return fields(new ByteReader(message.subarray(0, messageLength(message))));
   } catch (error) {
     if (error instanceof RangeError) return "malformed";
     throw error;
   }
 }
 
-function fields(hello: Reader): ClientHello {
+function fields(hello: ByteReader): ClientHello {
   // The message's type and length, legacy_version and random.
   hello.take(4 + 2 + 32);
   const sessionId = hello.take(hello.number(1));
   if (sessionId.length > MAX_SESSION_ID) throw new RangeError("the session id is too long");
   // cipher_suites and legacy_compression_methods.
   for (const width of [2, 1]) hello.take(hello.number(width));
-  const extensions = new Reader(hello.isEmpty ? NOTHING : hello.take(hello.number(2)));
+  const extensions = new ByteReader(hello.isEmpty ? NOTHING : hello.take(hello.number(2)));
   let serverName: string | undefined;
   let [acceptsTickets, supportsTls13] = [false, false];
   while (!extensions.isEmpty) {
     const type = extensions.number(2);
     const body = extensions.take(extensions.number(2));
-    if (type === SERVER_NAME) serverName = hostName(new Reader(body));
+    if (type === SERVER_NAME) serverName = hostName(new ByteReader(body));
     if (type === SESSION_TICKET) acceptsTickets = true;
-    if (type === SUPPORTED_VERSIONS) supportsTls13 = hasTls13(new Reader(body));
+    if (type === SUPPORTED_VERSIONS) supportsTls13 = hasTls13(new ByteReader(body));
   }
   return { serverName, sessionId, acceptsTickets, supportsTls13 };
 }
 
-function hostName(extension: Reader): string | undefined {
-  const names = new Reader(extension.take(extension.number(2)));
+function hostName(extension: ByteReader): string | undefined {
+  const names = new ByteReader(extension.take(extension.number(2)));
   if (names.number(1) !== HOST_NAME) return undefined;
   return Buffer.from(names.take(names.number(2))).toString("latin1");
 }
 
-function hasTls13(extension: Reader): boolean {
-  const versions = new Reader(extension.take(extension.number(1)));
+function hasTls13(extension: ByteReader): boolean {
+  const versions = new ByteReader(extension.take(extension.number(1)));
   while (!versions.isEmpty) if (versions.number(2) === TLS_1_3) return true;
   return false;
-}
-
-/** Reads from the start of `bytes`. Its methods throw a RangeError beyond the end. */
-class Reader {
-  private readonly bytes: Uint8Array;
-  private at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-  }
-
-  get isEmpty(): boolean {
-    return this.at === this.bytes.length;
-  }
-
-  take(length: number): Uint8Array {
-    const end = this.at + length;
-    if (end > this.bytes.length) throw new RangeError("the message is too short");
-    const taken = this.bytes.subarray(this.at, end);
-    this.at = end;
-    return taken;
-  }
-
-  number(width: number): number {
-    if (this.at + width > this.bytes.length) throw new RangeError("the message is too short");
-    let value = 0;
-    for (let i = 0; i < width; i++) value = value * 256 + this.bytes[this.at++]!;
-    return value;
-  }
 }
 
 const NOTHING = new Uint8Array(0);

@@ -6,8 +6,12 @@ import { fileURLToPath } from "node:url";
 
 const source = fileURLToPath(new URL("../../src", import.meta.url));
 
-/** The adapters, and the demo's backend, which is a peer of the proxy and no part of it. */
-const mayUseRuntime = /^(runtime\/(openssl|(bun|node|deno)(\/.*)?)\.ts|demo\/backend\.ts)$/;
+/**
+ * The adapters; the demo's backend, which is a peer of the proxy and no part of it; and the connections
+ * of `stud check`, which is a client and never part of a service.
+ */
+const mayUseRuntime =
+  /^(runtime\/(openssl|(bun|node|deno)(\/.*)?)\.ts|demo\/backend\.ts|check\/wire\.ts)$/;
 
 /** Chosen by the build, as package.json says. */
 const byBuild = /^#(ocsp|ticket_store)$/;

@@ -10,6 +10,7 @@ const ROOMS = [
   "main.ts",
   "command.ts",
   "demo",
+  "check",
   "service",
   "upgrade",
   "master",

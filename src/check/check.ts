@@ -1,0 +1,133 @@
+/** `stud check`: connects to a TLS server as a client, and reports what is wrong with it. */
+import { UsageError } from "../base/errors.ts";
+import { oneLine } from "../base/one_line.ts";
+import { print, printError } from "../base/print.ts";
+import { recognize } from "../connection/foreign_protocol.ts";
+import { ipFamily, splitZone } from "../os/ip.ts";
+import { CHECK_HELP, type CheckArguments, parseCheckArguments } from "./arguments.ts";
+import { loadAuthorities } from "./authorities.ts";
+import { certificateVerdicts } from "./certificate_verdicts.ts";
+import { Connector } from "./connector.ts";
+import { examine, type Question } from "./examine.ts";
+import type { Facts } from "./facts.ts";
+import { CheckFault } from "./fault.ts";
+import { protocolVerdicts } from "./protocol_verdicts.ts";
+import { reportJson, reportText, worst } from "./report.ts";
+import type { Verdict } from "./verdict.ts";
+
+const WELL = 0;
+const PROBLEMS = 1;
+const NOT_CHECKED = 2;
+
+/**
+ * Runs the command with the words after `check` and prints the result. Returns the exit code: 0 if
+ * nothing is wrong, 1 if there are problems, 2 if the server could not be checked.
+ */
+export async function runCheck(words: readonly string[]): Promise<number> {
+  try {
+    const parsed = parseCheckArguments(words);
+    if (parsed === "help") {
+      print(CHECK_HELP);
+      return WELL;
+    }
+    return await check(parsed);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    for (const problem of error.problems) printError(`stud: ${problem}`);
+    return NOT_CHECKED;
+  }
+}
+
+async function check(given: CheckArguments): Promise<number> {
+  const { target: { text: target }, json, strict, timeout } = given;
+  const { authorities, file, warnings } = loadAuthorities(given.ca);
+  for (const warning of warnings) printError(`stud: check: ${warning}`);
+  try {
+    const connector = await Connector.find(given.target, timeout);
+    const question = { ...questionOf(given), authorities, authoritiesFile: file };
+    const facts = await examine(connector, question);
+    const verdicts = verdictsOn(facts, given.warningDays);
+    print(json ? jsonText(reportJson(facts, verdicts)) : reportText(facts, verdicts));
+    const level = worst(verdicts);
+    return level === "problem" || (strict && level === "warning") ? PROBLEMS : WELL;
+  } catch (error) {
+    if (!(error instanceof CheckFault)) throw error;
+    const { kind } = error;
+    const { message, remedy } = explained(error);
+    if (json) {
+      print(jsonText({ version: 1, target, result: "failed", error: { kind, message, remedy } }));
+    } else {
+      printError(oneLine(`stud: check: ${target}: ${message}; ${remedy}`));
+    }
+    return NOT_CHECKED;
+  }
+}
+
+function questionOf(
+  { target, serverName, alpn }: CheckArguments,
+): Omit<Question, "authorities" | "authoritiesFile"> {
+  const host = "host" in target.place ? splitZone(target.place.host).address : "";
+  const name = serverName || (target.name ?? host);
+  const isDnsName = name !== "" && ipFamily(name) === 0;
+  return {
+    ...{ target: target.text, name, alpn, isHttp: target.isHttp },
+    // SNI carries no addresses (RFC 6066 section 3).
+    ...(isDnsName && serverName !== "" ? { serverName: name } : {}),
+  };
+}
+
+function verdictsOn(facts: Facts, warningDays: number): Verdict[] {
+  const expected = { warningDays, name: facts.name, now: facts.now };
+  const others = facts.other ? certificateVerdicts(facts.other, facts, expected) : [];
+  return [
+    ...certificateVerdicts(facts.served, facts, expected),
+    ...others.filter(({ level }) => level !== "ok").map((each) => ({
+      ...each,
+      text: `for clients with another kind of key: ${each.text}`,
+    })),
+    ...protocolVerdicts(facts),
+  ];
+}
+
+/** Control characters that JSON permits in strings are escaped too, for terminals. */
+function jsonText(document: object): string {
+  const text = JSON.stringify(document, undefined, 2);
+  const escaped = text.replaceAll(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return `${escaped}\n`;
+}
+
+interface Explained {
+  readonly message: string;
+  readonly remedy: string;
+}
+
+const WRONG_PORT = "use the port of a --frontend; protocols that begin in the clear (STARTTLS) " +
+  "cannot be checked";
+
+function explained({ kind, message, received }: CheckFault): Explained {
+  if (received && received.length > 0) {
+    const foreign = recognize(received, "backend");
+    const start = Buffer.from(received.subarray(0, 32)).toString("latin1");
+    const what = foreign?.what ?? `something that begins with ${JSON.stringify(start)}`;
+    if (foreign || kind === "not-tls") {
+      return { message: `the server does not speak TLS; it sent ${what}`, remedy: WRONG_PORT };
+    }
+  }
+  return { message, remedy: remedies[kind] };
+}
+
+const remedies: Readonly<Record<CheckFault["kind"], string>> = {
+  unresolved: "check the name",
+  unreachable: "check the address, and that the server runs",
+  timeout: "check the port and firewalls; a stud with --accept-proxy waits for a PROXY header; " +
+    "--timeout allows more time",
+  closed: "check that this port speaks TLS, and see the server's log",
+  reset: "check that this port speaks TLS, and see the server's log",
+  "not-tls": WRONG_PORT,
+  alert: "see the server's log for the reason",
+  malformed: "check what listens there",
+  unsupported: "check the server with its own tools",
+};
