@@ -14,6 +14,7 @@ const checks: readonly [what: string, command: string, args: readonly string[]][
   ["types (Node)", "tsc", ["-p", "."]],
   ["types (Bun)", "tsc", ["-p", ".", "--customConditions", "bun"]],
   ["types (Deno)", "tsc", ["-p", ".", "--customConditions", "deno"]],
+  ["types (live page)", "tsc", ["-p", "src/admin/page/browser"]],
 ];
 
 let failed = 0;

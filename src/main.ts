@@ -1,4 +1,5 @@
 import process from "node:process";
+import { ADMIN_ARGUMENT } from "./admin/command_line.ts";
 import { OCSP_ARGUMENT } from "./ocsp/command_line.ts";
 import { nameProcess } from "./os/process_name.ts";
 import type { Runtime } from "./runtime/runtime.ts";
@@ -10,6 +11,7 @@ import { WORKER_ARGUMENT } from "./worker_protocol/command_line.ts";
 /** The names of processes in listings, by the first argument; 15 bytes at most. */
 const NAMES: Readonly<Record<string, (argv: readonly string[]) => string>> = {
   [WORKER_ARGUMENT]: ([, slot]) => `stud: worker ${slot}`,
+  [ADMIN_ARGUMENT]: () => "stud: admin",
   [PEERS_ARGUMENT]: () => "stud: peers",
   [OCSP_ARGUMENT]: () => "stud: ocsp",
   [STORE_ARGUMENT]: () => "stud: tickets",
@@ -18,7 +20,7 @@ const NAMES: Readonly<Record<string, (argv: readonly string[]) => string>> = {
 
 /**
  * Runs the process that the first argument names: a worker, one of the helpers for OCSP, the ticket
- * store and the sessions of other machines, or the launcher of a successor, all of which the master
+ * store, the sessions of other machines and the admin endpoint, or the launcher of a successor, all of which the master
  * starts; else the user's command. Each loads only the code it needs, so that a worker takes less
  * memory and starts faster.
  */
@@ -28,6 +30,8 @@ export async function main(runtime: Runtime): Promise<void> {
   switch (argv[0]) {
     case WORKER_ARGUMENT:
       return (await import("./worker/worker.ts")).runWorker(runtime);
+    case ADMIN_ARGUMENT:
+      return (await import("./admin/helper/admin_process.ts")).runAdmin(runtime);
     case PEERS_ARGUMENT:
       return (await import("./sessions/peers_process.ts")).runPeers(runtime);
     case OCSP_ARGUMENT:

@@ -25,14 +25,37 @@ const curves: Readonly<Record<string, string>> = {
   "2b240303020801010d": "brainpoolP512r1",
 };
 
+/** The curves that all builds support. */
+const nistCurves: Readonly<Record<string, string>> = {
+  "2a8648ce3d030107": "P-256",
+  "2b81040022": "P-384",
+  "2b81040023": "P-521",
+};
+
 const RSA = "2a864886f70d010101";
 const EC = "2a8648ce3d0201";
+const ED25519 = "2b6570";
 const VERSION = 0xa0;
 
 /** Returns the name of the curve of a certificate's key, if not all builds support it. */
 export function rareCurve(certificate: Uint8Array): string | undefined {
   const { algorithm, parameter } = fieldsOf(certificate) ?? {};
   return algorithm === EC ? curves[parameter ?? ""] : undefined;
+}
+
+/** Returns a certificate's kind of key, for people: `RSA 2048`, `ECDSA P-256`, `Ed25519`. */
+export function keyText(certificate: Uint8Array): string {
+  const { algorithm, parameter, keyBits } = fieldsOf(certificate) ?? {};
+  switch (algorithm) {
+    case RSA:
+      return `RSA ${keyBits}`;
+    case EC:
+      return `ECDSA ${nistCurves[parameter!] ?? curves[parameter!] ?? keyBits}`;
+    case ED25519:
+      return "Ed25519";
+    default:
+      return "unknown";
+  }
 }
 
 /** What makes a certificate too weak. */
@@ -85,7 +108,7 @@ function fieldsOf(certificate: Uint8Array): Fields | undefined {
     return {
       algorithm: algorithm!,
       parameter: parameter ?? "",
-      keyBits: algorithm === RSA ? rsaBits(key) : ecBits(key),
+      keyBits: algorithm === RSA ? rsaBits(key) : algorithm === EC ? ecBits(key) : 0,
       signature: hexOf(inside(signatureAlgorithm, SEQUENCE)[0]!),
       isSelfIssued: Buffer.compare(issuer!.whole, subject!.whole) === 0,
     };

@@ -1,21 +1,35 @@
 /**
- * Counters with labels. The counting process increments plain numbers; reports carry them to the
- * process that adds them up by name and labels.
+ * Counters and histograms with labels. The counting process increments plain numbers; reports carry
+ * them to the process that adds them up by name and labels.
  */
 
-/** A counter with labels, each with a fixed set of values. */
+/** A counter or a histogram with labels, each with a fixed set of values. */
 export interface CounterFamily {
   readonly name: string;
   /** One sentence, as Prometheus' HELP. */
   readonly help: string;
   readonly labels: Readonly<Record<string, readonly string[]>>;
+  /** Series that were never counted are shown too, as 0. */
+  readonly showsZeros?: true;
+  /** Makes it a histogram: the upper bounds of the buckets, ascending, without +Inf. */
+  readonly bounds?: readonly number[];
+  /** The unit of a histogram's sum as it is counted, in that of `bounds`: 1e-6 counts microseconds. */
+  readonly unit?: number;
 }
 
 /** One number of a family. */
 export interface Series {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Of a histogram: a bucket, by its upper bound (`+Inf` is the last one's), or the sum. */
+  readonly part?: string;
 }
+
+/** The part of a histogram that is not a bucket. */
+export const SUM = "sum";
+
+/** A number of a series. */
+export type CountedSeries = Series & { readonly value: number };
 
 /** Sums over counters. */
 export interface CounterSums {
@@ -23,22 +37,24 @@ export interface CounterSums {
   total(name: string, labels?: Readonly<Record<string, string>>): number;
 }
 
-/** The numbers of each nonzero family by its name, without trailing zeros. */
+/** The numbers of each family that are not 0: the place in the family, the number, the next place … */
 export type CounterReport = Readonly<Record<string, readonly number[]>>;
 
 /** Parses a report in a decoded frame, which is untrusted; undefined if it is invalid. */
 export function parseCounterReport(value: unknown): CounterReport | undefined {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const isReport = Object.values(value).every((each) => Array.isArray(each) && each.every(isCount));
+  const isReport = Object.values(value).every((each) =>
+    Array.isArray(each) && each.length % 2 === 0 && each.every(isCount)
+  );
   return isReport ? value as CounterReport : undefined;
 }
 
-/** Monotonic counters, one for each combination of label values of each family. */
+/** Monotonic numbers, one for each combination of label values of each family. */
 export class CounterSet implements CounterSums {
   readonly families: readonly CounterFamily[];
   /**
-   * All numbers: family after family, the last label of a family varying fastest. The hot path
-   * increments them at precomputed places.
+   * All numbers: family after family, the last label of a family varying fastest. A histogram has its
+   * buckets and its sum for each combination. The hot path increments them at precomputed places.
    */
   readonly values: Float64Array;
   private allSeries: readonly Series[] | undefined;
@@ -55,25 +71,36 @@ export class CounterSet implements CounterSums {
     );
   }
 
+  /** Returns the first place of a family. */
+  placeOf(name: string): number {
+    for (const [family, start] of this.places()) if (family.name === name) return start;
+    throw new RangeError(`no counter ${name}`);
+  }
+
   report(): CounterReport {
     const found: Record<string, readonly number[]> = {};
     for (const [{ name }, start, end] of this.places()) {
-      let last = end;
-      while (last > start && this.values[last - 1] === 0) last--;
-      if (last > start) found[name] = Array.from(this.values.subarray(start, last));
+      const numbers: number[] = [];
+      for (let place = start; place < end; place++) {
+        const value = this.values[place]!;
+        if (value !== 0) numbers.push(place - start, value);
+      }
+      if (numbers.length > 0) found[name] = numbers;
     }
     return found;
   }
 
   /**
    * Applies a newer report of a set with the same families, and calls `grown` with the increase at
-   * each place. Unknown families and decreased numbers are ignored.
+   * each place. Unknown families and places and decreased numbers are ignored.
    */
   update(report: CounterReport, grown: (place: number, by: number) => void): void {
     for (const [{ name }, start, end] of this.places()) {
-      const numbers = report[name] ?? [];
-      for (let place = start; place < end; place++) {
-        const by = (numbers[place - start] ?? 0) - this.values[place]!;
+      const numbers = Object.hasOwn(report, name) ? report[name]! : [];
+      for (let i = 0; i < numbers.length; i += 2) {
+        const place = start + numbers[i]!;
+        if (place >= end) continue;
+        const by = numbers[i + 1]! - this.values[place]!;
         if (by <= 0) continue;
         this.values[place]! += by;
         grown(place, by);
@@ -97,12 +124,29 @@ export class CounterSet implements CounterSums {
   }
 }
 
+/**
+ * Counts an observation in the histogram of `bounds` whose first place is `place`; `sum` is the value
+ * in the unit in which the sum is counted.
+ */
+export function observe(
+  values: Float64Array,
+  place: number,
+  bounds: readonly number[],
+  value: number,
+  sum: number,
+): void {
+  let bucket = 0;
+  while (bucket < bounds.length && value > bounds[bucket]!) bucket++;
+  values[place + bucket]!++;
+  values[place + bounds.length + 1]! += sum;
+}
+
 /** Sums over sets whose families may have different label values. They never decrease. */
 export class CounterTotals implements CounterSums {
   private readonly entries = new Map<string, { readonly series: Series; value: number }>();
 
   add(series: Series, by: number): void {
-    const key = JSON.stringify([series.name, series.labels]);
+    const key = keyOf(series);
     const entry = this.entries.get(key);
     if (entry) entry.value += by;
     else this.entries.set(key, { series, value: by });
@@ -115,18 +159,48 @@ export class CounterTotals implements CounterSums {
     }
     return sum;
   }
+
+  /** All numbers that were counted. */
+  get all(): readonly CountedSeries[] {
+    return [...this.entries.values()].map(({ series, value }) => ({ ...series, value }));
+  }
+
+  /** Raises numbers to those of another process, and calls `grown` with each increase. */
+  raise(numbers: readonly CountedSeries[], grown: (series: Series, by: number) => void): void {
+    for (const { value, ...series } of numbers) {
+      const by = value - (this.entries.get(keyOf(series))?.value ?? 0);
+      if (by <= 0) continue;
+      this.add(series, by);
+      grown(series, by);
+    }
+  }
 }
 
-function seriesOf({ name, labels }: CounterFamily): Series[] {
+/** Returns the label values of each series of a family, of a histogram without its parts. */
+export function labelValues({ labels }: CounterFamily): Readonly<Record<string, string>>[] {
   let rows: Record<string, string>[] = [{}];
   for (const [label, values] of Object.entries(labels)) {
     rows = rows.flatMap((row) => values.map((value) => ({ ...row, [label]: value })));
   }
-  return rows.map((row) => ({ name, labels: row }));
+  return rows;
 }
 
-function sizeOf({ labels }: CounterFamily): number {
-  return Object.values(labels).reduce((size, values) => size * values.length, 1);
+function seriesOf(family: CounterFamily): Series[] {
+  const { name, bounds } = family;
+  if (!bounds) return labelValues(family).map((labels) => ({ name, labels }));
+  const parts = [...bounds.map(String), "+Inf", SUM];
+  return labelValues(family).flatMap((labels) => parts.map((part) => ({ name, labels, part })));
+}
+
+function sizeOf({ labels, bounds }: CounterFamily): number {
+  const numbers = bounds ? bounds.length + 2 : 1;
+  return Object.values(labels).reduce((size, values) => size * values.length, numbers);
+}
+
+function keyOf({ name, labels, part }: Series): string {
+  // Another version may declare the labels in another order.
+  const sorted = Object.entries(labels).sort(([a], [b]) => a < b ? -1 : 1);
+  return JSON.stringify([name, sorted, part]);
 }
 
 function matches(series: Series, name: string, labels: Readonly<Record<string, string>>): boolean {

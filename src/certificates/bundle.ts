@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
-import { rareCurve } from "../base/certificate_strength.ts";
+import { keyText, rareCurve } from "../base/certificate_strength.ts";
 import { isDhParameters, usableDh } from "./dh_parameters.ts";
 import { isPrivateKey, type OpenKey, readPrivateKey } from "./keys.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
@@ -16,6 +16,9 @@ export interface Bundle {
   readonly names: readonly string[];
   readonly isNameless: boolean;
   readonly mustStaple: boolean;
+  readonly issuer: string;
+  /** As in `ECDSA P-256`. */
+  readonly key: string;
   readonly keyType: StoredCertificate["keyType"];
   /** Milliseconds since 1970. */
   readonly validFrom: number;
@@ -52,6 +55,7 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
   return {
     material,
     ...leaf,
+    key: keyText(first.certificate.raw),
     validFrom: first.certificate.validFromDate.getTime(),
     validTo: first.certificate.validToDate.getTime(),
     hasBadDh: dh !== undefined && dhParameters === undefined,
@@ -60,18 +64,6 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
 }
 
 const CERTIFICATE_REMEDY = "specify a PEM file with the certificate, its chain and its private key";
-
-/** Returns a warning, in one line, if the certificate has expired or is not yet valid. */
-export function validityWarning(
-  { validFrom, validTo }: Pick<Bundle, "validFrom" | "validTo">,
-  file: string,
-  now: number,
-): string | undefined {
-  const day = (time: number) => new Date(time).toISOString().replace(/\.\d+Z$/, "Z");
-  if (now > validTo) return `${file}: the certificate expired on ${day(validTo)}; renew it`;
-  if (now < validFrom) return `${file}: the certificate is valid only from ${day(validFrom)}`;
-  return undefined;
-}
 
 function leafOf(
   certificate: X509Certificate,

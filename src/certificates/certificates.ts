@@ -6,7 +6,8 @@ import {
   CertificateCollection,
   type CertificateSettings,
 } from "./collect.ts";
-import { CertificateLoader } from "./loader.ts";
+import { CertificateLoader, type LoadedCertificate } from "./loader.ts";
+import type { Dated } from "./dates.ts";
 import { DecryptedKeys } from "./decrypted_keys.ts";
 import type { Passphrases } from "./passphrases.ts";
 import { CertificateStore, readChain } from "./store.ts";
@@ -33,8 +34,22 @@ export interface LoadedTls {
 /** The origin of a certificate. */
 export interface CertificateSource {
   readonly file: PemFile;
+  readonly facts: CertificateFacts;
   /** Reads the chain from the store: PEM, the leaf first. */
   readonly chain: () => string;
+}
+
+/** What is shown of a certificate. */
+export type CertificateFacts = Pick<
+  LoadedCertificate,
+  "issuer" | "key" | "mustStaple" | "names" | "validFrom" | "validTo"
+>;
+
+/** Returns the certificates with their dates. */
+export function datesOf(sources: readonly CertificateSource[]): Dated[] {
+  return sources.map(({ file, facts: { names, validFrom, validTo } }) => ({
+    ...{ place: file.cert, names, validFrom, validTo },
+  }));
 }
 
 /** Maximum number of unused bytes in the store; beyond that a new store is created. */
@@ -76,9 +91,10 @@ export class Certificates {
     const { store, tried } = this.loader;
     const collection = new CertificateCollection(config, this.loader, capabilities, now);
     const tls = this.collect(collection, config);
-    const { problems, warnings, files } = collection;
+    const { problems, warnings, files, loaded } = collection;
     const sources = tls.certificates.map((certificate, place) => ({
       file: files[place]!,
+      facts: loaded[place]!,
       chain: () => readChain(this.libc, store.readFd, certificate),
     }));
     return { tls, storeFd: store.readFd, sources, tried, problems, warnings };

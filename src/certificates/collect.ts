@@ -12,7 +12,6 @@ import type { Capabilities } from "../runtime/capabilities.ts";
 import { duplicateWarnings } from "./duplicates.ts";
 import { listDirectory, pairBelow, pairIn, pairRemedy } from "./files.ts";
 import type { CertificateLoader, LoadedCertificate } from "./loader.ts";
-import { validityWarning } from "./bundle.ts";
 import { NotInFile } from "./sections.ts";
 import { checkTrustFiles, loadTrust } from "./trust.ts";
 
@@ -41,6 +40,8 @@ export class CertificateCollection {
   readonly warnings: string[] = [];
   /** The files of `certificates`, in the same order. */
   readonly files: PemFile[] = [];
+  /** The same certificates as they were loaded. */
+  readonly loaded: LoadedCertificate[] = [];
   private readonly certificates: StoredCertificate[] = [];
   private readonly trusts: Trust[] = [];
   private readonly config: CertificateSettings;
@@ -164,6 +165,7 @@ export class CertificateCollection {
       length,
       ...(file.clientVerify ? { trust: this.trust(file.clientVerify) } : {}),
     });
+    this.loaded.push(loaded);
     return this.files.push(file) - 1;
   }
 
@@ -221,8 +223,6 @@ export class CertificateCollection {
   }
 
   private warnOf(loaded: LoadedCertificate, file: string): void {
-    const validity = validityWarning(loaded, file, this.now);
-    if (validity !== undefined) this.warnings.push(validity);
     this.warnings.push(...loaded.warnings);
     if (loaded.exposedKey !== "") this.exposedKeys.add(loaded.exposedKey);
     if (loaded.hasBadDh) {

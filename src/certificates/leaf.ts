@@ -8,6 +8,7 @@ import {
   OBJECT_IDENTIFIER,
   SEQUENCE,
 } from "../base/der.ts";
+import { oneLine } from "../base/one_line.ts";
 
 /** The fields of a server's own certificate. */
 export interface Leaf {
@@ -17,6 +18,8 @@ export interface Leaf {
   readonly isNameless: boolean;
   /** Clients must refuse it without a stapled OCSP response (RFC 7633). */
   readonly mustStaple: boolean;
+  /** The issuer's common name, or its organization; "" if it has neither. Any text, on one line. */
+  readonly issuer: string;
   /** For an unsupported type: its name, for messages. */
   readonly keyType: StoredCertificate["keyType"] | { readonly unsupported: string };
 }
@@ -31,10 +34,11 @@ const keyTypes: Record<string, Leaf["keyType"]> = {
   "2a8648ce380401": { unsupported: "DSA" },
 };
 
-/** 2.5.29.17, 1.3.6.1.5.5.7.1.24 and 2.5.4.3 in hex. */
+/** 2.5.29.17, 1.3.6.1.5.5.7.1.24, 2.5.4.3 and 2.5.4.10 in hex. */
 const SUBJECT_ALT_NAME = "551d11";
 const TLS_FEATURE = "2b06010505070118";
 const COMMON_NAME = "550403";
+const ORGANIZATION = "55040a";
 
 /** Context-specific tags of TBSCertificate and GeneralName (RFC 5280 sections 4.1 and 4.2.1.6). */
 const VERSION = 0xa0;
@@ -58,10 +62,10 @@ export function readLeaf(der: Uint8Array): Leaf {
   const [toBeSigned] = inside(firstDer(der), SEQUENCE);
   const fields = inside(toBeSigned, SEQUENCE);
   if (fields[0]?.tag === VERSION) fields.shift();
-  const [, , , , subject, publicKey, ...optional] = fields;
+  const [, , issuer, , subject, publicKey, ...optional] = fields;
   const extension = extensionsOf(optional);
   const alternatives = extension(SUBJECT_ALT_NAME);
-  const commonName = alternatives.length > 0 ? undefined : readCommonName(subject);
+  const commonName = alternatives.length > 0 ? undefined : readName(subject, COMMON_NAME);
   const dnsNames = alternatives.filter(({ tag }) => tag === DNS_NAME)
     .map(({ content }) => Buffer.from(content).toString("latin1"));
   const names = commonName === undefined ? dnsNames : [commonName];
@@ -69,6 +73,7 @@ export function readLeaf(der: Uint8Array): Leaf {
     names: [...new Set(names.filter((name) => USABLE_NAME.test(name)).map(lowerCase))],
     isNameless: alternatives.length === 0 && commonName === undefined,
     mustStaple: extension(TLS_FEATURE).some(isStatusRequest),
+    issuer: oneLine(readName(issuer, COMMON_NAME) ?? readName(issuer, ORGANIZATION) ?? ""),
     keyType: readKeyType(publicKey),
   };
 }
@@ -94,12 +99,12 @@ function isStatusRequest({ tag, content }: Der): boolean {
   return tag === INTEGER && content.length === 1 && (content[0] === 5 || content[0] === 17);
 }
 
-/** Returns the first common name. The subject is a SEQUENCE of SETs of attributes. */
-function readCommonName(subject: Der | undefined): string | undefined {
-  for (const set of inside(subject, SEQUENCE)) {
+/** Returns the first attribute of a type. A name is a SEQUENCE of SETs of attributes. */
+function readName(name: Der | undefined, wanted: string): string | undefined {
+  for (const set of inside(name, SEQUENCE)) {
     for (const attribute of allDer(set.content)) {
       const [type, value] = inside(attribute, SEQUENCE);
-      if (oid(type) === COMMON_NAME && value) return directoryString(value);
+      if (oid(type) === wanted && value) return directoryString(value);
     }
   }
   return undefined;

@@ -13,7 +13,15 @@ import type { CertificateStore } from "./store.ts";
 export interface LoadedCertificate extends
   Pick<
     Bundle,
-    "names" | "isNameless" | "mustStaple" | "validFrom" | "validTo" | "hasBadDh" | "warnings"
+    | "hasBadDh"
+    | "isNameless"
+    | "issuer"
+    | "key"
+    | "mustStaple"
+    | "names"
+    | "validFrom"
+    | "validTo"
+    | "warnings"
   >,
   Omit<StoredCertificate, "trust"> {
   readonly hasDh: boolean;

@@ -1,10 +1,9 @@
 /** `stud check`: connects to a TLS server as a client, and reports what is wrong with it. */
-import { UsageError } from "../base/errors.ts";
 import { oneLine } from "../base/one_line.ts";
 import { print, printError } from "../base/print.ts";
 import { recognize } from "../connection/foreign_protocol.ts";
+import type { Given } from "../options/subcommands.ts";
 import { ipFamily, splitZone } from "../os/ip.ts";
-import { CHECK_HELP, type CheckArguments, parseCheckArguments } from "./arguments.ts";
 import { loadAuthorities } from "./authorities.ts";
 import { certificateVerdicts } from "./certificate_verdicts.ts";
 import { Connector } from "./connector.ts";
@@ -13,40 +12,33 @@ import type { Facts } from "./facts.ts";
 import { CheckFault } from "./fault.ts";
 import { protocolVerdicts } from "./protocol_verdicts.ts";
 import { reportJson, reportText, worst } from "./report.ts";
+import { parseTarget, type Target } from "./target.ts";
 import type { Verdict } from "./verdict.ts";
 
 const WELL = 0;
 const PROBLEMS = 1;
 const NOT_CHECKED = 2;
 
-/**
- * Runs the command with the words after `check` and prints the result. Returns the exit code: 0 if
- * nothing is wrong, 1 if there are problems, 2 if the server could not be checked.
- */
-export async function runCheck(words: readonly string[]): Promise<number> {
-  try {
-    const parsed = parseCheckArguments(words);
-    if (parsed === "help") {
-      print(CHECK_HELP);
-      return WELL;
-    }
-    return await check(parsed);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    for (const problem of error.problems) printError(`stud: ${problem}`);
-    return NOT_CHECKED;
-  }
-}
+const ALPN = ["h2", "http/1.1"];
+const TIMEOUT_S = 5;
+const WARNING_DAYS = 21;
 
-async function check(given: CheckArguments): Promise<number> {
-  const { target: { text: target }, json, strict, timeout } = given;
+/**
+ * Checks a server and prints the result. Returns the exit code: 0 if nothing is wrong, 1 if there are
+ * problems, 2 if the server could not be checked. Throws a UsageError.
+ */
+export async function check(server: string, given: Given<"check">): Promise<number> {
+  const parsed = parseTarget(server);
+  const { text: target } = parsed;
+  const { json = false, strict = false, timeout = TIMEOUT_S } = given;
   const { authorities, file, warnings } = loadAuthorities(given.ca);
   for (const warning of warnings) printError(`stud: check: ${warning}`);
   try {
-    const connector = await Connector.find(given.target, timeout);
-    const question = { ...questionOf(given), authorities, authoritiesFile: file };
+    const connector = await Connector.find(parsed, timeout * 1000);
+    const question = { ...questionOf(parsed, given), authorities, authoritiesFile: file };
     const facts = await examine(connector, question);
-    const verdicts = verdictsOn(facts, given.warningDays);
+    const days = given["certificate-warning-days"] ?? WARNING_DAYS;
+    const verdicts = verdictsOn(facts, days);
     print(json ? jsonText(reportJson(facts, verdicts)) : reportText(facts, verdicts));
     const level = worst(verdicts);
     return level === "problem" || (strict && level === "warning") ? PROBLEMS : WELL;
@@ -64,7 +56,8 @@ async function check(given: CheckArguments): Promise<number> {
 }
 
 function questionOf(
-  { target, serverName, alpn }: CheckArguments,
+  target: Target,
+  { servername: serverName, alpn = ALPN }: Given<"check">,
 ): Omit<Question, "authorities" | "authoritiesFile"> {
   const host = "host" in target.place ? splitZone(target.place.host).address : "";
   const name = serverName || (target.name ?? host);

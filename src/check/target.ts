@@ -12,7 +12,7 @@ export interface Target {
   readonly place: { readonly host: string; readonly port: number } | { readonly path: string };
   /** The host, unless it is an address or a path. */
   readonly name?: string;
-  /** It was given as a URL: its server speaks HTTP. */
+  /** It was given as a URL: its server speaks HTTP. Nothing else of the URL is used. */
   readonly isHttp: boolean;
 }
 

@@ -1,5 +1,5 @@
 /** A TCP connection or a Unix socket to the server that is checked, with bounds on size and time. */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { CheckFault } from "./fault.ts";
 
 /** Where to connect: a numeric address, or the path of a Unix socket. */
@@ -21,6 +21,8 @@ export class Wire {
 
   /** Connects within `limit` milliseconds. Rejects with a CheckFault. */
   static async open(place: Place, limit: number): Promise<Wire> {
+    // Not before it is needed: a bundle loads static imports in every process.
+    const { connect } = await import("node:net");
     const socket = connect({ ...place, allowHalfOpen: true });
     const wire = new Wire(socket, limit);
     let connected = false;

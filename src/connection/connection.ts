@@ -23,6 +23,7 @@ import type { HeaderReceiver } from "./proxy_protocol/header_phase.ts";
 import { prefixBytes } from "./prefix.ts";
 import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
 import type { IdleHolder } from "./idle_timeouts.ts";
+import type { Measured } from "./measured.ts";
 import type { Source, Sources } from "./sources.ts";
 import type { DeliveryHolder } from "./undelivered.ts";
 
@@ -40,6 +41,10 @@ const QUIET_CHECKS = 4;
 export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   readonly id: number;
   readonly client: Stream;
+  /** The frontend's index. */
+  readonly frontend: number;
+  /** Absent unless it is read by somebody. */
+  readonly measured: Measured | undefined;
   /** The source that counts it, if any. */
   source: Source | undefined;
   private readonly context: ConnectionContext<Connection>;
@@ -76,12 +81,16 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     context: ConnectionContext<Connection>,
     id: number,
     client: Stream,
+    frontend: number,
     trust: ClientTrust | undefined,
+    measured: Measured | undefined,
   ) {
     this.context = context;
     this.id = id;
     this.client = client;
+    this.frontend = frontend;
     this.trust = trust;
+    this.measured = measured;
   }
 
   /** The client's address for logs. */
@@ -149,12 +158,15 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     if (this.lingering) return;
     if (this.isHalfClosed) this.restartHalfClose();
     const { values } = this.context.counters;
+    const { measured } = this;
     if (from === this.client) {
       this.hasClientSent = true;
       values[BYTES_RECEIVED]! += bytes.length;
+      if (measured) measured.received += bytes.length;
       if (!this.backend!.write(bytes)) this.pauseClient();
     } else {
       values[BYTES_SENT]! += bytes.length;
+      if (measured) measured.sent += bytes.length;
       if (this.client.write(bytes)) return;
       this.backendPaused = true;
       from.pause();
@@ -279,11 +291,13 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     // Without TLS it is open before it can be refused.
     if (this.hasFailed) return;
     this.context.handshakes.stop(this);
-    this.context.handshakeDone(this.client);
     const rejected = this.trust && rejection(this.trust, this.client.tls());
-    if (!rejected) return this.connectBackend();
-    this.fail(rejected);
-    this.finishClient();
+    if (rejected) {
+      this.fail(rejected);
+      return this.finishClient();
+    }
+    this.context.handshakeDone(this);
+    this.connectBackend();
   }
 
   private connectBackend(): void {
@@ -308,6 +322,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
 
   private backendConnected(): void {
     this.context.connects.stop(this);
+    this.context.connected(this);
     this.phase = "relaying";
     this.context.idleTimeouts?.start(this);
     this.context.events.established(this);

@@ -6,9 +6,10 @@ import type { Stream, StreamHandler } from "../runtime/stream.ts";
 import type { ClientTrust } from "./client_trust.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionContext, ConnectionEvents } from "./context.ts";
-import { ACCEPTED, ConnectionCounters } from "./counters.ts";
+import { CONNECTED, ConnectionCounters } from "./counters.ts";
 import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
+import { Measured } from "./measured.ts";
 import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { IdleTimeouts } from "./idle_timeouts.ts";
@@ -47,6 +48,7 @@ export class Connections implements ConnectionContext<Connection> {
   private sources: readonly IpEndpoint[];
   /** Passes over the handshakes in progress, each once, in search of a silent client. */
   private silentSearch: Iterator<Connection> | undefined;
+  private readonly clock: Clock;
   private lastId = 0;
   private openCount = 0;
   private maxOpen = 0;
@@ -61,7 +63,8 @@ export class Connections implements ConnectionContext<Connection> {
     this.runtime = runtime;
     this.settings = settings;
     this.events = events;
-    this.counters = new ConnectionCounters(settings.alpn);
+    this.clock = clock;
+    this.counters = new ConnectionCounters(settings.counted);
     this.tlvs = new Set(settings.proxyTlvs);
     this.isTrusted = trustedPeers(settings.acceptProxy.trusted);
     const timeouts = (seconds: number, expired: (connection: Connection) => void) =>
@@ -110,12 +113,14 @@ export class Connections implements ConnectionContext<Connection> {
 
   /**
    * Starts an accepted connection with the PROXY header, if one is expected, and the TLS handshake.
-   * `trust` is set if the frontend requests client certificates. Returns the stream's handler.
+   * `frontend` is the frontend's index; `trust` is set if it requests client certificates. Returns the
+   * stream's handler.
    */
-  accept(client: Stream, trust?: ClientTrust): StreamHandler {
+  accept(client: Stream, frontend = 0, trust?: ClientTrust): StreamHandler {
     if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
-    this.counters.values[ACCEPTED]!++;
-    const connection = new Connection(this, ++this.lastId, client, trust);
+    this.counters.accepted(frontend);
+    const measured = this.settings.measures ? new Measured(this.clock.now()) : undefined;
+    const connection = new Connection(this, ++this.lastId, client, frontend, trust, measured);
     try {
       return this.begin(connection, client);
     } catch (error) {
@@ -126,29 +131,41 @@ export class Connections implements ConnectionContext<Connection> {
   }
 
   /** Counts the client's handshake, if it makes one. */
-  handshakeDone(client: Stream): void {
+  handshakeDone({ client, measured }: Connection): void {
     const { backendTls, alpn } = this.settings;
     if (backendTls) return;
     const protocol = alpn.length > 0 ? client.alpn : undefined;
     this.counters.handshakeDone(client.tlsVersion, client.isResumed, protocol);
+    if (measured) this.counters.handshakeTook(measured.handshakeDone(this.clock.now()));
   }
 
   /** Called at most once for each connection. */
   failed(connection: Connection, failure: ConnectionFailure): void {
     this.counters.failed(failure);
+    if (!this.settings.backendTls) this.counters.handshakeFailed(failure);
     this.events.failed(connection, failure);
   }
 
   /** Starts a connection to the backend. */
   connect(connection: Connection): Stream {
     const { runtime, target, sources, settings } = this;
+    connection.measured?.connecting(this.clock.now());
     const source = sources.length > 0 ? sources[connection.id % sources.length] : undefined;
     return runtime.connect(target, connection, source, settings.backendTls);
   }
 
+  /** Counts a connection to the backend. */
+  connected({ measured }: Connection): void {
+    this.counters.values[CONNECTED]!++;
+    if (measured) this.counters.connectTook(measured.connected(this.clock.now()));
+  }
+
   /** Called by a connection when its last descriptor is closed. */
   closed(connection: Connection): void {
+    const { measured } = connection;
     this.openCount--;
+    measured?.closed(this.clock.now());
+    this.counters.closed(connection.frontend, measured);
     this.idleTimeouts?.stop(connection);
     this.lifetimes?.stop(connection);
     this.lifetimeEnds.stop(connection);

@@ -27,9 +27,11 @@ export interface ConnectionContext<C extends IdleHolder & DeliveryHolder> {
   readonly counters: Pick<ConnectionCounters, "values">;
   readonly events: Pick<ConnectionEvents<C>, "established">;
   /** Called when the client is ready, after its handshake if it makes one. */
-  handshakeDone(client: Stream): void;
+  handshakeDone(connection: C): void;
   /** Starts a connection to the backend. */
   connect(connection: C): Stream;
+  /** The backend is connected. */
+  connected(connection: C): void;
   /** Called at most once for each connection. */
   failed(connection: C, failure: ConnectionFailure): void;
   /** Called when the last descriptor is closed. */

@@ -1,24 +1,90 @@
 /** The counters of a worker's connections. Each is declared here, and nowhere else. */
-import { type CounterFamily, CounterSet } from "../base/counters.ts";
+import { type CounterFamily, CounterSet, observe } from "../base/counters.ts";
 import { type ConnectionFailure, FAILURE_CODES, FAILURE_SOURCES } from "./failure.ts";
+import { isHandshakeFailure, isOutage } from "./failure.ts";
+import type { Measured } from "./measured.ts";
+
+/** What counters count separately by name; the master bounds the number of names. */
+export interface CountedNames {
+  /** Of each frontend by its index; frontends may share a name. */
+  readonly frontends: readonly string[];
+  /** The ALPN protocols; those that are negotiated beside them are `other`. */
+  readonly alpn: readonly string[];
+}
+
+/** The name of everything that is not counted separately. */
+export const OTHER = "other";
+
+/** What has reached its limit, by the option that sets it. */
+export const LIMITS = [
+  "max-connections",
+  "max-worker-connections",
+  "open-files",
+  "max-handshakes",
+  "max-source-connections",
+  "max-source-rate",
+] as const;
 
 const VERSIONS = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1.0", "unknown"] as const;
 const KINDS = ["full", "resumed", "unknown"] as const;
-/** Maximum number of ALPN protocols that are counted separately; the others are `other`. */
-const MAX_PROTOCOLS = 16;
+const RESULTS = ["completed", "failed"] as const;
 
-/** Returns the declarations. `alpn` lists the negotiated protocols, at most 16. */
-function families(alpn: readonly string[]): readonly CounterFamily[] {
+/** Microseconds in seconds. */
+const MICRO = 1e-6;
+const HANDSHAKE_BOUNDS = [
+  ...[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+] as const;
+const CONNECT_BOUNDS = [
+  ...[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
+  ...[1, 2.5, 5, 10],
+] as const;
+const DURATION_BOUNDS = [
+  0.01,
+  0.1,
+  0.5,
+  1,
+  5,
+  10,
+  30,
+  60,
+  300,
+  1800,
+  3600,
+  21_600,
+  86_400,
+] as const;
+const SIZE_BOUNDS = [100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10] as const;
+
+/** Returns the declarations. */
+export function connectionFamilies(
+  { frontends, alpn }: CountedNames,
+): readonly CounterFamily[] {
+  const frontend = [...new Set(frontends)];
   return [
-    {
-      name: "connections_accepted_total",
-      help: "Connections accepted from clients.",
-      labels: {},
-    },
     {
       name: "client_bytes_total",
       help: "Plain bytes received from clients and sent to them.",
       labels: { direction: ["received", "sent"] },
+      showsZeros: true,
+    },
+    {
+      name: "backend_connects_total",
+      help:
+        "Connections to the backend, with TLS including its handshake, that succeeded or failed.",
+      labels: { service: ["default"], result: ["succeeded", "failed"] },
+      showsZeros: true,
+    },
+    {
+      name: "limits_reached_total",
+      help: "How often a limit was reached, by the option that sets it.",
+      labels: { limit: LIMITS },
+      showsZeros: true,
+    },
+    {
+      name: "log_lines_dropped_total",
+      help: "Log lines that were lost because a log was full or too slow.",
+      labels: { log: ["events", "access"] },
+      showsZeros: true,
     },
     {
       name: "connection_failures_total",
@@ -26,35 +92,120 @@ function families(alpn: readonly string[]): readonly CounterFamily[] {
       labels: { source: FAILURE_SOURCES, code: FAILURE_CODES },
     },
     {
+      name: "handshake_seconds",
+      help: "Time from the accept of a connection to the end of its TLS handshake.",
+      labels: {},
+      bounds: HANDSHAKE_BOUNDS,
+      unit: MICRO,
+      showsZeros: true,
+    },
+    {
+      name: "backend_connect_seconds",
+      help: "Time to connect to the backend, with TLS including its handshake.",
+      labels: { service: ["default"] },
+      bounds: CONNECT_BOUNDS,
+      unit: MICRO,
+      showsZeros: true,
+    },
+    {
+      name: "connection_seconds",
+      help: "Time from the accept of a connection to its close.",
+      labels: {},
+      bounds: DURATION_BOUNDS,
+      unit: MICRO,
+      showsZeros: true,
+    },
+    {
+      name: "connection_bytes",
+      help: "Plain bytes of a closed connection, received from its client or sent to it.",
+      labels: { direction: ["received", "sent"] },
+      bounds: SIZE_BOUNDS,
+      showsZeros: true,
+    },
+    {
+      name: "connections_accepted_total",
+      help: "Connections accepted from clients.",
+      labels: { frontend },
+      showsZeros: true,
+    },
+    {
+      name: "connections_closed_total",
+      help: "Accepted connections that are closed on both sides.",
+      labels: { frontend },
+      showsZeros: true,
+    },
+    {
       name: "handshakes_total",
-      help: "TLS handshakes completed with clients.",
-      labels: { version: VERSIONS, kind: KINDS, alpn: [...alpn, "none", "other"] },
+      help: "TLS handshakes with clients; of a failed one only the failure is known.",
+      labels: { result: RESULTS, version: VERSIONS, kind: KINDS, alpn: [...alpn, "none", OTHER] },
     },
   ];
 }
 
 // Places in `ConnectionCounters.values`, in the order of the declaration above.
-export const ACCEPTED = 0;
-export const BYTES_RECEIVED = 1;
-export const BYTES_SENT = 2;
-const FAILURES = 3;
-const HANDSHAKES = FAILURES + FAILURE_SOURCES.length * FAILURE_CODES.length;
+export const BYTES_RECEIVED = 0;
+export const BYTES_SENT = 1;
+export const CONNECTED = 2;
+const CONNECT_FAILED = 3;
+const LIMITS_REACHED = 4;
+export const LINES_DROPPED = LIMITS_REACHED + LIMITS.length;
+export const ACCESS_LINES_DROPPED = LINES_DROPPED + 1;
+const FAILURES = ACCESS_LINES_DROPPED + 1;
+const HANDSHAKE_SECONDS = FAILURES + FAILURE_SOURCES.length * FAILURE_CODES.length;
+/** A histogram has its buckets, one above all bounds, and the sum. */
+const CONNECT_SECONDS = HANDSHAKE_SECONDS + HANDSHAKE_BOUNDS.length + 2;
+const CONNECTION_SECONDS = CONNECT_SECONDS + CONNECT_BOUNDS.length + 2;
+const CONNECTION_RECEIVED = CONNECTION_SECONDS + DURATION_BOUNDS.length + 2;
+const CONNECTION_SENT = CONNECTION_RECEIVED + SIZE_BOUNDS.length + 2;
+const ACCEPTED = CONNECTION_SENT + SIZE_BOUNDS.length + 2;
 
-/** The counters of one worker, or the sums of several that negotiate the same protocols. */
+/** The counters of one worker, or the sums of several that count the same names. */
 export class ConnectionCounters extends CounterSet {
   private readonly alpn: readonly string[];
+  /** By the frontend's index: its place among the names. */
+  private readonly frontends: readonly number[];
+  private readonly closedPlace: number;
+  private readonly handshakesPlace: number;
 
-  /** `alpn` lists the negotiated protocols. */
-  constructor(alpn: readonly string[]) {
-    const counted = alpn.slice(0, MAX_PROTOCOLS);
-    super(families(counted));
-    this.alpn = counted;
+  constructor(counted: CountedNames) {
+    super(connectionFamilies(counted));
+    const names = [...new Set(counted.frontends)];
+    this.alpn = counted.alpn;
+    this.frontends = counted.frontends.map((name) => names.indexOf(name));
+    this.closedPlace = ACCEPTED + names.length;
+    this.handshakesPlace = this.closedPlace + names.length;
+  }
+
+  /** Counts an accepted connection; `frontend` is the frontend's index. */
+  accepted(frontend: number): void {
+    this.values[ACCEPTED + this.frontends[frontend]!]!++;
+  }
+
+  /** Counts a connection as closed, with what was measured of it. */
+  closed(frontend: number, measured: Measured | undefined): void {
+    const { values } = this;
+    values[this.closedPlace + this.frontends[frontend]!]!++;
+    if (!measured) return;
+    observeTime(values, CONNECTION_SECONDS, DURATION_BOUNDS, measured.totalMs!);
+    const { received, sent } = measured;
+    observe(values, CONNECTION_RECEIVED, SIZE_BOUNDS, received, received);
+    observe(values, CONNECTION_SENT, SIZE_BOUNDS, sent, sent);
   }
 
   /** Counts a failed connection. */
-  failed({ source, code }: Pick<ConnectionFailure, "source" | "code">): void {
-    const row = FAILURE_SOURCES.indexOf(source) * FAILURE_CODES.length;
-    this.values[FAILURES + row + FAILURE_CODES.indexOf(code)]!++;
+  failed(failure: Pick<ConnectionFailure, "source" | "code">): void {
+    const { values } = this;
+    const row = FAILURE_SOURCES.indexOf(failure.source) * FAILURE_CODES.length;
+    values[FAILURES + row + FAILURE_CODES.indexOf(failure.code)]!++;
+    if (isOutage(failure)) values[CONNECT_FAILED]!++;
+    const limit = LIMIT_OF[failure.code];
+    if (limit) this.limitReached(limit);
+  }
+
+  /** Counts a failed handshake with a client, if the failure is one. */
+  handshakeFailed(failure: Pick<ConnectionFailure, "code">): void {
+    if (!isHandshakeFailure(failure)) return;
+    this.values[this.handshakePlace(1, undefined, undefined, undefined)]!++;
   }
 
   /** Counts a handshake with a client; `undefined` is what the TLS library does not report. */
@@ -63,9 +214,32 @@ export class ConnectionCounters extends CounterSet {
     isResumed: boolean | undefined,
     alpn: string | undefined,
   ): void {
+    this.values[this.handshakePlace(0, version, isResumed, alpn)]!++;
+  }
+
+  /** Counts the time of a handshake with a client, in milliseconds. */
+  handshakeTook(milliseconds: number): void {
+    observeTime(this.values, HANDSHAKE_SECONDS, HANDSHAKE_BOUNDS, milliseconds);
+  }
+
+  /** Counts the time of a connect to the backend, in milliseconds. */
+  connectTook(milliseconds: number): void {
+    observeTime(this.values, CONNECT_SECONDS, CONNECT_BOUNDS, milliseconds);
+  }
+
+  limitReached(limit: (typeof LIMITS)[number]): void {
+    this.values[LIMITS_REACHED + LIMITS.indexOf(limit)]!++;
+  }
+
+  private handshakePlace(
+    result: 0 | 1,
+    version: string | undefined,
+    isResumed: boolean | undefined,
+    alpn: string | undefined,
+  ): number {
     const kind = isResumed === undefined ? 2 : isResumed ? 1 : 0;
-    const row = (versionIndex(version) * KINDS.length + kind) * (this.alpn.length + 2);
-    this.values[HANDSHAKES + row + this.alpnIndex(alpn)]!++;
+    const row = (result * VERSIONS.length + versionIndex(version)) * KINDS.length + kind;
+    return this.handshakesPlace + row * (this.alpn.length + 2) + this.alpnIndex(alpn);
   }
 
   private alpnIndex(protocol: string | undefined): number {
@@ -74,6 +248,22 @@ export class ConnectionCounters extends CounterSet {
     const index = alpn.indexOf(protocol);
     return index < 0 ? alpn.length + 1 : index;
   }
+}
+
+/** The limit behind a failure. */
+const LIMIT_OF: Readonly<Partial<Record<ConnectionFailure["code"], (typeof LIMITS)[number]>>> = {
+  "handshake-evicted": "max-handshakes",
+  "source-limit": "max-source-connections",
+  "source-rate": "max-source-rate",
+};
+
+function observeTime(
+  values: Float64Array,
+  place: number,
+  bounds: readonly number[],
+  milliseconds: number,
+): void {
+  observe(values, place, bounds, milliseconds / 1000, Math.round(milliseconds * 1000));
 }
 
 function versionIndex(version: string | undefined): number {

@@ -126,8 +126,17 @@ export function backendUnreachable(failure: Failure): ConnectionFailure {
   }
 }
 
+/** Returns true if the client's TLS handshake failed; who leaves before it has begun none. */
+export function isHandshakeFailure({ code }: Pick<ConnectionFailure, "code">): boolean {
+  return HANDSHAKE_FAILURES.has(code);
+}
+
+const HANDSHAKE_FAILURES: ReadonlySet<ConnectionFailure["code"]> = new Set(
+  ["handshake-failed", "handshake-timeout", "handshake-evicted", "client-certificate"] as const,
+);
+
 /** Returns true if the backend cannot be connected, so that other clients fail as well. */
-export function isOutage({ code }: ConnectionFailure): boolean {
+export function isOutage({ code }: Pick<ConnectionFailure, "code">): boolean {
   return OUTAGES.has(code);
 }
 

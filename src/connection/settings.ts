@@ -1,5 +1,6 @@
 import type { Limits, Reads } from "../options/config.ts";
 import type { Endpoint, IpEndpoint } from "../os/endpoint.ts";
+import type { CountedNames } from "./counters.ts";
 import type { ClientTlsContext } from "../runtime/tls.ts";
 
 /** The settings of connections; all connections of a worker share them. */
@@ -24,6 +25,10 @@ export interface ConnectionSettings extends
   };
   /** The ALPN protocols that are negotiated with clients. */
   readonly alpn: readonly string[];
+  /** The names that are counted separately. */
+  readonly counted: CountedNames;
+  /** Times and sizes of each connection are measured. */
+  readonly measures: boolean;
   /** The TLS context for the backend, in client mode. */
   readonly backendTls?: ClientTlsContext | undefined;
 }

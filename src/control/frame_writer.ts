@@ -70,11 +70,13 @@ export class FrameWriter {
 
   /**
    * Sends a log entry when nothing else waits. Entries that do not fit are dropped and counted:
-   * `build` is called with the number of entries dropped before this one.
+   * `build` is called with the number of entries dropped before this one. Returns false if this one
+   * was dropped.
    */
-  sendLog(build: (dropped: number) => unknown): void {
-    if (this.add(this.logs, build(this.droppedLogs), 1)) this.droppedLogs = 0;
-    else this.droppedLogs++;
+  sendLog(build: (dropped: number) => unknown): boolean {
+    const isQueued = this.add(this.logs, build(this.droppedLogs), 1);
+    this.droppedLogs = isQueued ? 0 : this.droppedLogs + 1;
+    return isQueued;
   }
 
   /** Calls back once everything is written. */

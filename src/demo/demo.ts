@@ -24,6 +24,8 @@ export async function demo(given: Config, libc: Libc): Promise<Demo> {
     ...given,
     backend: { host: "127.0.0.1", port },
     pemFiles: [makeCertificate(libc)],
+    // It is valid for a day.
+    certificateWarningDays: 0,
     prefix: given.prefix === "none" ? "proxy-v2" : given.prefix,
     // No worker needs to be root.
     ...(isRoot ? { privileges: { ...given.privileges, user: unprivilegedUser() } } : {}),

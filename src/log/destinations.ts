@@ -3,7 +3,7 @@ import type { Dialect } from "../base/dialect.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import type { Libc } from "../os/libc.ts";
-import { jsonLine, messageWithSubject, textLine } from "./format.ts";
+import { jsonLine, syslogText, textLine } from "./format.ts";
 import { entryLevel } from "./levels.ts";
 import { LineWriter } from "./line_writer.ts";
 import { LogFile } from "./log_file.ts";
@@ -16,6 +16,8 @@ export interface LogContext {
   readonly dialect: Dialect;
   /** The socket of syslog; absent: /dev/log. */
   readonly syslogPath?: string;
+  /** Called with the number of lines that were lost, once the log accepts lines again. */
+  lost?(lines: number): void;
 }
 
 /** New settings for a log. Everything that can fail is done. */
@@ -82,7 +84,7 @@ export class Destinations {
     if (!syslog) return { lines };
     return {
       lines,
-      syslog: (record) => syslog.write(entryLevel(record.level), messageWithSubject(record)),
+      syslog: (record) => syslog.write(entryLevel(record.level), syslogText(record)),
     };
   }
 
@@ -130,6 +132,7 @@ export class Destinations {
   }
 
   private reportLost(lines: number): void {
+    this.context.lost?.(lines);
     const what = lines === 1 ? "1 log line was lost" : `${lines} log lines were lost`;
     this.log({
       level: "error",

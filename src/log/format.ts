@@ -1,30 +1,48 @@
 /** The two forms of a line. Neither ends in a newline. */
+import process from "node:process";
 import type { LogRecord, TextFormatter } from "@logtape/logtape";
+import type { EventName } from "../base/events.ts";
 import { oneLine } from "../base/one_line.ts";
 import { entryLevel } from "./levels.ts";
 
-/** `2026-01-02T03:04:05.678Z warn  worker 1: message`. */
-export const textLine: TextFormatter = (record) =>
-  `${timestamp(record)} ${entryLevel(record.level).padEnd(5)} ${messageWithSubject(record)}`;
+/**
+ * `2026-01-02T03:04:05.678Z warn  [1234] connection-failed worker 1: message`, where 1234 is the pid
+ * of the master, which writes the log: after SIGUSR2 two of them do.
+ */
+export const textLine: TextFormatter = (record) => {
+  const level = entryLevel(record.level).padEnd(5);
+  return `${timestamp(record)} ${level} [${process.pid}] ${syslogText(record)}`;
+};
 
-/** An object with `time`, `level`, `event`, `message` and then the facts. */
+/**
+ * An object with `time`, `level`, `master`, `pid`, `event`, `message` and then the facts. `master` is
+ * the pid as in the text form, `pid` that of the process that the entry is about.
+ */
 export const jsonLine: TextFormatter = (record) => {
-  const { event, ...facts } = record.properties;
+  const { pid = process.pid, ...facts } = record.properties;
   const head = {
     time: timestamp(record),
     level: entryLevel(record.level),
-    event,
+    master: process.pid,
+    pid,
+    event: eventOf(record),
     message: messageOf(record),
   };
   // A worker chooses the names of its facts, and none of them may replace a member of the head.
   return JSON.stringify({ ...head, ...facts, ...head });
 };
 
-/** `worker 1: message`, or the message alone; without control characters. */
-export function messageWithSubject(record: LogRecord): string {
+/** `connection-failed worker 1: message`, without control characters: syslog adds the rest. */
+export function syslogText(record: LogRecord): string {
   const { worker } = record.properties;
   const subject = worker === undefined ? "" : `worker ${worker}: `;
-  return oneLine(`${subject}${messageOf(record)}`);
+  return oneLine(`${eventOf(record)} ${subject}${messageOf(record)}`);
+}
+
+/** LogTape's own records have none. */
+function eventOf({ properties }: LogRecord): unknown {
+  const own: EventName = "log-failed";
+  return properties.event ?? own;
 }
 
 function messageOf({ message }: LogRecord): string {

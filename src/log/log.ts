@@ -4,6 +4,7 @@
  * the sinks; entries become its records here.
  */
 import { configureSync, drain, getLogger, type LogRecord, type Sink } from "@logtape/logtape";
+import { isQuiet } from "../base/error_classes.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { type Change, Destinations, type LogContext } from "./destinations.ts";
@@ -12,6 +13,8 @@ import { lowestLevel, recordLevel } from "./levels.ts";
 export interface OpenLog extends Log {
   /** Opens the file of new settings, which `commit` applies. Throws a LogFileError. */
   prepare(config: LogConfig): LogChange;
+  /** The present one: that of the settings, until it is set. */
+  level: LogConfig["level"];
   /** Reopens the log file after rotation. On failure it logs why and keeps the old file. */
   reopen(): void;
   /** Fulfilled when all lines are written, or after half a second. Call it before the exit. */
@@ -28,7 +31,10 @@ export type LogChange = Change<void>;
 export function openLog(config: LogConfig, context: LogContext): OpenLog {
   const logger = getLogger("stud");
   const { category } = logger;
-  const log: Log = ({ level, event, message, facts }) => {
+  let quiet: LogConfig["quiet"] = [];
+  const log: Log = (entry) => {
+    if (isQuiet(quiet, entry)) return;
+    const { level, event, message, facts } = entry;
     const record: LogRecord = {
       category,
       level: recordLevel(level),
@@ -40,18 +46,30 @@ export function openLog(config: LogConfig, context: LogContext): OpenLog {
     logger.emit(record);
   };
   const destinations = new Destinations(context, log);
+  let sinks: Record<string, Sink> = {};
+  let { level } = config;
   const prepare = (wanted: LogConfig): LogChange => {
     const change = destinations.prepare(wanted);
     return {
       drop: change.drop,
       commit() {
-        configureLogTape(change.commit(), wanted.level);
+        quiet = wanted.quiet;
+        sinks = change.commit();
+        level = wanted.level;
+        configureLogTape(sinks, level);
         destinations.reportUnreachable();
       },
     };
   };
   prepare(config).commit();
-  return Object.assign(log, { prepare, reopen: () => destinations.reopen(), flush: drain });
+  const methods = { prepare, reopen: () => destinations.reopen(), flush: drain };
+  return Object.defineProperty(Object.assign(log, methods), "level", {
+    get: () => level,
+    set(wanted: LogConfig["level"]) {
+      level = wanted;
+      configureLogTape(sinks, level);
+    },
+  }) as OpenLog;
 }
 
 function configureLogTape(sinks: Record<string, Sink>, level: LogConfig["level"]): void {

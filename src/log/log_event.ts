@@ -1,3 +1,4 @@
+import { isEventName } from "../base/events.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 
 /** An entry that a worker or a helper process sends to the master, which writes the log. */
@@ -15,7 +16,7 @@ const levels = ["debug", "info", "warn", "error"];
 export function parseLogEvent(value: unknown): LogEvent | undefined {
   if (!isObject(value) || value.type !== "log" || !isObject(value.entry)) return undefined;
   const { level, event, message, facts } = value.entry;
-  if (!isLevel(level) || typeof event !== "string" || typeof message !== "string") return undefined;
+  if (!isLevel(level) || !isEventName(event) || typeof message !== "string") return undefined;
   if (!isObject(facts)) return undefined;
   const scalars = Object.entries(facts).filter(([, fact]) => isScalar(fact));
   const entry = { level, event, message, facts: Object.fromEntries(scalars) as LogEntry["facts"] };

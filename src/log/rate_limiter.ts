@@ -86,7 +86,7 @@ export class LogRateLimiter {
     const exact = [event, source, code, cause ?? message].join("\n");
     const isMixed = !this.groups.has(exact) && this.groups.size >= MAX_GROUPS;
     // A cause may contain text that a client chose; events and codes are few.
-    const key = isMixed ? [event, code].join("\n") : exact;
+    const key = isMixed ? [event, source, code].join("\n") : exact;
     const known = this.groups.get(key);
     if (known) return known;
     const group = { isMixed, logged: 0, suppressed: 0, last: entry };
@@ -104,7 +104,7 @@ function summary({ isMixed, suppressed, last }: Group, seconds: number): LogEntr
     message: `${times}${isMixed ? ", with different causes" : ""}; the last one: ${message}`,
     facts: {
       repeated: event,
-      ...(source === undefined || isMixed ? {} : { source }),
+      ...(source === undefined ? {} : { source }),
       ...(code === undefined ? {} : { code }),
       ...(cause === undefined || isMixed ? {} : { cause }),
       ...{ count: suppressed, seconds },

@@ -1,5 +1,11 @@
+import type { CounterTotals } from "../base/counters.ts";
+import { LoopDelay } from "../base/loop_delay.ts";
+import type { Facts } from "../status/facts.ts";
+import type { MetricFamily } from "../status/metric.ts";
+import { metricsOf } from "./metrics.ts";
 import { guarded } from "../log/guarded.ts";
 import type { Log } from "../base/log_entry.ts";
+import type { LogConfig } from "../options/config.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TicketState } from "../tickets/tickets.ts";
@@ -9,6 +15,8 @@ import { Listeners } from "./listeners/listeners.ts";
 import { MasterLog } from "./master_log.ts";
 import { frontendsText, type Prepared } from "./prepare.ts";
 import { type BegunReload, Reloader } from "./reloader.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
+import { frontendsStatus, generationsStatus, type MasterFacts, workersStatus } from "./status.ts";
 import { type InheritedState, WorkerServices } from "./worker_services.ts";
 import type { Generation } from "./workers/generation.ts";
 import { Generations, olderText } from "./workers/generations.ts";
@@ -36,13 +44,19 @@ export class Master {
   private readonly services: WorkerServices;
   private readonly reloader: Reloader;
   private checks: ReturnType<typeof setInterval> | undefined;
+  /** Overrides that of the configuration. */
+  private logLevel: LogConfig["level"] | undefined;
+  private loopDelay: LoopDelay | undefined;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
   /** `inherited` is present if this master replaces another one. */
   constructor(runtime: Runtime, prepared: Prepared, output: Log, inherited?: Inherited) {
     this.runtime = runtime;
-    this.masterLog = new MasterLog(output, () => this.prepared.config.log.level);
+    this.masterLog = new MasterLog(
+      output,
+      () => this.logLevel ?? this.prepared.config.log.level,
+    );
     const log = this.log = this.masterLog.own;
     const generations = this.generations = new Generations(log);
     const listeners = this.listeners = new Listeners(runtime, log, inherited?.addresses);
@@ -95,6 +109,14 @@ export class Master {
     return this.current?.isServing ?? false;
   }
 
+  /** Sets the log level of this process and of all workers, until a configuration has another one. */
+  setLogLevel(level: LogConfig["level"]): void {
+    this.logLevel = level;
+    for (const generation of this.generations.living) {
+      generation.update({ logLevel: level }, { type: "log-level", level });
+    }
+  }
+
   /** One line about the service, for the service manager. */
   get summary(): string {
     const { workers } = this.prepared.config;
@@ -102,6 +124,43 @@ export class Master {
     return `listening on ${frontendsText(this.prepared)}, workers: ${workers}, ` +
       `generation ${generation}, connections: ${this.current?.open ?? 0}` +
       resumedText(this.services.counters) + olderText(older, connections);
+  }
+
+  /** Its parts of the status document. */
+  status(): MasterFacts {
+    const { generations, prepared } = this;
+    return {
+      generations: generationsStatus(generations),
+      workers: workersStatus(generations),
+      frontends: frontendsStatus(prepared, this.services.counted),
+      ...this.services.status(Date.now()),
+    };
+  }
+
+  /** What it contributes to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): MasterProblemFacts {
+    const { services, current, prepared } = this;
+    return {
+      ...services.problemFacts(now),
+      crashes: current?.recentCrashes ?? [],
+      maxGenerations: prepared.config.maxGenerations,
+    };
+  }
+
+  /** All metrics; `facts` is the rest of the status document. */
+  metrics(facts: Facts): MetricFamily[] {
+    return metricsOf(facts, this.services.counted);
+  }
+
+  /** Counts what is counted outside of workers. */
+  get counters(): CounterTotals {
+    return this.services.counters;
+  }
+
+  /** The longest recent delay of its event loop, which is measured from the first call on. */
+  get loopDelayMs(): number {
+    this.loopDelay ??= new LoopDelay();
+    return this.loopDelay.recentMs;
   }
 
   /** The listening sockets that a successor must inherit so that no connection is refused. */

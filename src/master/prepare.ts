@@ -1,8 +1,9 @@
 import { statSync } from "node:fs";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { CertificateSettings } from "../certificates/collect.ts";
-import type { Certificates } from "../certificates/certificates.ts";
+import type { Certificates, CertificateSource } from "../certificates/certificates.ts";
 import { readAuthorities } from "../certificates/trust.ts";
+import { type AdminConfig, type AdminPlan, planAdmin } from "../admin/admin_plan.ts";
 import type { Privileges } from "../system/ids.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import type { Dialect } from "../base/dialect.ts";
@@ -38,6 +39,8 @@ export type MasterSettings =
   & ListenerSettings
   & TicketPlan["config"]
   & Reads<
+    | "certificateWarningDays"
+    | "frontends"
     | "limits.connections"
     | "log.level"
     | "maxGenerations"
@@ -53,6 +56,7 @@ export type PrepareSettings =
   & MasterSettings
   & CertificateSettings
   & StaplingSettings
+  & AdminConfig
   & { readonly privileges: PrivilegeConfig }
   & Reads<
     | "backendSources"
@@ -68,6 +72,8 @@ export interface Prepared {
   readonly tls: ServedTls;
   /** The descriptor of the certificate store, for workers to inherit. */
   readonly storeFd: number;
+  /** The sources of `tls.certificates`, in the same order. */
+  readonly sources: readonly CertificateSource[];
   readonly stapling: StaplingPlan;
   /** In client mode. */
   readonly backendTls?: ClientTlsSettings;
@@ -81,6 +87,8 @@ export interface Prepared {
   /** The CAs that verify the ticket store, as PEM; absent: the public CAs. */
   readonly ticketStoreCa?: string;
   readonly cachePeers?: PeersPlan;
+  /** Absent: there is no admin endpoint. */
+  readonly admin?: AdminPlan;
   /** Warnings, one line each. */
   readonly warnings: readonly string[];
 }
@@ -161,6 +169,8 @@ export async function prepare(
     named && ticketSecret &&
     planPeers(runtime.libc, named, ticketSecret, identity.privileges, warnings)
   );
+  const admin = await attempt(() => planAdmin(runtime.libc, config, identity.privileges, warnings));
+  if (admin) problems.push(...adminConflicts(runtime, admin, listeners, backend));
   const stapling = await planStapling(runtime, config, loaded.sources, identity.privileges);
   problems.push(...stapling.problems);
   warnings.push(...stapling.warnings);
@@ -169,6 +179,7 @@ export async function prepare(
     config,
     tls: loaded.tls,
     storeFd: loaded.storeFd,
+    sources: loaded.sources,
     stapling,
     ...(backendTls ? { backendTls } : {}),
     backend: backend!,
@@ -178,6 +189,7 @@ export async function prepare(
     ...(ticketSecret ? { ticketSecret } : {}),
     ...(storeCas ? { ticketStoreCa: storeCas.pem } : {}),
     ...(cachePeers ? { cachePeers } : {}),
+    ...(admin ? { admin } : {}),
     warnings,
   };
 }
@@ -220,20 +232,57 @@ function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSetti
   return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
 }
 
+/** Clients of a frontend must not get to the admin endpoint, nor the reverse. */
+function adminConflicts(
+  runtime: Runtime,
+  { endpoints, dualStack }: AdminPlan,
+  frontends: readonly Wanted[],
+  backend: Endpoint | undefined,
+): string[] {
+  const own = endpoints.map((endpoint) => ({ endpoint, dualStack }));
+  const problems = own.flatMap((admin) =>
+    frontends.some((frontend) => overlap(admin, frontend))
+      ? [`--admin: ${formatEndpoint(admin.endpoint)} is a frontend; choose another address`]
+      : []
+  );
+  if (backend && leadsTo(runtime, own, backend)) {
+    problems.push(
+      `--backend: ${formatEndpoint(backend)} is the admin endpoint, which all clients could use; ` +
+        "specify the address of your server",
+    );
+  }
+  return problems;
+}
+
+/** Whether both cannot be bound: they are equal, or one is a wildcard that includes the other. */
+function overlap(a: Wanted, b: Wanted): boolean {
+  const [one, other] = [a.endpoint, b.endpoint];
+  if (formatEndpoint(one) === formatEndpoint(other)) return true;
+  if (one.family === "unix" || other.family === "unix" || one.port !== other.port) return false;
+  const covers = (wildcard: Wanted, endpoint: IpEndpoint) =>
+    isWildcard(wildcard.endpoint as IpEndpoint) &&
+    (wildcard.dualStack || wildcard.endpoint.family === endpoint.family);
+  return covers(a, other) || covers(b, one);
+}
+
 /** A backend that is a frontend would forward each connection to itself until a limit is reached. */
-function loops({ libc }: Runtime, listeners: readonly Wanted[], backend: Endpoint): string[] {
-  const isItself = listeners.some(({ endpoint, dualStack }) => {
+function loops(runtime: Runtime, listeners: readonly Wanted[], backend: Endpoint): string[] {
+  if (!leadsTo(runtime, listeners, backend)) return [];
+  return [
+    `--backend: ${formatEndpoint(backend)} is a frontend, so that connections would never leave ` +
+    "stud; specify the address of your server",
+  ];
+}
+
+/** Whether a connection to the backend's address reaches one of these sockets. */
+function leadsTo({ libc }: Runtime, listeners: readonly Wanted[], backend: Endpoint): boolean {
+  return listeners.some(({ endpoint, dualStack }) => {
     if (formatEndpoint(endpoint) === formatEndpoint(backend)) return true;
     if (endpoint.family === "unix" || backend.family === "unix") return false;
     const isOfFamily = endpoint.family === backend.family || (dualStack && endpoint.family === 6);
     return endpoint.port === backend.port && isOfFamily && isWildcard(endpoint) &&
       localFault(libc, backend) === undefined;
   });
-  if (!isItself) return [];
-  return [
-    `--backend: ${formatEndpoint(backend)} is a frontend, so that connections would never leave ` +
-    "stud; specify the address of your server",
-  ];
 }
 
 async function backendAt(

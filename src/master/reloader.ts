@@ -144,7 +144,10 @@ export class Reloader {
       prepared,
       claim,
       sockets,
-      services.tickets?.ring,
+      {
+        tickets: services.tickets?.ring,
+        counted: services.names.of(config, prepared.tls.alpn),
+      },
     );
     const { sharesSockets } = listeners;
     const generation: Generation = new Generation(

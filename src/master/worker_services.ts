@@ -1,6 +1,8 @@
 import { sharedClock } from "../base/clock.ts";
 import { CounterTotals } from "../base/counters.ts";
 import { inTime } from "../base/in_time.ts";
+import { datesOf } from "../certificates/certificates.ts";
+import { CertificateDates } from "../certificates/dates.ts";
 import { guarded } from "../log/guarded.ts";
 import { Stapling } from "../ocsp/stapling.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -10,12 +12,19 @@ import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
+import { SeparateNames } from "./counters.ts";
+import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
+import { failureOf, type MasterFacts, ServedCertificates, stapleProblems } from "./status.ts";
+import type { LogEntry } from "../base/log_entry.ts";
+import { oneLine } from "../base/one_line.ts";
+import type { MasterProblemFacts } from "../status/problems.ts";
+import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
 import type { Generations } from "./workers/generations.ts";
 import type { Slot } from "./workers/slot.ts";
@@ -25,6 +34,8 @@ import { Statistics } from "./workers/statistics.ts";
  * Maximum time that a stop waits for helper processes, which have nothing to lose, in milliseconds.
  */
 const HELPER_LIMIT_MS = 2000;
+/** How long a limit that a worker has reached stays a problem, in milliseconds. */
+const LIMIT_SHOWN_MS = 60_000;
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -47,6 +58,7 @@ export interface InheritedState {
 export class WorkerServices {
   /** What all workers since the start of this process have counted. */
   readonly counters = new CounterTotals();
+  readonly names: SeparateNames;
   readonly quotas = new ConnectionQuotas();
   readonly affinity: Affinity;
   readonly sessions: Sessions;
@@ -54,11 +66,19 @@ export class WorkerServices {
   readonly statistics: Statistics;
   /** Absent where the TLS library has its own keys. */
   readonly tickets: Tickets | undefined;
+  /** When the counters began, in seconds since 1970. */
+  private readonly since = Math.round(performance.timeOrigin) / 1000;
   private readonly log: MasterLog;
   private readonly generations: Generations;
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
   private configuration: Prepared;
+  private certificates: ServedCertificates;
+  private readonly dates: CertificateDates;
+  /** The newest first. */
+  private failures: readonly FailureStatus[] = [];
+  /** The last limit that each worker has reached. */
+  private readonly limits = new Map<number, { readonly at: number; readonly text: string }>();
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -70,6 +90,9 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
+    this.names = new SeparateNames();
+    this.certificates = new ServedCertificates(prepared);
+    this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {
       this.tickets = makeTickets(dependencies, prepared, inherited?.tickets);
     }
@@ -88,12 +111,19 @@ export class WorkerServices {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
+      this.currentSlots.forEach((slot) => this.workerReady(slot));
     });
     this.backendState = new BackendState(
       log.limited,
-      () => this.currentSlots.forEach((slot) => slot.send({ type: "backend-down" })),
+      () => this.currentSlots.forEach((slot) => slot.send({ type: "expect-answer" })),
       sharedClock(runtime.libc),
     );
+  }
+
+  /** What all workers and this process have counted, and the names in use. */
+  get counted(): Counted {
+    const { config, tls } = this.prepared;
+    return { totals: this.counters, names: this.names.of(config, tls.alpn), since: this.since };
   }
 
   /** The configuration in use, with the backend's current address. */
@@ -121,6 +151,8 @@ export class WorkerServices {
     const { config, backend } = prepared;
     this.configuration = prepared;
     this.guardedSteps([
+      () => this.certificates = new ServedCertificates(prepared),
+      () => this.dates.use(datesOf(prepared.sources), config.certificateWarningDays, Date.now()),
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
@@ -141,12 +173,37 @@ export class WorkerServices {
       () => this.affinity.check(slots),
       () => this.statistics.check(slots),
       () => this.sessions.check(),
+      () => this.dates.check(Date.now()),
     ]);
+  }
+
+  /** Their parts of the status document at `now`, in milliseconds since 1970. */
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+    return {
+      backends: [this.backendState.status(now)],
+      certificates: this.certificates.status(now),
+      failures: this.failures,
+    };
+  }
+
+  /** What they contribute to the problems at `now`, in milliseconds since 1970. */
+  problemFacts(now: number): Omit<MasterProblemFacts, "crashes" | "maxGenerations"> {
+    const { prepared, dates, stapling, backendName: { unresolved } } = this;
+    return {
+      certificates: [
+        ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
+        ...stapleProblems(prepared.sources, stapling.of(prepared), now),
+      ],
+      limits: [...this.limits.values()].filter(({ at }) => now - at < LIMIT_SHOWN_MS)
+        .map(({ text }) => text),
+      maxConnections: maxConnections(prepared),
+      ...(unresolved === undefined ? {} : { unresolved }),
+    };
   }
 
   /** Sends a worker that has begun to accept what it cannot know. */
   workerReady(slot: Slot): void {
-    if (this.backendState.isDown) slot.send({ type: "backend-down" });
+    if (this.backendState.expectsAnswer) slot.send({ type: "expect-answer" });
   }
 
   /** Handles the events of a generation's workers; some count only for the backend in use. */
@@ -155,6 +212,7 @@ export class WorkerServices {
     return {
       "log": ({ entry }) => {
         this.log.direct(entry);
+        this.remember(entry);
         if (entry.facts.source === "backend") this.backendName.failed();
       },
       "backend-answers": ({ at }) => {
@@ -189,6 +247,16 @@ export class WorkerServices {
       guarded(log.own, () => each?.stop())
     );
     await inTime(stopped, HELPER_LIMIT_MS);
+  }
+
+  /** Keeps what the status document shows of a worker's log. */
+  private remember(entry: LogEntry): void {
+    const now = Date.now();
+    const failure = failureOf(entry, now);
+    if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
+    if (entry.event !== "connection-limit") return;
+    const worker = Number(entry.facts.worker ?? 0);
+    this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
   }
 
   private get currentSlots(): readonly Slot[] {

@@ -4,6 +4,7 @@ import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
 import { internalError } from "../log/internal_error.ts";
+import type { EventName } from "../base/events.ts";
 import type { LogEntry, LogLevel } from "../base/log_entry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
@@ -177,7 +178,7 @@ class OcspHelper implements Helper<OcspCommand> {
 
   private log(
     level: LogLevel,
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"] = {},
   ): void {

@@ -50,6 +50,23 @@ export function parseBackend(text: string, dialect: Dialect): BackendAddress {
   return { host: parseHost(host), port: parsePort(port) };
 }
 
+/**
+ * Parses the admin endpoint's address: as {@link parseListen}, without certificate and `systemd:`; undefined
+ * for "". Whether it is a loopback address is known only once its host is resolved. Throws a ValueError.
+ */
+export function parseAdmin(text: string, dialect: Dialect): BackendAddress | undefined {
+  if (text === "") return undefined;
+  // In every dialect also as HOST:PORT, which other programs accept.
+  const [, host, port] = /^([^[\]:,@/+]+):(\w+)$/.exec(text) ?? [];
+  const plain = host !== undefined && host !== "unix" && host !== "systemd";
+  const { listen, cert } = parseListen(plain ? `[${host}]:${port}` : text, dialect);
+  if (cert === "" && !("activated" in listen)) return listen;
+  throw new ValueError(
+    `${quote(text)} is not an admin address; use a Unix socket, as in /run/stud.sock, or ` +
+      "[127.0.0.1]:9000",
+  );
+}
+
 /** Parses a UDP address to bind: host, multicast group or `*`, and port. Throws a ValueError. */
 export function parseUdp(text: string, dialect: Dialect): Address {
   const { host, port, cert } = splitAddress(text, dialect);

@@ -85,6 +85,7 @@ function checkOutputs(config: Config, { problems }: Notes): void {
     [config.passphraseFile, "--passphrase-file"],
     [sessions.ticketSecretFile, "--ticket-secret-file"],
     [sessions.ticketStoreCa, "--ticket-store-ca"],
+    [config.admin.tokenFile, "--admin-token-file"],
   ]);
   for (const [option, file] of outputs) {
     const other = file === "" ? undefined : known.get(file);

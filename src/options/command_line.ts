@@ -9,11 +9,12 @@ import { defaultConfig } from "./default_config.ts";
 import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
 import { helpText } from "./help.ts";
+import { inOrder } from "./lookup.ts";
 import { readConfigFile } from "./read_file.ts";
 import { type Places, placesOf } from "./places.ts";
 import { type OptionName, optionOf } from "./table.ts";
 import { checkNeeds } from "./needs.ts";
-import { subcommand } from "./subcommand.ts";
+import { type Subcommand, subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
 import { bounded, isConfigName, withoutCredentials } from "./words.ts";
 
@@ -32,6 +33,8 @@ export type Command =
     /** The options that were given, in whatever place, blocks included. */
     readonly given: ReadonlySet<OptionName>;
     readonly places: Places;
+    /** The absolute paths of the configuration files that were read. */
+    readonly files: readonly string[];
   }
   /** `usage` is hitch's reaction to an empty command line: help, and exit code 1. */
   | { readonly kind: "help" | "usage"; readonly text: string }
@@ -40,9 +43,8 @@ export type Command =
     readonly text: string;
     readonly warnings: readonly string[];
   }
-  /** The words after the command's name, which it parses itself. */
-  | { readonly kind: "check"; readonly words: readonly string[] }
-  | { readonly kind: "version" | "new-ticket-secret" };
+  | { readonly kind: "version" | "new-ticket-secret" }
+  | Subcommand;
 
 /** The context in which a command line is parsed. */
 export interface CommandLineContext {
@@ -105,6 +107,7 @@ export function parseCommandLine(
     given: new Set([collected, ...collected.blocks.values()].flatMap(({ origins }) => [
       ...origins.keys(),
     ])),
+    files: reader.files,
     places: placesOf(collected, dialect, (path) => resolve(context.workingDirectory, path)),
   };
 }
@@ -117,6 +120,8 @@ function dialectOf(argv: readonly string[], { dialect }: CommandLineContext): Di
 class Reader {
   readonly warnings: string[] = [];
   readonly problems: string[];
+  /** The configuration files read so far, as absolute paths. */
+  readonly files: string[] = [];
   readonly #dialect: Dialect;
   readonly #build: Build;
   readonly #context: CommandLineContext;
@@ -138,21 +143,18 @@ class Reader {
   }
 
   /** In the order of argv for stud; for hitch all files first. PEM arguments are last for both. */
-  read({ given, positionals }: CommandLine): Collected {
-    const parts = given.map(({ name, value, place }) => ({
-      isFile: name === "config",
-      read: (): readonly Assignment[] => {
+  read(line: CommandLine): Collected {
+    const { given, positionals } = line;
+    const assigned = inOrder(line, this.#dialect).flatMap(
+      ({ name, value, place }): readonly Assignment[] => {
         if (name === "config") return this.#file(value);
         if (optionOf(name).form === "action") return [];
         return [{ name, value, origin: commandLineOrigin(name, this.#dialect, place) }];
       },
-    }));
-    const inOrder = this.#dialect === "stud"
-      ? parts
-      : [...parts.filter(({ isFile }) => isFile), ...parts.filter(({ isFile }) => !isFile)];
+    );
     const origin = commandLineOrigin("pem-file", this.#dialect, 0);
     const pems = positionals.map((value): Assignment => ({ name: "pem-file", value, origin }));
-    const assignments = [...inOrder.flatMap(({ read }) => read()), ...pems];
+    const assignments = [...assigned, ...pems];
     const faults: string[] = [];
     const repetitions: string[] = [];
     const collected = collect(assignments, this.#dialect, faults, repetitions);
@@ -206,7 +208,8 @@ class Reader {
       return [];
     }
     this.#isInputRead ||= isInput;
-    const { readFile } = this.#context;
+    const { readFile, workingDirectory } = this.#context;
+    if (!isInput) this.files.push(resolve(workingDirectory, path));
     const parsed = readConfigFile(path, this.#dialect, readFile);
     this.problems.push(...parsed.problems);
     this.warnings.push(...parsed.warnings);

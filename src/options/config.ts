@@ -175,7 +175,9 @@ export type WorkerSettings = Nested<
 >;
 
 /** The settings of the log. */
-export type LogConfig = Reads<"log.file" | "log.format" | "log.level" | "log.syslog">["log"];
+export type LogConfig = Reads<
+  "log.file" | "log.format" | "log.level" | "log.quiet" | "log.syslog"
+>["log"];
 
 /** Limits on clients; 0 means no limit, `auto` a limit derived from the descriptor limit. */
 export type Limits = Config["limits"];

@@ -1,3 +1,4 @@
+import { isIpAddress } from "./address.ts";
 import { buildTitle } from "./builds.ts";
 import type { Collected } from "./collect.ts";
 import type { ConfigContext } from "./config_context.ts";
@@ -36,6 +37,7 @@ export function checkEffects(
         "TLSv1.3, but no session can be resumed",
     );
   }
+  const { admin } = settings;
   const dependent: readonly [
     name: keyof typeof settings & string,
     without: string,
@@ -50,6 +52,9 @@ export function checkEffects(
     ["ticket-store-ca", "--ticket-store", settings["ticket-store"] !== ""],
     ["shared-cache-peer", "--shared-cache-listen", !!settings["shared-cache-listen"]],
     ["shared-cache-if", "--shared-cache-listen", !!settings["shared-cache-listen"]],
+    ["admin-token-file", "a TCP address in --admin", !!admin && isIpAddress(admin)],
+    ["admin-allow-remote", "--admin", !!admin || !settings["admin-allow-remote"]],
+    ["admin-ready-backend", "--admin", !!admin || !settings["admin-ready-backend"]],
   ];
   for (const [name, without, has] of dependent) {
     if (!has && origins.has(name) && String(settings[name]) !== "") {

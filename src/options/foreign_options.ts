@@ -27,6 +27,11 @@ const remedies: Readonly<Record<string, string>> = {
 const CERTIFICATE = /^(cert|certificate|cert-?file|ssl-cert(ificate)?|tls-cert|pem|crt|chain)$/;
 const KEY = /^(key|private-?key|key-?file|ssl-(certificate-)?key|tls-key)$/;
 
+/** Whether this is another program's option for the file of a certificate. */
+export function isForeignFile(typed: string): boolean {
+  return /^cert/.test(typed) && CERTIFICATE.test(typed);
+}
+
 /** Returns what to write instead of another program's option, for the end of a sentence. */
 export function foreignRemedy(typed: string): string | undefined {
   const name = typed.toLowerCase();

@@ -5,7 +5,7 @@
  */
 import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
-import { foreignRemedy } from "./foreign_options.ts";
+import { foreignRemedy, isForeignFile } from "./foreign_options.ts";
 import { isIn, namesIn, namesOf, type OptionName, optionOf, rows } from "./table.ts";
 import { nearest, withoutCredentials } from "./words.ts";
 
@@ -109,7 +109,8 @@ class ArgumentParser {
   #longOption(typed: string): OptionName | undefined {
     const exact = this.#names.get(typed);
     if (exact) return exact;
-    const candidates = typed === ""
+    // --cert FILE is a common mistake, and no number of days.
+    const candidates = typed === "" || isForeignFile(typed)
       ? []
       : [...this.#names].filter(([known]) => known.startsWith(typed));
     const meant = new Set(candidates.map(([, name]) => name));

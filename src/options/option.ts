@@ -17,6 +17,7 @@ export const groups = [
   "Time limits",
   "Limits",
   "Log",
+  "Admin endpoint",
   "Process",
   "Actions",
   "In blocks of a configuration file",

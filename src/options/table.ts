@@ -9,6 +9,7 @@
  */
 import type { Dialect } from "../base/dialect.ts";
 import { groups, type Option, type Place, type SettingsOf } from "./option.ts";
+import { adminOptions } from "./rows/admin.ts";
 import { blockOptions, certificateOptions } from "./rows/certificates.ts";
 import { limitOptions } from "./rows/limits.ts";
 import { compositeOptions } from "./rows/blocks.ts";
@@ -24,6 +25,7 @@ export const options = {
   ...tlsOptions,
   ...sessionOptions,
   ...limitOptions,
+  ...adminOptions,
   ...processOptions,
   ...blockOptions,
 } satisfies Record<string, Option>;

@@ -3,11 +3,12 @@
  * a {@link ValueError} with the text, the reason and the remedy.
  */
 import { parseCidr } from "../base/cidr.ts";
+import { ERROR_CLASSES, LOUD, QUIET_CODES } from "../base/error_classes.ts";
 import { syslogFacilities } from "../base/syslog_facilities.ts";
 import { ipFamily } from "../os/ip.ts";
 import type { ProxyTlv } from "./config.ts";
 import type { Dialect } from "../base/dialect.ts";
-import { quote } from "./words.ts";
+import { nearest, quote } from "./words.ts";
 
 /** A value that is invalid for its option; `original` is hitch's own text for it, if any. */
 export class ValueError extends RangeError {
@@ -194,6 +195,22 @@ export function proxyTlvs(text: string): readonly ProxyTlv[] {
     if (known) return known;
     throw new ValueError(`${quote(name)} is not a TLV; use any of ${tlvs.join(", ")}`);
   });
+}
+
+/** Parses the classes and codes of errors to silence, separated by commas or spaces. */
+export function errorClasses(text: string): readonly string[] {
+  const names = [...new Set(listed(text))];
+  const known = [...ERROR_CLASSES, ...QUIET_CODES];
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) return names;
+  if (LOUD.includes(unknown)) {
+    throw new ValueError(`${unknown} cannot be silenced: it needs your attention; remove it`);
+  }
+  const near = nearest(unknown, known);
+  throw new ValueError(
+    `${quote(unknown)} is not a class of errors${near ? `; did you mean ${near}?` : ""}; ` +
+      `use any of ${ERROR_CLASSES.join(", ")}, or the code of a failure`,
+  );
 }
 
 /** Parses a DNS name as used in SNI (RFC 6066 section 3), or "". */

@@ -5,6 +5,7 @@ import type { Prepared } from "../master/prepare.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { outputProblems } from "./output_paths.ts";
 import { prepareCommand, problemWithPlace, warningWithPlace } from "./prepare_command.ts";
+import { datesOfPrepared } from "./report.ts";
 import { makePrepareContext, type Serving } from "./state.ts";
 
 /**
@@ -30,7 +31,10 @@ export async function check(runtime: Runtime, command: Serving): Promise<string>
   const [faults, ignored] = dialect === "hitch" ? [log, others] : [[...log, ...others], []];
   problems.push(...faults.map((fault) => problemWithPlace(fault, places)));
   // The settings that are missing could be those that were meant to prevent a warning.
-  const later = command.problems.length > 0 ? [] : prepared?.warnings ?? [];
+  const later = command.problems.length > 0 || !prepared ? [] : [
+    ...prepared.warnings,
+    ...datesOfPrepared(prepared, places).map(({ text }) => text),
+  ];
   for (
     const warning of [
       ...command.warnings,

@@ -6,8 +6,11 @@ import type { BegunReload } from "../master/reloader.ts";
 import type { Prepared } from "../master/prepare.ts";
 import type { ListenReport } from "./listen_report.ts";
 import type { Change } from "./change_queue.ts";
+import { fileTimes } from "./configuration_files.ts";
+import type { ConfigurationStatus, ReloadStatus } from "../status/status.ts";
 import { keptEssentials, prepareCommand } from "./prepare_command.ts";
 import type { Essentials } from "../system/essentials.ts";
+import { summaryOf } from "./summary.ts";
 import { draftReport, logWarnings } from "./report.ts";
 import { logStage, type ServiceState, type Serving } from "./state.ts";
 
@@ -18,6 +21,7 @@ const RELOAD_INTERVAL_MS = 1000;
 interface PreparedReload {
   readonly command: Serving;
   readonly prepared: Prepared;
+  readonly files: ConfigurationStatus["files"];
   readonly essentials: Essentials;
 }
 
@@ -47,12 +51,16 @@ export class Reload implements Change {
 
   /**
    * Requests a reload. If one is in progress, which may have read older files, another one follows,
-   * for all requests that arrive meanwhile.
+   * for all requests that arrive meanwhile. Fulfilled with the result of the reload that reads the
+   * files after this call; if that has to wait until an older generation has ended, with that result
+   * at once. Never rejected. `cause` is a clause that begins log messages.
    */
-  request(cause: string): void {
+  request(cause: string): Promise<ReloadStatus> {
+    const result = this.state.reloads.next(cause);
     this.isRequested = true;
     this.cause = cause;
     this.onRequest();
+    return result;
   }
 
   takeRequest(): boolean {
@@ -67,14 +75,15 @@ export class Reload implements Change {
     await guarded(state.log, () => state.notifier.reloading());
     await this.reload();
     if (!state.isStopping) {
-      await guarded(state.log, () => state.notifier.ready(state.master!.summary));
+      await guarded(state.log, () => state.notifier.ready(summaryOf(state)));
     }
     await guarded(state.log, () => state.runtime.collectGarbage(true));
     await pause;
   }
 
   private async reload(): Promise<void> {
-    const { cause } = this;
+    const { cause, state: { reloads } } = this;
+    reloads.begin();
     logStage(this.state, "reloading", `${cause}, reloading the configuration`, { cause });
     let ready: ReadyReload | undefined;
     try {
@@ -83,8 +92,11 @@ export class Reload implements Change {
     } catch (error) {
       this.state.undo.run();
       this.logFailure(error);
+      reloads.end(cause, problemsOf(error));
     }
-    if (ready) await this.commit(ready);
+    if (!ready) return;
+    await this.commit(ready);
+    reloads.end(cause, []);
   }
 
   /**
@@ -95,13 +107,15 @@ export class Reload implements Change {
     const { options, watch, prepareContext, master } = this.state;
     const command = options.read();
     if (command.kind !== "run") throw new UsageError("there is no configuration to reload");
+    const files = fileTimes(command.files);
     // Invalid files are watched too, so that they are loaded once they are corrected.
     if (command.config.watch) await watch.begin(command.config);
     const prepared = await prepareCommand(prepareContext, command);
     const essentials = keptEssentials(this.state.essentials, command, prepared);
     if (this.state.isStopping) return undefined;
-    if (master!.hasRoomFor(prepared)) return { command, prepared, essentials };
+    if (master!.hasRoomFor(prepared)) return { command, prepared, files, essentials };
     this.waitForRoom(command.config.maxGenerations);
+    // What was prepared is dropped: the next reload reads the files again.
     return undefined;
   }
 
@@ -113,21 +127,29 @@ export class Reload implements Change {
     undo.add(() => log.drop());
     const report = draftReport(command.config, prepared.listeners);
     if (report) undo.add(() => report.drop());
+    this.state.admin.begin(prepared.admin);
+    undo.add(() => this.state.admin.drop());
     // The last step, since new workers accept connections that a later failure would lose.
     return { ...reload, log, report, begun: await master!.begin(prepared) };
   }
 
   /** Never rejected: a step that fails is logged, and the next one is taken. */
   private async commit(ready: ReadyReload): Promise<void> {
-    const { command, prepared, essentials, log, report, begun } = ready;
+    const { command, prepared, files, essentials, log, report, begun } = ready;
     const { state } = this;
     state.undo.clear();
     state.command = command;
     state.essentials = essentials;
+    state.upgradeFailure = [];
+    state.configuration = { files, loadedAt: new Date().toISOString() };
+    const { level } = state.log;
     await guarded(state.log, () => log.commit());
+    // It may have been set by the admin endpoint, in workers that stay.
+    if (level !== state.log.level) state.master!.setLogLevel(state.log.level);
     await state.master!.commit(begun);
     // Nothing starts workers of the previous configuration any more.
     await guarded(state.log, () => state.prepareContext.certificates.use());
+    await guarded(state.log, () => state.admin.use());
     if (!command.config.watch) await guarded(state.log, () => state.watch.end());
     logWarnings(state, prepared);
     await guarded(state.log, () => report?.publish());
@@ -142,21 +164,25 @@ export class Reload implements Change {
       "--reload-drain-timeout limits how long these stay open";
     const facts = { limit, connections };
     this.state.log({ level: "warn", event: "reload-waits", message, facts });
+    this.state.reloads.postpone(this.cause, message);
     generations.onRoom = () => {
       generations.onRoom = () => {};
-      this.request("an older generation has ended");
+      void this.request("an older generation has ended");
     };
   }
 
   private logFailure(error: unknown): void {
     // A stop gives up the reload, which is not a failure.
     if (this.state.isStopping) return;
-    const problems = error instanceof UsageError
-      ? error.problems
-      : [`internal error: ${reasonOf(error)}; please report it`];
-    for (const problem of problems) {
+    for (const problem of problemsOf(error)) {
       const message = `the configuration was not reloaded, nothing has changed: ${problem}`;
       this.state.log({ level: "error", event: "reload-failed", message, facts: {} });
     }
   }
+}
+
+function problemsOf(error: unknown): readonly string[] {
+  return error instanceof UsageError
+    ? error.problems
+    : [`internal error: ${reasonOf(error)}; please report it`];
 }

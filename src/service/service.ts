@@ -6,15 +6,21 @@ import { guarded } from "../log/guarded.ts";
 import { internalError } from "../log/internal_error.ts";
 import { openLog } from "../log/log.ts";
 import { LogRateLimiter } from "../log/rate_limiter.ts";
+import type { LogConfig } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { Notifier, notifySettings } from "../system/notify.ts";
 import { Orphans } from "../system/orphans.ts";
 import { Upgrade } from "../upgrade/upgrade.ts";
+import { AdminEndpoint } from "./admin_endpoint.ts";
 import { ChangeQueue } from "./change_queue.ts";
 import { Reload } from "./reload.ts";
 import { handleSignals } from "./signals.ts";
 import { start } from "./start.ts";
 import { makePrepareContext, type ServeOptions, type ServiceState, type Serving } from "./state.ts";
+import { fileTimes } from "./configuration_files.ts";
+import { RecentGrowth } from "./recent_growth.ts";
+import { ReloadResults } from "./reload_results.ts";
+import { statusOf } from "./status.ts";
 import { Stop } from "./stop.ts";
 import { Undo } from "./undo.ts";
 import { UpgradeChange } from "./upgrade_change.ts";
@@ -43,13 +49,29 @@ class Service {
     const { libc } = runtime;
     const { config: { dialect, log: logConfig } } = command;
     const prepareContext = makePrepareContext(runtime, options.predecessor);
-    const log = openLog(logConfig, { libc, dialect });
+    const log = openLog(logConfig, { libc, dialect, lost: (lines) => this.linesLost(lines) });
     const state: ServiceState = {
       ...{ runtime, options, prepareContext, log, command },
       notifier: new Notifier(notifySettings(), { libc, log }),
-      watch: new CertificateWatch(() => this.reload.request("certificate files have changed")),
+      watch: new CertificateWatch(() => void this.reload.request("certificate files have changed")),
       undo: new Undo(log),
-      ...{ master: undefined, pidFile: undefined, essentials: undefined, isStopping: false },
+      upgradeFailure: [],
+      lostLines: new RecentGrowth(),
+      reloads: new ReloadResults(options.predecessor?.handover.reloads),
+      admin: new AdminEndpoint(runtime, log, {
+        status: () => statusOf(state, { needsBackend: state.command.config.admin.readyBackend }),
+        reload: () => this.reload.request("the admin endpoint was asked to reload"),
+        drain: () => this.drain(),
+        setLogLevel: (level) => this.setLogLevel(level),
+      }, options.predecessor?.handover.admin),
+      configuration: { files: fileTimes(command.files), loadedAt: new Date().toISOString() },
+      ...{
+        master: undefined,
+        pidFile: undefined,
+        essentials: undefined,
+        isStopping: false,
+        isReplaced: false,
+      },
     };
     this.state = state;
     this.stop = new Stop(state);
@@ -83,9 +105,30 @@ class Service {
     setInterval(() => void guarded(log, () => void orphans.collect()), ORPHANS_INTERVAL_MS);
   }
 
+  private linesLost(lines: number): void {
+    const series = { name: "log_lines_dropped_total", labels: { log: "events" } };
+    this.state.master?.counters.add(series, lines);
+  }
+
   private requestStop(cause: string): void {
     this.changes.close();
+    this.state.reloads.close("stud is stopping");
     void this.stop.request(cause, this.upgrade);
+  }
+
+  /** Stops as at SIGTERM. False if it is stopping already: another request cuts nothing. */
+  private drain(): boolean {
+    if (this.state.isStopping) return false;
+    this.requestStop("the admin endpoint was asked to drain");
+    return true;
+  }
+
+  private setLogLevel(level: LogConfig["level"]): void {
+    const { log, master } = this.state;
+    log.level = level;
+    master!.setLogLevel(level);
+    const message = `the log level is ${level} until the next reload`;
+    log({ level: "info", event: "log-level-set", message, facts: { logLevel: level } });
   }
 
   private handleSignals(): void {
@@ -96,7 +139,7 @@ class Service {
     surviveFaults((error) => limiter.log(internalError(error)));
     handleSignals({
       stop: (cause) => this.requestStop(cause),
-      reload: (cause) => this.reload.request(cause),
+      reload: (cause) => void this.reload.request(cause),
       reopenLog: () => void guarded(log, () => log.reopen()),
       upgrade: () => {
         if (this.upgrade.request()) void this.changes.run();

@@ -1,4 +1,5 @@
 import type { ServiceState } from "./state.ts";
+import { summaryOf } from "./summary.ts";
 
 /** How often the service manager's status line is updated, in milliseconds. */
 const STATUS_INTERVAL_MS = 1000;
@@ -16,8 +17,8 @@ export function notifyServiceManager(state: ServiceState): void {
     log({ level: "warn", event: "warning", message, facts: {} });
     return notifier.silence();
   }
-  notifier.ready(master.summary);
+  notifier.ready(summaryOf(state));
   // A stop has its own time limit.
   notifier.watchdog(() => state.isStopping || master.isServing);
-  setInterval(() => state.isStopping || notifier.status(master.summary), STATUS_INTERVAL_MS);
+  setInterval(() => state.isStopping || notifier.status(summaryOf(state)), STATUS_INTERVAL_MS);
 }

@@ -56,6 +56,8 @@ async function begin(
   try {
     const report = draftReport(config, prepared.listeners);
     if (report) undo.add(() => report.drop());
+    state.admin.begin(prepared.admin);
+    undo.add(() => state.admin.drop());
     const master = state.master = new Master(runtime, prepared, log, predecessor?.handover);
     events.handleSignals();
     await master.start();
@@ -96,6 +98,8 @@ async function commit(
     // A daemon must not keep a file system from being unmounted.
     if (isDaemon) await guarded(log, () => process.chdir("/"));
   }
+  await guarded(log, () => state.admin.use());
+  if (predecessor) await guarded(log, () => state.admin.takeOver());
   logWarnings(state, prepared);
   await guarded(log, () => report?.publish());
   await guarded(log, () => notifyServiceManager(state));

@@ -2,6 +2,7 @@ import type { CertificateWatch } from "../certificates/watch.ts";
 import { controllingTerminal } from "../certificates/terminal.ts";
 import { Certificates } from "../certificates/certificates.ts";
 import { Passphrases } from "../certificates/passphrases.ts";
+import type { EventName } from "../base/events.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { OpenLog } from "../log/log.ts";
 import type { Master } from "../master/master.ts";
@@ -14,6 +15,10 @@ import type { PidFile } from "../system/pid_file.ts";
 import type { Essentials } from "../system/essentials.ts";
 import type { Program } from "../upgrade/program.ts";
 import type { Predecessor } from "../upgrade/successor.ts";
+import type { ConfigurationStatus } from "../status/status.ts";
+import type { RecentGrowth } from "./recent_growth.ts";
+import type { ReloadResults } from "./reload_results.ts";
+import type { AdminEndpoint } from "./admin_endpoint.ts";
 import type { Undo } from "./undo.ts";
 
 /** A command with a configuration to serve or to check. */
@@ -49,6 +54,15 @@ export interface ServiceState {
   pidFile: PidFile | undefined;
   /** Those of the configuration in use; absent until it is. */
   essentials: Essentials | undefined;
+  /** When the configuration in use was put into service, and its files. */
+  configuration: Omit<ConfigurationStatus, "dialect">;
+  readonly reloads: ReloadResults;
+  readonly lostLines: RecentGrowth;
+  /** Why the last upgrade failed, one line for each reason, until a reload succeeds. */
+  upgradeFailure: readonly string[];
+  readonly admin: AdminEndpoint;
+  /** A successor has taken over; this process drains. */
+  isReplaced: boolean;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */
   isStopping: boolean;
 }
@@ -68,7 +82,7 @@ export function makePrepareContext(runtime: Runtime, predecessor?: Predecessor):
 /** Logs a stage in the life of the service. */
 export function logStage(
   { log }: Pick<ServiceState, "log">,
-  event: string,
+  event: EventName,
   message: string,
   facts: LogEntry["facts"] = {},
 ): void {

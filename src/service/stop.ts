@@ -60,6 +60,7 @@ export class Stop {
         : `${connectionsText(cut)} ${cut === 1 ? "was" : "were"} cut`;
       logStage(state, "stopped", `all workers have exited; ${how}`, { cut });
     }
+    await guarded(log, () => state.admin.stop());
     await guarded(log, () => state.pidFile?.remove());
     await guarded(log, () => log.flush());
     // `process.exit` would wait for threads on Node, one of which may wait for a DNS server.

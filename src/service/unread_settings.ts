@@ -18,7 +18,9 @@ type ReadByMaster =
   & WatchSettings
   & { readonly log: LogConfig }
   // Read by the service itself.
-  & Reads<"daemon" | "drainTimeout" | "listenReport" | "maxGenerations" | "pidFile">;
+  & Reads<
+    "admin.readyBackend" | "daemon" | "drainTimeout" | "listenReport" | "maxGenerations" | "pidFile"
+  >;
 
 type ReadByWorker =
   & ConnectionSettings

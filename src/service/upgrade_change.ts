@@ -29,6 +29,7 @@ export class UpgradeChange implements Change {
     const pid = await this.upgrade.begin(this.handover());
     if (state.isStopping) return;
     if (pid !== undefined) return await this.drain(pid);
+    state.upgradeFailure = this.upgrade.failure;
     // The successor may have written its pid already.
     await guarded(log, () => state.pidFile?.write());
     await guarded(log, () => state.master!.keepSockets());
@@ -36,13 +37,15 @@ export class UpgradeChange implements Change {
 
   /** What is passed to a successor. */
   private handover(): Handover {
-    const { options, pidFile, master, prepareContext, essentials } = this.state;
+    const { options, pidFile, master, admin, prepareContext, essentials, reloads } = this.state;
     const tickets = master!.ticketState;
     return {
       pid: process.pid,
       isDaemon: options.isDaemon,
       addresses: master!.addresses,
       activated: prepareContext.activated,
+      admin: admin.held,
+      reloads: reloads.inheritance,
       ...(essentials ? { essentials } : {}),
       ...(tickets ? { tickets } : {}),
       ...(pidFile ? { pidFile: { path: pidFile.path, fd: pidFile.fd } } : {}),
@@ -53,11 +56,14 @@ export class UpgradeChange implements Change {
   private async drain(successor: number): Promise<void> {
     const { state } = this;
     const { log } = state;
+    state.isReplaced = true;
+    state.reloads.close(`process ${successor} has taken over; ask it`);
     await guarded(log, () => state.watch.end());
     await guarded(log, () => {
       state.notifier.mainPid(successor);
       state.notifier.silence();
     });
+    await guarded(log, () => state.admin.handOver());
     await state.master!.handOver();
     if (state.isStopping) return;
     state.isStopping = true;

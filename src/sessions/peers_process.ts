@@ -4,6 +4,7 @@ import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type Helper, runHelper } from "../control/helper.ts";
 import { reasonOf } from "../base/errors.ts";
 import { internalError } from "../log/internal_error.ts";
+import type { EventName } from "../base/events.ts";
 import type { LogEntry, LogLevel } from "../base/log_entry.ts";
 import { LogRateLimiter } from "../log/rate_limiter.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -129,7 +130,7 @@ class PeersHelper implements Helper<PeersCommand> {
     this.log("warn", "session-dropped", `${what}: ${reason}`, { code });
   }
 
-  private log(level: LogLevel, event: string, message: string, facts: LogEntry["facts"]): void {
+  private log(level: LogLevel, event: EventName, message: string, facts: LogEntry["facts"]): void {
     this.rateLimiter.log({ level, event, message: `session peers: ${message}`, facts });
   }
 

@@ -1,5 +1,8 @@
 /** Metrics as data, before they are written in one of Prometheus' formats. */
 
+/** All names begin with it. */
+export const PREFIX = "stud_";
+
 /** All series of one name. */
 export type MetricFamily = PlainFamily | HistogramFamily;
 
@@ -8,6 +11,8 @@ interface Family {
   readonly name: string;
   /** One sentence. */
   readonly help: string;
+  /** Counters and histograms: when they began, in seconds since 1970. */
+  readonly created?: number;
 }
 
 export interface PlainFamily extends Family {

@@ -40,6 +40,8 @@ export interface Status {
 export const MAX_RECENT_FAILURES = 20;
 /** Certificates that the document lists, those that expire first; all are counted. */
 export const MAX_LISTED_CERTIFICATES = 1000;
+/** Names that it lists of one certificate. */
+export const MAX_LISTED_NAMES = 100;
 
 /** One thing that an operator has to see to. */
 export interface Problem {
@@ -90,12 +92,13 @@ export interface ReloadsStatus {
 }
 
 export interface ReloadStatus {
-  readonly result: "succeeded" | "failed";
-  /** `SIGHUP`, `certificate files have changed`, `the admin endpoint` … */
+  /** `waiting`: it begins once an older generation has ended (--max-generations). */
+  readonly result: "succeeded" | "failed" | "waiting";
+  /** A clause: `received SIGHUP`, `certificate files have changed` … */
   readonly cause: string;
   readonly finishedAt: string;
   readonly seconds: number;
-  /** Why it failed, one line for each. */
+  /** Why it failed or waits, one line for each. */
   readonly problems: readonly string[];
 }
 
@@ -144,11 +147,11 @@ export interface CertificatesStatus {
 }
 
 export interface CertificateStatus {
-  /** The names it serves, at most 100. */
+  /** The names it serves, at most {@link MAX_LISTED_NAMES}. */
   readonly names: readonly string[];
   /** The file, and the certificate's place in it if there are several. */
   readonly place: string;
-  /** The frontend's name; absent: all frontends. */
+  /** The frontend's name, or several with commas; absent: all frontends. */
   readonly frontend?: string;
   readonly notBefore: string;
   readonly notAfter: string;

@@ -3,11 +3,13 @@ import { readFileSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
 import { cString } from "../os/structures.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
+import type { HeldAddress } from "../master/listeners/held_address.ts";
 import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import type { Essentials } from "../system/essentials.ts";
 import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
+import type { ReloadsStatus } from "../status/status.ts";
 import { errnoText } from "../base/error_text.ts";
 
 export interface Handover extends Inherited {
@@ -24,6 +26,10 @@ export interface Handover extends Inherited {
    * successor in it in any case.
    */
   readonly workingDirectory?: string;
+  /** The results of reloads so far; absent from an older version. */
+  readonly reloads?: Omit<ReloadsStatus, "isRunning">;
+  /** The sockets of the admin endpoint; absent from an older version. */
+  readonly admin?: readonly HeldAddress[];
   /** The descriptor holds the file's lock. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }
@@ -36,19 +42,21 @@ const FORM = 2;
  * without duplicates: `fds[i]` gets the number `first + i`.
  */
 export function renumbered(
-  { addresses, activated, pidFile, ...rest }: Handover,
+  { addresses, activated, admin = [], pidFile, ...rest }: Handover,
   first: number,
 ): { readonly handover: Handover; readonly fds: readonly number[] } {
   const all = [
-    ...addresses.flatMap((address) => address.fds),
+    ...[...addresses, ...admin].flatMap((address) => address.fds),
     ...activated.map(({ fd }) => fd),
     ...(pidFile ? [pidFile.fd] : []),
   ];
   const fds = [...new Set(all)];
   const passed = (fd: number) => first + fds.indexOf(fd);
+  const held = (address: HeldAddress) => ({ ...address, fds: address.fds.map(passed) });
   const handover = {
     ...rest,
-    addresses: addresses.map((address) => ({ ...address, fds: address.fds.map(passed) })),
+    addresses: addresses.map(held),
+    admin: admin.map(held),
     activated: activated.map((socket) => ({ ...socket, fd: passed(socket.fd) })),
     ...(pidFile ? { pidFile: { ...pidFile, fd: passed(pidFile.fd) } } : {}),
   };

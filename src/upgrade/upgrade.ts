@@ -1,4 +1,5 @@
 /** SIGUSR2 in the process that is replaced. */
+import type { EventName } from "../base/events.ts";
 import type { Log, LogEntry } from "../base/log_entry.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Handover } from "./handover.ts";
@@ -22,6 +23,8 @@ export class Upgrade {
   private readonly dependencies: UpgradeDependencies;
   private successor: Successor | undefined;
   private isRequested = false;
+  /** Why the last attempt failed, one line for each reason; empty if there was none. */
+  failure: readonly string[] = [];
   /** The successor has taken over. */
   private isDone = false;
 
@@ -68,6 +71,7 @@ export class Upgrade {
       return pid;
     }
     this.successor = undefined;
+    this.failure = problems;
     for (const problem of problems) {
       const message = `the upgrade failed, nothing has changed: ${problem}`;
       this.note("error", "upgrade-failed", message);
@@ -99,7 +103,7 @@ export class Upgrade {
 
   private note(
     level: LogEntry["level"],
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"] = {},
   ): void {

@@ -7,16 +7,21 @@ export interface ConnectionLimiterEvents {
   /** Accept no more; new connections wait in the kernel's queue. */
   pause(): void;
   resume(): void;
-  /** The limit was reached; at most once in {@link LOG_INTERVAL_MS}. */
+  /** The limit was reached. */
+  counted(limit: WorkerLimits["limit"] | "max-connections"): void;
+  /** The same for the log; at most once in {@link LOG_INTERVAL_MS}. */
   reached(message: string, facts: LogEntry["facts"]): void;
 }
 
 /** Minimum time between two log messages about the limit, in milliseconds. */
 export const LOG_INTERVAL_MS = 10_000;
 
+/** The limit of a worker itself, and what sets it. */
+type OwnLimit = Pick<WorkerLimits, "connections" | "limit" | "reason">;
+
 /** Keeps the number of a worker's connections within its limits. */
 export class ConnectionLimiter {
-  private readonly own: Pick<WorkerLimits, "connections" | "reason">;
+  private readonly own: OwnLimit;
   private readonly events: ConnectionLimiterEvents;
   private readonly clock: Clock;
   private quota: number;
@@ -28,7 +33,7 @@ export class ConnectionLimiter {
 
   /** `own` is the worker's own limit, `quota` its share of the total limit. */
   constructor(
-    own: Pick<WorkerLimits, "connections" | "reason">,
+    own: OwnLimit,
     quota: number,
     events: ConnectionLimiterEvents,
     clock: Clock = systemClock,
@@ -56,6 +61,7 @@ export class ConnectionLimiter {
   opened(open: number): void {
     if (this.paused || open < this.limit) return;
     this.times++;
+    this.events.counted(this.isQuota ? "max-connections" : this.own.limit);
     this.pause();
     this.logReached();
   }
@@ -76,6 +82,11 @@ export class ConnectionLimiter {
     return Math.min(this.own.connections, this.quota);
   }
 
+  /** Its share of the total limit is the lower one. */
+  private get isQuota(): boolean {
+    return this.quota < this.own.connections;
+  }
+
   private pause(): void {
     if (this.paused) return;
     this.paused = true;
@@ -93,9 +104,7 @@ export class ConnectionLimiter {
     const { limit, times, resets } = this;
     this.loggedAt = now;
     this.times = this.resets = 0;
-    const reason = limit < this.own.connections
-      ? "its share of --max-connections"
-      : this.own.reason;
+    const reason = this.isQuota ? "its share of --max-connections" : this.own.reason;
     const before = times > 1 ? `; reached ${times} times since the last message` : "";
     this.events.reached(
       `reached the limit of ${limit} open connections (${reason}); new ones wait until others ` +

@@ -20,6 +20,8 @@ export interface WorkerLimits {
   readonly connections: number;
   /** What sets `connections`, for the log. */
   readonly reason: string;
+  /** The same for counters. */
+  readonly limit: "max-worker-connections" | "open-files";
   readonly handshakes: number;
   /** The configured number of connections, if the descriptor limit does not allow it. */
   readonly tooMany?: number;
@@ -45,6 +47,7 @@ export function workerLimits(
     reason: requested <= affordable
       ? "--max-worker-connections"
       : "the descriptor limit: raise ulimit -n or add workers",
+    limit: requested <= affordable ? "max-worker-connections" : "open-files",
     handshakes: limits.handshakes === "auto" ? auto : limits.handshakes,
     ...(Number.isFinite(requested) && requested > affordable ? { tooMany: requested } : {}),
   };

@@ -1,8 +1,10 @@
+import { LoopDelay } from "../base/loop_delay.ts";
 import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionEvents } from "../connection/context.ts";
 import { Connections } from "../connection/connections.ts";
+import { LINES_DROPPED } from "../connection/counters.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type CommandHandler, readCommands } from "../control/helper.ts";
@@ -16,6 +18,7 @@ import type {
 } from "../worker_protocol/messages.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import { internalError } from "../log/internal_error.ts";
+import type { EventName } from "../base/events.ts";
 import type { LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
@@ -37,7 +40,8 @@ import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
 import { dieBeforeMaster } from "../system/oom_score.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { pinToCore } from "./pin_to_core.ts";
-
+/** Events that the status document shows at every level; the master drops them from its log. */
+const SHOWN: readonly EventName[] = ["connection-failed", "connection-limit"];
 /** If the TLS library keeps every name, a worker is replaced after this many. */
 const MAX_REMEMBERED_NAMES = 10_000;
 /** Maximum time that a queue which is not emptied delays a new master, in milliseconds. */
@@ -75,6 +79,8 @@ class Worker implements CommandHandler<WorkerCommand> {
   private connections: Connections | undefined;
   private listeners: WorkerListeners | undefined;
   private limiter: ConnectionLimiter | undefined;
+  /** Absent unless it is reported. */
+  private loopDelay: LoopDelay | undefined;
   private rememberedNames = 0;
   private readonly memoryReclaim = new MemoryReclaim();
   /** Set once it drains; fulfilled when it accepts no more. */
@@ -103,7 +109,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       case "backend":
         this.connections!.backend = command.backend;
         return;
-      case "backend-down":
+      case "expect-answer":
         return this.backend.expectAnswer();
       case "tls":
         return this.swap(command);
@@ -115,6 +121,9 @@ class Worker implements CommandHandler<WorkerCommand> {
         return this.sharedSessions.found(command);
       case "limit":
         return void this.limit(command);
+      case "log-level":
+        this.command = { ...this.command!, logLevel: command.level };
+        return;
       case "sockets-owned":
         this.command = { ...this.command!, sharesSockets: false };
         return;
@@ -191,10 +200,13 @@ class Worker implements CommandHandler<WorkerCommand> {
         backend,
         backendSources,
         alpn: tls.alpn,
+        counted: command.counted,
+        measures: command.measures ?? false,
         backendTls: backendTls && runtime.createClientTls(backendTls),
       }, this.events());
       this.listeners = new WorkerListeners(runtime, command, this.listenerEvents());
       this.limiter = this.makeLimiter(limits, this.listeners, command.connections);
+      if (command.measures) this.loopDelay = new LoopDelay();
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
@@ -230,6 +242,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     return new ConnectionLimiter(limits, quota, {
       pause: () => listeners.pause(),
       resume: () => listeners.resume(),
+      counted: (limit) => this.connections!.counters.limitReached(limit),
       reached: (message, facts) => this.log("warn", "connection-limit", message, facts),
     });
   }
@@ -285,7 +298,12 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   private state(): WorkerState {
     const { open, counters } = this.connections!;
-    return { open, counters: counters.report() };
+    const loopDelayMs = this.loopDelay?.recentMs;
+    return {
+      open,
+      counters: counters.report(),
+      ...(loopDelayMs === undefined ? {} : { loopDelayMs }),
+    };
   }
 
   private async drainForMaster(): Promise<void> {
@@ -326,7 +344,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       queueMicrotask(() => stream.reset());
       return ignoringHandler;
     }
-    const handler = connections!.accept(stream, this.frontends[frontend]?.trust);
+    const handler = connections!.accept(stream, frontend, this.frontends[frontend]?.trust);
     limiter!.opened(connections!.open);
     return handler;
   }
@@ -346,11 +364,11 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private events(): ConnectionEvents<Connection> {
-    const isVerbose = this.logLevel === 2;
+    const isVerbose = () => this.logLevel === 2;
     return {
       established: (connection) => {
         this.backend.answered();
-        if (!isVerbose) return;
+        if (!isVerbose()) return;
         const name = connection.clientCommonName;
         const more = name === undefined ? {} : { clientCommonName: name };
         this.logConnection("connection-established", connection, "established", more);
@@ -358,10 +376,10 @@ class Worker implements CommandHandler<WorkerCommand> {
       failed: (connection, failure) => {
         if (isOutage(failure)) this.backend.failed(failure);
         // The master logs an outage once, for all connections.
-        if (isVerbose || !isOutage(failure)) this.logFailure(connection, failure);
+        if (isVerbose() || !isOutage(failure)) this.logFailure(connection, failure);
       },
       closed: (connection) => {
-        if (isVerbose) this.logConnection("connection-closed", connection, "closed");
+        if (isVerbose()) this.logConnection("connection-closed", connection, "closed");
         this.limiter!.closed(this.connections!.open);
         this.exitWhenEmpty();
       },
@@ -369,7 +387,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private logConnection(
-    event: string,
+    event: EventName,
     connection: Connection,
     what: string,
     more: LogEntry["facts"] = {},
@@ -408,24 +426,26 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   private log(
     level: LogEntry["level"],
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"],
   ): void {
-    if (this.logLevel === 0 && level !== "error") return;
+    if (this.logLevel === 0 && level !== "error" && !SHOWN.includes(event)) return;
     this.rateLimiter.log({ level, event, message, facts });
   }
 
   private sendLog(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
-    this.channel.sendLog((dropped): WorkerEvent => {
-      const facts = { worker, ...entry.facts, ...(dropped ? { dropped } : {}) };
+    const isSent = this.channel.sendLog((dropped): WorkerEvent => {
+      const { pid } = process;
+      const facts = { worker, pid, ...entry.facts, ...(dropped ? { dropped } : {}) };
       return { type: "log", entry: { ...entry, facts } };
     });
+    if (!isSent && this.connections) this.connections.counters.values[LINES_DROPPED]!++;
   }
 
   private get logLevel(): LogConfig["level"] {
-    return this.command?.settings.log.level ?? 1;
+    return this.command?.logLevel ?? this.command?.settings.log.level ?? 1;
   }
 
   private report(event: WorkerEvent): void {

@@ -1,7 +1,8 @@
 import { type CounterReport, parseCounterReport } from "../base/counters.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
+import type { CountedNames } from "../connection/counters.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
-import type { WorkerSettings } from "../options/config.ts";
+import type { LogConfig, WorkerSettings } from "../options/config.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_event.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { parseSessionEvent, type SessionEvent, type SessionFound } from "../sessions/messages.ts";
@@ -24,10 +25,12 @@ export type WorkerCommand =
   | StapleCommand
   /** Use these session ticket keys. */
   | { readonly type: "tickets"; readonly ring: TicketRing }
-  /** Another worker could not connect to the backend: report the next success. */
-  | { readonly type: "backend-down" }
+  /** Report the next connect that succeeds: the backend is down, or was not connected yet. */
+  | { readonly type: "expect-answer" }
   | SessionFound
   | LimitCommand
+  /** Log at this level, whatever the settings say. */
+  | { readonly type: "log-level"; readonly level: LogConfig["level"] }
   /** The predecessor of `StartCommand.sharesSockets` no longer has the sockets. */
   | { readonly type: "sockets-owned" }
   /** As in {@link StartCommand}, for the sockets that it has bound. */
@@ -53,11 +56,17 @@ export interface StartCommand {
   readonly backend: Endpoint;
   readonly backendSources: readonly IpEndpoint[];
   readonly listeners: readonly ListenerSetup[];
+  /** What it counts separately. */
+  readonly counted: CountedNames;
+  /** It also measures times and sizes of connections, and the delay of its event loop. Absent: no. */
+  readonly measures?: boolean;
   /**
    * A predecessor serves the same sockets until the master takes over: a worker that loses its
    * master before that must not change them. Absent: no.
    */
   readonly sharesSockets?: boolean;
+  /** Overrides that of `settings`. */
+  readonly logLevel?: LogConfig["level"];
   /** Only with `capabilities.ticketKeys`. */
   readonly tickets?: TicketRing;
   /** As in {@link LimitCommand}. */
@@ -141,6 +150,8 @@ export interface WorkerState {
   readonly open: number;
   /** What the worker has counted since its start. */
   readonly counters: CounterReport;
+  /** The longest recent delay of its event loop, in milliseconds; absent if it is not measured. */
+  readonly loopDelayMs?: number;
 }
 
 /** What a worker reports about the backend, at most about once a second. */
@@ -202,10 +213,14 @@ function isType(value: unknown): value is WorkerEvent["type"] {
 
 function parseState(
   type: "draining" | "pong",
-  { open, counters: value }: Record<string, unknown>,
+  { open, counters: value, loopDelayMs }: Record<string, unknown>,
 ): WorkerEvent | undefined {
   const counters = parseCounterReport(value);
-  return isCount(open) && counters ? { type, open, counters } : undefined;
+  if (!isCount(open) || !counters) return undefined;
+  if (loopDelayMs === undefined) return { type, open, counters };
+  return isTime(loopDelayMs) && loopDelayMs < Infinity
+    ? { type, open, counters, loopDelayMs }
+    : undefined;
 }
 
 function parseBackendFailed(value: Record<string, unknown>): BackendFailed | undefined {

@@ -112,7 +112,7 @@ function make(context: Context, newKey: readonly string[], isSigned: boolean): s
   const { ca, directory } = context.certificates;
   const file = join(mkdtempSync(join(directory, "demand-")), "site.pem");
   const signer = isSigned ? ["-CA", ca, "-CAkey", ca.replace(/crt$/, "key")] : [];
-  const subject = ["-nodes", "-days", "2", "-subj", "/CN=site"];
+  const subject = ["-nodes", "-days", "60", "-subj", "/CN=site"];
   const output = ["-keyout", `${file}.key`, "-out", `${file}.crt`];
   const words = ["req", "-x509", "-newkey", ...newKey, ...subject, ...output, ...signer];
   execFileSync("openssl", words, { stdio: "pipe" });

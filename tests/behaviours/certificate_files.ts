@@ -217,7 +217,7 @@ function files(context: Context) {
   const strangerFiles = [join(directory, "stranger.key"), join(directory, "stranger.crt")] as const;
   const config = join(shared, "openssl.cnf");
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  const words = ["-subj", "/CN=stranger", "-config", config, "-days", "2"];
+  const words = ["-subj", "/CN=stranger", "-config", config, "-days", "60"];
   const isCa = ["-addext", "basicConstraints=critical,CA:TRUE"];
   const outputs = ["-keyout", strangerFiles[0], "-out", strangerFiles[1]];
   execFileSync("openssl", ["req", "-x509", ...newKey, ...words, ...isCa, ...outputs], {

@@ -12,8 +12,12 @@ import { parentOf, socketCount } from "../support/processes.ts";
 import { openPseudoTerminal } from "../support/pseudo_terminal.ts";
 import type { Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
+import { endWith } from "./upgrade.ts";
 
 const FLOOD = 50;
+/** Its groups are the pid and the event. */
+const TEXT_LINE =
+  /^\d{4}-\d\d-\d\dT[\d:.]{12}Z (?:error|warn |info |debug) \[(\d+)\] ([a-z]+(?:-[a-z]+)*) \S/;
 
 export const logging: readonly Behaviour[] = [
   {
@@ -27,10 +31,11 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "every line is a JSON object with time, level, event and message",
+    name: "every line is a JSON object with time, level, pids, event and message",
     fromSource: true,
     async run(context) {
       const stud = await context.stud(["-L", "2"], { backend: (await context.echo()).port });
+      const worker = stud.worker();
       await exchange(stud.frontend, "hello");
       // Some TLS libraries refuse such a name, others pass it on.
       await exchange(stud.frontend, "hello", { servername: "new\nline" }).catch(() => {});
@@ -44,6 +49,9 @@ export const logging: readonly Behaviour[] = [
         assert.match(line.level, /^(debug|info|warn|error)$/);
         assert.match(line.event, /^[a-z]+(-[a-z]+)*$/);
         assert.match(line.message, /^[^\n]+$/);
+        assert.equal(line.master, stud.pid);
+        const isOfWorker = line.worker !== undefined;
+        assert.equal(line.pid, isOfWorker ? worker : stud.pid, line.event);
       }
     },
   },
@@ -128,15 +136,59 @@ export const logging: readonly Behaviour[] = [
     },
   },
   {
-    name: "text is the default format, one line per event",
+    name: "a text line has time, level, the pid of the master that speaks, event and message",
     async run(context) {
       const stud = await context.launch(["--log-format=text"], { backend: 9 });
-      await until(() => stud.stderr.includes("\n"), "a line");
-      await until(() => stud.stderr.includes(endpointText(stud.frontend)), "stud is ready");
+      const line = (text: string) =>
+        until(
+          () => stud.stderr.split("\n").find((each) => each.includes(text)),
+          `a line with ${text}`,
+        ) as Promise<string>;
+      assert.match(await line(endpointText(stud.frontend)), TEXT_LINE);
       const client = await failsHandshake(stud);
-      await until(() => stud.stderr.includes(client), "the failure is logged");
-      await stud.stop();
-      for (const line of stud.stderr.trimEnd().split("\n")) assert.match(line, /^\d{4}-\d\d-\d\dT/);
+      const time = String.raw`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`;
+      const failed = String
+        .raw`warn  \[${stud.pid}\] connection-failed worker 1: connection \d+ from `;
+      assert.match(await line(client), new RegExp(`${time} ${failed}`));
+      stud.signal("SIGUSR2");
+      const upgraded = await line(" upgraded process ");
+      const successor = Number(/ process (\d+) has taken over/.exec(upgraded)![1]);
+      endWith(context, successor);
+      const masters = new Set<number>();
+      for (const each of stud.stderr.trimEnd().split("\n")) {
+        const [, pid, event] = TEXT_LINE.exec(each) ?? [];
+        masters.add(Number(pid));
+        if (event === "ready") assert.equal(Number(pid), masters.size === 1 ? stud.pid : successor);
+        if (event === "upgraded") assert.equal(Number(pid), stud.pid);
+      }
+      assert.deepEqual([...masters], [stud.pid, successor]);
+    },
+  },
+  {
+    name: "--log-quiet silences the classes it lists, which a reload changes",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "log-")), "stud.conf");
+      const configure = (quiet: string) => writeFileSync(file, `log-quiet = "${quiet}"\n`);
+      configure("handshake");
+      const stud = await context.stud([`--config=${file}`], { backend: 9 });
+      const reloaded = async () => {
+        const before = stud.logged("reloaded").length;
+        stud.signal("SIGHUP");
+        await until(() => stud.logged("reloaded").length > before, "the reload");
+      };
+      const outage = () => exchange(stud.frontend, "hello").catch(() => {});
+      await failsHandshake(stud);
+      await outage();
+      await until(() => stud.failures().length > 0, "the outage is logged");
+      assert.deepEqual(stud.failures(), ["backend backend-refused"]);
+      configure("client");
+      await reloaded();
+      await failsHandshake(stud);
+      configure("");
+      await reloaded();
+      const client = await failsHandshake(stud);
+      const line = await stud.waitForLog(({ event }) => event === "connection-failed", "a line");
+      assert.equal(line.client, client, "those before were silenced");
     },
   },
   {

@@ -83,7 +83,7 @@ export class Authority {
 
   private request(file: string, name: string, key: readonly string[], more: readonly string[]) {
     const output = ["-keyout", this.file(`${file}.key`), "-out", this.file(`${file}.pem`)];
-    const subject = ["-subj", `/CN=${name}`, "-days", "2", "-config", this.file("openssl.cnf")];
+    const subject = ["-subj", `/CN=${name}`, "-days", "60", "-config", this.file("openssl.cnf")];
     openssl(["req", "-x509", "-nodes", ...key, ...output, ...subject, ...more]);
   }
 

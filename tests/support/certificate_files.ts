@@ -50,7 +50,7 @@ export function makePem(directory: string, name: string, request: Request = {}):
   const path = join(directory, `${name}.pem`);
   const keyPath = `${path}.key`;
   const certificate = openssl([
-    ...["req", "-x509", "-nodes", "-days", "2", "-config", config, "-keyout", keyPath],
+    ...["req", "-x509", "-nodes", "-days", "60", "-config", config, "-keyout", keyPath],
     ...newKey[key],
     ...["-subj", subject],
     ...(names === undefined ? [] : ["-addext", `subjectAltName=${names}`]),

@@ -71,7 +71,14 @@ function request(directory: string, name: string, extra: string[], key: readonly
     "-out",
     join(directory, `${name}.crt`),
   ];
-  const subject = ["-subj", `/CN=${name}`, "-days", "2", "-config", join(directory, "openssl.cnf")];
+  const subject = [
+    "-subj",
+    `/CN=${name}`,
+    "-days",
+    "60",
+    "-config",
+    join(directory, "openssl.cnf"),
+  ];
   execFileSync("openssl", ["req", "-x509", "-nodes", ...key, ...output, ...subject, ...extra], {
     stdio: "pipe",
     timeout: 60_000,

@@ -112,7 +112,12 @@ export const backendAt = at("192.0.2.3", 80);
 export function connectionSettings(more: Partial<ConnectionSettings>): ConnectionSettings {
   const settings = workerSettings(start([]).config);
   const limits = { ...settings.limits, handshakes: 1000 };
-  return { ...settings, backend: backendAt, backendSources: [], alpn: [], limits, ...more };
+  const counted = { frontends: ["front"], alpn: more.alpn ?? [] };
+  return {
+    ...{ ...settings, backend: backendAt, backendSources: [], alpn: [], limits, counted },
+    measures: false,
+    ...more,
+  };
 }
 
 /** Connections with timeouts of 10 seconds and a manual clock; records connects and events. */

@@ -43,7 +43,7 @@ export function makeCertificate(name: string, options: CertificateOptions = {}):
   mkdirSync(directory, { recursive: true });
   writeFileSync(file("openssl.cnf"), "[req]\ndistinguished_name = subject\n[subject]\n");
   openssl(
-    ...["req", "-x509", "-nodes", "-days", "2", "-config", "openssl.cnf", ...keys[key]],
+    ...["req", "-x509", "-nodes", "-days", "60", "-config", "openssl.cnf", ...keys[key]],
     ...["-keyout", `${name}.key`, "-out", `${name}.crt`, "-subj", `/CN=${commonName}`],
     ...(issuer ? ["-CA", `${issuer}.crt`, "-CAkey", `${issuer}.key`] : []),
     ...(serial === undefined ? [] : ["-set_serial", String(serial)]),

@@ -10,6 +10,10 @@ import { until, within } from "./until.ts";
 export interface LogLine {
   readonly time: string;
   readonly level: "debug" | "info" | "warn" | "error";
+  /** The pid of the master that logged it. */
+  readonly master: number;
+  /** That of the process that it is about. */
+  readonly pid: number;
   readonly event: string;
   readonly message: string;
   readonly [fact: string]: unknown;

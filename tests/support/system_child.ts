@@ -61,14 +61,14 @@ switch (task) {
     break;
   case "log": {
     const log = openLog(JSON.parse(word), { libc, dialect: "stud" });
-    log({ level: "warn", event: "tried", message: "a message", facts: { worker: 1 } });
+    log({ level: "warn", event: "warning", message: "a message", facts: { worker: 1 } });
     await log.flush();
     break;
   }
   case "log-flood": {
     const log = openLog(JSON.parse(word), { libc, dialect: "stud" });
     for (let i = 0; i < 3000; i++) {
-      log({ level: "info", event: "tried", message: "x".repeat(1000), facts: {} });
+      log({ level: "info", event: "warning", message: "x".repeat(1000), facts: {} });
     }
     await log.flush();
     console.log("logged");

@@ -105,7 +105,7 @@ test("a failure before the recovery that is reported after it starts no outage",
   lines();
   fail("backend-refused", { failures: 50, ago: 400 });
   assert.deepEqual(lines(), []);
-  assert.equal(state.isDown, false);
+  assert.notEqual(state.status(0).state, "down");
   fail("backend-refused", { ago: 200 });
   assert.deepEqual(lines(), ["backend-down backend-refused"]);
 });
@@ -122,7 +122,7 @@ test("the delay of a report makes no difference", () => {
   fail("backend-refused", { ago: 5200 });
   assert.deepEqual(lines(), ["backend-down backend-refused"]);
   answer(5100);
-  assert.equal(state.isDown, false);
+  assert.notEqual(state.status(0).state, "down");
 });
 
 test("a time in the future counts as now", () => {
@@ -140,7 +140,7 @@ test("an answer before the last failure that is reported after it ends no outage
   clock.advance(1000);
   fail("backend-refused", { ago: 100 });
   answer(500);
-  assert.equal(state.isDown, true);
+  assert.equal(state.status(0).state, "down");
   assert.equal(asked.times, 2, "its sender would not report the next one");
   answer(50);
   assert.deepEqual(lines(), ["backend-down backend-refused", "backend-recovered 2"]);
@@ -153,4 +153,31 @@ test("an internal cause is an error", () => {
     ...{ code: "backend-no-ports", failures: 1, at: 0 },
   });
   assert.equal(logged[0]!.level, "error");
+});
+
+test("the status has the state of the backend, since when, and the cause", () => {
+  const { state, clock, fail, answer } = watched();
+  const begin = clock.now();
+  const status = () => state.status(Date.parse("2026-03-01T12:00:00Z") + clock.now() - begin);
+  const [service, address] = ["default", "192.0.2.3:80"];
+  assert.deepEqual(status(), { service, address, state: "unknown" });
+  assert.equal(state.expectsAnswer, true);
+  clock.advance(1000);
+  answer();
+  clock.advance(5000);
+  answer();
+  const up = { service, address, state: "up", since: "2026-03-01T12:00:01.000Z" };
+  assert.deepEqual(status(), up);
+  assert.equal(state.expectsAnswer, false);
+  fail();
+  clock.advance(5000);
+  assert.deepEqual(status(), {
+    ...{ service, address, state: "down", since: "2026-03-01T12:00:06.000Z" },
+    cause: "backend-refused: the cause",
+  });
+  assert.equal(state.expectsAnswer, true);
+  answer();
+  assert.deepEqual(status(), { ...up, since: "2026-03-01T12:00:11.000Z" });
+  state.backend = "192.0.2.9:80";
+  assert.deepEqual(status(), { service, address: "192.0.2.9:80", state: "unknown" });
 });

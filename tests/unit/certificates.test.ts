@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { firstDer, inside, INTEGER, SEQUENCE, sequenceOf } from "../../src/base/der.ts";
 import { derOf, derToPem, pemSections } from "../../src/base/pem.ts";
 import { Passphrases } from "../../src/certificates/passphrases.ts";
-import { type Bundle, parseBundle, validityWarning } from "../../src/certificates/bundle.ts";
+import { type Bundle, parseBundle } from "../../src/certificates/bundle.ts";
 import {
   dhSection,
   type KeyKind,
@@ -348,15 +348,4 @@ test("errors in a bundle name its file", (t) => {
   }
   const ownKey = { name: "UsageError", message: /^x\.key: no private key in it;/ };
   assert.throws(() => parse(one.cert + one.key, one.cert), ownKey);
-});
-
-test("a certificate outside its validity period is reported", (t) => {
-  const { cert, key } = make(t);
-  const bundle = parse(cert + key);
-  const day = 24 * 60 * 60 * 1000;
-  assert.equal(validityWarning(bundle, "a.pem", Date.now()), undefined);
-  const later = validityWarning(bundle, "a.pem", Date.now() + 3 * day);
-  assert.match(later!, /^a\.pem: the certificate expired on 20\S+Z; renew it$/);
-  const earlier = validityWarning(bundle, "a.pem", Date.now() - day);
-  assert.match(earlier!, /^a\.pem: the certificate is valid only from 20\S+Z$/);
 });

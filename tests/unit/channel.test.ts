@@ -84,7 +84,7 @@ test("an exception in the handler affects its own message only", () => {
 });
 
 test("only well-formed events reach the master", () => {
-  const entry = { level: "warn", event: "e", message: "m", facts: { n: 1, s: "", b: true } };
+  const entry = { level: "warn", event: "warning", message: "m", facts: { n: 1, s: "", b: true } };
   assert.deepEqual(parseWorkerEvent({ type: "log", entry, more: 1 }), { type: "log", entry });
   const odd = { ...entry, facts: { ...entry.facts, deep: {}, nothing: null } };
   assert.deepEqual(parseWorkerEvent({ type: "log", entry: odd }), { type: "log", entry });
@@ -93,7 +93,7 @@ test("only well-formed events reach the master", () => {
   assert.deepEqual(parseWorkerEvent({ ...limited, more: 1 }), limited);
   const swapped = { type: "swapped", number: 3 } as const;
   assert.deepEqual(parseWorkerEvent({ ...swapped, more: 1 }), swapped);
-  const counters = { handshakes_total: [1, 0, 2], unknown_total: [2 ** 60] };
+  const counters = { handshakes_total: [1, 7, 2, 0], unknown_total: [0, 2 ** 60] };
   const pong = { type: "pong", open: 7, counters } as const;
   assert.deepEqual(parseWorkerEvent({ ...pong, more: 1 }), pong);
   const wrong: unknown[] = [
@@ -108,6 +108,7 @@ test("only well-formed events reach the master", () => {
     { type: "failed", message: 1 },
     { type: "log" },
     { type: "log", entry: { ...entry, level: "constructor" } },
+    { type: "log", entry: { ...entry, event: "invented" } },
     { type: "log", entry: { ...entry, message: {} } },
     { type: "log", entry: { ...entry, facts: [] } },
     { type: "swapped" },
@@ -121,10 +122,14 @@ test("only well-formed events reach the master", () => {
     { type: "pong", counters },
     { ...pong, counters: [] },
     { ...pong, counters: { handshakes_total: 1 } },
-    { ...pong, counters: { handshakes_total: [-1] } },
-    { ...pong, counters: { handshakes_total: [0.5] } },
-    { ...pong, counters: { handshakes_total: [null] } },
-    { ...pong, counters: { handshakes_total: [1e300] } },
+    { ...pong, counters: { handshakes_total: [0, -1] } },
+    { ...pong, counters: { handshakes_total: [0] } },
+    { ...pong, loopDelayMs: -1 },
+    { ...pong, loopDelayMs: "1" },
+    { ...pong, loopDelayMs: Infinity },
+    { ...pong, counters: { handshakes_total: [0, 0.5] } },
+    { ...pong, counters: { handshakes_total: [0, null] } },
+    { ...pong, counters: { handshakes_total: [0, 1e300] } },
     { ...pong, type: "draining", open: NaN },
   ];
   for (const value of wrong) {

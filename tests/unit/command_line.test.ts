@@ -78,7 +78,19 @@ test("without options the defaults hold in both dialects", () => {
 });
 
 test("the value of every option that has a key arrives there", () => {
-  const samples = ["on", "off", "17", "2", "json", "/x", "192.0.2.1,::1", "redis://[::1]", "/x/*"];
+  const samples = [
+    "on",
+    "off",
+    "17",
+    "2",
+    "json",
+    "/x",
+    "192.0.2.1,::1",
+    "redis://[::1]",
+    "/x/*",
+    "client",
+    "1/9",
+  ];
   const companions: Partial<Record<OptionName, readonly string[]>> = {
     "max-connections": ["--workers=1"],
     "ticket-rotation": ["--session-timeout=1"],

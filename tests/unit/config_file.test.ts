@@ -169,6 +169,7 @@ test("hitch's grammar is parsed in both dialects", () => {
       level: 2,
       format: "text",
       file: "/var/log/x",
+      quiet: [],
       syslog: "daemon",
     });
     assert.deepEqual(config.privileges, { user: "nobody", group: "nogroup", chroot: "/srv" });

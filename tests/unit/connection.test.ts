@@ -33,7 +33,7 @@ function accept(
 ) {
   const all = fakeConnections(settings);
   const client: FakeStream = new FakeStream(undefined!, remote, frontendAt, facts);
-  client.handler = all.connections.accept(client, trust);
+  client.handler = all.connections.accept(client, 0, trust);
   const send = (bytes: string) => client.handler.received(client, text.encode(bytes));
   const codes = () => all.failures.map(({ source, code }) => `${source} ${code}`);
   const backend = () => all.connects[0]!.stream;

@@ -9,12 +9,19 @@ function limiterAt(connections: number, quota = Infinity) {
   const clock = new HandClock();
   const calls: string[] = [];
   const lines: { message: string; facts: LogEntry["facts"] }[] = [];
-  const limiter = new ConnectionLimiter({ connections, reason: "as this test says" }, quota, {
+  const counted: string[] = [];
+  const own = {
+    connections,
+    limit: "max-worker-connections",
+    reason: "as this test says",
+  } as const;
+  const limiter = new ConnectionLimiter(own, quota, {
+    counted: (limit) => counted.push(limit),
     pause: () => calls.push("pause"),
     resume: () => calls.push("resume"),
     reached: (message, facts) => lines.push({ message, facts }),
   }, clock);
-  return { limiter, clock, calls, lines };
+  return { limiter, clock, calls, lines, counted };
 }
 
 test("accepting pauses at the limit, and resumes when there is room", () => {
@@ -71,7 +78,7 @@ test("the limit is logged at intervals, with how often it was reached meanwhile"
 });
 
 test("a share of the total limit applies if it is smaller", () => {
-  const { limiter, calls, lines } = limiterAt(100, 2);
+  const { limiter, calls, lines, counted } = limiterAt(100, 2);
   limiter.opened(2);
   assert.match(
     lines[0]!.message,
@@ -84,6 +91,8 @@ test("a share of the total limit applies if it is smaller", () => {
   limiter.setQuota(Infinity, 2);
   limiter.opened(3);
   assert.equal(limiter.isPaused, false);
+  limiter.opened(100);
+  assert.deepEqual(counted, ["max-connections", "max-worker-connections"]);
 });
 
 test("without a share nothing is accepted", () => {

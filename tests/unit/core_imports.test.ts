@@ -6,18 +6,21 @@ import { fileURLToPath } from "node:url";
 
 const source = fileURLToPath(new URL("../../src", import.meta.url));
 
-/**
- * The adapters; the demo's backend, which is a peer of the proxy and no part of it; and the connections
- * of `stud check`, which is a client and never part of a service.
- */
-const mayUseRuntime =
-  /^(runtime\/(openssl|(bun|node|deno)(\/.*)?)\.ts|demo\/backend\.ts|check\/wire\.ts)$/;
+/** The adapters, and the demo's backend, which is a peer of the proxy and no part of it. */
+const mayUseRuntime = /^(runtime\/(openssl|(bun|node|deno)(\/.*)?)\.ts|demo\/backend\.ts)$/;
 
 /** Chosen by the build, as package.json says. */
 const byBuild = /^#(ocsp|ticket_store)$/;
 
 /** Only these built-in modules exist alike in all three runtimes and open no sockets. */
 const allowed = /^node:(child_process|crypto|dns\/promises|fs|os|path|process|stream|util)$/;
+
+/**
+ * Outside the data path: the admin endpoint's helper, which has neither keys nor connections; and the
+ * commands' HTTP client and the connections of `stud check`, in a process that serves nobody.
+ */
+const mayUseHttp = /^(admin\/helper\/.*|commands\/client\.ts|check\/wire\.ts)$/;
+const forHttp = /^node:(http|net)$/;
 
 /** What is imported or named in a core file that belongs to one runtime or to its sockets. */
 function violations(text: string): string[] {
@@ -34,7 +37,9 @@ test("the core imports no runtime", () => {
   for (const file of files) {
     const text = readFileSync(join(source, file), "utf8").replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
     if (mayUseRuntime.test(relative(source, join(source, file)))) continue;
-    assert.deepEqual(violations(text), [], file);
+    const found = violations(text);
+    const others = found.filter((name) => !(mayUseHttp.test(file) && forHttp.test(name)));
+    assert.deepEqual(others, [], file);
   }
 });
 
@@ -54,6 +59,7 @@ const children = [
   "main.ts",
   "worker/worker.ts",
   "ocsp/ocsp_process.ts",
+  "admin/helper/admin_process.ts",
   "sessions/peers_process.ts",
   "tickets/store_process.ts",
 ];
@@ -64,6 +70,21 @@ test("workers and helpers load no part of the master or its log, nor the table o
     assert.deepEqual([...loadedWith(file)].filter((file) => foreign.test(file)), [], file);
   }
   assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");
+});
+
+test("only the admin endpoint's helper and the commands load HTTP, and not before they run", () => {
+  const outside = /^(admin\/helper|commands|check)\//;
+  const ofOutside = (file: string) => [...loadedWith(file)].filter((file) => outside.test(file));
+  const others = children.filter((file) => !outside.test(file));
+  for (const file of [...others, "command.ts"]) assert.deepEqual(ofOutside(file), [], file);
+  for (const start of ["admin/helper/admin_process.ts", "commands/reload.ts", "check/check.ts"]) {
+    for (const file of ofOutside(start)) {
+      // A bundle loads what any of its modules imports statically.
+      const text = readFileSync(join(source, file), "utf8");
+      assert.doesNotMatch(text, /^import (?!type )[^;]*"node:(http|net)"/m, file);
+    }
+    assert.ok(ofOutside(start).length > 5, "the check finds it");
+  }
 });
 
 /** Packages that are loaded with a file. */

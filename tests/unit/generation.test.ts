@@ -37,7 +37,8 @@ function starting(handlers: Partial<SharedEventHandlers> = {}) {
   const clock = new HandClock();
   const workers: FakeWorker[] = [];
   const entries: LogEntry[] = [];
-  const commands = [1, 2].map((slot) => ({ type: "start", slot, tls: { alpn: [] as string[] } }));
+  const counted = { frontends: [], alpn: [] };
+  const commands = [1, 2].map((slot) => ({ type: "start", slot, counted }));
   const generation = new Generation(
     1,
     commands as unknown as StartCommand[],

@@ -30,32 +30,48 @@ function newPath(): string {
 }
 
 function config(part: Partial<LogConfig>): LogConfig {
-  return { level: 2, format: "text", file: "", syslog: "", ...part };
+  return { level: 2, format: "text", file: "", quiet: [], syslog: "", ...part };
 }
 
 function entry(level: LogLevel, message: string, facts: LogEntry["facts"] = {}): LogEntry {
-  return { level, event: "tried", message, facts };
+  return { level, event: "warning", message, facts };
 }
 
 function lines(path: string): string[] {
   return readFileSync(path, "utf8").split("\n").slice(0, -1);
 }
 
-/** Text lines without their time. */
-function withoutTime(path: string): string[] {
-  return lines(path).map((line) => line.replace(/^\d{4}-\d\d-\d\dT[\d:.]{12}Z /, ""));
+/** The pids in text lines. */
+const pids = new Set<number>();
+
+/** Level, event, subject and message of text lines: what is the same in each run. */
+function texts(path: string): string[] {
+  return lines(path).map((line) =>
+    line.replace(
+      /^\d{4}-\d\d-\d\dT[\d:.]{12}Z (\w+ *) \[(\d+)\] /,
+      (_, level: string, pid: string) => {
+        pids.add(Number(pid));
+        return `${level} `;
+      },
+    )
+  );
 }
 
-test("text lines have time, level, subject and a message without control characters", () => {
+test("text lines have time, level, pid, event, subject and a message without control characters", () => {
   const file = newPath();
   const log = openLog(config({ file }), context);
   log(entry("info", "plain"));
   log(entry("error", "serves", { worker: 3 }));
   log(entry("warn", "\x1b[2J\nforged {message} {event}"));
-  assert.match(lines(file)[0]!, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info {2}plain$/);
-  assert.deepEqual(withoutTime(file).slice(1), [
-    "error worker 3: serves",
-    "warn  \\x1b[2J\\x0aforged {message} {event}",
+  texts(file);
+  assert.deepEqual([...pids], [process.pid]);
+  assert.match(
+    lines(file)[0]!,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info {2}\[\d+\] warning plain$/,
+  );
+  assert.deepEqual(texts(file).slice(1), [
+    "error warning worker 3: serves",
+    "warn  warning \\x1b[2J\\x0aforged {message} {event}",
   ]);
 });
 
@@ -67,7 +83,9 @@ test("JSON lines have every fact", () => {
   assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   assert.deepEqual(rest, {
     level: "warn",
-    event: "tried",
+    master: process.pid,
+    pid: process.pid,
+    event: "warning",
     message: "a\nb",
     worker: 1,
     client: "192.0.2.1:7",
@@ -75,13 +93,15 @@ test("JSON lines have every fact", () => {
   });
 });
 
-test("no fact replaces time, level, event or message", () => {
+test("no fact replaces time, level, master, event or message; pid is what the entry is about", () => {
   const file = newPath();
   const log = openLog(config({ file, format: "json" }), context);
-  log(entry("warn", "true", { time: "0", level: "info", event: "forged", message: "forged" }));
+  const forged = { time: "0", level: "info", master: 1, event: "forged", message: "forged" };
+  log(entry("warn", "true", { ...forged, pid: 7 }));
   const { time, ...rest } = JSON.parse(lines(file)[0]!);
   assert.match(time, /^2/);
-  assert.deepEqual(rest, { level: "warn", event: "tried", message: "true" });
+  const master = process.pid;
+  assert.deepEqual(rest, { level: "warn", master, pid: 7, event: "warning", message: "true" });
 });
 
 test("the level selects entries, and can be changed", () => {
@@ -91,13 +111,17 @@ test("the level selects entries, and can be changed", () => {
     for (const level of ["debug", "info", "warn", "error"] as const) log(entry(level, level));
   };
   say();
-  assert.deepEqual(withoutTime(file), ["error error"]);
+  assert.deepEqual(texts(file), ["error warning error"]);
   log.prepare(config({ file, level: 1 })).commit();
   say();
-  assert.deepEqual(withoutTime(file).slice(1), ["info  info", "warn  warn", "error error"]);
+  assert.deepEqual(texts(file).slice(1), [
+    "info  warning info",
+    "warn  warning warn",
+    "error warning error",
+  ]);
   log.prepare(config({ file, level: 2 })).commit();
   say();
-  assert.equal(withoutTime(file)[4], "debug debug");
+  assert.equal(texts(file)[4], "debug warning debug");
 });
 
 test("new settings apply together: file and format", () => {
@@ -107,7 +131,7 @@ test("new settings apply together: file and format", () => {
   log(entry("info", "one"));
   log.prepare(config({ file: second, format: "json" })).commit();
   log(entry("info", "two"));
-  assert.deepEqual(withoutTime(first), ["info  one"]);
+  assert.deepEqual(texts(first), ["info  warning one"]);
   assert.equal(JSON.parse(lines(second)[0]!).message, "two");
 });
 
@@ -119,8 +143,8 @@ test("prepared settings change nothing until they are committed", async () => {
   log(entry("info", "here"));
   change.drop();
   log(entry("info", "still here"));
-  assert.deepEqual(withoutTime(file), ["info  here", "info  still here"]);
-  assert.deepEqual(withoutTime(other), []);
+  assert.deepEqual(texts(file), ["info  warning here", "info  warning still here"]);
+  assert.deepEqual(texts(other), []);
   const isOpen = () =>
     readdirSync("/proc/self/fd").some((fd) => {
       try {
@@ -137,12 +161,12 @@ test("settings that cannot be applied change nothing", () => {
   const log = openLog(config({ file, level: 1 }), context);
   const wrong = join(temporaryDirectory(), "missing", "stud.log");
   assert.throws(
-    () => log.prepare({ level: 2, format: "json", file: wrong, syslog: "daemon" }),
+    () => log.prepare({ level: 2, format: "json", file: wrong, quiet: [], syslog: "daemon" }),
     LogFileError,
   );
   log(entry("debug", "still too much"));
   log(entry("info", "still here"));
-  assert.deepEqual(withoutTime(file), ["info  still here"]);
+  assert.deepEqual(texts(file), ["info  warning still here"]);
 });
 
 test("a file that cannot be opened at start is refused", () => {
@@ -157,16 +181,18 @@ test("reopens for rotation, and reports a failure in the old file", () => {
   renameSync(file, `${file}.1`);
   log.reopen();
   log(entry("info", "two"));
-  assert.deepEqual([withoutTime(`${file}.1`), withoutTime(file)], [["info  one"], ["info  two"]]);
+  assert.deepEqual([texts(`${file}.1`), texts(file)], [["info  warning one"], [
+    "info  warning two",
+  ]]);
   renameSync(file, `${file}.2`);
   mkdirSync(file);
   log.reopen();
   log(entry("info", "three"));
-  assert.deepEqual(withoutTime(`${file}.2`), [
-    "info  two",
-    `error cannot reopen the log file ${file}: Illegal operation on a directory; ` +
+  assert.deepEqual(texts(`${file}.2`), [
+    "info  warning two",
+    `error log-not-reopened cannot reopen the log file ${file}: Illegal operation on a directory; ` +
     "still writing to the old file",
-    "info  three",
+    "info  warning three",
   ]);
 });
 
@@ -186,7 +212,7 @@ test("syslog receives the text without our time, at the same levels", {
   log(entry("debug", "too much"));
   log(entry("warn", "a\nb", { worker: 2 }));
   await until(() => text.endsWith("\0"), "a record");
-  assert.match(text, /^<132>... .. ..:..:.. hitch\[\d+\]: worker 2: a\\x0ab\0$/);
+  assert.match(text, /^<132>... .. ..:..:.. hitch\[\d+\]: warning worker 2: a\\x0ab\0$/);
   assert.equal(JSON.parse(lines(file)[0]!).message, "a\nb");
   log.prepare({ ...wanted, syslog: "" }).commit();
   log(entry("warn", "not for it"));
@@ -201,9 +227,9 @@ test("syslog that cannot be reached is reported once", () => {
   const syslogPath = newPath();
   const log = openLog(config({ file, syslog: "daemon" }), { ...context, syslogPath });
   log(entry("info", "one"));
-  assert.deepEqual(withoutTime(file), [
-    `warn  cannot reach syslog at ${syslogPath}; lines for it are lost until it is available`,
-    "info  one",
+  assert.deepEqual(texts(file), [
+    `warn  syslog-away cannot reach syslog at ${syslogPath}; lines for it are lost until it is available`,
+    "info  warning one",
   ]);
 });
 
@@ -242,8 +268,8 @@ test("a record that cannot be formatted is reported to the other destination", {
   const wanted = config({ file, format: "json", syslog: "daemon" });
   const log = openLog(wanted, { ...context, syslogPath });
   log(entry("info", "whole", { number: 1n as unknown as number }));
-  await until(() => /<27>.*Failed to emit a log record/.test(text), "a report");
-  assert.match(text, /<30>[^\0]*: whole\0/);
+  await until(() => /<27>.*: log-failed .*Failed to emit a log record/.test(text), "a report");
+  assert.match(text, /<30>[^\0]*: warning whole\0/);
   assert.deepEqual(lines(file), []);
   log.prepare({ ...wanted, syslog: "" }).commit();
   const closed = once(server, "close");
@@ -256,8 +282,8 @@ test("the log is standard error without a file, and only the file with one", () 
     const words = [...systemChild.slice(1), "log", JSON.stringify(config({ file }))];
     return spawnSync(systemChild[0]!, words, { encoding: "utf8", timeout: 60_000 }).stderr;
   };
-  assert.match(stderrFor(""), /^\S+Z warn {2}worker 1: a message\n$/);
+  assert.match(stderrFor(""), /^\S+Z warn {2}\[\d+\] warning worker 1: a message\n$/);
   const file = newPath();
   assert.equal(stderrFor(file), "");
-  assert.deepEqual(withoutTime(file), ["warn  worker 1: a message"]);
+  assert.deepEqual(texts(file), ["warn  warning worker 1: a message"]);
 });

@@ -112,7 +112,7 @@ test("causes that a client chooses are counted together, in bounded memory", () 
     message: "9,890 more times in the last 10 s, with different causes; " +
       "the last one: connection 10000 failed: cause 9999",
     facts: {
-      ...{ repeated: "connection-failed", code: "handshake-failed" },
+      ...{ repeated: "connection-failed", source: "client", code: "handshake-failed" },
       ...{ count: 9890, seconds: 10 },
     },
   }]);

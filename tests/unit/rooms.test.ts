@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 const ROOMS = [
   "main.ts",
   "command.ts",
+  "commands",
   "demo",
   "check",
   "service",
@@ -16,6 +17,7 @@ const ROOMS = [
   "master",
   "worker",
   "worker_protocol",
+  "admin",
   "tickets",
   "sessions",
   "ocsp",

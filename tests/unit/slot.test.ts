@@ -54,8 +54,9 @@ function startedSlot({ watchdog = 30 } = {}) {
   const staples: StapleCommand[] = [];
   const totals = new CounterTotals();
   let isRefused = false;
-  const start = { type: "start", tls: { alpn: ["h2"] } as Partial<ServedTls> } as StartCommand;
-  const slot = new Slot(1, start, {
+  const counted = { frontends: ["front"], alpn: ["h2"] };
+  const start = { type: "start", tls: {} as ServedTls, counted } as Partial<StartCommand>;
+  const slot = new Slot(1, start as StartCommand, {
     spawn: () => {
       if (isRefused) throw new Error("fork failed");
       workers.push(new FakeWorker());
@@ -305,7 +306,7 @@ test("a worker whose log entries are still being read counts as answering", () =
   const { slot, last, checkFor } = startedSlot({ watchdog: 5 });
   last().ready();
   slot.check();
-  const entry = { level: "debug", event: "e", message: "m", facts: {} } as const;
+  const entry = { level: "debug", event: "warning", message: "m", facts: {} } as const;
   for (let second = 0; second < 20; second++) {
     last().onEvent({ type: "log", entry });
     checkFor(1);
@@ -366,7 +367,7 @@ test("the counts of all workers are added up, and the last one's own are reporte
     last().onEvent({
       type: "pong",
       open: 2,
-      counters: { connections_accepted_total: [accepted], client_bytes_total: [received] },
+      counters: { connections_accepted_total: [0, accepted], client_bytes_total: [0, received] },
     });
   const own = () => {
     const { open, counters } = slot.reported!;
@@ -388,6 +389,33 @@ test("the counts of all workers are added up, and the last one's own are reporte
   assert.deepEqual([own(), all()], [[2, 2, 10], [11, 410]], "totals never decrease");
   reports(2, 10);
   assert.deepEqual(all(), [11, 410], "nothing is counted twice");
+});
+
+test("starts and exits are counted, and the connections of a dead worker as closed", () => {
+  const { clock, slot, last, totals, checkFor } = startedSlot();
+  const exits = (reason: string) => totals.total("worker_exits_total", { reason });
+  const open = () =>
+    totals.total("connections_accepted_total", { frontend: "front" }) -
+    totals.total("connections_closed_total", { frontend: "front" });
+  last().ready();
+  const counters = { connections_accepted_total: [0, 9], connections_closed_total: [0, 4] };
+  last().onEvent({ type: "pong", open: 5, counters });
+  assert.equal(open(), 5);
+  last().crash();
+  assert.equal(open(), 0);
+  clock.advance(0);
+  last().ready();
+  last().onExit({ code: 1, signal: null });
+  clock.advance(100);
+  last().ready();
+  checkFor(40);
+  last().crash();
+  clock.advance(200);
+  last().ready();
+  slot.cut();
+  last().onExit({ code: 0, signal: null });
+  assert.equal(totals.total("worker_starts_total"), 4);
+  assert.deepEqual(["requested", "error", "signal", "watchdog"].map(exits), [1, 1, 1, 1]);
 });
 
 test("a worker's query for a session is answered, and only that worker's", () => {

@@ -1,13 +1,13 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { LogEntry } from "../../src/base/log_entry.ts";
-import { ACCEPTED, ConnectionCounters } from "../../src/connection/counters.ts";
+import { ConnectionCounters } from "../../src/connection/counters.ts";
 import { resumedText, Statistics } from "../../src/master/workers/statistics.ts";
 import { HandClock } from "../support/hand_clock.ts";
 
 const counts = { accepted: 430, full: 120, resumed: 300 };
-const counters = new ConnectionCounters(["h2"]);
-counters.values[ACCEPTED] = counts.accepted;
+const counters = new ConnectionCounters({ alpn: ["h2"], frontends: ["front"] });
+counters.values[counters.placeOf("connections_accepted_total")] = counts.accepted;
 for (let i = 0; i < counts.full; i++) counters.handshakeDone("TLSv1.3", false, "h2");
 for (let i = 0; i < counts.resumed; i++) counters.handshakeDone("TLSv1.2", true, undefined);
 const slots = [
@@ -56,7 +56,7 @@ test("a build that does not know the handshakes logs accepted connections", () =
 
 test("clients that left at once are counted apart from failures", () => {
   const { statistics, entries } = logging();
-  const counters = new ConnectionCounters([]);
+  const counters = new ConnectionCounters({ alpn: [], frontends: ["front"] });
   for (let i = 0; i < 3; i++) counters.failed({ source: "client", code: "client-left" });
   counters.failed({ source: "client", code: "handshake-failed" });
   counters.failed({ source: "backend", code: "backend-reset" });
@@ -87,7 +87,7 @@ test("nothing is logged without an interval, and a new interval starts when it i
 
 test("the share of resumed handshakes counts all workers", () => {
   assert.equal(resumedText(counters), ", 71 % of 420 handshakes resumed");
-  const unknown = new ConnectionCounters([]);
+  const unknown = new ConnectionCounters({ alpn: [], frontends: ["front"] });
   unknown.handshakeDone(undefined, undefined, undefined);
   assert.equal(resumedText(unknown), "");
 });

@@ -17,6 +17,7 @@ const startCommand: StartCommand = {
   backend: { family: 4, address: "127.0.0.1", port: 1 },
   backendSources: [],
   listeners: [],
+  counted: { frontends: [], alpn: [] },
 };
 
 /** Bytes that are not the protocol. */

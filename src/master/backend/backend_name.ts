@@ -23,7 +23,7 @@ export class BackendName {
   /** The lookup in progress. */
   private pending: (() => Promise<Endpoint>) | undefined;
   private backend = "";
-  private isFailing = false;
+  private failure: string | undefined;
   private lookedUpAt = 0;
   private timer: ReturnType<typeof setInterval> | undefined;
 
@@ -41,10 +41,15 @@ export class BackendName {
     this.resolve = resolver;
   }
 
+  /** Why the name could not be resolved the last time; undefined: it could. */
+  get unresolved(): string | undefined {
+    return this.failure;
+  }
+
   /** Watches this backend instead of the previous one. */
   watch(config: BackendNameSettings, backend: Endpoint): void {
     this.stop();
-    this.isFailing = false;
+    this.failure = undefined;
     const address = config.backend;
     this.backend = formatEndpoint(backend);
     if ("path" in address || ipFamily(address.host) !== 0) return;
@@ -75,9 +80,10 @@ export class BackendName {
     try {
       found = await lookUp();
     } catch (error) {
-      if (this.isFailing || lookUp !== this.lookUp) return;
-      this.isFailing = true;
-      const cause = (error as Error).message;
+      if (lookUp !== this.lookUp) return;
+      const isFirst = this.failure === undefined;
+      const cause = this.failure = (error as Error).message;
+      if (!isFirst) return;
       const message = `${cause}; ${this.backend} stays in use`;
       const facts = { source: "backend", code: "backend-unresolved", cause };
       this.log({ level: "warn", event: "backend-unresolved", message, facts });
@@ -87,8 +93,8 @@ export class BackendName {
     }
     // The configuration has changed meanwhile.
     if (lookUp !== this.lookUp) return;
-    const wasFailing = this.isFailing;
-    this.isFailing = false;
+    const wasFailing = this.failure !== undefined;
+    this.failure = undefined;
     const backend = formatEndpoint(found);
     if (backend === this.backend) {
       if (!wasFailing) return;

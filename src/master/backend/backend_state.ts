@@ -1,3 +1,4 @@
+import type { BackendStatus } from "../../status/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { BackendFailed } from "../../worker_protocol/messages.ts";
 import { countText } from "../../base/count_text.ts";
@@ -13,18 +14,20 @@ const MAX_REASONS = 20;
  * late, or later on a busy machine, so they are ordered by the times of their events.
  */
 export class BackendState {
-  /** The backend's address, for the log. */
-  backend = "";
+  private address = "";
   private readonly log: Log;
   private readonly expectAnswer: () => void;
   private readonly clock: Clock;
   private downSince: number | undefined;
+  /** When it was first found to answer. Neither: it has not been connected yet. */
+  private upSince: number | undefined;
   private failedAt = -Infinity;
   private answeredAt = -Infinity;
   private failures = 0;
   /** When each reason of this outage was last logged. */
   private readonly reasons = new Map<string, number>();
   private lastReason = "";
+  private lastCause = "";
 
   /**
    * `expectAnswer` asks all workers to report the next connect that succeeds: one that has seen no
@@ -36,8 +39,32 @@ export class BackendState {
     this.clock = clock;
   }
 
-  get isDown(): boolean {
-    return this.downSince !== undefined;
+  /** The backend's address, for the log. */
+  get backend(): string {
+    return this.address;
+  }
+
+  /** An outage that was reported for another address lasts until this one answers. */
+  set backend(address: string) {
+    if (address !== this.address) this.upSince = undefined;
+    this.address = address;
+  }
+
+  /** Whether a worker that begins to accept is to report its first connect that succeeds. */
+  get expectsAnswer(): boolean {
+    return this.upSince === undefined;
+  }
+
+  /** What the status document says about it at `now`, in milliseconds since 1970. */
+  status(now: number): BackendStatus {
+    const { address, downSince, upSince, lastCause } = this;
+    const service = "default";
+    const dated = (at: number) => new Date(now - (this.clock.now() - at)).toISOString();
+    if (downSince !== undefined) {
+      return { service, address, state: "down", since: dated(downSince), cause: lastCause };
+    }
+    if (upSince === undefined) return { service, address, state: "unknown" };
+    return { service, address, state: "up", since: dated(upSince) };
   }
 
   /** Connects failed; a new reason is logged. */
@@ -48,6 +75,7 @@ export class BackendState {
     if (hasBegun) this.begin(failedAt);
     this.failedAt = Math.max(this.failedAt, failedAt);
     this.failures += failures;
+    this.lastCause = `${code}: ${cause}`;
     const { backend } = this;
     if (this.isNews(JSON.stringify([backend, code, cause]))) {
       this.log({
@@ -63,12 +91,17 @@ export class BackendState {
 
   /** A connect succeeded at this time of the shared clock, in milliseconds. */
   answers(at: number): void {
-    if (this.downSince === undefined) return;
+    if (this.downSince === undefined) {
+      this.upSince ??= this.past(at);
+      this.answeredAt = Math.max(this.answeredAt, this.past(at));
+      return;
+    }
     this.answeredAt = this.past(at);
     if (this.answeredAt < this.failedAt) return this.expectAnswer();
     const seconds = Math.round((this.answeredAt - this.downSince) / 1000);
     const { backend, failures } = this;
     this.downSince = undefined;
+    this.upSince = this.answeredAt;
     this.log({
       level: "info",
       event: "backend-recovered",
@@ -85,6 +118,7 @@ export class BackendState {
 
   private begin(at: number): void {
     this.downSince = at;
+    this.upSince = undefined;
     this.failedAt = -Infinity;
     this.failures = 0;
     this.reasons.clear();

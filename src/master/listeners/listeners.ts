@@ -18,7 +18,15 @@ import type { Endpoint, IpEndpoint } from "../../os/endpoint.ts";
 import type { HeldAddress } from "./held_address.ts";
 import { errorText } from "../../base/error_text.ts";
 import { refuseNew, refuseNewUnix } from "../../os/listen_queue.ts";
-import { assertFree, isBeingReleased, listenAt, openBound, openUnix } from "./sockets.ts";
+import {
+  assertFree,
+  FOR_CLIENTS,
+  isBeingReleased,
+  listenAt,
+  openBound,
+  openUnix,
+  type SocketPurpose,
+} from "./sockets.ts";
 
 /**
  * Maximum time to wait for workers whose master was killed, which accept what waits before they
@@ -68,6 +76,7 @@ export class Listeners {
   private readonly libc: Libc;
   private readonly log: Log;
   private readonly adopt: boolean;
+  private readonly purpose: SocketPurpose;
   private readonly addresses = new Map<string, Address>();
   /** The addresses of the configuration in use. */
   private wanted: ReadonlySet<string> = new Set();
@@ -77,12 +86,17 @@ export class Listeners {
 
   /** `inherited` are a predecessor's addresses, all of which are kept until {@link takeOver}. */
   constructor(
-    { libc, capabilities }: Pick<Runtime, "libc" | "capabilities">,
+    { libc, capabilities }: {
+      readonly libc: Libc;
+      readonly capabilities: Pick<Runtime["capabilities"], "adoptSockets">;
+    },
     log: Log,
     inherited: readonly HeldAddress[] = [],
+    purpose = FOR_CLIENTS,
   ) {
     this.libc = libc;
     this.log = log;
+    this.purpose = purpose;
     this.adopt = capabilities.adoptSockets;
     this.isSharing = inherited.length > 0;
     for (const address of inherited) {
@@ -230,7 +244,7 @@ export class Listeners {
   private assertFree({ endpoint, dualStack, activated }: Wanted): void {
     if (endpoint.family === "unix" || activated !== undefined) return;
     if (this.addresses.has(formatEndpoint(endpoint)) || this.overlaps(endpoint)) return;
-    assertFree(this.libc, endpoint, dualStack);
+    assertFree(this.libc, endpoint, dualStack, this.purpose);
   }
 
   /** Whether a wildcard address that is held includes this one, or the reverse. */
@@ -271,7 +285,7 @@ export class Listeners {
       // Additional sockets of an address in service start to listen with their workers: if these
       // fail to start, no client is in the queue of a socket that is closed again.
       if (!known) {
-        listenAt(this.libc, fd, endpoint, settings.backlog);
+        listenAt(this.libc, fd, endpoint, settings.backlog, this.purpose);
         continue;
       }
       opened.push(() => {
@@ -282,8 +296,8 @@ export class Listeners {
   }
 
   private bind(endpoint: Endpoint, dualStack: boolean): number {
-    if (endpoint.family === "unix") return openUnix(this.libc, endpoint);
-    return openBound(this.libc, endpoint, { shared: true, dualStack });
+    if (endpoint.family === "unix") return openUnix(this.libc, endpoint, this.purpose);
+    return openBound(this.libc, endpoint, { shared: true, dualStack }, this.purpose);
   }
 
   private withdrawAllBut(keys: ReadonlySet<string>): number[] {
@@ -314,7 +328,7 @@ export class Listeners {
     } catch (error) {
       const cause = errorText(error);
       const message =
-        `--frontend: cannot remove the socket ${path}, which is no longer served: ${cause}; ` +
+        `${this.purpose.option}: cannot remove the socket ${path}, which is no longer served: ${cause}; ` +
         "remove it yourself";
       this.log({ level: "warn", event: "warning", message, facts: {} });
       return false;

@@ -36,12 +36,28 @@ export interface BindOptions {
   readonly dualStack: boolean;
 }
 
+/** What sockets are opened for. */
+export interface SocketPurpose {
+  /** The option that named the address, for errors. */
+  readonly option: string;
+  /** The mode of a Unix socket's file. */
+  readonly mode: number;
+}
+
+/** Every user who can enter the directory can connect. */
+export const FOR_CLIENTS: SocketPurpose = { option: "--frontend", mode: 0o666 };
+
 /**
  * Throws a UsageError if the address is not free. Binds without SO_REUSEPORT, which would let a
  * second stud share the address unnoticed.
  */
-export function assertFree(libc: Libc, endpoint: IpEndpoint, dualStack: boolean): void {
-  libc.close(openBound(libc, endpoint, { shared: false, dualStack }));
+export function assertFree(
+  libc: Libc,
+  endpoint: IpEndpoint,
+  dualStack: boolean,
+  purpose = FOR_CLIENTS,
+): void {
+  libc.close(openBound(libc, endpoint, { shared: false, dualStack }, purpose));
 }
 
 /**
@@ -58,7 +74,7 @@ export function isBeingReleased(libc: Libc, endpoint: IpEndpoint, dualStack: boo
 /** Throws a UsageError if the address is not this machine's, whether or not its port is free. */
 export function assertLocal(libc: Libc, endpoint: IpEndpoint): void {
   const code = localFault(libc, endpoint);
-  if (code !== undefined) refuse(endpoint, code);
+  if (code !== undefined) refuse(endpoint, code, FOR_CLIENTS);
 }
 
 /** Returns undefined for an address of this machine, else the name of the errno. Uses no port. */
@@ -73,9 +89,14 @@ export function localFault(libc: Libc, endpoint: IpEndpoint): string | undefined
 }
 
 /** Returns a bound TCP socket that does not listen yet. Throws a UsageError. */
-export function openBound(libc: Libc, endpoint: IpEndpoint, options: BindOptions): number {
+export function openBound(
+  libc: Libc,
+  endpoint: IpEndpoint,
+  options: BindOptions,
+  purpose = FOR_CLIENTS,
+): number {
   const bound = tryBind(libc, endpoint, options);
-  return typeof bound === "string" ? refuse(endpoint, bound) : bound;
+  return typeof bound === "string" ? refuse(endpoint, bound, purpose) : bound;
 }
 
 /** Returns the descriptor, or the name of the errno, such as `EADDRINUSE`. */
@@ -97,19 +118,19 @@ function tryBind(libc: Libc, endpoint: IpEndpoint, options: BindOptions): number
 
 /**
  * Returns a bound Unix socket that does not listen yet. Replaces a socket file on which no process
- * listens. Every user who can enter the directory can connect. Throws a UsageError.
+ * listens. Throws a UsageError.
  */
-export function openUnix(libc: Libc, endpoint: UnixEndpoint): number {
+export function openUnix(libc: Libc, endpoint: UnixEndpoint, purpose = FOR_CLIENTS): number {
   const fd = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) refuse(endpoint, lastError(libc));
+  if (fd < 0) refuse(endpoint, lastError(libc), purpose);
   const address = sockaddr(endpoint);
   try {
-    let code = bindForAll(libc, fd, address);
+    let code = bindWithMode(libc, fd, address, purpose.mode);
     if (code === "EADDRINUSE" && isDeadSocket(libc, endpoint)) {
-      removeDeadSocket(endpoint);
-      code = bindForAll(libc, fd, address);
+      removeDeadSocket(endpoint, purpose);
+      code = bindWithMode(libc, fd, address, purpose.mode);
     }
-    return code === undefined ? fd : refuse(endpoint, code);
+    return code === undefined ? fd : refuse(endpoint, code, purpose);
   } catch (error) {
     libc.close(fd);
     throw error;
@@ -117,8 +138,14 @@ export function openUnix(libc: Libc, endpoint: UnixEndpoint): number {
 }
 
 /** Makes the socket listen, or changes its backlog. Throws a UsageError. */
-export function listenAt(libc: Libc, fd: number, endpoint: Endpoint, backlog: number): void {
-  if (libc.listen(fd, backlog) !== 0) refuse(endpoint, lastError(libc));
+export function listenAt(
+  libc: Libc,
+  fd: number,
+  endpoint: Endpoint,
+  backlog: number,
+  purpose = FOR_CLIENTS,
+): void {
+  if (libc.listen(fd, backlog) !== 0) refuse(endpoint, lastError(libc), purpose);
 }
 
 /**
@@ -143,12 +170,17 @@ export function checkSource(libc: Libc, address: string, backend: Endpoint): IpE
 }
 
 /**
- * Binds a Unix socket whose file has mode 0666 as soon as it exists. A later chmod would follow a
+ * Binds a Unix socket whose file has this mode as soon as it exists. A later chmod would follow a
  * symbolic link with which another user has replaced the file.
  */
-function bindForAll(libc: Libc, fd: number, address: Uint8Array): string | undefined {
+function bindWithMode(
+  libc: Libc,
+  fd: number,
+  address: Uint8Array,
+  mode: number,
+): string | undefined {
   // The kernel creates the file with mode 0777 without these bits (unix(7)).
-  const umask = process.umask(0o111);
+  const umask = process.umask(0o777 & ~mode);
   try {
     return bindTo(libc, fd, address);
   } finally {
@@ -168,12 +200,13 @@ function isDeadSocket(libc: Libc, endpoint: UnixEndpoint): boolean {
   return isRefused(libc, endpoint);
 }
 
-function removeDeadSocket(endpoint: UnixEndpoint): void {
+function removeDeadSocket(endpoint: UnixEndpoint, purpose: SocketPurpose): void {
   try {
     unlinkSync(endpoint.path);
   } catch (error) {
     throw refusal(
       endpoint,
+      purpose,
       `a program that has exited left its socket there, which cannot be removed (${
         errorText(error)
       }); remove it or choose another path`,
@@ -193,15 +226,16 @@ function isRefused(libc: Libc, endpoint: Endpoint): boolean {
   return isRefused;
 }
 
-function refuse(endpoint: Endpoint, code: string): never {
+function refuse(endpoint: Endpoint, code: string, purpose: SocketPurpose): never {
   throw refusal(
     endpoint,
+    purpose,
     endpoint.family === "unix" ? unixRemedy(endpoint, code) : addressRemedy(code),
   );
 }
 
-function refusal(endpoint: Endpoint, reason: string): UsageError {
-  return new UsageError(`--frontend: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
+function refusal(endpoint: Endpoint, { option }: SocketPurpose, reason: string): UsageError {
+  return new UsageError(`${option}: cannot listen on ${formatEndpoint(endpoint)}: ${reason}`);
 }
 
 /** Returns undefined, or the name of the errno if it fails. */

@@ -29,6 +29,15 @@ export class CrashReports {
     return this.count > LOGGED_SINGLY;
   }
 
+  /**
+   * The crashes of the last minutes, as long as they go on, and how the last worker exited;
+   * undefined: none.
+   */
+  get recent(): { readonly count: number; readonly exit: string } | undefined {
+    const { count, last } = this;
+    return count === 0 || !last ? undefined : { count, exit: describeExit(last) };
+  }
+
   /** Returns what to log about this crash, if anything. */
   crashed(exit: ExitDetails): LogEntry | undefined {
     if (this.count === 0) this.startedAt = this.clock.now();

@@ -9,7 +9,9 @@ import type {
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { UsageError } from "../../base/errors.ts";
+import type { EventName } from "../../base/events.ts";
 import type { Log, LogEntry } from "../../base/log_entry.ts";
+import type { WorkerCrashes } from "../../status/problems.ts";
 import { CrashReports, describeExit } from "./crash_reports.ts";
 import { type ExitDetails, Slot } from "./slot.ts";
 import type { SlotWorker } from "./watched_worker.ts";
@@ -137,6 +139,14 @@ export class Generation {
     return this.slots.some((slot) => slot.isServing);
   }
 
+  /** The crashes of its workers in the last minutes. */
+  get recentCrashes(): WorkerCrashes[] {
+    return this.slots.flatMap((slot) => {
+      const recent = this.crashes.get(slot)!.recent;
+      return recent ? [{ worker: slot.number, ...recent }] : [];
+    });
+  }
+
   /** Connections of all its workers, as last reported. */
   get open(): number {
     return this.slots.reduce((sum, slot) => sum + slot.open, 0);
@@ -228,7 +238,7 @@ export class Generation {
   private logUnlessLoop(
     slot: Slot,
     level: LogEntry["level"],
-    event: string,
+    event: EventName,
     message: string,
     facts: LogEntry["facts"],
   ): void {

@@ -1,5 +1,5 @@
-import type { CounterTotals } from "../../base/counters.ts";
-import { ACCEPTED } from "../../connection/counters.ts";
+import type { CounterTotals, Series } from "../../base/counters.ts";
+import type { EXIT_REASONS } from "../counters.ts";
 import {
   handleSharedEvent,
   type SharedEventHandlers,
@@ -8,6 +8,7 @@ import {
   type WorkerEvent,
   type WorkerState,
 } from "../../worker_protocol/messages.ts";
+import type { WorkerStatus } from "../../status/status.ts";
 import type { StapleCommand } from "../../ocsp/staples.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { afterReading, type Clock, systemClock } from "../../base/clock.ts";
@@ -38,6 +39,17 @@ export interface SlotEvents {
   /** The handlers of events that do not concern the slot. */
   readonly shared: SharedEventHandlers;
 }
+
+/** What the status document says about a worker, apart from its place. */
+export type SlotWorkerStatus = Omit<WorkerStatus, "slot" | "generation">;
+
+const NO_WORKER = {
+  pid: 0,
+  connections: 0,
+  accepted: 0,
+  residentBytes: 0,
+  eventLoopDelaySeconds: 0,
+} as const;
 
 export interface SlotOptions {
   /** Seconds without an answer after which a worker is killed; 0: never. */
@@ -131,6 +143,20 @@ export class Slot {
     return this.last?.reported;
   }
 
+  /** Its workers for the status document: the current one first, then those that drain. */
+  workers(): SlotWorkerStatus[] {
+    const { worker } = this;
+    const current: SlotWorkerStatus = worker
+      ? { ...worker.status, state: this.state }
+      : { ...NO_WORKER, state: "exited" };
+    const draining = [...this.predecessors].map(({ status }): SlotWorkerStatus => ({
+      ...status,
+      state: "draining",
+    }));
+    if (!worker && this.isDraining) return draining;
+    return [current, ...draining];
+  }
+
   /** Milliseconds since {@link isServing} last changed. */
   get age(): number {
     return this.clock.now() - this.changedAt;
@@ -152,7 +178,8 @@ export class Slot {
       this.restart();
       return;
     }
-    const worker = new WatchedWorker(process, this.command.tls.alpn);
+    this.totals.add({ name: "worker_starts_total", labels: {} }, 1);
+    const worker = new WatchedWorker(process, this.command.counted);
     this.worker = this.last = worker;
     process.onEvent = (event) => this.handle(worker, event);
     process.onExit = (exit) => this.workerExited(worker, exit);
@@ -260,10 +287,18 @@ export class Slot {
   }
 
   private applyState(worker: WatchedWorker, state: WorkerState): void {
-    worker.update(state, (place, by) => {
-      if (place === ACCEPTED) this.acceptedConnections += by;
-      this.totals.add(worker.series(place), by);
-    });
+    worker.update(state, this.grown);
+  }
+
+  private readonly grown = (series: Series, by: number): void => {
+    if (series.name === "connections_accepted_total") this.acceptedConnections += by;
+    this.totals.add(series, by);
+  };
+
+  private get state(): SlotWorkerStatus["state"] {
+    if (!this.isReady) return "starting";
+    if (!this.isAnswering) return "silent";
+    return this.isDraining ? "draining" : "serving";
   }
 
   private watch(worker: WatchedWorker, attendedMs: number): void {
@@ -310,7 +345,8 @@ export class Slot {
       isHung,
       isExpected: isExitExpected && exit.code === 0,
     };
-    worker.exited();
+    worker.exited(this.grown);
+    this.totals.add({ name: "worker_exits_total", labels: { reason: reasonOf(details) } }, 1);
     this.predecessors.delete(worker);
     if (worker !== this.worker) return this.events.exited(this, details);
     this.worker = undefined;
@@ -336,4 +372,10 @@ export class Slot {
     this.startingMs = 0;
     this.changedAt = this.clock.now();
   }
+}
+
+function reasonOf({ isExpected, isHung, signal }: ExitDetails): (typeof EXIT_REASONS)[number] {
+  if (isExpected) return "requested";
+  if (isHung) return "watchdog";
+  return signal === null ? "error" : "signal";
 }

@@ -1,5 +1,6 @@
 /** The start commands of a configuration's workers. */
 import type { StartCommand } from "../../worker_protocol/messages.ts";
+import type { CountedNames } from "../../connection/counters.ts";
 import type { ServedTls } from "../../certificates/served_tls.ts";
 import { workerSettings } from "../../options/worker_settings.ts";
 import { FIRST_SOCKET_FD } from "../../worker_protocol/command_line.ts";
@@ -12,7 +13,10 @@ export function startCommands(
   prepared: Prepared,
   { fds }: Claim,
   sockets: readonly number[],
-  tickets: TicketRing | undefined,
+  { tickets, counted }: {
+    readonly tickets: TicketRing | undefined;
+    readonly counted: CountedNames;
+  },
 ): StartCommand[] {
   const { config, tls, backendTls, backend, backendSources, privileges } = prepared;
   const listeners = prepared.listeners.map(({ endpoint, frontend, activated }, i) => ({
@@ -32,6 +36,8 @@ export function startCommands(
     backend,
     backendSources,
     listeners,
+    counted,
+    ...(isMeasured(prepared) ? { measures: true } : {}),
     ...(tickets ? { tickets } : {}),
     ...(privileges ? { privileges } : {}),
   }));
@@ -53,9 +59,15 @@ function withoutCertificates(prepared: Prepared) {
     settings: workerSettings(config),
     ...{ workers: config.workers, watchdog: config.watchdog },
     backend: config.backend,
+    isMeasured: isMeasured(prepared),
     tls: parameters(tls),
     ...{ backendTls, backendSources, listeners, privileges },
   };
+}
+
+/** Whether somebody reads what is measured of connections. */
+function isMeasured({ admin }: Prepared): boolean {
+  return admin !== undefined;
 }
 
 function parameters({ certificates, trusts, frontends, alpn }: ServedTls) {

@@ -1,6 +1,8 @@
-import type { CounterSums } from "../../base/counters.ts";
-import { ConnectionCounters } from "../../connection/counters.ts";
+import type { CounterSums, Series } from "../../base/counters.ts";
+import { ConnectionCounters, type CountedNames } from "../../connection/counters.ts";
+import { residentMemory } from "../../os/resident_memory.ts";
 import type { SwapCommand, WorkerState } from "../../worker_protocol/messages.ts";
+import type { WorkerStatus } from "../../status/status.ts";
 import { AwaitedAnswer } from "./awaited_answer.ts";
 import type { WorkerProcess } from "./worker_process.ts";
 
@@ -30,7 +32,9 @@ interface Expected {
 export class WatchedWorker {
   readonly process: SlotWorker;
   private readonly counters: ConnectionCounters;
+  private readonly startedAt = new Date().toISOString();
   private openConnections = 0;
+  private loopDelayMs = 0;
   private draining: Expected | undefined;
   private swapping: Expected | undefined;
   /** A ping is not answered yet. */
@@ -42,15 +46,28 @@ export class WatchedWorker {
   /** It was killed because it did not answer. */
   isHung = false;
 
-  /** `alpn` lists the protocols that it negotiates. */
-  constructor(process: SlotWorker, alpn: readonly string[]) {
+  /** `counted` is what it counts separately. */
+  constructor(process: SlotWorker, counted: CountedNames) {
     this.process = process;
-    this.counters = new ConnectionCounters(alpn);
+    this.counters = new ConnectionCounters(counted);
   }
 
   get reported(): Reported {
     const { process, openConnections, counters } = this;
     return { pid: process.pid ?? 0, open: openConnections, counters };
+  }
+
+  /** What the status document says about it. */
+  get status(): Omit<WorkerStatus, "slot" | "generation" | "state"> {
+    const { pid, open, counters } = this.reported;
+    return {
+      pid,
+      startedAt: this.startedAt,
+      connections: open,
+      accepted: counters.total("connections_accepted_total"),
+      residentBytes: residentMemory(pid),
+      eventLoopDelaySeconds: this.loopDelayMs / 1000,
+    };
   }
 
   /** It answers pings, or its other events are still being read. */
@@ -68,18 +85,14 @@ export class WatchedWorker {
     this.hasReadEvent = true;
   }
 
-  /** Applies its reported state; `grown` as for `CounterSet.update`. */
+  /** Applies its reported state; calls `grown` with each increase. */
   update(
-    { open, counters }: WorkerState,
-    grown: (place: number, by: number) => void,
+    { open, counters, loopDelayMs = 0 }: WorkerState,
+    grown: (series: Series, by: number) => void,
   ): void {
     this.openConnections = open;
-    this.counters.update(counters, grown);
-  }
-
-  /** Returns the name and labels of a counter. */
-  series(place: number) {
-    return this.counters.series[place]!;
+    this.loopDelayMs = loopDelayMs;
+    this.counters.update(counters, (place, by) => grown(this.counters.series[place]!, by));
   }
 
   answeredPing(): void {
@@ -136,8 +149,18 @@ export class WatchedWorker {
     this.process.send({ type: "exit" });
   }
 
-  /** It has exited: its answers are no longer waited for. */
-  exited(): void {
+  /**
+   * It has exited: its answers are no longer waited for, and its connections are closed, which
+   * `grown` counts.
+   */
+  exited(grown: (series: Series, by: number) => void): void {
+    const { counters } = this;
+    for (const { name, labels } of counters.series) {
+      if (name !== "connections_closed_total") continue;
+      const open = counters.total("connections_accepted_total", labels) -
+        counters.total(name, labels);
+      if (open > 0) grown({ name, labels }, open);
+    }
     this.draining?.resolve();
     this.swapping?.resolve();
   }

@@ -35,6 +35,17 @@ export const certificateOptions = {
       "on the terminal.",
     parse: anyText,
   },
+  "certificate-warning-days": {
+    config: { key: "certificateWarningDays", readers: ["master"] },
+    group: "Certificates",
+    form: "number",
+    argument: "N",
+    default: "21",
+    help:
+      "Warn of a certificate that ends in less than this number of days: at start, after each " +
+      "reload and once a day; 0 means never.",
+    parse: integer(0, 3650),
+  },
   "ssl-engine": {
     config: { key: "engine", readers: ["master", "worker"] },
     group: "Certificates",

@@ -1,7 +1,9 @@
 /** Options for the log and the processes, and actions. */
 import type { Option } from "../option.ts";
+import { ERROR_CLASSES } from "../../base/error_classes.ts";
 import {
   anyText,
+  errorClasses,
   facility,
   logLevel,
   oneOf,
@@ -66,6 +68,18 @@ export const processOptions = {
     default: "daemon",
     help: "Syslog facility: daemon, local0 and so on.",
     parse: facility,
+  },
+  "log-quiet": {
+    config: { key: "log.quiet", readers: ["master"] },
+    group: "Log",
+    form: "text",
+    argument: "CLASS,…",
+    example: "client,handshake",
+    default: "",
+    help:
+      `Do not log these errors, which are still counted: any of ${ERROR_CLASSES.join(", ")}, or ` +
+      "the code of a failure. Internal errors are always logged.",
+    parse: errorClasses,
   },
   "stats-interval": {
     config: { key: "statsInterval", readers: ["master"] },

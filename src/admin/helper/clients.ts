@@ -1,0 +1,132 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+/** Connections at the same time. */
+export const MAX_CLIENTS = 128;
+/** Requests of one connection that have been read and not yet answered. */
+const MAX_PIPELINED = 8;
+
+/** Time limits, in milliseconds: for the header or the body of a request, and between requests. */
+const RECEIVE_MS = 5000;
+const IDLE_MS = 20_000;
+/** For a client that does not read its answer. */
+const WRITE_MS = 30_000;
+const CHECK_INTERVAL_MS = 500;
+
+/** One connection. */
+export class Client {
+  readonly socket: Socket;
+  readonly isUnix: boolean;
+  /** Requests that are not answered yet. */
+  private readonly open = new Set<ServerResponse>();
+  /** It is closed at this time; see {@link Clients}. */
+  deadline: number;
+  /** The body of a request has not arrived. */
+  private isReceiving = false;
+
+  constructor(socket: Socket, isUnix: boolean) {
+    this.socket = socket;
+    this.isUnix = isUnix;
+    this.deadline = performance.now() + RECEIVE_MS;
+  }
+
+  /** Nobody waits for an answer on it. */
+  get isIdle(): boolean {
+    return this.open.size === 0 || this.isReceiving;
+  }
+
+  /** The header of a request has arrived. False if there are too many. */
+  requested(response: ServerResponse): boolean {
+    this.open.add(response);
+    this.isReceiving = true;
+    this.deadline = performance.now() + RECEIVE_MS;
+    let hasEnded = false;
+    const ended = () => {
+      if (hasEnded) return;
+      hasEnded = true;
+      this.open.delete(response);
+      if (this.open.size === 0) this.deadline = performance.now() + IDLE_MS;
+    };
+    // Not all runtimes report both in each case.
+    response.on("finish", ended).on("close", ended);
+    return this.open.size <= MAX_PIPELINED;
+  }
+
+  /** The whole request has arrived; the answer can take any time. */
+  received(): void {
+    this.isReceiving = false;
+    this.deadline = Infinity;
+  }
+
+  /** It has something to read, and is closed if it does not. */
+  answering(): void {
+    this.isReceiving = false;
+    this.deadline = performance.now() + WRITE_MS;
+  }
+
+  /** It has read everything so far, and the answer goes on. */
+  caughtUp(): void {
+    this.deadline = Infinity;
+  }
+}
+
+/**
+ * The connections of all clients, bounded in number and time. The runtimes' own time limits apply only
+ * to servers that listen themselves. One more client replaces the one that has been idle for longest, so
+ * that those that only hold connections lock nobody out.
+ */
+export class Clients {
+  private readonly all = new Set<Client>();
+  private readonly bySocket = new WeakMap<Socket, Client>();
+  private finished: (() => void) | undefined;
+
+  constructor() {
+    setInterval(() => this.check(), CHECK_INTERVAL_MS);
+  }
+
+  /** Adds a connection. False if it must be closed: all others are waiting for answers. */
+  add(socket: Socket, isUnix: boolean): boolean {
+    if (this.all.size >= MAX_CLIENTS && !this.replaceIdle()) return false;
+    const client = new Client(socket, isUnix);
+    this.all.add(client);
+    this.bySocket.set(socket, client);
+    socket.on("close", () => this.remove(client));
+    return true;
+  }
+
+  of({ socket }: IncomingMessage): Client | undefined {
+    return this.bySocket.get(socket);
+  }
+
+  /** Closes idle connections, and calls back when the others have been answered. */
+  finish(finished: () => void): void {
+    this.finished = finished;
+    this.check();
+  }
+
+  private replaceIdle(): boolean {
+    // The first is the oldest.
+    const idle = [...this.all].find(({ isIdle }) => isIdle);
+    if (!idle) return false;
+    this.close(idle);
+    return true;
+  }
+
+  private check(): void {
+    const now = performance.now();
+    for (const client of this.all) {
+      if (client.deadline < now || (this.finished && client.isIdle)) this.close(client);
+    }
+    if (this.all.size === 0) this.finished?.();
+  }
+
+  private close(client: Client): void {
+    this.remove(client);
+    client.socket.destroy();
+  }
+
+  private remove(client: Client): void {
+    this.all.delete(client);
+    if (this.all.size === 0) this.finished?.();
+  }
+}

@@ -1,0 +1,185 @@
+/** What an operator has to know about the ends of certificates: at start, and while they serve. */
+import { countText } from "../base/count_text.ts";
+import type { Log } from "../base/log_entry.ts";
+import type { Problem } from "../status/status.ts";
+
+/** A certificate with its validity period, in milliseconds since 1970. */
+export interface Dated {
+  /** The file. */
+  readonly place: string;
+  readonly names: readonly string[];
+  readonly validFrom: number;
+  readonly validTo: number;
+}
+
+/** What is wrong with the dates of one certificate, or with those of several beyond the limit. */
+export interface DateProblem extends Problem {
+  readonly code: "certificate-expired" | "certificate-ends-soon" | "certificate-not-yet-valid";
+  /** The certificate's; absent in the line about those that are not listed. */
+  readonly place?: string;
+}
+
+/** Certificates that are named in one go; the others are counted. */
+const MAX_NAMED = 20;
+/** Names of a certificate in one line. */
+const MAX_NAMES = 3;
+const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+
+/** Whole days until a time; negative once it has passed. */
+export function daysUntil(time: number, now: number): number {
+  return Math.floor((time - now) / DAY_MS);
+}
+
+/**
+ * Returns what is wrong at `now`, the certificate that ends first coming first. `days` is the number
+ * before the end from which a certificate ends soon; 0: none does.
+ */
+export function dateProblems(
+  certificates: readonly Dated[],
+  days: number,
+  now: number,
+): DateProblem[] {
+  const limit = now + days * DAY_MS;
+  const found = certificates
+    .filter(({ validFrom, validTo }) => now < validFrom || validTo < Math.max(limit, now))
+    .sort((a, b) => a.validTo - b.validTo);
+  const named = found.slice(0, MAX_NAMED).map((each) => dateProblem(each, now));
+  const others = found.slice(MAX_NAMED).map((each) => dateProblem(each, now));
+  return [...named, ...summaries(others)];
+}
+
+/** Logs the ends of the certificates in use: a warning once a day, an error at the end. */
+export class CertificateDates {
+  private readonly log: Log;
+  private certificates: readonly Dated[] = [];
+  private days = 0;
+  /** In milliseconds since 1970. */
+  private warnedAt = 0;
+  /** The number of certificates, in the order of their ends, that have expired. */
+  private expired = 0;
+
+  constructor(log: Log) {
+    this.log = log;
+  }
+
+  /**
+   * Uses other certificates from `now` on. What is wrong with them already is for the caller to log
+   * ({@link logDates}). `days` as for {@link dateProblems}.
+   */
+  use(certificates: readonly Dated[], days: number, now: number): void {
+    this.certificates = [...certificates].sort((a, b) => a.validTo - b.validTo);
+    this.days = days;
+    this.warnedAt = now;
+    const next = this.certificates.findIndex(({ validTo }) => validTo >= now);
+    this.expired = next < 0 ? certificates.length : next;
+  }
+
+  /** Returns what is wrong. */
+  problems(now: number): DateProblem[] {
+    return dateProblems(this.certificates, this.days, now);
+  }
+
+  /** Called about once a second. */
+  check(now: number): void {
+    const begin = this.expired;
+    while (this.expired < this.certificates.length && this.ended(this.expired, now)) this.expired++;
+    const ended = this.certificates.slice(begin, this.expired);
+    for (const { code, text, place } of dateProblems(ended, 0, now)) {
+      this.log({ level: "error", event: code, message: text, facts: place ? { file: place } : {} });
+    }
+    // After the clock was set back, a day begins anew.
+    if (now < this.warnedAt) this.warnedAt = now;
+    if (now - this.warnedAt < DAY_MS) return;
+    this.warnedAt = now;
+    // An end that was just logged as an error would be repeated.
+    if (ended.length === 0) logDates(this.log, this.problems(now));
+    else logDates(this.log, this.problems(now).filter((each) => !isOneOf(each, ended)));
+  }
+
+  private ended(place: number, now: number): boolean {
+    return this.certificates[place]!.validTo < now;
+  }
+}
+
+/** Logs each problem as a warning. */
+export function logDates(log: Log, problems: readonly DateProblem[]): void {
+  for (const { code, text, place } of problems) {
+    log({ level: "warn", event: code, message: text, facts: place ? { file: place } : {} });
+  }
+}
+
+function isOneOf({ place }: DateProblem, certificates: readonly Dated[]): boolean {
+  return certificates.some((each) => each.place === place);
+}
+
+/** `certificate` has a problem. */
+function dateProblem({ place, names, validFrom, validTo }: Dated, now: number): DateProblem {
+  const subject = `${place}: the certificate${namesText(names)}`;
+  if (validTo < now) {
+    return {
+      severity: "error",
+      code: "certificate-expired",
+      text: `${subject} expired ${agoText(now - validTo)}, on ${timeText(validTo)}; ` +
+        "renew it, then reload",
+      place,
+    };
+  }
+  if (now < validFrom) {
+    return {
+      severity: "error",
+      code: "certificate-not-yet-valid",
+      text: `${subject} is valid only from ${timeText(validFrom)}; check this machine's clock, ` +
+        "or use another certificate until then, and reload",
+      place,
+    };
+  }
+  return {
+    severity: "warning",
+    code: "certificate-ends-soon",
+    text: `${subject} ends in ${durationText(validTo - now)}, on ${timeText(validTo)}; ` +
+      "renew it, then reload",
+    place,
+  };
+}
+
+/** One line for each kind. */
+function summaries(others: readonly DateProblem[]): DateProblem[] {
+  return [...new Set(others.map(({ code }) => code))].map((code): DateProblem => {
+    const same = others.filter((each) => each.code === code);
+    const { severity, text } = same[0]!;
+    if (same.length === 1) return { severity, code, text };
+    const count = countText(same.length);
+    const what = `${count} more certificates ${STATES[code]}; renew them, then reload`;
+    return { severity, code, text: what };
+  });
+}
+
+const STATES: Readonly<Record<DateProblem["code"], string>> = {
+  "certificate-expired": "have expired",
+  "certificate-not-yet-valid": "are not valid yet",
+  "certificate-ends-soon": "end soon",
+};
+
+function namesText(names: readonly string[]): string {
+  if (names.length === 0) return "";
+  const more = names.length - MAX_NAMES;
+  const shown = names.slice(0, MAX_NAMES).join(", ");
+  return ` for ${shown}${more > 0 ? ` and ${countText(more)} more` : ""}`;
+}
+
+function timeText(time: number): string {
+  return new Date(time).toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+function agoText(milliseconds: number): string {
+  return milliseconds < HOUR_MS ? "just now" : `${durationText(milliseconds)} ago`;
+}
+
+/** `3 days`, or below two days `40 hours`. */
+function durationText(milliseconds: number): string {
+  if (milliseconds >= 2 * DAY_MS) return `${countText(Math.floor(milliseconds / DAY_MS))} days`;
+  const hours = Math.floor(milliseconds / HOUR_MS);
+  if (hours === 0) return "less than an hour";
+  return hours === 1 ? "1 hour" : `${hours} hours`;
+}

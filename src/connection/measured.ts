@@ -1,0 +1,39 @@
+/**
+ * What is measured of one connection where somebody reads it: for the histograms and the access log.
+ * Times are in milliseconds; absent: it did not come to that.
+ */
+export class Measured {
+  /** From the accept to the end of the client's handshake. */
+  handshakeMs: number | undefined;
+  /** Of the connect to the backend, with its handshake if it makes one. */
+  connectMs: number | undefined;
+  /** From the accept to the close of the last side. */
+  totalMs: number | undefined;
+  /** Plain bytes from the client. */
+  received = 0;
+  /** Plain bytes to the client. */
+  sent = 0;
+  private readonly startedAt: number;
+  private connectingAt = 0;
+
+  /** `now` is a monotonic time in milliseconds, as of all calls. */
+  constructor(now: number) {
+    this.startedAt = now;
+  }
+
+  handshakeDone(now: number): number {
+    return this.handshakeMs = now - this.startedAt;
+  }
+
+  connecting(now: number): void {
+    this.connectingAt = now;
+  }
+
+  connected(now: number): number {
+    return this.connectMs = now - this.connectingAt;
+  }
+
+  closed(now: number): void {
+    this.totalMs = now - this.startedAt;
+  }
+}
