@@ -1,6 +1,6 @@
 /** Asks an admin endpoint over HTTP, with limits on time and size. */
 import { statSync } from "node:fs";
-import { type IncomingMessage, request } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { errorNameText, errorText } from "../base/error_text.ts";
 import { formatAddress } from "../options/address.ts";
 import { SubcommandError } from "../options/subcommand.ts";
@@ -88,7 +88,9 @@ function reasonIn(body: string): string | undefined {
   }
 }
 
-function exchange(service: Service, { method, path, limitMs }: Question): Promise<Answer> {
+async function exchange(service: Service, { method, path, limitMs }: Question): Promise<Answer> {
+  // In a bundle a static import would load it in every process.
+  const { request } = await import("node:http");
   const { address, token } = service;
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const outgoing = request({
@@ -115,10 +117,12 @@ function exchange(service: Service, { method, path, limitMs }: Question): Promis
     readBody(incoming).then((body) => resolve({ status: incoming.statusCode ?? 0, body }), reject);
   });
   outgoing.end();
-  return promise.finally(() => {
+  try {
+    return await promise;
+  } finally {
     clearTimeout(timer);
     outgoing.destroy();
-  });
+  }
 }
 
 async function readBody(incoming: IncomingMessage): Promise<string> {
