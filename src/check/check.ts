@@ -4,14 +4,14 @@ import { print, printError } from "../base/print.ts";
 import { recognize } from "../connection/foreign_protocol.ts";
 import type { Given } from "../options/subcommands.ts";
 import { ipFamily, splitZone } from "../os/ip.ts";
-import { loadAuthorities } from "./authorities.ts";
+import { loadAuthorities, type NamedAuthorities } from "./authorities.ts";
 import { certificateVerdicts } from "./certificate_verdicts.ts";
 import { Connector } from "./connector.ts";
 import { examine, type Question } from "./examine.ts";
 import type { Facts } from "./facts.ts";
 import { CheckFault } from "./fault.ts";
 import { protocolVerdicts } from "./protocol_verdicts.ts";
-import { reportJson, reportText, worst } from "./report.ts";
+import { REPORT_VERSION, reportJson, reportText, worst } from "./report.ts";
 import { parseTarget, type Target } from "./target.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -28,17 +28,12 @@ const WARNING_DAYS = 21;
  * problems, 2 if the server could not be checked. Throws a UsageError.
  */
 export async function check(server: string, given: Given<"check">): Promise<number> {
-  const parsed = parseTarget(server);
-  const { text: target } = parsed;
-  const { json = false, strict = false, timeout = TIMEOUT_S } = given;
-  const { authorities, file, warnings } = loadAuthorities(given.ca);
-  for (const warning of warnings) printError(`stud: check: ${warning}`);
+  const target = parseTarget(server);
+  const { json = false, strict = false } = given;
+  const trusted = loadAuthorities(given.ca);
+  for (const warning of trusted.warnings) printError(`stud: check: ${warning}`);
   try {
-    const connector = await Connector.find(parsed, timeout * 1000);
-    const question = { ...questionOf(parsed, given), authorities, authoritiesFile: file };
-    const facts = await examine(connector, question);
-    const days = given["certificate-warning-days"] ?? WARNING_DAYS;
-    const verdicts = verdictsOn(facts, days);
+    const { facts, verdicts } = await inspect(target, given, trusted);
     print(json ? jsonText(reportJson(facts, verdicts)) : reportText(facts, verdicts));
     const level = worst(verdicts);
     return level === "problem" || (strict && level === "warning") ? PROBLEMS : WELL;
@@ -46,13 +41,30 @@ export async function check(server: string, given: Given<"check">): Promise<numb
     if (!(error instanceof CheckFault)) throw error;
     const { kind } = error;
     const { message, remedy } = explained(error);
+    const { text } = target;
     if (json) {
-      print(jsonText({ version: 1, target, result: "failed", error: { kind, message, remedy } }));
+      print(jsonText({
+        ...{ version: REPORT_VERSION, target: text, result: "failed" },
+        error: { kind, message, remedy },
+      }));
     } else {
-      printError(oneLine(`stud: check: ${target}: ${message}; ${remedy}`));
+      printError(oneLine(`stud: check: ${text}: ${message}; ${remedy}`));
     }
     return NOT_CHECKED;
   }
+}
+
+/** Checks a server. Rejects with a CheckFault if that is impossible. */
+export async function inspect(
+  target: Target,
+  given: Given<"check">,
+  { authorities, file }: NamedAuthorities,
+): Promise<{ readonly facts: Facts; readonly verdicts: readonly Verdict[] }> {
+  const connector = await Connector.find(target, (given.timeout ?? TIMEOUT_S) * 1000);
+  const question = { ...questionOf(target, given), authorities, authoritiesFile: file };
+  const facts = await examine(connector, question);
+  const days = given["certificate-warning-days"] ?? WARNING_DAYS;
+  return { facts, verdicts: verdictsOn(facts, days) };
 }
 
 function questionOf(
@@ -100,7 +112,8 @@ interface Explained {
 const WRONG_PORT = "use the port of a --frontend; protocols that begin in the clear (STARTTLS) " +
   "cannot be checked";
 
-function explained({ kind, message, received }: CheckFault): Explained {
+/** Returns what to report of a fault. */
+export function explained({ kind, message, received }: CheckFault): Explained {
   if (received && received.length > 0) {
     const foreign = recognize(received, "backend");
     const start = Buffer.from(received.subarray(0, 32)).toString("latin1");
@@ -122,5 +135,5 @@ const remedies: Readonly<Record<CheckFault["kind"], string>> = {
   "not-tls": WRONG_PORT,
   alert: "see the server's log for the reason",
   malformed: "check what listens there",
-  unsupported: "check the server with its own tools",
+  unsupported: "examine it with openssl s_client",
 };

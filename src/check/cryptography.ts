@@ -17,7 +17,7 @@ import {
   verify,
 } from "node:crypto";
 import { number, type Share, vector } from "./hello.ts";
-import { P_256, P_384, P_521, schemeOf, X25519 } from "./numbers.ts";
+import { P_256, P_384, schemeOf, X25519 } from "./numbers.ts";
 
 export type Hash = "sha256" | "sha384";
 
@@ -30,13 +30,12 @@ export interface ExchangeKey extends Share {
 const curves: Readonly<Record<number, string>> = {
   [P_256]: "prime256v1",
   [P_384]: "secp384r1",
-  [P_521]: "secp521r1",
 };
 
 /** The header of an X25519 key as SubjectPublicKeyInfo (RFC 8410 section 4). */
 const X25519_SPKI = Buffer.from("302a300506032b656e032100", "hex");
 
-/** Makes a key; undefined for a group that the runtime's `node:crypto` does not have. */
+/** Makes a key; undefined for a group that not all runtimes' `node:crypto` has, such as P-521. */
 export function exchangeKey(group: number): ExchangeKey | undefined {
   if (group === X25519) {
     const { publicKey, privateKey } = generateKeyPairSync("x25519");
@@ -52,13 +51,8 @@ export function exchangeKey(group: number): ExchangeKey | undefined {
   }
   const curve = curves[group];
   if (curve === undefined) return undefined;
-  try {
-    const own = createECDH(curve);
-    return { group, key: own.generateKeys(), secret: (serverKey) => own.computeSecret(serverKey) };
-  } catch {
-    // Deno 2.9 has no P-521.
-    return undefined;
-  }
+  const own = createECDH(curve);
+  return { group, key: own.generateKeys(), secret: (serverKey) => own.computeSecret(serverKey) };
 }
 
 /** Whether a signature is right; undefined if this build cannot verify that kind. */

@@ -2,10 +2,10 @@
 import { type Certificate, readCertificate } from "./certificate.ts";
 import { type Authorities, examineChain, verifyChain } from "./chain.ts";
 import type { Connector } from "./connector.ts";
-import type { Facts, Served } from "./facts.ts";
+import type { Facts, Resumption, Served } from "./facts.ts";
 import { CheckFault } from "./fault.ts";
 import { TLS_1_2, TLS_1_3 } from "./numbers.ts";
-import type { Handshake } from "./offers.ts";
+import type { Handshake, Offer } from "./offers.ts";
 import {
   answerTo,
   modernGroup,
@@ -59,12 +59,19 @@ export async function examine(connector: Connector, question: Question): Promise
       best.nameAlert === undefined ? answerTo(connector, offer, UNKNOWN_NAME, shake) : undefined,
       otherKeyKind(connector, offer, own.certificates[0]),
     ]);
+  const isRequired = shake.requiresCertificate === true ||
+    (shake.requestsCertificate && best.end?.end === "alert");
+  const incomplete = isRequired
+    ? "the server requires a client certificate"
+    : "this check completes no handshake with the server's cipher";
+  const resumedBy = async (offer: Offer, { session, group }: Handshake): Promise<Resumption> =>
+    session && !isRequired
+      ? await resumption(connector, offer, session, group)
+      : { unknown: incomplete };
   const resumed = {
-    ...(version === TLS_1_3
-      ? { tls13: await resumption(connector, offer, withTickets([best, http])) }
-      : {}),
-    ...(tls12 && tls12.shake.version === TLS_1_2
-      ? { tls12: await resumption(connector, tls12.offer, tls12.shake) }
+    ...(version === TLS_1_3 ? { tls13: await resumedBy(offer, withTickets([best, http])) } : {}),
+    ...(tls12?.shake.version === TLS_1_2
+      ? { tls12: await resumedBy(tls12.offer, tls12.shake) }
       : {}),
   };
   const end = http?.end?.isAnswer ? http.end : best.end;
@@ -86,14 +93,12 @@ export async function examine(connector: Connector, question: Question): Promise
     ...{ versions, modernGroup: group, obsoleteCipher: obsolete, resumption: resumed },
     clientCertificate: !shake.requestsCertificate
       ? "not requested"
-      : best.end?.end === "alert"
+      : isRequired
       ? "required"
       : "requested",
     ...(withoutName ? { withoutName } : {}),
     ...(unknownName ? { unknownName } : {}),
-    end: end
-      ? { value: end }
-      : { unknown: "this check completes no handshake with the server's cipher" },
+    end: end && !isRequired ? { value: end } : { unknown: incomplete },
   };
 
   function httpVisit(): Promise<Visit> {

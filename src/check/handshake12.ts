@@ -15,7 +15,7 @@ import {
 } from "./handshake13.ts";
 import { ALPN, EXTENDED_MASTER_SECRET, message, number, readAlpn, vector } from "./hello.ts";
 import { type Suite, suiteOf, TLS_1_2 } from "./numbers.ts";
-import { CHANGE_CIPHER_SPEC, HANDSHAKE, type Message } from "./records.ts";
+import { ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, type Message } from "./records.ts";
 import type { Session12 } from "./session.ts";
 
 const SERVER_KEY_EXCHANGE = 12;
@@ -37,6 +37,8 @@ export async function handshake12(begun: Begun): Promise<Handshake> {
   const isOurs = hello.sessionId.length > 0 &&
     Buffer.compare(hello.sessionId, server.sessionId) === 0;
   if (begun.offer.resume && isOurs) {
+    // An end without it makes servers forget the session (RFC 5246 section 7.2.2).
+    records.send(ALERT, Buffer.of(1, 0));
     return { ...facts, chain: [], resumed: true, requestsCertificate: false };
   }
   const flight = new Map<number, Message>();
@@ -57,15 +59,21 @@ export async function handshake12(begun: Begun): Promise<Handshake> {
   const exchange = parsing("ServerKeyExchange", () => readExchange(flight, begun));
   const suite = suiteOf(cipher)!;
   const isUsable = COMPLETABLE.includes(cipher) && (!exchange || GROUPS.includes(exchange.group));
+  const requestsCertificate = flight.has(CERTIFICATE_REQUEST);
+  let requiresCertificate = false;
   const session = version === TLS_1_2 && isUsable
-    ? await complete(begun, suite, flight, chain, exchange)
+    ? await complete(begun, suite, flight, chain, exchange).catch((error) => {
+      requiresCertificate = requestsCertificate && error instanceof CheckFault &&
+        ["alert", "closed", "reset"].includes(error.kind);
+      if (!requiresCertificate) throw error;
+    })
     : undefined;
   return {
     ...{ ...facts, chain, ...(staple ? { staple } : {}) },
     ...(exchange ? { group: exchange.group } : {}),
     ...proofOf(begun, chain, exchange),
     resumed: false,
-    requestsCertificate: flight.has(CERTIFICATE_REQUEST),
+    ...{ requestsCertificate, ...(requiresCertificate ? { requiresCertificate } : {}) },
     ...(session ? { session } : {}),
   };
 }

@@ -14,7 +14,7 @@ import {
   STATUS_REQUEST,
   vector,
 } from "./hello.ts";
-import { suiteOf, TLS_1_3 } from "./numbers.ts";
+import { cipherName, suiteOf, TLS_1_3 } from "./numbers.ts";
 import { CHANGE_CIPHER_SPEC, HANDSHAKE, type Message } from "./records.ts";
 import type { Session13, Ticket } from "./session.ts";
 
@@ -44,7 +44,15 @@ export async function handshake13(begun: Begun): Promise<Handshake> {
   }
   const own = keys.find((each) => each.group === group);
   const { gcm } = suiteOf(cipher)!;
-  if (!own || !key || !gcm) {
+  if (!gcm) {
+    throw new CheckFault(
+      "unsupported",
+      `the server insists on ${
+        cipherName(cipher)
+      }, with which this check cannot complete a handshake`,
+    );
+  }
+  if (!own || !key) {
     throw new CheckFault("malformed", "the server's key exchange does not fit the ClientHello");
   }
   const { hash, keyLength } = gcm;

@@ -39,6 +39,8 @@ export interface Handshake {
   readonly resumed: boolean;
   /** The server requests a certificate from clients. */
   readonly requestsCertificate: boolean;
+  /** It ended the handshake because there was none. */
+  readonly requiresCertificate?: true;
   /** Undefined if the handshake was not completed. */
   readonly session?: Session;
 }

@@ -20,6 +20,7 @@ import {
   X25519_MLKEM768,
 } from "./numbers.ts";
 import { ALL_CIPHERS, GROUPS, type Handshake, type Offer } from "./offers.ts";
+import type { Session } from "./session.ts";
 
 /** Answers that mean no, rather than that nothing is known. */
 const REFUSALS = new Set(["alert", "closed", "reset"]);
@@ -141,15 +142,15 @@ export async function otherKeyKind(
 const TRIES = 3;
 
 /**
- * Tries to resume the session of a handshake, several times, since not every process or machine behind
+ * Tries to resume a session several times, since not every process or machine behind
  * one address may know it. A ticket of TLS 1.3 is used once.
  */
 export async function resumption(
   connector: Connector,
   offer: Offer,
-  { session, group }: Handshake,
+  session: Session,
+  group: number | undefined,
 ): Promise<Resumption> {
-  if (!session) return { unknown: "this check completes no handshake with the server's cipher" };
   const isNew = session.version === TLS_1_3;
   const tickets = isNew ? session.tickets.length : 0;
   const by = isNew

@@ -104,13 +104,13 @@ function certificateLines({ certificates, chain: { roles } }: Served, now: numbe
 }
 
 /** The version of the JSON document's form. */
-const VERSION = 1;
+export const REPORT_VERSION = 1;
 
 /** Returns what `--json` prints. */
 export function reportJson(facts: Facts, verdicts: readonly Verdict[]): object {
   const { handshake, served, versions, resumption, end, withoutName, unknownName, times } = facts;
   return {
-    version: VERSION,
+    version: REPORT_VERSION,
     target: facts.target,
     address: facts.address,
     addresses: facts.addresses,

@@ -55,7 +55,7 @@ const NO_APPLICATION_PROTOCOL = 120;
 /**
  * Makes the best handshake: first as current clients offer it, then without what the server refused
  * by an alert, then with every cipher and group, then with old versions. Rejects with the CheckFault
- * of the first.
+ * that says most.
  */
 export async function bestVisit(
   connector: Connector,
@@ -66,13 +66,7 @@ export async function bestVisit(
   let nameAlert: number | undefined;
   let refusesAlpn = false;
   const everything = { ciphers: ALL_CIPHERS, groups: ALL_GROUPS };
-  const olders = [
-    everything,
-    ...[TLS_1_1, TLS_1_0].map((each) => ({
-      ...everything,
-      versions: [each],
-    })),
-  ];
+  const olders = [everything, { ...everything, versions: [TLS_1_1, TLS_1_0] }];
   let first: CheckFault | undefined;
   for (;;) {
     try {
@@ -90,7 +84,7 @@ export async function bestVisit(
         [offer, refusesAlpn] = [{ ...offer, alpn: [] }, true];
         continue;
       }
-      first ??= error;
+      first = first && error.kind !== "unsupported" ? first : error;
       // Some servers close the connection instead of an alert.
       const mayBeOld = ["alert", "closed", "reset", "unsupported"].includes(error.kind);
       const next = mayBeOld ? olders.shift() : undefined;
