@@ -15,11 +15,14 @@ export class ByteReader {
   }
 
   take(length: number): Uint8Array {
-    const end = this.at + length;
-    if (end > this.bytes.length) throw new RangeError("the message is too short");
-    const taken = this.bytes.subarray(this.at, end);
-    this.at = end;
-    return taken;
+    const start = this.at;
+    this.skip(length);
+    return this.bytes.subarray(start, this.at);
+  }
+
+  skip(length: number): void {
+    if (this.at + length > this.bytes.length) throw new RangeError("the message is too short");
+    this.at += length;
   }
 
   number(width: number): number {

@@ -101,20 +101,23 @@ function parsed(message: Uint8Array): ClientHello | "malformed" {
 
 function fields(hello: ByteReader): ClientHello {
   // The message's type and length, legacy_version and random.
-  hello.take(4 + 2 + 32);
+  hello.skip(4 + 2 + 32);
   const sessionId = hello.take(hello.number(1));
   if (sessionId.length > MAX_SESSION_ID) throw new RangeError("the session id is too long");
   // cipher_suites and legacy_compression_methods.
-  for (const width of [2, 1]) hello.take(hello.number(width));
+  hello.skip(hello.number(2));
+  hello.skip(hello.number(1));
   const extensions = new ByteReader(hello.isEmpty ? NOTHING : hello.take(hello.number(2)));
   let serverName: string | undefined;
   let [acceptsTickets, supportsTls13] = [false, false];
   while (!extensions.isEmpty) {
     const type = extensions.number(2);
-    const body = extensions.take(extensions.number(2));
-    if (type === SERVER_NAME) serverName = hostName(new ByteReader(body));
+    const length = extensions.number(2);
+    if (type === SERVER_NAME) serverName = hostName(new ByteReader(extensions.take(length)));
+    else if (type === SUPPORTED_VERSIONS) {
+      supportsTls13 = hasTls13(new ByteReader(extensions.take(length)));
+    } else extensions.skip(length);
     if (type === SESSION_TICKET) acceptsTickets = true;
-    if (type === SUPPORTED_VERSIONS) supportsTls13 = hasTls13(new ByteReader(body));
   }
   return { serverName, sessionId, acceptsTickets, supportsTls13 };
 }
