@@ -76,7 +76,14 @@ export async function examine(connector: Connector, question: Question): Promise
   };
   const end = http?.end?.isAnswer ? http.end : best.end;
   return {
-    ...{ target: question.target, name, now, handshake: shake, served: own },
+    ...{
+      target: question.target,
+      isUrl: question.isHttp,
+      name,
+      now,
+      handshake: shake,
+      served: own,
+    },
     ...(offer.serverName === undefined ? {} : { serverName: offer.serverName }),
     ...{ address: connector.address, addresses: connector.addresses },
     unreachable: connector.unreachable,

@@ -22,6 +22,7 @@ export function reportText(facts: Facts, verdicts: readonly Verdict[]): string {
   const lines = [
     `${facts.target} (${facts.address}): ${plural(count("problem"), "problem")}, ` +
     plural(count("warning"), "warning"),
+    ...(facts.isUrl ? ["Of the URL, only the server is used."] : []),
     "",
     ...sorted.flatMap(({ topic, level, text, remedy }) => [
       `  ${level.padEnd(8)} ${topic.padEnd(11)} ${text}`,

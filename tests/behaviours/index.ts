@@ -20,6 +20,7 @@ import { certificates } from "./certificates.ts";
 import { certificateDemands } from "./certificate_demands.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
+import { check } from "./check.ts";
 import { close } from "./close.ts";
 import { cuts } from "./cuts.ts";
 import { containers } from "./containers.ts";
@@ -125,6 +126,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   logging,
   mistakes,
   namedFiles,
+  check,
   usage,
   demo: fromSource(demo),
   hardening,

@@ -14,6 +14,8 @@ import { until } from "./until.ts";
 export interface IssueOptions {
   /** The signer; absent: itself. */
   readonly issuer?: string;
+  /** The common name; absent: `name`. */
+  readonly subject?: string;
   /** subjectAltName of OpenSSL; "" for none. */
   readonly names?: string;
   readonly ca?: boolean;
@@ -34,8 +36,9 @@ export class Chains {
   readonly directory = mkdtempSync(join(tmpdir(), "stud-chains-"));
   readonly #children: ChildProcess[] = [];
 
-  constructor() {
-    after(() => {
+  /** `onEnd` registers what removes everything. */
+  constructor(onEnd: (cleanUp: () => void) => void = after) {
+    onEnd(() => {
       for (const child of this.#children) child.kill("SIGKILL");
       rmSync(this.directory, { recursive: true, force: true });
     });
@@ -52,7 +55,7 @@ export class Chains {
   /** Makes `name.crt` and `name.key`. */
   issue(name: string, options: IssueOptions = {}): void {
     const { issuer, names = `DNS:${name}`, ca = false, digest = "sha256", key = EC } = options;
-    const { start = -1, end = 90, extensions = "" } = options;
+    const { start = -1, end = 90, extensions = "", subject = name } = options;
     const lines = [
       ...(names === "" || ca ? [] : [`subjectAltName = ${names}`]),
       ...(ca ? ["basicConstraints = critical, CA:true", "keyUsage = keyCertSign, cRLSign"] : []),
@@ -62,7 +65,7 @@ export class Chains {
     const [csr, own] = [`${name}.csr`, `${name}.key`];
     this.openssl(
       ...["req", "-new", "-nodes", "-config", "openssl.cnf", "-newkey", ...key],
-      ...["-keyout", own, "-out", csr, "-subj", `/CN=${name}`],
+      ...["-keyout", own, "-out", csr, "-subj", `/CN=${subject}`],
     );
     const signer = issuer === undefined
       ? ["-selfsign", "-keyfile", own]
