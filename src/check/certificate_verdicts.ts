@@ -171,7 +171,7 @@ function validityVerdicts(
 }
 
 function keyVerdicts({ certificates, chain }: Served, isSigned: boolean | undefined): Verdict[] {
-  const { ok, problem } = about("key");
+  const { ok, warning, problem } = about("key");
   const found = certificates.flatMap((each, at) => {
     const role = chain.roles[at];
     if (each.weakness === undefined || role === "duplicate" || role === "foreign") return [];
@@ -187,7 +187,12 @@ function keyVerdicts({ certificates, chain }: Served, isSigned: boolean | undefi
     ));
   }
   const [leaf] = certificates;
-  return found.length > 0 ? found : [ok(`${leaf!.key}, signed with ${leaf!.signature}`)];
+  if (found.length > 0) return found;
+  const text = `${leaf!.key}, signed with ${leaf!.signature}`;
+  // Nobody verifies it, but some clients refuse the certificate at sight.
+  return /^(MD|SHA-1 )/.test(leaf!.signature)
+    ? [warning(text, "make a new self-signed certificate, signed with SHA-256")]
+    : [ok(text)];
 }
 
 function trustVerdict({ trust, certificates: [leaf] }: Served, file: string): Verdict {

@@ -37,7 +37,7 @@ export interface Question {
 /** A name that no server has (RFC 6761 section 6.4). */
 const UNKNOWN_NAME = "stud-check.invalid";
 /** More certificates in one chain are not examined. */
-const MAX_CERTIFICATES = 50;
+const MAX_CERTIFICATES = 20;
 
 /** Rejects with a CheckFault if no handshake succeeds. */
 export async function examine(connector: Connector, question: Question): Promise<Facts> {

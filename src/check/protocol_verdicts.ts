@@ -43,7 +43,7 @@ function versionVerdicts({ versions }: Facts): Verdict[] {
     .map(({ version }) => version);
   const old = offered.filter((version) => version < TLS_1_2).map(versionName);
   const found: Verdict[] = [];
-  const modern = "use --tls, or --tls-protos with TLSv1.2 TLSv1.3";
+  const modern = "use --tls, which offers TLS 1.2 and 1.3";
   if (!offered.some((version) => version >= TLS_1_2)) {
     found.push(problem(`only ${old.join(" and ")}, which current clients refuse`, modern));
   } else if (old.length > 0) {
@@ -147,8 +147,9 @@ function endVerdict({ end }: Facts): Verdict {
   }
   if (isAnswer) {
     return warning(
-      "half-close does not work: no answer came to an HTTP request that the client's end followed",
-      "stud passes half-close on; check the backend, and what is in front of stud",
+      "no answer came to an HTTP request with the client's end right after it: half-close does not " +
+        "work, or the backend does not answer",
+      "check that the backend answers; stud passes half-close on, so check what is in front of it too",
     );
   }
   const some = bytes > 0 ? `after ${bytes} more bytes ` : "";

@@ -63,7 +63,7 @@ function connectionRows(facts: Facts): (readonly [string, string])[] {
     ["versions offered", offered.map(({ version }) => versionName(version)).join(", ")],
     ["cipher", cipherName(handshake.cipher)],
     ["group", handshake.group === undefined ? "none" : groupName(handshake.group)],
-    ["group, post-quantum", knownText(facts.modernGroup, groupName)],
+    ["group, new clients", knownText(facts.modernGroup, groupName)],
     [
       "signature",
       handshake.signature === undefined ? "none" : schemeName(handshake.signature),

@@ -89,6 +89,7 @@ test("names, dates, keys, signatures and purposes are judged", async () => {
   chains.issue("client", { ...good, extensions: "extendedKeyUsage = clientAuth" });
   chains.issue("must", { ...good, extensions: "tlsfeature = status_request" });
   chains.issue("alone", { names: NAMES });
+  chains.issue("old", { names: NAMES, digest: "sha1" });
   const cases: readonly (readonly [string, RegExp, string[]?])[] = [
     ["expired", /^problem validity the certificate expired 3 days ago, on /],
     ["early", /^problem validity the certificate is not valid before /],
@@ -99,6 +100,7 @@ test("names, dates, keys, signatures and purposes are judged", async () => {
     ["client", /^problem trust .*is not for servers/],
     ["must", /^problem OCSP the certificate requires a staple/],
     ["alone", /^problem trust it is self-signed/],
+    ["old", /^warning key EC P-256, signed with SHA-1 with ECDSA$/, weakServer],
   ];
   for (const [leaf, pattern, options = []] of cases) {
     const { bad } = await verdicts([leaf, "middle"], options);
@@ -229,6 +231,29 @@ test("a server that requests or requires client certificates is examined as far 
       const isKnown = verdicts.filter(({ topic }) => topic === "resumption" || topic === "end")
         .every(({ text }) => !text.includes("requires a client certificate"));
       assert.equal(isKnown, expected === "requested");
+    }
+  }
+});
+
+test("the certificate for the other kind of key is examined too, and that of other names", async () => {
+  chains.issue("rsa-expired", { ...good, key: ["rsa:2048"], start: -9, end: -2 });
+  const pair = ["-dcert", "rsa-expired.crt", "-dkey", "rsa-expired.key"];
+  const others = ["-servername", "good.test", "-cert2", "good.crt", "-key2", "good.key"];
+  chains.issue("fallback", good);
+  const cases: readonly (readonly [string[], string[], RegExp])[] = [
+    [
+      ["good", "middle"],
+      pair,
+      /^problem validity for clients with another kind of key: .* expired/,
+    ],
+    [["good", "middle"], [], /^ok SNI no name gets the same certificate/],
+    [["fallback", "middle"], others, /^ok SNI no name gets another certificate/],
+    [["fallback", "middle"], others, /^ok SNI an unknown name gets another certificate/],
+  ];
+  for (const version of ["-tls1_2", "-tls1_3"]) {
+    for (const [chain, options, pattern] of cases) {
+      const { all } = await verdicts(chain, [...options, version]);
+      assert.ok(all.some((each) => pattern.test(each)), `${pattern} in\n${all.join("\n")}`);
     }
   }
 });

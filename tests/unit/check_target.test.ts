@@ -1,7 +1,12 @@
 /** The command line of `stud check`. */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { parseTarget } from "../../src/check/target.ts";
+import { subcommandOf } from "../../src/options/subcommands.ts";
+import { namesIn } from "../../src/options/table.ts";
 import { parse, problemsOf } from "../support/parse.ts";
 
 test("every usual form of a server is accepted", () => {
@@ -78,4 +83,15 @@ test("the options have parsed values, and bad ones are refused", () => {
     assert.match(problems[0]!, pattern);
   }
   assert.match(problemsOf(["check"])[0]!, /an argument HOST\[:PORT\] is missing/);
+});
+
+test("the remedies name only options that exist", () => {
+  const own = Object.keys(subcommandOf("check").options);
+  const directory = fileURLToPath(new URL("../../src/check", import.meta.url));
+  const named = readdirSync(directory).flatMap((file) => [
+    ...readFileSync(join(directory, file), "utf8").matchAll(/(?<=[ "(])--([a-z][a-z-]+)/g),
+  ]).map(([, name]) => name!);
+  assert.ok(named.length > 10, "found the remedies");
+  const known = [...namesIn("line", "stud").keys(), ...own];
+  assert.deepEqual(named.filter((name) => !known.includes(name)), []);
 });
