@@ -2,13 +2,16 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { exchange, openTls } from "../support/client.ts";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
+
+/** A stop does not wait for connections. */
+const SOON = "drain-timeout = 1\n";
 
 const isRoot = () => process.getuid!() === 0;
 
@@ -145,6 +148,7 @@ export const commands: readonly Behaviour[] = [
       if (!isRoot()) return;
       const unix = await administered(context, 9);
       chmodSync(unix.socket, 0o600);
+      chmodSync(dirname(unix.socket), 0o755);
       const nobody = ["setpriv", "--reuid=65534", "--clear-groups", ...context.target.command];
       const denied = await run(nobody[0]!, [
         ...nobody.slice(1),
@@ -194,7 +198,7 @@ async function administered(context: Context, backend: number): Promise<Administ
   const socket = join(directory, "admin.sock");
   const pidfile = join(directory, "pid");
   const write = (lines: string) =>
-    writeFileSync(config, `admin = "${socket}"\ncertificate-warning-days = 0\n${lines}`);
+    writeFileSync(config, `admin = "${socket}"\ncertificate-warning-days = 0\n${SOON}${lines}`);
   write("");
   const stud = await context.stud([`--config=${config}`, `--pidfile=${pidfile}`], { backend });
   return {
