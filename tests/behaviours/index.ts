@@ -9,6 +9,7 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { admin } from "./admin.ts";
 import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
@@ -62,6 +63,7 @@ import { tickets } from "./tickets.ts";
 import { top } from "./top.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { status } from "./status.ts";
 import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
@@ -78,9 +80,11 @@ const WAITING = 10;
 /** The slowest come first, so that the run does not end with one of them. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "slow log": slowLog,
+  admin,
   hygiene,
   affinity,
   watch,
+  status,
   backpressure,
   integrity,
   close,
