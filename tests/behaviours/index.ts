@@ -35,6 +35,7 @@ import { integrity } from "./integrity.ts";
 import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
+import { metrics } from "./metrics.ts";
 import { mistakes } from "./mistakes.ts";
 import { namedFiles } from "./named_files.ts";
 import { negotiation } from "./negotiation.ts";
@@ -129,6 +130,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   systemd,
   prefix,
   logging,
+  metrics,
   mistakes,
   namedFiles,
   usage,
