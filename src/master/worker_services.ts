@@ -1,5 +1,4 @@
 import { sharedClock } from "../base/clock.ts";
-import { CounterTotals } from "../base/counters.ts";
 import { inTime } from "../base/in_time.ts";
 import { datesOf } from "../certificates/certificates.ts";
 import { CertificateDates } from "../certificates/dates.ts";
@@ -12,9 +11,11 @@ import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
-import { SeparateNames } from "./counters.ts";
+import { Counts, type HandedCounts } from "./counts.ts";
 import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
+import { BackendProbe, type ProbeResult } from "./backend/backend_probe.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
@@ -48,6 +49,8 @@ export interface ServiceDependencies {
 export interface InheritedState {
   /** Where the TLS library uses the master's ticket keys. */
   readonly tickets?: TicketState;
+  /** Absent from an older version. */
+  readonly counts?: HandedCounts;
 }
 
 /**
@@ -56,9 +59,7 @@ export interface InheritedState {
  * These outlive workers and generations. Holds the configuration that is in use.
  */
 export class WorkerServices {
-  /** What all workers since the start of this process have counted. */
-  readonly counters = new CounterTotals();
-  readonly names: SeparateNames;
+  readonly counts: Counts;
   readonly quotas = new ConnectionQuotas();
   readonly affinity: Affinity;
   readonly sessions: Sessions;
@@ -66,12 +67,11 @@ export class WorkerServices {
   readonly statistics: Statistics;
   /** Absent where the TLS library has its own keys. */
   readonly tickets: Tickets | undefined;
-  /** When the counters began, in seconds since 1970. */
-  private readonly since = Math.round(performance.timeOrigin) / 1000;
   private readonly log: MasterLog;
   private readonly generations: Generations;
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
+  private readonly probe: BackendProbe;
   private configuration: Prepared;
   private certificates: ServedCertificates;
   private readonly dates: CertificateDates;
@@ -90,7 +90,7 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
-    this.names = new SeparateNames();
+    this.counts = new Counts(inherited?.counts);
     this.certificates = new ServedCertificates(prepared);
     this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {
@@ -107,11 +107,13 @@ export class WorkerServices {
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);
     });
+    this.probe = new BackendProbe(runtime.libc);
     this.backendName = new BackendName(runtime.libc, log.own, (backend) => {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
       this.currentSlots.forEach((slot) => this.workerReady(slot));
+      this.probeBackend();
     });
     this.backendState = new BackendState(
       log.limited,
@@ -122,8 +124,8 @@ export class WorkerServices {
 
   /** What all workers and this process have counted, and the names in use. */
   get counted(): Counted {
-    const { config, tls } = this.prepared;
-    return { totals: this.counters, names: this.names.of(config, tls.alpn), since: this.since };
+    const { counts: { totals, names, since }, prepared: { config, tls } } = this;
+    return { totals, since, names: names.of(config, tls.alpn) };
   }
 
   /** The configuration in use, with the backend's current address. */
@@ -156,6 +158,7 @@ export class WorkerServices {
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
+      () => this.probeBackend(),
       () => this.stapling.begin(prepared.stapling),
       () => this.tickets?.use(prepared),
       () => this.affinity.use(config),
@@ -178,12 +181,19 @@ export class WorkerServices {
   }
 
   /** Their parts of the status document at `now`, in milliseconds since 1970. */
-  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
+    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
     return {
-      backends: [this.backendState.status(now)],
-      certificates: this.certificates.status(now),
-      failures: this.failures,
+      backends: [backendState.status(now)],
+      certificates: certificates.status(stapling.of(prepared), now),
+      failures,
+      ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
     };
+  }
+
+  /** Whether the backend can be connected; undefined: unknown, or not to be found out. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.probe.result;
   }
 
   /** What they contribute to the problems at `now`, in milliseconds since 1970. */
@@ -243,6 +253,7 @@ export class WorkerServices {
   async stop(): Promise<void> {
     const { log, backendName, stapling, tickets, sessions } = this;
     void guarded(log.own, () => backendName.stop());
+    void guarded(log.own, () => this.probe.use(undefined));
     const stopped = [stapling, tickets, sessions].map((each) =>
       guarded(log.own, () => each?.stop())
     );
@@ -257,6 +268,15 @@ export class WorkerServices {
     if (entry.event !== "connection-limit") return;
     const worker = Number(entry.facts.worker ?? 0);
     this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
+  }
+
+  private probeBackend(): void {
+    const { config, backend, privileges } = this.prepared;
+    if (!config.admin.readyBackend) return this.probe.use(undefined);
+    const isFile = backend.family === "unix" && !backend.path.startsWith("@");
+    // The master is not in the workers' root directory.
+    const path = isFile ? { path: `${privileges?.chroot ?? ""}${backend.path}` } : {};
+    this.probe.use({ ...backend, ...path } as Endpoint);
   }
 
   private get currentSlots(): readonly Slot[] {

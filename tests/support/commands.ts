@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
 
 export type Peer =
+  | "chromium"
   | "curl"
   | "openssl"
   | "nginx"
@@ -11,9 +12,11 @@ export type Peer =
   | "strace"
   | "ss"
   | "man"
+  | "promtool"
   | "sslscan"
   | "testssl"
   | "redis-server"
+  | "tmux"
   | "systemd-analyze";
 
 /** Debian installs servers in directories that are not in an ordinary user's PATH. */
@@ -23,6 +26,7 @@ export const environment = {
 };
 
 const versionFlags: Record<Peer, string> = {
+  chromium: "--version",
   curl: "--version",
   openssl: "version",
   nginx: "-v",
@@ -30,10 +34,12 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
   ss: "-V",
   man: "--version",
+  promtool: "--version",
   "systemd-analyze": "--version",
   sslscan: "--version",
   testssl: "--version",
   "redis-server": "--version",
+  tmux: "-V",
 };
 
 /** Whether the program is installed, and for strace, whether it may attach to other processes. */
