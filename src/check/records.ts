@@ -10,6 +10,7 @@ export const ALERT = 21;
 export const HANDSHAKE = 22;
 export const APPLICATION = 23;
 
+const WARNING = 1;
 const CLOSE_NOTIFY = 0;
 
 /** Maximum length of a record's payload (RFC 5246 section 6.2.3). */
@@ -51,12 +52,14 @@ export class Records {
 
   /** Returns the next record that is no alert. Rejects with a CheckFault, also for an alert. */
   async next(): Promise<Plain> {
-    const record = await this.any();
-    if (record.type !== ALERT) return record;
-    const alert = record.content[1] ?? 0;
-    throw alert === CLOSE_NOTIFY
-      ? new CheckFault("closed", "the server closed the connection with close_notify", { alert })
-      : new CheckFault("alert", `the server sent the alert ${alertName(alert)}`, { alert });
+    for (;;) {
+      const record = await this.any();
+      if (record.type !== ALERT) return record;
+      const [level, alert = CLOSE_NOTIFY] = record.content;
+      // TLS 1.2 goes on after a warning, such as unrecognized_name (RFC 6066 section 3).
+      if (level === WARNING && alert !== CLOSE_NOTIFY && !this.ignoresChange) continue;
+      throw faultOf(alert);
+    }
   }
 
   /** Returns the next handshake message. Rejects with a CheckFault. */
@@ -127,4 +130,10 @@ export class Records {
     if (isTls) return;
     throw new CheckFault("not-tls", "the server does not speak TLS", { received });
   }
+}
+
+function faultOf(alert: number): CheckFault {
+  return alert === CLOSE_NOTIFY
+    ? new CheckFault("closed", "the server closed the connection with close_notify", { alert })
+    : new CheckFault("alert", `the server sent the alert ${alertName(alert)}`, { alert });
 }
