@@ -74,6 +74,10 @@ export class Records {
           "the server sent another record than its handshake needs",
         );
       }
+      // RFC 8446 section 5.1 forbids it; a server could send them without an end.
+      if (content.length === 0) {
+        throw new CheckFault("malformed", "the server sent an empty handshake record");
+      }
       this.handshake.add(content);
     }
   }
