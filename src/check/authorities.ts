@@ -17,7 +17,7 @@ export interface NamedAuthorities {
 export function loadAuthorities(file: string | undefined): NamedAuthorities {
   if (file === undefined) return systemAuthorities();
   const { certificates, warnings } = forOption(
-    "check: --ca",
+    "check",
     () => readAuthorities(file, "--ca", "servers"),
   );
   const parsed = certificates.flatMap(({ certificate }) => readable(certificate.raw));

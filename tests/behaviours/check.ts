@@ -139,7 +139,7 @@ export const check: readonly Behaviour[] = [
         [["nobody.invalid"], /cannot resolve nobody\.invalid: .*; check the name/],
         [[`${directory}/none.sock`], /there is no such socket; check /],
         [["http://a/"], /"http:\/\/a\/" is no https:\/\/ URL; use HOST:PORT/],
-        [[`--ca=${empty}`, "a"], /--ca: \S+: .*no CA certificate/],
+        [[`--ca=${empty}`, "a"], /^stud: check: --ca: \S+: no CA certificate/],
       ];
       for (const [words, pattern] of cases) {
         const { code, stdout, stderr } = await runStud(context.target, ["check", ...words]);
