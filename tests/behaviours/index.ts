@@ -15,12 +15,14 @@ import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
+import { commands } from "./commands.ts";
 import { config } from "./config.ts";
 import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
 import { certificateDemands } from "./certificate_demands.ts";
 import { clientCertificates } from "./client_certificates.ts";
 import { clientMode } from "./client_mode.ts";
+import { check } from "./check.ts";
 import { close } from "./close.ts";
 import { cuts } from "./cuts.ts";
 import { containers } from "./containers.ts";
@@ -60,6 +62,7 @@ import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
 import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
+import { top } from "./top.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
 import { status } from "./status.ts";
@@ -131,7 +134,10 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   metrics,
   mistakes,
   namedFiles,
+  check,
   usage,
+  commands,
+  top,
   demo: fromSource(demo),
   hardening,
   limits,
