@@ -39,6 +39,7 @@ export type MasterSettings =
   & ListenerSettings
   & TicketPlan["config"]
   & Reads<
+    | "admin.readyBackend"
     | "certificateWarningDays"
     | "frontends"
     | "limits.connections"

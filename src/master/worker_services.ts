@@ -14,6 +14,8 @@ import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
 import { Counts, type HandedCounts } from "./counts.ts";
 import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
+import { BackendProbe, type ProbeResult } from "./backend/backend_probe.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
@@ -69,6 +71,7 @@ export class WorkerServices {
   private readonly generations: Generations;
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
+  private readonly probe: BackendProbe;
   private configuration: Prepared;
   private certificates: ServedCertificates;
   private readonly dates: CertificateDates;
@@ -104,11 +107,13 @@ export class WorkerServices {
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);
     });
+    this.probe = new BackendProbe(runtime.libc);
     this.backendName = new BackendName(runtime.libc, log.own, (backend) => {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
       this.currentSlots.forEach((slot) => this.workerReady(slot));
+      this.probeBackend();
     });
     this.backendState = new BackendState(
       log.limited,
@@ -153,6 +158,7 @@ export class WorkerServices {
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
+      () => this.probeBackend(),
       () => this.stapling.begin(prepared.stapling),
       () => this.tickets?.use(prepared),
       () => this.affinity.use(config),
@@ -175,12 +181,19 @@ export class WorkerServices {
   }
 
   /** Their parts of the status document at `now`, in milliseconds since 1970. */
-  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
+    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
     return {
-      backends: [this.backendState.status(now)],
-      certificates: this.certificates.status(now),
-      failures: this.failures,
+      backends: [backendState.status(now)],
+      certificates: certificates.status(stapling.of(prepared), now),
+      failures,
+      ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
     };
+  }
+
+  /** Whether the backend can be connected; undefined: unknown, or not to be found out. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.probe.result;
   }
 
   /** What they contribute to the problems at `now`, in milliseconds since 1970. */
@@ -240,6 +253,7 @@ export class WorkerServices {
   async stop(): Promise<void> {
     const { log, backendName, stapling, tickets, sessions } = this;
     void guarded(log.own, () => backendName.stop());
+    void guarded(log.own, () => this.probe.use(undefined));
     const stopped = [stapling, tickets, sessions].map((each) =>
       guarded(log.own, () => each?.stop())
     );
@@ -254,6 +268,15 @@ export class WorkerServices {
     if (entry.event !== "connection-limit") return;
     const worker = Number(entry.facts.worker ?? 0);
     this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
+  }
+
+  private probeBackend(): void {
+    const { config, backend, privileges } = this.prepared;
+    if (!config.admin.readyBackend) return this.probe.use(undefined);
+    const isFile = backend.family === "unix" && !backend.path.startsWith("@");
+    // The master is not in the workers' root directory.
+    const path = isFile ? { path: `${privileges?.chroot ?? ""}${backend.path}` } : {};
+    this.probe.use({ ...backend, ...path } as Endpoint);
   }
 
   private get currentSlots(): readonly Slot[] {

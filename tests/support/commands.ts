@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
 
 export type Peer =
+  | "chromium"
   | "curl"
   | "openssl"
   | "nginx"
@@ -24,6 +25,7 @@ export const environment = {
 };
 
 const versionFlags: Record<Peer, string> = {
+  chromium: "--version",
   curl: "--version",
   openssl: "version",
   nginx: "-v",
