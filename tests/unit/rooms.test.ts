@@ -22,6 +22,7 @@ const ROOMS = [
   "certificates",
   "connection",
   "status",
+  "access_log",
   "log",
   "options",
   "control",
