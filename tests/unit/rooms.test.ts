@@ -24,6 +24,7 @@ const ROOMS = [
   "certificates",
   "connection",
   "status",
+  "access_log",
   "log",
   "options",
   "control",
