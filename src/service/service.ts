@@ -14,6 +14,7 @@ import { Upgrade } from "../upgrade/upgrade.ts";
 import { AdminEndpoint } from "./admin_endpoint.ts";
 import { ChangeQueue } from "./change_queue.ts";
 import { Reload } from "./reload.ts";
+import { exchangeCounts } from "./late_counts.ts";
 import { handleSignals } from "./signals.ts";
 import { start } from "./start.ts";
 import { makePrepareContext, type ServeOptions, type ServiceState, type Serving } from "./state.ts";
@@ -95,6 +96,8 @@ class Service {
       stop: (reason) => this.stop.request(reason, this.upgrade),
     });
     this.collectOrphans();
+    const { predecessor } = this.state.options;
+    if (predecessor) predecessor.onExit = () => exchangeCounts(this.state);
     void this.changes.open();
   }
 

@@ -171,6 +171,9 @@ export class Predecessor {
   private hasReadAll = false;
 
   /** To be made in a successor. Throws a UsageError if it cannot take over. */
+  /** Called when it has exited, after its last connection. */
+  onExit: () => void = () => {};
+
   constructor(libc: Libc) {
     this.libc = libc;
     // By its end the predecessor learns that this process has exited.
@@ -229,6 +232,7 @@ export class Predecessor {
       if (this.isRunning) return;
       clearInterval(timer);
       closeInherited(this.libc, STARTUP_RESULT_FD);
+      this.onExit();
     }, DRAIN_CHECK_MS);
   }
 
