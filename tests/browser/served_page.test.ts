@@ -84,7 +84,10 @@ async function visit(context: Context, browser: Browser, expired: string): Promi
   const stranger = await openTcp(stud.frontend);
   stranger.end("GET / HTTP/1.1\r\n\r\n");
   await until(async () => /handshake-failed/.test(await text("#causes")), "the failure by cause");
-  await until(async () => /client: /.test(await text("#failures")), "the failure in words");
+  await until(
+    async () => /plain HTTP.*client, /.test(await text("#failures")),
+    "the failure in words",
+  );
 
   await fetch(`http://${endpointText(admin)}/reload`, { method: "POST" });
   await until(async () => /Succeeded/.test(await text("#reloads")), "the reload");

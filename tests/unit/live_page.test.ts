@@ -8,6 +8,7 @@ import {
   nearest,
   niceMaximum,
   pathOf,
+  spanOf,
   summaryOf,
 } from "../../src/admin/page/browser/curve.ts";
 import { Feed, type Source } from "../../src/admin/page/browser/feed.ts";
@@ -174,6 +175,9 @@ test("a chart's scale is a round number", () => {
   for (const [value, expected] of pairs) assert.equal(niceMaximum([value!]), expected);
   assert.equal(niceMaximum([]), 1);
   assert.equal(niceMaximum([Infinity, 3]), 5);
+  const lasting = (seconds: number) => spanOf([{ at: 5_000 }, { at: 5_000 + seconds * 1000 }]);
+  assert.deepEqual([0, 60, 61, 290, 301].map(lasting), [60e3, 60e3, 120e3, 300e3, 300e3]);
+  assert.equal(spanOf([]), 60e3);
 });
 
 test("a line has gaps, and stays within the chart", () => {

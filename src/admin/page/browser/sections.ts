@@ -50,11 +50,10 @@ function failures(): Section {
     what: "failures",
     empty: "No connection has failed.",
     columns: [
-      { title: "Time", cell: (failure) => timeCell(failure.time) },
-      { title: "Client", cell: ({ client }) => ({ text: client }) },
+      { title: "When and who", cell: ({ time, client }) => timeCell(time, client) },
       {
         title: "Cause",
-        cell: ({ source, cause, code }) => ({ text: `${source}: ${cause}`, note: code }),
+        cell: ({ source, cause, code }) => ({ text: cause, note: `${source}, ${code}` }),
       },
     ],
   });
@@ -76,7 +75,7 @@ function ends(): Section {
       },
       number("Open", ({ open }) => ({ text: count(open) })),
       number("Accepted", ({ accepted }) => ({ text: count(accepted) })),
-      number("Now", (frontend) => ({ text: rate(rates.of(frontend.name)) })),
+      number("Rate", (frontend) => ({ text: rate(rates.of(frontend.name)) })),
     ],
   });
   const rates = new Rates();
@@ -132,7 +131,7 @@ function workers(): Section {
       number("Generation", ({ generation }) => ({ text: String(generation) })),
       number("Connections", ({ connections }) => ({ text: count(connections) })),
       number("Accepted", ({ accepted }) => ({ text: count(accepted) })),
-      number("Now", ({ pid }) => ({ text: rate(rates.of(pid)) })),
+      number("Rate", ({ pid }) => ({ text: rate(rates.of(pid)) })),
       number("Memory", ({ residentBytes }) => ({ text: bytes(residentBytes) })),
       number("Event-loop delay", (worker) => ({ text: latency(worker.eventLoopDelaySeconds) })),
       { title: "Started", cell: ({ startedAt }) => timeCell(startedAt) },
