@@ -24,7 +24,7 @@ interface Window {
   getComputedStyle(element: unknown): { readonly color: string; readonly outlineStyle: string };
 }
 
-describe("live page", { skip, timeout: 120_000, concurrency: 3 }, () => {
+describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
   let browser: Browser;
   before(async () => {
     browser = await launchChromium();
@@ -56,6 +56,55 @@ describe("live page", { skip, timeout: 120_000, concurrency: 3 }, () => {
       server.close();
     }
   }
+
+  // The slowest ones first.
+  it("says that it is cut off, connects again, and survives counters that start anew", async () => {
+    await withPage(
+      { status: statusAt(100), expected: /503|ERR_\w+|Failed to load/ },
+      async (page, server) => {
+        server.send(statusAt(101));
+        await page.getByText("75/s").first().waitFor();
+        const before = server.connects;
+        server.isRefusing = true;
+        server.cut();
+        await page.getByText("stud cannot be reached; trying again.").waitFor();
+        assert.match(await text(page, "#notice"), /The values below are \d+.s old/);
+        assert.match(await page.title(), /^No data/);
+        assert.equal(await text(page, "#announcements"), "Not connected");
+        server.isRefusing = false;
+        // The next master has counted nothing yet.
+        const later = (seconds: number): Status => ({
+          ...statusAt(seconds),
+          time: at(200 + seconds),
+        });
+        const at = (seconds: number) => statusAt(seconds).time;
+        await until(() => server.connects > before + 1, "the page connects again");
+        server.send(later(1));
+        await page.locator("#notice").waitFor({ state: "hidden" });
+        server.send(later(2));
+        await page.getByText("75/s").first().waitFor();
+        assert.equal(await text(page, "#health"), "Well");
+        assert.doesNotMatch(JSON.stringify(await charts(page)), /-\d|NaN/);
+      },
+    );
+  });
+
+  it("is accessible in light and dark, well and degraded, wide and narrow", async () => {
+    await withPage({ status: degradedAt(100) }, async (page, server) => {
+      for (let second = 101; second < 110; second++) server.send(degradedAt(second));
+      await page.getByText("Capabilities of this build").click();
+      await page.getByText("The charts as a table").click();
+      await assertAccessible(page, "degraded, light");
+      await page.emulateMedia({ colorScheme: "dark" });
+      await assertAccessible(page, "degraded, dark");
+      server.send(statusAt(110));
+      await page.getByRole("heading", { name: "No problems" }).waitFor();
+      await page.setViewportSize({ width: 360, height: 740 });
+      await assertAccessible(page, "well, dark, narrow");
+      await page.emulateMedia({ colorScheme: "light" });
+      await assertAccessible(page, "well, light, narrow");
+    });
+  });
 
   it("shows values that change with each document", async () => {
     await withPage({ status: statusAt(0) }, async (page, server) => {
@@ -153,23 +202,6 @@ describe("live page", { skip, timeout: 120_000, concurrency: 3 }, () => {
     });
   });
 
-  it("is accessible in light and dark, well and degraded, wide and narrow", async () => {
-    await withPage({ status: degradedAt(100) }, async (page, server) => {
-      for (let second = 101; second < 110; second++) server.send(degradedAt(second));
-      await page.getByText("Capabilities of this build").click();
-      await page.getByText("The charts as a table").click();
-      await assertAccessible(page, "degraded, light");
-      await page.emulateMedia({ colorScheme: "dark" });
-      await assertAccessible(page, "degraded, dark");
-      server.send(statusAt(110));
-      await page.getByRole("heading", { name: "No problems" }).waitFor();
-      await page.setViewportSize({ width: 360, height: 740 });
-      await assertAccessible(page, "well, dark, narrow");
-      await page.emulateMedia({ colorScheme: "light" });
-      await assertAccessible(page, "well, light, narrow");
-    });
-  });
-
   it("fits a phone with many workers, many certificates and long names", async () => {
     const long = "a-very-long-label-without-a-break".repeat(7);
     const listed = Array.from({ length: 1000 }, (_, i) =>
@@ -219,37 +251,6 @@ describe("live page", { skip, timeout: 120_000, concurrency: 3 }, () => {
       await page.getByRole("button", { name: "Show only 16 workers" }).waitFor();
       assert.equal(await fits(), 360);
     });
-  });
-
-  it("says that it is cut off, connects again, and survives counters that start anew", async () => {
-    await withPage(
-      { status: statusAt(100), expected: /503|ERR_\w+|Failed to load/ },
-      async (page, server) => {
-        server.send(statusAt(101));
-        await page.getByText("75/s").first().waitFor();
-        const before = server.connects;
-        server.isRefusing = true;
-        server.cut();
-        await page.getByText("stud cannot be reached; trying again.").waitFor();
-        assert.match(await text(page, "#notice"), /The values below are \d+.s old/);
-        assert.match(await page.title(), /^No data/);
-        assert.equal(await text(page, "#announcements"), "Not connected");
-        server.isRefusing = false;
-        // The next master has counted nothing yet.
-        const later = (seconds: number): Status => ({
-          ...statusAt(seconds),
-          time: at(200 + seconds),
-        });
-        const at = (seconds: number) => statusAt(seconds).time;
-        await until(() => server.connects > before + 1, "the page connects again");
-        server.send(later(1));
-        await page.locator("#notice").waitFor({ state: "hidden" });
-        server.send(later(2));
-        await page.getByText("75/s").first().waitFor();
-        assert.equal(await text(page, "#health"), "Well");
-        assert.doesNotMatch(JSON.stringify(await charts(page)), /-\d|NaN/);
-      },
-    );
   });
 
   it("says that it cannot show another version of the document", async () => {

@@ -143,9 +143,11 @@ function workers(): Section {
     // Those that do not serve come first: only some of many are shown.
     const isWrong = ({ state }: WorkerStatus) => tones[state] === "error" ? 0 : 1;
     show([...workers].sort((a, b) => isWrong(a) - isWrong(b)));
-    const states = Map.groupBy(workers, ({ state }) => state);
-    const parts = [...states].map(([state, { length }]) => `${count(length)} ${state}`);
-    setText(byId("worker-states"), parts.join(", "));
+    const parts = (Object.keys(tones) as WorkerStatus["state"][]).map((state) => {
+      const all = workers.filter((worker) => worker.state === state);
+      return all.length === 0 ? "" : `${count(all.length)} ${state}`;
+    });
+    setText(byId("worker-states"), parts.filter(Boolean).join(", "));
   };
 }
 
