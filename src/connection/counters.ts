@@ -29,8 +29,8 @@ const VERSIONS = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1.0", "unknown"] as cons
 const KINDS = ["full", "resumed", "unknown"] as const;
 const RESULTS = ["completed", "failed"] as const;
 
-/** Microseconds in seconds. */
-const MICRO = 1e-6;
+/** Microseconds in a second. */
+const MICRO = 1e6;
 const HANDSHAKE_BOUNDS = [
   ...[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
 ] as const;
@@ -96,7 +96,7 @@ export function connectionFamilies(
       help: "Time from the accept of a connection to the end of its TLS handshake.",
       labels: {},
       bounds: HANDSHAKE_BOUNDS,
-      unit: MICRO,
+      fraction: MICRO,
       showsZeros: true,
     },
     {
@@ -104,7 +104,7 @@ export function connectionFamilies(
       help: "Time to connect to the backend, with TLS including its handshake.",
       labels: { service: ["default"] },
       bounds: CONNECT_BOUNDS,
-      unit: MICRO,
+      fraction: MICRO,
       showsZeros: true,
     },
     {
@@ -112,7 +112,7 @@ export function connectionFamilies(
       help: "Time from the accept of a connection to its close.",
       labels: {},
       bounds: DURATION_BOUNDS,
-      unit: MICRO,
+      fraction: MICRO,
       showsZeros: true,
     },
     {

@@ -1,7 +1,7 @@
-import type { CounterTotals } from "../base/counters.ts";
 import { LoopDelay } from "../base/loop_delay.ts";
 import type { Facts } from "../status/facts.ts";
 import type { MetricFamily } from "../status/metric.ts";
+import type { Counts } from "./counts.ts";
 import { metricsOf } from "./metrics.ts";
 import { guarded } from "../log/guarded.ts";
 import type { Log } from "../base/log_entry.ts";
@@ -45,9 +45,9 @@ export class Master {
   private readonly services: WorkerServices;
   private readonly reloader: Reloader;
   private checks: ReturnType<typeof setInterval> | undefined;
+  private loopDelay: LoopDelay | undefined;
   /** Overrides that of the configuration. */
   private logLevel: LogConfig["level"] | undefined;
-  private loopDelay: LoopDelay | undefined;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
@@ -124,7 +124,7 @@ export class Master {
     const { generation, older, connections } = this.generations.census();
     return `listening on ${frontendsText(this.prepared)}, workers: ${workers}, ` +
       `generation ${generation}, connections: ${this.current?.open ?? 0}` +
-      resumedText(this.services.counters) + olderText(older, connections);
+      resumedText(this.services.counts.totals) + olderText(older, connections);
   }
 
   /** Its parts of the status document. */
@@ -158,9 +158,9 @@ export class Master {
     return metricsOf(facts, this.services.counted);
   }
 
-  /** Counts what is counted outside of workers. */
-  get counters(): CounterTotals {
-    return this.services.counters;
+  /** What is counted; it outlives workers and this process. */
+  get counts(): Counts {
+    return this.services.counts;
   }
 
   /** The longest recent delay of its event loop, which is measured from the first call on. */

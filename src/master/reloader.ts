@@ -146,7 +146,7 @@ export class Reloader {
       sockets,
       {
         tickets: services.tickets?.ring,
-        counted: services.names.of(config, prepared.tls.alpn),
+        counted: services.counts.names.of(config, prepared.tls.alpn),
       },
     );
     const { sharesSockets } = listeners;
@@ -156,7 +156,7 @@ export class Reloader {
       {
         adopt: capabilities.adoptSockets,
         watchdog: config.watchdog,
-        totals: services.counters,
+        totals: services.counts.totals,
       },
       {
         spawn: (slot) => {

@@ -25,7 +25,7 @@ import type { Generations } from "./workers/generations.ts";
 /** The parts of the document that the master fills in. */
 export type MasterFacts = Pick<
   Status,
-  "backends" | "certificates" | "failures" | "frontends" | "generations" | "workers"
+  "backends" | "certificates" | "failures" | "frontends" | "generations" | "tickets" | "workers"
 >;
 
 /** The generations, the current one first. */
@@ -73,7 +73,7 @@ export function frontendsStatus(
 /** The certificates of one configuration, sorted and described once. */
 export class ServedCertificates {
   private readonly total: number;
-  private readonly listed: readonly Omit<CertificateStatus, "daysLeft">[];
+  private readonly listed: readonly (Described & { readonly index: number })[];
 
   constructor({ sources, tls, config }: Pick<Prepared, "sources" | "tls" | "config">) {
     const names = config.frontends.map(({ listen }) => formatAddress(listen));
@@ -88,6 +88,7 @@ export class ServedCertificates {
       .sort((a, b) => a.facts.validTo - b.facts.validTo)
       .slice(0, MAX_LISTED_CERTIFICATES)
       .map(({ file, facts, place }) => ({
+        index: place,
         names: facts.names.slice(0, MAX_LISTED_NAMES),
         place: file.cert,
         ...(global.has(place) ? {} : { frontend: owners[place]!.join(", ") }),
@@ -98,17 +99,25 @@ export class ServedCertificates {
       }));
   }
 
-  /** `now` is in milliseconds since 1970. */
-  status(now: number): CertificatesStatus {
+  /** `staples` are those in use, `now` is in milliseconds since 1970. */
+  status(staples: readonly Staple[], now: number): CertificatesStatus {
+    const made = new Map(staples.map(({ certificate, from }) => [certificate, from]));
     return {
       total: this.total,
-      listed: this.listed.map((certificate) => ({
-        ...certificate,
-        daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
-      })),
+      listed: this.listed.map(({ index, ...certificate }) => {
+        const from = made.get(index);
+        return {
+          ...certificate,
+          daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
+          ...(from === undefined ? {} : { stapleAgeSeconds: Math.max(0, (now - from) / 1000) }),
+        };
+      }),
     };
   }
 }
+
+type Described = Omit<CertificateStatus, "daysLeft" | "stapleAgeSeconds">;
+type Staple = Pick<StapleCommand, "certificate" | "from">;
 
 /** Returns what the document says about a failed connection that a worker has logged. */
 export function failureOf({ event, facts }: LogEntry, now: number): FailureStatus | undefined {

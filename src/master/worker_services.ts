@@ -1,5 +1,4 @@
 import { sharedClock } from "../base/clock.ts";
-import { CounterTotals } from "../base/counters.ts";
 import { inTime } from "../base/in_time.ts";
 import { datesOf } from "../certificates/certificates.ts";
 import { CertificateDates } from "../certificates/dates.ts";
@@ -12,7 +11,7 @@ import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
-import { SeparateNames } from "./counters.ts";
+import { Counts, type HandedCounts } from "./counts.ts";
 import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
 import { BackendProbe, type ProbeResult } from "./backend/backend_probe.ts";
@@ -50,6 +49,8 @@ export interface ServiceDependencies {
 export interface InheritedState {
   /** Where the TLS library uses the master's ticket keys. */
   readonly tickets?: TicketState;
+  /** Absent from an older version. */
+  readonly counts?: HandedCounts;
 }
 
 /**
@@ -58,9 +59,7 @@ export interface InheritedState {
  * These outlive workers and generations. Holds the configuration that is in use.
  */
 export class WorkerServices {
-  /** What all workers since the start of this process have counted. */
-  readonly counters = new CounterTotals();
-  readonly names: SeparateNames;
+  readonly counts: Counts;
   readonly quotas = new ConnectionQuotas();
   readonly affinity: Affinity;
   readonly sessions: Sessions;
@@ -68,8 +67,6 @@ export class WorkerServices {
   readonly statistics: Statistics;
   /** Absent where the TLS library has its own keys. */
   readonly tickets: Tickets | undefined;
-  /** When the counters began, in seconds since 1970. */
-  private readonly since = Math.round(performance.timeOrigin) / 1000;
   private readonly log: MasterLog;
   private readonly generations: Generations;
   private readonly backendName: BackendName;
@@ -93,7 +90,7 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
-    this.names = new SeparateNames();
+    this.counts = new Counts(inherited?.counts);
     this.certificates = new ServedCertificates(prepared);
     this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {
@@ -127,8 +124,8 @@ export class WorkerServices {
 
   /** What all workers and this process have counted, and the names in use. */
   get counted(): Counted {
-    const { config, tls } = this.prepared;
-    return { totals: this.counters, names: this.names.of(config, tls.alpn), since: this.since };
+    const { counts: { totals, names, since }, prepared: { config, tls } } = this;
+    return { totals, since, names: names.of(config, tls.alpn) };
   }
 
   /** The configuration in use, with the backend's current address. */
@@ -184,11 +181,13 @@ export class WorkerServices {
   }
 
   /** Their parts of the status document at `now`, in milliseconds since 1970. */
-  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
+    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
     return {
-      backends: [this.backendState.status(now)],
-      certificates: this.certificates.status(now),
-      failures: this.failures,
+      backends: [backendState.status(now)],
+      certificates: certificates.status(stapling.of(prepared), now),
+      failures,
+      ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
     };
   }
 

@@ -5,6 +5,7 @@ import type { Facts } from "../status/facts.ts";
 import { problemsOf } from "../status/problems.ts";
 import { type Readiness, type Status, STATUS_VERSION } from "../status/status.ts";
 import type { Master } from "../master/master.ts";
+import { exchangeCounts } from "./late_counts.ts";
 import type { ServiceState } from "./state.ts";
 
 /** What readiness depends on. */
@@ -19,8 +20,9 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
   const now = Date.now();
   const master = state.master!;
   const versions = runtime.versions();
+  exchangeCounts(state);
   const facts = master.status();
-  const droppedLines = master.counters.total("log_lines_dropped_total");
+  const droppedLines = master.counts.totals.total("log_lines_dropped_total");
   const ready = readinessOf(state, options);
   const problems = problemsOf({
     ...{ ...facts, reloads: state.reloads.status, ...master.problemFacts(now), now },

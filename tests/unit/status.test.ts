@@ -78,7 +78,7 @@ test("certificates are listed by their ends, with place, days, key, issuer and f
     { own: [], global: [0, 1] },
     { own: [2], global: [0, 1] },
     { own: [2, 2], global: [0, 1] },
-  ]).status(NOW);
+  ]).status([{ certificate: 0, from: NOW - 90_000 }], NOW);
   assert.equal(total, 3);
   assert.deepEqual(listed[0], {
     names: ["ended.example"],
@@ -89,6 +89,9 @@ test("certificates are listed by their ends, with place, days, key, issuer and f
     key: "ECDSA P-256",
     issuer: "An authority",
   });
+  assert.deepEqual(listed.map(({ stapleAgeSeconds }) => stapleAgeSeconds), [
+    ...[undefined, undefined, 90],
+  ]);
   assert.deepEqual(listed.map(({ place, daysLeft, frontend }) => [place, daysLeft, frontend]), [
     ["ended", -2, undefined],
     ["own", 3, "[*]:444, [*]:445"],
@@ -103,7 +106,7 @@ test("of thousands of certificates the first thousand are listed, and all are co
     (_, i) => source(`${i}`, (i * 7919) % 20_000 / 100, { names }),
   );
   const certificates = served(sources);
-  const { total, listed } = certificates.status(NOW);
+  const { total, listed } = certificates.status([], NOW);
   assert.equal(total, 20_000);
   assert.equal(listed.length, 1000);
   assert.equal(listed[0]!.names.length, 100);
