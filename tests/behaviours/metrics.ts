@@ -50,6 +50,9 @@ export const metrics: readonly Behaviour[] = [
       const version = (of: string) => `version="${tlsFacts ? of : "unknown"}"`;
       assert.equal(of("stud_handshakes_total", done, version("TLSv1.2")), tlsFacts ? 1 : 3);
       assert.equal(of("stud_handshakes_total", done, version("TLSv1.3")), tlsFacts ? 2 : 3);
+      // Only OpenSSL inside Node reports the group.
+      const { runtime } = context.target;
+      assert.equal(of("stud_handshake_groups_total"), runtime === "node" ? 3 : 0);
       assert.equal(
         of("stud_connection_failures_total", 'source="client"', 'code="handshake-failed"'),
         1,
