@@ -76,7 +76,9 @@ export class Feed {
     const source = this.#source = this.#parts.open();
     // The browser would try again as well, but not after every kind of failure.
     source.addEventListener("error", () => source === this.#source && this.#lost());
-    source.addEventListener("open", () => this.#isOpen = source === this.#source);
+    source.addEventListener("open", () => {
+      if (source === this.#source) this.#isOpen = true;
+    });
     source.addEventListener("status", ({ data }) => {
       if (source === this.#source) this.#receive(String(data));
     });
