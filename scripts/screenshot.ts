@@ -1,12 +1,13 @@
 /**
  * `npm run screenshot`: makes docs/live-page.png and docs/live-page-dark.png, the live page of
- * dist/stud after five minutes under load. `--seconds=N` is for a quicker look.
+ * dist/stud-node after five minutes under load. `--seconds=N` is for a quicker look.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import type { TLSSocket } from "node:tls";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { generate } from "selfsigned";
@@ -25,7 +26,7 @@ const ANSWER = Buffer.alloc(48 * 1024, "x");
 
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "300" } } });
 const certificates = makeCertificates();
-const context = new Context(target("dist-stud"), certificates);
+const context = new Context(target("dist-stud-node"), certificates);
 let isRunning = true;
 mkdirSync(DIRECTORY, { mode: 0o700 });
 context.after(() => rmSync(DIRECTORY, { recursive: true }));
@@ -58,7 +59,7 @@ async function main(seconds: number): Promise<void> {
   const browser = await launchChromium();
   context.after(() => browser.close());
   const address = `http://${endpointText(admin)}/`;
-  const viewport = { width: 1280, height: 1000 };
+  const viewport = { width: 1280, height: 920 };
   const { page } = await openPage(browser, address, { viewport });
   for (let client = 0; client < 10; client++) void visit(stud.frontend, client);
   for (let client = 0; client < 40; client++) void stay(stud.frontend, client);
@@ -82,8 +83,8 @@ async function visit(at: Endpoint, client: number): Promise<void> {
       localAddress: `127.0.1.${client + 1}`,
       ...(session && !isNew ? { session } : {}),
     });
-    socket.on("session", (ticket) => session = ticket).resume().write("GET");
-    await new Promise((resolve) => socket.on("close", resolve).on("end", () => socket.end()));
+    socket.on("session", (ticket) => session = ticket);
+    await asked(socket);
     const wave = 1 + Math.sin(performance.now() / 25_000 + client / 4);
     await pause(15 + 45 * wave * Math.random());
   }
@@ -94,15 +95,21 @@ async function stay(at: Endpoint, client: number): Promise<void> {
   while (isRunning) {
     const socket = await openTls(at, { localAddress: `127.0.2.${client + 1}` });
     await pause(10_000 + Math.random() * 40_000);
-    socket.destroy();
+    await asked(socket);
   }
+}
+
+/** Sends a request and reads the whole answer. */
+function asked(socket: TLSSocket): Promise<unknown> {
+  socket.resume().write("GET");
+  return new Promise((resolve) => socket.on("close", resolve).on("end", () => socket.end()));
 }
 
 /** Clients that do not speak TLS. */
 async function mistakes(at: Endpoint): Promise<void> {
   while (isRunning) {
     connect(at).on("error", () => {}).end("GET / HTTP/1.1\r\n\r\n");
-    await pause(2_000 + Math.random() * 8_000);
+    await pause(5_000 + Math.random() * 20_000);
   }
 }
 
