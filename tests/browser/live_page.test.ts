@@ -151,6 +151,9 @@ describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
       const top = await page.locator("main > section").first().getAttribute("id");
       assert.equal(top, "problems");
       assert.match(await text(page, "#certificates tbody tr"), /old\.example.*ended 2 days ago/);
+      const left = page.locator("#certificates .badge");
+      const tones = await left.evaluateAll((all) => all.map(({ className }) => className));
+      assert.deepEqual(tones, ["badge error", "badge warning", "badge good"]);
       assert.match(await text(page, "#backends tbody tr"), /api.*Downconnection refused/);
       assert.match(await text(page, "#reloads"), /Failed.*SIGHUP/);
       assert.match(await text(page, "#reload-problems"), /no private key/);
@@ -166,7 +169,11 @@ describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
     const hostile: Status = {
       ...status,
       problems: [{ severity: "error", code: MARKUP, text: MARKUP }],
-      certificates: { total: 1, listed: [certificate({ names: [MARKUP], issuer: MARKUP })] },
+      certificates: {
+        total: 1,
+        listed: [certificate({ names: [MARKUP], issuer: MARKUP })],
+        warningDays: 21,
+      },
       failures: status.failures.map((failure) => ({ ...failure, client: MARKUP, cause: MARKUP })),
       frontends: [{ name: MARKUP, addresses: [MARKUP], accepted: 1, open: 1 }],
       backends: [{ service: MARKUP, address: MARKUP, state: "down", since: MARKUP, cause: MARKUP }],
@@ -219,7 +226,7 @@ describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
       workers: workersOf(200).map((worker) =>
         worker.slot === 180 ? { ...worker, state: "silent" } : worker
       ),
-      certificates: { total: 5000, listed },
+      certificates: { total: 5000, listed, warningDays: 21 },
       failures: status.failures.map((failure) => ({ ...failure, client: long, cause: long })),
       backends: [{ service: long, address: long, state: "down", since: status.time, cause: long }],
       frontends: [{ name: long, addresses: [long, long], accepted: 1, open: 1 }],

@@ -153,9 +153,6 @@ function workers(): Section {
 
 /** Names of a certificate that are shown; the others are counted. */
 const SHOWN_NAMES = 3;
-/** The default of --certificate-warning-days. */
-const WARNING_DAYS = 21;
-
 function certificates(): Section {
   const show = makeTable<CertificateStatus>(byId("certificates"), {
     limit: 10,
@@ -170,7 +167,7 @@ function certificates(): Section {
           note: place,
         }),
       },
-      { title: "Left", cell: certificateLeft },
+      { title: "Left", cell: (certificate) => certificateLeft(certificate, limit) },
       { title: "Ends", cell: ({ notAfter }) => ({ text: day(notAfter), iso: notAfter }) },
       { title: "Frontend", cell: ({ frontend }) => ({ text: frontend ?? "all" }) },
       { title: "Key", cell: ({ key }) => ({ text: key }) },
@@ -183,7 +180,9 @@ function certificates(): Section {
       },
     ],
   });
-  return ({ certificates: { listed, total } }) => {
+  let limit = 0;
+  return ({ certificates: { listed, total, warningDays } }) => {
+    limit = warningDays ?? 0;
     show(listed, total);
     setText(byId("certificate-count"), amount(total, "certificate"));
   };
@@ -195,9 +194,10 @@ function namesText(names: readonly string[]): string {
   return more > 0 ? `${shown} and ${count(more)} more` : shown;
 }
 
-function certificateLeft({ daysLeft: days, notBefore }: CertificateStatus): Cell {
+function certificateLeft(certificate: CertificateStatus, limit: number): Cell {
+  const { daysLeft: days, notBefore } = certificate;
   if (Date.parse(notBefore) > Date.now()) return { text: "not valid yet", tone: "error" };
-  const tone = days < 0 ? "error" : days < WARNING_DAYS ? "warning" : "good";
+  const tone = days < 0 ? "error" : days < limit ? "warning" : "good";
   return { text: daysLeft(days), tone };
 }
 
