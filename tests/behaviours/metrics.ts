@@ -95,8 +95,8 @@ export const metrics: readonly Behaviour[] = [
       });
       await exchange(frontend, "hello");
       const open = await openTcp(frontend);
-      const refused = await openTcp(frontend);
-      assert.equal(await ending(refused), "ECONNRESET");
+      // It may be reset before its connect is reported.
+      await openTcp(frontend).then(ending, () => {});
       const seen = await scraped(
         admin,
         (now) => now.total("stud_backend_up") === 0 && now.total("stud_limits_reached_total") === 1,

@@ -178,7 +178,10 @@ export class NodeStream implements Stream, HandleEvents {
   }
 
   get group(): string | undefined {
-    return this.isClosing || !this.tlsHandle ? undefined : groupName(this.ssl);
+    if (this.isClosing || !this.tlsHandle) return undefined;
+    // OpenSSL would name the group of the handshake that is resumed.
+    const hasNone = this.isResumed && this.tlsVersion !== "TLSv1.3";
+    return hasNone ? undefined : groupName(this.ssl);
   }
 
   get isResumed(): boolean | undefined {
