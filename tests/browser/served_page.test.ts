@@ -129,7 +129,8 @@ async function visit(context: Context, browser: Browser, expired: string): Promi
   await fetch(`http://${endpointText(admin)}/reload`, { method: "POST" });
   await until(async () => /Succeeded/.test(await text("#reloads")), "the reload");
   await load.stop();
-  await assertAccessible(page, "the page of a running stud");
+  // The page is the same on all builds.
+  if (context.target.name === BUILDS[0]) await assertAccessible(page, "a running stud");
   assert.deepEqual(complaints, []);
 }
 
