@@ -169,11 +169,10 @@ export class Predecessor {
   private hasHandedOver = false;
   private hasExited = false;
   private hasReadAll = false;
-
-  /** To be made in a successor. Throws a UsageError if it cannot take over. */
   /** Called when it has exited, after its last connection. */
   onExit: () => void = () => {};
 
+  /** To be made in a successor. Throws a UsageError if it cannot take over. */
   constructor(libc: Libc) {
     this.libc = libc;
     // By its end the predecessor learns that this process has exited.
