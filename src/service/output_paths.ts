@@ -2,13 +2,15 @@
 import { accessSync, closeSync, constants, lstatSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText } from "../base/error_text.ts";
-import type { Reads } from "../options/config.ts";
+import type { ListenAddress, Reads } from "../options/config.ts";
 import { contentProblem } from "../system/pid_file.ts";
 
-type OutputSettings = Reads<"frontends" | "listenReport" | "log.file" | "pidFile">;
+type OutputSettings = Reads<
+  "admin.address" | "frontends" | "listenReport" | "log.file" | "pidFile"
+>;
 
 /** Returns one line for each path that a start could not use. */
-export function outputProblems({ frontends, listenReport, log, pidFile }: OutputSettings): {
+export function outputProblems({ admin, frontends, listenReport, log, pidFile }: OutputSettings): {
   /** hitch has an exit code for this one. */
   readonly log: string[];
   readonly others: string[];
@@ -19,14 +21,18 @@ export function outputProblems({ frontends, listenReport, log, pidFile }: Output
       ? []
       : [`--${option}: cannot write ${path}: ${reason}; choose another path`];
   };
-  const unix = frontends.flatMap(({ listen }) =>
-    "path" in listen && !listen.path.startsWith("@") ? [listen.path] : []
-  );
+  const files = (addresses: readonly ListenAddress[]) =>
+    addresses.flatMap((address) =>
+      "path" in address && !address.path.startsWith("@") ? [address.path] : []
+    );
+  const unix = files(frontends.map(({ listen }) => listen));
+  const adminFiles = files(admin.address ? [admin.address] : []);
   return {
     log: problems("log-filename", log.file, (path) => fileFault(path, APPEND, () => undefined)),
     others: [
       ...problems("pidfile", pidFile, (path) => fileFault(path, LOCK, contentProblem)),
       ...problems("dbg-listen", listenReport, reportFault),
+      ...adminFiles.flatMap((path) => problems("admin", path, socketFault)),
       ...unix.flatMap((path) => problems("frontend", path, socketFault)),
     ],
   };

@@ -605,6 +605,14 @@ export const admin: readonly Behaviour[] = [
       const warnings = () => stud.logged("warning").map(({ message }) => message).join("\n");
       await until(() => /others can read it/.test(warnings()), "the warning about the file");
       assert.match(warnings(), /without encryption/);
+      const name = `stud-tests-${process.pid}-${port}`;
+      await context.stud([`--admin=@${name}`, `--admin-token-file=${file}`], {
+        backend: echo.port,
+      });
+      // As Node writes abstract names.
+      const abstract = `\0${name}`;
+      assert.equal((await ask(abstract, "/healthz")).code, 401);
+      assert.equal((await ask(abstract, "/healthz", { headers })).code, 200);
     },
   },
   {
