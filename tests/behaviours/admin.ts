@@ -23,6 +23,7 @@ import {
   type Reply,
   type Request,
   sendRaw,
+  served,
   socketPath,
   statusOf,
   textOf,
@@ -425,6 +426,7 @@ export const admin: readonly Behaviour[] = [
       await once(dead, "close");
       renameSync(kept, path);
       const stud = await context.stud([`--admin=${path}`, ...words], { backend: echo.port });
+      await served(stud);
       const { mode, uid } = statSync(path);
       assert.deepEqual([mode & 0o777, uid], [0o600, process.getuid!()]);
       const helper = helperOf(stud.pid, "@admin")!;
@@ -793,6 +795,7 @@ async function configured(context: Context) {
   write("");
   const echo = await context.echo();
   const stud = await context.stud([`--config=${file}`], { backend: echo.port });
+  await served(stud);
   return { stud, admin, file, write };
 }
 
