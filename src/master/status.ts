@@ -126,12 +126,20 @@ export function failureOf({ event, facts }: LogEntry, now: number): FailureStatu
   return {
     time: new Date(now).toISOString(),
     worker: Number(worker ?? 0),
-    client: oneLine(String(client)),
-    source: oneLine(String(source)),
-    code: oneLine(String(code)),
-    cause: oneLine(String(cause)),
+    client: shortLine(client),
+    source: shortLine(source),
+    code: shortLine(code),
+    cause: shortLine(cause),
   };
 }
+
+/** Returns what a worker sent as one line of bounded length: no worker is trusted. */
+export function shortLine(text: unknown): string {
+  return oneLine(String(text).slice(0, MAX_TEXT));
+}
+
+/** Of text from workers, in UTF-16 units. */
+const MAX_TEXT = 1000;
 
 /**
  * Returns the certificates that clients refuse without a stapled OCSP response and that have none at

@@ -21,9 +21,14 @@ import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
-import { failureOf, type MasterFacts, ServedCertificates, stapleProblems } from "./status.ts";
+import {
+  failureOf,
+  type MasterFacts,
+  ServedCertificates,
+  shortLine,
+  stapleProblems,
+} from "./status.ts";
 import type { LogEntry } from "../base/log_entry.ts";
-import { oneLine } from "../base/one_line.ts";
 import type { MasterProblemFacts } from "../status/problems.ts";
 import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
@@ -37,6 +42,15 @@ import { Statistics } from "./workers/statistics.ts";
 const HELPER_LIMIT_MS = 2000;
 /** How long a limit that a worker has reached stays a problem, in milliseconds. */
 const LIMIT_SHOWN_MS = 60_000;
+/** Workers whose last limit is kept. */
+const MAX_LIMITS = 20;
+
+interface ReachedLimit {
+  /** In milliseconds since 1970. */
+  readonly at: number;
+  readonly worker: number;
+  readonly text: string;
+}
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -78,7 +92,7 @@ export class WorkerServices {
   /** The newest first. */
   private failures: readonly FailureStatus[] = [];
   /** The last limit that each worker has reached. */
-  private readonly limits = new Map<number, { readonly at: number; readonly text: string }>();
+  private limits: readonly ReachedLimit[] = [];
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -204,7 +218,7 @@ export class WorkerServices {
         ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
         ...stapleProblems(prepared.sources, stapling.of(prepared), now),
       ],
-      limits: [...this.limits.values()].filter(({ at }) => now - at < LIMIT_SHOWN_MS)
+      limits: this.limits.filter(({ at }) => now - at < LIMIT_SHOWN_MS)
         .map(({ text }) => text),
       maxConnections: maxConnections(prepared),
       ...(unresolved === undefined ? {} : { unresolved }),
@@ -267,7 +281,9 @@ export class WorkerServices {
     if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
     if (entry.event !== "connection-limit") return;
     const worker = Number(entry.facts.worker ?? 0);
-    this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
+    const others = this.limits.filter((each) => each.worker !== worker);
+    const text = shortLine(`worker ${worker}: ${entry.message}`);
+    this.limits = [{ at: now, worker, text }, ...others].slice(0, MAX_LIMITS);
   }
 
   private probeBackend(): void {

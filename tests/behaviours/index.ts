@@ -34,6 +34,7 @@ import { integrity } from "./integrity.ts";
 import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
+import { metrics } from "./metrics.ts";
 import { mistakes } from "./mistakes.ts";
 import { namedFiles } from "./named_files.ts";
 import { negotiation } from "./negotiation.ts";
@@ -127,6 +128,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   systemd,
   prefix,
   logging,
+  metrics,
   mistakes,
   namedFiles,
   usage,

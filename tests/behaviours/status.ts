@@ -10,6 +10,7 @@ import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
 import { isAlive, killIfAlive } from "../support/processes.ts";
+import { runStud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 const DAY_MS = 86_400_000;
@@ -106,6 +107,37 @@ export const status: readonly Behaviour[] = [
       assert.deepEqual([last!.worker, last!.source, last!.code], [1, "client", "handshake-failed"]);
       assert.match(last!.client, /^127\./);
       assert.deepEqual(stud.logged("connection-failed"), []);
+    },
+  },
+  {
+    name: "certificates that end soon are warned of at start and by --test, in both dialects",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "soon-"));
+      const pem = join(directory, "soon.pem");
+      const { certificate, key } = localhostCertificate();
+      writeFileSync(pem, certificate + key, { mode: 0o600 });
+      const soon = /soon\.pem: the certificate for localhost ends in 2[34] hours, on .*; renew it/;
+      const hitch = `--compat=hitch --config=${join(directory, "hitch.conf")}`.split(" ");
+      writeFileSync(
+        join(directory, "hitch.conf"),
+        `frontend = "[127.0.0.1]:443"\nbackend = "[127.0.0.1]:80"\npem-file = "${pem}"\n`,
+      );
+      for (const words of [[pem], hitch]) {
+        const { code, stderr } = await runStud(context.target, ["--test", ...words]);
+        assert.equal(code, 0, stderr);
+        assert.match(stderr, soon);
+        const never = await runStud(context.target, [
+          ...["--test", "--certificate-warning-days=0", ...words],
+        ]);
+        assert.doesNotMatch(never.stderr, /ends in/);
+      }
+      const stud = await context.stud([pem], { backend: 1 });
+      const line = await stud.waitForLog(
+        ({ event }) => event === "certificate-ends-soon",
+        "the warning",
+      );
+      assert.deepEqual([line.level, line.file], ["warn", pem]);
+      assert.match(line.message, soon);
     },
   },
   {

@@ -12,6 +12,7 @@ export type Peer =
   | "strace"
   | "ss"
   | "man"
+  | "promtool"
   | "sslscan"
   | "testssl"
   | "redis-server"
@@ -32,6 +33,7 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
   ss: "-V",
   man: "--version",
+  promtool: "--version",
   "systemd-analyze": "--version",
   sslscan: "--version",
   testssl: "--version",

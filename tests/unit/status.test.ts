@@ -125,6 +125,8 @@ test("a failed connection is shown on one line for each member, whatever a worke
     ...{ time: "2026-03-01T12:00:00.000Z", worker: 2, client: "192.0.2.9:4000" },
     ...{ source: "client", code: "handshake-failed", cause: String.raw`a\x0ab\x1b[31m` },
   });
+  const long = { ...facts, cause: "x".repeat(60_000) };
+  assert.equal(failureOf({ ...entry, facts: long }, NOW)!.cause.length, 1000);
   assert.equal(failureOf({ ...entry, event: "connection-closed" }, NOW), undefined);
 });
 
