@@ -190,6 +190,11 @@ export class Master {
     );
   }
 
+  /** Opens the access log again after rotation. */
+  reopenAccessLog(): void {
+    this.services.accessLogs.reopen();
+  }
+
   /** Undoes what a successor that has failed changed in the sockets that both had. */
   keepSockets(): void {
     this.listeners.applySettings();
@@ -207,6 +212,7 @@ export class Master {
     const { reloadDrainTimeout } = this.prepared.config;
     void guarded(log, () => this.generations.drain(this.current!, reloadDrainTimeout));
     await Promise.all([hasEnded, services]);
+    await guarded(log, () => this.services.accessLogs.stop());
   }
 
   /**
@@ -237,6 +243,7 @@ export class Master {
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
     for (const generation of serving) void guarded(log, () => generation.cut());
     await Promise.all([hasEnded, servicesStopped]);
+    await guarded(log, () => services.accessLogs.stop());
     clearInterval(this.checks);
     void guarded(log, () => listeners.close());
     this.masterLog.flush();

@@ -1,3 +1,5 @@
+import { spawnAccessLog } from "../access_log/access_log.ts";
+import { AccessLogs } from "../access_log/access_logs.ts";
 import { sharedClock } from "../base/clock.ts";
 import { inTime } from "../base/in_time.ts";
 import { datesOf } from "../certificates/certificates.ts";
@@ -79,6 +81,7 @@ export class WorkerServices {
   readonly sessions: Sessions;
   readonly stapling: Stapling;
   readonly statistics: Statistics;
+  readonly accessLogs: AccessLogs;
   /** Absent where the TLS library has its own keys. */
   readonly tickets: Tickets | undefined;
   private readonly log: MasterLog;
@@ -118,6 +121,11 @@ export class WorkerServices {
     });
     this.statistics = new Statistics(log.direct, runtime.capabilities.tlsFacts);
     this.sessions = new Sessions(runtime, log.own, { isSuccessor: inherited !== undefined });
+    this.accessLogs = new AccessLogs({
+      libc: runtime.libc,
+      spawn: (inherited) => spawnAccessLog(runtime, inherited, log.own),
+      log: log.direct,
+    });
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);
     });
@@ -153,11 +161,18 @@ export class WorkerServices {
   begin(prepared: Prepared): void {
     // Until it is certain which of the two configurations is used, the lower limit applies.
     this.quotas.total = Math.min(maxConnections(prepared), maxConnections(this.prepared));
+    this.beginCertificates(prepared);
+  }
+
+  /** As {@link begin}, for a reload that starts no workers. */
+  beginCertificates(prepared: Prepared): void {
     this.sessions.open(prepared);
+    this.accessLogs.open(prepared.accessLog, prepared.config.log.file);
   }
 
   /** Undoes {@link begin}. */
   drop(): void {
+    this.accessLogs.drop();
     this.sessions.drop();
     this.quotas.total = maxConnections(this.prepared);
   }
@@ -178,6 +193,7 @@ export class WorkerServices {
       () => this.affinity.use(config),
       () => this.statistics.interval = config.statsInterval,
       () => this.sessions.use(prepared),
+      () => this.accessLogs.use(),
       () => slots.forEach((slot) => this.workerReady(slot)),
     ]);
   }
@@ -190,6 +206,7 @@ export class WorkerServices {
       () => this.affinity.check(slots),
       () => this.statistics.check(slots),
       () => this.sessions.check(),
+      () => this.accessLogs.check(),
       () => this.dates.check(Date.now()),
     ]);
   }

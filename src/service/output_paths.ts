@@ -6,11 +6,13 @@ import type { ListenAddress, Reads } from "../options/config.ts";
 import { contentProblem } from "../system/pid_file.ts";
 
 type OutputSettings = Reads<
-  "admin.address" | "frontends" | "listenReport" | "log.file" | "pidFile"
+  "accessLog.output" | "admin.address" | "frontends" | "listenReport" | "log.file" | "pidFile"
 >;
 
 /** Returns one line for each path that a start could not use. */
-export function outputProblems({ admin, frontends, listenReport, log, pidFile }: OutputSettings): {
+export function outputProblems(
+  { accessLog, admin, frontends, listenReport, log, pidFile }: OutputSettings,
+): {
   /** hitch has an exit code for this one. */
   readonly log: string[];
   readonly others: string[];
@@ -21,6 +23,8 @@ export function outputProblems({ admin, frontends, listenReport, log, pidFile }:
       ? []
       : [`--${option}: cannot write ${path}: ${reason}; choose another path`];
   };
+  const isPath = accessLog.output.startsWith("/");
+  const accessPath = isPath ? accessLog.output : "";
   const files = (addresses: readonly ListenAddress[]) =>
     addresses.flatMap((address) =>
       "path" in address && !address.path.startsWith("@") ? [address.path] : []
@@ -30,6 +34,7 @@ export function outputProblems({ admin, frontends, listenReport, log, pidFile }:
   return {
     log: problems("log-filename", log.file, (path) => fileFault(path, APPEND, () => undefined)),
     others: [
+      ...problems("access-log", accessPath, (path) => fileFault(path, APPEND, () => undefined)),
       ...problems("pidfile", pidFile, (path) => fileFault(path, LOCK, contentProblem)),
       ...problems("dbg-listen", listenReport, reportFault),
       ...adminFiles.flatMap((path) => problems("admin", path, socketFault)),

@@ -141,7 +141,10 @@ class Service {
     handleSignals({
       stop: (cause) => this.requestStop(cause),
       reload: (cause) => void this.reload.request(cause),
-      reopenLog: () => void guarded(log, () => log.reopen()),
+      reopenLog: () => {
+        void guarded(log, () => log.reopen());
+        void guarded(log, () => state.master?.reopenAccessLog());
+      },
       upgrade: () => {
         if (this.upgrade.request()) void this.changes.run();
       },

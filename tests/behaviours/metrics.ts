@@ -50,6 +50,9 @@ export const metrics: readonly Behaviour[] = [
       const version = (of: string) => `version="${tlsFacts ? of : "unknown"}"`;
       assert.equal(of("stud_handshakes_total", done, version("TLSv1.2")), tlsFacts ? 1 : 3);
       assert.equal(of("stud_handshakes_total", done, version("TLSv1.3")), tlsFacts ? 2 : 3);
+      // Only OpenSSL inside Node reports the group.
+      const { runtime } = context.target;
+      assert.equal(of("stud_handshake_groups_total"), runtime === "node" ? 3 : 0);
       assert.equal(
         of("stud_connection_failures_total", 'source="client"', 'code="handshake-failed"'),
         1,
@@ -92,8 +95,8 @@ export const metrics: readonly Behaviour[] = [
       });
       await exchange(frontend, "hello");
       const open = await openTcp(frontend);
-      const refused = await openTcp(frontend);
-      assert.equal(await ending(refused), "ECONNRESET");
+      // It may be reset before its connect is reported.
+      await openTcp(frontend).then(ending, () => {});
       const seen = await scraped(
         admin,
         (now) => now.total("stud_backend_up") === 0 && now.total("stud_limits_reached_total") === 1,

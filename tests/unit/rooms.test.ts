@@ -23,6 +23,7 @@ const ROOMS = [
   "certificates",
   "connection",
   "status",
+  "access_log",
   "log",
   "options",
   "control",
