@@ -115,7 +115,7 @@ export class AccessLog {
     if (isSameFile(writer.fd, output)) return;
     let fd: number;
     try {
-      fd = openOutput(output);
+      fd = openOutput(this.dependencies.libc, output);
     } catch (error) {
       return this.reopenFailed((error as Error).message);
     }
@@ -143,7 +143,7 @@ export class AccessLog {
     if (output === "syslog") return -1;
     let fd: number;
     try {
-      fd = openOutput(output);
+      fd = openOutput(this.dependencies.libc, output);
     } catch (error) {
       const reason = (error as Error).message;
       throw new UsageError(
@@ -153,7 +153,7 @@ export class AccessLog {
     try {
       assertNotLog(fd, output, logFile);
     } catch (error) {
-      closeOutput(fd);
+      this.close(fd);
       throw error;
     }
     return fd;
@@ -279,7 +279,7 @@ export class AccessLog {
   }
 
   private close(fd: number): void {
-    if (fd >= 0) closeOutput(fd);
+    if (fd >= 0) closeOutput(this.dependencies.libc, this.plan.output, fd);
   }
 }
 
