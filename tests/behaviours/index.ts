@@ -71,11 +71,12 @@ import { watch } from "./watch.ts";
 /** Only a hang takes this long; in milliseconds. */
 const LIMIT = 180_000;
 /** How many run at a time: those that use the processors, and those that wait for time limits. */
-const WORKING = 5;
-const WAITING = 8;
+const WORKING = 8;
+const WAITING = 10;
 
 /** The slowest come first, so that the run does not end with one of them. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
+  "slow log": slowLog,
   hygiene,
   affinity,
   watch,
@@ -84,9 +85,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   close,
   cuts,
   timeouts,
-  processes: fromSource(processes),
+  processes,
   drain,
-  "slow log": slowLog,
   peers,
   sni,
   resumption,
@@ -115,7 +115,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   failures,
   frontends,
   sockets,
-  reload: fromSource(reload),
+  reload,
   upgrade: fromSource(upgrade),
   "refused steps": refusedSteps,
   privileges,
@@ -127,7 +127,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   logging,
   mistakes,
   namedFiles,
-  usage: fromSource(usage),
+  usage,
   demo: fromSource(demo),
   hardening,
   limits,
