@@ -31,6 +31,8 @@ export interface AccessLogDependencies {
   /** Starts a helper with these descriptors. Throws an Error if it cannot. */
   spawn(inherited: readonly number[]): AccessLogProcess;
   readonly log: Log;
+  /** Counts lines that could not be written. */
+  lost(lines: number): void;
   readonly clock?: Clock;
 }
 
@@ -186,6 +188,7 @@ export class AccessLog {
     else if (event.type === "moved") this.reopen();
     else if (event.type === "lost") {
       this.losses.add(event.lines, `they cannot be written: ${event.cause}`);
+      this.dependencies.lost(event.lines);
     }
   }
 

@@ -21,7 +21,7 @@ import { ending, exchange, openTcp, openTls, readAll } from "../support/client.t
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
-import { helperOf, hold, isAlive } from "../support/processes.ts";
+import { helperOf, hold, isAlive, userOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
 import { upgraded } from "./upgrade.ts";
@@ -29,6 +29,8 @@ import { upgraded } from "./upgrade.ts";
 /** More lines than the pipe and a worker's queue hold. */
 const FLOOD = 1500;
 const CLIENTS = 50;
+/** The user id of `nobody`, which every system has. */
+const NOBODY = 65534;
 
 type Line = Readonly<Record<string, unknown>>;
 
@@ -106,6 +108,54 @@ export const accessLog: readonly Behaviour[] = [
         ...["backend backend-refused", "client client-left"],
         ...["client handshake-failed", "client handshake-timeout"],
       ]);
+    },
+  },
+  {
+    name:
+      "the access log has the subject of a verified certificate, and whether a session was resumed",
+    appliesTo: ({ verifyClients }) => verifyClients,
+    async run(context) {
+      const { ca, a } = context.certificates;
+      const words = ["--client-verify=optional", `--client-verify-ca=${ca}`];
+      const { stud, lines } = await logging(context, words);
+      const identity = { cert: readFileSync(a), key: readFileSync(a) };
+      const visit = async (session?: Buffer) => {
+        const client = await openTls(stud.frontend, {
+          ...{ ...identity, minVersion: "TLSv1.2", maxVersion: "TLSv1.2" },
+          ...(session ? { session } : {}),
+        });
+        const ticket = client.getSession();
+        client.end("hello");
+        await readAll(client);
+        return ticket;
+      };
+      await visit(await visit());
+      await exchange(stud.frontend, "hello");
+      await until(() => lines().length === 3, "all lines");
+      const found = lines().map(({ subject, resumed }) => [subject, resumed]);
+      assert.deepEqual(found, [["CN=a", false], ["CN=a", true], [
+        undefined,
+        false,
+      ]]);
+    },
+  },
+  {
+    name: "a confined worker and the helper write to a file of the user that started stud",
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const root = mkdtempSync(join(context.certificates.directory, "access-"));
+      const { stud, file, lines } = await logging(context, ["--user=nobody", `--chroot=${root}`]);
+      const helper = helperOf(stud.pid, "@access-log")!;
+      await until(() => userOf(helper) === NOBODY, "the helper drops its privileges");
+      await exchange(stud.frontend, "hello");
+      await until(() => lines().length === 1, "a line");
+      assert.equal(statSync(file).uid, 0);
+      renameSync(file, `${file}.1`);
+      const isReopened = async () => {
+        await exchange(stud.frontend, "hello");
+        return existsSync(file) && lines().length > 0;
+      };
+      await until(isReopened, "the new file");
     },
   },
   {
