@@ -31,6 +31,8 @@ export interface AccessLogDependencies {
   /** Starts a helper with these descriptors. Throws an Error if it cannot. */
   spawn(inherited: readonly number[]): AccessLogProcess;
   readonly log: Log;
+  /** Counts lines that could not be written. */
+  lost(lines: number): void;
   readonly clock?: Clock;
 }
 
@@ -115,7 +117,7 @@ export class AccessLog {
     if (isSameFile(writer.fd, output)) return;
     let fd: number;
     try {
-      fd = openOutput(output);
+      fd = openOutput(this.dependencies.libc, output);
     } catch (error) {
       return this.reopenFailed((error as Error).message);
     }
@@ -143,7 +145,7 @@ export class AccessLog {
     if (output === "syslog") return -1;
     let fd: number;
     try {
-      fd = openOutput(output);
+      fd = openOutput(this.dependencies.libc, output);
     } catch (error) {
       const reason = (error as Error).message;
       throw new UsageError(
@@ -153,7 +155,7 @@ export class AccessLog {
     try {
       assertNotLog(fd, output, logFile);
     } catch (error) {
-      closeOutput(fd);
+      this.close(fd);
       throw error;
     }
     return fd;
@@ -186,6 +188,7 @@ export class AccessLog {
     else if (event.type === "moved") this.reopen();
     else if (event.type === "lost") {
       this.losses.add(event.lines, `they cannot be written: ${event.cause}`);
+      this.dependencies.lost(event.lines);
     }
   }
 
@@ -279,7 +282,7 @@ export class AccessLog {
   }
 
   private close(fd: number): void {
-    if (fd >= 0) closeOutput(fd);
+    if (fd >= 0) closeOutput(this.dependencies.libc, this.plan.output, fd);
   }
 }
 

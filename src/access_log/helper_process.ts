@@ -18,7 +18,9 @@ import { dieBeforeMaster } from "../system/oom_score.ts";
 import { OUTPUT_FD, PIPE_FD } from "./command_line.ts";
 import type { AccessLogCommand, AccessLogEvent, AccessLogStart } from "./messages.ts";
 import { fileOutput, type HelperOutput, syslogOutput } from "./outputs.ts";
+
 import { PendingLines } from "./pending_lines.ts";
+import { reopenedForWriting } from "./reopen.ts";
 
 /** How often it checks whether its file was renamed or removed, in milliseconds. */
 const CHECK_INTERVAL_MS = 1000;
@@ -45,6 +47,8 @@ class AccessLogHelper {
   private readonly lines = new PendingLines();
   private readonly bytes = new Uint8Array(READ_SIZE);
   private output: HelperOutput | undefined;
+  /** Where the output writes; -1 for syslog. */
+  private fd = -1;
   /** Where the file was when this process started. */
   private file: string | undefined;
   private checkedAt = performance.now();
@@ -88,7 +92,7 @@ class AccessLogHelper {
     const entries = [
       pollEntry(isOrphan ? -1 : 0, POLLIN),
       pollEntry(reads ? PIPE_FD : -1, POLLIN),
-      pollEntry(isOutputFull ? OUTPUT_FD : -1, POLLOUT),
+      pollEntry(isOutputFull ? this.fd : -1, POLLOUT),
     ];
     const all = new Uint8Array(Buffer.concat(entries));
     if (this.libc.poll(all, entries.length, timeout) <= 0) return [false, false];
@@ -97,7 +101,7 @@ class AccessLogHelper {
   }
 
   private canWrite(): boolean {
-    return this.libc.poll(pollEntry(OUTPUT_FD, POLLOUT), 1, 0) > 0;
+    return this.libc.poll(pollEntry(this.fd, POLLOUT), 1, 0) > 0;
   }
 
   private readCommands(): void {
@@ -136,7 +140,7 @@ class AccessLogHelper {
     const now = performance.now();
     if (this.file === undefined || now - this.checkedAt < CHECK_INTERVAL_MS) return;
     this.checkedAt = now;
-    if (fileBehind(OUTPUT_FD) !== this.file) this.report({ type: "moved" });
+    if (fileBehind(this.fd) !== this.file) this.report({ type: "moved" });
   }
 
   private handle(command: AccessLogCommand): void {
@@ -150,11 +154,12 @@ class AccessLogHelper {
 
   private start({ syslog, ids }: AccessLogStart): void {
     try {
+      if (!syslog) this.fd = reopenedForWriting(OUTPUT_FD) ?? OUTPUT_FD;
       // Without a chroot: the socket of syslog is outside.
       dropPrivileges(this.libc, ids && { ...ids, chroot: "" });
       this.output = syslog
         ? syslogOutput(new Syslog(this.libc, syslog.facility, syslog.dialect, { waits: true }))
-        : fileOutput(this.libc, OUTPUT_FD);
+        : fileOutput(this.libc, this.fd);
     } catch (error) {
       const message = `the access log's helper cannot start: ${reasonOf(error)}`;
       const entry = { level: "error", event: "access-log-exited", message, facts: {} } as const;
@@ -162,7 +167,7 @@ class AccessLogHelper {
       this.hasFailed = true;
       return;
     }
-    if (!syslog) this.file = fileBehind(OUTPUT_FD);
+    if (!syslog) this.file = fileBehind(this.fd);
     this.report({ type: "ready" });
   }
 

@@ -1,11 +1,15 @@
 /** Opens what the access log is written to. */
 import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
-import { errorText } from "../base/error_text.ts";
+import { errnoText, errorText } from "../base/error_text.ts";
+import { copyFrom } from "../os/descriptors.ts";
+import type { Libc } from "../os/libc.ts";
 
 /** Not readable by all users, since it has names and addresses. */
 const MODE = 0o640;
 const STDOUT = 1;
+/** The lowest number that is none of the standard descriptors'. */
+const FIRST_FREE = 3;
 /** A terminal must not become the controlling one, and nothing may wait for a reader. */
 const COMMON = constants.O_APPEND | constants.O_NONBLOCK | constants.O_NOCTTY;
 const FILE = COMMON | constants.O_WRONLY | constants.O_CREAT;
@@ -13,11 +17,15 @@ const FILE = COMMON | constants.O_WRONLY | constants.O_CREAT;
 const FIFO = COMMON | constants.O_RDWR;
 
 /**
- * Opens the file at `path`, creating it if there is none; `-` is standard output, which is not closed.
- * Throws an Error with the reason.
+ * Opens the file at `path`, creating it if there is none; `-` is a copy of standard output, since Deno
+ * passes that itself to no child. Throws an Error with the reason.
  */
-export function openOutput(path: string): number {
-  if (path === "-") return STDOUT;
+export function openOutput(libc: Libc, path: string): number {
+  if (path === "-") {
+    const copy = copyFrom(libc, STDOUT, FIRST_FREE);
+    if (copy < 0) throw new Error(errnoText(libc.errno()));
+    return copy;
+  }
   try {
     const isFifo = statSync(path, { throwIfNoEntry: false })?.isFIFO() ?? false;
     return openSync(path, isFifo ? FIFO : FILE, MODE);
@@ -27,8 +35,8 @@ export function openOutput(path: string): number {
 }
 
 /** Closes what {@link openOutput} has opened. */
-export function closeOutput(fd: number): void {
-  if (fd === STDOUT) return;
+export function closeOutput(libc: Libc, path: string, fd: number): void {
+  if (path === "-") return void libc.close(fd);
   try {
     closeSync(fd);
   } catch {

@@ -184,8 +184,9 @@ export class Connections implements ConnectionContext<Connection> {
     this.lifetimes?.stop(connection);
     this.lifetimeEnds.stop(connection);
     if (connection.source) this.clientSources!.release(connection.source);
-    this.events.closed(connection);
+    // The worker may exit at the event.
     if (connection.observed) this.observed.delete(connection);
+    this.events.closed(connection);
   }
 
   private begin(connection: Connection, client: Stream): StreamHandler {

@@ -125,6 +125,10 @@ export class WorkerServices {
       libc: runtime.libc,
       spawn: (inherited) => spawnAccessLog(runtime, inherited, log.own),
       log: log.direct,
+      lost: (lines) => {
+        const series = { name: "log_lines_dropped_total", labels: { log: "access" } };
+        this.counts.totals.add(series, lines);
+      },
     });
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);

@@ -1,13 +1,14 @@
 import { accessLine, type AccessLogFormat } from "../access_log/format.ts";
 import { DropReports } from "../access_log/drop_reports.ts";
 import { LineBatches } from "../access_log/line_batches.ts";
+import { nonBlockingPipe } from "../access_log/reopen.ts";
 import type { AccessRecord } from "../access_log/record.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { Libc } from "../os/libc.ts";
 
 /** How a worker writes the access log. */
 export interface AccessWriterSettings {
-  /** The descriptor of the pipe, which is non-blocking. */
+  /** The inherited descriptor of the pipe. */
   readonly pipe: number;
   readonly format: AccessLogFormat;
   /** `1/N`: one of N connections is logged. */
@@ -20,7 +21,10 @@ export class AccessWriter {
   private readonly every: number;
   private readonly batches: LineBatches;
 
-  /** `counted` is called with the number of lines that were dropped; they are logged as well. */
+  /**
+   * To be called before privileges are dropped. `counted` is called with the number of lines that were dropped; they
+   * are logged as well.
+   */
   constructor(
     libc: Libc,
     settings: AccessWriterSettings,
@@ -30,8 +34,9 @@ export class AccessWriter {
     this.settings = settings;
     this.every = Number(settings.sample.slice("1/".length));
     const reports = new DropReports(log);
+    const pipe = nonBlockingPipe(libc, settings.pipe);
     this.batches = new LineBatches(
-      (bytes) => libc.write(settings.pipe, bytes, bytes.length) === bytes.length,
+      (bytes) => libc.write(pipe, bytes, bytes.length) === bytes.length,
       (lines) => {
         counted(lines);
         reports.add(lines, "its file or its reader is too slow");

@@ -10,6 +10,7 @@ import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
 import { admin } from "./admin.ts";
+import { accessLog } from "./access_log.ts";
 import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
@@ -115,6 +116,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "proxy in": proxyIn,
   "proxy tlvs": proxyTlvs,
   sources,
+  "access log": accessLog,
   addresses,
   backends,
   outages,

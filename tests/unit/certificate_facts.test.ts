@@ -82,3 +82,9 @@ test("PROXY v2 has the client's name and the algorithms of the presented certifi
   assert.equal(header.signatureAlgorithm, "ecdsa-with-SHA256");
   assert.equal(header.keyAlgorithm, "EC256");
 });
+
+test("the subject is written as in RFC 4514, the most specific part first", () => {
+  const { der } = make("subject", '/C=DE/O=Exa, mple "x"/CN=José', EC);
+  const { subject } = certificateFacts(der);
+  assert.equal(subject, 'CN=José,O=Exa\\, mple \\"x\\",C=DE');
+});
