@@ -1,5 +1,6 @@
 import process from "node:process";
 import { ADMIN_ARGUMENT } from "./admin/command_line.ts";
+import { ACCESS_LOG_ARGUMENT } from "./access_log/command_line.ts";
 import { OCSP_ARGUMENT } from "./ocsp/command_line.ts";
 import { nameProcess } from "./os/process_name.ts";
 import type { Runtime } from "./runtime/runtime.ts";
@@ -13,6 +14,7 @@ const NAMES: Readonly<Record<string, (argv: readonly string[]) => string>> = {
   [WORKER_ARGUMENT]: ([, slot]) => `stud: worker ${slot}`,
   [ADMIN_ARGUMENT]: () => "stud: admin",
   [PEERS_ARGUMENT]: () => "stud: peers",
+  [ACCESS_LOG_ARGUMENT]: () => "stud: access",
   [OCSP_ARGUMENT]: () => "stud: ocsp",
   [STORE_ARGUMENT]: () => "stud: tickets",
   [LAUNCH_ARGUMENT]: () => "stud: launcher",
@@ -34,6 +36,8 @@ export async function main(runtime: Runtime): Promise<void> {
       return (await import("./admin/helper/admin_process.ts")).runAdmin(runtime);
     case PEERS_ARGUMENT:
       return (await import("./sessions/peers_process.ts")).runPeers(runtime);
+    case ACCESS_LOG_ARGUMENT:
+      return (await import("./access_log/helper_process.ts")).runAccessLog(runtime);
     case OCSP_ARGUMENT:
       return (await import("#ocsp")).runOcsp(runtime);
     case STORE_ARGUMENT:

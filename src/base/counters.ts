@@ -13,8 +13,8 @@ export interface CounterFamily {
   readonly showsZeros?: true;
   /** Makes it a histogram: the upper bounds of the buckets, ascending, without +Inf. */
   readonly bounds?: readonly number[];
-  /** The unit of a histogram's sum as it is counted, in that of `bounds`: 1e-6 counts microseconds. */
-  readonly unit?: number;
+  /** A histogram's sum is counted in this fraction of the unit of `bounds`: 1e6 in microseconds. */
+  readonly fraction?: number;
 }
 
 /** One number of a family. */
@@ -47,6 +47,19 @@ export function parseCounterReport(value: unknown): CounterReport | undefined {
     Array.isArray(each) && each.length % 2 === 0 && each.every(isCount)
   );
   return isReport ? value as CounterReport : undefined;
+}
+
+/** Parses the numbers of another version of this program; what is not valid is omitted. */
+export function parseCountedSeries(value: unknown): readonly CountedSeries[] {
+  return Array.isArray(value) ? value.filter(isCountedSeries) : [];
+}
+
+function isCountedSeries(value: unknown): value is CountedSeries {
+  if (typeof value !== "object" || value === null) return false;
+  const { name, labels, part, value: count } = value as Record<string, unknown>;
+  return typeof name === "string" && typeof labels === "object" && labels !== null &&
+    Object.values(labels).every((each) => typeof each === "string") &&
+    (part === undefined || typeof part === "string") && isCount(count);
 }
 
 /** Monotonic numbers, one for each combination of label values of each family. */

@@ -1,6 +1,9 @@
 /** The names of all log events, which docs/events.md describes. */
 export const EVENTS = [
   "accept-failed",
+  "access-log-dropped",
+  "access-log-exited",
+  "access-log-not-reopened",
   "admin-exited",
   "admin-failed",
   "admin-ready",

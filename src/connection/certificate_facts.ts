@@ -6,6 +6,8 @@ import { derToPem } from "../base/pem.ts";
 export interface CertificateFacts {
   /** The first common name (RFC 4519 section 2.3) of the subject. */
   readonly commonName?: string;
+  /** The whole subject, as in RFC 4514: `CN=alice,O=Example`. */
+  readonly subject?: string;
   /** The signature algorithm, as HAProxy writes it: `RSA-SHA256`, `ecdsa-with-SHA256`. */
   readonly signatureAlgorithm?: string;
   /** The key's algorithm and size in bits, as HAProxy writes it: `RSA2048`, `EC256`. */
@@ -46,12 +48,18 @@ function readFacts(der: Uint8Array): CertificateFacts {
     const key = keyType(certificate);
     return {
       ...(commonName ? { commonName } : {}),
+      ...(certificate.subject ? { subject: subjectText(certificate.subject) } : {}),
       ...(signatureAlgorithm ? { signatureAlgorithm: shortName(signatureAlgorithm) } : {}),
       ...(key ? { keyAlgorithm: `${key}${bits ?? ""}` } : {}),
     };
   } catch {
     return {};
   }
+}
+
+/** The library writes one attribute on each line, with RFC 4514's escapes, the least specific first. */
+function subjectText(subject: string): string {
+  return subject.split("\n").reverse().join(",");
 }
 
 /** Returns `RSA`, `EC`, `ED25519` …, or undefined for a type that the TLS library does not know. */

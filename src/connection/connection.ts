@@ -24,6 +24,7 @@ import { prefixBytes } from "./prefix.ts";
 import { addressesIn, type ProxyAddresses } from "./proxy_protocol/read_header.ts";
 import type { IdleHolder } from "./idle_timeouts.ts";
 import type { Measured } from "./measured.ts";
+import type { Observed } from "./observed.ts";
 import type { Source, Sources } from "./sources.ts";
 import type { DeliveryHolder } from "./undelivered.ts";
 
@@ -45,6 +46,8 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   readonly frontend: number;
   /** Absent unless it is read by somebody. */
   readonly measured: Measured | undefined;
+  /** Absent unless it is logged; `measured` is present then. */
+  readonly observed: Observed | undefined;
   /** The source that counts it, if any. */
   source: Source | undefined;
   private readonly context: ConnectionContext<Connection>;
@@ -55,7 +58,8 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   private header: Uint8Array | undefined;
   /** From the client's PROXY header; undefined: its stream's addresses are used. */
   private addresses: ProxyAddresses | undefined;
-  private uniqueId: string | undefined;
+  /** That of the PROXY header to the backend. */
+  uniqueId: string | undefined;
   private hasHeader = false;
   private hasClientSent = false;
   private clientEnded = false;
@@ -83,7 +87,8 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     client: Stream,
     frontend: number,
     trust: ClientTrust | undefined,
-    measured: Measured | undefined,
+    measured?: Measured,
+    observed?: Observed,
   ) {
     this.context = context;
     this.id = id;
@@ -91,13 +96,19 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     this.frontend = frontend;
     this.trust = trust;
     this.measured = measured;
+    this.observed = observed;
+  }
+
+  /** The client's address; undefined if it had left before it was accepted. */
+  get address(): string | undefined {
+    if (this.addresses) return formatEndpoint(this.addresses.client);
+    const { remote } = this.client;
+    return isUnknown(remote) ? undefined : formatEndpoint(remote);
   }
 
   /** The client's address for logs. */
   get clientName(): string {
-    if (this.addresses) return formatEndpoint(this.addresses.client);
-    const { remote } = this.client;
-    return isUnknown(remote) ? "a client that had already left" : formatEndpoint(remote);
+    return this.address ?? "a client that had already left";
   }
 
   /** The facts of every log entry about this connection. */
@@ -183,8 +194,10 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   ended(stream: Stream): void {
     if (stream === this.delivering) return;
     if (stream !== this.client && this.isTruncated(stream)) return this.truncated(stream);
-    if (stream === this.client) this.clientEnded = true;
+    const isClient = stream === this.client;
+    if (isClient) this.clientEnded = true;
     else this.backendEnded = true;
+    if (this.observed) this.observed.endedBy ??= isClient ? "client" : "backend";
     this.otherSide(stream)?.finish();
     // After a limit both sides have to close in time, whichever ends first.
     if (this.isHalfClosed || this.lingering || this.isSending) this.restartHalfClose();
@@ -291,6 +304,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     // Without TLS it is open before it can be refused.
     if (this.hasFailed) return;
     this.context.handshakes.stop(this);
+    this.observed?.opened(this.client);
     const rejected = this.trust && rejection(this.trust, this.client.tls());
     if (rejected) {
       this.fail(rejected);
@@ -323,6 +337,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   private backendConnected(): void {
     this.context.connects.stop(this);
     this.context.connected(this);
+    if (this.context.settings.backendTls) this.observed?.opened(this.backend!);
     this.phase = "relaying";
     this.context.idleTimeouts?.start(this);
     this.context.events.established(this);
@@ -510,10 +525,9 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
     if (this.hasFailed) return;
     this.hasFailed = true;
     const hasLeft = failure.source === "client" && isUnknown(this.client.remote);
-    this.context.failed(
-      this,
-      hasLeft ? clientLeft("the client left before it was accepted") : failure,
-    );
+    const found = hasLeft ? clientLeft("the client left before it was accepted") : failure;
+    this.observed?.failed(found, this.client, this.phase === "handshake");
+    this.context.failed(this, found);
   }
 }
 

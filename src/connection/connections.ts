@@ -10,6 +10,7 @@ import { CONNECTED, ConnectionCounters } from "./counters.ts";
 import { TimeoutQueue } from "../base/timeout_queue.ts";
 import type { ConnectionFailure } from "./failure.ts";
 import { Measured } from "./measured.ts";
+import { Observed } from "./observed.ts";
 import { HeaderPhase } from "./proxy_protocol/header_phase.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { IdleTimeouts } from "./idle_timeouts.ts";
@@ -49,6 +50,8 @@ export class Connections implements ConnectionContext<Connection> {
   /** Passes over the handshakes in progress, each once, in search of a silent client. */
   private silentSearch: Iterator<Connection> | undefined;
   private readonly clock: Clock;
+  /** Those that are open and observed. */
+  readonly observed = new Set<Connection>();
   private lastId = 0;
   private openCount = 0;
   private maxOpen = 0;
@@ -119,8 +122,15 @@ export class Connections implements ConnectionContext<Connection> {
   accept(client: Stream, frontend = 0, trust?: ClientTrust): StreamHandler {
     if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
     this.counters.accepted(frontend);
-    const measured = this.settings.measures ? new Measured(this.clock.now()) : undefined;
-    const connection = new Connection(this, ++this.lastId, client, frontend, trust, measured);
+    const id = ++this.lastId;
+    const isObserved = this.events.observes?.(id) ?? false;
+    const isMeasured = isObserved || this.settings.measures;
+    const connection = new Connection(
+      ...[this, id, client, frontend, trust] as const,
+      isMeasured ? new Measured(this.clock.now()) : undefined,
+      isObserved ? new Observed() : undefined,
+    );
+    if (isObserved) this.observed.add(connection);
     try {
       return this.begin(connection, client);
     } catch (error) {
@@ -136,7 +146,10 @@ export class Connections implements ConnectionContext<Connection> {
     if (backendTls) return;
     const protocol = alpn.length > 0 ? client.alpn : undefined;
     this.counters.handshakeDone(client.tlsVersion, client.isResumed, protocol);
-    if (measured) this.counters.handshakeTook(measured.handshakeDone(this.clock.now()));
+    if (!measured) return;
+    this.counters.handshakeTook(measured.handshakeDone(this.clock.now()));
+    const { group } = client;
+    if (group !== undefined) this.counters.exchanged(group);
   }
 
   /** Called at most once for each connection. */
@@ -150,6 +163,7 @@ export class Connections implements ConnectionContext<Connection> {
   connect(connection: Connection): Stream {
     const { runtime, target, sources, settings } = this;
     connection.measured?.connecting(this.clock.now());
+    connection.observed?.connecting(target);
     const source = sources.length > 0 ? sources[connection.id % sources.length] : undefined;
     return runtime.connect(target, connection, source, settings.backendTls);
   }
@@ -171,6 +185,7 @@ export class Connections implements ConnectionContext<Connection> {
     this.lifetimeEnds.stop(connection);
     if (connection.source) this.clientSources!.release(connection.source);
     this.events.closed(connection);
+    if (connection.observed) this.observed.delete(connection);
   }
 
   private begin(connection: Connection, client: Stream): StreamHandler {

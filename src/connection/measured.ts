@@ -33,6 +33,11 @@ export class Measured {
     return this.connectMs = now - this.connectingAt;
   }
 
+  /** The time since the accept. */
+  elapsedMs(now: number): number {
+    return now - this.startedAt;
+  }
+
   closed(now: number): void {
     this.totalMs = now - this.startedAt;
   }

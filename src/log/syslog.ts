@@ -1,6 +1,7 @@
 /**
  * Syslog through its local socket, in the format of RFC 3164 section 4.1 without a host name, as the
- * C library writes it. Nothing here blocks: lines that the socket does not accept are counted.
+ * C library writes it. Lines that the socket does not accept are counted; nothing here blocks, except
+ * in the access log's helper.
  */
 import type { LogLevel } from "../base/log_entry.ts";
 import type { Dialect } from "../base/dialect.ts";
@@ -12,13 +13,16 @@ import {
   EPROTOTYPE,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  SO_SNDTIMEO,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
+  SOL_SOCKET,
 } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
 import { sockaddr } from "../os/sockaddr.ts";
+import { seconds } from "../os/structures.ts";
 
 const severities: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 
@@ -27,6 +31,8 @@ const SOCKET = "/dev/log";
 const MAX_RECORD = 8192;
 /** Minimum time between two attempts to connect, in milliseconds. */
 const RETRY_MS = 1000;
+/** How long a write may block, if it may. */
+const WAIT_SECONDS = 1;
 
 const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
@@ -47,6 +53,7 @@ export class Syslog {
   private readonly facility: number;
   private readonly ident: string;
   private readonly now: () => number;
+  private readonly waits: boolean;
   private readonly record = new Uint8Array(MAX_RECORD);
   private fd = -1;
   private isStream = false;
@@ -55,19 +62,20 @@ export class Syslog {
 
   /**
    * `facility` is from {@link facilityNumber}, `ident` the name of the program. `now` returns
-   * monotonic milliseconds.
+   * monotonic milliseconds. `waits`: a write blocks for up to a second while the daemon does not read.
    */
   constructor(
     libc: Libc,
     facility: number,
     ident: string,
-    { path = SOCKET, now = () => performance.now() } = {},
+    { path = SOCKET, now = () => performance.now(), waits = false } = {},
   ) {
     this.libc = libc;
     this.facility = facility;
     this.ident = ident;
     this.path = path;
     this.now = now;
+    this.waits = waits;
     this.connect();
   }
 
@@ -76,14 +84,17 @@ export class Syslog {
     return this.fd >= 0;
   }
 
-  /** `line` has no control characters; a record is truncated to 8 KiB. */
-  write(level: LogLevel, line: string): void {
+  /**
+   * `line` has no control characters; a record is truncated to 8 KiB. Returns false if the line is
+   * lost.
+   */
+  write(level: LogLevel, line: string): boolean {
     if (!this.send(level, line)) {
       this.lost++;
-      return;
+      return false;
     }
-    if (this.lost === 0) return;
-    if (this.send("error", lostText(this.lost))) this.lost = 0;
+    if (this.lost > 0 && this.send("error", lostText(this.lost))) this.lost = 0;
+    return true;
   }
 
   close(): void {
@@ -102,7 +113,8 @@ export class Syslog {
 
   /** Returns undefined if the connection is lost. */
   private trySend(length: number): boolean | undefined {
-    const sent = this.libc.send(this.fd, this.record, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const flags = this.waits ? MSG_NOSIGNAL : MSG_DONTWAIT | MSG_NOSIGNAL;
+    const sent = this.libc.send(this.fd, this.record, length, flags);
     if (sent === length) return true;
     const errno = sent < 0 ? this.libc.errno() : 0;
     if (errno === EAGAIN || errno === EMSGSIZE) return false;
@@ -120,8 +132,13 @@ export class Syslog {
 
   /** Returns 0, or the errno of the failure. */
   private connectAs(type: number): number {
-    const fd = this.libc.socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const flags = this.waits ? SOCK_CLOEXEC : SOCK_NONBLOCK | SOCK_CLOEXEC;
+    const fd = this.libc.socket(AF_UNIX, type | flags, 0);
     if (fd < 0) return this.libc.errno();
+    if (this.waits) {
+      const limit = seconds(WAIT_SECONDS);
+      this.libc.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, limit, limit.length);
+    }
     const address = sockaddr({ family: "unix", path: this.path });
     if (this.libc.connect(fd, address, address.length) !== 0) {
       const errno = this.libc.errno();

@@ -1,12 +1,13 @@
-import type { CounterTotals } from "../base/counters.ts";
 import { LoopDelay } from "../base/loop_delay.ts";
 import type { Facts } from "../status/facts.ts";
 import type { MetricFamily } from "../status/metric.ts";
+import type { Counts } from "./counts.ts";
 import { metricsOf } from "./metrics.ts";
 import { guarded } from "../log/guarded.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
+import type { ProbeResult } from "./backend/backend_probe.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TicketState } from "../tickets/tickets.ts";
 import { emptyQueues } from "./listeners/empty_queues.ts";
@@ -44,9 +45,9 @@ export class Master {
   private readonly services: WorkerServices;
   private readonly reloader: Reloader;
   private checks: ReturnType<typeof setInterval> | undefined;
+  private loopDelay: LoopDelay | undefined;
   /** Overrides that of the configuration. */
   private logLevel: LogConfig["level"] | undefined;
-  private loopDelay: LoopDelay | undefined;
   private resolveCut: () => void = () => {};
   private readonly isCut = new Promise<void>((resolve) => this.resolveCut = resolve);
 
@@ -123,7 +124,7 @@ export class Master {
     const { generation, older, connections } = this.generations.census();
     return `listening on ${frontendsText(this.prepared)}, workers: ${workers}, ` +
       `generation ${generation}, connections: ${this.current?.open ?? 0}` +
-      resumedText(this.services.counters) + olderText(older, connections);
+      resumedText(this.services.counts.totals) + olderText(older, connections);
   }
 
   /** Its parts of the status document. */
@@ -135,6 +136,11 @@ export class Master {
       frontends: frontendsStatus(prepared, this.services.counted),
       ...this.services.status(Date.now()),
     };
+  }
+
+  /** See {@link WorkerServices.backendProbe}. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.services.backendProbe;
   }
 
   /** What it contributes to the problems at `now`, in milliseconds since 1970. */
@@ -152,9 +158,9 @@ export class Master {
     return metricsOf(facts, this.services.counted);
   }
 
-  /** Counts what is counted outside of workers. */
-  get counters(): CounterTotals {
-    return this.services.counters;
+  /** What is counted; it outlives workers and this process. */
+  get counts(): Counts {
+    return this.services.counts;
   }
 
   /** The longest recent delay of its event loop, which is measured from the first call on. */
@@ -184,6 +190,11 @@ export class Master {
     );
   }
 
+  /** Opens the access log again after rotation. */
+  reopenAccessLog(): void {
+    this.services.accessLogs.reopen();
+  }
+
   /** Undoes what a successor that has failed changed in the sockets that both had. */
   keepSockets(): void {
     this.listeners.applySettings();
@@ -201,6 +212,7 @@ export class Master {
     const { reloadDrainTimeout } = this.prepared.config;
     void guarded(log, () => this.generations.drain(this.current!, reloadDrainTimeout));
     await Promise.all([hasEnded, services]);
+    await guarded(log, () => this.services.accessLogs.stop());
   }
 
   /**
@@ -231,6 +243,7 @@ export class Master {
     const open = serving.reduce((sum, generation) => sum + generation.open, 0);
     for (const generation of serving) void guarded(log, () => generation.cut());
     await Promise.all([hasEnded, servicesStopped]);
+    await guarded(log, () => services.accessLogs.stop());
     clearInterval(this.checks);
     void guarded(log, () => listeners.close());
     this.masterLog.flush();

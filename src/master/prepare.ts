@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import type { AccessLogPlan } from "../access_log/access_log.ts";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { CertificateSettings } from "../certificates/collect.ts";
 import type { Certificates, CertificateSource } from "../certificates/certificates.ts";
@@ -39,9 +40,13 @@ export type MasterSettings =
   & ListenerSettings
   & TicketPlan["config"]
   & Reads<
+    | "admin.readyBackend"
     | "certificateWarningDays"
     | "frontends"
+    | "accessLog.facility"
+    | "accessLog.output"
     | "limits.connections"
+    | "log.file"
     | "log.level"
     | "maxGenerations"
     | "reloadDrainTimeout"
@@ -87,6 +92,7 @@ export interface Prepared {
   /** The CAs that verify the ticket store, as PEM; absent: the public CAs. */
   readonly ticketStoreCa?: string;
   readonly cachePeers?: PeersPlan;
+  readonly accessLog?: AccessLogPlan;
   /** Absent: there is no admin endpoint. */
   readonly admin?: AdminPlan;
   /** Warnings, one line each. */
@@ -175,6 +181,7 @@ export async function prepare(
   problems.push(...stapling.problems);
   warnings.push(...stapling.warnings);
   if (problems.length > 0) throw new UsageError(problems);
+  const accessLog = accessLogPlan(config, identity.privileges);
   return {
     config,
     tls: loaded.tls,
@@ -189,9 +196,19 @@ export async function prepare(
     ...(ticketSecret ? { ticketSecret } : {}),
     ...(storeCas ? { ticketStoreCa: storeCas.pem } : {}),
     ...(cachePeers ? { cachePeers } : {}),
+    ...(accessLog ? { accessLog } : {}),
     ...(admin ? { admin } : {}),
     warnings,
   };
+}
+
+function accessLogPlan(
+  { accessLog: { output, facility }, dialect }: PrepareSettings,
+  privileges: Privileges | undefined,
+): AccessLogPlan | undefined {
+  if (output === "") return undefined;
+  const ids = privileges && { uid: privileges.uid, gid: privileges.gid };
+  return { output, dialect, facility, ...(ids ? { ids } : {}) };
 }
 
 /** Settings for TLS to the backend that can be tried although the CAs cannot be used. */

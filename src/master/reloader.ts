@@ -74,7 +74,7 @@ export class Reloader {
    */
   async begin(prepared: Prepared): Promise<BegunReload> {
     if (!this.canSwap(prepared)) return await this.beginGeneration(prepared);
-    this.dependencies.services.sessions.open(prepared);
+    this.dependencies.services.beginCertificates(prepared);
     return { kind: "certificates", prepared };
   }
 
@@ -138,7 +138,8 @@ export class Reloader {
     const { capabilities } = runtime;
     const backend = formatEndpoint(prepared.backend);
     const sockets = [...new Set(claim.fds.flat())];
-    const inherited = [prepared.storeFd, ...sockets];
+    const { nextPipe } = services.accessLogs;
+    const inherited = [prepared.storeFd, ...sockets, ...(nextPipe === undefined ? [] : [nextPipe])];
     const number = generations.nextNumber;
     const commands = startCommands(
       prepared,
@@ -146,7 +147,8 @@ export class Reloader {
       sockets,
       {
         tickets: services.tickets?.ring,
-        counted: services.names.of(config, prepared.tls.alpn),
+        counted: services.counts.names.of(config, prepared.tls.alpn),
+        accessLog: nextPipe !== undefined,
       },
     );
     const { sharesSockets } = listeners;
@@ -156,7 +158,7 @@ export class Reloader {
       {
         adopt: capabilities.adoptSockets,
         watchdog: config.watchdog,
-        totals: services.counters,
+        totals: services.counts.totals,
       },
       {
         spawn: (slot) => {

@@ -1,5 +1,6 @@
+import { spawnAccessLog } from "../access_log/access_log.ts";
+import { AccessLogs } from "../access_log/access_logs.ts";
 import { sharedClock } from "../base/clock.ts";
-import { CounterTotals } from "../base/counters.ts";
 import { inTime } from "../base/in_time.ts";
 import { datesOf } from "../certificates/certificates.ts";
 import { CertificateDates } from "../certificates/dates.ts";
@@ -12,17 +13,24 @@ import type { TicketRing } from "../tickets/ring.ts";
 import { spawnStore, StoreHelper } from "../tickets/store_master.ts";
 import { Tickets, type TicketState } from "../tickets/tickets.ts";
 import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
-import { SeparateNames } from "./counters.ts";
+import { Counts, type HandedCounts } from "./counts.ts";
 import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
+import { BackendProbe, type ProbeResult } from "./backend/backend_probe.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
-import { failureOf, type MasterFacts, ServedCertificates, stapleProblems } from "./status.ts";
+import {
+  failureOf,
+  type MasterFacts,
+  ServedCertificates,
+  shortLine,
+  stapleProblems,
+} from "./status.ts";
 import type { LogEntry } from "../base/log_entry.ts";
-import { oneLine } from "../base/one_line.ts";
 import type { MasterProblemFacts } from "../status/problems.ts";
 import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
@@ -36,6 +44,15 @@ import { Statistics } from "./workers/statistics.ts";
 const HELPER_LIMIT_MS = 2000;
 /** How long a limit that a worker has reached stays a problem, in milliseconds. */
 const LIMIT_SHOWN_MS = 60_000;
+/** Workers whose last limit is kept. */
+const MAX_LIMITS = 20;
+
+interface ReachedLimit {
+  /** In milliseconds since 1970. */
+  readonly at: number;
+  readonly worker: number;
+  readonly text: string;
+}
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -48,6 +65,8 @@ export interface ServiceDependencies {
 export interface InheritedState {
   /** Where the TLS library uses the master's ticket keys. */
   readonly tickets?: TicketState;
+  /** Absent from an older version. */
+  readonly counts?: HandedCounts;
 }
 
 /**
@@ -56,29 +75,27 @@ export interface InheritedState {
  * These outlive workers and generations. Holds the configuration that is in use.
  */
 export class WorkerServices {
-  /** What all workers since the start of this process have counted. */
-  readonly counters = new CounterTotals();
-  readonly names: SeparateNames;
+  readonly counts: Counts;
   readonly quotas = new ConnectionQuotas();
   readonly affinity: Affinity;
   readonly sessions: Sessions;
   readonly stapling: Stapling;
   readonly statistics: Statistics;
+  readonly accessLogs: AccessLogs;
   /** Absent where the TLS library has its own keys. */
   readonly tickets: Tickets | undefined;
-  /** When the counters began, in seconds since 1970. */
-  private readonly since = Math.round(performance.timeOrigin) / 1000;
   private readonly log: MasterLog;
   private readonly generations: Generations;
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
+  private readonly probe: BackendProbe;
   private configuration: Prepared;
   private certificates: ServedCertificates;
   private readonly dates: CertificateDates;
   /** The newest first. */
   private failures: readonly FailureStatus[] = [];
   /** The last limit that each worker has reached. */
-  private readonly limits = new Map<number, { readonly at: number; readonly text: string }>();
+  private limits: readonly ReachedLimit[] = [];
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -90,7 +107,7 @@ export class WorkerServices {
     this.log = log;
     this.generations = generations;
     this.configuration = prepared;
-    this.names = new SeparateNames();
+    this.counts = new Counts(inherited?.counts);
     this.certificates = new ServedCertificates(prepared);
     this.dates = new CertificateDates(log.own);
     if (runtime.capabilities.ticketKeys) {
@@ -104,14 +121,21 @@ export class WorkerServices {
     });
     this.statistics = new Statistics(log.direct, runtime.capabilities.tlsFacts);
     this.sessions = new Sessions(runtime, log.own, { isSuccessor: inherited !== undefined });
+    this.accessLogs = new AccessLogs({
+      libc: runtime.libc,
+      spawn: (inherited) => spawnAccessLog(runtime, inherited, log.own),
+      log: log.direct,
+    });
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);
     });
+    this.probe = new BackendProbe(runtime.libc);
     this.backendName = new BackendName(runtime.libc, log.own, (backend) => {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
       this.currentSlots.forEach((slot) => this.workerReady(slot));
+      this.probeBackend();
     });
     this.backendState = new BackendState(
       log.limited,
@@ -122,8 +146,8 @@ export class WorkerServices {
 
   /** What all workers and this process have counted, and the names in use. */
   get counted(): Counted {
-    const { config, tls } = this.prepared;
-    return { totals: this.counters, names: this.names.of(config, tls.alpn), since: this.since };
+    const { counts: { totals, names, since }, prepared: { config, tls } } = this;
+    return { totals, since, names: names.of(config, tls.alpn) };
   }
 
   /** The configuration in use, with the backend's current address. */
@@ -137,11 +161,18 @@ export class WorkerServices {
   begin(prepared: Prepared): void {
     // Until it is certain which of the two configurations is used, the lower limit applies.
     this.quotas.total = Math.min(maxConnections(prepared), maxConnections(this.prepared));
+    this.beginCertificates(prepared);
+  }
+
+  /** As {@link begin}, for a reload that starts no workers. */
+  beginCertificates(prepared: Prepared): void {
     this.sessions.open(prepared);
+    this.accessLogs.open(prepared.accessLog, prepared.config.log.file);
   }
 
   /** Undoes {@link begin}. */
   drop(): void {
+    this.accessLogs.drop();
     this.sessions.drop();
     this.quotas.total = maxConnections(this.prepared);
   }
@@ -156,11 +187,13 @@ export class WorkerServices {
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
+      () => this.probeBackend(),
       () => this.stapling.begin(prepared.stapling),
       () => this.tickets?.use(prepared),
       () => this.affinity.use(config),
       () => this.statistics.interval = config.statsInterval,
       () => this.sessions.use(prepared),
+      () => this.accessLogs.use(),
       () => slots.forEach((slot) => this.workerReady(slot)),
     ]);
   }
@@ -173,17 +206,25 @@ export class WorkerServices {
       () => this.affinity.check(slots),
       () => this.statistics.check(slots),
       () => this.sessions.check(),
+      () => this.accessLogs.check(),
       () => this.dates.check(Date.now()),
     ]);
   }
 
   /** Their parts of the status document at `now`, in milliseconds since 1970. */
-  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
+    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
     return {
-      backends: [this.backendState.status(now)],
-      certificates: this.certificates.status(now),
-      failures: this.failures,
+      backends: [backendState.status(now)],
+      certificates: certificates.status(stapling.of(prepared), now),
+      failures,
+      ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
     };
+  }
+
+  /** Whether the backend can be connected; undefined: unknown, or not to be found out. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.probe.result;
   }
 
   /** What they contribute to the problems at `now`, in milliseconds since 1970. */
@@ -194,7 +235,7 @@ export class WorkerServices {
         ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
         ...stapleProblems(prepared.sources, stapling.of(prepared), now),
       ],
-      limits: [...this.limits.values()].filter(({ at }) => now - at < LIMIT_SHOWN_MS)
+      limits: this.limits.filter(({ at }) => now - at < LIMIT_SHOWN_MS)
         .map(({ text }) => text),
       maxConnections: maxConnections(prepared),
       ...(unresolved === undefined ? {} : { unresolved }),
@@ -243,6 +284,7 @@ export class WorkerServices {
   async stop(): Promise<void> {
     const { log, backendName, stapling, tickets, sessions } = this;
     void guarded(log.own, () => backendName.stop());
+    void guarded(log.own, () => this.probe.use(undefined));
     const stopped = [stapling, tickets, sessions].map((each) =>
       guarded(log.own, () => each?.stop())
     );
@@ -256,7 +298,18 @@ export class WorkerServices {
     if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
     if (entry.event !== "connection-limit") return;
     const worker = Number(entry.facts.worker ?? 0);
-    this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
+    const others = this.limits.filter((each) => each.worker !== worker);
+    const text = shortLine(`worker ${worker}: ${entry.message}`);
+    this.limits = [{ at: now, worker, text }, ...others].slice(0, MAX_LIMITS);
+  }
+
+  private probeBackend(): void {
+    const { config, backend, privileges } = this.prepared;
+    if (!config.admin.readyBackend) return this.probe.use(undefined);
+    const isFile = backend.family === "unix" && !backend.path.startsWith("@");
+    // The master is not in the workers' root directory.
+    const path = isFile ? { path: `${privileges?.chroot ?? ""}${backend.path}` } : {};
+    this.probe.use({ ...backend, ...path } as Endpoint);
   }
 
   private get currentSlots(): readonly Slot[] {

@@ -71,9 +71,11 @@ export function verifiesBackend(
 
 /** Reports a file that would be written and is also another option's. */
 function checkOutputs(config: Config, { problems }: Notes): void {
-  const { log, pidFile, listenReport, pemFiles, frontends, trustFiles, sessions } = config;
+  const { log, accessLog, pidFile, listenReport, pemFiles, frontends, trustFiles, sessions } =
+    config;
   const outputs = [
     ["--log-filename", log.file],
+    ["--access-log", accessLog.output],
     ["--pidfile", pidFile],
     ["--dbg-listen", listenReport],
   ] as const;

@@ -135,6 +135,10 @@ export interface CombinedConfig {
   /** In any order; only with `proxy-v2`. */
   readonly proxyTlvs: readonly ProxyTlv[];
   readonly acceptProxy: AcceptProxy;
+  /** `syslog`, `-` for standard output, an absolute path, or "" for none. */
+  readonly "accessLog.output": string;
+  /** The facility of an access log in syslog. */
+  readonly "accessLog.facility": string;
   /** The syslog facility (`daemon`, `local0` …), or "" for none. */
   readonly "log.syslog": string;
   /** Cache directory for responses, absolute; "" disables cache and refresh. */

@@ -50,6 +50,7 @@ export function toConfig(collected: Collected, context: ConfigContext): Config {
 type CombinedName =
   | TlsName
   | "accept-proxy"
+  | "access-log"
   | "backend"
   | "backend-name"
   | "daemon"
@@ -99,6 +100,8 @@ function combinedConfig(parts: Parts, context: ConfigContext): CombinedConfig {
     prefix,
     proxyTlvs: prefix === "proxy-v2" ? chosenTlvs(settings, dialect, build.capabilities) : [],
     acceptProxy: acceptProxyOf(parts, context),
+    "accessLog.output": accessLogOf(parts, context),
+    "accessLog.facility": settings["syslog-facility"],
     "log.syslog": syslogOf(parts, context),
     "ocsp.directory": ocspDirectory(parts, context),
     ...(cachePeers && { "sessions.cachePeers": cachePeers }),
@@ -204,6 +207,16 @@ function cachePeersOf({ settings }: Parts): CachePeers | undefined {
   if (!listen) return undefined;
   const [name = "", ttl = "1"] = settings["shared-cache-if"].split(",");
   return { listen, peers, interface: name === "*" ? "" : name, ttl: Number(ttl) };
+}
+
+function accessLogOf({ settings }: Parts, { absolute, problems }: ConfigContext): string {
+  const output = settings["access-log"];
+  if (output === "-" && settings.daemon) {
+    problems.push(
+      "--access-log: with --daemon nobody sees standard output; use a file or syslog",
+    );
+  }
+  return output === "-" || output === "syslog" ? output : absolute(output);
 }
 
 /** In stud's dialect a daemon without a log file logs to syslog, except with --syslog=off. */

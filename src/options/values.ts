@@ -197,6 +197,13 @@ export function proxyTlvs(text: string): readonly ProxyTlv[] {
   });
 }
 
+/** Accepts `1/N`, with N from 1 to a million. */
+export function sample(text: string): string {
+  const [, n] = /^1\/(\d{1,7})$/.exec(text) ?? [];
+  if (n !== undefined && Number(n) >= 1 && Number(n) <= 1_000_000) return text;
+  throw new ValueError(`${quote(text)} is not a share; use 1/N, as in 1/100`);
+}
+
 /** Parses the classes and codes of errors to silence, separated by commas or spaces. */
 export function errorClasses(text: string): readonly string[] {
   const names = [...new Set(listed(text))];

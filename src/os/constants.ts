@@ -13,6 +13,7 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
+export const SO_ERROR = 4;
 export const SO_REUSEADDR = 2;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
@@ -74,6 +75,8 @@ export const MFD_CLOEXEC = 1;
 export const EPOLL_CTL_MOD = 3;
 /** One event, then none until the entry is set again. */
 export const EPOLLONESHOT = 1 << 30;
+export const POLLIN = 1;
+export const POLLOUT = 4;
 /** What poll(2) reports without being asked: an error, an end, and no open descriptor. */
 export const POLLERR = 8;
 export const POLLHUP = 0x10;
@@ -87,6 +90,7 @@ export const F_GETFL = 3;
 /** Sets a lock that belongs to the open file description; it conflicts with those of F_SETLK. */
 export const F_OFD_SETLK = 37;
 
+export const EINTR = 4;
 export const EAGAIN = 11;
 export const EMSGSIZE = 90;
 /** The socket at that address is of another type. */

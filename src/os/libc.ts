@@ -23,6 +23,9 @@ export interface Libc {
   /** `entries` are structures of poll(2); `timeout` is in milliseconds. */
   poll(entries: Uint8Array, count: number, timeout: number): number;
   close(fd: number): number;
+  /** Writes two ints to `ends`: where to read and where to write. */
+  pipe2(ends: Uint8Array, flags: number): number;
+  read(fd: number, into: Uint8Array, length: number): number;
   setgroups(count: number, groups: Uint8Array): number;
   /** Paths are bytes that end in 0. */
   chroot(path: Uint8Array): number;
@@ -91,6 +94,8 @@ export const signatures = {
   epoll_ctl: ["i32", "i32", "i32", "buffer"],
   poll: ["buffer", "u64", "i32"],
   close: ["i32"],
+  pipe2: ["buffer", "i32"],
+  read: ["i32", "buffer", "u64"],
   setgroups: ["u64", "buffer"],
   chroot: ["buffer"],
   memfd_create: ["buffer", "u32"],

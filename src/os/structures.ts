@@ -58,10 +58,11 @@ export function epollEvent(events: number, data: bigint): Uint8Array {
   return bytes;
 }
 
-/** Returns a `struct pollfd` that asks for no events. */
-export function pollEntry(fd: number): Uint8Array {
+/** Returns a `struct pollfd`, by default one that asks for no events. */
+export function pollEntry(fd: number, events = 0): Uint8Array {
   const bytes = new Uint8Array(8);
   bytes.set(cInt(fd));
+  new DataView(bytes.buffer).setInt16(4, events, littleEndian);
   return bytes;
 }
 

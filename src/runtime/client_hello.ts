@@ -100,20 +100,23 @@ function parsed(message: Uint8Array): ClientHello | "malformed" {
 
 function fields(hello: Reader): ClientHello {
   // The message's type and length, legacy_version and random.
-  hello.take(4 + 2 + 32);
+  hello.skip(4 + 2 + 32);
   const sessionId = hello.take(hello.number(1));
   if (sessionId.length > MAX_SESSION_ID) throw new RangeError("the session id is too long");
   // cipher_suites and legacy_compression_methods.
-  for (const width of [2, 1]) hello.take(hello.number(width));
+  hello.skip(hello.number(2));
+  hello.skip(hello.number(1));
   const extensions = new Reader(hello.isEmpty ? NOTHING : hello.take(hello.number(2)));
   let serverName: string | undefined;
   let [acceptsTickets, supportsTls13] = [false, false];
   while (!extensions.isEmpty) {
     const type = extensions.number(2);
-    const body = extensions.take(extensions.number(2));
-    if (type === SERVER_NAME) serverName = hostName(new Reader(body));
+    const length = extensions.number(2);
+    if (type === SERVER_NAME) serverName = hostName(new Reader(extensions.take(length)));
+    else if (type === SUPPORTED_VERSIONS) {
+      supportsTls13 = hasTls13(new Reader(extensions.take(length)));
+    } else extensions.skip(length);
     if (type === SESSION_TICKET) acceptsTickets = true;
-    if (type === SUPPORTED_VERSIONS) supportsTls13 = hasTls13(new Reader(body));
   }
   return { serverName, sessionId, acceptsTickets, supportsTls13 };
 }
@@ -144,11 +147,14 @@ class Reader {
   }
 
   take(length: number): Uint8Array {
-    const end = this.at + length;
-    if (end > this.bytes.length) throw new RangeError("the message is too short");
-    const taken = this.bytes.subarray(this.at, end);
-    this.at = end;
-    return taken;
+    const start = this.at;
+    this.skip(length);
+    return this.bytes.subarray(start, this.at);
+  }
+
+  skip(length: number): void {
+    if (this.at + length > this.bytes.length) throw new RangeError("the message is too short");
+    this.at += length;
   }
 
   number(width: number): number {

@@ -5,10 +5,14 @@ import { errorText } from "../base/error_text.ts";
 import type { Reads } from "../options/config.ts";
 import { contentProblem } from "../system/pid_file.ts";
 
-type OutputSettings = Reads<"frontends" | "listenReport" | "log.file" | "pidFile">;
+type OutputSettings = Reads<
+  "accessLog.output" | "frontends" | "listenReport" | "log.file" | "pidFile"
+>;
 
 /** Returns one line for each path that a start could not use. */
-export function outputProblems({ frontends, listenReport, log, pidFile }: OutputSettings): {
+export function outputProblems(
+  { accessLog, frontends, listenReport, log, pidFile }: OutputSettings,
+): {
   /** hitch has an exit code for this one. */
   readonly log: string[];
   readonly others: string[];
@@ -19,12 +23,15 @@ export function outputProblems({ frontends, listenReport, log, pidFile }: Output
       ? []
       : [`--${option}: cannot write ${path}: ${reason}; choose another path`];
   };
+  const isPath = accessLog.output.startsWith("/");
+  const accessPath = isPath ? accessLog.output : "";
   const unix = frontends.flatMap(({ listen }) =>
     "path" in listen && !listen.path.startsWith("@") ? [listen.path] : []
   );
   return {
     log: problems("log-filename", log.file, (path) => fileFault(path, APPEND, () => undefined)),
     others: [
+      ...problems("access-log", accessPath, (path) => fileFault(path, APPEND, () => undefined)),
       ...problems("pidfile", pidFile, (path) => fileFault(path, LOCK, contentProblem)),
       ...problems("dbg-listen", listenReport, reportFault),
       ...unix.flatMap((path) => problems("frontend", path, socketFault)),

@@ -70,6 +70,7 @@ class Service {
         pidFile: undefined,
         essentials: undefined,
         isStopping: false,
+        lateCounts: undefined,
         isReplaced: false,
       },
     };
@@ -107,7 +108,7 @@ class Service {
 
   private linesLost(lines: number): void {
     const series = { name: "log_lines_dropped_total", labels: { log: "events" } };
-    this.state.master?.counters.add(series, lines);
+    this.state.master?.counts.totals.add(series, lines);
   }
 
   private requestStop(cause: string): void {
@@ -140,7 +141,10 @@ class Service {
     handleSignals({
       stop: (cause) => this.requestStop(cause),
       reload: (cause) => void this.reload.request(cause),
-      reopenLog: () => void guarded(log, () => log.reopen()),
+      reopenLog: () => {
+        void guarded(log, () => log.reopen());
+        void guarded(log, () => state.master?.reopenAccessLog());
+      },
       upgrade: () => {
         if (this.upgrade.request()) void this.changes.run();
       },

@@ -11,7 +11,7 @@ const SAME_SIGNAL_MS = 100;
 export interface SignalHandlers {
   stop(cause: string): void;
   reload(cause: string): void;
-  /** Opens the log file again. */
+  /** Opens the log file and the access log again. */
   reopenLog(): void;
   upgrade(): void;
 }

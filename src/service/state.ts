@@ -61,6 +61,8 @@ export interface ServiceState {
   /** Why the last upgrade failed, one line for each reason, until a reload succeeds. */
   upgradeFailure: readonly string[];
   readonly admin: AdminEndpoint;
+  /** The descriptor of the file with counts for a successor, while there is one. */
+  lateCounts: number | undefined;
   /** A successor has taken over; this process drains. */
   isReplaced: boolean;
   /** A stop has begun, or a successor has taken over and the last connection has closed. */

@@ -27,7 +27,7 @@ type ReadByWorker =
   & ListenerSettings
   & { readonly limits: LimitSettings; readonly sessions: FrontendDependencies["sessions"] }
   // Read by the worker itself.
-  & Reads<"engine" | "log.level" | "pinWorkers">;
+  & Reads<"accessLog.format" | "accessLog.sample" | "engine" | "log.level" | "pinWorkers">;
 
 export type UnreadByMaster = Nothing<Exclude<KeyFor<"master">, KeysIn<ReadByMaster>>>;
 export type UnreadByWorker = Nothing<Exclude<KeyFor<"worker">, KeysIn<ReadByWorker>>>;

@@ -1,10 +1,15 @@
 import process from "node:process";
 import { guarded } from "../log/guarded.ts";
+import { openLateCounts } from "../upgrade/late_counts.ts";
 import type { Handover } from "../upgrade/handover.ts";
 import type { Upgrade } from "../upgrade/upgrade.ts";
+import { exchangeCounts } from "./late_counts.ts";
 import type { Change } from "./change_queue.ts";
 import type { ServiceState } from "./state.ts";
 import type { Stop } from "./stop.ts";
+
+/** How often a draining process leaves its counts to its successor, in milliseconds. */
+const EXCHANGE_INTERVAL_MS = 1000;
 
 /** SIGUSR2 as a change to the service: a new process takes over, or nothing changes. */
 export class UpgradeChange implements Change {
@@ -26,9 +31,12 @@ export class UpgradeChange implements Change {
   async run(): Promise<void> {
     const { state } = this;
     const { log } = state;
+    await guarded(log, () => void (state.lateCounts = openLateCounts(state.runtime.libc)));
     const pid = await this.upgrade.begin(this.handover());
     if (state.isStopping) return;
     if (pid !== undefined) return await this.drain(pid);
+    if (state.lateCounts !== undefined) state.runtime.libc.close(state.lateCounts);
+    state.lateCounts = undefined;
     state.upgradeFailure = this.upgrade.failure;
     // The successor may have written its pid already.
     await guarded(log, () => state.pidFile?.write());
@@ -37,7 +45,8 @@ export class UpgradeChange implements Change {
 
   /** What is passed to a successor. */
   private handover(): Handover {
-    const { options, pidFile, master, admin, prepareContext, essentials, reloads } = this.state;
+    const { options, pidFile, master, admin, prepareContext, essentials, reloads, lateCounts } =
+      this.state;
     const tickets = master!.ticketState;
     return {
       pid: process.pid,
@@ -46,6 +55,8 @@ export class UpgradeChange implements Change {
       activated: prepareContext.activated,
       admin: admin.held,
       reloads: reloads.inheritance,
+      counts: master!.counts.handed,
+      ...(lateCounts === undefined ? {} : { lateCounts }),
       ...(essentials ? { essentials } : {}),
       ...(tickets ? { tickets } : {}),
       ...(pidFile ? { pidFile: { path: pidFile.path, fd: pidFile.fd } } : {}),
@@ -64,7 +75,11 @@ export class UpgradeChange implements Change {
       state.notifier.silence();
     });
     await guarded(log, () => state.admin.handOver());
+    exchangeCounts(state);
+    const exchange = setInterval(() => exchangeCounts(state), EXCHANGE_INTERVAL_MS);
     await state.master!.handOver();
+    clearInterval(exchange);
+    exchangeCounts(state);
     if (state.isStopping) return;
     state.isStopping = true;
     await this.stop.exit(0);

@@ -19,11 +19,11 @@ export function countedMetrics(
 ): MetricFamily[] {
   const byName = Map.groupBy(numbers, ({ name }) => name);
   return families.map((family): MetricFamily => {
-    const { help, bounds, unit = 1 } = family;
+    const { help, bounds, fraction = 1 } = family;
     const rows = rowsOf(family, byName.get(family.name) ?? []);
     const common = { name: `${PREFIX}${family.name}`, help, created };
     if (bounds) {
-      const samples = rows.map((row) => histogramSample(row, bounds, unit));
+      const samples = rows.map((row) => histogramSample(row, bounds, fraction));
       return { ...common, type: "histogram", bounds, samples };
     }
     const samples = rows.map(({ labels, numbers }) => ({ labels, value: sum(numbers) }));
@@ -52,7 +52,7 @@ function rowsOf(family: CounterFamily, numbers: readonly CountedSeries[]): Row[]
 function histogramSample(
   { labels, numbers }: Row,
   bounds: readonly number[],
-  unit: number,
+  fraction: number,
 ): HistogramSample {
   const counts = new Array<number>(bounds.length + 1).fill(0);
   for (const { part, value } of numbers) {
@@ -60,7 +60,7 @@ function histogramSample(
     const bucket = bounds.findIndex((bound) => Number(part) <= bound);
     counts[bucket < 0 ? bounds.length : bucket]! += value;
   }
-  return { labels, counts, sum: sum(numbers.filter(({ part }) => part === SUM)) * unit };
+  return { labels, counts, sum: sum(numbers.filter(({ part }) => part === SUM)) / fraction };
 }
 
 function sum(numbers: readonly CountedSeries[]): number {

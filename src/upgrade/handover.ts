@@ -30,6 +30,8 @@ export interface Handover extends Inherited {
   readonly reloads?: Omit<ReloadsStatus, "isRunning">;
   /** The sockets of the admin endpoint; absent from an older version. */
   readonly admin?: readonly HeldAddress[];
+  /** The descriptor of a file with what the predecessor counts later (`late_counts.ts`). */
+  readonly lateCounts?: number;
   /** The descriptor holds the file's lock. */
   readonly pidFile?: { readonly path: string; readonly fd: number };
 }
@@ -42,12 +44,13 @@ const FORM = 2;
  * without duplicates: `fds[i]` gets the number `first + i`.
  */
 export function renumbered(
-  { addresses, activated, admin = [], pidFile, ...rest }: Handover,
+  { addresses, activated, admin = [], lateCounts, pidFile, ...rest }: Handover,
   first: number,
 ): { readonly handover: Handover; readonly fds: readonly number[] } {
   const all = [
     ...[...addresses, ...admin].flatMap((address) => address.fds),
     ...activated.map(({ fd }) => fd),
+    ...(lateCounts === undefined ? [] : [lateCounts]),
     ...(pidFile ? [pidFile.fd] : []),
   ];
   const fds = [...new Set(all)];
@@ -58,6 +61,7 @@ export function renumbered(
     addresses: addresses.map(held),
     admin: admin.map(held),
     activated: activated.map((socket) => ({ ...socket, fd: passed(socket.fd) })),
+    ...(lateCounts === undefined ? {} : { lateCounts: passed(lateCounts) }),
     ...(pidFile ? { pidFile: { ...pidFile, fd: passed(pidFile.fd) } } : {}),
   };
   return { handover, fds };

@@ -16,6 +16,8 @@ import {
 } from "../os/descriptors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { childrenOf } from "../system/children.ts";
+import type { CountedSeries } from "../base/counters.ts";
+import { readLateCounts } from "./late_counts.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
 import { launcherEnvironment, launchWords, MARKER } from "./launcher.ts";
 import type { Program } from "./program.ts";
@@ -166,6 +168,7 @@ export class Predecessor {
   private readonly libc: Libc;
   private hasHandedOver = false;
   private hasExited = false;
+  private hasReadAll = false;
 
   /** To be made in a successor. Throws a UsageError if it cannot take over. */
   constructor(libc: Libc) {
@@ -197,6 +200,23 @@ export class Predecessor {
   cut(): void {
     this.signal("SIGTERM");
     setTimeout(() => this.signal("SIGKILL"), CUT_LIMIT_MS).unref();
+  }
+
+  /**
+   * Returns all that it has counted since its start, if that can be read now. `isFinal`: it has exited,
+   * and further calls return undefined.
+   */
+  lateCounts():
+    | { readonly numbers: readonly CountedSeries[] | undefined; readonly isFinal: boolean }
+    | undefined {
+    const { lateCounts: fd } = this.handover;
+    if (fd === undefined || this.hasReadAll) return undefined;
+    // Looked at first: what it writes last is read then.
+    const isFinal = this.hasHandedOver && !this.isRunning;
+    const numbers = readLateCounts(fd);
+    if (isFinal) closeInherited(this.libc, fd);
+    this.hasReadAll = isFinal;
+    return { numbers, isFinal };
   }
 
   private signal(name: "SIGTERM" | "SIGKILL"): void {

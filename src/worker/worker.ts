@@ -1,10 +1,12 @@
+import { connectionFacts } from "../access_log/connection_facts.ts";
+import type { AccessRecord } from "../access_log/record.ts";
 import { LoopDelay } from "../base/loop_delay.ts";
 import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionEvents } from "../connection/context.ts";
 import { Connections } from "../connection/connections.ts";
-import { LINES_DROPPED } from "../connection/counters.ts";
+import { ACCESS_LINES_DROPPED, LINES_DROPPED } from "../connection/counters.ts";
 import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type CommandHandler, readCommands } from "../control/helper.ts";
@@ -31,6 +33,8 @@ import { ignoringHandler } from "../runtime/ignoring_handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { StreamHandler } from "../runtime/stream.ts";
 import type { Stream } from "../runtime/stream.ts";
+import { accessRecord, frontendName } from "./access_record.ts";
+import { AccessWriter } from "./access_writer.ts";
 import { BackendWatch } from "./backend_watch.ts";
 import { MemoryReclaim } from "./memory_reclaim.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
@@ -79,6 +83,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   private connections: Connections | undefined;
   private listeners: WorkerListeners | undefined;
   private limiter: ConnectionLimiter | undefined;
+  private accessWriter: AccessWriter | undefined;
   /** Absent unless it is reported. */
   private loopDelay: LoopDelay | undefined;
   private rememberedNames = 0;
@@ -140,7 +145,10 @@ class Worker implements CommandHandler<WorkerCommand> {
 
   /** Drains and exits when a successor accepts connections; exits at once without a master. */
   handleSigterm(): void {
-    if (this.isOrphan) process.exit(1);
+    if (this.isOrphan) {
+      this.endAccessLog();
+      process.exit(1);
+    }
     this.requestSuccessor();
   }
 
@@ -207,6 +215,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       this.listeners = new WorkerListeners(runtime, command, this.listenerEvents());
       this.limiter = this.makeLimiter(limits, this.listeners, command.connections);
       if (command.measures) this.loopDelay = new LoopDelay();
+      this.openAccessLog(command);
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
@@ -219,6 +228,16 @@ class Worker implements CommandHandler<WorkerCommand> {
       return this.report({ type: "failed", message });
     }
     this.report({ type: "ready" });
+  }
+
+  private openAccessLog({ accessLog: pipe, settings: { accessLog } }: StartCommand): void {
+    if (pipe === undefined) return;
+    this.accessWriter = new AccessWriter(
+      this.runtime.libc,
+      { pipe, ...accessLog },
+      ({ level, event, message, facts }) => this.log(level, event, message, facts),
+      (lines) => this.connections!.counters.values[ACCESS_LINES_DROPPED]! += lines,
+    );
   }
 
   private limits(): WorkerLimits {
@@ -330,6 +349,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   private exit(): void {
     // FIN would make what is cut look complete.
     if (this.connections && this.connections.open > 0) resetAllOnExit(this.runtime.libc);
+    this.endAccessLog();
     if (this.isOrphan) process.exit(0);
     this.rateLimiter.flush();
     this.backend.flush();
@@ -366,6 +386,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   private events(): ConnectionEvents<Connection> {
     const isVerbose = () => this.logLevel === 2;
     return {
+      observes: (id) => isVerbose() || this.accessWriter?.takes(id) === true,
       established: (connection) => {
         this.backend.answered();
         if (!isVerbose()) return;
@@ -380,6 +401,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       },
       closed: (connection) => {
         if (isVerbose()) this.logConnection("connection-closed", connection, "closed");
+        this.logAccess(connection);
         this.limiter!.closed(this.connections!.open);
         this.exitWhenEmpty();
       },
@@ -389,12 +411,32 @@ class Worker implements CommandHandler<WorkerCommand> {
   private logConnection(
     event: EventName,
     connection: Connection,
-    what: string,
+    what: "established" | "closed",
     more: LogEntry["facts"] = {},
   ): void {
     const { id, clientName, facts } = connection;
-    const message = `connection ${id} from ${clientName}: ${what}`;
-    this.log("debug", event, message, { ...facts, ...more });
+    const record = this.recordOf(connection);
+    const known = record && connectionFacts(record, what);
+    const message = `connection ${id} from ${clientName}: ${what}${known ? ` ${known.text}` : ""}`;
+    this.log("debug", event, message, { ...known?.facts, ...facts, ...more });
+  }
+
+  private logAccess(connection: Connection, isStop = false): void {
+    if (!this.accessWriter?.takes(connection.id)) return;
+    const record = this.recordOf(connection, isStop);
+    if (record) this.accessWriter.write(record);
+  }
+
+  private recordOf(connection: Connection, isStop = false): AccessRecord | undefined {
+    const { slot } = this.command!;
+    const frontend = frontendName(this.command!, connection.frontend);
+    return accessRecord(connection, { frontend, worker: slot, pid: process.pid }, isStop);
+  }
+
+  /** Logs what is cut now, and writes the last lines. */
+  private endAccessLog(): void {
+    for (const connection of this.connections?.observed ?? []) this.logAccess(connection, true);
+    this.accessWriter?.end();
   }
 
   private logFailure(connection: Connection, failure: ConnectionFailure): void {

@@ -67,6 +67,8 @@ export interface StartCommand {
   readonly sharesSockets?: boolean;
   /** Overrides that of `settings`. */
   readonly logLevel?: LogConfig["level"];
+  /** The inherited descriptor of the access log's pipe; absent: there is no access log. */
+  readonly accessLog?: number;
   /** Only with `capabilities.ticketKeys`. */
   readonly tickets?: TicketRing;
   /** As in {@link LimitCommand}. */

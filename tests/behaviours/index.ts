@@ -9,6 +9,7 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
+import { admin } from "./admin.ts";
 import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
@@ -33,6 +34,7 @@ import { integrity } from "./integrity.ts";
 import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
+import { metrics } from "./metrics.ts";
 import { mistakes } from "./mistakes.ts";
 import { namedFiles } from "./named_files.ts";
 import { negotiation } from "./negotiation.ts";
@@ -60,6 +62,7 @@ import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { status } from "./status.ts";
 import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
@@ -70,22 +73,24 @@ import { watch } from "./watch.ts";
 /** Only a hang takes this long; in milliseconds. */
 const LIMIT = 180_000;
 /** How many run at a time: those that use the processors, and those that wait for time limits. */
-const WORKING = 5;
-const WAITING = 8;
+const WORKING = 8;
+const WAITING = 10;
 
 /** The slowest come first, so that the run does not end with one of them. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
+  "slow log": slowLog,
+  admin,
   hygiene,
   affinity,
   watch,
+  status,
   backpressure,
   integrity,
   close,
   cuts,
   timeouts,
-  processes: fromSource(processes),
+  processes,
   drain,
-  "slow log": slowLog,
   peers,
   sni,
   resumption,
@@ -113,7 +118,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   failures,
   frontends,
   sockets,
-  reload: fromSource(reload),
+  reload,
   upgrade: fromSource(upgrade),
   "refused steps": refusedSteps,
   privileges,
@@ -123,9 +128,10 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   systemd,
   prefix,
   logging,
+  metrics,
   mistakes,
   namedFiles,
-  usage: fromSource(usage),
+  usage,
   demo: fromSource(demo),
   hardening,
   limits,

@@ -50,6 +50,7 @@ export const processes: readonly Behaviour[] = [
   },
   {
     name: "connections in the queue of a killed worker are served by its successor",
+    fromSource: true,
     async run(context) {
       const stud = await echoing(context, ["-n", "1"]);
       const worker = stud.worker();

@@ -71,6 +71,7 @@ export const reload: readonly Behaviour[] = [
   },
   {
     name: "SIGHUP raises and lowers the number of workers, and every queue is served",
+    fromSource: true,
     waits: true,
     async run(context) {
       const { stud, write, exchange } = await reloadable(context);

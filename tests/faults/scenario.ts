@@ -50,7 +50,7 @@ export interface Setup {
   /** Workers; 2 when absent. */
   readonly workers?: number;
   /** Additional lines of the configuration file, in hitch's grammar. */
-  readonly lines?: readonly string[];
+  readonly lines?: Lines;
   /** The backend's name instead of its address. */
   readonly backendHost?: string;
   /** The log file in the scenario's directory, by the path that stud sees. */
@@ -58,6 +58,9 @@ export interface Setup {
   /** A command that runs the command appended to it; `directory` is the scenario's own. */
   readonly wrapper?: (directory: string, form: Form) => readonly string[];
 }
+
+/** Lines of the configuration file, which may depend on the form of the run. */
+export type Lines = readonly string[] | ((form: Pick<Form, "divisor">) => readonly string[]);
 
 /** Failures of the load that are right. Any other failure fails the scenario. */
 export interface Allowance {

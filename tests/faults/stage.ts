@@ -157,7 +157,7 @@ export class Stage {
       // New connections wait in the queue of a worker that is not running.
       `backlog = 1024`,
       `log-format = "json"`,
-      ...setup.lines ?? [],
+      ...typeof setup.lines === "function" ? setup.lines(this.form) : setup.lines ?? [],
       ...variables.lines ?? [],
     ];
     // Atomically: a reload can read it at any moment.

@@ -28,6 +28,8 @@ const full: Handover = {
     { name: "https", fd: 7, endpoint: loopback(8443) },
     { name: "unused", fd: 8, endpoint: loopback(9443) },
   ],
+  admin: [{ endpoint: loopback(9100), fds: [31], isActivated: false }],
+  lateCounts: 9,
   pidFile: { path: "/run/stud.pid", fd: 5 },
 };
 
@@ -40,7 +42,7 @@ function memory(text: string): number {
 
 test("each descriptor is passed once and gets the successor's number", () => {
   const { handover, fds } = renumbered(full, 5);
-  assert.deepEqual(fds, [21, 30, 12, 7, 8, 5]);
+  assert.deepEqual(fds, [21, 30, 12, 7, 31, 8, 9, 5]);
   assert.deepEqual(handover, {
     pid: 4,
     isDaemon: true,
@@ -51,16 +53,18 @@ test("each descriptor is passed once and gets the successor's number", () => {
     ],
     activated: [
       { name: "https", fd: 8, endpoint: loopback(8443) },
-      { name: "unused", fd: 9, endpoint: loopback(9443) },
+      { name: "unused", fd: 10, endpoint: loopback(9443) },
     ],
-    pidFile: { path: "/run/stud.pid", fd: 10 },
+    admin: [{ endpoint: loopback(9100), fds: [9], isActivated: false }],
+    lateCounts: 11,
+    pidFile: { path: "/run/stud.pid", fd: 12 },
   });
 });
 
 test("addresses without descriptors are passed too", () => {
   const bare = { endpoint: loopback(443), fds: [], isActivated: false };
   const handover = { pid: 4, isDaemon: false, addresses: [bare], activated: [] };
-  assert.deepEqual(renumbered(handover, 5), { handover, fds: [] });
+  assert.deepEqual(renumbered(handover, 5), { handover: { ...handover, admin: [] }, fds: [] });
 });
 
 test("a handover is read as it was written, and its descriptor is closed", () => {

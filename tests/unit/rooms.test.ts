@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 const ROOMS = [
   "main.ts",
   "command.ts",
+  "commands",
   "demo",
   "service",
   "upgrade",
@@ -22,6 +23,7 @@ const ROOMS = [
   "certificates",
   "connection",
   "status",
+  "access_log",
   "log",
   "options",
   "control",

@@ -13,8 +13,10 @@ export function startCommands(
   prepared: Prepared,
   { fds }: Claim,
   sockets: readonly number[],
-  { tickets, counted }: {
+  { tickets, counted, accessLog }: {
     readonly tickets: TicketRing | undefined;
+    /** There is one: its pipe follows the sockets. */
+    readonly accessLog: boolean;
     readonly counted: CountedNames;
   },
 ): StartCommand[] {
@@ -38,6 +40,7 @@ export function startCommands(
     listeners,
     counted,
     ...(isMeasured(prepared) ? { measures: true } : {}),
+    ...(accessLog ? { accessLog: FIRST_SOCKET_FD + sockets.length } : {}),
     ...(tickets ? { tickets } : {}),
     ...(privileges ? { privileges } : {}),
   }));
@@ -55,7 +58,7 @@ export function differsInCertificatesOnly(a: Prepared, b: Prepared): boolean {
 function withoutCertificates(prepared: Prepared) {
   const { config, tls, storeFd, backendTls, backendSources, listeners, privileges } = prepared;
   return {
-    storeFd,
+    ...{ storeFd, accessLog: prepared.accessLog },
     settings: workerSettings(config),
     ...{ workers: config.workers, watchdog: config.watchdog },
     backend: config.backend,

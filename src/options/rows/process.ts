@@ -9,6 +9,7 @@ import {
   oneOf,
   onOff,
   outputPath,
+  sample,
   secondsOrNone,
   workers,
 } from "../values.ts";
@@ -80,6 +81,33 @@ export const processOptions = {
       `Do not log these errors, which are still counted: any of ${ERROR_CLASSES.join(", ")}, or ` +
       "the code of a failure. Internal errors are always logged.",
     parse: errorClasses,
+  },
+  "access-log": {
+    group: "Log",
+    form: "text",
+    argument: "FILE|-|syslog",
+    default: "",
+    help: "Log each finished connection to this file, to standard output (-) or to syslog; empty " +
+      "means no access log.",
+    parse: outputPath,
+  },
+  "access-log-format": {
+    config: { key: "accessLog.format", readers: ["worker"] },
+    group: "Log",
+    form: "text",
+    argument: "text|json",
+    default: "text",
+    help: "Write each connection as name=value pairs or as one JSON object.",
+    parse: oneOf("text", "json"),
+  },
+  "access-log-sample": {
+    config: { key: "accessLog.sample", readers: ["worker"] },
+    group: "Log",
+    form: "text",
+    argument: "1/N",
+    default: "1/1",
+    help: "Log one of N connections of each worker, as in 1/100.",
+    parse: sample,
   },
   "stats-interval": {
     config: { key: "statsInterval", readers: ["master"] },

@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../support/endpoints.ts";
 import type { Target } from "../../support/target.ts";
 import { until, within } from "../../support/until.ts";
-import type { Form } from "../scenario.ts";
+import type { Form, Lines } from "../scenario.ts";
 
 /** One attack, similar to a scenario of the fault suite. */
 export interface Attack {
@@ -16,7 +16,7 @@ export interface Attack {
   readonly short?: boolean;
   /** Whether it applies to a target. */
   readonly appliesTo?: (target: Target) => boolean;
-  readonly setup: { readonly workers: number; readonly lines?: readonly string[] };
+  readonly setup: { readonly workers: number; readonly lines?: Lines };
   /**
    * Runs once before memory is measured: an allocator keeps pages that were once in use, and the
    * promise is that they do not grow.

@@ -51,7 +51,11 @@ export const broken: readonly Attack[] = [
     setup: { ...ONE_WORKER, lines: LINES },
     async run(field) {
       const count = Math.ceil(REPETITIONS / field.form.divisor);
-      for (const [what, make] of Object.entries(garbage)) {
+      const kinds = Object.entries(garbage);
+      // The short form has no time to wait for each kind in turn.
+      const kindsAtOnce = field.form.divisor === 1 ? 1 : kinds.length;
+      await inParallel(kinds.length, kindsAtOnce, async (kind) => {
+        const [what, make] = kinds[kind]!;
         await inParallel(count, count, async (number) => {
           const socket = await dial(field.frontend, number);
           try {
@@ -61,7 +65,7 @@ export const broken: readonly Attack[] = [
             socket.resetAndDestroy();
           }
         });
-      }
+      });
     },
   },
   {

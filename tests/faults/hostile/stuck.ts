@@ -14,10 +14,14 @@ import {
 import { captureHello } from "./hellos.ts";
 
 const CLIENTS = 2000;
-/** The option's value, in seconds. */
-const TIMEOUT = 25;
-/** How long latencies are measured before the attack and during it, in milliseconds. */
-const LAP = 5000;
+/**
+ * The option's value, in seconds, and how long latencies are measured before the attack and during
+ * it, in milliseconds.
+ */
+const DURATIONS = {
+  full: { timeout: 25, lap: 5000 },
+  short: { timeout: 10, lap: 3000 },
+} as const;
 /** How late the last may be closed, in milliseconds: they share one timer. */
 const LATENESS = 10_000;
 /** A client's time starts when its connect is reported, which may be after the accept. */
@@ -44,13 +48,17 @@ export const stuck: Attack = {
   short: true,
   setup: {
     ...ONE_WORKER,
-    lines: [`ssl-handshake-timeout = ${TIMEOUT}`, `max-handshakes = ${2 * CLIENTS}`],
+    lines: (form) => [
+      `ssl-handshake-timeout = ${durations(form).timeout}`,
+      `max-handshakes = ${2 * CLIENTS}`,
+    ],
   },
   async warmUp(field) {
     const clients = await besiege(field, Math.ceil(CLIENTS / field.form.divisor));
     for (const { socket } of clients) socket.resetAndDestroy();
   },
   async run(field) {
+    const { timeout } = durations(field.form);
     const before = await measured(field);
     const count = Math.ceil(CLIENTS / field.form.divisor);
     const clients = await besiege(field, count);
@@ -62,7 +70,7 @@ export const stuck: Attack = {
       const held = clients.filter(({ endedAt }) => !endedAt).length;
       field.notes.push(lapText("before", before), lapText(`with ${held} stuck`, during));
       const isOver = () => clients.every(({ endedAt }) => endedAt);
-      await until(isOver, "all stuck clients are closed", TIMEOUT * 1000 + LATENESS);
+      await until(isOver, "all stuck clients are closed", timeout * 1000 + LATENESS);
     } finally {
       clearInterval(trickle);
       for (const { socket } of clients) socket.destroy();
@@ -70,8 +78,8 @@ export const stuck: Attack = {
     const ages = clients.map(({ begunAt, endedAt }) => endedAt - begunAt).sort((a, b) => a - b);
     const [first, last] = [ages[0]!, ages.at(-1)!];
     field.notes.push(`closed after ${first.toFixed(0)} to ${last.toFixed(0)} ms`);
-    if (first < TIMEOUT * 1000 - EARLINESS || last > TIMEOUT * 1000 + LATENESS) {
-      throw new Error(`clients were closed after ${first} to ${last} ms, not ${TIMEOUT} s`);
+    if (first < timeout * 1000 - EARLINESS || last > timeout * 1000 + LATENESS) {
+      throw new Error(`clients were closed after ${first} to ${last} ms, not ${timeout} s`);
     }
     const after = await measured(field);
     field.notes.push(lapText("afterwards", after));
@@ -122,11 +130,15 @@ async function besiege(field: Field, count: number): Promise<StuckClient[]> {
   return clients;
 }
 
+function durations({ divisor }: Field["form"]) {
+  return divisor === 1 ? DURATIONS.full : DURATIONS.short;
+}
+
 async function measured(field: Field): Promise<MeasuredLap> {
   const [worker] = field.workers();
   await field.load.lap();
   const begun = processorTime(worker!);
-  await field.keepRunning(LAP);
+  await field.keepRunning(durations(field.form).lap);
   const lap = await field.load.lap();
   return { ...lap, cost: (processorTime(worker!) - begun) / Math.max(1, lap.connections) };
 }

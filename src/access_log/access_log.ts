@@ -1,0 +1,298 @@
+/** The access log in the master: it opens the output, and starts the helper that writes to it. */
+import type { Dialect } from "../base/dialect.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { UsageError } from "../base/errors.ts";
+import type { Log } from "../base/log_entry.ts";
+import { exitText } from "../control/exit_text.ts";
+import { type ChildRuntime, ControlledProcess } from "../control/child_process.ts";
+import { logChannelFaults } from "../log/channel_faults.ts";
+import { facilityNumber } from "../log/syslog.ts";
+import { O_CLOEXEC, O_NONBLOCK } from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
+import type { Ids } from "../system/ids.ts";
+import { ACCESS_LOG_ARGUMENT } from "./command_line.ts";
+import { DropReports } from "./drop_reports.ts";
+import { type AccessLogCommand, type AccessLogEvent, parseAccessLogEvent } from "./messages.ts";
+import { assertNotLog, closeOutput, isSameFile, openOutput } from "./output_file.ts";
+
+/** How long a helper may take to write its last lines, in milliseconds. */
+const END_LIMIT_MS = 1000;
+/** Minimum time from the start of a helper to the start of its successor, in milliseconds. */
+const RESTART_MS = 1000;
+
+/** What a helper's process is to the master. */
+export type AccessLogProcess = Pick<
+  ControlledProcess<AccessLogCommand, AccessLogEvent>,
+  "onEvent" | "onExit" | "send" | "kill"
+>;
+
+export interface AccessLogDependencies {
+  readonly libc: Libc;
+  /** Starts a helper with these descriptors. Throws an Error if it cannot. */
+  spawn(inherited: readonly number[]): AccessLogProcess;
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+/** The settings of one access log. */
+export interface AccessLogPlan {
+  /** `syslog`, `-` for standard output, or an absolute path. */
+  readonly output: string;
+  readonly dialect: Dialect;
+  /** That of syslog. */
+  readonly facility: string;
+  /** The user that helpers become. */
+  readonly ids?: Ids;
+}
+
+/** A helper with what it writes to. */
+interface Writer {
+  readonly process: AccessLogProcess;
+  /** -1 for syslog. */
+  readonly fd: number;
+  readonly exited: Promise<void>;
+}
+
+/**
+ * One access log: its pipe, from which one helper after the other reads. It lives until the workers
+ * that write to it have exited.
+ */
+export class AccessLog {
+  /** Called when its last worker and its helper have exited. */
+  onEnd: () => void = () => {};
+  /** Where workers write. */
+  readonly pipe: number;
+  private readonly dependencies: AccessLogDependencies;
+  private readonly clock: Clock;
+  private readonly plan: AccessLogPlan;
+  private readonly reading: number;
+  private readonly losses: DropReports;
+  private writer: Writer | undefined;
+  private startedAt = 0;
+  private isRetired = false;
+  private isReopening = false;
+  private isFailing = false;
+  private hasEnded = false;
+
+  /**
+   * Opens the output and starts a helper. Throws a UsageError if that fails, or if the output is the
+   * file of the log, `logFile`.
+   */
+  constructor(dependencies: AccessLogDependencies, plan: AccessLogPlan, logFile: string) {
+    const { libc, log, clock = systemClock } = dependencies;
+    this.dependencies = dependencies;
+    this.clock = clock;
+    this.plan = plan;
+    this.losses = new DropReports(log, clock);
+    const fd = this.open(logFile);
+    const ends = new Int32Array(2);
+    const bytes = new Uint8Array(ends.buffer);
+    if (libc.pipe2(bytes, O_CLOEXEC | O_NONBLOCK) !== 0) {
+      this.close(fd);
+      throw new UsageError("--access-log: the limit of open files is reached; raise ulimit -n");
+    }
+    [this.reading, this.pipe] = [ends[0]!, ends[1]!];
+    try {
+      this.writer = this.start(fd);
+      this.writer.process.send({ type: "begin", isTorn: false });
+    } catch (error) {
+      this.close(fd);
+      libc.close(this.reading);
+      libc.close(this.pipe);
+      throw new UsageError(`--access-log: cannot start its helper: ${(error as Error).message}`);
+    }
+  }
+
+  /** Whether another plan has the same output. */
+  isFor(plan: AccessLogPlan): boolean {
+    return JSON.stringify(plan) === JSON.stringify(this.plan);
+  }
+
+  /** Opens the file again after it was renamed or removed. On failure it keeps the old one. */
+  reopen(): void {
+    const { writer, plan: { output } } = this;
+    if (!writer || writer.fd < 0 || output === "-" || this.isReopening || this.hasEnded) return;
+    if (isSameFile(writer.fd, output)) return;
+    let fd: number;
+    try {
+      fd = openOutput(output);
+    } catch (error) {
+      return this.reopenFailed((error as Error).message);
+    }
+    this.isFailing = false;
+    this.replace(writer, fd);
+  }
+
+  /** No more workers will be started for it: it ends after the last one. */
+  retire(): void {
+    if (this.isRetired) return;
+    this.isRetired = true;
+    this.dependencies.libc.close(this.pipe);
+  }
+
+  /** Retires it, and kills the helper if that has not written everything in time. */
+  async stop(): Promise<void> {
+    this.retire();
+    if (this.writer) await this.inTime(this.writer);
+    this.end();
+  }
+
+  /** Throws a UsageError if the output cannot be opened. */
+  private open(logFile: string): number {
+    const { output } = this.plan;
+    if (output === "syslog") return -1;
+    let fd: number;
+    try {
+      fd = openOutput(output);
+    } catch (error) {
+      const reason = (error as Error).message;
+      throw new UsageError(
+        `--access-log: cannot open ${output}: ${reason}; choose another path`,
+      );
+    }
+    try {
+      assertNotLog(fd, output, logFile);
+    } catch (error) {
+      closeOutput(fd);
+      throw error;
+    }
+    return fd;
+  }
+
+  /** Starts a helper, which waits for `begin`. Throws an Error if none can be started. */
+  private start(fd: number): Writer {
+    const { dialect, facility, ids } = this.plan;
+    const inherited = fd < 0 ? [this.reading] : [this.reading, fd];
+    this.startedAt = this.clock.now();
+    const process = this.dependencies.spawn(inherited);
+    let resolve = () => {};
+    const exited = new Promise<void>((resolved) => resolve = resolved);
+    const writer: Writer = { process, fd, exited };
+    process.onEvent = (event) => this.handle(event);
+    process.onExit = (exit) => {
+      resolve();
+      this.exited(writer, exit.code === 0, `ended (${exitText(exit)})`);
+    };
+    process.send({
+      type: "start",
+      ...(fd < 0 ? { syslog: { facility: facilityNumber(facility, dialect)!, dialect } } : {}),
+      ...(ids ? { ids } : {}),
+    });
+    return writer;
+  }
+
+  private handle(event: AccessLogEvent): void {
+    if (event.type === "log") this.dependencies.log(event.entry);
+    else if (event.type === "moved") this.reopen();
+    else if (event.type === "lost") {
+      this.losses.add(event.lines, `they cannot be written: ${event.cause}`);
+    }
+  }
+
+  /** The old helper writes the lines that it has read; the new one begins after that. */
+  private replace(old: Writer, fd: number): void {
+    let next: Writer;
+    try {
+      next = this.start(fd);
+    } catch (error) {
+      this.close(fd);
+      return this.reopenFailed((error as Error).message);
+    }
+    this.isReopening = true;
+    this.writer = next;
+    const { process } = next;
+    const handle = process.onEvent;
+    process.onEvent = (event) => {
+      if (event.type !== "ready") return handle(event);
+      process.onEvent = handle;
+      old.process.send({ type: "end" });
+      void this.inTime(old).then((isTorn) => {
+        this.close(old.fd);
+        this.isReopening = false;
+        process.send({ type: "begin", isTorn });
+      });
+    };
+  }
+
+  /** Kills a helper that does not exit in time. Fulfilled when it has exited: whether it was killed. */
+  private inTime({ process, exited }: Writer): Promise<boolean> {
+    let wasKilled = false;
+    let isGone = false;
+    this.clock.after(END_LIMIT_MS, () => {
+      if (isGone) return;
+      wasKilled = true;
+      process.kill("SIGKILL");
+    });
+    return exited.then(() => {
+      isGone = true;
+      return wasKilled;
+    });
+  }
+
+  private exited(writer: Writer, isOrderly: boolean, what: string): void {
+    // Its successor has been started.
+    if (writer !== this.writer) return;
+    this.writer = undefined;
+    if (this.isRetired) return this.end(writer.fd);
+    const wait = Math.max(0, this.startedAt + RESTART_MS - this.clock.now());
+    const when = wait === 0 ? "at once" : "in a second";
+    this.dependencies.log({
+      level: "error",
+      event: "access-log-exited",
+      message: `the access log's helper ${what}; another one starts ${when}`,
+      facts: {},
+    });
+    this.clock.after(wait, () => this.restart(writer.fd, !isOrderly));
+  }
+
+  private restart(fd: number, isTorn: boolean): void {
+    if (this.hasEnded) return;
+    try {
+      this.writer = this.start(fd);
+      this.writer.process.send({ type: "begin", isTorn });
+    } catch (error) {
+      const message = `cannot start the access log's helper: ${(error as Error).message}; ` +
+        "trying again in a second";
+      this.dependencies.log({ level: "error", event: "access-log-exited", message, facts: {} });
+      this.clock.after(RESTART_MS, () => this.restart(fd, isTorn));
+    }
+  }
+
+  private reopenFailed(reason: string): void {
+    if (this.isFailing) return;
+    this.isFailing = true;
+    const { output } = this.plan;
+    this.dependencies.log({
+      level: "error",
+      event: "access-log-not-reopened",
+      message: `cannot reopen the access log ${output}: ${reason}; still writing to the old file`,
+      facts: { file: output, cause: reason },
+    });
+  }
+
+  private end(fd = -1): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.close(fd);
+    this.dependencies.libc.close(this.reading);
+    this.onEnd();
+  }
+
+  private close(fd: number): void {
+    if (fd >= 0) closeOutput(fd);
+  }
+}
+
+/** Starts a helper's process. Throws an Error if it cannot. */
+export function spawnAccessLog(
+  runtime: ChildRuntime,
+  inherited: readonly number[],
+  log: Log,
+): AccessLogProcess {
+  return new ControlledProcess(runtime, {
+    words: [ACCESS_LOG_ARGUMENT],
+    inherited,
+    parse: parseAccessLogEvent,
+    faults: logChannelFaults(log, { subject: "the access log's helper", facts: {} }),
+  });
+}

@@ -1,0 +1,8 @@
+/** The first argument on the access log helper's command line, for internal use. */
+export const ACCESS_LOG_ARGUMENT = "@access-log";
+
+/** The descriptor from which the helper reads lines. */
+export const PIPE_FD = 4;
+
+/** The descriptor to which it writes them; absent for syslog. */
+export const OUTPUT_FD = 5;
