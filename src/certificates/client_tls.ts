@@ -6,7 +6,7 @@ import type { Capabilities } from "../runtime/capabilities.ts";
 import { readAuthorities } from "./trust.ts";
 
 /** The system's trusted CAs on Debian, on Fedora, and on Alpine and the BSDs. */
-const SYSTEM_BUNDLES = [
+export const SYSTEM_BUNDLES = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
   "/etc/ssl/cert.pem",

@@ -6,6 +6,8 @@ import type { Given, SubcommandName } from "../options/subcommands.ts";
 const COMMANDS: { readonly [N in SubcommandName]: (command: Subcommand) => Promise<number> } = {
   status: async ({ given }) => (await import("./status.ts")).status(given as Given<"status">),
   top: async ({ given }) => (await import("./top/top.ts")).top(given as Given<"top">),
+  check: async ({ argument, given }) =>
+    (await import("../check/check.ts")).check(argument!, given as Given<"check">),
   reload: async ({ given }) => (await import("./reload.ts")).reload(given as Given<"reload">),
 };
 

@@ -131,17 +131,27 @@ export function reloadResult({ result, seconds, problems }: ReloadStatus): strin
 }
 
 function frontends({ frontends }: Status): string[] {
+  const columns: readonly Column[] = [
+    { title: "OPEN", right: true },
+    { title: "ACCEPTED", right: true },
+    { title: "ADDRESS" },
+  ];
   return section(
     "Frontends",
-    [{ title: "OPEN", right: true }, { title: "ACCEPTED", right: true }, {
-      title: "ADDRESS",
-    }],
+    columns,
     frontends.map(({ name, addresses, open, accepted }) => [
       countText(open),
       countText(accepted),
-      plain(addresses.includes(name) ? addresses.join(", ") : [name, ...addresses].join(" ")),
+      plain(frontendText(name, addresses)),
     ]),
   );
+}
+
+/** Returns the name, and where it listens if that says more. */
+function frontendText(name: string, addresses: readonly string[]): string {
+  const bare = (address: string) => address.replaceAll(/[[\]]/g, "");
+  const others = addresses.filter((address) => bare(address) !== bare(name));
+  return others.length === 0 ? name : `${name} (${others.join(", ")})`;
 }
 
 function backends({ backends, time }: Status): string[] {

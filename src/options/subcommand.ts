@@ -97,13 +97,13 @@ function parse(name: SubcommandName, argv: readonly string[]): Subcommand | "hel
     fail(`an argument ${placeholder} is missing`);
   }
   const given: Record<string, unknown> = {};
-  for (const [option, { argument, parse }] of rows) {
+  for (const [option, { argument, parse, mayBeEmpty }] of rows) {
     const value = values[option];
     if (argument === undefined) {
       if (argv.some((word) => word === `--${option}` || word === `--no-${option}`)) {
         given[option] = value;
       }
-    } else if (value === "") {
+    } else if (value === "" && !mayBeEmpty) {
       fail(`--${option} needs an argument ${argument}`);
     } else if (typeof value === "string") {
       try {

@@ -3,7 +3,8 @@
  * `command.ts`; `stud --help`, `stud help NAME` and the manual page are made from the row.
  */
 import { parseBackend } from "./address.ts";
-import { type Parse, seconds } from "./values.ts";
+import { integer, type Parse, seconds } from "./values.ts";
+import { alpnList, serverName } from "./check_values.ts";
 
 export interface Subcommand {
   /** One line of `stud --help`. */
@@ -22,6 +23,8 @@ export interface SubcommandOption {
   readonly help: string;
   /** The parser of its value; absent: any text but an empty one. */
   readonly parse?: Parse<unknown>;
+  /** An empty value has a meaning. */
+  readonly mayBeEmpty?: true;
   /** The flag is on, and is shown and given as `--no-NAME`. */
   readonly isOn?: true;
 }
@@ -105,6 +108,48 @@ export const subcommands = {
       "Exit codes: 0 if the reload succeeded, or was requested with --no-wait; 1 if it failed and " +
       "the former configuration stays in use; 2 if the result is not known or the command line is " +
       "wrong.",
+    ],
+  },
+  "check": {
+    summary: "Examine a TLS server as a client: what is wrong with it, and what to do.",
+    argument: "HOST[:PORT]",
+    options: {
+      "servername": {
+        argument: "NAME",
+        help: "Ask for this name (SNI), and expect a certificate for it; an empty one sends no " +
+          "name. Default: HOST.",
+        parse: serverName,
+        mayBeEmpty: true,
+      },
+      "alpn": {
+        argument: "LIST",
+        help: "Offer these protocols by ALPN; an empty list offers none. Default: h2,http/1.1.",
+        parse: alpnList,
+        mayBeEmpty: true,
+      },
+      "ca": {
+        argument: "FILE",
+        help: "Trust the CAs in this PEM file instead of the system's.",
+      },
+      "timeout": {
+        argument: "SECONDS",
+        help: "The longest time for each step: to look up the name, to connect, and for each " +
+          "handshake. Default: 5.",
+        parse: seconds,
+      },
+      "certificate-warning-days": {
+        argument: "N",
+        help: "Warn about certificates that end within this time. Default: 21.",
+        parse: integer(0, 36_500),
+      },
+      "strict": { help: "Exit with 1 for warnings too." },
+      "json": { help: "Print one JSON object." },
+    },
+    notes: [
+      "The port is 443 unless it is given. HOST can also be an IPv6 address in brackets, an https:// " +
+      "URL, or the path of a Unix socket. The check makes up to 20 connections, four at a time.",
+      "Exit codes: 0 if nothing is wrong, 1 if there are problems, 2 if the server could not be " +
+      "checked or the command line is wrong.",
     ],
   },
 } as const satisfies Record<string, Subcommand>;

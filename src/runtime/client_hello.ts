@@ -1,4 +1,5 @@
 /** Reads a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3) before the TLS library does. */
+import { ByteReader } from "../base/byte_reader.ts";
 import { GrowingBuffer } from "../base/growing_buffer.ts";
 
 /** What a ClientHello says. */
@@ -91,14 +92,14 @@ function messageLength(message: Uint8Array): number {
 
 function parsed(message: Uint8Array): ClientHello | "malformed" {
   try {
-    return fields(new Reader(message.subarray(0, messageLength(message))));
+    return fields(new ByteReader(message.subarray(0, messageLength(message))));
   } catch (error) {
     if (error instanceof RangeError) return "malformed";
     throw error;
   }
 }
 
-function fields(hello: Reader): ClientHello {
+function fields(hello: ByteReader): ClientHello {
   // The message's type and length, legacy_version and random.
   hello.skip(4 + 2 + 32);
   const sessionId = hello.take(hello.number(1));
@@ -106,63 +107,31 @@ function fields(hello: Reader): ClientHello {
   // cipher_suites and legacy_compression_methods.
   hello.skip(hello.number(2));
   hello.skip(hello.number(1));
-  const extensions = new Reader(hello.isEmpty ? NOTHING : hello.take(hello.number(2)));
+  const extensions = new ByteReader(hello.isEmpty ? NOTHING : hello.take(hello.number(2)));
   let serverName: string | undefined;
   let [acceptsTickets, supportsTls13] = [false, false];
   while (!extensions.isEmpty) {
     const type = extensions.number(2);
     const length = extensions.number(2);
-    if (type === SERVER_NAME) serverName = hostName(new Reader(extensions.take(length)));
+    if (type === SERVER_NAME) serverName = hostName(new ByteReader(extensions.take(length)));
     else if (type === SUPPORTED_VERSIONS) {
-      supportsTls13 = hasTls13(new Reader(extensions.take(length)));
+      supportsTls13 = hasTls13(new ByteReader(extensions.take(length)));
     } else extensions.skip(length);
     if (type === SESSION_TICKET) acceptsTickets = true;
   }
   return { serverName, sessionId, acceptsTickets, supportsTls13 };
 }
 
-function hostName(extension: Reader): string | undefined {
-  const names = new Reader(extension.take(extension.number(2)));
+function hostName(extension: ByteReader): string | undefined {
+  const names = new ByteReader(extension.take(extension.number(2)));
   if (names.number(1) !== HOST_NAME) return undefined;
   return Buffer.from(names.take(names.number(2))).toString("latin1");
 }
 
-function hasTls13(extension: Reader): boolean {
-  const versions = new Reader(extension.take(extension.number(1)));
+function hasTls13(extension: ByteReader): boolean {
+  const versions = new ByteReader(extension.take(extension.number(1)));
   while (!versions.isEmpty) if (versions.number(2) === TLS_1_3) return true;
   return false;
-}
-
-/** Reads from the start of `bytes`. Its methods throw a RangeError beyond the end. */
-class Reader {
-  private readonly bytes: Uint8Array;
-  private at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-  }
-
-  get isEmpty(): boolean {
-    return this.at === this.bytes.length;
-  }
-
-  take(length: number): Uint8Array {
-    const start = this.at;
-    this.skip(length);
-    return this.bytes.subarray(start, this.at);
-  }
-
-  skip(length: number): void {
-    if (this.at + length > this.bytes.length) throw new RangeError("the message is too short");
-    this.at += length;
-  }
-
-  number(width: number): number {
-    if (this.at + width > this.bytes.length) throw new RangeError("the message is too short");
-    let value = 0;
-    for (let i = 0; i < width; i++) value = value * 256 + this.bytes[this.at++]!;
-    return value;
-  }
 }
 
 const NOTHING = new Uint8Array(0);

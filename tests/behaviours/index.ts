@@ -15,6 +15,7 @@ import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
 import { backpressure } from "./backpressure.ts";
 import { budgets } from "./budgets.ts";
+import { commands } from "./commands.ts";
 import { config } from "./config.ts";
 import { certificateFiles } from "./certificate_files.ts";
 import { certificates } from "./certificates.ts";
@@ -60,6 +61,7 @@ import { sources } from "./sources.ts";
 import { stapling } from "./stapling.ts";
 import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
+import { top } from "./top.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
 import { status } from "./status.ts";
@@ -132,6 +134,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   mistakes,
   namedFiles,
   usage,
+  commands,
+  top,
   demo: fromSource(demo),
   hardening,
   limits,

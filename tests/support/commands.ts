@@ -16,6 +16,7 @@ export type Peer =
   | "sslscan"
   | "testssl"
   | "redis-server"
+  | "tmux"
   | "systemd-analyze";
 
 /** Debian installs servers in directories that are not in an ordinary user's PATH. */
@@ -38,6 +39,7 @@ const versionFlags: Record<Peer, string> = {
   sslscan: "--version",
   testssl: "--version",
   "redis-server": "--version",
+  tmux: "-V",
 };
 
 /** Whether the program is installed, and for strace, whether it may attach to other processes. */

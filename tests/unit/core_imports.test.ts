@@ -16,10 +16,10 @@ const byBuild = /^#(ocsp|ticket_store)$/;
 const allowed = /^node:(child_process|crypto|dns\/promises|fs|os|path|process|stream|util)$/;
 
 /**
- * Outside the data path: the admin endpoint's helper, which has neither keys nor connections, and the
- * commands' HTTP client, in a process that serves nobody.
+ * Outside the data path: the admin endpoint's helper, which has neither keys nor connections; and the
+ * commands' HTTP client and the connections of `stud check`, in a process that serves nobody.
  */
-const mayUseHttp = /^(admin\/helper\/.*|commands\/client\.ts)$/;
+const mayUseHttp = /^(admin\/helper\/.*|commands\/client\.ts|check\/wire\.ts)$/;
 const forHttp = /^node:(http|net)$/;
 
 /** What is imported or named in a core file that belongs to one runtime or to its sockets. */
@@ -73,11 +73,11 @@ test("workers and helpers load no part of the master or its log, nor the table o
 });
 
 test("only the admin endpoint's helper and the commands load HTTP, and not before they run", () => {
-  const outside = /^(admin\/helper|commands)\//;
+  const outside = /^(admin\/helper|commands|check)\//;
   const ofOutside = (file: string) => [...loadedWith(file)].filter((file) => outside.test(file));
   const others = children.filter((file) => !outside.test(file));
   for (const file of [...others, "command.ts"]) assert.deepEqual(ofOutside(file), [], file);
-  for (const start of ["admin/helper/admin_process.ts", "commands/reload.ts"]) {
+  for (const start of ["admin/helper/admin_process.ts", "commands/reload.ts", "check/check.ts"]) {
     for (const file of ofOutside(start)) {
       // A bundle loads what any of its modules imports statically.
       const text = readFileSync(join(source, file), "utf8");

@@ -11,6 +11,7 @@ const ROOMS = [
   "command.ts",
   "commands",
   "demo",
+  "check",
   "service",
   "upgrade",
   "master",
