@@ -9,7 +9,7 @@ import { startNginx, startSink } from "./backend.ts";
 import { type Cores, describeMachine, describeTools, missingTools, takeCores } from "./machine.ts";
 import { HELP, type Options, readOptions } from "./options.ts";
 import { plotCpu, plotLatency } from "./plots.ts";
-import { BASE, earlierBuilds, type Program, programs } from "./programs.ts";
+import { BASE, earlierBuilds, type Program, programs, withAdmin } from "./programs.ts";
 import { checkTargets, markdown, type Provenance, type Section, sectionText } from "./report.ts";
 import { measureAll } from "./run.ts";
 import { targets } from "./targets.ts";
@@ -66,7 +66,10 @@ function choosePrograms(options: Options) {
   const earlier = options.before === undefined ? [] : earlierBuilds(resolve(root, options.before));
   const chosen = programs.filter(({ name }) =>
     options.programs.length === 0 || options.programs.includes(name)
-  );
+  ).flatMap((program) => {
+    if (!options.admin) return [program];
+    return program.ours ? [program, withAdmin(program)] : [];
+  });
   const present: Program[] = [];
   const versions: string[] = [];
   const missing: string[] = [];

@@ -103,9 +103,14 @@ export async function memoryEach(proxy: Proxy, at: Endpoint, connections: number
   }
 }
 
-/** Bytes of anonymous memory, once these change by no more than 1 % in a second. */
-export async function steadyMemory(proxy: Proxy): Promise<number> {
-  const processes = proxy.processes();
+/**
+ * Bytes of anonymous memory of all or some of its processes, once these change by no more than 1 % in
+ * a second.
+ */
+export async function steadyMemory(
+  proxy: Proxy,
+  processes: readonly number[] = proxy.processes(),
+): Promise<number> {
   const memory = () => processes.reduce((sum, pid) => sum + anonymousMemory(pid), 0);
   let before = memory();
   for (let i = 0; i < 8; i++) {

@@ -5,6 +5,8 @@ export interface Options {
   readonly list: boolean;
   readonly help: boolean;
   readonly quick: boolean;
+  /** Measures each build with the admin endpoint off and on, without peers. */
+  readonly admin: boolean;
   /** Names of workloads and programs; all if empty. */
   readonly only: readonly string[];
   readonly programs: readonly string[];
@@ -23,6 +25,8 @@ Compares stud's builds with hitch, HAProxy and nginx: CPU time per operation.
   --quick            2 short rounds, no prefix, without the slow workloads; writes nothing
   --only=NAME,...    these workloads
   --programs=NAME,.. these programs
+  --admin            instead of the peers, each build also with --admin, scraped every second;
+                     its ratio is to the same build without
   --before=DIR       the builds in DIR too, such as a copy of another commit's dist/
   --rounds=N         rounds that count, after the warm-up rounds (default 5)
   --prefix=none|proxy|both
@@ -36,6 +40,7 @@ const OPTIONS = {
   list: { type: "boolean" },
   help: { type: "boolean" },
   quick: { type: "boolean" },
+  admin: { type: "boolean" },
   only: { type: "string" },
   programs: { type: "string" },
   before: { type: "string" },
@@ -67,12 +72,14 @@ export function readOptions(
   const only = names("only", values.only, known.workloads);
   const programs = names("programs", values.programs, known.programs);
   // A partial run must not overwrite the full report.
-  const whole = !quick && only.length + programs.length === 0 && prefix === "both" &&
+  const admin = values.admin ?? false;
+  const whole = !quick && !admin && only.length + programs.length === 0 && prefix === "both" &&
     values.before === undefined;
   return {
     list: values.list ?? false,
     help: values.help ?? false,
     quick,
+    admin,
     only,
     programs,
     before: values.before,

@@ -9,7 +9,13 @@ import { root, target } from "../tests/support/target.ts";
 
 type Runtime = "bun" | "deno" | "node";
 
-export type ProgramName = Runtime | `${Runtime}-before` | "hitch" | "haproxy" | "nginx";
+export type ProgramName =
+  | Runtime
+  | `${Runtime}-before`
+  | `${Runtime}-admin`
+  | "hitch"
+  | "haproxy"
+  | "nginx";
 
 /** The task of a proxy: TLS 1.2 and 1.3, one certificate, one backend. */
 export interface Task {
@@ -31,6 +37,10 @@ export interface Program {
   readonly title: string;
   /** A build of this repository. */
   readonly ours: boolean;
+  /** The program that its ratios are to; absent: {@link BASE}. */
+  readonly base?: ProgramName;
+  /** The Unix socket of its admin endpoint, which is scraped every second. */
+  adminSocket?(task: Task): string;
   /** Its TLS library supports X25519MLKEM768. */
   readonly postQuantum: boolean;
   /** Describes its `prefix` if that is not version 2 with the facts of the TLS session. */
@@ -94,6 +104,19 @@ export function earlierBuilds(directory: string): Program[] {
     ours("deno-before", "before (Deno)", "dist-stud-deno", directory),
     ours("node-before", "before (Node)", "dist-stud-node", directory),
   ];
+}
+
+/** Returns a build with the admin endpoint on. */
+export function withAdmin(build: Program): Program {
+  const adminSocket = ({ directory, port }: Task) => join(directory, `admin-${port}.sock`);
+  return {
+    ...build,
+    name: `${build.name as Runtime}-admin`,
+    title: build.title.replace("stud", "admin"),
+    base: build.name,
+    adminSocket,
+    command: (task) => [...build.command(task), `--admin=${adminSocket(task)}`],
+  };
 }
 
 function ours(name: ProgramName, title: string, build: Build, directory = DIST): Program {

@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { type Endpoint, freeEndpoint } from "../tests/support/endpoints.ts";
 import { within } from "../tests/support/until.ts";
+import { Scraper } from "./scraper.ts";
 import { startServer, stopServer } from "./children.ts";
 import { cpuTime, processTree } from "./cpu.ts";
 import type { Program, Task } from "./programs.ts";
@@ -17,6 +18,7 @@ export class Proxy {
   readonly started: number;
   #stderr = "";
   readonly #process: ChildProcess;
+  readonly #scraper: Scraper | undefined;
 
   private constructor(program: Program, task: Task, core: number) {
     const command = program.command(task);
@@ -27,6 +29,8 @@ export class Proxy {
       ["taskset", "-c", String(core), ...command],
       ["ignore", "ignore", "pipe"],
     );
+    const socket = program.adminSocket?.(task);
+    this.#scraper = socket === undefined ? undefined : new Scraper(socket);
     this.#process.stderr!.setEncoding("utf8").on("data", (text) => this.#stderr += text);
   }
 
@@ -42,6 +46,7 @@ export class Proxy {
     try {
       await proxy.listening();
       await proxy.answers();
+      await proxy.#scraper?.begun();
     } catch (error) {
       await proxy.stop();
       throw error;
@@ -49,9 +54,18 @@ export class Proxy {
     return proxy;
   }
 
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  /** Throws if its admin endpoint has not been scraped as it should. */
+  checkScrapes(): void {
+    this.#scraper?.check();
+  }
+
   /** The pids of all its processes. */
   processes(): number[] {
-    return processTree(this.#process.pid!);
+    return processTree(this.pid);
   }
 
   /** Waits until a TCP connection is accepted; returns `performance.now()` at that moment. */
@@ -94,6 +108,7 @@ export class Proxy {
   }
 
   stop(): Promise<void> {
+    this.#scraper?.stop();
     return stopServer(this.#process);
   }
 }

@@ -6,6 +6,8 @@ import type { Target } from "./targets.ts";
 export interface Column {
   readonly name: string;
   readonly title: string;
+  /** The program that its ratios are to; absent: that of the section. */
+  readonly base?: string;
   /** Describes its prefix if that is not a PROXY v2 header with the facts of the session. */
   readonly prefixNote?: string | undefined;
 }
@@ -54,12 +56,12 @@ export function sectionText(section: Section): string {
     const measured = columns.filter(({ name }) => results.find(row.name, name));
     if (measured.length === 0) continue;
     lines.push("", `${row.name}: ${rowText(row)}`);
-    for (const { name, title } of measured) {
+    for (const { name, title, base = section.base } of measured) {
       const cell = results.find(row.name, name)!;
       const checked = targetResults.filter(({ target }) =>
         target.row === row.name && target.program === name
       );
-      const texts = [figureText(cell, row, results, section.base), ...checked.map((v) => v.text)];
+      const texts = [figureText(cell, row, results, base), ...checked.map((v) => v.text)];
       lines.push(`  ${title.padEnd(14)}${texts.join("   ")}`.trimEnd());
     }
   }

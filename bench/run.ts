@@ -109,6 +109,7 @@ async function measure(
       run.progress(`${workload.name}, ${which}, ${proxy.program.title}`);
       await attempt(results, workload, proxy.program, async () => {
         const figures = await workload.measure(context(proxy));
+        proxy.checkScrapes();
         if (round < 1) return;
         workload.rows.forEach((row, i) => {
           results.at(row.name, proxy.program.name).add(round, figures[i]!);
@@ -122,7 +123,8 @@ async function measure(
 async function measureFresh(run: Run, workload: Workload, results: Results): Promise<void> {
   const rounds = Math.min(run.rounds, workload.fresh!.rounds);
   for (let round = 1; round <= rounds; round++) {
-    for (const program of rotated(run.programs, round)) {
+    const programs = run.programs.filter((program) => workload.fits?.(program) ?? true);
+    for (const program of rotated(programs, round)) {
       if (hasProblem(results, workload, program)) continue;
       run.progress(`${workload.name}, round ${round} of ${rounds}, ${program.title}`);
       await attempt(results, workload, program, async () => {

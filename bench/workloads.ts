@@ -1,11 +1,19 @@
 /** The workloads, and the rows of the report that each one fills. */
 import type { Endpoint } from "../tests/support/endpoints.ts";
+import { workersOf } from "../tests/support/processes.ts";
 import { LARGE } from "./backend.ts";
 import type { Version } from "./load/command.ts";
 import { h2load, type H2loadOptions } from "./load/h2load.ts";
 import { type Seen, watchHandshakes } from "./load/relay.ts";
 import { fullHandshakes, type Group } from "./load/tls_client.ts";
-import { type Figure, latencies, memoryEach, perOperation, perRequest } from "./measure.ts";
+import {
+  type Figure,
+  latencies,
+  memoryEach,
+  perOperation,
+  perRequest,
+  steadyMemory,
+} from "./measure.ts";
 import type { Program } from "./programs.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Row } from "./rows.ts";
@@ -88,6 +96,20 @@ export const workloads: readonly Workload[] = [
       await proxy.listening();
       await proxy.answers();
       return [{ value: await memoryEach(proxy, at, 5000) }];
+    },
+  },
+  {
+    name: "worker-memory",
+    ...{ certificate: "ecdsa", backend: "nginx", plainOnly: true, fresh: { rounds: Infinity } },
+    rows: [row("worker-memory", "memory of a worker after 20,000 requests", "MB", 1)],
+    fits: (program) => program.ours,
+    async measure({ proxy, at, directory }) {
+      await proxy.listening();
+      await proxy.answers();
+      await h2load(at, onKeptAlive(directory, ["-n", "20000"]));
+      const value = await steadyMemory(proxy, workersOf(proxy.pid)) / 1e6;
+      proxy.checkScrapes();
+      return [{ value }];
     },
   },
   {

@@ -39,6 +39,7 @@ import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
 import { metrics } from "./metrics.ts";
 import { mistakes } from "./mistakes.ts";
+import { monitoring } from "./monitoring.ts";
 import { namedFiles } from "./named_files.ts";
 import { negotiation } from "./negotiation.ts";
 import { outages } from "./outages.ts";
@@ -135,6 +136,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   logging,
   metrics,
   mistakes,
+  monitoring,
   namedFiles,
   check,
   usage,

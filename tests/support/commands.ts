@@ -6,6 +6,7 @@ import { within } from "./until.ts";
 export type Peer =
   | "chromium"
   | "curl"
+  | "jq"
   | "openssl"
   | "nginx"
   | "haproxy"
@@ -28,6 +29,7 @@ export const environment = {
 const versionFlags: Record<Peer, string> = {
   chromium: "--version",
   curl: "--version",
+  jq: "--version",
   openssl: "version",
   nginx: "-v",
   haproxy: "-v",

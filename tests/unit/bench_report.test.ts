@@ -125,7 +125,14 @@ const KNOWN = { workloads: ["requests", "start"], programs: ["bun", "hitch"] };
 test("only a full run writes by default", () => {
   assert.equal(readOptions([], KNOWN).output, "docs");
   for (
-    const option of ["--quick", "--only=start", "--programs=bun", "--prefix=none", "--before=x"]
+    const option of [
+      "--quick",
+      "--only=start",
+      "--programs=bun",
+      "--prefix=none",
+      "--before=x",
+      "--admin",
+    ]
   ) {
     assert.equal(readOptions([option], KNOWN).output, undefined);
   }
@@ -140,4 +147,19 @@ test("a mistake in the options is reported in one line", () => {
       return true;
     });
   }
+});
+
+test("a program can be compared with another than the section's", () => {
+  const results = new Results();
+  for (const [program, value] of [["bun", 50], ["bun-admin", 51], ["hitch", 100]] as const) {
+    results.at("handshake", program).add(1, { value });
+  }
+  const columns = [
+    { name: "bun", title: "stud (Bun)" },
+    { name: "bun-admin", title: "admin (Bun)", base: "bun" },
+  ];
+  const section = { rows: ROWS, columns, results, targetResults: [], latencyRate: 0 };
+  const text = sectionText({ ...section, prefix: false, base: "hitch" });
+  assert.match(text, /^ {2}stud \(Bun\) +50\.0 µs +0\.50 /m);
+  assert.match(text, /^ {2}admin \(Bun\) +51\.0 µs +1\.02 /m);
 });
