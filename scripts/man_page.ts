@@ -1,5 +1,11 @@
 /** The manual page, in roff with the man macros (man-pages(7), groff_man(7)). */
-import { commandLineRows, helpOf, usage } from "../src/options/help.ts";
+import {
+  commandLineRows,
+  commandRows,
+  helpOf,
+  subcommandOptionUsage,
+  usage,
+} from "../src/options/help.ts";
 import { groups } from "../src/options/option.ts";
 import { isIn, rows } from "../src/options/table.ts";
 
@@ -15,6 +21,11 @@ export function manPage(): string {
     ".br",
     ".B stud help",
     ".RI [ WORD ...]",
+    ...commandRows().flatMap(([name, { argument }]) => [
+      ".br",
+      `.B stud ${name}`,
+      `.RI [ OPTIONS ]${argument ? ` " ${roff(argument)}"` : ""}`,
+    ]),
     ...section(
       "DESCRIPTION",
       "stud accepts TLS connections and forwards the decrypted bytes of each one to a backend, over a " +
@@ -26,6 +37,19 @@ export function manPage(): string {
         "means version 2, addresses are always written as [HOST]:PORT, and options override " +
         "configuration files, regardless of their order.",
     ),
+    ".SH COMMANDS",
+    "These commands are no part of the two older programs: in hitch's dialect their names are PEM",
+    "files, and in stud's a PEM file with such a name is written ./status.",
+    ...commandRows().flatMap(([name, { summary, argument, options, notes }]) => [
+      `.SS "stud ${name}${argument ? ` ${roff(argument)}` : ""}"`,
+      roff(summary),
+      ...Object.entries(options).flatMap(([option, row]) => {
+        const { argument: value, ...flag } = row;
+        const names = roff(subcommandOptionUsage(option, flag));
+        return item(value ? `.BI "${names} " "${roff(value)}"` : `.B ${names}`, row.help);
+      }),
+      ...notes.flatMap((note) => [".PP", roff(note)]),
+    ]),
     ".SH OPTIONS",
     "Options may be abbreviated to a unique prefix, and mixed with PEM files;",
     ".B \\-\\-",
@@ -52,6 +76,7 @@ export function manPage(): string {
         "cut connections, because the time limit elapsed or a second signal arrived; 1 after any " +
         "error. Each error in the configuration is one line on standard error; stud reports all of " +
         "them.",
+      "The commands have exit codes of their own, which are described with each of them.",
     ),
     ".SH FILES",
     ...item(".I /var/lib/hitch/", "OCSP responses in hitch's dialect, if the directory exists."),

@@ -1,7 +1,7 @@
 /**
  * Runs all tests: the checks of the sources, the unit tests in three runtimes, the behaviours of
- * every target, and faults under load. `--only=NAME` limits it to `check`, `unit`, `faults` or one
- * target. The last line counts all tests of all suites.
+ * every target, the live page in a browser, and faults under load. `--only=NAME` limits it to `check`,
+ * `unit`, `browser`, `faults` or one target. The last line counts all tests of all suites.
  */
 import { spawn } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -38,6 +38,7 @@ const suites: Record<string, Suite> = {
   "unit (3 runtimes)": async () =>
     sum(await Promise.all([nodeTests(unitTests, 2), unitBun(), unitDeno()])),
   ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
+  "browser": () => built(["tests/browser/live_page.test.ts"]),
   "faults": () => built(["tests/faults/short.test.ts"]),
 };
 

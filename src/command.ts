@@ -7,6 +7,7 @@ import { readFile, readStandardInput } from "./base/read_file.ts";
 import { readSettled } from "./base/settled.ts";
 import { directoryFault } from "./base/directory_fault.ts";
 import { type Command, type CommandLineContext, parseCommandLine } from "./options/command_line.ts";
+import { SubcommandError } from "./options/subcommand.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { check } from "./service/check.ts";
 import { serve } from "./service/service.ts";
@@ -22,12 +23,13 @@ import { versionText } from "./service/version.ts";
 /**
  * Runs the user's command line, usually as the master. Exit codes: 0 after a stop that cut no
  * connection, 3 after one that did, 1 after any error, and hitch's 2 if the log file cannot be
- * opened.
+ * opened. Commands such as `stud status` have results of their own, and 2 after an error.
  */
 export async function runCommand(runtime: Runtime, argv: readonly string[]): Promise<void> {
   const startedAs = { daemon: isDaemonChild(), successor: isSuccessor() };
   const own = ownProgram(runtime.self, argv);
   let { dialect } = own;
+  let failure = 1;
   try {
     const predecessor = startedAs.successor ? new Predecessor(runtime.libc) : undefined;
     const { workingDirectory = own.workingDirectory } = predecessor?.handover ?? {};
@@ -38,10 +40,12 @@ export async function runCommand(runtime: Runtime, argv: readonly string[]): Pro
     const read = () => parseCommandLine(argv, runtime, context);
     const command = read();
     if ("config" in command) dialect = command.config.dialect;
+    if (command.kind === "subcommand") failure = 2;
     const options = { read, isDaemon, program, input, ...(predecessor ? { predecessor } : {}) };
     await handle(runtime, command, options);
   } catch (error) {
-    const code = error instanceof LogFileError && dialect === "hitch" ? 2 : 1;
+    const isHitchLog = error instanceof LogFileError && dialect === "hitch";
+    const code = isHitchLog || error instanceof SubcommandError ? 2 : failure;
     const problems = problemsOf(error);
     // hitch's messages do not begin with its name.
     const lines = dialect === "stud" ? problems.map((problem) => `stud: ${problem}`) : problems;
@@ -75,6 +79,8 @@ async function handle(
       return print(`${versionText(runtime)}\n`);
     case "test":
       return print(await check(runtime, command));
+    case "subcommand":
+      return process.exit(await (await import("./commands/commands.ts")).runSubcommand(command));
     case "demo": {
       const { demo } = await import("./demo/demo.ts");
       const { config, invitation } = await demo(command.config, runtime.libc);

@@ -12,7 +12,7 @@ export interface Dated {
   readonly validTo: number;
 }
 
-/** What is wrong with the dates of one certificate, or with those of several beyond the limit. */
+/** What is wrong with the dates of one certificate, or of several that are not named. */
 export interface DateProblem extends Problem {
   readonly code: "certificate-expired" | "certificate-ends-soon" | "certificate-not-yet-valid";
   /** The certificate's; absent in the line about those that are not listed. */
@@ -41,12 +41,21 @@ export function dateProblems(
   now: number,
 ): DateProblem[] {
   const limit = now + days * DAY_MS;
-  const found = certificates
-    .filter(({ validFrom, validTo }) => now < validFrom || validTo < Math.max(limit, now))
+  const found = certificates.filter((each) => codeOf(each, limit, now) !== undefined)
     .sort((a, b) => a.validTo - b.validTo);
   const named = found.slice(0, MAX_NAMED).map((each) => dateProblem(each, now));
-  const others = found.slice(MAX_NAMED).map((each) => dateProblem(each, now));
-  return [...named, ...summaries(others)];
+  return [...named, ...summaries(found.slice(MAX_NAMED), limit, now)];
+}
+
+/** Undefined if nothing is wrong. `limit` is the time before which a certificate ends soon. */
+function codeOf(
+  { validFrom, validTo }: Dated,
+  limit: number,
+  now: number,
+): DateProblem["code"] | undefined {
+  if (validTo < now) return "certificate-expired";
+  if (now < validFrom) return "certificate-not-yet-valid";
+  return validTo < limit ? "certificate-ends-soon" : undefined;
 }
 
 /** Logs the ends of the certificates in use: a warning once a day, an error at the end. */
@@ -144,22 +153,22 @@ function dateProblem({ place, names, validFrom, validTo }: Dated, now: number): 
 }
 
 /** One line for each kind. */
-function summaries(others: readonly DateProblem[]): DateProblem[] {
-  return [...new Set(others.map(({ code }) => code))].map((code): DateProblem => {
-    const same = others.filter((each) => each.code === code);
-    const { severity, text } = same[0]!;
-    if (same.length === 1) return { severity, code, text };
-    const count = countText(same.length);
-    const what = `${count} more certificates ${STATES[code]}; renew them, then reload`;
-    return { severity, code, text: what };
+function summaries(others: readonly Dated[], limit: number, now: number): DateProblem[] {
+  const codes = others.map((each) => codeOf(each, limit, now));
+  return KINDS.flatMap(([code, severity, state]): DateProblem[] => {
+    const count = codes.filter((each) => each === code).length;
+    if (count === 0) return [];
+    if (count === 1) return [dateProblem(others[codes.indexOf(code)]!, now)];
+    const text = `${countText(count)} more certificates ${state}; renew them, then reload`;
+    return [{ severity, code, text }];
   });
 }
 
-const STATES: Readonly<Record<DateProblem["code"], string>> = {
-  "certificate-expired": "have expired",
-  "certificate-not-yet-valid": "are not valid yet",
-  "certificate-ends-soon": "end soon",
-};
+const KINDS: readonly [DateProblem["code"], DateProblem["severity"], string][] = [
+  ["certificate-expired", "error", "have expired"],
+  ["certificate-not-yet-valid", "error", "are not valid yet"],
+  ["certificate-ends-soon", "warning", "end soon"],
+];
 
 function namesText(names: readonly string[]): string {
   if (names.length === 0) return "";

@@ -146,7 +146,10 @@ export class Connections implements ConnectionContext<Connection> {
     if (backendTls) return;
     const protocol = alpn.length > 0 ? client.alpn : undefined;
     this.counters.handshakeDone(client.tlsVersion, client.isResumed, protocol);
-    if (measured) this.counters.handshakeTook(measured.handshakeDone(this.clock.now()));
+    if (!measured) return;
+    this.counters.handshakeTook(measured.handshakeDone(this.clock.now()));
+    const { group } = client;
+    if (group !== undefined) this.counters.exchanged(group);
   }
 
   /** Called at most once for each connection. */

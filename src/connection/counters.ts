@@ -27,6 +27,11 @@ export const LIMITS = [
 
 const VERSIONS = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1.0", "unknown"] as const;
 const KINDS = ["full", "resumed", "unknown"] as const;
+/** Groups of key exchanges by OpenSSL's names. */
+const GROUPS = [
+  ...["X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024"],
+  ...["x25519", "secp256r1", "secp384r1", "secp521r1", "x448", OTHER],
+] as const;
 const RESULTS = ["completed", "failed"] as const;
 
 /** Microseconds in a second. */
@@ -92,6 +97,11 @@ export function connectionFamilies(
       labels: { source: FAILURE_SOURCES, code: FAILURE_CODES },
     },
     {
+      name: "handshake_groups_total",
+      help: "Key exchanges of completed TLS handshakes with clients, by group.",
+      labels: { group: GROUPS },
+    },
+    {
       name: "handshake_seconds",
       help: "Time from the accept of a connection to the end of its TLS handshake.",
       labels: {},
@@ -151,7 +161,8 @@ const LIMITS_REACHED = 4;
 export const LINES_DROPPED = LIMITS_REACHED + LIMITS.length;
 export const ACCESS_LINES_DROPPED = LINES_DROPPED + 1;
 const FAILURES = ACCESS_LINES_DROPPED + 1;
-const HANDSHAKE_SECONDS = FAILURES + FAILURE_SOURCES.length * FAILURE_CODES.length;
+const HANDSHAKE_GROUPS = FAILURES + FAILURE_SOURCES.length * FAILURE_CODES.length;
+const HANDSHAKE_SECONDS = HANDSHAKE_GROUPS + GROUPS.length;
 /** A histogram has its buckets, one above all bounds, and the sum. */
 const CONNECT_SECONDS = HANDSHAKE_SECONDS + HANDSHAKE_BOUNDS.length + 2;
 const CONNECTION_SECONDS = CONNECT_SECONDS + CONNECT_BOUNDS.length + 2;
@@ -215,6 +226,12 @@ export class ConnectionCounters extends CounterSet {
     alpn: string | undefined,
   ): void {
     this.values[this.handshakePlace(0, version, isResumed, alpn)]!++;
+  }
+
+  /** Counts the group of a key exchange with a client. */
+  exchanged(group: string): void {
+    const index = (GROUPS as readonly string[]).indexOf(group);
+    this.values[HANDSHAKE_GROUPS + (index < 0 ? GROUPS.length - 1 : index)]!++;
   }
 
   /** Counts the time of a handshake with a client, in milliseconds. */

@@ -7,6 +7,7 @@ import { guarded } from "../log/guarded.ts";
 import type { Log } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { PR_SET_NO_NEW_PRIVS } from "../os/constants.ts";
+import type { ProbeResult } from "./backend/backend_probe.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TicketState } from "../tickets/tickets.ts";
 import { emptyQueues } from "./listeners/empty_queues.ts";
@@ -135,6 +136,11 @@ export class Master {
       frontends: frontendsStatus(prepared, this.services.counted),
       ...this.services.status(Date.now()),
     };
+  }
+
+  /** See {@link WorkerServices.backendProbe}. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.services.backendProbe;
   }
 
   /** What it contributes to the problems at `now`, in milliseconds since 1970. */

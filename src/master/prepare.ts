@@ -40,6 +40,7 @@ export type MasterSettings =
   & ListenerSettings
   & TicketPlan["config"]
   & Reads<
+    | "admin.readyBackend"
     | "certificateWarningDays"
     | "frontends"
     | "accessLog.facility"

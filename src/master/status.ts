@@ -25,7 +25,7 @@ import type { Generations } from "./workers/generations.ts";
 /** The parts of the document that the master fills in. */
 export type MasterFacts = Pick<
   Status,
-  "backends" | "certificates" | "failures" | "frontends" | "generations" | "workers"
+  "backends" | "certificates" | "failures" | "frontends" | "generations" | "tickets" | "workers"
 >;
 
 /** The generations, the current one first. */
@@ -70,9 +70,10 @@ export function frontendsStatus(
   });
 }
 
-/** The certificates of one configuration, sorted once. */
+/** The certificates of one configuration, sorted and described once. */
 export class ServedCertificates {
-  private readonly sorted: readonly Omit<CertificateStatus, "daysLeft">[];
+  private readonly total: number;
+  private readonly listed: readonly (Described & { readonly index: number })[];
 
   constructor({ sources, tls, config }: Pick<Prepared, "sources" | "tls" | "config">) {
     const names = config.frontends.map(({ listen }) => formatAddress(listen));
@@ -81,10 +82,13 @@ export class ServedCertificates {
     for (const [frontend, { own }] of tls.frontends.entries()) {
       for (const place of new Set(own)) owners[place]!.push(names[frontend]!);
     }
-    this.sorted = sources
+    this.total = sources.length;
+    this.listed = sources
       .map(({ file, facts }, place) => ({ file, facts, place }))
       .sort((a, b) => a.facts.validTo - b.facts.validTo)
+      .slice(0, MAX_LISTED_CERTIFICATES)
       .map(({ file, facts, place }) => ({
+        index: place,
         names: facts.names.slice(0, MAX_LISTED_NAMES),
         place: file.cert,
         ...(global.has(place) ? {} : { frontend: owners[place]!.join(", ") }),
@@ -95,17 +99,25 @@ export class ServedCertificates {
       }));
   }
 
-  /** `now` is in milliseconds since 1970. */
-  status(now: number): CertificatesStatus {
+  /** `staples` are those in use, `now` is in milliseconds since 1970. */
+  status(staples: readonly Staple[], now: number): CertificatesStatus {
+    const made = new Map(staples.map(({ certificate, from }) => [certificate, from]));
     return {
-      total: this.sorted.length,
-      listed: this.sorted.slice(0, MAX_LISTED_CERTIFICATES).map((certificate) => ({
-        ...certificate,
-        daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
-      })),
+      total: this.total,
+      listed: this.listed.map(({ index, ...certificate }) => {
+        const from = made.get(index);
+        return {
+          ...certificate,
+          daysLeft: daysUntil(Date.parse(certificate.notAfter), now),
+          ...(from === undefined ? {} : { stapleAgeSeconds: Math.max(0, (now - from) / 1000) }),
+        };
+      }),
     };
   }
 }
+
+type Described = Omit<CertificateStatus, "daysLeft" | "stapleAgeSeconds">;
+type Staple = Pick<StapleCommand, "certificate" | "from">;
 
 /** Returns what the document says about a failed connection that a worker has logged. */
 export function failureOf({ event, facts }: LogEntry, now: number): FailureStatus | undefined {
@@ -114,12 +126,20 @@ export function failureOf({ event, facts }: LogEntry, now: number): FailureStatu
   return {
     time: new Date(now).toISOString(),
     worker: Number(worker ?? 0),
-    client: oneLine(String(client)),
-    source: oneLine(String(source)),
-    code: oneLine(String(code)),
-    cause: oneLine(String(cause)),
+    client: shortLine(client),
+    source: shortLine(source),
+    code: shortLine(code),
+    cause: shortLine(cause),
   };
 }
+
+/** Returns what a worker sent as one line of bounded length: no worker is trusted. */
+export function shortLine(text: unknown): string {
+  return oneLine(String(text).slice(0, MAX_TEXT));
+}
+
+/** Of text from workers, in UTF-16 units. */
+const MAX_TEXT = 1000;
 
 /**
  * Returns the certificates that clients refuse without a stapled OCSP response and that have none at

@@ -16,14 +16,21 @@ import type { SharedEventHandlers } from "../worker_protocol/messages.ts";
 import { Counts, type HandedCounts } from "./counts.ts";
 import type { Counted } from "./metrics.ts";
 import { BackendName } from "./backend/backend_name.ts";
+import { BackendProbe, type ProbeResult } from "./backend/backend_probe.ts";
+import type { Endpoint } from "../os/endpoint.ts";
 import { BackendState } from "./backend/backend_state.ts";
 import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
-import { failureOf, type MasterFacts, ServedCertificates, stapleProblems } from "./status.ts";
+import {
+  failureOf,
+  type MasterFacts,
+  ServedCertificates,
+  shortLine,
+  stapleProblems,
+} from "./status.ts";
 import type { LogEntry } from "../base/log_entry.ts";
-import { oneLine } from "../base/one_line.ts";
 import type { MasterProblemFacts } from "../status/problems.ts";
 import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
@@ -37,6 +44,15 @@ import { Statistics } from "./workers/statistics.ts";
 const HELPER_LIMIT_MS = 2000;
 /** How long a limit that a worker has reached stays a problem, in milliseconds. */
 const LIMIT_SHOWN_MS = 60_000;
+/** Workers whose last limit is kept. */
+const MAX_LIMITS = 20;
+
+interface ReachedLimit {
+  /** In milliseconds since 1970. */
+  readonly at: number;
+  readonly worker: number;
+  readonly text: string;
+}
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -72,13 +88,14 @@ export class WorkerServices {
   private readonly generations: Generations;
   private readonly backendName: BackendName;
   private readonly backendState: BackendState;
+  private readonly probe: BackendProbe;
   private configuration: Prepared;
   private certificates: ServedCertificates;
   private readonly dates: CertificateDates;
   /** The newest first. */
   private failures: readonly FailureStatus[] = [];
   /** The last limit that each worker has reached. */
-  private readonly limits = new Map<number, { readonly at: number; readonly text: string }>();
+  private limits: readonly ReachedLimit[] = [];
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -116,11 +133,13 @@ export class WorkerServices {
     this.stapling = new Stapling(runtime, log.direct, (command) => {
       for (const slot of this.currentSlots) slot.send(command);
     });
+    this.probe = new BackendProbe(runtime.libc);
     this.backendName = new BackendName(runtime.libc, log.own, (backend) => {
       this.configuration = { ...this.configuration, backend };
       this.backendState.backend = formatEndpoint(backend);
       generations.current?.update({ backend }, { type: "backend", backend });
       this.currentSlots.forEach((slot) => this.workerReady(slot));
+      this.probeBackend();
     });
     this.backendState = new BackendState(
       log.limited,
@@ -172,6 +191,7 @@ export class WorkerServices {
       () => this.quotas.total = maxConnections(prepared),
       () => this.backendName.watch(config, backend),
       () => this.backendState.backend = formatEndpoint(backend),
+      () => this.probeBackend(),
       () => this.stapling.begin(prepared.stapling),
       () => this.tickets?.use(prepared),
       () => this.affinity.use(config),
@@ -196,12 +216,19 @@ export class WorkerServices {
   }
 
   /** Their parts of the status document at `now`, in milliseconds since 1970. */
-  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures"> {
+  status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
+    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
     return {
-      backends: [this.backendState.status(now)],
-      certificates: this.certificates.status(now),
-      failures: this.failures,
+      backends: [backendState.status(now)],
+      certificates: certificates.status(stapling.of(prepared), now),
+      failures,
+      ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
     };
+  }
+
+  /** Whether the backend can be connected; undefined: unknown, or not to be found out. */
+  get backendProbe(): ProbeResult | undefined {
+    return this.probe.result;
   }
 
   /** What they contribute to the problems at `now`, in milliseconds since 1970. */
@@ -212,7 +239,7 @@ export class WorkerServices {
         ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
         ...stapleProblems(prepared.sources, stapling.of(prepared), now),
       ],
-      limits: [...this.limits.values()].filter(({ at }) => now - at < LIMIT_SHOWN_MS)
+      limits: this.limits.filter(({ at }) => now - at < LIMIT_SHOWN_MS)
         .map(({ text }) => text),
       maxConnections: maxConnections(prepared),
       ...(unresolved === undefined ? {} : { unresolved }),
@@ -261,6 +288,7 @@ export class WorkerServices {
   async stop(): Promise<void> {
     const { log, backendName, stapling, tickets, sessions } = this;
     void guarded(log.own, () => backendName.stop());
+    void guarded(log.own, () => this.probe.use(undefined));
     const stopped = [stapling, tickets, sessions].map((each) =>
       guarded(log.own, () => each?.stop())
     );
@@ -274,7 +302,18 @@ export class WorkerServices {
     if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
     if (entry.event !== "connection-limit") return;
     const worker = Number(entry.facts.worker ?? 0);
-    this.limits.set(worker, { at: now, text: oneLine(`worker ${worker}: ${entry.message}`) });
+    const others = this.limits.filter((each) => each.worker !== worker);
+    const text = shortLine(`worker ${worker}: ${entry.message}`);
+    this.limits = [{ at: now, worker, text }, ...others].slice(0, MAX_LIMITS);
+  }
+
+  private probeBackend(): void {
+    const { config, backend, privileges } = this.prepared;
+    if (!config.admin.readyBackend) return this.probe.use(undefined);
+    const isFile = backend.family === "unix" && !backend.path.startsWith("@");
+    // The master is not in the workers' root directory.
+    const path = isFile ? { path: `${privileges?.chroot ?? ""}${backend.path}` } : {};
+    this.probe.use({ ...backend, ...path } as Endpoint);
   }
 
   private get currentSlots(): readonly Slot[] {

@@ -54,11 +54,19 @@ export function parseOcspEvent(value: unknown, certificates: number): OcspEvent 
   const log = parseLogEvent(value);
   if (log) return log;
   if (typeof value !== "object" || value === null) return undefined;
-  const { type, certificate, response, until } = value as Record<string, unknown>;
+  const { type, certificate, response, until, from } = value as Record<string, unknown>;
   const isStaple = type === "staple" && isPlace(certificate, certificates) && isBase64(response) &&
-    (until === undefined || (typeof until === "number" && Number.isFinite(until)));
+    isTime(until) && isTime(from);
   if (!isStaple) return undefined;
-  return { type, certificate, response, ...(until === undefined ? {} : { until }) };
+  return {
+    ...{ type, certificate, response },
+    ...(until === undefined ? {} : { until }),
+    ...(from === undefined ? {} : { from }),
+  };
+}
+
+function isTime(value: unknown): value is number | undefined {
+  return value === undefined || (typeof value === "number" && Number.isFinite(value));
 }
 
 function isPlace(value: unknown, count: number): value is number {

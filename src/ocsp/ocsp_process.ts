@@ -162,6 +162,7 @@ class OcspHelper implements Helper<OcspCommand> {
       type: "staple",
       certificate,
       response: Buffer.from(response).toString("base64"),
+      from: validity.from,
       ...untilOf(validity),
     };
     if (!this.events.send(staple)) throw new Error("the master does not keep up with the events");

@@ -9,6 +9,7 @@ export interface ResponseFile {
   /** Base64 of the DER. */
   readonly response: string;
   /** Milliseconds since 1970. */
+  readonly from: number;
   readonly until?: number;
   /** Why it is not stapled although it is intact, in one line. */
   readonly warning?: string;
@@ -25,6 +26,7 @@ export function readResponseFile(file: string, chain: string, verify: boolean): 
     const problem = validityProblem(validity, Date.now());
     return {
       response: response.toString("base64"),
+      from: validity.from,
       ...(validity.until === undefined ? {} : { until: validity.until }),
       ...(problem ? { warning: `${file}: ${problem}; it is not stapled` } : {}),
     };

@@ -7,6 +7,8 @@ export interface StapleCommand {
   readonly response: string;
   /** When it expires, in milliseconds since 1970; absent: never, since JSON has no Infinity. */
   readonly until?: number;
+  /** When the responder made it (thisUpdate), in milliseconds since 1970; absent: unknown. */
+  readonly from?: number;
   /** The index is for the certificates of the `tls` command that follows. */
   readonly next?: true;
 }

@@ -40,7 +40,7 @@ export async function planStapling(
     try {
       // Loaded only if needed, since it loads an ASN.1 library.
       const { readResponseFile } = await import("#ocsp");
-      const { response, until, warning } = await readResponseFile(
+      const { response, from, until, warning } = await readResponseFile(
         file.ocspResponse,
         chain(),
         file.ocspVerify,
@@ -50,7 +50,7 @@ export async function planStapling(
         continue;
       }
       const end = until === undefined ? {} : { until };
-      staples.push({ type: "staple", certificate, response, ...end });
+      staples.push({ type: "staple", certificate, response, from, ...end });
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       problems.push(...error.problems);

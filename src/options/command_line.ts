@@ -9,11 +9,12 @@ import { defaultConfig } from "./default_config.ts";
 import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
 import { helpText } from "./help.ts";
+import { inOrder } from "./lookup.ts";
 import { readConfigFile } from "./read_file.ts";
 import { type Places, placesOf } from "./places.ts";
 import { type OptionName, optionOf } from "./table.ts";
 import { checkNeeds } from "./needs.ts";
-import { subcommand } from "./subcommand.ts";
+import { type Subcommand, subcommand } from "./subcommand.ts";
 import { toConfig } from "./to_config.ts";
 import { bounded, isConfigName, withoutCredentials } from "./words.ts";
 
@@ -42,7 +43,8 @@ export type Command =
     readonly text: string;
     readonly warnings: readonly string[];
   }
-  | { readonly kind: "version" | "new-ticket-secret" };
+  | { readonly kind: "version" | "new-ticket-secret" }
+  | Subcommand;
 
 /** The context in which a command line is parsed. */
 export interface CommandLineContext {
@@ -141,21 +143,18 @@ class Reader {
   }
 
   /** In the order of argv for stud; for hitch all files first. PEM arguments are last for both. */
-  read({ given, positionals }: CommandLine): Collected {
-    const parts = given.map(({ name, value, place }) => ({
-      isFile: name === "config",
-      read: (): readonly Assignment[] => {
+  read(line: CommandLine): Collected {
+    const { given, positionals } = line;
+    const assigned = inOrder(line, this.#dialect).flatMap(
+      ({ name, value, place }): readonly Assignment[] => {
         if (name === "config") return this.#file(value);
         if (optionOf(name).form === "action") return [];
         return [{ name, value, origin: commandLineOrigin(name, this.#dialect, place) }];
       },
-    }));
-    const inOrder = this.#dialect === "stud"
-      ? parts
-      : [...parts.filter(({ isFile }) => isFile), ...parts.filter(({ isFile }) => !isFile)];
+    );
     const origin = commandLineOrigin("pem-file", this.#dialect, 0);
     const pems = positionals.map((value): Assignment => ({ name: "pem-file", value, origin }));
-    const assignments = [...inOrder.flatMap(({ read }) => read()), ...pems];
+    const assignments = [...assigned, ...pems];
     const faults: string[] = [];
     const repetitions: string[] = [];
     const collected = collect(assignments, this.#dialect, faults, repetitions);

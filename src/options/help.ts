@@ -3,6 +3,13 @@ import { UsageError } from "../base/errors.ts";
 import { buildsWith, isInEveryBuild } from "./builds.ts";
 import type { Dialect } from "../base/dialect.ts";
 import type { Option } from "./option.ts";
+import {
+  type Subcommand,
+  type SubcommandName,
+  subcommandOf,
+  type SubcommandOption,
+  subcommands,
+} from "./subcommands.ts";
 import { isIn, namesIn, namesOf, type OptionName, rows } from "./table.ts";
 import { nearest, quote } from "./words.ts";
 
@@ -10,7 +17,7 @@ import { nearest, quote } from "./words.ts";
 export function helpText(dialect: Dialect): string {
   const lines = [
     `Usage: ${dialect} [OPTIONS] PEM...`,
-    ...(dialect === "stud" ? ["       stud help [WORD...]"] : []),
+    ...(dialect === "stud" ? ["       stud help [WORD...]", "       stud COMMAND [OPTIONS]"] : []),
     "Terminates TLS and forwards the plain bytes to a backend.",
     "",
     ...wrap(
@@ -20,7 +27,41 @@ export function helpText(dialect: Dialect): string {
       80,
     ),
   ];
-  return [...lines, ...optionLines(commandLineRows(), dialect)].join("\n") + "\n";
+  const commands = dialect === "stud"
+    ? ["", "Commands, described by stud help COMMAND:", ...commandRows().flatMap(commandLines)]
+    : [];
+  return [...lines, ...commands, ...optionLines(commandLineRows(), dialect)].join("\n") + "\n";
+}
+
+/** Returns what `stud status --help` prints, in lines of at most 80 columns. */
+export function subcommandHelp(name: SubcommandName): string {
+  const { summary, options, notes } = subcommandOf(name);
+  return [
+    `Usage: ${subcommandUsage(name)}`,
+    summary,
+    "",
+    ...Object.entries(options).flatMap(([option, row]) =>
+      helpLines(`  ${subcommandOptionUsage(option, row)}`, row.help)
+    ),
+    ...helpLines("  -h, --help", "Print this help."),
+    ...notes.flatMap((note) => ["", ...wrap(note, 80)]),
+  ].join("\n") + "\n";
+}
+
+/** Returns `stud check [OPTIONS] HOST:PORT`. */
+export function subcommandUsage(name: SubcommandName): string {
+  const { argument } = subcommandOf(name);
+  return `stud ${name} [OPTIONS]${argument ? ` ${argument}` : ""}`;
+}
+
+/** Returns `--admin ADDRESS`, `--json` or `--no-wait`. */
+export function subcommandOptionUsage(name: string, { argument, isOn }: SubcommandOption): string {
+  return `--${isOn ? "no-" : ""}${name}${argument ? ` ${argument}` : ""}`;
+}
+
+/** Returns the names and rows of all commands. */
+export function commandRows(): readonly (readonly [SubcommandName, Subcommand])[] {
+  return Object.entries(subcommands) as [SubcommandName, Subcommand][];
 }
 
 /** Returns what `stud help WORD...` prints: options with a word in a name or in their heading. */
@@ -94,6 +135,10 @@ export function wrap(text: string, width: number): string[] {
     }
   }
   return [...lines, line];
+}
+
+function commandLines([name, { summary }]: readonly [SubcommandName, Subcommand]): string[] {
+  return helpLines(`  ${name}`, summary);
 }
 
 /** Groups the options under headings, each after an empty line. */

@@ -70,6 +70,11 @@ export interface Stream {
    * Undefined for a plain stream, and without `capabilities.tlsFacts`.
    */
   readonly tlsVersion: string | undefined;
+  /**
+   * The group of an open stream's key exchange by OpenSSL's name (`X25519MLKEM768`, `x25519` …), for
+   * the price of a foreign call. Undefined without a key exchange, and where no library reports it.
+   */
+  readonly group?: string | undefined;
   /** The protocol that an open stream negotiated by ALPN, at the same low cost; undefined: none. */
   readonly alpn: string | undefined;
   /**

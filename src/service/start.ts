@@ -93,6 +93,7 @@ async function commit(
 ): Promise<void> {
   const { log, undo, options: { predecessor, isDaemon } } = state;
   undo.clear();
+  state.configuration = { ...state.configuration, loadedAt: new Date().toISOString() };
   if (predecessor) {
     state.master!.takeOver();
     // A daemon must not keep a file system from being unmounted.

@@ -4,12 +4,13 @@ import { residentMemory } from "../os/resident_memory.ts";
 import type { Facts } from "../status/facts.ts";
 import { problemsOf } from "../status/problems.ts";
 import { type Readiness, type Status, STATUS_VERSION } from "../status/status.ts";
+import type { Master } from "../master/master.ts";
 import { exchangeCounts } from "./late_counts.ts";
 import type { ServiceState } from "./state.ts";
 
 /** What readiness depends on. */
 export interface StatusOptions {
-  /** Whether the service is ready only while the backend can be connected. */
+  /** Whether the service is ready only while the backend can be connected: --admin-ready-backend. */
   readonly needsBackend: boolean;
 }
 
@@ -22,7 +23,7 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
   exchangeCounts(state);
   const facts = master.status();
   const droppedLines = master.counts.totals.total("log_lines_dropped_total");
-  const ready = readiness(state, facts, options);
+  const ready = readinessOf(state, options);
   const problems = problemsOf({
     ...{ ...facts, reloads: state.reloads.status, ...master.problemFacts(now), now },
     upgradeFailure: state.upgradeFailure,
@@ -55,18 +56,25 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
 }
 
 /** Whether a load balancer should send new clients. */
-function readiness(
-  { isStopping, isReplaced, master }: ServiceState,
-  { backends }: Pick<Status, "backends">,
+export function readinessOf(
+  { isStopping, isReplaced, master }: ReadinessState,
   { needsBackend }: StatusOptions,
 ): Readiness {
-  if (isStopping) return { isReady: false, reason: "stud is stopping" };
-  if (isReplaced) return { isReady: false, reason: "another process has taken over" };
-  if (!master!.isServing) return { isReady: false, reason: "no worker accepts connections" };
-  const down = needsBackend ? backends.find(({ state }) => state === "down") : undefined;
-  if (!down) return { isReady: true };
-  return {
-    isReady: false,
-    reason: `the backend ${down.address} cannot be connected: ${down.cause}`,
-  };
+  if (isStopping) return notReady("stud is stopping");
+  if (isReplaced) return notReady("another process has taken over");
+  if (!master!.isServing) return notReady("no worker accepts connections");
+  if (!needsBackend) return { isReady: true };
+  const { backendProbe } = master!;
+  if (!backendProbe) return notReady("the backend has not been tried yet");
+  if (backendProbe.isUp) return { isReady: true };
+  return notReady(`the backend cannot be connected: ${backendProbe.cause}`);
+}
+
+/** What readiness follows from. */
+interface ReadinessState extends Pick<ServiceState, "isStopping" | "isReplaced"> {
+  readonly master: Pick<Master, "backendProbe" | "isServing"> | undefined;
+}
+
+function notReady(reason: string): Readiness {
+  return { isReady: false, reason };
 }

@@ -2,6 +2,31 @@
 import { connectionsText, countText } from "../base/count_text.ts";
 import type { Problem, Status, WorkerStatus } from "./status.ts";
 
+/** The codes of all problems, which docs/status.md describes. */
+export const PROBLEM_CODES = [
+  "backend-down",
+  "backend-unresolved",
+  "certificate-ends-soon",
+  "certificate-expired",
+  "certificate-not-yet-valid",
+  "connection-limit",
+  "generation-limit",
+  "log-dropped",
+  "not-serving",
+  "reload-failed",
+  "reload-waits",
+  "staple-missing",
+  "upgrade-failed",
+  "worker-crashing",
+  "worker-exited",
+  "worker-missing",
+  "worker-silent",
+  "worker-starting",
+] as const;
+
+/** A problem's code: stable, for programs. */
+export type ProblemCode = (typeof PROBLEM_CODES)[number];
+
 /** What problems follow from. */
 export interface ProblemFacts
   extends Pick<Status, "backends" | "generations" | "reloads" | "workers"> {
@@ -180,11 +205,11 @@ function otherProblems({ lostLines }: ProblemFacts): Problem[] {
   )];
 }
 
-function error(code: string, text: string): Problem {
+function error(code: ProblemCode, text: string): Problem {
   return { severity: "error", code, text };
 }
 
-function warning(code: string, text: string): Problem {
+function warning(code: ProblemCode, text: string): Problem {
   return { severity: "warning", code, text };
 }
 

@@ -30,7 +30,7 @@ export interface Status {
   readonly certificates: CertificatesStatus;
   /** The last failed connections, the newest first, at most {@link MAX_RECENT_FAILURES}. */
   readonly failures: readonly FailureStatus[];
-  /** Absent where the TLS library makes its own ticket keys. */
+  /** Absent where the TLS library makes its own ticket keys, and without tickets. */
   readonly tickets?: { readonly keyAgeSeconds: number; readonly source: string };
   readonly log: { readonly level: 0 | 1 | 2; readonly droppedLines: number };
   /** Everything that `/metrics` shows. */

@@ -32,6 +32,11 @@ export class FleetKeys {
     };
   }
 
+  /** Seconds since the present time slot began. */
+  get age(): number {
+    return this.now() - this.slot * this.period;
+  }
+
   /** Call it about once a second. Returns true if the ring has changed. */
   check(): boolean {
     const slot = slotAt(this.now(), this.period);

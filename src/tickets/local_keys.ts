@@ -33,6 +33,11 @@ export class LocalKeys {
     return { secrets: this.secrets, current: this.secrets.length - 2 };
   }
 
+  /** Seconds since the current secret was first used. */
+  get age(): number {
+    return this.now() - this.since;
+  }
+
   get state(): LocalState {
     return { secrets: this.secrets, since: this.since };
   }

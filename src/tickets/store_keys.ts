@@ -106,6 +106,14 @@ export class StoreKeys {
     return this.known;
   }
 
+  /** Seconds since the time slot of the key that makes tickets began, or of this machine's own. */
+  get age(): number {
+    const { dependencies: { date, period }, maker, local } = this;
+    if (local || maker === undefined) return local?.age ?? 0;
+    const slot = [...this.keys].find(([, secret]) => secret === maker)?.[0] ?? this.present();
+    return date() - slot * period;
+  }
+
   get state(): StoreState {
     return {
       prefix: this.entries.prefix,

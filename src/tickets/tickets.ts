@@ -10,6 +10,8 @@ import { shownStore } from "./store_master.ts";
 /** A source of ticket keys. */
 interface TicketSource {
   readonly ring: TicketRing;
+  /** Seconds since the key that makes tickets was first used by whoever shares it. */
+  readonly age: number;
   /** Call it about once a second. Returns true if the ring has changed. */
   check(): boolean;
   /** Resolves when its helper process has exited. */
@@ -87,6 +89,18 @@ export class Tickets {
       ...(source instanceof LocalKeys ? { local: source.state } : {}),
       ...(source instanceof StoreKeys ? { store: source.state } : {}),
     };
+  }
+
+  /** What the status document says about them. */
+  get status(): { readonly keyAgeSeconds: number; readonly source: string } {
+    const { source } = this;
+    const name = source instanceof LocalKeys
+      ? "made by this service"
+      : source instanceof FleetKeys
+      ? "derived from --ticket-secret-file"
+      : "from --ticket-store";
+    // Another machine's clock may be ahead.
+    return { keyAgeSeconds: Math.max(0, source.age), source: name };
   }
 
   /** Switches to another source; tickets of the previous keys are accepted until they expire. */

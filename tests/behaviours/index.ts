@@ -10,6 +10,7 @@ import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
 import { accessLog } from "./access_log.ts";
+import { admin } from "./admin.ts";
 import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
@@ -34,6 +35,7 @@ import { integrity } from "./integrity.ts";
 import { limits } from "./limits.ts";
 import { logging } from "./logging.ts";
 import { memory } from "./memory.ts";
+import { metrics } from "./metrics.ts";
 import { mistakes } from "./mistakes.ts";
 import { namedFiles } from "./named_files.ts";
 import { negotiation } from "./negotiation.ts";
@@ -61,6 +63,7 @@ import { systemd } from "./systemd.ts";
 import { tickets } from "./tickets.ts";
 import { ticketStore } from "./ticket_store.ts";
 import { statistics } from "./statistics.ts";
+import { status } from "./status.ts";
 import { surroundings } from "./surroundings.ts";
 import { timeouts } from "./timeouts.ts";
 import { upgrade } from "./upgrade.ts";
@@ -77,9 +80,11 @@ const WAITING = 10;
 /** The slowest come first, so that the run does not end with one of them. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "slow log": slowLog,
+  admin,
   hygiene,
   affinity,
   watch,
+  status,
   backpressure,
   integrity,
   close,
@@ -125,6 +130,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   systemd,
   prefix,
   logging,
+  metrics,
   mistakes,
   namedFiles,
   usage,

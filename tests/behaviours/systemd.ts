@@ -51,6 +51,30 @@ export const systemd: readonly Behaviour[] = [
       assert.equal(await manager.property("Result"), "success");
     },
   },
+  {
+    name: "systemctl reload fails with the reason if the configuration is not in use",
+    needs: ["systemd-analyze"],
+    appliesTo: isRoot,
+    waits: true,
+    async run(context) {
+      const { manager } = await started(context);
+      const text = async () => await manager.property("StatusText");
+      assert.deepEqual(await manager.systemctl("reload", "stud"), {
+        code: 0,
+        stdout: "",
+        stderr: "",
+      });
+      manager.configure("workers = many");
+      const { code, stderr } = await manager.systemctl("reload", "stud");
+      assert.equal(code, 1, stderr);
+      assert.match(manager.log(), /^stud: reload failed .*\n +\S+stud\.conf:\d+:\d+: workers: /m);
+      assert.match(await text(), /^the last reload failed: .*stud\.conf:\d+:\d+: workers: /);
+      assert.equal(await manager.property("ActiveState"), "active");
+      manager.configure("");
+      assert.equal((await manager.systemctl("reload", "stud")).code, 0);
+      await until(async () => (await text()).startsWith("listening on "), "the status line");
+    },
+  },
 ];
 
 async function started(context: Context) {

@@ -226,6 +226,7 @@ export interface Visit {
   facts?: TlsFacts;
   isResumed?: boolean | undefined;
   tlsVersion?: string | undefined;
+  group?: string | undefined;
   alpn?: string | undefined;
 }
 
@@ -238,8 +239,8 @@ export function serve(settings: Partial<TlsSettings>): Listening & { readonly vi
       const handler = new Recorder({
         opened() {
           made.facts = stream.tls();
-          const { isResumed, tlsVersion, alpn } = stream;
-          Object.assign(made, { isResumed, tlsVersion, alpn });
+          const { isResumed, tlsVersion, group, alpn } = stream;
+          Object.assign(made, { isResumed, tlsVersion, group, alpn });
           stream.write(text("GOT"));
           stream.finish();
         },

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { within } from "./until.ts";
 
 export type Peer =
+  | "chromium"
   | "curl"
   | "openssl"
   | "nginx"
@@ -11,6 +12,7 @@ export type Peer =
   | "strace"
   | "ss"
   | "man"
+  | "promtool"
   | "sslscan"
   | "testssl"
   | "redis-server"
@@ -23,6 +25,7 @@ export const environment = {
 };
 
 const versionFlags: Record<Peer, string> = {
+  chromium: "--version",
   curl: "--version",
   openssl: "version",
   nginx: "-v",
@@ -30,6 +33,7 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
   ss: "-V",
   man: "--version",
+  promtool: "--version",
   "systemd-analyze": "--version",
   sslscan: "--version",
   testssl: "--version",

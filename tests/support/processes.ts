@@ -26,7 +26,7 @@ export function workersOf(master: number): number[] {
 /** The helper process with that name of a stud master. */
 export function helperOf(
   master: number,
-  word: "@access-log" | "@ocsp" | "@peers" | "@ticket-store",
+  word: "@access-log" | "@admin" | "@ocsp" | "@peers" | "@ticket-store",
 ): number | undefined {
   return childrenOf(master).find((pid) => read(`/proc/${pid}/cmdline`).split("\0").includes(word));
 }

@@ -36,11 +36,11 @@ export function metricsAt(seconds: number): MetricFamily[] {
     ]),
     counter("connection_failures_total", [
       [{ source: "client", code: "handshake-failed" }, 2],
-      [{ source: "backend", code: "backend-refused" }, 0.5],
+      [{ source: "backend", code: "backend-refused" }, 1],
     ]),
     counter("backend_connects_total", [
       [{ service: "default", result: "succeeded" }, 115],
-      [{ service: "default", result: "failed" }, 0.5],
+      [{ service: "default", result: "failed" }, 1],
     ]),
     histogram("handshake_seconds", [10, 60, 40, 4, 1]),
     histogram("backend_connect_seconds", [90, 20, 4, 1, 0]),

@@ -71,6 +71,8 @@ export interface Systemd {
   systemctl(...words: string[]): Promise<Finished>;
   /** Returns a property of the service. */
   property(name: string): Promise<string>;
+  /** Writes its configuration file with more settings. */
+  configure(more: string): void;
   /** What the service has written to standard error. */
   log(): string;
 }
@@ -92,16 +94,18 @@ export async function startSystemd(
     (word.includes("/") ? realpathSync(word) : word).replace(root, REPOSITORY)
   );
   const unit = readFileSync(join(root, "contrib", "stud.service"), "utf8")
-    .replace("/usr/local/bin/stud", command.join(" "))
+    .replaceAll("/usr/local/bin/stud", command.join(" "))
     .replace("[Service]", `[Service]\nStandardError=append:${CONFIGURATION}/log`);
   writeFileSync(join(configuration, "stud.service"), unit);
   const pem = readFileSync(context.certificates.localhost);
   writeFileSync(join(configuration, "site.pem"), pem, { mode: 0o600 });
-  writeFileSync(
-    join(configuration, "stud.conf"),
-    `frontend = "[${frontend.host}]:${frontend.port}"\nbackend = "[127.0.0.1]:${backend}"\n` +
-      `pem-file = "${CONFIGURATION}/site.pem"\nworkers = 1\nuser = "nobody"\n${more}`,
-  );
+  const configure = (more: string) =>
+    writeFileSync(
+      join(configuration, "stud.conf"),
+      `frontend = "[${frontend.host}]:${frontend.port}"\nbackend = "[127.0.0.1]:${backend}"\n` +
+        `pem-file = "${CONFIGURATION}/site.pem"\nuser = "nobody"\n${more}`,
+    );
+  configure(`workers = 1\n${more}`);
   const namespaces = ["-m", "-p", "-i", "-u", "-C", "--fork", "--kill-child"];
   const inner = ["unshare", ...namespaces, "sh", "-c", INNER, base, root, configuration];
   const child = spawn("unshare", ["-m", "sh", "-c", OUTER, base, ...inner], {
@@ -121,6 +125,7 @@ export async function startSystemd(
   const log = join(configuration, "log");
   return {
     systemctl,
+    configure,
     async property(name) {
       return (await systemctl("show", "stud", "--value", `--property=${name}`)).stdout.trim();
     },

@@ -15,8 +15,11 @@ const byBuild = /^#(ocsp|ticket_store)$/;
 /** Only these built-in modules exist alike in all three runtimes and open no sockets. */
 const allowed = /^node:(child_process|crypto|dns\/promises|fs|os|path|process|stream|util)$/;
 
-/** Outside the data path: the admin endpoint's helper, which has neither keys nor connections. */
-const adminHelper = /^admin\/helper\//;
+/**
+ * Outside the data path: the admin endpoint's helper, which has neither keys nor connections, and the
+ * commands' HTTP client, in a process that serves nobody.
+ */
+const mayUseHttp = /^(admin\/helper\/.*|commands\/client\.ts)$/;
 const forHttp = /^node:(http|net)$/;
 
 /** What is imported or named in a core file that belongs to one runtime or to its sockets. */
@@ -35,7 +38,7 @@ test("the core imports no runtime", () => {
     const text = readFileSync(join(source, file), "utf8").replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
     if (mayUseRuntime.test(relative(source, join(source, file)))) continue;
     const found = violations(text);
-    const others = found.filter((name) => !(adminHelper.test(file) && forHttp.test(name)));
+    const others = found.filter((name) => !(mayUseHttp.test(file) && forHttp.test(name)));
     assert.deepEqual(others, [], file);
   }
 });
@@ -69,16 +72,19 @@ test("workers and helpers load no part of the master or its log, nor the table o
   assert.ok([...loadedWith("command.ts")].some((file) => foreign.test(file)), "the check finds it");
 });
 
-test("only the admin endpoint's helper loads HTTP, and not before it runs", () => {
-  const ofHelper = (file: string) => [...loadedWith(file)].filter((file) => adminHelper.test(file));
-  const [helper, others] = [children[3]!, children.filter((file) => !adminHelper.test(file))];
-  for (const file of [...others, "command.ts"]) assert.deepEqual(ofHelper(file), [], file);
-  for (const file of ofHelper(helper)) {
-    // A bundle loads what any of its modules imports statically.
-    const text = readFileSync(join(source, file), "utf8");
-    assert.doesNotMatch(text, /^import (?!type )[^;]*"node:(http|net)"/m, file);
+test("only the admin endpoint's helper and the commands load HTTP, and not before they run", () => {
+  const outside = /^(admin\/helper|commands)\//;
+  const ofOutside = (file: string) => [...loadedWith(file)].filter((file) => outside.test(file));
+  const others = children.filter((file) => !outside.test(file));
+  for (const file of [...others, "command.ts"]) assert.deepEqual(ofOutside(file), [], file);
+  for (const start of ["admin/helper/admin_process.ts", "commands/reload.ts"]) {
+    for (const file of ofOutside(start)) {
+      // A bundle loads what any of its modules imports statically.
+      const text = readFileSync(join(source, file), "utf8");
+      assert.doesNotMatch(text, /^import (?!type )[^;]*"node:(http|net)"/m, file);
+    }
+    assert.ok(ofOutside(start).length > 5, "the check finds it");
   }
-  assert.ok(ofHelper(helper).length > 5, "the check finds it");
 });
 
 /** Packages that are loaded with a file. */

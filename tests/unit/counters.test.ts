@@ -98,6 +98,19 @@ test("a failed handshake is counted as such, a client that leaves before it begi
   assert.deepEqual(counted(counters), ["handshakes_total", labels, 4]);
 });
 
+test("key exchanges are counted by group, unknown ones together", () => {
+  const counters = counting([]);
+  for (const group of ["X25519MLKEM768", "x25519", "x25519", "ffdhe2048"]) {
+    counters.exchanged(group);
+  }
+  assert.deepEqual(
+    ["X25519MLKEM768", "x25519", "other"].map((group) =>
+      counters.total("handshake_groups_total", { group })
+    ),
+    [1, 2, 1],
+  );
+});
+
 test("connections are counted by frontend; frontends may share a name", () => {
   const counters = counting(["h2"], ["a", "other", "b", "other"]);
   for (const frontend of [0, 1, 2, 3, 3]) counters.accepted(frontend);

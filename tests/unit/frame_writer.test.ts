@@ -71,13 +71,17 @@ test("answers overtake megabytes of log entries, except for the frame in progres
 
 test("log entries that do not fit are counted, and leave room for answers", () => {
   const { writer, read, makeRoom } = writing(1000);
-  for (let i = 0; i < 200; i++) writer.sendLog((dropped) => ({ log: i, dropped }));
+  let refused = 0;
+  for (let i = 0; i < 200; i++) {
+    if (!writer.sendLog((dropped) => ({ log: i, dropped }))) refused++;
+  }
   assert.equal(writer.send("pong"), true);
   makeRoom(1e6);
   const { length } = read;
   assert.ok(length > 10 && length < 100, `${length - 1} fit`);
   for (const log of [200, 201]) writer.sendLog((dropped) => ({ log, dropped }));
   const dropped = 200 - (length - 1);
+  assert.equal(refused, dropped);
   assert.deepEqual(read.slice(length), [{ log: 200, dropped }, { log: 201, dropped: 0 }]);
 });
 

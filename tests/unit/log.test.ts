@@ -239,7 +239,8 @@ test("lines that a slow log loses when the file changes are reported in the new 
   const fifo = newPath();
   execFileSync("mkfifo", [fifo]);
   const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
-  const log = openLog(config({ file: fifo }), context);
+  let lost = 0;
+  const log = openLog(config({ file: fifo }), { ...context, lost: (lines) => lost += lines });
   for (let i = 0; i < 3000; i++) log(entry("info", "x".repeat(1000)));
   const file = newPath();
   log.prepare(config({ file, format: "json" })).commit();
@@ -251,6 +252,7 @@ test("lines that a slow log loses when the file changes are reported in the new 
   assert.equal(report.event, "log-dropped");
   assert.equal(report.message, `${report.lines} log lines were lost: the log was full or too slow`);
   assert.ok(report.lines > 1000 && report.lines < 3000, report.message);
+  assert.equal(lost, report.lines);
   closeSync(reader);
 });
 

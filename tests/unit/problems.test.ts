@@ -1,6 +1,9 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { type ProblemFacts, problemsOf } from "../../src/status/problems.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { PROBLEM_CODES, type ProblemFacts, problemsOf } from "../../src/status/problems.ts";
+import { root } from "../support/target.ts";
 import type { ReloadStatus, WorkerStatus } from "../../src/status/status.ts";
 
 const NOW = Date.parse("2026-03-01T12:00:00Z");
@@ -157,4 +160,13 @@ test("problems: errors come before warnings", () => {
     ...["not-serving", "reload-failed", "certificate-expired", "worker-silent"],
     ...["certificate-ends-soon", "worker-exited", "log-dropped"],
   ]);
+});
+
+test("docs/status.md has every code of a problem once, with its severities, and no other", () => {
+  const page = readFileSync(join(root, "docs/status.md"), "utf8");
+  const rows = [...page.matchAll(/^\| `([a-z-]+)` +\| (error|warning) +\|/gm)];
+  assert.deepEqual(rows.map(([, code]) => code!).sort(), [...PROBLEM_CODES].sort());
+  const documented = new Map(rows.map(([, code, severity]) => [code!, severity!]));
+  const tested = cases.flatMap(([, , ...expected]) => expected);
+  for (const [severity, code] of tested) assert.equal(severity, documented.get(code), code);
 });

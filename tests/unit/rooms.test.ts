@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 const ROOMS = [
   "main.ts",
   "command.ts",
+  "commands",
   "demo",
   "service",
   "upgrade",

@@ -171,6 +171,19 @@ for (const version of versions) {
     await stop();
   });
 
+  test(`${version}: the group of each key exchange is reported, if the library knows it`, async () => {
+    const { port, visits, stop } = serve({});
+    const session = join(authority.directory, "session-group");
+    assert.match(await visit(port, version, "-groups", "P-256", "-sess_out", session), /GOT/);
+    assert.match(await visit(port, version, "-groups", "P-256", "-sess_in", session), /GOT/);
+    const known = build === "node" ? "secp256r1" : undefined;
+    // A resumed session of TLS 1.2 exchanges no keys.
+    const isExchanged = version !== "-tls1_2" || !visits[1]!.isResumed;
+    const groups = [known, isExchanged ? known : undefined];
+    assert.deepEqual(visits.map(({ group }) => group), groups);
+    await stop();
+  });
+
   test(`${version}: a resumed connection reports the name that it asked for`, facts, async () => {
     for (const settings of [{}, byName]) {
       const { port, visits, stop } = serve(settings);

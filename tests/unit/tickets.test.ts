@@ -240,3 +240,18 @@ function tellingTickets(secret: Uint8Array | undefined) {
   const tickets = new Tickets(plan(secret), (ring) => changes.push(ring), () => clock.now);
   return { tickets, clock, changes };
 }
+
+test("the age of the key that makes tickets begins anew with each rotation", () => {
+  let now = 1000;
+  const local = new LocalKeys(PERIOD, () => now);
+  now += PERIOD - 1;
+  local.check();
+  assert.equal(local.age, PERIOD - 1);
+  now += 3;
+  local.check();
+  assert.ok(local.age < 3);
+  const fleet = new FleetKeys(randomBytes(32), PERIOD, () => now);
+  now = 12 * PERIOD + 7;
+  fleet.check();
+  assert.equal(fleet.age, 7);
+});

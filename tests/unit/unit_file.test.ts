@@ -30,7 +30,7 @@ function units(): string[] {
   return ["stud.service", "stud.socket"].map((name) => {
     const text = readFileSync(join(contrib, name), "utf8");
     const copy = join(directory, name);
-    writeFileSync(copy, text.replace("/usr/local/bin/stud", "/bin/true"));
+    writeFileSync(copy, text.replaceAll("/usr/local/bin/stud", "/bin/true"));
     return copy;
   });
 }

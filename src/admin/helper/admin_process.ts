@@ -64,6 +64,7 @@ class AdminProcess implements Helper<AdminCommand> {
       case "status":
         return this.snapshots.received(command.status);
       case "answer":
+        this.snapshots.forget();
         return this.actions.answered(command);
       case "finish":
         return this.server.finish(() => this.events.flush(() => process.exit(0)));

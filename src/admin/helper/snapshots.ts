@@ -53,6 +53,11 @@ export class Snapshots {
     for (const { resolve } of waiting) resolve(status);
   }
 
+  /** The next client gets a new one: an action has changed the service. */
+  forget(): void {
+    this.receivedAt = -Infinity;
+  }
+
   private expire(): void {
     const { waiting } = this;
     this.waiting = [];

@@ -1,6 +1,6 @@
 /**
- * How a TLS session ended, which Node does not report: it shows close_notify and FIN alike. UNDOCUMENTED:
- * OpenSSL inside Node, through FFI, is asked about the SSL below a handle.
+ * What Node does not report of a TLS session: its group, and how it ended, since it shows close_notify
+ * and FIN alike. UNDOCUMENTED: OpenSSL inside Node, through FFI, is asked about the SSL below a handle.
  */
 import { ffi } from "./libc.ts";
 
@@ -32,6 +32,12 @@ export function sessionEnd(ssl: Ssl): SessionEnd {
   return isWithin ? "FIN within a record" : "FIN";
 }
 
+/** Returns OpenSSL's name of the group of the key exchange: `X25519MLKEM768`, `x25519` … */
+export function groupName(ssl: Ssl): string | undefined {
+  const name = openssl!.SSL_get0_group_name!(ssl);
+  return name ? ffi.toString(name) ?? undefined : undefined;
+}
+
 let made: Ssl = 0n;
 let openssl: ReturnType<typeof open> | undefined;
 
@@ -50,6 +56,7 @@ function open() {
     SSL_get_shutdown: { arguments: ["pointer"], return: "i32" },
     SSL_has_pending: { arguments: ["pointer"], return: "i32" },
     SSL_rstate_string: { arguments: ["pointer"], return: "pointer" },
+    SSL_get0_group_name: { arguments: ["pointer"], return: "pointer" },
   });
   // Kept by the library, which the functions refer to.
   const constructed = lib.registerCallback(

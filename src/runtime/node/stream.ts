@@ -33,7 +33,7 @@ import {
 import { type ClientHello, HelloReader, type NoHello, readHello } from "../client_hello.ts";
 import { HANDSHAKE_RECORD } from "../tls_fault.ts";
 import { libc } from "./libc.ts";
-import { lastSsl, sessionEnd, type Ssl, watchSsls } from "./native_ssl.ts";
+import { groupName, lastSsl, sessionEnd, type Ssl, watchSsls } from "./native_ssl.ts";
 import { MALFORMED, type ServerIdentity, type ServerTls } from "./server_tls.ts";
 
 /** What a socket is for; without TLS it is plain. */
@@ -175,6 +175,13 @@ export class NodeStream implements Stream, HandleEvents {
     return clientTls
       ? clientTls.facts(tlsHandle)
       : serverTls!.facts(tlsHandle, identity!, serverName);
+  }
+
+  get group(): string | undefined {
+    if (this.isClosing || !this.tlsHandle) return undefined;
+    // OpenSSL would name the group of the handshake that is resumed.
+    const hasNone = this.isResumed && this.tlsVersion !== "TLSv1.3";
+    return hasNone ? undefined : groupName(this.ssl);
   }
 
   get isResumed(): boolean | undefined {

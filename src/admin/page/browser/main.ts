@@ -19,25 +19,30 @@ const feed = new Feed({
   open: () => new EventSource("/events"),
   now: () => performance.now(),
   onStatus(status) {
-    failure = incompatible(status);
-    if (failure) return;
-    history.add(Date.parse(status.time), status.metrics);
-    last = status;
-    // The charts of a page in the background go on, but nobody looks.
-    if (!document.hidden) draw();
+    attempt(() => {
+      failure = incompatible(status);
+      if (failure) return;
+      history.add(Date.parse(status.time), status.metrics);
+      last = status;
+      // The charts of a page in the background go on, but nobody looks.
+      if (!document.hidden) draw(status);
+    });
   },
 });
 
-function draw(): void {
-  if (last) {
-    try {
-      summary(last);
-      charts(history.points);
-      for (const section of sections) section(last, history);
-      document.body.classList.remove("waiting");
-    } catch (error) {
-      failure = `This page cannot show what stud sends: ${error}`;
-    }
+function draw(status: Status): void {
+  summary(status);
+  charts(history.points);
+  for (const section of sections) section(status, history);
+  document.body.classList.remove("waiting");
+}
+
+/** Shows why it failed, if so: what is shown may then be old. */
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    failure = `This page cannot show what stud sends: ${error}`;
   }
   showAge(feed, last, failure);
 }
@@ -50,5 +55,5 @@ addEventListener("online", () => feed.retry());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   feed.retry();
-  draw();
+  attempt(() => last && draw(last));
 });

@@ -1,0 +1,835 @@
+/** The admin endpoint: what it answers, who may ask, and what becomes of it in the life of the service. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import type { IncomingMessage } from "node:http";
+import { request } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { residentMemory } from "../../src/os/resident_memory.ts";
+import {
+  type AdminAddress,
+  administered,
+  ask,
+  open,
+  type Reply,
+  type Request,
+  sendRaw,
+  socketPath,
+  statusOf,
+  textOf,
+} from "../support/admin.ts";
+import { exchange, openTls } from "../support/client.ts";
+import type { Behaviour, Context } from "../support/context.ts";
+import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
+import {
+  descriptorCount,
+  helperOf,
+  hold,
+  isAlive,
+  killIfAlive,
+  processorTime,
+  userOf,
+} from "../support/processes.ts";
+import { until, within } from "../support/until.ts";
+import { upgraded } from "./upgrade.ts";
+
+const NOBODY = 65534;
+const TOKEN = "0123456789abcdef-token";
+/** As in `helper/clients.ts` and `helper/streams.ts`. */
+const MAX_CLIENTS = 128;
+const MAX_STREAMS = 32;
+
+export const admin: readonly Behaviour[] = [
+  {
+    name: "each path answers with its type, and nothing that a browser could misuse",
+    fromSource: true,
+    async run(context) {
+      const { admin } = await administered(context);
+      const cases: [path: string, type: RegExp, body: RegExp][] = [
+        ["/", /^text\/html; charset=utf-8$/, /<html lang="en">/],
+        ["/page.css", /^text\/css/, /./],
+        ["/page.js", /^text\/javascript/, /./],
+        ["/icon.svg", /^image\/svg/, /<svg/],
+        ["/metrics", /^text\/plain; version=0\.0\.4; charset=utf-8$/, /^# HELP stud_/],
+        ["/healthz", /^text\/plain/, /^ok\n$/],
+        ["/readyz", /^text\/plain/, /^ready\n$/],
+        ["/status", /^application\/json/, /^\{"version":1,.*\}\n$/],
+        ["/status?pretty", /^application\/json/, /^\{\n {2}"version": 1,\n/],
+      ];
+      for (const [path, type, body] of cases) {
+        const reply = await ask(admin, path);
+        assert.equal(reply.code, 200, path);
+        assert.match(reply.headers["content-type"]!, type);
+        assert.match(reply.body, body);
+        isProtected(reply);
+        const head = await ask(admin, path, { method: "HEAD" });
+        assert.deepEqual([head.code, head.body], [200, ""], path);
+        assert.equal(head.headers["content-type"], reply.headers["content-type"]);
+      }
+      const accept = "application/openmetrics-text;version=1.0.0";
+      const metrics = await ask(admin, "/metrics", { headers: { accept } });
+      assert.match(metrics.headers["content-type"]!, /^application\/openmetrics-text/);
+      assert.match(metrics.body, /# EOF\n$/);
+    },
+  },
+  {
+    name: "other paths and methods are refused in one line",
+    async run(context) {
+      const { admin } = await administered(context);
+      const cases: [method: string, path: string, code: number, allow?: string][] = [
+        ["GET", "/nothing", 404],
+        ["GET", "/__proto__", 404],
+        ["GET", "/metrics/", 404],
+        ["GET", "//healthz", 404],
+        ["POST", "/metrics", 405, "GET, HEAD"],
+        ["DELETE", "/status", 405, "GET, HEAD"],
+        ["OPTIONS", "/status", 405, "GET, HEAD"],
+        ["TRACE", "/status", 405, "GET, HEAD"],
+        ["GET", "/reload", 405, "POST"],
+        ["HEAD", "/drain", 405, "POST"],
+        ["PUT", "/log-level", 405, "POST"],
+      ];
+      for (const [method, path, code, allow] of cases) {
+        const reply = await ask(admin, path, { method });
+        assert.equal(reply.code, code, `${method} ${path}`);
+        assert.equal(reply.headers.allow, allow);
+        if (method !== "HEAD") assert.match(reply.body, /^\{"error":"[^"]+"\}\n$/);
+        isProtected(reply);
+      }
+      const bodies: [body: string, code: number][] = [["3", 400], ["", 400], ["2 1", 400]];
+      for (const [body, code] of bodies) {
+        assert.equal((await ask(admin, "/log-level", { method: "POST", body })).code, code, body);
+      }
+    },
+  },
+  {
+    name: "what is not a plain request is refused, and the next one is answered",
+    async run(context) {
+      const { admin } = await administered(context);
+      for (const [name, bytes, expected] of hostileRequests) {
+        const answer = await sendRaw(admin, ...[bytes].flat());
+        assert.match(answer, expected, name);
+        assert.doesNotMatch(answer, /"version":1/, name);
+        assert.equal((await ask(admin, "/healthz")).code, 200, name);
+      }
+    },
+  },
+  {
+    name: "requests that follow each other at once are answered in order, but not any number",
+    async run(context) {
+      const { admin } = await administered(context);
+      const paths = ["/healthz", "/status", "/nothing", "/readyz"];
+      const requests = paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      const last = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+      const answer = await sendRaw(admin, requests.join("") + last);
+      const codes = [...answer.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, code]) => code);
+      assert.deepEqual(codes, ["200", "200", "404", "200", "200"]);
+      // The connection is closed, whatever has been answered by then.
+      await sendRaw(admin, requests[0]!.repeat(5000));
+      assert.equal((await ask(admin, "/healthz")).code, 200);
+    },
+  },
+  {
+    name: "slow clients are disconnected, and a thousand connections lock nobody out",
+    waits: true,
+    async run(context) {
+      const { stud, admin } = await administered(context);
+      const helper = helperOf(stud.pid, "@admin")!;
+      const before = residentMemory(helper);
+      const begun = performance.now();
+      const slow = [
+        "",
+        "GET /status HTTP/1.1\r\nHost: local",
+        "POST /log-level HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n1",
+        "POST /log-level HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n1",
+      ].map((bytes) => trickling(admin, bytes));
+      const idle = sendRaw(admin, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      assert.equal((await ask(admin, "/healthz")).code, 200);
+      for (const closed of slow) assert.equal(await within(closed, "the close"), "");
+      const took = performance.now() - begun;
+      assert.ok(took > 4000, `a client has five seconds, not ${took} ms`);
+      const many = Array.from({ length: 1000 }, () => open(admin));
+      context.after(() => many.forEach((socket) => socket.destroy()));
+      await Promise.all(many.map((socket) => once(socket, "connect").catch(() => {})));
+      for (const socket of many) socket.write("GET /status HTTP/1.1\r\nHost: ");
+      for (let i = 0; i < 20; i++) assert.equal((await ask(admin, "/healthz")).code, 200);
+      assert.ok(descriptorCount(helper) < MAX_CLIENTS + 60, String(descriptorCount(helper)));
+      const grown = (residentMemory(helper) - before) / 1e6;
+      assert.ok(grown < 100, `the helper has grown by ${grown} MB`);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      assert.match(await idle, /^HTTP\/1\.1 200/);
+    },
+  },
+  {
+    name: "a page of another site can neither read nor do anything",
+    async run(context) {
+      const { stud, admin } = await administered(context);
+      const host = (admin as Endpoint).host;
+      const post = { method: "POST", body: "0" };
+      const own = `http://${textOf(admin)}`;
+      const cases: [code: number, path: string, request: Request][] = [
+        [421, "/status", { headers: { host: "evil.example" } }],
+        [421, "/status", { headers: { host: `localhost.evil.example:${80}` } }],
+        [421, "/status", { headers: { host: `${host}.nip.io` } }],
+        [421, "/log-level", {
+          ...post,
+          headers: { host: "evil.example", origin: "http://evil.example" },
+        }],
+        [200, "/status", { headers: { host: "localhost:1" } }],
+        [200, "/status", { headers: { host: "LOCALHOST" } }],
+        [200, "/status", { headers: { host: "[::1]:9000" } }],
+        [200, "/status", { headers: { host: "192.0.2.1" } }],
+        [403, "/log-level", { ...post, headers: { origin: "http://evil.example" } }],
+        [403, "/log-level", { ...post, headers: { origin: "null" } }],
+        [403, "/log-level", { ...post, headers: { origin: `https://${textOf(admin)}` } }],
+        [403, "/log-level", {
+          ...post,
+          headers: { origin: "http://localhost:3000", "content-type": "text/plain" },
+        }],
+        [403, "/drain", { method: "POST", headers: { "sec-fetch-site": "cross-site" } }],
+        [403, "/drain", {
+          method: "POST",
+          headers: {
+            "sec-fetch-site": "cross-site",
+            "sec-fetch-mode": "navigate",
+            "content-type": "application/x-www-form-urlencoded",
+          },
+        }],
+        [403, "/status", { headers: { "sec-fetch-site": "same-site", "sec-fetch-mode": "cors" } }],
+        [403, "/metrics", {
+          headers: { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors" },
+        }],
+        [200, "/", { headers: { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" } }],
+        [200, "/status", {
+          headers: { "sec-fetch-site": "same-origin", "sec-fetch-mode": "cors" },
+        }],
+        [200, "/log-level", {
+          ...post,
+          headers: { origin: own, "sec-fetch-site": "same-origin" },
+        }],
+      ];
+      for (const [code, path, request] of cases) {
+        const reply = await ask(admin, path, request);
+        assert.equal(reply.code, code, `${path} ${JSON.stringify(request)} ${reply.body}`);
+        isProtected(reply);
+      }
+      assert.deepEqual(stud.logged("stopping"), []);
+    },
+  },
+  {
+    name: "a TCP address can require a token, which a reload changes",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "token-"));
+      const file = join(directory, "token");
+      writeFileSync(file, `${TOKEN}\n`, { mode: 0o600 });
+      const { stud, admin } = await administered(context, {
+        args: [`--admin-token-file=${file}`],
+      });
+      const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+      const basic = (text: string) => ({ authorization: `Basic ${btoa(text)}` });
+      const cases: [code: number, headers: Record<string, string>][] = [
+        [200, bearer(TOKEN)],
+        [200, { authorization: `bearer  ${TOKEN}` }],
+        [200, basic(`anyone:${TOKEN}`)],
+        [200, basic(`:${TOKEN}`)],
+        // Whoever has the token is no page of another site.
+        [200, { ...bearer(TOKEN), host: "stud.example" }],
+        [403, { ...bearer(TOKEN), origin: "http://evil.example" }],
+        [401, {}],
+        [401, bearer(`${TOKEN}x`)],
+        [401, bearer(TOKEN.slice(1))],
+        [401, basic(TOKEN)],
+        [401, { authorization: TOKEN }],
+        [401, { authorization: "" }],
+      ];
+      for (const path of ["/status", "/healthz", "/", "/events?x"]) {
+        assert.equal((await ask(admin, path)).code, 401, path);
+      }
+      for (const [code, headers] of cases) {
+        const reply = await ask(admin, "/healthz", { headers });
+        assert.equal(reply.code, code, JSON.stringify(headers));
+        if (code !== 401) continue;
+        assert.match(String(reply.headers["www-authenticate"]), /Bearer realm=.*Basic realm=/);
+      }
+      const line = await stud.waitForLog(({ event }) => event === "admin-refused", "the refusal");
+      assert.equal(line.client, "127.0.0.1");
+      writeFileSync(file, `${TOKEN}-new`);
+      const reload = await ask(admin, "/reload", { method: "POST", headers: bearer(TOKEN) });
+      assert.equal(reload.code, 200);
+      await until(
+        async () =>
+          (await ask(admin, "/healthz", { headers: bearer(`${TOKEN}-new`) })).code === 200,
+        "the new token",
+      );
+      assert.equal((await ask(admin, "/healthz", { headers: bearer(TOKEN) })).code, 401);
+      assert.ok(!stud.stderr.includes(TOKEN), "no token in the log");
+    },
+  },
+  {
+    name: "wrong tokens are compared some times a second only",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "token-")), "token");
+      writeFileSync(file, TOKEN, { mode: 0o600 });
+      const { stud, admin } = await administered(context, {
+        args: [`--admin-token-file=${file}`],
+      });
+      const wrong = { headers: { authorization: "Bearer wrong" } };
+      const replies = await Promise.all(
+        Array.from({ length: 60 }, () => ask(admin, "/healthz", wrong)),
+      );
+      const limited = replies.filter(({ code }) => code === 429);
+      assert.ok(limited.length > 0, "some are not compared");
+      assert.equal(limited[0]!.headers["retry-after"], "1");
+      assert.ok(replies.some(({ code }) => code === 401), "the first ones are");
+      const right = { headers: { authorization: `Bearer ${TOKEN}` } };
+      await until(async () => (await ask(admin, "/healthz", right)).code === 200, "another second");
+      assert.equal(stud.logged("admin-refused").length, 1, "logged once a minute");
+    },
+  },
+  {
+    name: "a reload that was requested is answered with its result",
+    fromSource: true,
+    async run(context) {
+      const { admin, file, stud, write } = await configured(context);
+      const done = await post(admin, "/reload");
+      assert.equal(done.code, 200);
+      const result = JSON.parse(done.body);
+      assert.equal(result.result, "succeeded");
+      assert.deepEqual(result.problems, []);
+      write("backend = [127.0.0.1\n");
+      const failed = await post(admin, "/reload");
+      assert.equal(failed.code, 500);
+      const { result: kind, problems } = JSON.parse(failed.body);
+      assert.equal(kind, "failed");
+      assert.ok(problems[0].startsWith(`${file}:`), problems[0]);
+      assert.equal(problems.length, 1);
+      write("");
+      // All of them together are two reloads at most.
+      const several = await Promise.all(Array.from({ length: 10 }, () => post(admin, "/reload")));
+      assert.deepEqual(several.map(({ code }) => code), several.map(() => 200));
+      const { reloads } = await statusOf(admin);
+      assert.equal(reloads.failed, 1);
+      assert.ok(reloads.succeeded >= 2 && reloads.succeeded <= 4, String(reloads.succeeded));
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+    },
+  },
+  {
+    name: "the log level changes in all processes until the next reload",
+    async run(context) {
+      const { admin, stud } = await configured(context);
+      const connect = async () => {
+        assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      };
+      await connect();
+      assert.deepEqual(stud.logged("connection-closed"), []);
+      assert.deepEqual(JSON.parse((await post(admin, "/log-level", "2\n")).body), { level: 2 });
+      await until(async () => {
+        await connect();
+        return stud.logged("connection-closed").length > 0;
+      }, "a verbose line");
+      assert.equal((await statusOf(admin)).log.level, 2);
+      const former = stud.workers()[0]!;
+      killIfAlive(former);
+      await until(() => stud.logged("worker-started").length === 2, "the next worker");
+      const count = stud.logged("connection-closed").length;
+      await connect();
+      await until(() => stud.logged("connection-closed").length > count, "its line");
+      assert.equal((await post(admin, "/reload")).code, 200);
+      assert.equal((await statusOf(admin)).log.level, 1);
+      await post(admin, "/log-level", "0");
+      await post(admin, "/reload");
+      assert.equal(stud.logged("reloading").length, 1, "the second one is not logged");
+    },
+  },
+  {
+    name: "a drain stops like SIGTERM: not ready at once, and gone after the last connection",
+    fromSource: true,
+    async run(context) {
+      const { stud, admin } = await administered(context);
+      const socket = await context.tls(stud.frontend);
+      await until(async () => (await statusOf(admin)).workers[0]!.connections === 1, "its count");
+      const begun = await post(admin, "/drain");
+      assert.equal(begun.code, 202);
+      assert.deepEqual(JSON.parse(begun.body), { draining: true, begun: true });
+      const ready = await ask(admin, "/readyz");
+      assert.equal(ready.code, 503);
+      assert.match(ready.body, /stopping\n$/);
+      assert.equal((await ask(admin, "/healthz")).code, 200);
+      assert.equal((await statusOf(admin)).health, "draining");
+      assert.equal(JSON.parse((await post(admin, "/drain")).body).begun, false);
+      assert.equal((await post(admin, "/reload")).code, 500);
+      socket.write("still here");
+      await until(() => String(socket.read() ?? "") === "still here", "the echo");
+      await assert.rejects(openTls(stud.frontend));
+      socket.end();
+      assert.deepEqual(await within(stud.exited, "the exit"), { code: 0, signal: null });
+    },
+  },
+  {
+    name: "events arrive once a second; a client that does not read gets fewer and costs no memory",
+    waits: true,
+    async run(context) {
+      const { stud, admin } = await administered(context);
+      const helper = helperOf(stud.pid, "@admin")!;
+      const streams = await Promise.all(
+        Array.from({ length: MAX_STREAMS }, () => stream(context, admin)),
+      );
+      const [first, slow] = streams as [Stream, Stream];
+      assert.match(first.response.headers["content-type"]!, /^text\/event-stream/);
+      for (const { response } of streams.slice(2)) response.pause();
+      slow.response.pause();
+      assert.equal((await ask(admin, "/events")).code, 503, "one more");
+      await until(() => first.events().length >= 4, "events");
+      const times = first.events().map((each) => Date.parse(each.time));
+      for (const [i, time] of times.slice(2).entries()) {
+        const gap = time - times[i + 1]!;
+        assert.ok(gap > 500, `${gap} ms`);
+      }
+      assert.equal(first.events()[0]!.master.pid, stud.pid);
+      const before = residentMemory(helper);
+      const count = first.events().length;
+      await until(() => first.events().length >= count + 5, "more events");
+      const grown = (residentMemory(helper) - before) / 1e6;
+      assert.ok(grown < 40, `the helper has grown by ${grown} MB`);
+      for (const { response } of streams.slice(1)) response.destroy();
+      await until(async () => {
+        const again = await stream(context, admin).catch(() => undefined);
+        return again?.response.statusCode === 200;
+      }, "a place for another client");
+    },
+  },
+  {
+    name: "a Unix socket is the master's user's alone, and the helper has no rights",
+    fromSource: true,
+    async run(context) {
+      const path = socketPath(context);
+      const isRoot = process.getuid!() === 0;
+      const jail = mkdtempSync(join(context.certificates.directory, "jail-"));
+      const echo = await context.echo();
+      const words = isRoot ? ["--user=nobody", `--chroot=${jail}`] : [];
+      // What a killed program left.
+      const dead = createServer().listen(path);
+      await once(dead, "listening");
+      const kept = `${path}.kept`;
+      renameSync(path, kept);
+      dead.close();
+      await once(dead, "close");
+      renameSync(kept, path);
+      const stud = await context.stud([`--admin=${path}`, ...words], { backend: echo.port });
+      const { mode, uid } = statSync(path);
+      assert.deepEqual([mode & 0o777, uid], [0o600, process.getuid!()]);
+      const helper = helperOf(stud.pid, "@admin")!;
+      // Any Host will do: browsers cannot connect.
+      assert.equal((await ask(path, "/healthz", { headers: { host: "any.example" } })).code, 200);
+      assert.equal(readFileSync(`/proc/${helper}/comm`, "utf8"), "stud: admin\n");
+      if (isRoot) assert.equal(userOf(helper), NOBODY);
+      await stud.stop();
+      assert.ok(!existsSync(path), "the file is removed");
+      assert.ok(!isAlive(helper));
+    },
+  },
+  {
+    name: "SIGHUP adds, moves and removes the endpoint, and the answer that it asked for arrives",
+    async run(context) {
+      const { admin, stud, write } = await configured(context);
+      const path = socketPath(context);
+      const helper = helperOf(stud.pid, "@admin")!;
+      assert.equal((await post(admin, "/reload")).code, 200);
+      assert.equal(helperOf(stud.pid, "@admin"), helper, "the helper stays");
+      write("", path);
+      const moved = await post(admin, "/reload");
+      assert.equal(moved.code, 200, moved.body);
+      assert.equal((await ask(path, "/healthz")).code, 200);
+      await assert.rejects(ask(admin, "/healthz"), { code: "ECONNREFUSED" });
+      assert.equal((await post(path, "/log-level", "1")).code, 200);
+      const taken = createServer().listen(0, "127.0.0.1");
+      context.after(() => taken.close());
+      await once(taken, "listening");
+      write("", { host: "127.0.0.1", port: (taken.address() as AddressInfo).port });
+      const refused = await post(path, "/reload");
+      assert.equal(refused.code, 500);
+      assert.match(JSON.parse(refused.body).problems[0], /--admin: .*: the port is in use/);
+      assert.equal((await ask(path, "/healthz")).code, 200);
+      write("tickets = on\n", "");
+      stud.signal("SIGHUP");
+      await until(() => !existsSync(path), "the file is removed");
+      await until(() => helperOf(stud.pid, "@admin") === undefined, "the helper ends");
+      write("", admin);
+      stud.signal("SIGHUP");
+      await until(() => ask(admin, "/healthz").then(() => true, () => false), "the endpoint");
+    },
+  },
+  {
+    name: "an upgrade keeps the endpoint: no request is refused, and streams connect again",
+    fromSource: true,
+    async run(context) {
+      for (const unix of [false, true]) {
+        const { stud, admin } = await administered(context, { unix });
+        const helper = helperOf(stud.pid, "@admin")!;
+        const { response } = await stream(context, admin);
+        const ended = once(response.on("error", () => {}), "close");
+        let isAsking = true;
+        let asked = 0;
+        const asking = (async () => {
+          for (; isAsking; asked++) assert.equal((await ask(admin, "/healthz")).code, 200);
+        })();
+        await until(() => asked > 5, "requests");
+        const second = await upgraded(context, stud, stud.pid);
+        await until(() => !isAlive(stud.pid), "the first master exits");
+        assert.ok(!isAlive(helper));
+        await within(ended, "the end of the stream");
+        const from = asked;
+        await until(() => asked > from + 5, "requests");
+        isAsking = false;
+        await asking;
+        assert.equal((await statusOf(admin)).master.pid, second);
+        assert.equal(typeof admin !== "string" || existsSync(admin), true);
+        process.kill(second, "SIGTERM");
+        await until(() => !isAlive(second), "the second master exits");
+        if (typeof admin === "string") assert.ok(!existsSync(admin), "the file is removed");
+      }
+    },
+  },
+  {
+    name: "an upgrade that fails leaves the endpoint as it was",
+    async run(context) {
+      const { admin, stud, write } = await configured(context);
+      write("workers = none\n");
+      stud.signal("SIGUSR2");
+      await stud.waitForLog(({ event }) => event === "upgrade-failed", "the failure");
+      assert.equal((await statusOf(admin)).master.pid, stud.pid);
+      write("");
+      assert.equal((await post(admin, "/reload")).code, 200);
+    },
+  },
+  {
+    name: "a helper that is killed is replaced, and one that hangs holds up nothing",
+    async run(context) {
+      const { admin, stud } = await configured(context);
+      const helper = helperOf(stud.pid, "@admin")!;
+      killIfAlive(helper);
+      await stud.waitForLog(({ event }) => event === "admin-exited", "the report");
+      await until(async () => (await ask(admin, "/healthz")).code === 200, "another helper");
+      const next = helperOf(stud.pid, "@admin")!;
+      await hold(next);
+      const sockets = Array.from({ length: 50 }, () => open(admin));
+      for (const socket of sockets) socket.write("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      stud.signal("SIGHUP");
+      await stud.waitForLog(({ event }) => event === "reloaded", "the reload");
+      const begun = performance.now();
+      assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+      const took = performance.now() - begun;
+      assert.ok(took < 8000, `a stop with a hung helper takes ${took} ms`);
+      await until(() => !isAlive(next), "the helper's exit");
+      for (const socket of sockets) socket.destroy();
+    },
+  },
+  {
+    name: "a helper that hangs is replaced, and a master that hangs is not healthy",
+    waits: true,
+    async run(context) {
+      const { stud, admin } = await administered(context);
+      const helper = helperOf(stud.pid, "@admin")!;
+      await hold(helper);
+      await until(() => !isAlive(helper), "the watchdog");
+      await until(async () => (await ask(admin, "/healthz")).code === 200, "another helper");
+      await hold(stud.pid);
+      const reply = await ask(admin, "/healthz");
+      process.kill(stud.pid, "SIGCONT");
+      assert.equal(reply.code, 503);
+      assert.match(reply.body, /the master has not answered within 3 s/);
+      await until(async () => (await ask(admin, "/healthz")).code === 200, "the master");
+    },
+  },
+  {
+    name: "clients that ask without pause cost the master four answers a second",
+    alone: true,
+    async run(context) {
+      const { stud, admin } = await administered(context);
+      await ask(admin, "/status");
+      const before = processorTime(stud.pid);
+      const begun = performance.now();
+      let answers = 0;
+      const asking = async () => {
+        for (; performance.now() - begun < 3000; answers++) await ask(admin, "/status");
+      };
+      await Promise.all(Array.from({ length: 8 }, asking));
+      const used = processorTime(stud.pid) - before;
+      assert.ok(answers > 100, `${answers} answers`);
+      assert.ok(used < 600, `${answers} answers took the master ${used} ms`);
+    },
+  },
+  {
+    name: "what cannot be served is reported at start in one line, and nothing starts",
+    async run(context) {
+      for (const [words, expected] of await mistakes(context)) {
+        const stud = await context.launch(["--log-format=text", ...words], { backend: 9 });
+        const { code } = await within(stud.exited, "the refusal");
+        const lines = stud.stderr.split("\n").filter((line) => line !== "" && !/warn/.test(line));
+        assert.equal(lines.length, 1, stud.stderr);
+        assert.match(lines[0]!, expected);
+        assert.ok(!stud.stderr.includes("short-token"), "no token is shown");
+        assert.equal(code, 1);
+      }
+    },
+  },
+  {
+    name:
+      "with a token it may be reached from other machines, and a file that others can read is named",
+    async run(context) {
+      const file = join(mkdtempSync(join(context.certificates.directory, "token-")), "token");
+      writeFileSync(file, TOKEN, { mode: 0o644 });
+      const { port } = await freeEndpoint("0.0.0.0");
+      const echo = await context.echo();
+      const stud = await context.stud([
+        `--admin=*:${port}`,
+        "--admin-allow-remote",
+        `--admin-token-file=${file}`,
+      ], { backend: echo.port });
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      const reply = await ask({ host: "127.0.0.1", port }, "/healthz", { headers });
+      assert.equal(reply.code, 200);
+      const warnings = () => stud.logged("warning").map(({ message }) => message).join("\n");
+      await until(() => /others can read it/.test(warnings()), "the warning about the file");
+      assert.match(warnings(), /without encryption/);
+    },
+  },
+  {
+    name: "both file grammars and hitch's command line have its options",
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "files-"));
+      const path = socketPath(context);
+      const [frontend, echo] = [await freeEndpoint(), await context.echo()];
+      const file = join(directory, "blocks.conf");
+      writeFileSync(
+        file,
+        `frontend = { host = "${frontend.host}" port = "${frontend.port}" }
+        backend = "[127.0.0.1]:${echo.port}"
+        pem-file = "${context.certificates.localhost}"
+        admin = "${path}"
+        admin-ready-backend = on
+        log-format = "json"
+        workers = 1
+        `,
+      );
+      for (
+        const words of [[`--config=${file}`], ["--compat=hitch", "--user=root", `--config=${file}`]]
+      ) {
+        if (words.length > 1 && process.getuid!() !== 0) continue;
+        const stud = await context.launch(words, { backend: 0, frontend, exact: true });
+        await until(() => ask(path, "/readyz").then(({ code }) => code === 200, () => false), "it");
+        await stud.stop();
+      }
+    },
+  },
+];
+
+/** Requests that must not be answered as if they were plain ones, and what is answered. */
+const hostileRequests: readonly (readonly [string, string | Buffer | string[], RegExp])[] = [
+  [
+    "64 KiB of header",
+    `GET /status HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(65536)}\r\n\r\n`,
+    /^HTTP\/1\.1 4(00|31) /,
+  ],
+  [
+    "many headers",
+    `GET /status HTTP/1.1\r\nHost: localhost\r\n${"a: b\r\n".repeat(11_000)}\r\n`,
+    /^HTTP\/1\.1 4(00|31) /,
+  ],
+  [
+    "two ends of a body",
+    postWith(
+      "Content-Length: 4\r\nTransfer-Encoding: chunked",
+      "0\r\n\r\nGET /status HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ),
+    /^HTTP\/1\.1 400 /,
+  ],
+  ["two lengths", postWith("Content-Length: 1\r\nContent-Length: 2", "22"), /^HTTP\/1\.1 400 /],
+  ["an unknown encoding", postWith("Transfer-Encoding: xchunked", "2"), /^HTTP\/1\.1 400 /],
+  ["a body of 64 KiB", postWith(`Content-Length: ${65536}`, "2".repeat(65536)), /^HTTP\/1\.1 413 /],
+  ["a body of 2 GB", postWith("Content-Length: 2147483648", "2"), /^HTTP\/1\.1 413 /],
+  [
+    "chunks of 64 KiB",
+    postWith(
+      "Transfer-Encoding: chunked",
+      `${"1000\r\n".concat("2".repeat(4096), "\r\n").repeat(16)}0\r\n\r\n`,
+    ),
+    /^HTTP\/1\.1 413 /,
+  ],
+  [
+    "endless chunks",
+    postWith("Transfer-Encoding: chunked", "1000\r\n".concat("2".repeat(4096), "\r\n").repeat(100)),
+    /^HTTP\/1\.1 413 /,
+  ],
+  [
+    "an unknown expectation",
+    postWith("Connection: close\r\nExpect: roses\r\nContent-Length: 1", "2"),
+    /^HTTP\/1\.1 417 /,
+  ],
+  [
+    "an absolute target",
+    "GET http://evil.example/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    /^HTTP\/1\.1 400 /,
+  ],
+  ["a tunnel", "CONNECT evil.example:80 HTTP/1.1\r\nHost: evil.example:80\r\n\r\n", /^$/],
+  [
+    "two hosts",
+    "GET /status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    /^HTTP\/1\.1 400 /,
+  ],
+  ["no host", "GET /status HTTP/1.1\r\nConnection: close\r\n\r\n", /^HTTP\/1\.1 400 /],
+  ["HTTP/0.9", "GET /status\r\n\r\n", /^HTTP\/1\.1 (400|505) /],
+  ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", /^HTTP\/1\.1 400 /],
+  [
+    "TLS",
+    Buffer.concat([Buffer.from("16030100a0010000", "hex"), Buffer.alloc(160)]),
+    /^HTTP\/1\.1 400 /,
+  ],
+  ["garbage", Buffer.from("00ff0167617262616765\r\n\r\n", "latin1"), /^HTTP\/1\.1 400 /],
+  [
+    "a folded header",
+    "GET /status HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n",
+    /^HTTP\/1\.1 400 /,
+  ],
+  ["lines without CR", "GET /status HTTP/1.1\nHost: localhost\n\n", /^HTTP\/1\.1 400 /],
+];
+
+function postWith(headers: string, body: string): string {
+  return `POST /log-level HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n\r\n${body}`;
+}
+
+/** Command lines that must be refused. */
+async function mistakes(context: Context): Promise<[words: string[], expected: RegExp][]> {
+  const directory = mkdtempSync(join(context.certificates.directory, "mistakes-"));
+  const file = (name: string, text: string) => {
+    const path = join(directory, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  };
+  const [short, empty, spaces] = [
+    file("short", "short-token"),
+    file("empty", "\n"),
+    file("spaces", "short-token short-token"),
+  ];
+  mkdirSync(join(directory, "directory"));
+  const taken = createServer().listen(0, "127.0.0.1");
+  const living = createServer().listen(join(directory, "living"));
+  context.after(() => [taken, living].forEach((server) => server.close()));
+  await Promise.all([once(taken, "listening"), once(living, "listening")]);
+  const { port } = taken.address() as AddressInfo;
+  const free = textOf(await freeEndpoint());
+  const both = await freeEndpoint();
+  const remote = ["--admin=*:9", "--admin-allow-remote"];
+  const token = (path: string) => [`--admin=${free}`, `--admin-token-file=${path}`];
+  return [
+    [
+      ["--admin=192.0.2.1:9"],
+      /--admin: 192\.0\.2\.1:9 is not a loopback address; .*--admin-allow-remote/,
+    ],
+    [["--admin=*:9"], /--admin: \* is every address of this machine; /],
+    [["--admin=[::]:9"], /--admin: \[::\]:9 is not a loopback address; /],
+    [remote, /--admin-allow-remote: .* clients need a token; specify one with --admin-token-file/],
+    [[`--admin=127.0.0.1:${port}`], /--admin: cannot listen on .*: the port is in use/],
+    [
+      [`--admin=${join(directory, "living")}`],
+      /--admin: cannot listen on .*living: it is in use by another program/,
+    ],
+    [[`--admin=${short}`], /--admin: cannot listen on .*: it is a regular file, not a socket/],
+    [
+      [`--admin=${join(directory, "none", "x")}`],
+      /--admin: cannot listen on .*: its directory does not exist/,
+    ],
+    [
+      [`--admin=${join(directory, "directory")}`],
+      /--admin: cannot listen on .*: it is a directory/,
+    ],
+    [
+      [`--admin=${textOf(both)}`, `--frontend=${both.host},${both.port}`],
+      /--admin: .* is a frontend; choose another/,
+    ],
+    [
+      [`--admin=${free}`, `--backend=[${free.replace(":", "]:")}`],
+      /--backend: .* is the admin endpoint/,
+    ],
+    [["--admin=nowhere"], /--admin: "nowhere" is not an address; /],
+    [
+      token(short),
+      /--admin-token-file: .*short: 11 characters are too few for a token; use at least 16/,
+    ],
+    [token(empty), /--admin-token-file: .*empty: it is empty; /],
+    [token(spaces), /--admin-token-file: .*spaces: the token must be one line of ASCII/],
+    [token(join(directory, "directory")), /--admin-token-file: .*: it is a directory/],
+    [token(join(directory, "missing")), /--admin-token-file: it does not exist in /],
+  ];
+}
+
+/** A stud whose admin endpoint and more are in a configuration file. */
+async function configured(context: Context) {
+  const file = join(mkdtempSync(join(context.certificates.directory, "conf-")), "conf");
+  const admin = await freeEndpoint();
+  const write = (text: string, at: AdminAddress = admin) =>
+    writeFileSync(file, `${at === "" ? "" : `admin = "${textOf(at)}"\n`}${text}`);
+  write("");
+  const echo = await context.echo();
+  const stud = await context.stud([`--config=${file}`], { backend: echo.port });
+  return { stud, admin, file, write };
+}
+
+function post(admin: AdminAddress, path: string, body = ""): Promise<Reply> {
+  return ask(admin, path, { method: "POST", body });
+}
+
+function isProtected({ headers }: Reply): void {
+  assert.equal(headers["x-content-type-options"], "nosniff");
+  assert.equal(headers["cache-control"], "no-store");
+  assert.equal(headers["cross-origin-resource-policy"], "same-origin");
+  assert.equal(headers["cross-origin-opener-policy"], "same-origin");
+  assert.equal(headers["access-control-allow-origin"], undefined);
+  const policy = String(headers["content-security-policy"]);
+  assert.match(policy, /default-src 'none'/);
+  assert.match(policy, /frame-ancestors 'none'/);
+  assert.doesNotMatch(policy, /unsafe/);
+}
+
+/** Sends a byte now and then; fulfilled with the answer when the connection is closed. */
+function trickling(admin: AdminAddress, bytes: string): Promise<string> {
+  const socket = open(admin);
+  socket.write(bytes);
+  const timer = setInterval(() => bytes !== "" && socket.write("1"), 500);
+  let text = "";
+  socket.setEncoding("latin1").on("data", (chunk: string) => text += chunk);
+  return new Promise((resolve) =>
+    socket.on("close", () => {
+      clearInterval(timer);
+      resolve(text);
+    })
+  );
+}
+
+interface Stream {
+  readonly response: IncomingMessage;
+  events(): { time: string; master: { pid: number } }[];
+}
+
+async function stream(context: Context, admin: AdminAddress): Promise<Stream> {
+  const place = typeof admin === "string" ? { socketPath: admin } : admin;
+  const sent = request({ ...place, path: "/events", agent: false }).on("error", () => {});
+  context.after(() => sent.destroy());
+  const [response] = await within(once(sent.end(), "response"), "the stream");
+  let text = "";
+  response.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+  response.on("error", () => {});
+  const events = () =>
+    [...text.matchAll(/^event: status\ndata: (.+)\n\n/gm)].map(([, data]) => JSON.parse(data!));
+  return { response, events };
+}
