@@ -13,7 +13,13 @@ import type { Ids } from "../system/ids.ts";
 import { ACCESS_LOG_ARGUMENT } from "./command_line.ts";
 import { DropReports } from "./drop_reports.ts";
 import { type AccessLogCommand, type AccessLogEvent, parseAccessLogEvent } from "./messages.ts";
-import { assertNotLog, closeOutput, isSameFile, openOutput } from "./output_file.ts";
+import {
+  assertNotLog,
+  closeOutput,
+  isSameFile,
+  type OpenedOutput,
+  openOutput,
+} from "./output_file.ts";
 
 /** How long a helper may take to write its last lines, in milliseconds. */
 const END_LIMIT_MS = 1000;
@@ -50,8 +56,7 @@ export interface AccessLogPlan {
 /** A helper with what it writes to. */
 interface Writer {
   readonly process: AccessLogProcess;
-  /** -1 for syslog. */
-  readonly fd: number;
+  readonly output: OpenedOutput;
   readonly exited: Promise<void>;
 }
 
@@ -86,19 +91,19 @@ export class AccessLog {
     this.clock = clock;
     this.plan = plan;
     this.losses = new DropReports(log, clock);
-    const fd = this.open(logFile);
+    const output = this.open(logFile);
     const ends = new Int32Array(2);
     const bytes = new Uint8Array(ends.buffer);
     if (libc.pipe2(bytes, O_CLOEXEC | O_NONBLOCK) !== 0) {
-      this.close(fd);
+      this.close(output);
       throw new UsageError("--access-log: the limit of open files is reached; raise ulimit -n");
     }
     [this.reading, this.pipe] = [ends[0]!, ends[1]!];
     try {
-      this.writer = this.start(fd);
+      this.writer = this.start(output);
       this.writer.process.send({ type: "begin", isTorn: false });
     } catch (error) {
-      this.close(fd);
+      this.close(output);
       libc.close(this.reading);
       libc.close(this.pipe);
       throw new UsageError(`--access-log: cannot start its helper: ${(error as Error).message}`);
@@ -112,17 +117,17 @@ export class AccessLog {
 
   /** Opens the file again after it was renamed or removed. On failure it keeps the old one. */
   reopen(): void {
-    const { writer, plan: { output } } = this;
-    if (!writer || writer.fd < 0 || output === "-" || this.isReopening || this.hasEnded) return;
-    if (isSameFile(writer.fd, output)) return;
-    let fd: number;
+    const { writer, plan: { output: path } } = this;
+    if (writer?.output.file === undefined || this.isReopening || this.hasEnded) return;
+    if (isSameFile(writer.output.fd, path)) return;
+    let output: OpenedOutput;
     try {
-      fd = openOutput(this.dependencies.libc, output);
+      output = openOutput(this.dependencies.libc, path);
     } catch (error) {
       return this.reopenFailed((error as Error).message);
     }
     this.isFailing = false;
-    this.replace(writer, fd);
+    this.replace(writer, output);
   }
 
   /** No more workers will be started for it: it ends after the last one. */
@@ -140,36 +145,35 @@ export class AccessLog {
   }
 
   /** Throws a UsageError if the output cannot be opened. */
-  private open(logFile: string): number {
-    const { output } = this.plan;
-    if (output === "syslog") return -1;
-    let fd: number;
+  private open(logFile: string): OpenedOutput {
+    const { output: path } = this.plan;
+    if (path === "syslog") return { fd: -1 };
+    let output: OpenedOutput;
     try {
-      fd = openOutput(this.dependencies.libc, output);
+      output = openOutput(this.dependencies.libc, path);
     } catch (error) {
       const reason = (error as Error).message;
-      throw new UsageError(
-        `--access-log: cannot open ${output}: ${reason}; choose another path`,
-      );
+      throw new UsageError(`--access-log: cannot open ${path}: ${reason}; choose another path`);
     }
     try {
-      assertNotLog(fd, output, logFile);
+      assertNotLog(output.fd, path, logFile);
     } catch (error) {
-      this.close(fd);
+      this.close(output);
       throw error;
     }
-    return fd;
+    return output;
   }
 
   /** Starts a helper, which waits for `begin`. Throws an Error if none can be started. */
-  private start(fd: number): Writer {
+  private start(output: OpenedOutput): Writer {
     const { dialect, facility, ids } = this.plan;
+    const { fd, file } = output;
     const inherited = fd < 0 ? [this.reading] : [this.reading, fd];
     this.startedAt = this.clock.now();
     const process = this.dependencies.spawn(inherited);
     let resolve = () => {};
     const exited = new Promise<void>((resolved) => resolve = resolved);
-    const writer: Writer = { process, fd, exited };
+    const writer: Writer = { process, output, exited };
     process.onEvent = (event) => this.handle(event);
     process.onExit = (exit) => {
       resolve();
@@ -178,6 +182,7 @@ export class AccessLog {
     process.send({
       type: "start",
       ...(fd < 0 ? { syslog: { facility: facilityNumber(facility, dialect)!, dialect } } : {}),
+      ...(file === undefined ? {} : { file }),
       ...(ids ? { ids } : {}),
     });
     return writer;
@@ -193,12 +198,12 @@ export class AccessLog {
   }
 
   /** The old helper writes the lines that it has read; the new one begins after that. */
-  private replace(old: Writer, fd: number): void {
+  private replace(old: Writer, output: OpenedOutput): void {
     let next: Writer;
     try {
-      next = this.start(fd);
+      next = this.start(output);
     } catch (error) {
-      this.close(fd);
+      this.close(output);
       return this.reopenFailed((error as Error).message);
     }
     this.isReopening = true;
@@ -210,7 +215,7 @@ export class AccessLog {
       process.onEvent = handle;
       old.process.send({ type: "end" });
       void this.inTime(old).then((isTorn) => {
-        this.close(old.fd);
+        this.close(old.output);
         this.isReopening = false;
         process.send({ type: "begin", isTorn });
       });
@@ -236,7 +241,7 @@ export class AccessLog {
     // Its successor has been started.
     if (writer !== this.writer) return;
     this.writer = undefined;
-    if (this.isRetired) return this.end(writer.fd);
+    if (this.isRetired) return this.end(writer.output);
     const wait = Math.max(0, this.startedAt + RESTART_MS - this.clock.now());
     const when = wait === 0 ? "at once" : "in a second";
     this.dependencies.log({
@@ -245,19 +250,19 @@ export class AccessLog {
       message: `the access log's helper ${what}; another one starts ${when}`,
       facts: {},
     });
-    this.clock.after(wait, () => this.restart(writer.fd, !isOrderly));
+    this.clock.after(wait, () => this.restart(writer.output, !isOrderly));
   }
 
-  private restart(fd: number, isTorn: boolean): void {
+  private restart(output: OpenedOutput, isTorn: boolean): void {
     if (this.hasEnded) return;
     try {
-      this.writer = this.start(fd);
+      this.writer = this.start(output);
       this.writer.process.send({ type: "begin", isTorn });
     } catch (error) {
       const message = `cannot start the access log's helper: ${(error as Error).message}; ` +
         "trying again in a second";
       this.dependencies.log({ level: "error", event: "access-log-exited", message, facts: {} });
-      this.clock.after(RESTART_MS, () => this.restart(fd, isTorn));
+      this.clock.after(RESTART_MS, () => this.restart(output, isTorn));
     }
   }
 
@@ -273,15 +278,15 @@ export class AccessLog {
     });
   }
 
-  private end(fd = -1): void {
+  private end(output?: OpenedOutput): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    this.close(fd);
+    if (output) this.close(output);
     this.dependencies.libc.close(this.reading);
     this.onEnd();
   }
 
-  private close(fd: number): void {
+  private close({ fd }: OpenedOutput): void {
     if (fd >= 0) closeOutput(this.dependencies.libc, this.plan.output, fd);
   }
 }

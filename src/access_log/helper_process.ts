@@ -3,7 +3,6 @@
  * standard output or to syslog. It has no other task, so it may block; workers drop their lines
  * meanwhile. It runs without an event loop: poll(2) waits for the pipe, the output and the master.
  */
-import { readlinkSync } from "node:fs";
 import process from "node:process";
 import { reasonOf } from "../base/errors.ts";
 import { EVENTS_FD, frame, FrameReader, MAX_FRAME_DOWN } from "../control/channel.ts";
@@ -17,6 +16,7 @@ import { dropPrivileges } from "../system/drop_privileges.ts";
 import { dieBeforeMaster } from "../system/oom_score.ts";
 import { OUTPUT_FD, PIPE_FD } from "./command_line.ts";
 import type { AccessLogCommand, AccessLogEvent, AccessLogStart } from "./messages.ts";
+import { fileBehind } from "./output_file.ts";
 import { fileOutput, type HelperOutput, syslogOutput } from "./outputs.ts";
 
 import { PendingLines } from "./pending_lines.ts";
@@ -49,7 +49,7 @@ class AccessLogHelper {
   private output: HelperOutput | undefined;
   /** Where the output writes; -1 for syslog. */
   private fd = -1;
-  /** Where the file was when this process started. */
+  /** What the kernel called the file when it was opened. */
   private file: string | undefined;
   private checkedAt = performance.now();
   private hasBegun = false;
@@ -152,7 +152,7 @@ class AccessLogHelper {
     }
   }
 
-  private start({ syslog, ids }: AccessLogStart): void {
+  private start({ syslog, file, ids }: AccessLogStart): void {
     try {
       if (!syslog) this.fd = reopenedForWriting(OUTPUT_FD) ?? OUTPUT_FD;
       // Without a chroot: the socket of syslog is outside.
@@ -167,21 +167,12 @@ class AccessLogHelper {
       this.hasFailed = true;
       return;
     }
-    if (!syslog) this.file = fileBehind(this.fd);
+    this.file = file;
     this.report({ type: "ready" });
   }
 
   private report(event: AccessLogEvent): void {
     const bytes = frame(event);
     this.libc.send(EVENTS_FD, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
-  }
-}
-
-/** What the kernel calls the file: its present path, also of one that was renamed. */
-function fileBehind(fd: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`);
-  } catch {
-    return undefined;
   }
 }

@@ -15,6 +15,8 @@ export interface AccessLogStart {
   readonly type: "start";
   /** Absent: the lines go to descriptor {@link OUTPUT_FD}. */
   readonly syslog?: { readonly facility: number; readonly dialect: Dialect };
+  /** What the kernel called the file when it was opened; absent: it cannot be renamed. */
+  readonly file?: string;
   /** The user to become first; absent: no change. */
   readonly ids?: Ids;
 }

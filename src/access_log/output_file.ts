@@ -1,5 +1,5 @@
 /** Opens what the access log is written to. */
-import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readlinkSync, statSync } from "node:fs";
 import { UsageError } from "../base/errors.ts";
 import { errnoText, errorText } from "../base/error_text.ts";
 import { copyFrom } from "../os/descriptors.ts";
@@ -16,19 +16,28 @@ const FILE = COMMON | constants.O_WRONLY | constants.O_CREAT;
 /** One's own reading end lets a FIFO be opened before its reader, and survive it. */
 const FIFO = COMMON | constants.O_RDWR;
 
+/** What an access log is written to. */
+export interface OpenedOutput {
+  /** -1 for syslog, which the helper opens. */
+  readonly fd: number;
+  /** What the kernel called the file when it was opened; absent: it cannot be renamed. */
+  readonly file?: string | undefined;
+}
+
 /**
  * Opens the file at `path`, creating it if there is none; `-` is a copy of standard output, since Deno
  * passes that itself to no child. Throws an Error with the reason.
  */
-export function openOutput(libc: Libc, path: string): number {
+export function openOutput(libc: Libc, path: string): OpenedOutput {
   if (path === "-") {
     const copy = copyFrom(libc, STDOUT, FIRST_FREE);
     if (copy < 0) throw new Error(errnoText(libc.errno()));
-    return copy;
+    return { fd: copy };
   }
   try {
     const isFifo = statSync(path, { throwIfNoEntry: false })?.isFIFO() ?? false;
-    return openSync(path, isFifo ? FIFO : FILE, MODE);
+    const fd = openSync(path, isFifo ? FIFO : FILE, MODE);
+    return { fd, file: fileBehind(fd) };
   } catch (error) {
     throw new Error(errorText(error));
   }
@@ -59,5 +68,14 @@ export function isSameFile(fd: number, path: string): boolean {
     return there.dev === ours.dev && there.ino === ours.ino;
   } catch {
     return false;
+  }
+}
+
+/** Returns what the kernel calls a file: its present path, also after it was renamed. */
+export function fileBehind(fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
   }
 }

@@ -17,6 +17,9 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
+import * as runtime from "#runtime";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM } from "../../src/os/constants.ts";
+import { sockaddr } from "../../src/os/sockaddr.ts";
 import { ending, exchange, openTcp, openTls, readAll } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
@@ -409,10 +412,7 @@ export const accessLog: readonly Behaviour[] = [
       const directory = mkdtempSync(join(context.certificates.directory, "syslog-"));
       const { datagrams, stop } = await receiveDatagrams(join(directory, "log"));
       context.after(stop);
-      const mount = "mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero /dev/urandom " +
-        '/dev/random /mnt/ && ln -s "$0/log" /mnt/log && mount --move /mnt /dev && exec "$@"';
-      const command = ["unshare", "-m", "sh", "-c", mount, directory, ...context.target.command];
-      const isolated = context.like({ ...context.target, command });
+      const isolated = context.like(withSyslog(context, directory));
       const words = ["--access-log=syslog", "--syslog-facility=local3"];
       const stud = await isolated.stud(words, { backend: (await context.echo()).port });
       await exchange(stud.frontend, "hello");
@@ -421,6 +421,28 @@ export const accessLog: readonly Behaviour[] = [
         datagrams().join("\n"),
         /^<158>\w{3} [ \d]\d \d\d:\d\d:\d\d stud\[\d+\]: time=\S+ client=\S+ .* reason=closed by=/,
       );
+    },
+  },
+  {
+    name: "syslog that is not read delays no service and no stop",
+    appliesTo: () => process.getuid!() === 0,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "syslog-"));
+      const { libc } = runtime;
+      const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+      const address = sockaddr({ family: "unix", path: join(directory, "log") });
+      assert.equal(libc.bind(fd, address, address.length), 0);
+      context.after(() => libc.close(fd));
+      const isolated = context.like(withSyslog(context, directory));
+      const { port } = await context.echo();
+      const stud = await isolated.stud(["--access-log=syslog"], { backend: port });
+      // More than the socket's queue takes, so that the helper waits.
+      for (let i = 0; i < FLOOD; i += CLIENTS) {
+        const clients = Array.from({ length: CLIENTS }, () => openTcp(stud.frontend));
+        for (const client of clients) (await client).destroy();
+      }
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      assert.equal((await stud.stop()).code, 0);
     },
   },
   {
@@ -485,6 +507,14 @@ export const accessLog: readonly Behaviour[] = [
     },
   },
 ];
+
+/** The same program with a /dev of its own, in which `log` in this directory is syslog's socket. */
+function withSyslog({ target }: Context, directory: string) {
+  const mount = "mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero /dev/urandom " +
+    '/dev/random /mnt/ && ln -s "$0/log" /mnt/log && mount --move /mnt /dev && exec "$@"';
+  const command = ["unshare", "-m", "sh", "-c", mount, directory, ...target.command];
+  return { ...target, command };
+}
 
 /** A stud with a JSON access log in a file of its own, unless the words say otherwise. */
 async function logging(

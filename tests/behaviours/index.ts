@@ -11,6 +11,8 @@ import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
 import { admin } from "./admin.ts";
 import { accessLog } from "./access_log.ts";
+import { accessLog } from "./access_log.ts";
+import { admin } from "./admin.ts";
 import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
 import { backends } from "./backends.ts";
