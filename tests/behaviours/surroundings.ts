@@ -104,7 +104,7 @@ export const surroundings: readonly Behaviour[] = [
       await hold(pid!);
       stud.signal("SIGTERM");
       await until(() => !isAlive(stud.pid), "its exit", 20_000);
-      assert.ok(!isAlive(pid!));
+      await until(() => !isAlive(pid!), "the end of the new process");
       // Nothing holds the address any more.
       const { code } = await exchange(frontend, "hello").then(
         () => ({ code: "" }),
