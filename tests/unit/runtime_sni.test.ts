@@ -176,7 +176,7 @@ for (const version of versions) {
     const session = join(authority.directory, "session-group");
     assert.match(await visit(port, version, "-groups", "P-256", "-sess_out", session), /GOT/);
     assert.match(await visit(port, version, "-groups", "P-256", "-sess_in", session), /GOT/);
-    const known = runtime.name === "node" ? "secp256r1" : undefined;
+    const known = build === "node" ? "secp256r1" : undefined;
     // A resumed session of TLS 1.2 exchanges no keys.
     const isExchanged = version !== "-tls1_2" || !visits[1]!.isResumed;
     const groups = [known, isExchanged ? known : undefined];
