@@ -120,7 +120,7 @@ async function startDaemon({ program, input }: ServeOptions): Promise<void> {
   const { code, output, problems } = await spawnDaemon(
     program.command,
     program.argv,
-    text === undefined ? {} : { input: text },
+    { directory: program.workingDirectory, ...(text === undefined ? {} : { input: text }) },
   );
   for (const line of output) printIfPossible(`${line}\n`);
   for (const problem of problems) printError(problem);

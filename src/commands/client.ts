@@ -53,8 +53,13 @@ export async function ask(service: Service, question: Question): Promise<Answer>
 }
 
 /** Returns the endpoint's address for messages. Throws a SubcommandError if it has none. */
-export function nameOf({ address, origin }: Service): string {
+export function nameOf({ address, origin, problem }: Service): string {
   if (address) return formatAddress(address);
+  if (problem !== undefined) {
+    throw new SubcommandError(
+      `${origin}: the admin endpoint of this stud is not known: ${problem}`,
+    );
+  }
   throw new SubcommandError(
     `${origin}: this stud has no admin endpoint; start it with --admin, as in ` +
       "--admin=/run/stud/admin.sock",

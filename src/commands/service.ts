@@ -24,6 +24,8 @@ export interface Service {
   readonly token?: string;
   /** The master's. */
   readonly pid?: number;
+  /** Why its admin endpoint may be unknown. */
+  readonly problem?: string;
   /** Where it was found, for messages. */
   readonly origin: string;
 }
@@ -108,7 +110,9 @@ function processService(pid: number, words: readonly string[], origin: string): 
     dialect,
     (path) => path === "-" ? "" : readFile(absolute(path)).toString(),
   );
-  return { ...serviceOf(found, directory ?? "/", origin), pid };
+  const service = { ...serviceOf(found, directory ?? "/", origin), pid };
+  const [problem] = found.problems;
+  return service.address || problem === undefined ? service : { ...service, problem };
 }
 
 function serviceOf({ values }: Lookup, directory: string, origin: string): Service {
@@ -163,10 +167,16 @@ function commandLineOf(pid: number): readonly string[] | undefined {
   }
 }
 
-/** Undefined without the permission, which only the process' user and root have. */
+/**
+ * Where relative paths of its command line begin. A daemon has left that directory, but its PWD names it.
+ * Undefined without the permission, which only the process' user and root have.
+ */
 function workingDirectoryOf(pid: number): string | undefined {
   try {
-    return readlinkSync(`/proc/${pid}/cwd`);
+    const directory = readlinkSync(`/proc/${pid}/cwd`);
+    if (directory !== "/") return directory;
+    const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+    return /(?:^|\0)PWD=(\/[^\0]*)/.exec(environment)?.[1] ?? directory;
   } catch {
     return undefined;
   }

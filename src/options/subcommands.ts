@@ -2,7 +2,7 @@
  * The table of commands, such as `stud status`. To add one, write its row here and its module in
  * `command.ts`; `stud --help`, `stud help NAME` and the manual page are made from the row.
  */
-import { parseBackend } from "./address.ts";
+import { parseAdmin } from "./address.ts";
 import { integer, type Parse, seconds } from "./values.ts";
 import { alpnList, serverName } from "./check_values.ts";
 
@@ -38,8 +38,8 @@ export const DEFAULT_PID_FILES: readonly string[] = ["/run/stud/stud.pid", "/run
 const endpointOptions = {
   "admin": {
     argument: "ADDRESS",
-    help: "The address of the admin endpoint: a path, or HOST,PORT.",
-    parse: (text: string) => parseBackend(text, "stud"),
+    help: "The address of the admin endpoint: /PATH, @NAME, HOST,PORT or [HOST]:PORT.",
+    parse: (text: string) => parseAdmin(text, "stud"),
   },
   "admin-token-file": {
     argument: "FILE",

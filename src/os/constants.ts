@@ -22,6 +22,8 @@ export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 /** Minimum number of bytes that make a socket readable. */
 export const SO_RCVLOWAT = 18;
+/** Also the time limit of a blocking accept. */
+export const SO_RCVTIMEO = 20;
 /** Also the time limit of a blocking connect. */
 export const SO_SNDTIMEO = 21;
 export const SO_ACCEPTCONN = 30;

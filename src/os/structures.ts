@@ -34,10 +34,12 @@ export function membership({ family, address }: IpEndpoint, index: number): Uint
   return bytes;
 }
 
-/** Returns a `struct timeval` of whole seconds. */
-export function seconds(count: number): Uint8Array {
+/** Returns a `struct timeval` of whole seconds and microseconds. */
+export function seconds(count: number, microseconds = 0): Uint8Array {
   const bytes = new Uint8Array(16);
-  new DataView(bytes.buffer).setBigInt64(0, BigInt(count), littleEndian);
+  const view = new DataView(bytes.buffer);
+  view.setBigInt64(0, BigInt(count), littleEndian);
+  view.setBigInt64(8, BigInt(microseconds), littleEndian);
   return bytes;
 }
 

@@ -5,7 +5,10 @@ import type { Log } from "../base/log_entry.ts";
 import type { HeldAddress } from "../master/listeners/held_address.ts";
 import { type Claim, Listeners } from "../master/listeners/listeners.ts";
 import { formatEndpoint } from "../options/address.ts";
+import { SO_RCVTIMEO, SOL_SOCKET } from "../os/constants.ts";
+import type { Libc } from "../os/libc.ts";
 import type { ListenerSettings } from "../os/socket_options.ts";
+import { seconds } from "../os/structures.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
 /** Only the master's user may use a Unix socket. */
@@ -30,6 +33,7 @@ interface Opened {
 
 /** Serves the admin endpoint of the configuration in use, if it has one. */
 export class AdminEndpoint {
+  private readonly libc: Libc;
   private readonly log: Log;
   private readonly listeners: Listeners;
   private readonly helper: AdminHelper;
@@ -43,6 +47,7 @@ export class AdminEndpoint {
     service: AdminService,
     inherited: readonly HeldAddress[] = [],
   ) {
+    this.libc = runtime.libc;
     this.log = log;
     // On every build: not workers adopt these sockets but the helper.
     const opener = { libc: runtime.libc, capabilities: { adoptSockets: true } };
@@ -57,7 +62,9 @@ export class AdminEndpoint {
   begin(plan: AdminPlan | undefined): void {
     const { endpoints = [], dualStack = false } = plan ?? {};
     const wanted = endpoints.map((endpoint) => ({ endpoint, dualStack }));
-    this.next = { plan, claim: this.listeners.claim(wanted, 1, SETTINGS) };
+    const claim = this.listeners.claim(wanted, 1, SETTINGS);
+    for (const [fd] of claim.fds) neverBlock(this.libc, fd!);
+    this.next = { plan, claim };
   }
 
   /** Serves the configuration that has begun. */
@@ -98,10 +105,10 @@ export class AdminEndpoint {
     this.listeners.takeOver();
   }
 
-  /** A successor serves the sockets. */
-  handOver(): void {
+  /** A successor serves the sockets. Fulfilled when the helper has sent its last answers. */
+  async handOver(): Promise<void> {
     this.listeners.handOver();
-    void this.end();
+    await this.end();
   }
 
   /** Fulfilled when the helper has exited, after some two seconds at most. */
@@ -124,4 +131,13 @@ export class AdminEndpoint {
     const message = `the admin endpoint listens on ${addresses}`;
     this.log({ level: "info", event: "admin-ready", message, facts: { addresses } });
   }
+}
+
+/**
+ * Bounds an accept by a millisecond. Deno makes a socket that it passes to a new process a blocking one, in
+ * all processes that share it: at an upgrade the helper would then wait for the next client.
+ */
+function neverBlock(libc: Libc, fd: number): void {
+  const limit = seconds(0, 1000);
+  libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, limit, limit.length);
 }

@@ -74,10 +74,10 @@ export class UpgradeChange implements Change {
       state.notifier.mainPid(successor);
       state.notifier.silence();
     });
-    await guarded(log, () => state.admin.handOver());
+    const answered = guarded(log, () => state.admin.handOver());
     exchangeCounts(state);
     const exchange = setInterval(() => exchangeCounts(state), EXCHANGE_INTERVAL_MS);
-    await state.master!.handOver();
+    await Promise.all([state.master!.handOver(), answered]);
     clearInterval(exchange);
     exchangeCounts(state);
     if (state.isStopping) return;

@@ -30,20 +30,29 @@ export function isDaemonChild(
 
 /**
  * Starts this program again, detached, in the same directory, with its standard streams on
- * /dev/null; `input` replaces a standard input that was already read. Fulfilled when the daemon
+ * /dev/null; `input` replaces a standard input that was already read, and `directory` is what PWD
+ * names: where relative paths begin, also after the daemon has left it. Fulfilled when the daemon
  * serves or has failed, or after `limitMs` milliseconds, when it is killed; never rejected.
  */
 export async function spawnDaemon(
   self: readonly string[],
   argv: readonly string[],
-  { input, limitMs = START_LIMIT_MS }: { input?: string; limitMs?: number } = {},
+  { input, directory, limitMs = START_LIMIT_MS }: {
+    input?: string;
+    directory?: string;
+    limitMs?: number;
+  } = {},
 ): Promise<StartupResult> {
   let child: ChildProcess;
   try {
     child = spawn(self[0]!, [...self.slice(1), ...argv], {
       detached: true,
       stdio: [input === undefined ? "ignore" : "pipe", "ignore", "ignore", "pipe"],
-      env: { ...process.env, [MARKER]: String(process.pid) },
+      env: {
+        ...process.env,
+        ...(directory === undefined ? {} : { PWD: directory }),
+        [MARKER]: String(process.pid),
+      },
     });
   } catch (error) {
     // Some runtimes throw an error that others report as an event.

@@ -1,17 +1,27 @@
 /** `stud status` and `stud reload` against a running stud. */
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { exchange, openTls } from "../support/client.ts";
 import { run } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
+import { killIfAlive } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
 
 /** A stop does not wait for connections. */
 const SOON = "drain-timeout = 1\n";
+
+/** The metrics of every build that `stud top` makes rates of. */
+const COUNTED = [
+  "stud_connections_accepted_total",
+  "stud_handshakes_total",
+  "stud_client_bytes_total",
+  "stud_handshake_seconds",
+  "stud_backend_connect_seconds",
+];
 
 const isRoot = () => process.getuid!() === 0;
 
@@ -38,7 +48,10 @@ export const commands: readonly Behaviour[] = [
       for (const way of [`--pidfile=${pidfile}`, `--config=${config}`]) {
         const found = await ask("status", way, "--json");
         assert.deepEqual([found.code, found.stderr], [0, ""]);
-        const { version, master, frontends } = JSON.parse(found.stdout);
+        const { version, master, frontends, metrics } = JSON.parse(found.stdout);
+        // What stud top makes rates of.
+        const names = metrics.map(({ name }: { readonly name: string }) => name);
+        assert.deepEqual(COUNTED.filter((name) => !names.includes(name)), []);
         assert.deepEqual([version, master.pid, frontends[0].accepted], [1, stud.pid, 1], way);
       }
       await backend.close();
@@ -113,6 +126,38 @@ export const commands: readonly Behaviour[] = [
         status.stderr,
         /^stud: .*: this stud has no admin endpoint; start it with --admin/,
       );
+    },
+  },
+  {
+    name: "status finds a daemon with relative paths, before and after an upgrade",
+    async run(context) {
+      const directory = mkdtempSync(join(tmpdir(), "stud-relative-"));
+      const pidfile = join(directory, "pid");
+      const pid = () => Number(readFileSync(pidfile, "utf8"));
+      const [frontend, backend] = [await freeEndpoint(), await context.echo()];
+      writeFileSync(
+        join(directory, "stud.conf"),
+        `admin = "${directory}/admin.sock"\ncertificate-warning-days = 0\n` +
+          `frontend = "${frontend.host},${frontend.port}"\n` +
+          `backend = "127.0.0.1,${backend.port}"\nworkers = 1\ndaemon = on\npidfile = "pid"\n`,
+      );
+      const words = ["--config=stud.conf", context.certificates.localhost];
+      const options = { backend: backend.port, directory, exact: true };
+      const starter = await context.launch(words, options);
+      assert.equal((await starter.exited).code, 0, starter.stderr);
+      context.after(() => killIfAlive(pid()));
+      const first = pid();
+      const ask = (...more: string[]) =>
+        runStud(context.target, ["status", ...more, `--pidfile=${pidfile}`]);
+      const found = await ask();
+      assert.deepEqual([found.code, found.stderr], [0, ""]);
+      process.kill(first, "SIGUSR2");
+      await until(() => pid() !== first, "the pid of the successor");
+      const pids = await until(async () => {
+        const { code, stdout } = await ask("--json");
+        return code === 0 ? [JSON.parse(stdout).master.pid, pid()] : undefined;
+      }, "the status of the successor") as number[];
+      assert.equal(pids[0], pids[1]);
     },
   },
   {

@@ -115,7 +115,7 @@ async function setting(context: Context, directory: string) {
   );
   const common = [
     ["/var/lib/prometheus/node-exporter", directory],
-    ["/etc/stud/admin.token", token],
+    ["/etc/stud/admin-token", token],
     ["127.0.0.1:9443", `127.0.0.1:${port}`],
   ] as const;
   const tcp = `--admin=127.0.0.1,${port} --admin-token-file=${token}`;

@@ -31,6 +31,8 @@ export const top: readonly Behaviour[] = [
       assert.deepEqual(pids(await tmux.shows(/OPEN\^/)), ["5001", "5002"]);
 
       await tmux.resize(100, 12);
+      // The last column is not lost.
+      await tmux.shows(/^stud 1\.2\.3 .{67,} UTC\n/);
       await tmux.shows(/^[^\n]+\n[^]*\n[^\n]*q quit[^\n]*\n$/);
       await tmux.resize(40, 6);
       const small = await tmux.shows(/^stud 1\.2\.3[^]*Connections/);

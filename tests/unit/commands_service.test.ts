@@ -123,6 +123,11 @@ test("--pidfile uses the command line of the process, and the files it names", a
   assert.deepEqual(findService({ pidfile: overridden }).address, { path: "/run/later.sock" });
   const without = await running("without", "site.pem");
   assert.equal(findService({ pidfile: without }).address, undefined);
+  const unreadable = await running("unreadable", "--config=missing.conf");
+  assert.match(
+    findService({ pidfile: unreadable }).problem!,
+    /^--config: missing\.conf: it does not exist/,
+  );
   const own = file("own.pid", String(process.pid));
   assert.equal(
     problem(() => findService({ pidfile: own })),

@@ -8,10 +8,12 @@ const MAX_PIPELINED = 8;
 
 /** Time limits, in milliseconds: for the header or the body of a request, and between requests. */
 const RECEIVE_MS = 5000;
+/** The same for the first request of a client that connected before a finish. */
+const LAST_MS = 1000;
 const IDLE_MS = 20_000;
 /** For a client that does not read its answer. */
 const WRITE_MS = 30_000;
-const CHECK_INTERVAL_MS = 500;
+const CHECK_INTERVAL_MS = 200;
 
 /** One connection. */
 export class Client {
@@ -23,6 +25,8 @@ export class Client {
   deadline: number;
   /** The body of a request has not arrived. */
   private isReceiving = false;
+  /** It has sent a request. */
+  private isUsed = false;
 
   constructor(socket: Socket, isUnix: boolean) {
     this.socket = socket;
@@ -35,9 +39,15 @@ export class Client {
     return this.open.size === 0 || this.isReceiving;
   }
 
+  /** It has no request that a finish would lose; one that has just connected is about to send it. */
+  get isDone(): boolean {
+    return this.isUsed && this.open.size === 0;
+  }
+
   /** The header of a request has arrived. False if there are too many. */
   requested(response: ServerResponse): boolean {
     this.open.add(response);
+    this.isUsed = true;
     this.isReceiving = true;
     this.deadline = performance.now() + RECEIVE_MS;
     let hasEnded = false;
@@ -101,6 +111,10 @@ export class Clients {
   /** Closes idle connections, and calls back when the others have been answered. */
   finish(finished: () => void): void {
     this.finished = finished;
+    const limit = performance.now() + LAST_MS;
+    for (const client of this.all) {
+      if (client.isIdle) client.deadline = Math.min(client.deadline, limit);
+    }
     this.check();
   }
 
@@ -115,7 +129,7 @@ export class Clients {
   private check(): void {
     const now = performance.now();
     for (const client of this.all) {
-      if (client.deadline < now || (this.finished && client.isIdle)) this.close(client);
+      if (client.deadline < now || (this.finished && client.isDone)) this.close(client);
     }
     if (this.all.size === 0) this.finished?.();
   }

@@ -24,7 +24,10 @@ export function line(text: string, style?: Style): Line {
   return [style === undefined ? { text } : { text, style }];
 }
 
-/** Returns the text with its styles, cut to a number of columns. */
+/**
+ * Returns the text with its styles, cut to a number of columns, and what erases the rest of the line. A
+ * full line has no rest: the cursor then stays on its last character, which would be erased.
+ */
 export function shown(line: Line, columns: number, isColoured: boolean): string {
   let left = columns;
   let result = "";
@@ -34,7 +37,7 @@ export function shown(line: Line, columns: number, isColoured: boolean): string 
     const sgr = style === undefined ? "" : SGR[style][isColoured ? 1 : 0];
     result += sgr === "" || cut === "" ? cut : `\x1b[${sgr}m${cut}\x1b[0m`;
   }
-  return result;
+  return left > 0 ? `${result}\x1b[K` : result;
 }
 
 /**
@@ -43,7 +46,7 @@ export function shown(line: Line, columns: number, isColoured: boolean): string 
  */
 export function difference(before: readonly string[], next: readonly string[]): string {
   const changes = next.flatMap((text, row) =>
-    text === before[row] ? [] : [`\x1b[${row + 1};1H${text}\x1b[K`]
+    text === before[row] ? [] : [`\x1b[${row + 1};1H${text}`]
   );
   if (next.length < before.length) changes.push(`\x1b[${next.length + 1};1H\x1b[J`);
   return changes.length === 0 ? "" : `\x1b[?2026h${changes.join("")}\x1b[?2026l`;

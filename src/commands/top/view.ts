@@ -2,6 +2,7 @@
 import { countText } from "../../base/count_text.ts";
 import type { Status } from "../../status/status.ts";
 import { bytesText, durationText, secondsBetween, timeText } from "../format.ts";
+import { wrap } from "../../options/help.ts";
 import { plain } from "../plain.ts";
 import { healthText, reloadText } from "../status_text.ts";
 import { known, type Model, type Section, sections, shortRate } from "./sections.ts";
@@ -13,9 +14,10 @@ export interface Size {
 }
 
 /** Returns at most `rows` lines; what is wrong comes first, so that a small terminal shows it. */
-export function view(model: Model, { columns, rows }: Size): Line[] {
+export function view(model: Model, size: Size): Line[] {
+  const { columns, rows } = size;
   if (model.state.showsHelp) return HELP.map((text) => line(text)).slice(0, rows);
-  const head = [...header(model, columns), ...problems(model.status, rows), ...rates(model)];
+  const head = [...header(model, columns), ...problems(model.status, size), ...rates(model)];
   const foot = rows >= 8 ? [line(KEYS, "dim")] : [];
   const room = rows - head.length - foot.length;
   const body = arranged(sections(model), Math.max(0, room));
@@ -68,16 +70,19 @@ function hasError({ problems }: Status): boolean {
   return problems.some(({ severity }) => severity === "error");
 }
 
-function problems({ problems }: Status, rows: number): Line[] {
+function problems({ problems }: Status, { columns, rows }: Size): Line[] {
   const most = Math.max(1, Math.floor(rows / 5));
-  const shown = problems.length > most ? problems.slice(0, Math.max(1, most - 1)) : problems;
-  const more = problems.length - shown.length;
-  return [
-    ...shown.map(({ severity, text }) =>
-      line(`${plain(severity)}: ${plain(text)}`, severity === "error" ? "error" : "warning")
-    ),
-    ...(more > 0 ? [line(`and ${more} more; see stud status`, "warning")] : []),
-  ];
+  const lines: Line[] = [];
+  for (const [i, { severity, text }] of problems.entries()) {
+    const wrapped = wrap(`${plain(severity)}: ${plain(text)}`, Math.max(20, columns));
+    const shown = wrapped.slice(0, Math.max(1, Math.min(3, most - lines.length - 1)));
+    const isLast = i === problems.length - 1;
+    if (i > 0 && lines.length + shown.length > (isLast ? most : most - 1)) {
+      return [...lines, line(`and ${problems.length - i} more; see stud status`, "warning")];
+    }
+    lines.push(...shown.map((each) => line(each, severity === "error" ? "error" : "warning")));
+  }
+  return lines;
 }
 
 function rates({ status, rates }: Model): Line[] {
