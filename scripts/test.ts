@@ -38,7 +38,7 @@ const suites: Record<string, Suite> = {
   "unit (3 runtimes)": async () =>
     sum(await Promise.all([nodeTests(unitTests, 2), unitBun(), unitDeno()])),
   ...Object.fromEntries(targets.map((file) => [basename(file, ".test.ts"), () => target(file)])),
-  "browser": () => built(["tests/browser/live_page.test.ts"]),
+  "browser": () => built(globSync("tests/browser/*.test.ts", { cwd: root }), 2),
   "faults": () => built(["tests/faults/short.test.ts"]),
 };
 
@@ -98,12 +98,12 @@ function target(file: string): Promise<Counts> {
 }
 
 /** Runs tests of the built executables, after a build if they are out of date. */
-async function built(files: readonly string[]): Promise<Counts> {
+async function built(files: readonly string[], concurrency = 1): Promise<Counts> {
   if (isStale()) {
     const built = await command("build", process.execPath, ["scripts/build.ts"]);
     if (built.failed) return built;
   }
-  return await nodeTests(files);
+  return await nodeTests(files, concurrency);
 }
 
 /**

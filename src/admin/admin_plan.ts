@@ -46,21 +46,24 @@ export async function planAdmin(
 ): Promise<AdminPlan | undefined> {
   if (!address) return undefined;
   const identity = privileges ? { privileges } : {};
+  // The mode of a socket's file decides who may connect.
+  const isPrivate = "path" in address && !address.path.startsWith("@");
+  const hasToken = tokenFile !== "" && !isPrivate;
+  const tokenHash = hasToken ? readTokenHash(tokenFile, warnings) : undefined;
+  const token = tokenHash === undefined ? {} : { tokenHash };
   if ("path" in address) {
-    // Its file mode decides who may connect.
     const endpoint = { family: "unix", path: address.path } as const;
-    return { endpoints: [endpoint], dualStack: false, access: {}, ...identity };
+    return { endpoints: [endpoint], dualStack: false, access: token, ...identity };
   }
-  const tokenHash = tokenFile === "" ? undefined : readTokenHash(tokenFile, warnings);
   const endpoints = await resolveOrKeep(libc, address, "--admin", warnings);
   const remote = endpoints.find((endpoint) => !isLoopback(endpoint));
-  if (remote) checkRemote(address.host, remote, allowRemote, tokenHash !== undefined, warnings);
+  if (remote) checkRemote(address.host, remote, allowRemote, hasToken, warnings);
   const isName = address.host !== "*" && ipFamily(address.host.split("%")[0]!) === 0;
   return {
     endpoints,
     dualStack: address.host === "*",
     access: {
-      ...(tokenHash === undefined ? {} : { tokenHash }),
+      ...token,
       ...(isName ? { host: address.host.toLowerCase() } : {}),
     },
     ...identity,

@@ -9,7 +9,6 @@ import type { Privileges } from "../system/ids.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import type { Dialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
-import { isWildcard } from "../os/ip.ts";
 import { formatEndpoint } from "../options/address.ts";
 import type { ListenAddress, Reads, WorkerSettings } from "../options/config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -23,12 +22,13 @@ import type { PassedSocket } from "../system/activation.ts";
 import { errorText } from "../base/error_text.ts";
 import { type PrivilegeConfig, privilegesOf } from "../system/privileges.ts";
 import { readTicketSecret } from "../tickets/secret_file.ts";
+import { adminConflicts, loops } from "./address_conflicts.ts";
 import type { Wanted } from "./listeners/listeners.ts";
 import { resolveOrKeep } from "../system/resolve.ts";
 import type { BackendNameSettings } from "./backend/backend_name.ts";
 import type { AffinityPlan } from "./listeners/affinity.ts";
 import { type PeersPlan, planPeers } from "../sessions/session_peers_plan.ts";
-import { assertLocal, checkSource, localFault } from "./listeners/sockets.ts";
+import { assertLocal, checkSource } from "./listeners/sockets.ts";
 import { planStapling, type StaplingPlan, type StaplingSettings } from "../ocsp/stapling.ts";
 import type { TicketPlan } from "../tickets/tickets.ts";
 import { tryTls } from "../certificates/try_tls.ts";
@@ -247,59 +247,6 @@ function dualStackWarning({ capabilities }: Runtime, { frontends }: PrepareSetti
   const isAny = frontends.some(({ listen }) => "host" in listen && listen.host === "::");
   if (!isAny || capabilities.adoptSockets) return [];
   return ["--frontend: on the Deno build [::] also accepts IPv4 connections"];
-}
-
-/** Clients of a frontend must not get to the admin endpoint, nor the reverse. */
-function adminConflicts(
-  runtime: Runtime,
-  { endpoints, dualStack }: AdminPlan,
-  frontends: readonly Wanted[],
-  backend: Endpoint | undefined,
-): string[] {
-  const own = endpoints.map((endpoint) => ({ endpoint, dualStack }));
-  const problems = own.flatMap((admin) =>
-    frontends.some((frontend) => overlap(admin, frontend))
-      ? [`--admin: ${formatEndpoint(admin.endpoint)} is a frontend; choose another address`]
-      : []
-  );
-  if (backend && leadsTo(runtime, own, backend)) {
-    problems.push(
-      `--backend: ${formatEndpoint(backend)} is the admin endpoint, which all clients could use; ` +
-        "specify the address of your server",
-    );
-  }
-  return problems;
-}
-
-/** Whether both cannot be bound: they are equal, or one is a wildcard that includes the other. */
-function overlap(a: Wanted, b: Wanted): boolean {
-  const [one, other] = [a.endpoint, b.endpoint];
-  if (formatEndpoint(one) === formatEndpoint(other)) return true;
-  if (one.family === "unix" || other.family === "unix" || one.port !== other.port) return false;
-  const covers = (wildcard: Wanted, endpoint: IpEndpoint) =>
-    isWildcard(wildcard.endpoint as IpEndpoint) &&
-    (wildcard.dualStack || wildcard.endpoint.family === endpoint.family);
-  return covers(a, other) || covers(b, one);
-}
-
-/** A backend that is a frontend would forward each connection to itself until a limit is reached. */
-function loops(runtime: Runtime, listeners: readonly Wanted[], backend: Endpoint): string[] {
-  if (!leadsTo(runtime, listeners, backend)) return [];
-  return [
-    `--backend: ${formatEndpoint(backend)} is a frontend, so that connections would never leave ` +
-    "stud; specify the address of your server",
-  ];
-}
-
-/** Whether a connection to the backend's address reaches one of these sockets. */
-function leadsTo({ libc }: Runtime, listeners: readonly Wanted[], backend: Endpoint): boolean {
-  return listeners.some(({ endpoint, dualStack }) => {
-    if (formatEndpoint(endpoint) === formatEndpoint(backend)) return true;
-    if (endpoint.family === "unix" || backend.family === "unix") return false;
-    const isOfFamily = endpoint.family === backend.family || (dualStack && endpoint.family === 6);
-    return endpoint.port === backend.port && isOfFamily && isWildcard(endpoint) &&
-      localFault(libc, backend) === undefined;
-  });
 }
 
 async function backendAt(

@@ -73,6 +73,7 @@ export function frontendsStatus(
 /** The certificates of one configuration, sorted and described once. */
 export class ServedCertificates {
   private readonly total: number;
+  private readonly warningDays: number;
   private readonly listed: readonly (Described & { readonly index: number })[];
 
   constructor({ sources, tls, config }: Pick<Prepared, "sources" | "tls" | "config">) {
@@ -83,6 +84,7 @@ export class ServedCertificates {
       for (const place of new Set(own)) owners[place]!.push(names[frontend]!);
     }
     this.total = sources.length;
+    this.warningDays = config.certificateWarningDays;
     this.listed = sources
       .map(({ file, facts }, place) => ({ file, facts, place }))
       .sort((a, b) => a.facts.validTo - b.facts.validTo)
@@ -104,6 +106,7 @@ export class ServedCertificates {
     const made = new Map(staples.map(({ certificate, from }) => [certificate, from]));
     return {
       total: this.total,
+      warningDays: this.warningDays,
       listed: this.listed.map(({ index, ...certificate }) => {
         const from = made.get(index);
         return {

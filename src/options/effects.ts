@@ -52,7 +52,11 @@ export function checkEffects(
     ["ticket-store-ca", "--ticket-store", settings["ticket-store"] !== ""],
     ["shared-cache-peer", "--shared-cache-listen", !!settings["shared-cache-listen"]],
     ["shared-cache-if", "--shared-cache-listen", !!settings["shared-cache-listen"]],
-    ["admin-token-file", "a TCP address in --admin", !!admin && isIpAddress(admin)],
+    [
+      "admin-token-file",
+      "a TCP address or an abstract socket in --admin",
+      !!admin && (isIpAddress(admin) || admin.path.startsWith("@")),
+    ],
     ["admin-allow-remote", "--admin", !!admin || !settings["admin-allow-remote"]],
     ["admin-ready-backend", "--admin", !!admin || !settings["admin-ready-backend"]],
   ];

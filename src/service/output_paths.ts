@@ -2,16 +2,16 @@
 import { accessSync, closeSync, constants, lstatSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText } from "../base/error_text.ts";
-import type { Reads } from "../options/config.ts";
+import type { ListenAddress, Reads } from "../options/config.ts";
 import { contentProblem } from "../system/pid_file.ts";
 
 type OutputSettings = Reads<
-  "accessLog.output" | "frontends" | "listenReport" | "log.file" | "pidFile"
+  "accessLog.output" | "admin.address" | "frontends" | "listenReport" | "log.file" | "pidFile"
 >;
 
 /** Returns one line for each path that a start could not use. */
 export function outputProblems(
-  { accessLog, frontends, listenReport, log, pidFile }: OutputSettings,
+  { accessLog, admin, frontends, listenReport, log, pidFile }: OutputSettings,
 ): {
   /** hitch has an exit code for this one. */
   readonly log: string[];
@@ -25,15 +25,19 @@ export function outputProblems(
   };
   const isPath = accessLog.output.startsWith("/");
   const accessPath = isPath ? accessLog.output : "";
-  const unix = frontends.flatMap(({ listen }) =>
-    "path" in listen && !listen.path.startsWith("@") ? [listen.path] : []
-  );
+  const files = (addresses: readonly ListenAddress[]) =>
+    addresses.flatMap((address) =>
+      "path" in address && !address.path.startsWith("@") ? [address.path] : []
+    );
+  const unix = files(frontends.map(({ listen }) => listen));
+  const adminFiles = files(admin.address ? [admin.address] : []);
   return {
     log: problems("log-filename", log.file, (path) => fileFault(path, APPEND, () => undefined)),
     others: [
       ...problems("access-log", accessPath, (path) => fileFault(path, APPEND, () => undefined)),
       ...problems("pidfile", pidFile, (path) => fileFault(path, LOCK, contentProblem)),
       ...problems("dbg-listen", listenReport, reportFault),
+      ...adminFiles.flatMap((path) => problems("admin", path, socketFault)),
       ...unix.flatMap((path) => problems("frontend", path, socketFault)),
     ],
   };

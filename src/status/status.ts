@@ -144,6 +144,8 @@ export interface CertificatesStatus {
   readonly total: number;
   /** Those that expire first come first. */
   readonly listed: readonly CertificateStatus[];
+  /** Those with fewer days left are warned about (--certificate-warning-days). */
+  readonly warningDays?: number;
 }
 
 export interface CertificateStatus {

@@ -23,6 +23,7 @@ import {
   type Reply,
   type Request,
   sendRaw,
+  served,
   socketPath,
   statusOf,
   textOf,
@@ -425,6 +426,7 @@ export const admin: readonly Behaviour[] = [
       await once(dead, "close");
       renameSync(kept, path);
       const stud = await context.stud([`--admin=${path}`, ...words], { backend: echo.port });
+      await served(stud);
       const { mode, uid } = statSync(path);
       assert.deepEqual([mode & 0o777, uid], [0o600, process.getuid!()]);
       const helper = helperOf(stud.pid, "@admin")!;
@@ -605,6 +607,14 @@ export const admin: readonly Behaviour[] = [
       const warnings = () => stud.logged("warning").map(({ message }) => message).join("\n");
       await until(() => /others can read it/.test(warnings()), "the warning about the file");
       assert.match(warnings(), /without encryption/);
+      const name = `stud-tests-${process.pid}-${port}`;
+      await context.stud([`--admin=@${name}`, `--admin-token-file=${file}`], {
+        backend: echo.port,
+      });
+      // As Node writes abstract names.
+      const abstract = `\0${name}`;
+      assert.equal((await ask(abstract, "/healthz")).code, 401);
+      assert.equal((await ask(abstract, "/healthz", { headers })).code, 200);
     },
   },
   {
@@ -785,6 +795,7 @@ async function configured(context: Context) {
   write("");
   const echo = await context.echo();
   const stud = await context.stud([`--config=${file}`], { backend: echo.port });
+  await served(stud);
   return { stud, admin, file, write };
 }
 

@@ -32,7 +32,13 @@ export async function administered(
   const admin = unix ? socketPath(context) : await freeEndpoint();
   const echo = await context.echo();
   const stud = await context.stud([`--admin=${textOf(admin)}`, ...args], { backend: echo.port });
+  await served(stud);
   return { stud, admin };
+}
+
+/** Waits until the helper is started. */
+export async function served(stud: Stud): Promise<void> {
+  await stud.waitForLog(({ event }) => event === "admin-ready", "the admin endpoint");
 }
 
 /** A path for a socket. */

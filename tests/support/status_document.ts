@@ -76,7 +76,7 @@ export function statusAt(seconds: number, changes: Partial<Status> = {}): Status
     frontends: [{ name: "*:443", addresses: ["0.0.0.0:443", "[::]:443"], accepted: 9, open: 300 }],
     backends: [{ service: "default", address: "127.0.0.1:8000", state: "up", since: startedAt }],
     workers: workersOf(2),
-    certificates: { total: 1, listed: [certificate({})] },
+    certificates: { total: 1, listed: [certificate({})], warningDays: 21 },
     failures: [],
     tickets: { keyAgeSeconds: 3_000, source: "local" },
     log: { level: 1, droppedLines: 0 },
@@ -146,6 +146,7 @@ export function degradedAt(seconds: number): Status {
       },
     ],
     certificates: {
+      warningDays: 7,
       total: 3,
       listed: [
         certificate({ names: ["old.example"], place: "/etc/stud/old.pem", daysLeft: -2.5 }),

@@ -8,6 +8,7 @@ import {
   nearest,
   niceMaximum,
   pathOf,
+  spanOf,
   summaryOf,
 } from "../../src/admin/page/browser/curve.ts";
 import { Feed, type Source } from "../../src/admin/page/browser/feed.ts";
@@ -174,6 +175,9 @@ test("a chart's scale is a round number", () => {
   for (const [value, expected] of pairs) assert.equal(niceMaximum([value!]), expected);
   assert.equal(niceMaximum([]), 1);
   assert.equal(niceMaximum([Infinity, 3]), 5);
+  const lasting = (seconds: number) => spanOf([{ at: 5_000 }, { at: 5_000 + seconds * 1000 }]);
+  assert.deepEqual([0, 60, 61, 290, 301].map(lasting), [60e3, 60e3, 120e3, 300e3, 300e3]);
+  assert.equal(spanOf([]), 60e3);
 });
 
 test("a line has gaps, and stays within the chart", () => {
@@ -229,8 +233,10 @@ function fixture() {
 }
 
 test("the feed is live while new documents come", () => {
-  const { feed, received, pass, send } = fixture();
+  const { feed, sources, received, pass, send } = fixture();
   assert.deepEqual([feed.state, feed.age], ["waiting", undefined]);
+  sources[0]!.emit("open");
+  assert.equal(feed.state, "waiting");
   send("1");
   pass(1_000);
   send("2");
@@ -239,6 +245,7 @@ test("the feed is live while new documents come", () => {
 
 test("a document that is repeated or no JSON is nothing new", () => {
   const { feed, sources, received, pass, send } = fixture();
+  sources[0]!.emit("open");
   send("1");
   for (let i = 0; i < 10; i++) {
     pass(1_000);
@@ -261,6 +268,8 @@ test("a lost connection is made again, with growing waits", () => {
   for (let i = 0; i < 60; i++) {
     sources.at(-1)!.emit("error");
     pass(500);
+    // Also while the next attempt is under way.
+    if (feed.age! > 5_000) assert.equal(feed.state, "away");
   }
   assert.equal(feed.state, "away");
   assert.ok(sources.length >= 6 && sources.length <= 10, `${sources.length}`);
@@ -272,8 +281,19 @@ test("a lost connection is made again, with growing waits", () => {
   assert.equal(sources.at(-1)!.isOpen, true);
 });
 
+test("a service that cannot be reached from the beginning is away", () => {
+  const { feed, sources, pass } = fixture();
+  sources[0]!.emit("error");
+  assert.equal(feed.state, "away");
+  pass(1_000);
+  assert.deepEqual([feed.state, sources.length], ["away", 2]);
+  sources[1]!.emit("open");
+  assert.equal(feed.state, "waiting");
+});
+
 test("a connection on which nothing comes is given up", () => {
   const { feed, sources, pass, send } = fixture();
+  sources[0]!.emit("open");
   send("1");
   pass(14_000);
   assert.deepEqual([feed.state, sources.length], ["old", 1]);

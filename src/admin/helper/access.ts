@@ -71,9 +71,9 @@ export class AccessCheck {
     };
   }
 
-  private tokenFault({ address, isUnix, rawHeaders }: Asked): Refusal | undefined {
+  private tokenFault({ address, rawHeaders }: Asked): Refusal | undefined {
     const { tokenHash } = this.access;
-    if (isUnix || tokenHash === undefined) return undefined;
+    if (tokenHash === undefined) return undefined;
     const [header] = valuesOf(rawHeaders, "authorization");
     const challenge = { "WWW-Authenticate": ['Bearer realm="stud"', 'Basic realm="stud"'] };
     if (header === undefined) {

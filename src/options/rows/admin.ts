@@ -22,8 +22,8 @@ export const adminOptions = {
     argument: "FILE",
     path: true,
     default: "",
-    help: "Require the token in this file from clients of a TCP address, as a bearer token or as " +
-      "the password. Read again at a reload.",
+    help: "Require the token in this file from clients, as a bearer token or as the password, " +
+      "except at a Unix socket with a file. Read again at a reload.",
     parse: anyText,
   },
   "admin-allow-remote": {

@@ -1,8 +1,8 @@
 /** The charts: a figure each, with its current values, a line for each series, and a summary. */
-import { HEIGHT, nearest, niceMaximum, pathOf, summaryOf, WIDTH } from "./curve.ts";
+import { HEIGHT, nearest, niceMaximum, pathOf, spanOf, summaryOf, WIDTH } from "./curve.ts";
 import { byId, element, setText } from "./dom.ts";
 import { bytesPerSecond, count, latency, rate, time } from "./format.ts";
-import { type Point, SPAN } from "./history.ts";
+import type { Point } from "./history.ts";
 import { makeTable } from "./table.ts";
 
 type Value = Exclude<keyof Point, "at">;
@@ -93,7 +93,7 @@ export function makeCharts(): (points: readonly Point[]) => void {
 
   let cursor: number | undefined;
   const drawCharts = () => {
-    const at = cursor === undefined ? undefined : latest.at(-1)!.at - (1 - cursor) * SPAN;
+    const at = cursor === undefined ? undefined : latest.at(-1)!.at - (1 - cursor) * spanOf(latest);
     const index = at === undefined ? undefined : nearest(latest, at);
     for (const draw of charts) draw(latest, index);
   };
@@ -157,7 +157,8 @@ function makeChart(chart: Chart): Draw {
   const top = element("span", { class: "top" });
   const when = element("span", { class: "when" });
   const plot = element("div", { class: "plot" }, svg, top);
-  const axis = element("p", { class: "axis" }, element("span", {}, "5 min ago"), when);
+  const since = element("span");
+  const axis = element("p", { class: "axis" }, since, when);
   axis.setAttribute("aria-hidden", "true");
   byId("charts").append(
     element("figure", {}, element("h3", {}, chart.title), legend, plot, axis),
@@ -171,7 +172,9 @@ function makeChart(chart: Chart): Draw {
       shown.includes(series) ? points.map((point) => point[series.value]) : []
     );
     const maximum = niceMaximum(all.flat().filter((value) => value !== undefined));
-    const scale = { from: last.at - SPAN, to: last.at, maximum };
+    const span = spanOf(points);
+    const scale = { from: last.at - span, to: last.at, maximum };
+    setText(since, `${span / 60_000} min ago`);
     all.forEach((values, i) => {
       const samples = values.map((value, j) => [points[j]!.at, value] as const);
       lines[i]!.setAttribute("d", pathOf(samples, scale));
@@ -183,7 +186,7 @@ function makeChart(chart: Chart): Draw {
     });
     setText(top, chart.format(maximum));
     const cursor = index === undefined ? undefined : points[index]!.at;
-    const x = cursor === undefined ? undefined : WIDTH * (1 - (last.at - cursor) / SPAN);
+    const x = cursor === undefined ? undefined : WIDTH * (1 - (last.at - cursor) / span);
     marker.setAttribute("d", x === undefined ? "" : `M${x.toFixed(1)} 0V${HEIGHT}`);
     setText(when, cursor === undefined ? "now" : time(new Date(cursor).toISOString()));
     if (described && last.at - described < DESCRIPTION_INTERVAL) return;

@@ -1,4 +1,5 @@
 /** The geometry of a chart, without the page. */
+import { SPAN } from "./history.ts";
 
 /** Milliseconds and the value then; undefined: a gap. */
 export type Sample = readonly [at: number, value: number | undefined];
@@ -6,6 +7,14 @@ export type Sample = readonly [at: number, value: number | undefined];
 /** The size of a chart in its own units; it is stretched to its place. */
 export const WIDTH = 300;
 export const HEIGHT = 80;
+
+/** The time that charts show, in milliseconds: the shortest one into which the samples fit. */
+export function spanOf(samples: readonly { readonly at: number }[]): number {
+  const length = (samples.at(-1)?.at ?? 0) - (samples[0]?.at ?? 0);
+  return SPANS.find((span) => length <= span) ?? SPAN;
+}
+
+const SPANS = [60_000, 120_000, SPAN];
 
 /** The smallest of 1, 2 and 5 times a power of ten that is not below any value; 1 if all are 0. */
 export function niceMaximum(values: readonly number[]): number {

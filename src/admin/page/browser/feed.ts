@@ -3,7 +3,7 @@ import type { Status } from "../../../status/status.ts";
 
 /**
  * `waiting`: nothing has come yet. `live`: all is new. `old`: connected, but nothing new comes.
- * `away`: not connected.
+ * `away`: not connected, not even if it is tried at this moment.
  */
 export type FeedState = "waiting" | "live" | "old" | "away";
 
@@ -31,6 +31,8 @@ const WAITS = [500, 1_000, 2_000, 5_000];
 export class Feed {
   readonly #parts: FeedParts;
   #source: Source | undefined;
+  /** The service has accepted the connection. */
+  #isOpen = false;
   /** When the connection last showed life. */
   #heardAt = 0;
   /** When the last new document came. */
@@ -52,8 +54,8 @@ export class Feed {
   get state(): FeedState {
     const { age } = this;
     if (age !== undefined && age < OLD) return "live";
-    if (!this.#source) return "away";
-    return age === undefined ? "waiting" : "old";
+    if (this.#isOpen) return age === undefined ? "waiting" : "old";
+    return age === undefined && this.#attempts === 0 ? "waiting" : "away";
   }
 
   /** To be called about once a second: connects again when it is time. */
@@ -74,6 +76,9 @@ export class Feed {
     const source = this.#source = this.#parts.open();
     // The browser would try again as well, but not after every kind of failure.
     source.addEventListener("error", () => source === this.#source && this.#lost());
+    source.addEventListener("open", () => {
+      if (source === this.#source) this.#isOpen = true;
+    });
     source.addEventListener("status", ({ data }) => {
       if (source === this.#source) this.#receive(String(data));
     });
@@ -94,6 +99,7 @@ export class Feed {
   #lost(): void {
     this.#source?.close();
     this.#source = undefined;
+    this.#isOpen = false;
     const wait = WAITS[Math.min(this.#attempts++, WAITS.length - 1)]!;
     this.#retryAt = this.#parts.now() + wait;
   }

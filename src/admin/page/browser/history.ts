@@ -2,7 +2,7 @@
 import { find, increase, observed, quantile, total } from "../../../status/increase.ts";
 import type { Labels, MetricFamily } from "../../../status/metric.ts";
 
-/** What the charts show, in milliseconds. */
+/** What the charts show at most, in milliseconds. */
 export const SPAN = 5 * 60_000;
 /** Latencies are those of the observations in this time, in milliseconds: a second has too few. */
 const LATENCY_SPAN = 10_000;

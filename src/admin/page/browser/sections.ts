@@ -50,11 +50,10 @@ function failures(): Section {
     what: "failures",
     empty: "No connection has failed.",
     columns: [
-      { title: "Time", cell: (failure) => timeCell(failure.time) },
-      { title: "Client", cell: ({ client }) => ({ text: client }) },
+      { title: "When and who", cell: ({ time, client }) => timeCell(time, client) },
       {
         title: "Cause",
-        cell: ({ source, cause, code }) => ({ text: `${source}: ${cause}`, note: code }),
+        cell: ({ source, cause, code }) => ({ text: cause, note: `${source}, ${code}` }),
       },
     ],
   });
@@ -76,7 +75,7 @@ function ends(): Section {
       },
       number("Open", ({ open }) => ({ text: count(open) })),
       number("Accepted", ({ accepted }) => ({ text: count(accepted) })),
-      number("Now", (frontend) => ({ text: rate(rates.of(frontend.name)) })),
+      number("Rate", (frontend) => ({ text: rate(rates.of(frontend.name)) })),
     ],
   });
   const rates = new Rates();
@@ -132,7 +131,7 @@ function workers(): Section {
       number("Generation", ({ generation }) => ({ text: String(generation) })),
       number("Connections", ({ connections }) => ({ text: count(connections) })),
       number("Accepted", ({ accepted }) => ({ text: count(accepted) })),
-      number("Now", ({ pid }) => ({ text: rate(rates.of(pid)) })),
+      number("Rate", ({ pid }) => ({ text: rate(rates.of(pid)) })),
       number("Memory", ({ residentBytes }) => ({ text: bytes(residentBytes) })),
       number("Event-loop delay", (worker) => ({ text: latency(worker.eventLoopDelaySeconds) })),
       { title: "Started", cell: ({ startedAt }) => timeCell(startedAt) },
@@ -144,17 +143,16 @@ function workers(): Section {
     // Those that do not serve come first: only some of many are shown.
     const isWrong = ({ state }: WorkerStatus) => tones[state] === "error" ? 0 : 1;
     show([...workers].sort((a, b) => isWrong(a) - isWrong(b)));
-    const states = Map.groupBy(workers, ({ state }) => state);
-    const parts = [...states].map(([state, { length }]) => `${count(length)} ${state}`);
-    setText(byId("worker-states"), parts.join(", "));
+    const parts = (Object.keys(tones) as WorkerStatus["state"][]).map((state) => {
+      const all = workers.filter((worker) => worker.state === state);
+      return all.length === 0 ? "" : `${count(all.length)} ${state}`;
+    });
+    setText(byId("worker-states"), parts.filter(Boolean).join(", "));
   };
 }
 
 /** Names of a certificate that are shown; the others are counted. */
 const SHOWN_NAMES = 3;
-/** The default of --certificate-warning-days. */
-const WARNING_DAYS = 21;
-
 function certificates(): Section {
   const show = makeTable<CertificateStatus>(byId("certificates"), {
     limit: 10,
@@ -169,7 +167,7 @@ function certificates(): Section {
           note: place,
         }),
       },
-      { title: "Left", cell: certificateLeft },
+      { title: "Left", cell: (certificate) => certificateLeft(certificate, limit) },
       { title: "Ends", cell: ({ notAfter }) => ({ text: day(notAfter), iso: notAfter }) },
       { title: "Frontend", cell: ({ frontend }) => ({ text: frontend ?? "all" }) },
       { title: "Key", cell: ({ key }) => ({ text: key }) },
@@ -182,7 +180,9 @@ function certificates(): Section {
       },
     ],
   });
-  return ({ certificates: { listed, total } }) => {
+  let limit = 0;
+  return ({ certificates: { listed, total, warningDays } }) => {
+    limit = warningDays ?? 0;
     show(listed, total);
     setText(byId("certificate-count"), amount(total, "certificate"));
   };
@@ -194,9 +194,10 @@ function namesText(names: readonly string[]): string {
   return more > 0 ? `${shown} and ${count(more)} more` : shown;
 }
 
-function certificateLeft({ daysLeft: days, notBefore }: CertificateStatus): Cell {
+function certificateLeft(certificate: CertificateStatus, limit: number): Cell {
+  const { daysLeft: days, notBefore } = certificate;
   if (Date.parse(notBefore) > Date.now()) return { text: "not valid yet", tone: "error" };
-  const tone = days < 0 ? "error" : days < WARNING_DAYS ? "warning" : "good";
+  const tone = days < 0 ? "error" : days < limit ? "warning" : "good";
   return { text: daysLeft(days), tone };
 }
 
