@@ -76,7 +76,8 @@ export const monitoring: readonly Behaviour[] = [
       context.after(() => prometheus.stop());
       await until(async () => {
         const alerts = `http://127.0.0.1:${own.port}/api/v1/alerts`;
-        const { stdout } = await run("curl", ["--silent", alerts]);
+        const { stdout } = await run("curl", ["--fail", "--silent", alerts]);
+        // It does not listen yet, or answers 503 while it starts.
         if (stdout === "") return false;
         const names = JSON.parse(stdout).data.alerts.map(
           (alert: { labels: { alertname: string } }) => alert.labels.alertname,
