@@ -52,6 +52,8 @@ export const monitoring: readonly Behaviour[] = [
     name: "Prometheus scrapes with the example configuration, and its rules see what is wrong",
     needs: ["curl", "openssl", "prometheus"],
     appliesTo: ({ name }) => name === "dist-stud",
+    // Prometheus first scrapes some seconds after its start.
+    waits: true,
     async run(context) {
       const directory = mkdtempSync(join(context.certificates.directory, "prometheus-"));
       const [admin, own] = [await freeEndpoint(), await freeEndpoint()];
