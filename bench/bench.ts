@@ -48,7 +48,8 @@ async function main(): Promise<number> {
     );
     const machine = [...describeMachine(cores), ...versions, ...describeTools()];
     const directory = resolve(root, options.output);
-    const sessions = readMarked(join(directory, "performance.md"), "sessions");
+    const page = join(directory, "performance.md");
+    const [sessions, admin] = [readMarked(page, "sessions"), readMarked(page, "admin")];
     const provenance: Provenance = {
       command,
       date,
@@ -56,6 +57,7 @@ async function main(): Promise<number> {
       machine,
       missing,
       sessions,
+      admin,
     };
     writeReport(directory, sections, provenance);
   }

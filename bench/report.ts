@@ -34,6 +34,8 @@ export interface Provenance {
   readonly missing: readonly string[];
   /** The page's part about sessions, which `npm run bench:sessions` measures. */
   readonly sessions: string;
+  /** The page's figures of the admin endpoint, which whoever measures them writes. */
+  readonly admin: string;
 }
 
 /** Checks all targets; they apply only without a prefix. */
@@ -104,6 +106,14 @@ export function markdown(
     provenance.sessions,
     "<!-- /sessions -->",
     "",
+    "## The admin endpoint",
+    "",
+    ...ADMIN,
+    "",
+    "<!-- admin -->",
+    provenance.admin,
+    "<!-- /admin -->",
+    "",
     "## Method",
     "",
     ...METHOD.map((line) => `- ${line}`),
@@ -132,6 +142,12 @@ const SESSIONS = [
   "computed per round. stud runs with its defaults: workers share their ticket keys on Node; on " +
   "Bun and Deno the kernel always routes a client to the same worker " +
   "([sessions.md](sessions.md)). `npm run bench:sessions` generates this table.",
+];
+
+const ADMIN = [
+  "`npm run bench -- --quick --admin --rounds=11` measures each build with `--admin` off and on, in " +
+  "turns, while `/metrics` is scraped once a second; the ratio is to the same build without it. " +
+  "The CPU time includes that of the helper process and of the master.",
 ];
 
 const METHOD = [

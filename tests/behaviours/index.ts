@@ -9,8 +9,6 @@ import {
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
-import { admin } from "./admin.ts";
-import { accessLog } from "./access_log.ts";
 import { accessLog } from "./access_log.ts";
 import { admin } from "./admin.ts";
 import { addresses } from "./addresses.ts";

@@ -1,9 +1,9 @@
 /** The commands of docs/monitoring.md. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openTls } from "../support/client.ts";
-import { run } from "../support/commands.ts";
+import { run, serve } from "../support/commands.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
 import { root } from "../support/target.ts";
@@ -48,6 +48,46 @@ export const monitoring: readonly Behaviour[] = [
       assert.equal((await shell(healthCheck, "broken")).code, 1, "away");
     },
   },
+  {
+    name: "Prometheus scrapes with the example configuration, and its rules see what is wrong",
+    needs: ["curl", "openssl", "prometheus"],
+    appliesTo: ({ name }) => name === "dist-stud",
+    // Prometheus first scrapes some seconds after its start.
+    waits: true,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "prometheus-"));
+      const [admin, own] = [await freeEndpoint(), await freeEndpoint()];
+      cpSync(join(root, "contrib", "prometheus"), directory, { recursive: true });
+      const token = join(directory, "stud.token");
+      writeFileSync(token, `${TOKEN}\n`, { mode: 0o600 });
+      await context.stud(
+        [
+          ...[`--admin=127.0.0.1:${admin.port}`, `--admin-token-file=${token}`],
+          await certificate(directory, 5),
+        ],
+        { backend: (await context.echo()).port },
+      );
+      const config = join(directory, "prometheus.yml");
+      const text = readFileSync(config, "utf8")
+        .replaceAll("127.0.0.1:9443", `127.0.0.1:${admin.port}`).replaceAll("15s", "1s");
+      writeFileSync(config, text);
+      const prometheus = serve("prometheus", [
+        ...[`--config.file=${config}`, `--storage.tsdb.path=${join(directory, "data")}`],
+        `--web.listen-address=127.0.0.1:${own.port}`,
+      ]);
+      context.after(() => prometheus.stop());
+      await until(async () => {
+        const alerts = `http://127.0.0.1:${own.port}/api/v1/alerts`;
+        const { stdout } = await run("curl", ["--fail", "--silent", alerts]);
+        // It does not listen yet, or answers 503 while it starts.
+        if (stdout === "") return false;
+        const names = JSON.parse(stdout).data.alerts.map(
+          (alert: { labels: { alertname: string } }) => alert.labels.alertname,
+        );
+        return names.includes("StudCertificateEndsVerySoon") && !names.includes("StudDown");
+      }, "the alert of a certificate that ends soon");
+    },
+  },
 ];
 
 /** The shell's commands in docs/monitoring.md, and that of its HEALTHCHECK. */
@@ -78,7 +118,7 @@ async function setting(context: Context, directory: string) {
   );
   const common = [
     ["/var/lib/prometheus/node-exporter", directory],
-    ["/etc/stud/admin.token", token],
+    ["/etc/stud/admin-token", token],
     ["127.0.0.1:9443", `127.0.0.1:${port}`],
   ] as const;
   const tcp = `--admin=127.0.0.1,${port} --admin-token-file=${token}`;

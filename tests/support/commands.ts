@@ -13,6 +13,7 @@ export type Peer =
   | "strace"
   | "ss"
   | "man"
+  | "prometheus"
   | "promtool"
   | "sslscan"
   | "testssl"
@@ -36,6 +37,7 @@ const versionFlags: Record<Peer, string> = {
   strace: "-V",
   ss: "-V",
   man: "--version",
+  prometheus: "--version",
   promtool: "--version",
   "systemd-analyze": "--version",
   sslscan: "--version",

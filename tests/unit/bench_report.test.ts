@@ -86,6 +86,7 @@ test("performance.md has the figures, the targets and how it was made", () => {
     ...{ command: "npm run bench", date: "2026-01-02", rounds: 2 },
     ...{ machine: ["CPU: one"], missing: ["nginx stream, missing"] },
     sessions: "| 98 % |",
+    admin: "| admin |",
   };
   const text = markdown([section()], provenance, ["![plot](performance.svg)"]);
   assert.match(text, /\| 80\.0<br>\*\*0\.55\*\* \(0\.50–0\.60\) \| failed: 3 of 4 answers \|/);
@@ -93,6 +94,7 @@ test("performance.md has the figures, the targets and how it was made", () => {
   assert.match(text, /- Left out: nginx stream, missing\./);
   assert.match(text, /- CPU: one/);
   assert.match(text, /<!-- sessions -->\n\| 98 % \|\n<!-- \/sessions -->/);
+  assert.match(text, /<!-- admin -->\n\| admin \|\n<!-- \/admin -->/);
   assert.doesNotMatch(text, /NaN|undefined/);
 });
 

@@ -94,7 +94,7 @@ test("each alert has a test, a severity, texts, and a runbook in the documentati
 
 test("rules and dashboard name only declared metrics, labels and values", () => {
   const declared = new Map(documentedMetrics().map((metric) => [metric.name, metric]));
-  const values = new Map(
+  const values = new Map<string, readonly string[]>(
     [...MASTER_FAMILIES, ...connectionFamilies({ frontends: [], alpn: [] })].flatMap(
       ({ name, labels }) =>
         Object.entries(labels).map(([label, each]) => [`stud_${name} ${label}`, each] as const),
