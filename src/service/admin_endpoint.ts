@@ -12,7 +12,7 @@ import { seconds } from "../os/structures.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
 /** Only the master's user may use a Unix socket. */
-const PURPOSE = { option: "--admin", mode: 0o600 };
+const PURPOSE = { option: "--admin", mode: 0o600, reopens: true } as const;
 
 /** A client that is gone is noticed after some 75 seconds. */
 const SETTINGS: ListenerSettings = {

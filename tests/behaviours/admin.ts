@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -437,6 +438,33 @@ export const admin: readonly Behaviour[] = [
       await stud.stop();
       assert.ok(!existsSync(path), "the file is removed");
       assert.ok(!isAlive(helper));
+    },
+  },
+  {
+    name: "a reload restores a socket's file that was removed; one of another program stays",
+    async run(context) {
+      const { stud, admin } = await administered(context, { unix: true });
+      const path = admin as string;
+      rmSync(path);
+      stud.signal("SIGHUP");
+      await until(() => ask(path, "/healthz").then(({ code }) => code === 200, () => false), "it");
+      assert.equal(statSync(path).mode & 0o777, 0o600);
+      rmSync(path);
+      const other = createServer((socket) => socket.end()).listen(path);
+      context.after(() => other.close());
+      await once(other, "listening");
+      stud.signal("SIGHUP");
+      const failure = await stud.waitForLog(
+        ({ event }) => event === "reload-failed",
+        "the failure",
+      );
+      assert.match(
+        failure.message,
+        /--admin: cannot listen on .*: it is in use by another program/,
+      );
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+      assert.ok(existsSync(path), "the other program's socket stays");
     },
   },
   {

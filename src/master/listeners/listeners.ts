@@ -69,6 +69,16 @@ interface Address extends HeldAddress {
   isShared: boolean;
   /** It refuses new connections, and its file is removed. */
   isWithdrawn: boolean;
+  /** Identifies the file of a Unix socket: another program may replace it. */
+  file: string | undefined;
+}
+
+/** What a claim has done. */
+interface Changes {
+  /** Undo it. */
+  readonly opened: (() => void)[];
+  /** The descriptors that other ones have replaced. */
+  readonly replaced: number[];
 }
 
 /** Opens, keeps and closes the listening sockets of the master. */
@@ -102,7 +112,8 @@ export class Listeners {
     for (const address of inherited) {
       const key = formatEndpoint(address.endpoint);
       const fds = [...address.fds];
-      this.addresses.set(key, { ...address, fds, isShared: true, isWithdrawn: false });
+      const file = fileOf(address.endpoint);
+      this.addresses.set(key, { ...address, fds, isShared: true, isWithdrawn: false, file });
     }
   }
 
@@ -186,6 +197,7 @@ export class Listeners {
    */
   claim(wanted: readonly Wanted[], slots: number, settings: ListenerSettings): Claim {
     const opened: (() => void)[] = [];
+    const replaced: number[] = [];
     const undo = () => opened.splice(0).forEach((close) => close());
     const problems: string[] = [];
     const attempt = (step: () => void) => {
@@ -202,7 +214,9 @@ export class Listeners {
     // Before any is opened, since two of them can share a port: `*` and 127.0.0.1.
     for (const each of wanted) attempt(() => this.assertFree(each));
     if (problems.length === 0) {
-      for (const each of wanted) attempt(() => this.open(each, slots, settings, opened));
+      for (const each of wanted) {
+        attempt(() => this.open(each, slots, settings, { opened, replaced }));
+      }
     }
     if (problems.length > 0) {
       undo();
@@ -218,6 +232,7 @@ export class Listeners {
         return this.withdrawAllBut(keys);
       },
       keep: () => {
+        for (const fd of replaced) this.libc.close(fd);
         if (!this.isSharing) this.closeAllBut(keys);
       },
       drop: () => {
@@ -259,18 +274,19 @@ export class Listeners {
     { endpoint, dualStack, activated }: Wanted,
     slots: number,
     settings: ListenerSettings,
-    opened: (() => void)[],
+    { opened, replaced }: Changes,
   ): void {
     const key = formatEndpoint(endpoint);
     const known = this.addresses.get(key);
     const isActivated = activated !== undefined;
     const address = known ??
-      { endpoint, fds: [], isActivated, isShared: false, isWithdrawn: false };
+      { endpoint, fds: [], isActivated, isShared: false, isWithdrawn: false, file: undefined };
     if (!known) {
       this.addresses.set(key, address);
       opened.push(() => this.release(key));
     }
     if (!this.adopt) return;
+    if (known && this.isLost(known)) replaced.push(...this.reopen(known, settings, opened));
     // Sockets of slots that no longer exist stay open: other workers serve their queues.
     while (address.fds.length < slots) {
       const [first] = address.fds;
@@ -285,6 +301,7 @@ export class Listeners {
       // Additional sockets of an address in service start to listen with their workers: if these
       // fail to start, no client is in the queue of a socket that is closed again.
       if (!known) {
+        address.file = fileOf(endpoint);
         listenAt(this.libc, fd, endpoint, settings.backlog, this.purpose);
         continue;
       }
@@ -293,6 +310,32 @@ export class Listeners {
         this.libc.close(fd);
       });
     }
+  }
+
+  /** Whether clients cannot find a Unix socket any more, since its file was removed or replaced. */
+  private isLost({ endpoint, file, isShared, isActivated }: Address): boolean {
+    if (!this.purpose.reopens || isShared || isActivated) return false;
+    return file !== undefined && fileOf(endpoint) !== file;
+  }
+
+  /** Opens a socket with a file again, and returns the descriptors that it replaces. */
+  private reopen(
+    address: Address,
+    settings: ListenerSettings,
+    opened: (() => void)[],
+  ): readonly number[] {
+    const { endpoint, fds, file } = address;
+    const fd = this.bind(endpoint, false);
+    const former = fds.splice(0, fds.length, fd);
+    address.file = fileOf(endpoint);
+    opened.push(() => {
+      if (endpoint.family === "unix") this.removeFile(endpoint.path, address.file);
+      fds.splice(0, fds.length, ...former);
+      address.file = file;
+      this.libc.close(fd);
+    });
+    listenAt(this.libc, fd, endpoint, settings.backlog, this.purpose);
+    return former;
   }
 
   private bind(endpoint: Endpoint, dualStack: boolean): number {
@@ -309,20 +352,22 @@ export class Listeners {
   }
 
   private withdrawAddress(address: Address): void {
-    const { endpoint, fds, isWithdrawn } = address;
+    const { endpoint, fds, isWithdrawn, file } = address;
     if (isWithdrawn) return;
     address.isWithdrawn = true;
     if (endpoint.family !== "unix") fds.forEach((fd) => refuseNew(this.libc, fd));
     // Without its file clients cannot find the socket; otherwise the socket itself must refuse
     // them.
-    else if (fds.length > 0 && !this.removeFile(endpoint.path)) refuseNewUnix(this.libc, fds[0]!);
+    else if (fds.length > 0 && !this.removeFile(endpoint.path, file)) {
+      refuseNewUnix(this.libc, fds[0]!);
+    }
   }
 
   /** Whether the socket's file was removed, so that clients cannot find the socket. */
-  private removeFile(path: string): boolean {
-    if (path.startsWith("@")) return false;
+  private removeFile(path: string, file: string | undefined): boolean {
     try {
-      if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
+      // It may have become another program's.
+      if (file === undefined || numberOf(path) !== file) return false;
       unlinkSync(path);
       return true;
     } catch (error) {
@@ -349,6 +394,23 @@ export class Listeners {
     if (!address.isShared) this.withdrawAddress(address);
     for (const fd of new Set(address.fds)) this.libc.close(fd);
   }
+}
+
+/** Identifies the socket file of an address; undefined if there is none. */
+function fileOf(endpoint: Endpoint): string | undefined {
+  if (endpoint.family !== "unix" || endpoint.path.startsWith("@")) return undefined;
+  try {
+    return numberOf(endpoint.path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined if the path is not a socket. Throws the error of the system. */
+function numberOf(path: string): string | undefined {
+  // While a socket is open, the kernel keeps its file's number from being used again.
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat?.isSocket() ? `${stat.dev} ${stat.ino}` : undefined;
 }
 
 /** Sets the options of a TCP socket, which may be listening already. */

@@ -42,6 +42,8 @@ export interface SocketPurpose {
   readonly option: string;
   /** The mode of a Unix socket's file. */
   readonly mode: number;
+  /** A reload opens a Unix socket again whose file was removed or replaced. */
+  readonly reopens?: true;
 }
 
 /** Every user who can enter the directory can connect. */
