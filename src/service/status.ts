@@ -27,6 +27,7 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
   const problems = problemsOf({
     ...{ ...facts, reloads: state.reloads.status, ...master.problemFacts(now), now },
     upgradeFailure: state.upgradeFailure,
+    isEnding: isStopping || isReplaced,
     lostLines: state.lostLines.lately(droppedLines, now),
   });
   const document: Facts = {

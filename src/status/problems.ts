@@ -32,6 +32,8 @@ export interface ProblemFacts
   extends Pick<Status, "backends" | "generations" | "reloads" | "workers"> {
   /** In milliseconds since 1970. */
   readonly now: number;
+  /** It stops, or another process has taken over: no worker has to accept connections. */
+  readonly isEnding?: boolean;
   /** What is wrong with certificates, the most severe first. */
   readonly certificates: readonly Problem[];
   /** Workers that have exited lately. */
@@ -84,7 +86,8 @@ export function problemsOf(facts: ProblemFacts): Problem[] {
   return [...all.filter(isError), ...all.filter((each) => !isError(each))];
 }
 
-function notServing({ workers, generations }: ProblemFacts): Problem[] {
+function notServing({ workers, generations, isEnding }: ProblemFacts): Problem[] {
+  if (isEnding) return [];
   const current = generations.find(({ isCurrent }) => isCurrent)?.number;
   const serves = ({ generation, state }: WorkerStatus) =>
     generation === current && state === "serving";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -29,6 +30,7 @@ import {
   statusOf,
   textOf,
 } from "../support/admin.ts";
+import { makePem } from "../support/certificate_files.ts";
 import { exchange, openTls } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { type Endpoint, freeEndpoint } from "../support/endpoints.ts";
@@ -169,6 +171,31 @@ export const admin: readonly Behaviour[] = [
       assert.ok(grown < 100, `the helper has grown by ${grown} MB`);
       assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
       assert.match(await idle, /^HTTP\/1\.1 200/);
+    },
+  },
+  {
+    name: "clients that do not read their answers lock nobody out",
+    waits: true,
+    async run(context) {
+      // Names in number, so that the kernel cannot take a whole answer for the client.
+      const { directory } = context.certificates;
+      const names = Array.from({ length: 100 }, (_, i) => `DNS:${i}.example`).join(",");
+      const pem = makePem(mkdtempSync(join(directory, "named-")), "many", { names });
+      const pems = mkdtempSync(join(directory, "pems-"));
+      for (let i = 0; i < 30; i++) copyFileSync(pem, join(pems, `${i}.pem`));
+      const { admin } = await administered(context, { unix: true, args: [`--pem-dir=${pems}`] });
+      const request = "GET /status?pretty HTTP/1.1\r\nHost: localhost\r\n\r\n";
+      const many = Array.from({ length: MAX_CLIENTS }, () => open(admin));
+      context.after(() => many.forEach((socket) => socket.destroy()));
+      await Promise.all(many.map(async (socket) => {
+        socket.write(request);
+        await within(once(socket, "readable"), "the beginning of an answer");
+      }));
+      await until(
+        () => ask(admin, "/healthz").then(({ code }) => code === 200, () => false),
+        "it",
+        20_000,
+      );
     },
   },
   {
@@ -372,6 +399,7 @@ export const admin: readonly Behaviour[] = [
       socket.write("still here");
       await until(() => String(socket.read() ?? "") === "still here", "the echo");
       await assert.rejects(openTls(stud.frontend));
+      assert.deepEqual((await statusOf(admin)).problems, [], "no worker has to serve");
       socket.end();
       assert.deepEqual(await within(stud.exited, "the exit"), { code: 0, signal: null });
     },

@@ -13,6 +13,8 @@ const LAST_MS = 1000;
 const IDLE_MS = 20_000;
 /** For a client that does not read its answer. */
 const WRITE_MS = 30_000;
+/** After this time without having read its answer, a client has to give way to another one. */
+const UNREAD_MS = 1000;
 const CHECK_INTERVAL_MS = 200;
 
 /** One connection. */
@@ -37,6 +39,12 @@ export class Client {
   /** Nobody waits for an answer on it. */
   get isIdle(): boolean {
     return this.open.size === 0 || this.isReceiving;
+  }
+
+  /** It has not read its answer for some time, or has not asked for the next one. */
+  isUnread(now: number): boolean {
+    const { deadline, isReceiving } = this;
+    return !isReceiving && deadline !== Infinity && deadline - now < WRITE_MS - UNREAD_MS;
   }
 
   /** It has no request that a finish would lose; one that has just connected is about to send it. */
@@ -82,8 +90,8 @@ export class Client {
 
 /**
  * The connections of all clients, bounded in number and time. The runtimes' own time limits apply only
- * to servers that listen themselves. One more client replaces the one that has been idle for longest, so
- * that those that only hold connections lock nobody out.
+ * to servers that listen themselves. One more client replaces the one that has been idle for longest, or
+ * else one that does not read its answer, so that those that only hold connections lock nobody out.
  */
 export class Clients {
   private readonly all = new Set<Client>();
@@ -120,7 +128,9 @@ export class Clients {
 
   private replaceIdle(): boolean {
     // The first is the oldest.
-    const idle = [...this.all].find(({ isIdle }) => isIdle);
+    const all = [...this.all];
+    const now = performance.now();
+    const idle = all.find(({ isIdle }) => isIdle) ?? all.find((each) => each.isUnread(now));
     if (!idle) return false;
     this.close(idle);
     return true;
