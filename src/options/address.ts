@@ -180,6 +180,7 @@ function splitAddress(text: string, dialect: Dialect): AddressText {
 
 /** The correct form, with the user's own values if they can be recognized. */
 function hint(text: string, dialect: Dialect): string {
+  if (/^[^:[,]*\//.test(text)) return "the path of a Unix socket begins with /";
   const { host: shownHost, port: shownPort } = guessed(text);
   const bracketed = `[${shownHost}]:${shownPort}`;
   return dialect === "stud"
