@@ -7,6 +7,8 @@ import { secondsBetween } from "../format.ts";
 export interface Rates {
   readonly accepted: number | undefined;
   readonly full: number | undefined;
+  /** Where a build does not know which handshakes are resumed: all of them. */
+  readonly handshakes: number | undefined;
   readonly resumed: number | undefined;
   readonly failures: number | undefined;
   /** Bytes per second from clients, and to them. */
@@ -22,6 +24,7 @@ export interface Rates {
 export const NO_RATES: Rates = {
   accepted: undefined,
   full: undefined,
+  handshakes: undefined,
   resumed: undefined,
   failures: undefined,
   received: undefined,
@@ -49,11 +52,17 @@ export function ratesBetween(before: Status, now: Status): Rates {
     const count = to.count - from.count;
     return count > 0 && to.sum >= from.sum ? (to.sum - from.sum) / count : undefined;
   };
+  const isUnknown = (total(now, HANDSHAKES, UNKNOWN) ?? 0) > 0;
   const accepted = new Map(before.workers.map((worker) => [worker.pid, worker.accepted]));
   return {
     accepted: rate("stud_connections_accepted_total"),
-    full: rate("stud_handshakes_total", { kind: "full" }),
-    resumed: rate("stud_handshakes_total", { kind: "resumed" }),
+    ...(isUnknown
+      ? { full: undefined, resumed: undefined, handshakes: rate(HANDSHAKES, UNKNOWN) }
+      : {
+        full: rate(HANDSHAKES, { kind: "full" }),
+        resumed: rate(HANDSHAKES, { kind: "resumed" }),
+        handshakes: undefined,
+      }),
     failures: rate("stud_connection_failures_total"),
     received: rate("stud_client_bytes_total", { direction: "received" }),
     sent: rate("stud_client_bytes_total", { direction: "sent" }),
@@ -70,18 +79,23 @@ export function ratesBetween(before: Status, now: Status): Rates {
 
 type Labels = Readonly<Record<string, string>>;
 
+const HANDSHAKES = "stud_handshakes_total";
+/** Of a failed handshake no build knows the kind. */
+const UNKNOWN = { result: "completed", kind: "unknown" };
+
 function perSecond(count: number | undefined, seconds: number): number | undefined {
   return count === undefined ? undefined : count / seconds;
 }
 
-/** The sum of a counter's series with these labels; undefined if there is none. */
+/** The sum of a counter's series with these labels; undefined if there is no such counter. */
 function total({ metrics }: Status, name: string, labels: Labels): number | undefined {
+  if (!metrics.some((family) => family.name === name)) return undefined;
   const values = seriesOf(metrics, name)
     .filter((series) =>
       Object.entries(labels).every(([key, value]) => series.labels[key] === value)
     )
     .flatMap(({ value }) => typeof value === "number" ? [value] : []);
-  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0);
+  return values.reduce((sum, value) => sum + value, 0);
 }
 
 function histogram({ metrics }: Status, name: string): { count: number; sum: number } {
