@@ -62,8 +62,8 @@ export function parseAdmin(text: string, dialect: Dialect): BackendAddress | und
   const { listen, cert } = parseListen(plain ? `[${host}]:${port}` : text, dialect);
   if (cert === "" && !("activated" in listen)) return listen;
   throw new ValueError(
-    `${quote(text)} is not an admin address; use a Unix socket, as in /run/stud.sock, or ` +
-      "[127.0.0.1]:9000",
+    `${quote(text)} is not an admin address; use a Unix socket, as in /run/stud/admin.sock, or ` +
+      "[127.0.0.1]:9443",
   );
 }
 
