@@ -4,7 +4,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../base/log_entry.ts";
 import { exitText } from "../control/exit_text.ts";
-import { type ChildRuntime, ControlledProcess } from "../control/child_process.ts";
+import { type ChildRuntime, ControlledProcess, type ProcessExit } from "../control/child_process.ts";
 import { logChannelFaults } from "../log/channel_faults.ts";
 import { facilityNumber } from "../log/syslog.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../os/constants.ts";
@@ -58,6 +58,8 @@ interface Writer {
   readonly process: AccessLogProcess;
   readonly output: OpenedOutput;
   readonly exited: Promise<void>;
+  hasExited: boolean;
+  onExit(exit: ProcessExit): void;
 }
 
 /**
@@ -126,7 +128,6 @@ export class AccessLog {
     } catch (error) {
       return this.reopenFailed((error as Error).message);
     }
-    this.isFailing = false;
     this.replace(writer, output);
   }
 
@@ -173,11 +174,13 @@ export class AccessLog {
     const process = this.dependencies.spawn(inherited);
     let resolve = () => {};
     const exited = new Promise<void>((resolved) => resolve = resolved);
-    const writer: Writer = { process, output, exited };
+    const onExit = (exit: ProcessExit) => this.exited(writer, exit);
+    const writer: Writer = { process, output, exited, hasExited: false, onExit };
     process.onEvent = (event) => this.handle(event);
     process.onExit = (exit) => {
+      writer.hasExited = true;
       resolve();
-      this.exited(writer, exit.code === 0, `ended (${exitText(exit)})`);
+      writer.onExit(exit);
     };
     process.send({
       type: "start",
@@ -208,11 +211,24 @@ export class AccessLog {
     }
     this.isReopening = true;
     this.writer = next;
-    const { process } = next;
+    const { process, onExit } = next;
+    next.onExit = (exit) => {
+      this.isReopening = false;
+      if (old.hasExited) {
+        this.close(old.output);
+        return onExit(exit);
+      }
+      // It has not been asked to end, and goes on.
+      this.writer = old;
+      this.close(output);
+      this.reopenFailed(`the new helper ended (${exitText(exit)})`);
+    };
     const handle = process.onEvent;
     process.onEvent = (event) => {
       if (event.type !== "ready") return handle(event);
       process.onEvent = handle;
+      next.onExit = onExit;
+      this.isFailing = false;
       old.process.send({ type: "end" });
       void this.inTime(old).then((isTorn) => {
         this.close(old.output);
@@ -237,7 +253,7 @@ export class AccessLog {
     });
   }
 
-  private exited(writer: Writer, isOrderly: boolean, what: string): void {
+  private exited(writer: Writer, exit: ProcessExit): void {
     // Its successor has been started.
     if (writer !== this.writer) return;
     this.writer = undefined;
@@ -247,10 +263,10 @@ export class AccessLog {
     this.dependencies.log({
       level: "error",
       event: "access-log-exited",
-      message: `the access log's helper ${what}; another one starts ${when}`,
+      message: `the access log's helper ended (${exitText(exit)}); another one starts ${when}`,
       facts: {},
     });
-    this.clock.after(wait, () => this.restart(writer.output, !isOrderly));
+    this.clock.after(wait, () => this.restart(writer.output, exit.code !== 0));
   }
 
   private restart(output: OpenedOutput, isTorn: boolean): void {
