@@ -32,7 +32,7 @@ async function withLog(
     readonly events: readonly string[];
     readonly clock: HandClock;
     rotate(): void;
-  }) => Promise<void>,
+  }) => Promise<void> | void,
 ): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "stud-access-log-"));
   const output = join(directory, "access.log");
@@ -84,7 +84,7 @@ test("a helper that ends before it is ready leaves the old one at work, and is t
 });
 
 test("if the old helper has ended too, another one starts after a second", async () => {
-  await withLog(async ({ log, processes, events, clock, rotate }) => {
+  await withLog(({ log, processes, events, clock, rotate }) => {
     rotate();
     log.reopen();
     processes[0]!.kill();
