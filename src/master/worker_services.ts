@@ -1,4 +1,4 @@
-import { spawnAccessLog } from "../access_log/access_log.ts";
+import { spawnAccessLog } from "../access_log/writer.ts";
 import { AccessLogs } from "../access_log/access_logs.ts";
 import { sharedClock } from "../base/clock.ts";
 import { inTime } from "../base/in_time.ts";
