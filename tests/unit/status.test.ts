@@ -154,7 +154,7 @@ test("readiness has a reason if there is none", () => {
   const serving = { isServing: true, backendProbe: undefined };
   const state = { isStopping: false, isReplaced: false, master: serving };
   const ready = (changes: object, needsBackend = false) =>
-    readinessOf({ ...state, ...changes }, { needsBackend });
+    readinessOf({ ...state, ...changes }, needsBackend);
   const probed = (backendProbe: unknown) => ({ master: { ...serving, backendProbe } });
   assert.deepEqual(ready({}), { isReady: true });
   assert.deepEqual(ready(probed({ isUp: false, cause: "no" })), { isReady: true });
@@ -180,4 +180,10 @@ test("a count is of interest for ten minutes after it has grown", () => {
   assert.equal(growth.lately(5, NOW + 600_000), 5);
   assert.equal(growth.lately(5, NOW + 602_000), 0);
   assert.equal(growth.lately(6, NOW + 602_000), 6);
+});
+
+test("a count that a predecessor has left is no growth", () => {
+  const growth = new RecentGrowth();
+  assert.equal(growth.lately(1000, NOW), 0);
+  assert.equal(growth.lately(1001, NOW + 1000), 1001);
 });
