@@ -100,7 +100,7 @@ test("names, dates, keys, signatures and purposes are judged", async () => {
     ["client", /^problem trust .*is not for servers/],
     ["must", /^problem OCSP the certificate requires a staple/],
     ["alone", /^problem trust it is self-signed/],
-    ["old", /^warning key EC P-256, signed with SHA-1 with ECDSA$/, weakServer],
+    ["old", /^warning key ECDSA P-256, signed with SHA-1 with ECDSA$/, weakServer],
   ];
   for (const [leaf, pattern, options = []] of cases) {
     const { bad } = await verdicts([leaf, "middle"], options);
