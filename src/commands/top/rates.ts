@@ -1,5 +1,5 @@
 /** What happened per second between two status documents. */
-import { increase, mean, observed } from "../../status/increase.ts";
+import { increase, mean, observed, total } from "../../status/increase.ts";
 import type { Labels } from "../../status/metric.ts";
 import type { Status } from "../../status/status.ts";
 import { secondsBetween } from "../format.ts";
@@ -8,6 +8,8 @@ import { secondsBetween } from "../format.ts";
 export interface Rates {
   readonly accepted: number | undefined;
   readonly full: number | undefined;
+  /** Where a build does not know which handshakes are resumed: all of them. */
+  readonly handshakes: number | undefined;
   readonly resumed: number | undefined;
   readonly failures: number | undefined;
   /** Bytes per second from clients, and to them. */
@@ -23,6 +25,7 @@ export interface Rates {
 export const NO_RATES: Rates = {
   accepted: undefined,
   full: undefined,
+  handshakes: undefined,
   resumed: undefined,
   failures: undefined,
   received: undefined,
@@ -31,6 +34,10 @@ export const NO_RATES: Rates = {
   connectSeconds: undefined,
   workers: new Map(),
 };
+
+const HANDSHAKES = "stud_handshakes_total";
+/** Of a failed handshake no build knows the kind. */
+const UNKNOWN = { result: "completed", kind: "unknown" };
 
 /** Returns the rates; none if no time has passed. */
 export function ratesBetween(before: Status, now: Status): Rates {
@@ -41,11 +48,17 @@ export function ratesBetween(before: Status, now: Status): Rates {
     return more === undefined ? undefined : more / seconds;
   };
   const meanOf = (name: string) => mean(observed(before.metrics, now.metrics, name));
+  const isUnknown = (total(now.metrics, HANDSHAKES, UNKNOWN) ?? 0) > 0;
   const accepted = new Map(before.workers.map((worker) => [worker.pid, worker.accepted]));
   return {
     accepted: rate("stud_connections_accepted_total"),
-    full: rate("stud_handshakes_total", { kind: "full" }),
-    resumed: rate("stud_handshakes_total", { kind: "resumed" }),
+    ...(isUnknown
+      ? { full: undefined, resumed: undefined, handshakes: rate(HANDSHAKES, UNKNOWN) }
+      : {
+        full: rate(HANDSHAKES, { kind: "full" }),
+        resumed: rate(HANDSHAKES, { kind: "resumed" }),
+        handshakes: undefined,
+      }),
     failures: rate("stud_connection_failures_total"),
     received: rate("stud_client_bytes_total", { direction: "received" }),
     sent: rate("stud_client_bytes_total", { direction: "sent" }),
