@@ -218,9 +218,13 @@ export const admin: readonly Behaviour[] = [
       stud.signal("SIGHUP");
       await until(() => !existsSync(path), "the file is removed");
       await until(() => helperOf(stud.pid, "@admin") === undefined, "the helper ends");
-      write("", admin);
+      write("", path);
       stud.signal("SIGHUP");
-      await until(() => ask(admin, "/healthz").then(() => true, () => false), "the endpoint");
+      await until(() => ask(path, "/healthz").then(() => true, () => false), "the endpoint");
+      const announcements = () =>
+        stud.logged("admin-ready").filter(({ addresses }) => String(addresses).endsWith(path))
+          .length;
+      await until(() => announcements() === 2, "the address is logged again");
     },
   },
   {
