@@ -1,18 +1,13 @@
 /** The access log in the master: it opens the output, and starts the helper that writes to it. */
-import type { Dialect } from "../base/dialect.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../base/log_entry.ts";
 import { exitText } from "../control/exit_text.ts";
-import { type ChildRuntime, ControlledProcess } from "../control/child_process.ts";
-import { logChannelFaults } from "../log/channel_faults.ts";
-import { facilityNumber } from "../log/syslog.ts";
+import type { ProcessExit } from "../control/child_process.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../os/constants.ts";
 import type { Libc } from "../os/libc.ts";
-import type { Ids } from "../system/ids.ts";
-import { ACCESS_LOG_ARGUMENT } from "./command_line.ts";
 import { DropReports } from "./drop_reports.ts";
-import { type AccessLogCommand, type AccessLogEvent, parseAccessLogEvent } from "./messages.ts";
+import type { AccessLogEvent } from "./messages.ts";
 import {
   assertNotLog,
   closeOutput,
@@ -20,17 +15,10 @@ import {
   type OpenedOutput,
   openOutput,
 } from "./output_file.ts";
+import { type AccessLogPlan, type AccessLogProcess, Writer } from "./writer.ts";
 
-/** How long a helper may take to write its last lines, in milliseconds. */
-const END_LIMIT_MS = 1000;
 /** Minimum time from the start of a helper to the start of its successor, in milliseconds. */
 const RESTART_MS = 1000;
-
-/** What a helper's process is to the master. */
-export type AccessLogProcess = Pick<
-  ControlledProcess<AccessLogCommand, AccessLogEvent>,
-  "onEvent" | "onExit" | "send" | "kill"
->;
 
 export interface AccessLogDependencies {
   readonly libc: Libc;
@@ -40,24 +28,6 @@ export interface AccessLogDependencies {
   /** Counts lines that could not be written. */
   lost(lines: number): void;
   readonly clock?: Clock;
-}
-
-/** The settings of one access log. */
-export interface AccessLogPlan {
-  /** `syslog`, `-` for standard output, or an absolute path. */
-  readonly output: string;
-  readonly dialect: Dialect;
-  /** That of syslog. */
-  readonly facility: string;
-  /** The user that helpers become. */
-  readonly ids?: Ids;
-}
-
-/** A helper with what it writes to. */
-interface Writer {
-  readonly process: AccessLogProcess;
-  readonly output: OpenedOutput;
-  readonly exited: Promise<void>;
 }
 
 /**
@@ -101,7 +71,7 @@ export class AccessLog {
     [this.reading, this.pipe] = [ends[0]!, ends[1]!];
     try {
       this.writer = this.start(output);
-      this.writer.process.send({ type: "begin", isTorn: false });
+      this.writer.begin(false);
     } catch (error) {
       this.close(output);
       libc.close(this.reading);
@@ -126,7 +96,6 @@ export class AccessLog {
     } catch (error) {
       return this.reopenFailed((error as Error).message);
     }
-    this.isFailing = false;
     this.replace(writer, output);
   }
 
@@ -140,7 +109,7 @@ export class AccessLog {
   /** Retires it, and kills the helper if that has not written everything in time. */
   async stop(): Promise<void> {
     this.retire();
-    if (this.writer) await this.inTime(this.writer);
+    await this.writer?.inTime();
     this.end();
   }
 
@@ -166,25 +135,12 @@ export class AccessLog {
 
   /** Starts a helper, which waits for `begin`. Throws an Error if none can be started. */
   private start(output: OpenedOutput): Writer {
-    const { dialect, facility, ids } = this.plan;
-    const { fd, file } = output;
-    const inherited = fd < 0 ? [this.reading] : [this.reading, fd];
+    const inherited = output.fd < 0 ? [this.reading] : [this.reading, output.fd];
     this.startedAt = this.clock.now();
     const process = this.dependencies.spawn(inherited);
-    let resolve = () => {};
-    const exited = new Promise<void>((resolved) => resolve = resolved);
-    const writer: Writer = { process, output, exited };
-    process.onEvent = (event) => this.handle(event);
-    process.onExit = (exit) => {
-      resolve();
-      this.exited(writer, exit.code === 0, `ended (${exitText(exit)})`);
-    };
-    process.send({
-      type: "start",
-      ...(fd < 0 ? { syslog: { facility: facilityNumber(facility, dialect)!, dialect } } : {}),
-      ...(file === undefined ? {} : { file }),
-      ...(ids ? { ids } : {}),
-    });
+    const writer = new Writer(process, output, this.plan, this.clock);
+    writer.onEvent = (event) => this.handle(event);
+    writer.onExit = (exit) => this.exited(writer, exit);
     return writer;
   }
 
@@ -208,36 +164,31 @@ export class AccessLog {
     }
     this.isReopening = true;
     this.writer = next;
-    const { process } = next;
-    const handle = process.onEvent;
-    process.onEvent = (event) => {
-      if (event.type !== "ready") return handle(event);
-      process.onEvent = handle;
-      old.process.send({ type: "end" });
-      void this.inTime(old).then((isTorn) => {
+    const { onEvent, onExit } = next;
+    next.onExit = (exit) => {
+      this.isReopening = false;
+      if (old.hasExited) {
+        this.close(old.output);
+        return onExit(exit);
+      }
+      // It was not asked to end, and goes on.
+      this.writer = old;
+      this.close(output);
+      this.reopenFailed(`the new helper ended (${exitText(exit)})`);
+    };
+    next.onEvent = (event) => {
+      if (event.type !== "ready") return onEvent(event);
+      Object.assign(next, { onEvent, onExit });
+      this.isFailing = false;
+      void old.end().then((isTorn) => {
         this.close(old.output);
         this.isReopening = false;
-        process.send({ type: "begin", isTorn });
+        next.begin(isTorn);
       });
     };
   }
 
-  /** Kills a helper that does not exit in time. Fulfilled when it has exited: whether it was killed. */
-  private inTime({ process, exited }: Writer): Promise<boolean> {
-    let wasKilled = false;
-    let isGone = false;
-    this.clock.after(END_LIMIT_MS, () => {
-      if (isGone) return;
-      wasKilled = true;
-      process.kill("SIGKILL");
-    });
-    return exited.then(() => {
-      isGone = true;
-      return wasKilled;
-    });
-  }
-
-  private exited(writer: Writer, isOrderly: boolean, what: string): void {
+  private exited(writer: Writer, exit: ProcessExit): void {
     // Its successor has been started.
     if (writer !== this.writer) return;
     this.writer = undefined;
@@ -247,17 +198,17 @@ export class AccessLog {
     this.dependencies.log({
       level: "error",
       event: "access-log-exited",
-      message: `the access log's helper ${what}; another one starts ${when}`,
+      message: `the access log's helper ended (${exitText(exit)}); another one starts ${when}`,
       facts: {},
     });
-    this.clock.after(wait, () => this.restart(writer.output, !isOrderly));
+    this.clock.after(wait, () => this.restart(writer.output, exit.code !== 0));
   }
 
   private restart(output: OpenedOutput, isTorn: boolean): void {
     if (this.hasEnded) return;
     try {
       this.writer = this.start(output);
-      this.writer.process.send({ type: "begin", isTorn });
+      this.writer.begin(isTorn);
     } catch (error) {
       const message = `cannot start the access log's helper: ${(error as Error).message}; ` +
         "trying again in a second";
@@ -289,18 +240,4 @@ export class AccessLog {
   private close({ fd }: OpenedOutput): void {
     if (fd >= 0) closeOutput(this.dependencies.libc, this.plan.output, fd);
   }
-}
-
-/** Starts a helper's process. Throws an Error if it cannot. */
-export function spawnAccessLog(
-  runtime: ChildRuntime,
-  inherited: readonly number[],
-  log: Log,
-): AccessLogProcess {
-  return new ControlledProcess(runtime, {
-    words: [ACCESS_LOG_ARGUMENT],
-    inherited,
-    parse: parseAccessLogEvent,
-    faults: logChannelFaults(log, { subject: "the access log's helper", facts: {} }),
-  });
 }

@@ -1,4 +1,5 @@
-import { AccessLog, type AccessLogDependencies, type AccessLogPlan } from "./access_log.ts";
+import { AccessLog, type AccessLogDependencies } from "./access_log.ts";
+import type { AccessLogPlan } from "./writer.ts";
 
 /**
  * The access logs of the configuration in use and of older ones, whose workers go on writing to

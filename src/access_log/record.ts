@@ -1,37 +1,37 @@
 /** One line of the access log: a connection that has ended. */
 
 /**
- * The fields in the order of both forms. A member is absent if it does not apply to the connection,
+ * The fields in the order of both forms. A member is undefined if it does not apply to the connection,
  * or if the build does not know it.
  */
 export interface AccessRecord {
   /** When the connection ended, in milliseconds since 1970. */
   readonly time: number;
   /** Its address, as far as it is known; with `--accept-proxy` the one in its PROXY header. */
-  readonly client?: string;
+  readonly client?: string | undefined;
   /** The listening address. */
   readonly frontend: string;
   readonly service: string;
   /** The server name that the client sent. */
-  readonly sni?: string;
-  readonly alpn?: string;
+  readonly sni?: string | undefined;
+  readonly alpn?: string | undefined;
   /** The TLS version. */
-  readonly version?: string;
-  readonly cipher?: string;
+  readonly version?: string | undefined;
+  readonly cipher?: string | undefined;
   /** Whether the handshake resumed a session. */
-  readonly resumed?: boolean;
+  readonly resumed?: boolean | undefined;
   /** The subject of the client's verified certificate (RFC 4514). */
-  readonly subject?: string;
+  readonly subject?: string | undefined;
   /** The address that was connected, or tried. */
-  readonly backend?: string;
+  readonly backend?: string | undefined;
   /** Plain bytes from the client. */
   readonly received: number;
   /** Plain bytes to the client. */
   readonly sent: number;
   /** From accept to the end of the handshake, in seconds. */
-  readonly handshake?: number;
+  readonly handshake?: number | undefined;
   /** Of the connect to the backend, in seconds. */
-  readonly connect?: number;
+  readonly connect?: number | undefined;
   /** From accept to close, in seconds. */
   readonly total: number;
   /** `closed`, `stopped`, or the code of the failure. */
@@ -43,7 +43,7 @@ export interface AccessRecord {
   /** Its number in the worker. */
   readonly connection: number;
   /** That of the PROXY header to the backend. */
-  readonly uniqueId?: string;
+  readonly uniqueId?: string | undefined;
 }
 
 /** Their names, in order. */

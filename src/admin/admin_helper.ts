@@ -94,8 +94,8 @@ export class AdminHelper {
   /** Serves with these sockets and settings; a running helper with the same sockets stays. */
   use(work: AdminWork): void {
     const { work: before, process } = this;
-    this.work = work;
     if (before && process && isSameProcess(before, work)) {
+      this.work = work;
       process.offer({ type: "access", access: work.access });
       return;
     }

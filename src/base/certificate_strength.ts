@@ -1,4 +1,5 @@
 /** Certificates that current clients, and some of the TLS libraries, refuse as too weak. */
+import { certificateFields } from "./certificate_fields.ts";
 import { BIT_STRING, type Der, firstDer, inside, INTEGER, SEQUENCE } from "./der.ts";
 
 /** As at OpenSSL's security level 2: 112 bits. */
@@ -34,8 +35,9 @@ const nistCurves: Readonly<Record<string, string>> = {
 
 const RSA = "2a864886f70d010101";
 const EC = "2a8648ce3d0201";
+const RSA_PSS = "2a864886f70d01010a";
 const ED25519 = "2b6570";
-const VERSION = 0xa0;
+const ED448 = "2b6571";
 
 /** Returns the name of the curve of a certificate's key, if not all builds support it. */
 export function rareCurve(certificate: Uint8Array): string | undefined {
@@ -51,8 +53,12 @@ export function keyText(certificate: Uint8Array): string {
       return `RSA ${keyBits}`;
     case EC:
       return `ECDSA ${nistCurves[parameter!] ?? curves[parameter!] ?? keyBits}`;
+    case RSA_PSS:
+      return `RSA-PSS ${keyBits}`;
     case ED25519:
       return "Ed25519";
+    case ED448:
+      return "Ed448";
     default:
       return "unknown";
   }
@@ -99,16 +105,17 @@ interface Fields {
 /** Returns undefined for what cannot be parsed, which is reported elsewhere. */
 function fieldsOf(certificate: Uint8Array): Fields | undefined {
   try {
-    const [toBeSigned, signatureAlgorithm] = inside(firstDer(certificate), SEQUENCE);
-    const fields = inside(toBeSigned, SEQUENCE);
-    if (fields[0]?.tag === VERSION) fields.shift();
-    const [, , issuer, , subject, publicKey] = fields;
+    const { issuer, subject, publicKey, signatureAlgorithm } = certificateFields(certificate);
     const [keyAlgorithm, key] = inside(publicKey, SEQUENCE);
     const [algorithm, parameter] = inside(keyAlgorithm, SEQUENCE).map(hexOf);
     return {
       algorithm: algorithm!,
       parameter: parameter ?? "",
-      keyBits: algorithm === RSA ? rsaBits(key) : algorithm === EC ? ecBits(key) : 0,
+      keyBits: algorithm === RSA || algorithm === RSA_PSS
+        ? rsaBits(key)
+        : algorithm === EC
+        ? ecBits(key)
+        : 0,
       signature: hexOf(inside(signatureAlgorithm, SEQUENCE)[0]!),
       isSelfIssued: Buffer.compare(issuer!.whole, subject!.whole) === 0,
     };

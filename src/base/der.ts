@@ -93,6 +93,19 @@ export function oidText(element: Der | undefined): string {
   return [arc, first - 40 * arc, ...others].join(".");
 }
 
+/** Returns a time in milliseconds since 1970 (RFC 5280 section 4.1.2.5). Throws an Error if it is none. */
+export function timeOf(element: Der | undefined): number {
+  const text = Buffer.from(element?.content ?? []).toString("latin1");
+  const century = Number(text.slice(0, 2)) < 50 ? "20" : "19";
+  const digits = element?.tag === UTC_TIME ? century + text : text;
+  const [, year, month, day, hour, minute, second] =
+    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(digits) ?? [];
+  const isTime = element?.tag === UTC_TIME || element?.tag === GENERALIZED_TIME;
+  const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (!isTime || Number.isNaN(time)) throw new Error("malformed time");
+  return time;
+}
+
 /** Returns a positive INTEGER; beyond 2^53 it is not exact. */
 export function integer({ content }: Der): number {
   return content.reduce((value, byte) => value * 256 + byte, 0);

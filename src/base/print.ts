@@ -16,7 +16,7 @@ export function print(text: string): void {
   try {
     write(STANDARD_OUTPUT, text);
   } catch (error) {
-    throw new UsageError(`standard output: ${errorText(error)}; nothing else was done`);
+    throw new UsageError(`standard output: ${errorText(error)}; the output is incomplete`);
   }
 }
 

@@ -19,7 +19,7 @@ export interface DateProblem extends Problem {
   readonly place?: string;
 }
 
-/** Certificates that are named in one go; the others are counted. */
+/** Certificates that are named at once; the others are counted. */
 const MAX_NAMED = 20;
 /** Names of a certificate in one line. */
 const MAX_NAMES = 3;

@@ -1,13 +1,6 @@
 import type { StoredCertificate } from "./served_tls.ts";
-import {
-  allDer,
-  type Der,
-  firstDer,
-  inside,
-  INTEGER,
-  OBJECT_IDENTIFIER,
-  SEQUENCE,
-} from "../base/der.ts";
+import { certificateFields, directoryString, oidHex } from "../base/certificate_fields.ts";
+import { allDer, type Der, inside, INTEGER, SEQUENCE } from "../base/der.ts";
 import { oneLine } from "../base/one_line.ts";
 
 /** The fields of a server's own certificate. */
@@ -40,12 +33,8 @@ const TLS_FEATURE = "2b06010505070118";
 const COMMON_NAME = "550403";
 const ORGANIZATION = "55040a";
 
-/** Context-specific tags of TBSCertificate and GeneralName (RFC 5280 sections 4.1 and 4.2.1.6). */
-const VERSION = 0xa0;
-const EXTENSIONS = 0xa3;
+/** The context-specific tag in GeneralName (RFC 5280 section 4.2.1.6). */
 const DNS_NAME = 0x82;
-
-const BMP_STRING = 0x1e;
 
 /**
  * A name that SNI can carry: ASCII (RFC 6066 section 3), up to 255 bytes (RFC 1035 section 2.3.4).
@@ -59,12 +48,8 @@ const USABLE_NAME = /^[!-~]{1,255}$/;
  * Error if the certificate is malformed.
  */
 export function readLeaf(der: Uint8Array): Leaf {
-  const [toBeSigned] = inside(firstDer(der), SEQUENCE);
-  const fields = inside(toBeSigned, SEQUENCE);
-  if (fields[0]?.tag === VERSION) fields.shift();
-  const [, , issuer, , subject, publicKey, ...optional] = fields;
-  const extension = extensionsOf(optional);
-  const alternatives = extension(SUBJECT_ALT_NAME);
+  const { issuer, subject, publicKey, extension } = certificateFields(der);
+  const alternatives = elements(extension(SUBJECT_ALT_NAME));
   const commonName = alternatives.length > 0 ? undefined : readName(subject, COMMON_NAME);
   const dnsNames = alternatives.filter(({ tag }) => tag === DNS_NAME)
     .map(({ content }) => Buffer.from(content).toString("latin1"));
@@ -72,7 +57,7 @@ export function readLeaf(der: Uint8Array): Leaf {
   return {
     names: [...new Set(names.filter((name) => USABLE_NAME.test(name)).map(lowerCase))],
     isNameless: alternatives.length === 0 && commonName === undefined,
-    mustStaple: extension(TLS_FEATURE).some(isStatusRequest),
+    mustStaple: elements(extension(TLS_FEATURE)).some(isStatusRequest),
     issuer: oneLine(readName(issuer, COMMON_NAME) ?? readName(issuer, ORGANIZATION) ?? ""),
     keyType: readKeyType(publicKey),
   };
@@ -82,16 +67,9 @@ function lowerCase(name: string): string {
   return name.toLowerCase();
 }
 
-/** Returns a function for the elements of an extension whose value is a SEQUENCE; none if absent. */
-function extensionsOf(optional: readonly Der[]): (id: string) => Der[] {
-  const extensions = optional.find(({ tag }) => tag === EXTENSIONS);
-  const all = extensions
-    ? inside(firstDer(extensions.content), SEQUENCE).map((each) => inside(each, SEQUENCE))
-    : [];
-  return (id) => {
-    const found = all.find((parts) => oid(parts[0]) === id);
-    return found ? inside(firstDer(found.at(-1)!.content), SEQUENCE) : [];
-  };
+/** Returns those of an extension whose value is a SEQUENCE; none if it is absent. */
+function elements(extension: Der | undefined): Der[] {
+  return extension ? inside(extension, SEQUENCE) : [];
 }
 
 /** The feature status_request or status_request_v2 (RFC 6066 section 8, RFC 6961). */
@@ -104,27 +82,14 @@ function readName(name: Der | undefined, wanted: string): string | undefined {
   for (const set of inside(name, SEQUENCE)) {
     for (const attribute of allDer(set.content)) {
       const [type, value] = inside(attribute, SEQUENCE);
-      if (oid(type) === wanted && value) return directoryString(value);
+      if (oidHex(type) === wanted && value) return directoryString(value);
     }
   }
   return undefined;
 }
 
-function directoryString({ tag, content }: Der): string {
-  const bytes = Buffer.from(content);
-  // BMPString is big-endian UTF-16. The other string types agree in ASCII, which is all a name has.
-  return tag === BMP_STRING && bytes.length % 2 === 0
-    ? bytes.swap16().toString("utf16le")
-    : bytes.toString("utf8");
-}
-
 function readKeyType(publicKey: Der | undefined): Leaf["keyType"] {
   const [algorithm] = inside(publicKey, SEQUENCE);
-  const id = oid(inside(algorithm, SEQUENCE)[0]);
+  const id = oidHex(inside(algorithm, SEQUENCE)[0]);
   return keyTypes[id] ?? { unsupported: `unknown (${id})` };
-}
-
-function oid(element: Der | undefined): string {
-  if (element?.tag !== OBJECT_IDENTIFIER) throw new Error("malformed DER");
-  return Buffer.from(element.content).toString("hex");
 }

@@ -3,6 +3,7 @@ import type { Trust } from "./served_tls.ts";
 import { weaknessOf } from "../base/certificate_strength.ts";
 import { forOption, UsageError } from "../base/errors.ts";
 import type { ClientVerify } from "../options/config.ts";
+import { certificateFields } from "../base/certificate_fields.ts";
 import {
   BIT_STRING,
   type Der,
@@ -11,6 +12,7 @@ import {
   inside,
   INTEGER,
   SEQUENCE,
+  timeOf,
   UTC_TIME,
 } from "../base/der.ts";
 import { derOf, derToPem, type PemSection } from "../base/pem.ts";
@@ -178,25 +180,18 @@ function readList(der: Uint8Array): Omit<RevocationList, "pem"> {
   if (fields[0]?.tag === INTEGER) fields.shift();
   const [, issuer, thisUpdate, nextUpdate] = fields;
   const isWhole = algorithm?.tag === SEQUENCE && signature?.tag === BIT_STRING &&
-    issuer?.tag === SEQUENCE && Number.isFinite(timeOf(thisUpdate));
+    issuer?.tag === SEQUENCE && isTime(thisUpdate);
   if (!isWhole) throw new Error("malformed CRL");
-  return { issuer: Buffer.from(issuer.whole), nextUpdate: timeOf(nextUpdate) };
+  return {
+    issuer: Buffer.from(issuer.whole),
+    nextUpdate: isTime(nextUpdate) ? timeOf(nextUpdate) : Infinity,
+  };
 }
 
-/** Returns milliseconds since 1970, or Infinity if it is not a time (RFC 5280 section 4.1.2.5). */
-function timeOf(element: Der | undefined): number {
-  if (element?.tag !== UTC_TIME && element?.tag !== GENERALIZED_TIME) return Infinity;
-  const text = Buffer.from(element.content).toString("latin1");
-  const century = Number(text.slice(0, 2)) < 50 ? "20" : "19";
-  const digits = element.tag === UTC_TIME ? century + text : text;
-  return Date.parse(
-    digits.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"),
-  );
+function isTime(element: Der | undefined): boolean {
+  return element?.tag === UTC_TIME || element?.tag === GENERALIZED_TIME;
 }
 
 function subjectOf({ raw }: X509Certificate): Buffer {
-  const [toBeSigned] = inside(firstDer(raw), SEQUENCE);
-  const fields = inside(toBeSigned, SEQUENCE);
-  // The version comes first, but is omitted if it is 1.
-  return Buffer.from(fields[fields[0]?.tag === INTEGER ? 4 : 5]!.whole);
+  return Buffer.from(certificateFields(raw).subject!.whole);
 }

@@ -1,18 +1,8 @@
 /** What an operator must know of a certificate. */
 import { createHash, X509Certificate } from "node:crypto";
-import { weaknessOf } from "../base/certificate_strength.ts";
-import {
-  allDer,
-  type Der,
-  firstDer,
-  GENERALIZED_TIME,
-  inside,
-  INTEGER,
-  OBJECT_IDENTIFIER,
-  oidText,
-  SEQUENCE,
-  UTC_TIME,
-} from "../base/der.ts";
+import { keyText, weaknessOf } from "../base/certificate_strength.ts";
+import { certificateFields, directoryString } from "../base/certificate_fields.ts";
+import { allDer, type Der, inside, INTEGER, oidText, SEQUENCE, timeOf } from "../base/der.ts";
 import { readLeaf } from "../certificates/leaf.ts";
 import { ipText } from "../os/ip.ts";
 
@@ -36,7 +26,7 @@ export interface Certificate {
   /** Milliseconds since 1970. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** `RSA 2048 bits`, `EC P-256`, `Ed25519`. */
+  /** `RSA 2048`, `ECDSA P-256`, `Ed25519`. */
   readonly key: string;
   /** `SHA-256 with RSA`. */
   readonly signature: string;
@@ -57,19 +47,18 @@ export interface Certificate {
   readonly ocspUrl?: string;
 }
 
-const VERSION = 0xa0;
-const EXTENSIONS = 0xa3;
 const BOOLEAN = 0x01;
 const IP_ADDRESS = 0x87;
 const URI = 0x86;
-const BMP_STRING = 0x1e;
 
-const SUBJECT_ALT_NAME = "2.5.29.17";
-const BASIC_CONSTRAINTS = "2.5.29.19";
-const KEY_USAGE = "2.5.29.15";
-const NAME_CONSTRAINTS = "2.5.29.30";
-const EXTENDED_KEY_USAGE = "2.5.29.37";
-const AUTHORITY_ACCESS = "1.3.6.1.5.5.7.1.1";
+/** 2.5.29.17, .19, .15, .30, .37, and 1.3.6.1.5.5.7.1.1, in hex. */
+const SUBJECT_ALT_NAME = "551d11";
+const BASIC_CONSTRAINTS = "551d13";
+const KEY_USAGE = "551d0f";
+const NAME_CONSTRAINTS = "551d1e";
+const EXTENDED_KEY_USAGE = "551d25";
+const AUTHORITY_ACCESS = "2b06010505070101";
+
 const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 const ANY_PURPOSE = "2.5.29.37.0";
 const OCSP = "1.3.6.1.5.5.7.48.1";
@@ -79,12 +68,9 @@ const CA_ISSUERS = "1.3.6.1.5.5.7.48.2";
 export function readCertificate(der: Uint8Array): Certificate {
   const x509 = new X509Certificate(der);
   const leaf = readLeaf(der);
-  const [toBeSigned, algorithm] = inside(firstDer(der), SEQUENCE);
-  const fields = inside(toBeSigned, SEQUENCE);
-  if (fields[0]?.tag === VERSION) fields.shift();
-  const [serial, , issuer, validity, subject, , ...optional] = fields;
+  const fields = certificateFields(der);
+  const { serial, issuer, validity, subject, signatureAlgorithm, extension } = fields;
   const [notBefore, notAfter] = inside(validity, SEQUENCE).map(timeOf);
-  const extension = extensionsOf(optional);
   const constraints = elements(extension(BASIC_CONSTRAINTS));
   const usage = extension(KEY_USAGE);
   const purposes = elements(extension(EXTENDED_KEY_USAGE)).map(oidText);
@@ -110,8 +96,8 @@ export function readCertificate(der: Uint8Array): Certificate {
     ).map(({ content }) => ipText(content)),
     hasOnlyCommonName: alternatives.length === 0,
     ...{ notBefore: notBefore!, notAfter: notAfter! },
-    key: keyText(x509),
-    signature: signatureText(oidText(inside(algorithm, SEQUENCE)[0])),
+    key: keyText(der),
+    signature: signatureText(oidText(inside(signatureAlgorithm, SEQUENCE)[0])),
     ...(weakness ? { weakness: weakness.text } : {}),
     isCa: constraints.some(({ tag, content }) => tag === BOOLEAN && content[0] !== 0),
     ...(limit ? { pathLength: limit.content.at(-1)! } : {}),
@@ -137,33 +123,8 @@ export function isIssuedBy(certificate: Certificate, issuer: Certificate): boole
   }
 }
 
-/** Returns a function for the value of an extension, parsed as DER. */
-function extensionsOf(optional: readonly Der[]): (id: string) => Der | undefined {
-  const extensions = optional.find(({ tag }) => tag === EXTENSIONS);
-  const all = extensions
-    ? inside(firstDer(extensions.content), SEQUENCE).map((each) => inside(each, SEQUENCE))
-    : [];
-  return (id) => {
-    const found = all.find(([name]) => name?.tag === OBJECT_IDENTIFIER && oidText(name) === id);
-    return found && firstDer(found.at(-1)!.content);
-  };
-}
-
 function elements(sequence: Der | undefined): Der[] {
   return sequence ? inside(sequence, SEQUENCE) : [];
-}
-
-/** Returns milliseconds since 1970 (RFC 5280 section 4.1.2.5). Throws an Error. */
-export function timeOf(element: Der | undefined): number {
-  const text = Buffer.from(element?.content ?? []).toString("latin1");
-  const century = Number(text.slice(0, 2)) < 50 ? "20" : "19";
-  const digits = element?.tag === UTC_TIME ? century + text : text;
-  const [, year, month, day, hour, minute, second] =
-    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(digits) ?? [];
-  const isTime = element?.tag === UTC_TIME || element?.tag === GENERALIZED_TIME;
-  const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  if (!isTime || Number.isNaN(time)) throw new Error("malformed time");
-  return time;
 }
 
 const attributes: Readonly<Record<string, string>> = {
@@ -183,37 +144,9 @@ function nameText(name: Der): string {
   const parts = inside(name, SEQUENCE).flatMap((set) => allDer(set.content)).map((attribute) => {
     const [type, value] = inside(attribute, SEQUENCE);
     const id = oidText(type);
-    const bytes = Buffer.from(value!.content);
-    const isWide = value!.tag === BMP_STRING && bytes.length % 2 === 0;
-    return `${attributes[id] ?? id}=${isWide ? bytes.swap16().toString("utf16le") : bytes}`;
+    return `${attributes[id] ?? id}=${directoryString(value!)}`;
   });
   return parts.length === 0 ? "(empty name)" : parts.reverse().join(", ");
-}
-
-const curveNames: Readonly<Record<string, string>> = {
-  prime256v1: "P-256",
-  "P-256": "P-256",
-  secp384r1: "P-384",
-  "P-384": "P-384",
-  secp521r1: "P-521",
-  "P-521": "P-521",
-};
-
-function keyText({ publicKey }: X509Certificate): string {
-  const { asymmetricKeyType: type = "", asymmetricKeyDetails: details = {} } = publicKey;
-  const { modulusLength, namedCurve } = details;
-  switch (type) {
-    case "rsa":
-      return `RSA ${modulusLength} bits`;
-    case "rsa-pss":
-      return `RSA-PSS ${modulusLength} bits`;
-    case "ec":
-      return `EC ${curveNames[namedCurve ?? ""] ?? namedCurve}`;
-    case "ed25519":
-      return "Ed25519";
-    default:
-      return type;
-  }
 }
 
 /** RFC 8017, 5758, 8410, 4055. */

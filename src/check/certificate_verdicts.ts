@@ -85,7 +85,7 @@ function chainVerdicts({ certificates, chain, trust, unreadable }: Served): Verd
     const { issuer, issuerUrl } = missing;
     const from = issuerUrl === undefined ? "from its CA" : `from ${issuerUrl}`;
     found.push(problem(
-      `an intermediate certificate is missing, or the CA is not known here: nobody sent ${issuer}`,
+      `an intermediate certificate is missing, or the CA is not known here: ${issuer} was not sent`,
       `get it ${from}, append it to the PEM file after the certificate that it signed, ${RELOAD}; ` +
         "for a CA of your own use --ca",
     ));
@@ -265,9 +265,10 @@ function stapleVerdicts({ staple }: Served, leaf: Certificate, now: number): Ver
   return [ok(`good, ${age}${until}; its signature is not checked here`)];
 }
 
-/** Returns `12 days`, or hours for less than two days. */
+/** Returns `12 days`, hours for less than two days, or `less than an hour`. */
 export function daysText(milliseconds: number): string {
   const hours = Math.max(0, Math.floor(milliseconds / 3_600_000));
+  if (hours === 0) return "less than an hour";
   if (hours < 48) return hours === 1 ? "1 hour" : `${hours} hours`;
   return `${Math.floor(hours / 24)} days`;
 }

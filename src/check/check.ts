@@ -11,7 +11,7 @@ import { examine, type Question } from "./examine.ts";
 import type { Facts } from "./facts.ts";
 import { CheckFault } from "./fault.ts";
 import { protocolVerdicts } from "./protocol_verdicts.ts";
-import { REPORT_VERSION, reportJson, reportText, worst } from "./report.ts";
+import { otherKind, REPORT_VERSION, reportJson, reportText, worst } from "./report.ts";
 import { parseTarget, type Target } from "./target.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -75,7 +75,8 @@ function questionOf(
   const name = serverName || (target.name ?? host);
   const isDnsName = name !== "" && ipFamily(name) === 0;
   return {
-    ...{ target: target.text, name, alpn, isHttp: target.isHttp },
+    ...{ target: target.text, name, alpn },
+    ...{ isHttp: target.isHttp, hasUnusedPath: target.hasUnusedPath },
     // SNI carries no addresses (RFC 6066 section 3).
     ...(isDnsName && serverName !== "" ? { serverName: name } : {}),
   };
@@ -88,7 +89,7 @@ function verdictsOn(facts: Facts, warningDays: number): Verdict[] {
     ...certificateVerdicts(facts.served, facts, expected),
     ...others.filter(({ level }) => level !== "ok").map((each) => ({
       ...each,
-      text: `for clients with another kind of key: ${each.text}`,
+      text: `for clients that want ${otherKind(facts)}: ${each.text}`,
     })),
     ...protocolVerdicts(facts),
   ];
@@ -109,8 +110,7 @@ interface Explained {
   readonly remedy: string;
 }
 
-const WRONG_PORT = "use the port of a --frontend; protocols that begin in the clear (STARTTLS) " +
-  "cannot be checked";
+const WRONG_PORT = "check the port; protocols that begin in the clear (STARTTLS) cannot be checked";
 
 /** Returns what to report of a fault. */
 export function explained({ kind, message, received }: CheckFault): Explained {

@@ -29,6 +29,8 @@ export interface Question {
   readonly alpn: readonly string[];
   /** The user says that the server speaks HTTP. */
   readonly isHttp: boolean;
+  /** It was given as a URL with a path or a query, which are not used. */
+  readonly hasUnusedPath: boolean;
   readonly authorities: Authorities;
   /** The file that they are from. */
   readonly authoritiesFile: string;
@@ -78,7 +80,7 @@ export async function examine(connector: Connector, question: Question): Promise
   return {
     ...{
       target: question.target,
-      isUrl: question.isHttp,
+      hasUnusedPath: question.hasUnusedPath,
       name,
       now,
       handshake: shake,

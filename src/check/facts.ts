@@ -39,8 +39,8 @@ export interface Served {
 
 export interface Facts {
   readonly target: string;
-  /** It was given as a URL. */
-  readonly isUrl: boolean;
+  /** It was given as a URL with a path or a query, which are not used. */
+  readonly hasUnusedPath: boolean;
   /** The name that the certificate must have: a DNS name or an address; "" for a Unix socket. */
   readonly name: string;
   /** Sent as SNI; absent if none was. */

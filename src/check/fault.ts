@@ -1,3 +1,5 @@
+import { ALERTS } from "../runtime/tls_fault.ts";
+
 /** Why a step of a check came to no result. */
 export type FaultKind =
   | "unresolved"
@@ -41,41 +43,17 @@ export function parsing<T>(what: string, parse: () => T): T {
   }
 }
 
-/** Names of alerts by their numbers (RFC 8446 section 6; older ones RFC 5246 section 7.2). */
+/** Names of alerts by their numbers, with those that only come encrypted, or from old servers. */
 const alerts: Readonly<Record<number, string>> = {
+  ...ALERTS,
+  // RFC 8446 section 6, RFC 5246 section 7.2, RFC 6066 section 9.
   0: "close_notify",
-  10: "unexpected_message",
-  20: "bad_record_mac",
   21: "decryption_failed",
-  22: "record_overflow",
   30: "decompression_failure",
-  40: "handshake_failure",
   41: "no_certificate",
-  42: "bad_certificate",
-  43: "unsupported_certificate",
-  44: "certificate_revoked",
-  45: "certificate_expired",
-  46: "certificate_unknown",
-  47: "illegal_parameter",
-  48: "unknown_ca",
-  49: "access_denied",
-  50: "decode_error",
-  51: "decrypt_error",
   60: "export_restriction",
-  70: "protocol_version",
-  71: "insufficient_security",
-  80: "internal_error",
-  86: "inappropriate_fallback",
-  90: "user_canceled",
   100: "no_renegotiation",
-  109: "missing_extension",
-  110: "unsupported_extension",
   111: "certificate_unobtainable",
-  112: "unrecognized_name",
-  113: "bad_certificate_status_response",
-  115: "unknown_psk_identity",
-  116: "certificate_required",
-  120: "no_application_protocol",
 };
 
 /** Returns the name of an alert, or its number. */

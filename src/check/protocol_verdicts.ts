@@ -76,11 +76,11 @@ function cipherVerdicts({ handshake: { cipher }, obsoleteCipher }: Facts): Verdi
 }
 
 function groupVerdict({ modernGroup, handshake: { group } }: Facts): Verdict {
-  const { ok, warning } = about("group");
+  const { ok, unknown, warning } = about("group");
   const remedy = "let --ecdh-curve be auto, or begin it with X25519MLKEM768";
   if ("unknown" in modernGroup) {
     return group === undefined
-      ? ok(`not known (${modernGroup.unknown})`)
+      ? unknown(modernGroup.unknown)
       : warning(`${groupName(group)}; no post-quantum group (${modernGroup.unknown})`, remedy);
   }
   const name = groupName(modernGroup.value);
@@ -107,12 +107,12 @@ function resumptionVerdicts({ resumption: { tls12, tls13 } }: Facts): Verdict[] 
   const all = ([[TLS_1_3, tls13], [TLS_1_2, tls12]] as const).flatMap(([version, result]) =>
     result ? [resumptionVerdict(versionName(version), result)] : []
   );
-  return all.length > 0 ? all : [about("resumption").ok("not known")];
+  return all.length > 0 ? all : [about("resumption").unknown("no connection got that far")];
 }
 
 function resumptionVerdict(version: string, result: Resumption): Verdict {
-  const { ok, warning } = about("resumption");
-  if ("unknown" in result) return ok(`${version}: not known (${result.unknown})`);
+  const { ok, unknown, warning } = about("resumption");
+  if ("unknown" in result) return unknown(`${version}: ${result.unknown}`);
   const { by, tries, resumed } = result.value;
   if (by === "") {
     return warning(
@@ -121,7 +121,9 @@ function resumptionVerdict(version: string, result: Resumption): Verdict {
     );
   }
   if (resumed === tries) return ok(`${version}: by ${by}, ${resumed} of ${tries} tries`);
-  const text = `${version}: by ${by}, only ${resumed} of ${tries} tries`;
+  const text = `${version}: by ${by}, ${
+    resumed === 0 ? "none" : `only ${resumed}`
+  } of ${tries} tries`;
   return warning(
     text,
     "let all workers and machines share the keys: --ticket-secret-file or --ticket-store (Node " +
@@ -130,16 +132,17 @@ function resumptionVerdict(version: string, result: Resumption): Verdict {
 }
 
 function endVerdict({ end }: Facts): Verdict {
-  const { ok, warning } = about("end");
-  if ("unknown" in end) return ok(`not known (${end.unknown})`);
+  const { ok, unknown, warning } = about("end");
+  if ("unknown" in end) return unknown(end.unknown);
   const { bytes, end: how, isAnswer, alert } = end.value;
   if (isAnswer && bytes > 0) {
     const text = "half-close works: the server answered an HTTP request after the client's end";
     if (how === "close_notify") return ok(`${text}, and then sent close_notify`);
-    if (how === "FIN" || how === "reset") {
+    // An HTTP answer has a length of its own, so that nothing can be missing unnoticed.
+    if (how === "FIN") return ok(`${text}, and then closed without close_notify, as nginx does`);
+    if (how === "reset") {
       return warning(
-        `${text}, but then ended with ${how} without close_notify, so clients cannot know that ` +
-          "nothing is missing",
+        `${text}, but then reset the connection`,
         "see the log of the server for why it ended",
       );
     }
@@ -152,13 +155,13 @@ function endVerdict({ end }: Facts): Verdict {
       "check that the backend answers; stud passes half-close on, so check what is in front of it too",
     );
   }
-  const some = bytes > 0 ? `after ${bytes} more bytes ` : "";
-  const unknown = "whether it would still answer depends on its protocol";
+  const some = bytes > 0 ? `sent ${bytes} more bytes and ` : "";
+  const open = "whether it would still answer depends on its protocol";
   switch (how) {
     case "close_notify":
-      return ok(`the server ${some}answered the client's end with close_notify; ${unknown}`);
+      return ok(`the server ${some}answered the client's end with close_notify; ${open}`);
     case "open":
-      return ok(`the server ${some}kept its side open after the client's end; ${unknown}`);
+      return ok(`the server ${some}kept its side open after the client's end; ${open}`);
     case "endless":
       return ok("the server kept sending after the client's end: half-close works");
     case "alert":
@@ -173,7 +176,7 @@ function endVerdict({ end }: Facts): Verdict {
 }
 
 function nameVerdicts(facts: Facts): Verdict[] {
-  const { ok, problem } = about("SNI");
+  const { problem } = about("SNI");
   const { refusedName, unknownName, withoutName } = facts;
   const found: Verdict[] = [];
   if (refusedName) {
@@ -184,13 +187,14 @@ function nameVerdicts(facts: Facts): Verdict[] {
       "add a certificate for this name, or omit --sni-nomatch-abort",
     ));
   }
-  if (unknownName) found.push(ok(`an unknown name gets ${answerText(unknownName)}`));
-  if (withoutName) found.push(ok(`no name gets ${answerText(withoutName)}`));
+  if (unknownName) found.push(nameAnswer("an unknown name", unknownName));
+  if (withoutName) found.push(nameAnswer("no name", withoutName));
   return found;
 }
 
-function answerText(answer: NameAnswer): string {
-  if ("unknown" in answer) return `no answer (${answer.unknown})`;
-  if ("alert" in answer.value) return `the alert ${alertName(answer.value.alert)}`;
-  return answer.value.isSame ? "the same certificate" : "another certificate";
+function nameAnswer(name: string, answer: NameAnswer): Verdict {
+  const { ok, unknown } = about("SNI");
+  if ("unknown" in answer) return unknown(`${name} gets no answer: ${answer.unknown}`);
+  if ("alert" in answer.value) return ok(`${name} gets the alert ${alertName(answer.value.alert)}`);
+  return ok(`${name} gets ${answer.value.isSame ? "the same" : "another"} certificate`);
 }

@@ -7,11 +7,13 @@ import { alertName } from "./fault.ts";
 import { cipherName, groupName, schemeName, versionName } from "./numbers.ts";
 import type { Verdict } from "./verdict.ts";
 
-const LEVELS = ["problem", "warning", "ok"] as const;
+const LEVELS = ["problem", "warning", "unknown", "ok"] as const;
 
-/** Returns the worst level of the verdicts. */
-export function worst(verdicts: readonly Verdict[]): Verdict["level"] {
-  return LEVELS.find((level) => verdicts.some((each) => each.level === level)) ?? "ok";
+/** Returns the worst level of the verdicts; what is not known does not count. */
+export function worst(verdicts: readonly Verdict[]): "problem" | "warning" | "ok" {
+  return (["problem", "warning"] as const).find((level) =>
+    verdicts.some((each) => each.level === level)
+  ) ?? "ok";
 }
 
 /** Returns the text for people: the verdicts, the worst first, then the facts. */
@@ -22,7 +24,7 @@ export function reportText(facts: Facts, verdicts: readonly Verdict[]): string {
   const lines = [
     `${facts.target} (${facts.address}): ${plural(count("problem"), "problem")}, ` +
     plural(count("warning"), "warning"),
-    ...(facts.isUrl ? ["Of the URL, only the server is used."] : []),
+    ...(facts.hasUnusedPath ? ["Of the URL, only the server is used."] : []),
     "",
     ...sorted.flatMap(({ topic, level, text, remedy }) => [
       `  ${level.padEnd(8)} ${topic.padEnd(11)} ${text}`,
@@ -37,12 +39,17 @@ export function reportText(facts: Facts, verdicts: readonly Verdict[]): string {
     ...(facts.other
       ? [
         "",
-        "Certificates for clients with another kind of key",
+        `Certificates for clients that want ${otherKind(facts)}`,
         ...certificateLines(facts.other, facts.now),
       ]
       : []),
   ];
   return `${lines.map(oneLine).join("\n")}\n`;
+}
+
+/** Returns the kind of key that clients get who do not get the first certificate. */
+export function otherKind({ served }: Facts): "ECDSA" | "RSA" {
+  return served.certificates[0]?.key.startsWith("RSA") ? "ECDSA" : "RSA";
 }
 
 function connectionRows(facts: Facts): (readonly [string, string])[] {

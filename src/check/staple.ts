@@ -8,8 +8,9 @@ import {
   OCTET_STRING,
   oidText,
   SEQUENCE,
+  timeOf,
 } from "../base/der.ts";
-import { type Certificate, timeOf } from "./certificate.ts";
+import type { Certificate } from "./certificate.ts";
 
 /** What a staple says of the leaf. Its signature is not verified. */
 export interface StapleFacts {

@@ -14,6 +14,8 @@ export interface Target {
   readonly name?: string;
   /** It was given as a URL: its server speaks HTTP. Nothing else of the URL is used. */
   readonly isHttp: boolean;
+  /** The URL has a path or a query. */
+  readonly hasUnusedPath: boolean;
 }
 
 const HTTPS = 443;
@@ -32,7 +34,8 @@ export function parseTarget(text: string): Target {
 }
 
 function parse(text: string): Target {
-  const [, scheme, authority] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)/i.exec(text) ?? [];
+  const [, scheme, authority, path] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/is.exec(text) ??
+    [];
   if (scheme !== undefined) {
     if (scheme.toLowerCase() !== "https") {
       throw new ValueError(`${quote(text)} is no https:// URL; use HOST:PORT`);
@@ -40,16 +43,16 @@ function parse(text: string): Target {
     if (authority!.includes("@")) {
       throw new ValueError("the URL has a user or a password, which is not used; remove it");
     }
-    return { ...hostPort(authority!), isHttp: true };
+    return { ...hostPort(authority!), isHttp: true, hasUnusedPath: path !== "" && path !== "/" };
   }
   const unix = parseUnix(text);
-  if (unix) return { text: `unix:${unix.path}`, place: unix, isHttp: false };
-  return { ...hostPort(text), isHttp: false };
+  if (unix) return { text: `unix:${unix.path}`, place: unix, isHttp: false, hasUnusedPath: false };
+  return { ...hostPort(text), isHttp: false, hasUnusedPath: false };
 }
 
-function hostPort(text: string): Omit<Target, "isHttp"> {
+function hostPort(text: string): Omit<Target, "isHttp" | "hasUnusedPath"> {
   const { host, port } = split(text);
-  const parsedHost = parseHost(host === "" ? "localhost" : host);
+  const parsedHost = parseHost(host === "" ? "localhost" : toAscii(host));
   const parsedPort = port === undefined ? HTTPS : parsePort(port);
   if (parsedHost === "*") throw new ValueError(`${quote(text)} means every address; specify one`);
   const shown = parsedHost.includes(":") ? `[${parsedHost}]` : parsedHost;
@@ -70,7 +73,25 @@ function split(text: string): { readonly host: string; readonly port?: string } 
     return after === undefined ? { host: bracketed } : { host: bracketed, port: after };
   }
   // Several colons are an IPv6 address alone.
-  if ((text.match(/:/g)?.length ?? 0) > 1 && !text.includes(",")) return { host: text };
+  if ((text.match(/:/g)?.length ?? 0) > 1 && !text.includes(",")) {
+    const [, host, port] = /^(.*):(\d+)$/s.exec(text) ?? [];
+    if (host !== undefined && ipFamily(text) === 0 && ipFamily(host) === 6) {
+      throw new ValueError(
+        `${quote(text)} is not an IPv6 address; with a port, write [${host}]:${port}`,
+      );
+    }
+    return { host: text };
+  }
   const [, host, port] = /^([^]*)[:,]([^:,]*)$/.exec(text) ?? [];
   return host === undefined ? { host: text } : { host, port: port! };
+}
+
+/** A name with other letters as DNS and certificates have it (`xn--…`); others as they are. */
+function toAscii(host: string): string {
+  if (!/[^\0-\x7f]/.test(host) || /[\s:/?#@[\]\\%]/.test(host)) return host;
+  try {
+    return new URL(`https://${host}/`).hostname;
+  } catch {
+    return host;
+  }
 }

@@ -15,7 +15,7 @@ export interface Verdict {
     | "OCSP"
     | "end"
     | "SNI";
-  readonly level: "ok" | "warning" | "problem";
+  readonly level: "ok" | "unknown" | "warning" | "problem";
   /** One sentence without its full stop. May contain text from the server. */
   readonly text: string;
   /** What to do, for a warning or a problem. */
@@ -27,9 +27,16 @@ type Say = (text: string, remedy: string) => Verdict;
 /** Returns functions that make the verdicts of one topic. */
 export function about(
   topic: Verdict["topic"],
-): { readonly ok: (text: string) => Verdict; readonly warning: Say; readonly problem: Say } {
+): {
+  readonly ok: (text: string) => Verdict;
+  /** It could not be found out; `reason` says why. */
+  readonly unknown: (reason: string) => Verdict;
+  readonly warning: Say;
+  readonly problem: Say;
+} {
   return {
     ok: (text) => ({ topic, level: "ok", text }),
+    unknown: (text) => ({ topic, level: "unknown", text }),
     warning: (text, remedy) => ({ topic, level: "warning", text, remedy }),
     problem: (text, remedy) => ({ topic, level: "problem", text, remedy }),
   };

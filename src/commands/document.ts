@@ -1,5 +1,6 @@
 /** Gets the status document and checks that it is one, since anything may answer at an address. */
 import { type ReloadStatus, type Status, STATUS_VERSION } from "../status/status.ts";
+import type { MetricFamily } from "../status/metric.ts";
 import { SubcommandError } from "../options/subcommand.ts";
 import { type Answer, ANSWER_LIMIT_MS, ask, nameOf, refusal } from "./client.ts";
 import type { Service } from "./service.ts";
@@ -15,7 +16,10 @@ export async function askStatus(service: Service): Promise<Status> {
         `${STATUS_VERSION}; use the stud command of the same version`,
     );
   }
-  if (matches(found, STATUS)) return found as unknown as Status;
+  if (matches(found, STATUS)) {
+    const status = found as unknown as Status;
+    if (status.metrics.every(isMetric)) return status;
+  }
   throw foreign(service);
 }
 
@@ -116,6 +120,12 @@ const STATUS: Shape = {
   log: { level: "number", droppedLines: "number" },
   metrics: [{ name: "string", type: "string", samples: [{ labels: {} }] }],
 };
+
+const HISTOGRAM: Shape = { bounds: ["number"], samples: [{ counts: ["number"], sum: "number" }] };
+
+function isMetric(metric: MetricFamily): boolean {
+  return metric.type !== "histogram" || matches(metric, HISTOGRAM);
+}
 
 function matches<S extends Shape>(
   value: unknown,

@@ -70,11 +70,13 @@ export function countOf(count: number, what: string): string {
   return `${countText(count)} ${what}${count === 1 ? "" : "s"}`;
 }
 
-/** Returns `21 days`, `1 day`, `today`, `ended 3 days ago`. */
+/** Returns whole days: `21 days`, `1 day`, `today`, `ended today`, `ended 3 days ago`. */
 export function daysText(days: number): string {
   const whole = Math.floor(days);
   if (whole === 0) return "today";
-  return whole > 0 ? countOf(whole, "day") : `ended ${countOf(-whole, "day")} ago`;
+  if (whole > 0) return countOf(whole, "day");
+  // -0.5 was floored to -1: less than a day ago.
+  return whole === -1 ? "ended today" : `ended ${countOf(-whole - 1, "day")} ago`;
 }
 
 /** A cell, and whether its column is aligned to the right. */

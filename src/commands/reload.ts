@@ -10,7 +10,7 @@ import { reloadStatus } from "./document.ts";
 import { findService, type Service } from "./service.ts";
 import { reloadResult } from "./status_text.ts";
 
-/** As long as new workers may take to start, and some more. */
+/** In seconds: more than new workers may take to start. */
 const DEFAULT_SECONDS = 90;
 /** Enough to deliver the request; an answer within that time is a result. */
 const DELIVERY_MS = 1000;

@@ -91,7 +91,7 @@ function byDefault({ pidFiles, socket }: Defaults): Service {
   if (withoutEndpoint) return withoutEndpoint;
   throw new SubcommandError(
     `no running stud was found: neither ${pidFiles.join(" nor ")} nor ${socket} leads to one; ` +
-      "give --admin, --config or --pidfile",
+      "start stud with --admin=/run/stud/admin.sock, or give --admin, --config or --pidfile",
   );
 }
 

@@ -44,7 +44,7 @@ export class Connection implements HeaderReceiver, IdleHolder, DeliveryHolder {
   readonly client: Stream;
   /** The frontend's index. */
   readonly frontend: number;
-  /** Absent unless it is read by somebody. */
+  /** Absent unless the histograms or the log need it. */
   readonly measured: Measured | undefined;
   /** Absent unless it is logged; `measured` is present then. */
   readonly observed: Observed | undefined;

@@ -123,14 +123,11 @@ export class Connections implements ConnectionContext<Connection> {
     if (++this.openCount > this.maxOpen) this.maxOpen = this.openCount;
     this.counters.accepted(frontend);
     const id = ++this.lastId;
-    const isObserved = this.events.observes?.(id) ?? false;
-    const isMeasured = isObserved || this.settings.measures;
-    const connection = new Connection(
-      ...[this, id, client, frontend, trust] as const,
-      isMeasured ? new Measured(this.clock.now()) : undefined,
-      isObserved ? new Observed() : undefined,
-    );
-    if (isObserved) this.observed.add(connection);
+    const observed = this.events.observes?.(id) ? new Observed() : undefined;
+    const isMeasured = observed !== undefined || this.settings.measures;
+    const measured = isMeasured ? new Measured(this.clock.now()) : undefined;
+    const connection = new Connection(this, id, client, frontend, trust, measured, observed);
+    if (observed) this.observed.add(connection);
     try {
       return this.begin(connection, client);
     } catch (error) {

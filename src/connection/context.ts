@@ -40,7 +40,7 @@ export interface ConnectionContext<C extends IdleHolder & DeliveryHolder> {
 
 /** Events of connections, for the worker. */
 export interface ConnectionEvents<C> {
-  /** Whether the facts of the connection with this number will be asked for; absent: no. */
+  /** Whether the facts of the connection with this number are logged; absent: no. */
   observes?(id: number): boolean;
   /** The handshake is done and the backend is connected. */
   established(connection: C): void;

@@ -1,6 +1,5 @@
 /**
- * What is measured of one connection where somebody reads it: for the histograms and the access log.
- * Times are in milliseconds; absent: it did not come to that.
+ * Times and sizes of one connection, for the histograms and the access log. Times are in milliseconds; absent: it did not come to that.
  */
 export class Measured {
   /** From the accept to the end of the client's handshake. */

@@ -5,7 +5,7 @@ import type { TlsFacts } from "../runtime/tls.ts";
 import { certificateFacts } from "./certificate_facts.ts";
 import type { ConnectionFailure } from "./failure.ts";
 
-/** What only the access log and `--log-level 2` want to know of a connection. */
+/** Facts of a connection that only the access log and `--log-level 2` show. */
 export class Observed {
   /** Who ended first; undefined: neither has. */
   endedBy: "client" | "backend" | undefined;

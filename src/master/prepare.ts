@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import type { AccessLogPlan } from "../access_log/access_log.ts";
+import type { AccessLogPlan } from "../access_log/writer.ts";
 import { clientTls } from "../certificates/client_tls.ts";
 import type { CertificateSettings } from "../certificates/collect.ts";
 import type { Certificates, CertificateSource } from "../certificates/certificates.ts";

@@ -2,7 +2,6 @@
 import {
   type CertificatesStatus,
   type CertificateStatus,
-  type FailureStatus,
   type FrontendStatus,
   type GenerationStatus,
   MAX_LISTED_CERTIFICATES,
@@ -14,8 +13,6 @@ import {
 import type { CertificateSource } from "../certificates/certificates.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { daysUntil } from "../certificates/dates.ts";
-import type { LogEntry } from "../base/log_entry.ts";
-import { oneLine } from "../base/one_line.ts";
 import { formatAddress, formatEndpoint } from "../options/address.ts";
 import type { Counted } from "./metrics.ts";
 import type { Prepared } from "./prepare.ts";
@@ -121,28 +118,6 @@ export class ServedCertificates {
 
 type Described = Omit<CertificateStatus, "daysLeft" | "stapleAgeSeconds">;
 type Staple = Pick<StapleCommand, "certificate" | "from">;
-
-/** Returns what the document says about a failed connection that a worker has logged. */
-export function failureOf({ event, facts }: LogEntry, now: number): FailureStatus | undefined {
-  if (event !== "connection-failed") return undefined;
-  const { worker, client = "", source = "", code = "", cause = "" } = facts;
-  return {
-    time: new Date(now).toISOString(),
-    worker: Number(worker ?? 0),
-    client: shortLine(client),
-    source: shortLine(source),
-    code: shortLine(code),
-    cause: shortLine(cause),
-  };
-}
-
-/** Returns what a worker sent as one line of bounded length: no worker is trusted. */
-export function shortLine(text: unknown): string {
-  return oneLine(String(text).slice(0, MAX_TEXT));
-}
-
-/** Of text from workers, in UTF-16 units. */
-const MAX_TEXT = 1000;
 
 /**
  * Returns the certificates that clients refuse without a stapled OCSP response and that have none at

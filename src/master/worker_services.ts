@@ -1,4 +1,4 @@
-import { spawnAccessLog } from "../access_log/access_log.ts";
+import { spawnAccessLog } from "../access_log/writer.ts";
 import { AccessLogs } from "../access_log/access_logs.ts";
 import { sharedClock } from "../base/clock.ts";
 import { inTime } from "../base/in_time.ts";
@@ -23,16 +23,9 @@ import { Affinity } from "./listeners/affinity.ts";
 import type { Listeners } from "./listeners/listeners.ts";
 import type { MasterLog } from "./master_log.ts";
 import type { Prepared } from "./prepare.ts";
-import {
-  failureOf,
-  type MasterFacts,
-  ServedCertificates,
-  shortLine,
-  stapleProblems,
-} from "./status.ts";
-import type { LogEntry } from "../base/log_entry.ts";
+import { RecentEvents } from "./recent_events.ts";
+import { type MasterFacts, ServedCertificates, stapleProblems } from "./status.ts";
 import type { MasterProblemFacts } from "../status/problems.ts";
-import { type FailureStatus, MAX_RECENT_FAILURES } from "../status/status.ts";
 import { ConnectionQuotas } from "./workers/connection_quota.ts";
 import type { Generations } from "./workers/generations.ts";
 import type { Slot } from "./workers/slot.ts";
@@ -42,17 +35,6 @@ import { Statistics } from "./workers/statistics.ts";
  * Maximum time that a stop waits for helper processes, which have nothing to lose, in milliseconds.
  */
 const HELPER_LIMIT_MS = 2000;
-/** How long a limit that a worker has reached stays a problem, in milliseconds. */
-const LIMIT_SHOWN_MS = 60_000;
-/** Workers whose last limit is kept. */
-const MAX_LIMITS = 20;
-
-interface ReachedLimit {
-  /** In milliseconds since 1970. */
-  readonly at: number;
-  readonly worker: number;
-  readonly text: string;
-}
 
 export interface ServiceDependencies {
   readonly runtime: Runtime;
@@ -92,10 +74,7 @@ export class WorkerServices {
   private configuration: Prepared;
   private certificates: ServedCertificates;
   private readonly dates: CertificateDates;
-  /** The newest first. */
-  private failures: readonly FailureStatus[] = [];
-  /** The last limit that each worker has reached. */
-  private limits: readonly ReachedLimit[] = [];
+  private readonly recent = new RecentEvents();
 
   /** `inherited` is present in a successor. */
   constructor(
@@ -217,11 +196,11 @@ export class WorkerServices {
 
   /** Their parts of the status document at `now`, in milliseconds since 1970. */
   status(now: number): Pick<MasterFacts, "backends" | "certificates" | "failures" | "tickets"> {
-    const { backendState, certificates, failures, prepared, stapling, tickets } = this;
+    const { backendState, certificates, prepared, stapling, tickets } = this;
     return {
       backends: [backendState.status(now)],
       certificates: certificates.status(stapling.of(prepared), now),
-      failures,
+      failures: this.recent.failures,
       ...(tickets && prepared.config.sessions.tickets ? { tickets: tickets.status } : {}),
     };
   }
@@ -239,8 +218,7 @@ export class WorkerServices {
         ...dates.problems(now).map(({ severity, code, text }) => ({ severity, code, text })),
         ...stapleProblems(prepared.sources, stapling.of(prepared), now),
       ],
-      limits: this.limits.filter(({ at }) => now - at < LIMIT_SHOWN_MS)
-        .map(({ text }) => text),
+      limits: this.recent.limits(now),
       maxConnections: maxConnections(prepared),
       ...(unresolved === undefined ? {} : { unresolved }),
     };
@@ -257,7 +235,7 @@ export class WorkerServices {
     return {
       "log": ({ entry }) => {
         this.log.direct(entry);
-        this.remember(entry);
+        this.recent.add(entry, Date.now());
         if (entry.facts.source === "backend") this.backendName.failed();
       },
       "backend-answers": ({ at }) => {
@@ -293,18 +271,6 @@ export class WorkerServices {
       guarded(log.own, () => each?.stop())
     );
     await inTime(stopped, HELPER_LIMIT_MS);
-  }
-
-  /** Keeps what the status document shows of a worker's log. */
-  private remember(entry: LogEntry): void {
-    const now = Date.now();
-    const failure = failureOf(entry, now);
-    if (failure) this.failures = [failure, ...this.failures].slice(0, MAX_RECENT_FAILURES);
-    if (entry.event !== "connection-limit") return;
-    const worker = Number(entry.facts.worker ?? 0);
-    const others = this.limits.filter((each) => each.worker !== worker);
-    const text = shortLine(`worker ${worker}: ${entry.message}`);
-    this.limits = [{ at: now, worker, text }, ...others].slice(0, MAX_LIMITS);
   }
 
   private probeBackend(): void {

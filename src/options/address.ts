@@ -62,8 +62,8 @@ export function parseAdmin(text: string, dialect: Dialect): BackendAddress | und
   const { listen, cert } = parseListen(plain ? `[${host}]:${port}` : text, dialect);
   if (cert === "" && !("activated" in listen)) return listen;
   throw new ValueError(
-    `${quote(text)} is not an admin address; use a Unix socket, as in /run/stud.sock, or ` +
-      "[127.0.0.1]:9000",
+    `${quote(text)} is not an admin address; use a Unix socket, as in /run/stud/admin.sock, or ` +
+      "[127.0.0.1]:9443",
   );
 }
 
@@ -180,6 +180,7 @@ function splitAddress(text: string, dialect: Dialect): AddressText {
 
 /** The correct form, with the user's own values if they can be recognized. */
 function hint(text: string, dialect: Dialect): string {
+  if (/^[^:[,]*\//.test(text)) return "the path of a Unix socket begins with /";
   const { host: shownHost, port: shownPort } = guessed(text);
   const bracketed = `[${shownHost}]:${shownPort}`;
   return dialect === "stud"

@@ -49,7 +49,7 @@ export function subcommandHelp(name: SubcommandName): string {
 }
 
 /** Returns `stud check [OPTIONS] HOST:PORT`. */
-export function subcommandUsage(name: SubcommandName): string {
+function subcommandUsage(name: SubcommandName): string {
   const { argument } = subcommandOf(name);
   return `stud ${name} [OPTIONS]${argument ? ` ${argument}` : ""}`;
 }

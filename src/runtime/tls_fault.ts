@@ -75,7 +75,7 @@ function alertName(text: string): string {
 }
 
 /** Alerts that can come unencrypted in a handshake (RFC 8446 section 6, RFC 6066 section 9). */
-const alerts: Readonly<Record<number, string>> = {
+export const ALERTS: Readonly<Record<number, string>> = {
   10: "unexpected_message",
   20: "bad_record_mac",
   22: "record_overflow",
@@ -111,7 +111,7 @@ export function clearAlert(bytes: Uint8Array): TlsFault | undefined {
   for (let at = 0; at + 7 <= bytes.length;) {
     const length = bytes[at + 3]! << 8 | bytes[at + 4]!;
     if (bytes[at + 1] !== 3) return undefined;
-    const name = alerts[bytes[at + 6]!];
+    const name = ALERTS[bytes[at + 6]!];
     if (bytes[at] === ALERT && length === 2 && name) return `alert ${name}`;
     at += 5 + length;
   }

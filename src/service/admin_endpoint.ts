@@ -39,6 +39,8 @@ export class AdminEndpoint {
   private readonly helper: AdminHelper;
   private next: Opened | undefined;
   private checks: ReturnType<typeof setInterval> | undefined;
+  /** The addresses that were logged last. */
+  private announced = "";
 
   /** `inherited` are the sockets of a predecessor. */
   constructor(
@@ -49,7 +51,7 @@ export class AdminEndpoint {
   ) {
     this.libc = runtime.libc;
     this.log = log;
-    // On every build: not workers adopt these sockets but the helper.
+    // The helper adopts these sockets, which every build can; on Deno workers cannot.
     const opener = { libc: runtime.libc, capabilities: { adoptSockets: true } };
     this.listeners = new Listeners(opener, log, inherited, PURPOSE);
     this.helper = new AdminHelper((fds) => spawnAdmin(runtime, fds, log), service, log);
@@ -85,6 +87,7 @@ export class AdminEndpoint {
       this.announce(plan);
     } else {
       void this.helper.finish();
+      this.announced = "";
     }
     claim.keep();
   }
@@ -121,8 +124,6 @@ export class AdminEndpoint {
     clearInterval(this.checks);
     await this.helper.finish();
   }
-
-  private announced = "";
 
   private announce({ endpoints }: AdminPlan): void {
     const addresses = endpoints.map(formatEndpoint).join(" ");

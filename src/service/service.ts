@@ -21,13 +21,16 @@ import { makePrepareContext, type ServeOptions, type ServiceState, type Serving 
 import { fileTimes } from "./configuration_files.ts";
 import { RecentGrowth } from "./recent_growth.ts";
 import { ReloadResults } from "./reload_results.ts";
-import { statusOf } from "./status.ts";
+import { recentlyLost, statusOf } from "./status.ts";
 import { Stop } from "./stop.ts";
 import { Undo } from "./undo.ts";
 import { UpgradeChange } from "./upgrade_change.ts";
 
 /** How often orphans are collected, in milliseconds. */
 const ORPHANS_INTERVAL_MS = 2000;
+
+/** How often lost log lines are looked for, whether or not anybody asks for the status, in milliseconds. */
+const LOST_LINES_INTERVAL_MS = 60_000;
 
 /** Starts the service. Fulfilled when it runs; rejected with a UsageError if it cannot start. */
 export async function serve(
@@ -60,7 +63,7 @@ class Service {
       lostLines: new RecentGrowth(),
       reloads: new ReloadResults(options.predecessor?.handover.reloads),
       admin: new AdminEndpoint(runtime, log, {
-        status: () => statusOf(state, { needsBackend: state.command.config.admin.readyBackend }),
+        status: () => statusOf(state),
         reload: () => this.reload.request("the admin endpoint was asked to reload"),
         drain: () => this.drain(),
         setLogLevel: (level) => this.setLogLevel(level),
@@ -96,6 +99,7 @@ class Service {
       stop: (reason) => this.stop.request(reason, this.upgrade),
     });
     this.collectOrphans();
+    this.watchLostLines();
     const { predecessor } = this.state.options;
     if (predecessor) predecessor.onExit = () => exchangeCounts(this.state);
     void this.changes.open();
@@ -107,6 +111,13 @@ class Service {
     const { log, runtime } = this.state;
     const orphans = new Orphans(runtime.libc, process.pid);
     setInterval(() => void guarded(log, () => void orphans.collect()), ORPHANS_INTERVAL_MS);
+  }
+
+  private watchLostLines(): void {
+    const check = () =>
+      void guarded(this.state.log, () => void recentlyLost(this.state, Date.now()));
+    check();
+    setInterval(check, LOST_LINES_INTERVAL_MS);
   }
 
   private linesLost(lines: number): void {

@@ -8,27 +8,21 @@ import type { Master } from "../master/master.ts";
 import { exchangeCounts } from "./late_counts.ts";
 import type { ServiceState } from "./state.ts";
 
-/** What readiness depends on. */
-export interface StatusOptions {
-  /** Whether the service is ready only while the backend can be connected: --admin-ready-backend. */
-  readonly needsBackend: boolean;
-}
-
 /** Returns what the running service says about itself. Cheap enough to be called some times a second. */
-export function statusOf(state: ServiceState, options: StatusOptions): Status {
+export function statusOf(state: ServiceState): Status {
   const { command: { config }, isStopping, isReplaced, runtime } = state;
   const now = Date.now();
   const master = state.master!;
   const versions = runtime.versions();
   exchangeCounts(state);
   const facts = master.status();
-  const droppedLines = master.counts.totals.total("log_lines_dropped_total");
-  const ready = readinessOf(state, options);
+  const droppedLines = droppedLinesOf(master);
+  const ready = readinessOf(state, config.admin.readyBackend);
   const problems = problemsOf({
     ...{ ...facts, reloads: state.reloads.status, ...master.problemFacts(now), now },
     upgradeFailure: state.upgradeFailure,
     isEnding: isStopping || isReplaced,
-    lostLines: state.lostLines.lately(droppedLines, now),
+    lostLines: recentlyLost(state, now),
   });
   const document: Facts = {
     version: STATUS_VERSION,
@@ -56,10 +50,28 @@ export function statusOf(state: ServiceState, options: StatusOptions): Status {
   return { ...document, metrics: master.metrics(document) };
 }
 
-/** Whether a load balancer should send new clients. */
+/**
+ * Returns the number of log lines lost so far if some were lost in the last ten minutes, else 0. To be
+ * called once a minute. `now` is in milliseconds since 1970.
+ */
+export function recentlyLost(
+  { lostLines, master }: Pick<ServiceState, "lostLines" | "master">,
+  now: number,
+): number {
+  return lostLines.lately(droppedLinesOf(master!), now);
+}
+
+function droppedLinesOf({ counts: { totals } }: Master): number {
+  return totals.total("log_lines_dropped_total");
+}
+
+/**
+ * Whether a load balancer should send new clients. `needsBackend`: only while the backend can be
+ * connected (--admin-ready-backend).
+ */
 export function readinessOf(
   { isStopping, isReplaced, master }: ReadinessState,
-  { needsBackend }: StatusOptions,
+  needsBackend: boolean,
 ): Readiness {
   if (isStopping) return notReady("stud is stopping");
   if (isReplaced) return notReady("another process has taken over");

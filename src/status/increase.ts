@@ -8,6 +8,8 @@ export interface Distribution {
   readonly bounds: readonly number[];
   /** In each bucket; the last one is above all bounds. */
   readonly counts: readonly number[];
+  /** Of the observed values. */
+  readonly sum: number;
 }
 
 /** The sum of the samples with these labels; undefined if there is no such family. */
@@ -50,13 +52,22 @@ export function observed(
   const isComparable = old?.type === "histogram" && sameBounds(old, family);
   const samples = byLabels(isComparable ? old.samples : []);
   const counts = Array.from({ length: family.bounds.length + 1 }, () => 0);
+  let all = 0;
   for (const sample of family.samples) {
     if (!matches(sample.labels, labels)) continue;
-    const earlier = samples.get(keyOf(sample.labels))?.counts ?? [];
-    const isNew = sample.counts.some((count, i) => count < (earlier[i] ?? 0));
-    counts.forEach((_, i) => counts[i]! += (sample.counts[i] ?? 0) - (isNew ? 0 : earlier[i] ?? 0));
+    const earlier = samples.get(keyOf(sample.labels));
+    const isNew = sample.counts.some((count, i) => count < (earlier?.counts[i] ?? 0));
+    const from = isNew ? undefined : earlier;
+    counts.forEach((_, i) => counts[i]! += (sample.counts[i] ?? 0) - (from?.counts[i] ?? 0));
+    all += sample.sum - (from?.sum ?? 0);
   }
-  return { bounds: family.bounds, counts };
+  return { bounds: family.bounds, counts, sum: all };
+}
+
+/** The mean of the observed values; undefined without observations. */
+export function mean(distribution: Distribution | undefined): number | undefined {
+  const count = sum(distribution?.counts ?? [], (count) => count);
+  return distribution && count > 0 ? distribution.sum / count : undefined;
 }
 
 /**
@@ -64,7 +75,10 @@ export function observed(
  * bucket like Prometheus' `histogram_quantile`. Undefined without observations, Infinity if it is
  * above all bounds.
  */
-export function quantile({ bounds, counts }: Distribution, q: number): number | undefined {
+export function quantile(
+  { bounds, counts }: Pick<Distribution, "bounds" | "counts">,
+  q: number,
+): number | undefined {
   const all = sum(counts, (count) => count);
   if (all === 0) return undefined;
   const rank = q * all;

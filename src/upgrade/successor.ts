@@ -15,7 +15,7 @@ import {
   keepFromChildren,
 } from "../os/descriptors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { childrenOf } from "../system/children.ts";
+import { type Child, childrenOf } from "../system/children.ts";
 import type { CountedSeries } from "../base/counters.ts";
 import { readLateCounts } from "./late_counts.ts";
 import { type Handover, readHandover, renumbered, writeHandover } from "./handover.ts";
@@ -124,13 +124,15 @@ export function spawnSuccessor(
       return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
     const stop = async () => {
-      signal(pid || launcher.pid, "SIGTERM");
+      // A launcher that ends before it has reported its process would leave that behind.
+      if (pid === 0) await inTime([isStarted], STOP_LIMIT_MS);
+      const all = pid === 0 ? [launcher, ...children(launcher)] : [{ pid }];
+      for (const each of all) signal(each.pid, "SIGTERM");
       await inTime([exited], STOP_LIMIT_MS);
       if (launcher.exitCode === null && launcher.signalCode === null) {
         // Its workers may hang too, and would keep the sockets.
-        const workers = pid === 0 ? [] : childrenOf(pid);
-        signal(pid || launcher.pid, "SIGKILL");
-        for (const worker of workers) signal(worker.pid, "SIGKILL");
+        const workers = all.flatMap(children);
+        for (const each of [...all, ...workers]) signal(each.pid, "SIGKILL");
       }
     };
     return {
@@ -240,6 +242,10 @@ export class Predecessor {
     this.hasExited ||= isPeerGone(this.libc, STARTUP_RESULT_FD);
     return !this.hasExited;
   }
+}
+
+function children({ pid }: { readonly pid?: number | undefined }): Child[] {
+  return pid === undefined ? [] : childrenOf(pid);
 }
 
 function signal(pid: number | undefined, name: "SIGTERM" | "SIGKILL"): void {

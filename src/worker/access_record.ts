@@ -1,7 +1,5 @@
 import type { AccessRecord } from "../access_log/record.ts";
 import type { Connection } from "../connection/connection.ts";
-import { formatEndpoint } from "../options/address.ts";
-import type { StartCommand } from "../worker_protocol/messages.ts";
 
 /** The worker's part of a record. */
 export interface RecordPlace {
@@ -18,7 +16,7 @@ export interface RecordPlace {
 export function accessRecord(
   connection: Connection,
   place: RecordPlace,
-  isStop = false,
+  isStop: boolean,
 ): AccessRecord | undefined {
   const { observed, measured, address, id, uniqueId } = connection;
   if (!observed || !measured) return undefined;
@@ -27,7 +25,7 @@ export function accessRecord(
   const { reason, by } = failure
     ? { reason: failure.code, by: failure.source }
     : stopped ?? { reason: "closed", by: endedBy };
-  return known({
+  return {
     time: Date.now(),
     client: address,
     frontend: place.frontend,
@@ -50,26 +48,10 @@ export function accessRecord(
     pid: place.pid,
     connection: id,
     uniqueId,
-  });
-}
-
-/** Returns a frontend's listening address, or its name in the metrics if it has several. */
-export function frontendName({ listeners, counted }: StartCommand, index: number): string {
-  const [one, ...others] = listeners.filter(({ frontend }) => frontend === index);
-  if (one && others.length === 0) return formatEndpoint(one.endpoint);
-  return counted.frontends[index] ?? "";
+  };
 }
 
 /** With microseconds. */
 function seconds(milliseconds: number | undefined): number | undefined {
   return milliseconds === undefined ? undefined : Math.round(milliseconds * 1000) / 1e6;
-}
-
-/** A record in which what is unknown may be undefined. */
-type Loose = { readonly [K in keyof AccessRecord]: AccessRecord[K] | undefined };
-
-function known(record: Loose): AccessRecord {
-  return Object.fromEntries(
-    Object.entries(record).filter(([, value]) => value !== undefined),
-  ) as unknown as AccessRecord;
 }

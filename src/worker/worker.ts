@@ -1,5 +1,3 @@
-import { connectionFacts } from "../access_log/connection_facts.ts";
-import type { AccessRecord } from "../access_log/record.ts";
 import { LoopDelay } from "../base/loop_delay.ts";
 import { surviveFaults } from "../base/survive_faults.ts";
 import { sharedClock } from "../base/clock.ts";
@@ -7,7 +5,7 @@ import type { Connection } from "../connection/connection.ts";
 import type { ConnectionEvents } from "../connection/context.ts";
 import { Connections } from "../connection/connections.ts";
 import { ACCESS_LINES_DROPPED, LINES_DROPPED } from "../connection/counters.ts";
-import { type ConnectionFailure, isOutage } from "../connection/failure.ts";
+import { isOutage } from "../connection/failure.ts";
 import { eventWriter, type FrameWriter } from "../control/frame_writer.ts";
 import { type CommandHandler, readCommands } from "../control/helper.ts";
 import type {
@@ -21,7 +19,7 @@ import type {
 import type { ServedTls } from "../certificates/served_tls.ts";
 import { internalError } from "../log/internal_error.ts";
 import type { EventName } from "../base/events.ts";
-import type { LogEntry } from "../base/log_entry.ts";
+import type { Log, LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
 import { queuesEmptied, refuseNew } from "../os/listen_queue.ts";
@@ -33,9 +31,9 @@ import { ignoringHandler } from "../runtime/ignoring_handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { StreamHandler } from "../runtime/stream.ts";
 import type { Stream } from "../runtime/stream.ts";
-import { accessRecord, frontendName } from "./access_record.ts";
 import { AccessWriter } from "./access_writer.ts";
 import { BackendWatch } from "./backend_watch.ts";
+import { ConnectionLog } from "./connection_log.ts";
 import { MemoryReclaim } from "./memory_reclaim.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { ConnectionLimiter } from "./connection_limiter.ts";
@@ -44,6 +42,7 @@ import { descriptorLimit, type WorkerLimits, workerLimits } from "./limits.ts";
 import { dieBeforeMaster } from "../system/oom_score.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { pinToCore } from "./pin_to_core.ts";
+
 /** Events that the status document shows at every level; the master drops them from its log. */
 const SHOWN: readonly EventName[] = ["connection-failed", "connection-limit"];
 /** If the TLS library keeps every name, a worker is replaced after this many. */
@@ -83,7 +82,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   private connections: Connections | undefined;
   private listeners: WorkerListeners | undefined;
   private limiter: ConnectionLimiter | undefined;
-  private accessWriter: AccessWriter | undefined;
+  private connectionLog: ConnectionLog | undefined;
   /** Absent unless it is reported. */
   private loopDelay: LoopDelay | undefined;
   private rememberedNames = 0;
@@ -183,8 +182,7 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   internalError(error: unknown): void {
-    const { level, event, message, facts } = internalError(error);
-    this.log(level, event, message, facts);
+    this.log(internalError(error));
   }
 
   private requestSuccessor(): void {
@@ -202,6 +200,7 @@ class Worker implements CommandHandler<WorkerCommand> {
       if (settings.engine !== "" && runtime.capabilities.engines) {
         runtime.loadEngine(settings.engine);
       }
+      const log = this.connectionLog = this.makeConnectionLog(command);
       this.connections = new Connections(runtime, {
         ...settings,
         limits: { ...settings.limits, handshakes: limits.handshakes },
@@ -211,11 +210,10 @@ class Worker implements CommandHandler<WorkerCommand> {
         counted: command.counted,
         measures: command.measures ?? false,
         backendTls: backendTls && runtime.createClientTls(backendTls),
-      }, this.events());
+      }, this.events(log));
       this.listeners = new WorkerListeners(runtime, command, this.listenerEvents());
       this.limiter = this.makeLimiter(limits, this.listeners, command.connections);
       if (command.measures) this.loopDelay = new LoopDelay();
-      this.openAccessLog(command);
       if (command.tickets) this.ticketKeys = new TicketKeys(command.tickets);
       this.frontends = backendTls ? [] : this.contexts(tls);
       for (const slot of command.serves) this.listeners.listen(slot);
@@ -230,14 +228,17 @@ class Worker implements CommandHandler<WorkerCommand> {
     this.report({ type: "ready" });
   }
 
-  private openAccessLog({ accessLog: pipe, settings: { accessLog } }: StartCommand): void {
-    if (pipe === undefined) return;
-    this.accessWriter = new AccessWriter(
+  /** Opens the access log, if there is one. */
+  private makeConnectionLog(command: StartCommand): ConnectionLog {
+    const { accessLog: pipe, settings: { accessLog } } = command;
+    const accessWriter = pipe === undefined ? undefined : new AccessWriter(
       this.runtime.libc,
       { pipe, ...accessLog },
-      ({ level, event, message, facts }) => this.log(level, event, message, facts),
+      this.log,
       (lines) => this.connections!.counters.values[ACCESS_LINES_DROPPED]! += lines,
     );
+    const isVerbose = () => this.logLevel === 2;
+    return new ConnectionLog(command, { log: this.log, isVerbose, accessWriter });
   }
 
   private limits(): WorkerLimits {
@@ -248,7 +249,7 @@ class Worker implements CommandHandler<WorkerCommand> {
     if (tooMany !== undefined) {
       const message = `--max-worker-connections: the descriptor limit allows ${connections} ` +
         `connections, not ${tooMany}; raise ulimit -n`;
-      this.log("warn", "warning", message, { limit: connections });
+      this.log({ level: "warn", event: "warning", message, facts: { limit: connections } });
     }
     return found;
   }
@@ -262,7 +263,8 @@ class Worker implements CommandHandler<WorkerCommand> {
       pause: () => listeners.pause(),
       resume: () => listeners.resume(),
       counted: (limit) => this.connections!.counters.limitReached(limit),
-      reached: (message, facts) => this.log("warn", "connection-limit", message, facts),
+      reached: (message, facts) =>
+        this.log({ level: "warn", event: "connection-limit", message, facts }),
     });
   }
 
@@ -375,83 +377,39 @@ class Worker implements CommandHandler<WorkerCommand> {
       isPaused: () => this.limiter!.isPaused,
       accepted: (stream, frontend) => this.accept(stream, frontend),
       failed: ({ code, message }) =>
-        this.log("error", "accept-failed", `cannot accept a connection: ${message}`, {
-          source: "internal",
-          code,
+        this.log({
+          level: "error",
+          event: "accept-failed",
+          message: `cannot accept a connection: ${message}`,
+          facts: { source: "internal", code },
         }),
-      warning: ({ level, event, message, facts }) => this.log(level, event, message, facts),
+      warning: this.log,
     };
   }
 
-  private events(): ConnectionEvents<Connection> {
-    const isVerbose = () => this.logLevel === 2;
+  private events(log: ConnectionLog): ConnectionEvents<Connection> {
     return {
-      observes: (id) => isVerbose() || this.accessWriter?.takes(id) === true,
+      observes: (id) => log.observes(id),
       established: (connection) => {
         this.backend.answered();
-        if (!isVerbose()) return;
-        const name = connection.clientCommonName;
-        const more = name === undefined ? {} : { clientCommonName: name };
-        this.logConnection("connection-established", connection, "established", more);
+        log.established(connection);
       },
       failed: (connection, failure) => {
-        if (isOutage(failure)) this.backend.failed(failure);
+        const affectsAll = isOutage(failure);
+        if (affectsAll) this.backend.failed(failure);
         // The master logs an outage once, for all connections.
-        if (isVerbose() || !isOutage(failure)) this.logFailure(connection, failure);
+        if (!affectsAll || this.logLevel === 2) log.failed(connection, failure);
       },
       closed: (connection) => {
-        if (isVerbose()) this.logConnection("connection-closed", connection, "closed");
-        this.logAccess(connection);
+        log.closed(connection);
         this.limiter!.closed(this.connections!.open);
         this.exitWhenEmpty();
       },
     };
   }
 
-  private logConnection(
-    event: EventName,
-    connection: Connection,
-    what: "established" | "closed",
-    more: LogEntry["facts"] = {},
-  ): void {
-    const { id, clientName, facts } = connection;
-    const record = this.recordOf(connection);
-    const known = record && connectionFacts(record, what);
-    const message = `connection ${id} from ${clientName}: ${what}${known ? ` ${known.text}` : ""}`;
-    this.log("debug", event, message, { ...known?.facts, ...facts, ...more });
-  }
-
-  private logAccess(connection: Connection, isStop = false): void {
-    if (!this.accessWriter?.takes(connection.id)) return;
-    const record = this.recordOf(connection, isStop);
-    if (record) this.accessWriter.write(record);
-  }
-
-  private recordOf(connection: Connection, isStop = false): AccessRecord | undefined {
-    const { slot } = this.command!;
-    const frontend = frontendName(this.command!, connection.frontend);
-    return accessRecord(connection, { frontend, worker: slot, pid: process.pid }, isStop);
-  }
-
-  /** Logs what is cut now, and writes the last lines. */
   private endAccessLog(): void {
-    for (const connection of this.connections?.observed ?? []) this.logAccess(connection, true);
-    this.accessWriter?.end();
-  }
-
-  private logFailure(connection: Connection, failure: ConnectionFailure): void {
-    const { id, clientName, facts } = connection;
-    const { source, code, cause, detail } = failure;
-    const isVerbose = this.logLevel === 2;
-    // Health checks come every second.
-    if (code === "client-left" && !isVerbose) return;
-    const more = isVerbose && detail ? ` (${detail})` : "";
-    this.log(
-      levelOf(failure),
-      "connection-failed",
-      `connection ${id} from ${clientName} failed, caused by ${source}: ${code}: ${cause}${more}`,
-      { ...facts, source, code, cause, ...(detail ? { detail } : {}) },
-    );
+    this.connectionLog?.end(this.connections?.observed ?? []);
   }
 
   /** A TLS library that keeps every name also keeps those that clients invent. */
@@ -463,18 +421,15 @@ class Worker implements CommandHandler<WorkerCommand> {
   private pin(slot: number): void {
     const core = pinToCore(this.runtime.libc, slot);
     if (core !== undefined) return;
-    this.log("warn", "pin-failed", "cannot be pinned to its core; it runs on any core", {});
+    const message = "cannot be pinned to its core; it runs on any core";
+    this.log({ level: "warn", event: "pin-failed", message, facts: {} });
   }
 
-  private log(
-    level: LogEntry["level"],
-    event: EventName,
-    message: string,
-    facts: LogEntry["facts"],
-  ): void {
+  private readonly log: Log = (entry) => {
+    const { level, event } = entry;
     if (this.logLevel === 0 && level !== "error" && !SHOWN.includes(event)) return;
-    this.rateLimiter.log({ level, event, message, facts });
-  }
+    this.rateLimiter.log(entry);
+  };
 
   private sendLog(entry: LogEntry): void {
     const worker = this.command?.slot ?? 0;
@@ -493,9 +448,4 @@ class Worker implements CommandHandler<WorkerCommand> {
   private report(event: WorkerEvent): void {
     this.channel.send(event);
   }
-}
-
-function levelOf({ source, code }: ConnectionFailure): LogEntry["level"] {
-  if (code === "client-left") return "debug";
-  return source === "internal" ? "error" : source === "limit" ? "info" : "warn";
 }

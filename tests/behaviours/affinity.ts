@@ -193,11 +193,13 @@ export const affinity: readonly Behaviour[] = [
       const command = ["unshare", "--net", "sh", "-c", REFUSING, ...context.target.command];
       const other = context.like({ ...context.target, command });
       const stud = await other.stud(["-n", `${WORKERS}`, "--affinity=on"], { backend: 1 });
-      const warnings = stud.logs.filter(({ message }) => message.includes("--affinity"));
-      assert.equal(warnings.length, 1);
-      assert.equal(warnings[0]!.level, "warn");
-      assert.match(warnings[0]!.message, /the kernel refuses a BPF program .*\(\S.*\)/);
+      const isWarning = ({ message }: { readonly message: string }) =>
+        message.includes("--affinity");
+      const warning = await stud.waitForLog(isWarning, "the warning");
+      assert.equal(warning.level, "warn");
+      assert.match(warning.message, /the kernel refuses a BPF program .*\(\S.*\)/);
       assert.deepEqual(await stud.stop(), { code: 0, signal: null });
+      assert.equal(stud.logs.filter(isWarning).length, 1);
     },
   },
   {

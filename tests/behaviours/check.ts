@@ -99,7 +99,10 @@ export const check: readonly Behaviour[] = [
         stdout,
         /^ {2}problem {2}names {7}it is not for good\.test, only for odd\.test\n/m,
       );
-      assert.match(stdout, /^ {2}problem {2}chain .* is missing.*CN=middle\n +remedy: /m);
+      assert.match(
+        stdout,
+        /^ {2}problem {2}chain .* is missing.*CN=middle was not sent\n +remedy: /m,
+      );
       assert.ok(stdout.includes("CN=\\x1b[31mred"), stdout);
       const json = await check("--json", "--servername=odd.test", endpointText(frontend));
       assert.equal(json.code, 1);
@@ -134,7 +137,7 @@ export const check: readonly Behaviour[] = [
       writeFileSync(empty, "");
       const cases: readonly (readonly [string[], RegExp])[] = [
         [[closed], /^stud: check: \S+: the connection was refused: nothing listens there; check /],
-        [[`127.0.0.1:${ssh.port}`], /the server does not speak TLS; it sent SSH; use the port /],
+        [[`127.0.0.1:${ssh.port}`], /the server does not speak TLS; it sent SSH; check the port; /],
         [["--timeout=0.2", `127.0.0.1:${silent.port}`], /sent nothing after 0\.2 s; check /],
         [["nobody.invalid"], /cannot resolve nobody\.invalid: .*; check the name/],
         [[`${directory}/none.sock`], /there is no such socket; check /],

@@ -105,7 +105,8 @@ export const cuts: readonly Behaviour[] = [
   {
     name: "--idle-timeout cuts a client that does not read, and the log says so",
     waits: true,
-    run: (context) => blocks(context, ["--idle-timeout=1"], "limit idle-timeout", "the client had"),
+    // The backend must begin to send within this time.
+    run: (context) => blocks(context, ["--idle-timeout=2"], "limit idle-timeout", "the client had"),
   },
   {
     name: "a half-closed client that does not read is cut, and the log says that it is the client",
@@ -347,7 +348,7 @@ async function cutOf(socket: Socket): Promise<string> {
 
 async function failures(stud: Stud, count: number): Promise<string[]> {
   const lines = () => stud.logs.filter(({ event }) => event === "connection-failed");
-  await until(() => lines().length >= count, `${count} failed connections`, 30_000);
+  await until(() => lines().length >= count, `${count} failed connections`, 60_000);
   return lines().map(({ message }) => message);
 }
 

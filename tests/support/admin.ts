@@ -97,3 +97,10 @@ export function open(admin: AdminAddress): Socket {
   const socket = typeof admin === "string" ? connect(admin) : connect(admin);
   return socket.setNoDelay().on("error", () => {});
 }
+
+export function post(admin: AdminAddress, path: string, body = ""): Promise<Reply> {
+  return ask(admin, path, { method: "POST", body });
+}
+
+/** A token for `--admin-token-file`. */
+export const TOKEN = "0123456789abcdef-token";

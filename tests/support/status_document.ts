@@ -1,15 +1,15 @@
-/** Made-up status documents of a busy service, for what shows them. */
+/** Status documents of a busy service as the page shows them, made of {@link statusDocument}. */
 import type { MetricFamily } from "../../src/status/metric.ts";
 import type { CertificateStatus, Status } from "../../src/status/status.ts";
+import { certificate as certificateOf, counter, statusDocument, worker } from "./small_status.ts";
 
 /** Counters as they stand `seconds` after the start, under steady load. */
 export function metricsAt(seconds: number): MetricFamily[] {
-  const counter = (name: string, samples: [Record<string, string>, number][]): MetricFamily => ({
-    name: `stud_${name}`,
-    help: "Help.",
-    type: "counter",
-    samples: samples.map(([labels, each]) => ({ labels, value: Math.round(each * seconds) })),
-  });
+  const counted = (name: string, samples: [Record<string, string>, number][]): MetricFamily =>
+    counter(
+      `stud_${name}`,
+      ...samples.map(([labels, each]) => [labels, Math.round(each * seconds)] as const),
+    );
   const histogram = (name: string, counts: readonly number[]): MetricFamily => ({
     name: `stud_${name}`,
     help: "Help.",
@@ -25,20 +25,20 @@ export function metricsAt(seconds: number): MetricFamily[] {
       type: "gauge",
       samples: [{ labels: { frontend: "*:443" }, value: 300 + Math.round(seconds) % 50 }],
     },
-    counter("connections_accepted_total", [[{ frontend: "*:443" }, 120]]),
-    counter("handshakes_total", [
+    counted("connections_accepted_total", [[{ frontend: "*:443" }, 120]]),
+    counted("handshakes_total", [
       [{ ...handshake, kind: "full" }, 40],
       [{ ...handshake, kind: "resumed" }, 75],
     ]),
-    counter("client_bytes_total", [
+    counted("client_bytes_total", [
       [{ direction: "received" }, 1_500_000],
       [{ direction: "sent" }, 24_000_000],
     ]),
-    counter("connection_failures_total", [
+    counted("connection_failures_total", [
       [{ source: "client", code: "handshake-failed" }, 2],
       [{ source: "backend", code: "backend-refused" }, 1],
     ]),
-    counter("backend_connects_total", [
+    counted("backend_connects_total", [
       [{ service: "default", result: "succeeded" }, 115],
       [{ service: "default", result: "failed" }, 1],
     ]),
@@ -53,12 +53,8 @@ const START = Date.parse("2026-03-01T10:00:00Z");
 export function statusAt(seconds: number, changes: Partial<Status> = {}): Status {
   const time = new Date(START + seconds * 1000).toISOString();
   const startedAt = new Date(START).toISOString();
-  return {
-    version: 1,
+  return statusDocument({
     time,
-    health: "well",
-    problems: [],
-    ready: { isReady: true },
     build: {
       version: "0.1.0",
       runtime: "Bun 1.4.5",
@@ -77,23 +73,17 @@ export function statusAt(seconds: number, changes: Partial<Status> = {}): Status
     backends: [{ service: "default", address: "127.0.0.1:8000", state: "up", since: startedAt }],
     workers: workersOf(2),
     certificates: { total: 1, listed: [certificate({})], warningDays: 21 },
-    failures: [],
     tickets: { keyAgeSeconds: 3_000, source: "local" },
-    log: { level: 1, droppedLines: 0 },
     metrics: metricsAt(seconds),
     ...changes,
-  };
+  });
 }
 
 export function workersOf(count: number): Status["workers"] {
   return Array.from({ length: count }, (_, i) => ({
-    slot: i + 1,
-    pid: 1001 + i,
+    ...worker(i + 1, 1001 + i, 150, 12_345),
     generation: 1,
-    state: "serving",
     startedAt: new Date(START).toISOString(),
-    connections: 150,
-    accepted: 12_345,
     residentBytes: 54e6,
     eventLoopDelaySeconds: 0.0021,
   }));
@@ -101,13 +91,10 @@ export function workersOf(count: number): Status["workers"] {
 
 export function certificate(changes: Partial<CertificateStatus>): CertificateStatus {
   return {
-    names: ["www.example.com", "example.com"],
+    ...certificateOf(["www.example.com", "example.com"], 92),
     place: "/etc/stud/www.example.com.pem",
     notBefore: "2026-01-01T00:00:00Z",
     notAfter: "2026-06-01T00:00:00Z",
-    daysLeft: 92,
-    key: "ECDSA P-256",
-    issuer: "Example CA",
     ...changes,
   };
 }

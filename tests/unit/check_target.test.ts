@@ -24,6 +24,7 @@ test("every usual form of a server is accepted", () => {
     [":8443", "localhost:8443", "localhost"],
     ["https://example.com/", "example.com:443", "example.com"],
     ["HTTPS://[::1]:8443/a?b=c:d#e", "[::1]:8443", undefined],
+    ["Bücher.example:8443", "xn--bcher-kva.example:8443", "xn--bcher-kva.example"],
     ["/run/x.sock", "unix:/run/x.sock", undefined],
     ["unix:/run/x.sock", "unix:/run/x.sock", undefined],
   ];
@@ -31,6 +32,7 @@ test("every usual form of a server is accepted", () => {
     const target = parseTarget(given);
     assert.deepEqual([target.text, target.name], [text, name], given);
     assert.equal(target.isHttp, /^https:/i.test(given));
+    assert.equal(target.hasUnusedPath, given.includes("/a?b"), given);
   }
 });
 
@@ -45,6 +47,8 @@ test("other forms are refused in one line", () => {
     ["exa mple.com", /is not a host/],
     ["1.2.3.4.5", /is not an IP address/],
     ["[::1", /./],
+    ["::1:20443", /with a port, write \[::1\]:20443$/],
+    ["bü cher.example", /is not a host/],
     [`${"a".repeat(300)}.test`, /is not a host/],
   ];
   for (const [given, pattern] of cases) {

@@ -79,6 +79,11 @@ test("an answer that is no status is one line that says what to do", async () =>
     [200, { ...good, metrics: {} }, foreign],
     [
       200,
+      { ...good, metrics: [{ name: "x", type: "histogram", samples: [{ labels: {} }] }] },
+      foreign,
+    ],
+    [
+      200,
       { ...good, version: 2 },
       "it sends version 2 of the status document, not 1; use the stud command of the same version",
     ],

@@ -143,7 +143,7 @@ test("without an option the default pid files are tried, and then the default so
     `no running stud was found: neither ${
       nowhere.pidFiles[0]
     } nor ${nowhere.socket} leads to one; ` +
-      "give --admin, --config or --pidfile",
+      "start stud with --admin=/run/stud/admin.sock, or give --admin, --config or --pidfile",
   );
   const socket = file("default.sock", "");
   const stale = file("stale.pid", String(process.pid));

@@ -60,8 +60,8 @@ test("numbers and times are short and have units", () => {
     "60 days",
     "1 day",
     "today",
+    "ended today",
     "ended 1 day ago",
-    "ended 2 days ago",
   ]);
   assert.equal(timeText("2026-11-30T12:00:00.123Z"), "2026-11-30 12:00:00 UTC");
   assert.equal(timeText("\x1b"), "\\u{1b}");
@@ -135,7 +135,7 @@ test("the status begins with what is wrong, then shows every part, in 80 columns
     "  down   2 min  default  [127.0.0.1]:8080",
     "  default: Connection refused",
     "     4  5003           4  serving  3,000  3,000,000  57.2 MiB   2 ms",
-    "  ended     ended 1 day ago; n1.host-0.example.com",
+    "  ended     ended today; n1.host-0.example.com",
     "  today     n1.host-1.example.com, n2.host-1.example.com, n3.host-1.example.com",
     "  and 1,190 more",
     "  10 s ago, 192.0.2.1:4000: client handshake: the client sent HTTP, not TLS",

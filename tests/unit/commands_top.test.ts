@@ -70,6 +70,7 @@ test("rates are the differences of counters per second, over all series", () => 
     accepted: 6,
     full: 2,
     resumed: 4,
+    handshakes: undefined,
     failures: 0.5,
     received: 1000,
     sent: 4,
@@ -79,14 +80,32 @@ test("rates are the differences of counters per second, over all series", () => 
   });
 });
 
-test("no rate is invented: after a restart, without time, or for what a build does not report", () => {
+test("no rate is invented: without time, or for what a build does not report", () => {
   const metrics = [counter("stud_connections_accepted_total", [{}, 5])];
   const before = statusDocument({ metrics });
   assert.equal(ratesBetween(before, before), NO_RATES);
   const restarted = later({ metrics: [counter("stud_connections_accepted_total", [{}, 4])] });
   const { accepted, full } = ratesBetween(before, restarted);
-  assert.deepEqual({ accepted, full }, { accepted: undefined, full: undefined });
+  // What has started anew has counted from 0.
+  assert.deepEqual({ accepted, full }, { accepted: 2, full: undefined });
   assert.equal(ratesBetween(before, later({ time: "x" })), NO_RATES);
+});
+
+test("a build that does not know the kind of handshakes shows all of them, and 0 is not unknown", () => {
+  const completed = { result: "completed", kind: "unknown" };
+  const reading = (count: number) => ({
+    metrics: [
+      counter("stud_handshakes_total", [completed, count], [
+        { result: "failed", kind: "unknown" },
+        7,
+      ]),
+      counter("stud_connection_failures_total"),
+    ],
+  });
+  const rates = ratesBetween(statusDocument(reading(10)), later(reading(30)));
+  assert.deepEqual([rates.full, rates.handshakes, rates.failures], [undefined, 10, 0]);
+  const lines = text(view(model({ rates }), { columns: 80, rows: 24 })).join("\n");
+  assert.match(lines, /^Handshakes {3}10\/s full or resumed, mean time -/m);
 });
 
 test("keys arrive one by one, whatever the terminal sends at once", () => {
@@ -206,6 +225,9 @@ test("a long problem is shown with its remedy", () => {
     lines.slice(2, 5).join("\n"),
     /^error: the backend [^]* start it\nwarning: another$/,
   );
+  const narrow = text(view(model({ status }), { columns: 40, rows: 24 })).slice(2, 5);
+  assert.match(narrow.join("\n"), / …$/);
+  assert.ok(narrow.every((line) => line.length <= 40));
 });
 
 test("a pause, a service that is away and the help are visible", () => {

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { increase, observed, quantile, total } from "../../src/status/increase.ts";
+import { increase, mean, observed, quantile, total } from "../../src/status/increase.ts";
 import type { MetricFamily } from "../../src/status/metric.ts";
 
 function counter(...samples: [Record<string, string>, number][]): MetricFamily[] {
@@ -64,4 +64,22 @@ test("a quantile is interpolated within its bucket", () => {
 test("a quantile above all bounds is infinite, and one of nothing is unknown", () => {
   assert.equal(quantile({ bounds: [1], counts: [1, 9] }, 0.99), Infinity);
   assert.equal(quantile({ bounds: [1], counts: [0, 0] }, 0.5), undefined);
+});
+
+test("a mean is that of the observations since the first reading", () => {
+  const reading = (counts: readonly number[], sum: number): MetricFamily[] => [
+    {
+      name: "h_seconds",
+      help: "H.",
+      type: "histogram",
+      bounds: [1],
+      samples: [{ labels: {}, counts, sum }],
+    },
+  ];
+  const between = (before: MetricFamily[], after: MetricFamily[]) =>
+    mean(observed(before, after, "h_seconds"));
+  assert.equal(between(reading([1, 0], 1), reading([3, 2], 1.5)), 0.125);
+  assert.equal(between(reading([1, 0], 1), reading([1, 0], 1)), undefined);
+  assert.equal(between(reading([9, 0], 9), reading([2, 0], 1)), 0.5);
+  assert.equal(between([], []), undefined);
 });

@@ -1,13 +1,14 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { CertificateFacts, CertificateSource } from "../../src/certificates/certificates.ts";
+import type { LogEntry } from "../../src/base/log_entry.ts";
 import {
-  failureOf,
   generationsStatus,
   ServedCertificates,
   stapleProblems,
   workersStatus,
 } from "../../src/master/status.ts";
+import { RecentEvents } from "../../src/master/recent_events.ts";
 import type { Generations } from "../../src/master/workers/generations.ts";
 import { readinessOf } from "../../src/service/status.ts";
 import { RecentGrowth } from "../../src/service/recent_growth.ts";
@@ -121,13 +122,19 @@ test("a failed connection is shown on one line for each member, whatever a worke
     cause: "a\nb\u001b[31m",
   };
   const entry = { level: "warn", event: "connection-failed", message: "", facts } as const;
-  assert.deepEqual(failureOf(entry, NOW), {
+  const shown = (each: LogEntry) => {
+    const recent = new RecentEvents();
+    recent.add(each, NOW);
+    return recent.failures[0];
+  };
+  assert.deepEqual(shown(entry), {
     ...{ time: "2026-03-01T12:00:00.000Z", worker: 2, client: "192.0.2.9:4000" },
     ...{ source: "client", code: "handshake-failed", cause: String.raw`a\x0ab\x1b[31m` },
   });
   const long = { ...facts, cause: "x".repeat(60_000) };
-  assert.equal(failureOf({ ...entry, facts: long }, NOW)!.cause.length, 1000);
-  assert.equal(failureOf({ ...entry, event: "connection-closed" }, NOW), undefined);
+  assert.equal(shown({ ...entry, facts: long })!.cause.length, 1000);
+  assert.equal(shown({ ...entry, event: "connection-closed" }), undefined);
+  assert.equal(shown({ ...entry, facts: { ...entry.facts, worker: "x" } })!.worker, 0);
 });
 
 test("a must-staple certificate without a valid response is a problem", () => {
@@ -150,11 +157,22 @@ test("a must-staple certificate without a valid response is a problem", () => {
   ]);
 });
 
+test("of each worker the last limit of the last minute is shown, on one line", () => {
+  const recent = new RecentEvents();
+  const reached = (worker: number, message: string, at: number) =>
+    recent.add({ level: "warn", event: "connection-limit", message, facts: { worker } }, at);
+  reached(1, "first", NOW);
+  reached(1, "second", NOW + 1000);
+  reached(2, "other\n", NOW + 2000);
+  assert.deepEqual(recent.limits(NOW + 3000), ["worker 2: other\\x0a", "worker 1: second"]);
+  assert.deepEqual(recent.limits(NOW + 61_500), ["worker 2: other\\x0a"]);
+});
+
 test("readiness has a reason if there is none", () => {
   const serving = { isServing: true, backendProbe: undefined };
   const state = { isStopping: false, isReplaced: false, master: serving };
   const ready = (changes: object, needsBackend = false) =>
-    readinessOf({ ...state, ...changes }, { needsBackend });
+    readinessOf({ ...state, ...changes }, needsBackend);
   const probed = (backendProbe: unknown) => ({ master: { ...serving, backendProbe } });
   assert.deepEqual(ready({}), { isReady: true });
   assert.deepEqual(ready(probed({ isUp: false, cause: "no" })), { isReady: true });
@@ -180,4 +198,10 @@ test("a count is of interest for ten minutes after it has grown", () => {
   assert.equal(growth.lately(5, NOW + 600_000), 5);
   assert.equal(growth.lately(5, NOW + 602_000), 0);
   assert.equal(growth.lately(6, NOW + 602_000), 6);
+});
+
+test("a count that a predecessor has left is no growth", () => {
+  const growth = new RecentGrowth();
+  assert.equal(growth.lately(1000, NOW), 0);
+  assert.equal(growth.lately(1001, NOW + 1000), 1001);
 });

@@ -7,6 +7,7 @@ import { SOCK_CLOEXEC } from "../../src/os/constants.ts";
 import { SOCK_STREAM } from "../../src/os/constants.ts";
 import type { Libc } from "../../src/os/libc.ts";
 import type { Handover } from "../../src/upgrade/handover.ts";
+import { childrenOf } from "../../src/system/children.ts";
 import type { Program } from "../../src/upgrade/program.ts";
 import { isSuccessor, spawnSuccessor, type Successor } from "../../src/upgrade/successor.ts";
 import { bareSocket, loopback } from "../support/adapter.ts";
@@ -47,6 +48,10 @@ function shell(commands: string, trial: Trial = {}): Successor {
   }, { handover, onStop, ...options });
   successors.push(successor);
   return successor;
+}
+
+function read(path: string): string {
+  return existsSync(path) ? readFileSync(path, "latin1") : "";
 }
 
 function problems(successor: Successor): Promise<readonly string[]> {
@@ -171,6 +176,21 @@ test(
     await until(() => !isAlive(successor.pid) && !isAlive(child as number), "the end of both");
   },
 );
+
+test("one that is stopped before its launcher has reported it ends too", limit, async () => {
+  const successor = shell("exec sleep 1000.25");
+  const isIt = (pid: number) => read(`/proc/${pid}/cmdline`).split("\0")[1] === "1000.25";
+  // Without a turn of the event loop, in which the report would be read.
+  let pid: number | undefined;
+  while (pid === undefined) {
+    const launchers = childrenOf(process.pid);
+    pid = launchers.flatMap((launcher) => childrenOf(launcher.pid)).map((child) => child.pid)
+      .find(isIt);
+  }
+  assert.equal(successor.pid, 0);
+  await within(successor.stop(), "the end");
+  await until(() => !isAlive(pid), "its exit");
+});
 
 test("a later stop line stops its predecessor, other lines do not", limit, async () => {
   let stops = 0;

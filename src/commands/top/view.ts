@@ -80,6 +80,10 @@ function problems({ problems }: Status, { columns, rows }: Size): Line[] {
     if (i > 0 && lines.length + shown.length > (isLast ? most : most - 1)) {
       return [...lines, line(`and ${problems.length - i} more; see stud status`, "warning")];
     }
+    // The end of a line of text that was cut says so.
+    if (shown.length < wrapped.length) {
+      shown.push(`${shown.pop()!.slice(0, Math.max(20, columns) - 2)} …`);
+    }
     lines.push(...shown.map((each) => line(each, severity === "error" ? "error" : "warning")));
   }
   return lines;
@@ -88,6 +92,9 @@ function problems({ problems }: Status, { columns, rows }: Size): Line[] {
 function rates({ status, rates }: Model): Line[] {
   const open = status.frontends.reduce((sum, each) => sum + each.open, 0);
   const perSecond = (rate: number | undefined) => `${known(rate, shortRate)}/s`;
+  const handshakes = rates.handshakes === undefined
+    ? `${perSecond(rates.full)} full, ${perSecond(rates.resumed)} resumed`
+    : `${perSecond(rates.handshakes)} full or resumed`;
   return [
     line(""),
     [
@@ -98,8 +105,7 @@ function rates({ status, rates }: Model): Line[] {
       },
     ],
     line(
-      `Handshakes   ${perSecond(rates.full)} full, ${perSecond(rates.resumed)} resumed, ` +
-        `mean time ${known(rates.handshakeSeconds, millisecondsText)}, ` +
+      `Handshakes   ${handshakes}, mean time ${known(rates.handshakeSeconds, millisecondsText)}, ` +
         `backend connect ${known(rates.connectSeconds, millisecondsText)}`,
     ),
     line(

@@ -29,10 +29,7 @@ export class CrashReports {
     return this.count > LOGGED_SINGLY;
   }
 
-  /**
-   * The crashes of the last minutes, as long as they go on, and how the last worker exited;
-   * undefined: none.
-   */
+  /** The number of crashes in a row, and how the last worker exited; undefined: none lately. */
   get recent(): { readonly count: number; readonly exit: string } | undefined {
     const { count, last } = this;
     return count === 0 || !last ? undefined : { count, exit: describeExit(last) };

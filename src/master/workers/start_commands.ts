@@ -68,7 +68,7 @@ function withoutCertificates(prepared: Prepared) {
   };
 }
 
-/** Whether somebody reads what is measured of connections. */
+/** Whether there is an admin endpoint, which shows the histograms. */
 function isMeasured({ admin }: Prepared): boolean {
   return admin !== undefined;
 }

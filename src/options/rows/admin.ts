@@ -9,7 +9,7 @@ export const adminOptions = {
     group: "Admin endpoint",
     form: "text",
     argument: "ADDRESS",
-    example: "unix:/run/stud.sock",
+    example: "unix:/run/stud/admin.sock",
     default: "",
     help: "Serve metrics, health, status and a live page by HTTP at this address: /PATH or @NAME " +
       "of a Unix socket, or HOST:PORT or [HOST]:PORT of a loopback address.",

@@ -58,11 +58,11 @@ export function duration(seconds: number): string {
 
 const UNITS = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]] as const;
 
-/** Until a certificate ends: `ends today`, `1 day`, `ended 3 days ago`. */
+/** Until a certificate ends, of days rounded down: `ends today`, `1 day`, `ended 3 days ago`. */
 export function daysLeft(days: number): string {
   const whole = Math.floor(days);
   if (days < 0) {
-    const past = Math.floor(-days);
+    const past = -whole - 1;
     return past === 0 ? "ended today" : `ended ${amount(past, "day")} ago`;
   }
   return whole === 0 ? "ends today" : amount(whole, "day");

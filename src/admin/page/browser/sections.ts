@@ -41,14 +41,14 @@ function failures(): Section {
     columns: [
       { title: "Cause", cell: ({ code }) => ({ text: code }) },
       { title: "Source", cell: ({ source }) => ({ text: source }) },
-      number("Last 5 min", ({ recent }) => ({ text: count(recent) })),
+      number("Recent", ({ recent }) => ({ text: count(recent) })),
       number("Total", ({ total }) => ({ text: count(total) })),
     ],
   });
   const last = makeTable<FailureStatus>(byId("failures"), {
     limit: 8,
     what: "failures",
-    empty: "No connection has failed.",
+    empty: "None. Clients of a backend that is down are counted, not listed.",
     columns: [
       { title: "When and who", cell: ({ time, client }) => timeCell(time, client) },
       {
@@ -71,7 +71,7 @@ function ends(): Section {
     columns: [
       {
         title: "Frontend",
-        cell: ({ name, addresses }) => ({ text: name, note: addresses.join(", ") }),
+        cell: ({ name, addresses }) => ({ text: name, note: otherAddresses(name, addresses) }),
       },
       number("Open", ({ open }) => ({ text: count(open) })),
       number("Accepted", ({ accepted }) => ({ text: count(accepted) })),
@@ -91,7 +91,7 @@ function ends(): Section {
         cell: ({ state, cause }) => ({ text: capital(state), tone: tones[state], note: cause }),
       },
       { title: "Since", cell: ({ since }) => timeCell(since, since && age(since, now)) },
-      number("Failed connects, 5 min", ({ service }) => ({
+      number("Recent failed connects", ({ service }) => ({
         text: count(past?.recent(CONNECTS, { service, result: "failed" })),
       })),
     ],
@@ -106,6 +106,12 @@ function ends(): Section {
     // Those that are down come first.
     backends([...status.backends].sort((a, b) => order(a.state) - order(b.state)));
   };
+}
+
+/** Where a frontend listens, if that says more than its name. */
+function otherAddresses(name: string, addresses: readonly string[]): string {
+  const bare = (address: string) => address.replaceAll(/[[\]]/g, "");
+  return addresses.filter((address) => bare(address) !== bare(name)).join(", ");
 }
 
 function order(state: BackendStatus["state"]): number {
