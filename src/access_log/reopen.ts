@@ -1,5 +1,6 @@
 import { constants, openSync } from "node:fs";
 import { FIONBIO } from "../os/constants.ts";
+import { descriptorPath } from "../os/descriptors.ts";
 import type { Libc } from "../os/libc.ts";
 import { cInt } from "../os/structures.ts";
 
@@ -12,7 +13,7 @@ const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK | c
  */
 export function reopenedForWriting(fd: number): number | undefined {
   try {
-    return openSync(`/proc/self/fd/${fd}`, FLAGS);
+    return openSync(descriptorPath(fd), FLAGS);
   } catch {
     // A socket, or there is no /proc.
     return undefined;

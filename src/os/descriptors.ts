@@ -1,4 +1,5 @@
 /** Descriptors that are passed from one program to the next. */
+import process from "node:process";
 import { closeSync, existsSync, readdirSync, readlinkSync } from "node:fs";
 import {
   AF_UNIX,
@@ -36,6 +37,14 @@ export function isPeerGone(libc: Libc, fd: number): boolean {
 /** Sets close-on-exec, so that no program that this one starts inherits the descriptor by mistake. */
 export function keepFromChildren(libc: Libc, fd: number): void {
   libc.ioctl(fd, FIOCLEX, cInt(0));
+}
+
+/**
+ * Returns a path to an open descriptor that the runtime itself need not know. Deno replaces
+ * /proc/self/fd/N by a descriptor that it was started with under this number, even if it is closed.
+ */
+export function descriptorPath(fd: number): string {
+  return `/proc/${process.pid}/fd/${fd}`;
 }
 
 /**

@@ -4,7 +4,7 @@ import { statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import type { Dialect } from "../base/dialect.ts";
 import { UsageError } from "../base/errors.ts";
 import { EAGAIN, F_OFD_SETLK } from "../os/constants.ts";
-import { keepFromChildren } from "../os/descriptors.ts";
+import { descriptorPath, keepFromChildren } from "../os/descriptors.ts";
 import { errnoText, errorText } from "../base/error_text.ts";
 import type { Libc } from "../os/libc.ts";
 import { wholeFileLock } from "../os/structures.ts";
@@ -167,11 +167,6 @@ function isSame(path: string, fd: number): boolean {
   const here = statSync(path, { throwIfNoEntry: false });
   const ours = statSync(descriptorPath(fd));
   return here?.dev === ours.dev && here.ino === ours.ino;
-}
-
-/** Returns a path to an open descriptor that the runtime itself need not know. */
-function descriptorPath(fd: number): string {
-  return `/proc/self/fd/${fd}`;
 }
 
 function ownerOf(path: string): string {

@@ -8,7 +8,7 @@ import type { Inherited } from "../master/master.ts";
 import type { Libc } from "../os/libc.ts";
 import type { PassedSocket } from "../system/activation.ts";
 import type { Essentials } from "../system/essentials.ts";
-import { closeInherited, keepFromChildren } from "../os/descriptors.ts";
+import { closeInherited, descriptorPath, keepFromChildren } from "../os/descriptors.ts";
 import type { ReloadsStatus } from "../status/status.ts";
 import { errnoText } from "../base/error_text.ts";
 
@@ -90,7 +90,7 @@ export function writeHandover(libc: Libc, handover: Handover): number {
  * in the handover. Throws a UsageError if a version with another format wrote it.
  */
 export function readHandover(libc: Libc, fd: number): Handover {
-  const { form, ...handover } = JSON.parse(readFileSync(`/proc/self/fd/${fd}`, "utf8"));
+  const { form, ...handover } = JSON.parse(readFileSync(descriptorPath(fd), "utf8"));
   closeInherited(libc, fd);
   if (form !== FORM) {
     throw new UsageError(

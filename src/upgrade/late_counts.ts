@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { type CountedSeries, parseCountedSeries } from "../base/counters.ts";
 import { errnoText } from "../base/error_text.ts";
 import { MFD_CLOEXEC } from "../os/constants.ts";
+import { descriptorPath } from "../os/descriptors.ts";
 import type { Libc } from "../os/libc.ts";
 import { cString } from "../os/structures.ts";
 
@@ -20,12 +21,12 @@ export function openLateCounts(libc: Libc): number {
 /** Replaces the numbers in the file. */
 export function writeLateCounts(fd: number, numbers: readonly CountedSeries[]): void {
   const text = JSON.stringify(numbers);
-  writeFileSync(`/proc/self/fd/${fd}`, `${digest(text)}${text}`);
+  writeFileSync(descriptorPath(fd), `${digest(text)}${text}`);
 }
 
 /** Returns the numbers in the file; undefined if there are none, or while they are being written. */
 export function readLateCounts(fd: number): readonly CountedSeries[] | undefined {
-  const content = readFileSync(`/proc/self/fd/${fd}`, "utf8");
+  const content = readFileSync(descriptorPath(fd), "utf8");
   const text = content.slice(DIGEST_LENGTH);
   if (text === "" || content.slice(0, DIGEST_LENGTH) !== digest(text)) return undefined;
   return parseCountedSeries(JSON.parse(text));
