@@ -32,7 +32,7 @@ export function unknownKey(
 
 /** Text that looks like no option's name is not quoted: it may be a line of a key, or a password. */
 function shownKey(key: string, near: string | undefined): string {
-  const isName = near ? /^[\w-]{1,40}$/.test(key) : /^[a-z]+([_-]?[a-z]+)*[0-9]?$/.test(key);
+  const isName = near ? /^[\w-]{1,40}$/.test(key) : /^[a-z]+([_-][a-z]+)*[0-9]?$/.test(key);
   return isName && key.length <= 40 ? key : "this word";
 }
 

@@ -48,6 +48,11 @@ test("other kinds of files as a configuration are one line that shows nothing of
   }
 });
 
+test("a key of many letters is answered at once", () => {
+  const [fault] = faultsOf(`${"a".repeat(50_000)}1a = 1\n`, "stud");
+  assert.match(fault!, /this word is not a key/);
+});
+
 test("a comment may show a PEM section", () => {
   assert.deepEqual(faultsOf(`# -----BEGIN PRIVATE KEY-----\nworkers = 2\n`, "stud"), []);
 });
