@@ -18,7 +18,7 @@ export interface Form {
 
 export const forms: Readonly<Record<Form["name"], Form>> = {
   full: { name: "full", clients: 200, span: 20_000, divisor: 1 },
-  short: { name: "short", clients: 40, span: 2_000, divisor: 20 },
+  short: { name: "short", clients: 30, span: 1_500, divisor: 20 },
 };
 
 /** One fault of a stud that serves a load. */

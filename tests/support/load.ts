@@ -1,9 +1,13 @@
 /** Clients that continuously connect, send a request and disconnect. */
 import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
 import { exchange } from "./client.ts";
 import type { Context } from "./context.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { until } from "./until.ts";
+
+/** Milliseconds between two connections of a client. */
+const PAUSE = 10;
 
 /** Milliseconds of `performance.now`. */
 export interface Span {
@@ -33,6 +37,8 @@ export function startLoad(context: Context, endpoint: Endpoint, clients: number)
         const { code, message } = error as Error & { code?: string };
         failures.push({ from, to: performance.now(), code: code ?? message });
       }
+      // Other behaviours need the processors too.
+      await pause(PAUSE);
     }
   };
   const all = Array.from({ length: clients }, client);
