@@ -124,15 +124,21 @@ export function spawnSuccessor(
       return problems.length > 0 ? problems : [`the new process exited (status ${code})`];
     });
     const stop = async () => {
-      // A launcher that ends before it has reported its process would leave that behind.
       if (pid === 0) await inTime([isStarted], STOP_LIMIT_MS);
-      const all = pid === 0 ? [launcher, ...children(launcher)] : [{ pid }];
-      for (const each of all) signal(each.pid, "SIGTERM");
+      if (pid === 0) {
+        // A launcher that ends before it has reported its process would leave that behind.
+        const unreported = children(launcher);
+        const all = [launcher, ...unreported, ...unreported.flatMap(children)];
+        for (const each of all) signal(each.pid, "SIGKILL");
+        return;
+      }
+      signal(pid, "SIGTERM");
       await inTime([exited], STOP_LIMIT_MS);
       if (launcher.exitCode === null && launcher.signalCode === null) {
         // Its workers may hang too, and would keep the sockets.
-        const workers = all.flatMap(children);
-        for (const each of [...all, ...workers]) signal(each.pid, "SIGKILL");
+        const workers = childrenOf(pid);
+        signal(pid, "SIGKILL");
+        for (const worker of workers) signal(worker.pid, "SIGKILL");
       }
     };
     return {
