@@ -1,6 +1,7 @@
 /** How connections close, cleanly or not, and that they leave nothing behind. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
 import { Tls13Client } from "../faults/hostile/tls13.ts";
 import { type Backend, startHangingPort } from "../support/backend.ts";
@@ -233,6 +234,30 @@ export const close: readonly Behaviour[] = [
         await context.tls(wire.entry);
         await scene.held(2);
         wire.socket.resetAndDestroy();
+      });
+    },
+  },
+  {
+    name: "a reset that arrives together with the end of the handshake is a reset",
+    async run(context) {
+      const hanging = await startHangingPort();
+      context.after(() => hanging.close());
+      const backend = { host: "127.0.0.1", port: hanging.port };
+      const args = ["--backend-connect-timeout=30"];
+      await ends(context, { backend, args, expect: ["client client-reset"] }, async ({ stud }) => {
+        const client = await Tls13Client.open(stud.frontend);
+        client.hello();
+        await client.answered();
+        // The worker meets both at once; its tickets are then written to a dead connection.
+        const worker = stud.worker();
+        process.kill(worker, "SIGSTOP");
+        try {
+          client.finish();
+          client.socket.resetAndDestroy();
+          await client.ended;
+        } finally {
+          process.kill(worker, "SIGCONT");
+        }
       });
     },
   },

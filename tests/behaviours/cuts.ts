@@ -242,7 +242,7 @@ async function failedReload(context: Context): Promise<void> {
     ({ event }) => event === "reload-failed",
     "the reload fails",
   );
-  assert.match(failed.message, /worker \d cannot start: it exited during its start/);
+  assert.match(failed.message, /worker \d+ cannot start: it exited during its start/);
   client.end("still here");
   assert.equal(String(await readAll(client)), "still here");
   assert.equal(String(await exchange(stud.frontend, "hello")), "hello");

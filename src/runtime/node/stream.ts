@@ -1,6 +1,6 @@
 import { raise } from "../../base/raise.ts";
 import { finishOnClose, resetOnClose } from "../../os/reset_on_close.ts";
-import { hasReceived, isAcknowledged } from "../../os/tcp_info.ts";
+import { hasReceived, isAcknowledged, wasReset } from "../../os/tcp_info.ts";
 import { endInOrder, endReadably } from "../end_after_alert.ts";
 import { ignoringHandler } from "../ignoring_handler.ts";
 import { DECODE_ERROR, UNRECOGNIZED_NAME } from "../openssl.ts";
@@ -263,6 +263,10 @@ export class NodeStream implements Stream, HandleEvents {
         return this.fail({ code: TRUNCATED, message: "the connection ended within a TLS record" });
       }
       this.hasCloseNotify = end === "close_notify";
+      // OpenSSL writes tickets by itself: a write of its own that meets the reset takes the error.
+      if (!this.hasCloseNotify && !this.isFinishing && wasReset(libc, this.socket.fd)) {
+        return this.fail({ code: "ECONNRESET", message: "connection reset by peer" });
+      }
     }
     this.hasEnded = true;
     this.notify("ended");
