@@ -108,8 +108,8 @@ async function buildNode(): Promise<void> {
       disableExperimentalSEAWarning: true,
       useCodeCache: true,
       assets,
-      // Node warns about FFI at each start.
-      execArgv: ["--disable-warning=ExperimentalWarning"],
+      // Node warns about FFI at each start, and parses its own list of CAs, which nothing uses.
+      execArgv: ["--disable-warning=ExperimentalWarning", "--use-openssl-ca"],
       execArgvExtension: "none",
     }),
   );

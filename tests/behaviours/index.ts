@@ -78,7 +78,7 @@ import { watch } from "./watch.ts";
 /** Only a hang takes this long; in milliseconds. */
 const LIMIT = 180_000;
 /** How many run at a time: those that use the processors, and those that wait for time limits. */
-const WORKING = 8;
+const WORKING = Number(process.env.LANES ?? 8);
 const WAITING = 10;
 
 /** The slowest come first, so that the run does not end with one of them. */

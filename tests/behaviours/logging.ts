@@ -98,18 +98,25 @@ export const logging: readonly Behaviour[] = [
       const stud = await context.stud([], { backend: 9 });
       await floods(stud);
       await stud.stop();
-      assert.equal(stud.failures().length, 10);
       const sums = stud.logs.filter((line) => line.event === "events-repeated");
-      assert.equal(sums.length, 1);
-      const { level, message, count, code, source, worker, repeated } = sums[0]!;
+      assert.ok(sums.length > 0);
+      const lines = stud.failures().length;
+      // A busy machine takes longer than the 10 s that one summary covers.
+      assert.ok(lines >= 10 && lines <= 10 * (sums.length + 1), `${lines} lines`);
+      const counts = sums.map(({ count }) => Number(count));
+      assert.equal(counts.reduce((so, count) => so + count, lines), FLOOD);
+      const { level, message, code, source, worker, repeated } = sums[0]!;
       assert.deepEqual(
-        { level, count, code, source, worker, repeated },
+        { level, code, source, worker, repeated },
         {
-          ...{ level: "warn", count: FLOOD - 10, code: "handshake-failed", source: "client" },
+          ...{ level: "warn", code: "handshake-failed", source: "client" },
           ...{ worker: 1, repeated: "connection-failed" },
         },
       );
-      assert.match(message, /^40 more times in the last \d+ s; the last one: connection \d+ from /);
+      assert.match(
+        message,
+        new RegExp(`^${counts[0]} more times in the last \\d+ s; the last one: connection \\d+ from `),
+      );
     },
   },
   {
