@@ -46,17 +46,24 @@ test("without a token the Host header is a numeric address, localhost, or the co
   assert.equal(codeOf(check, ["Host", "b.example", "Authorization", "Bearer secret"]), undefined);
 });
 
-test("ten wrong tokens of an address are compared each second, and the right one of another is", () => {
+test("wrong tokens of an address are limited each second, and the right one is always allowed", () => {
   let now = 0;
   const check = new AccessCheck(() => now);
   check.access = { tokenHash };
-  const attempt = (token: string, address = "192.0.2.1") =>
-    codeOf(check, ["Host", "x", "Authorization", `Bearer ${token}`], { address });
-  for (let i = 0; i < 10; i++) assert.equal(attempt("wrong"), 401);
-  assert.equal(attempt("wrong"), 429);
-  assert.equal(attempt("secret"), 429);
-  assert.equal(attempt("secret", "192.0.2.2"), undefined);
+  const attempt = (token: string, address = "192.0.2.1") => {
+    const headers = ["Host", "x", "Authorization", `Bearer ${token}`];
+    const { code, isLast = false } = check.refusal(asked(headers, { address })) ?? {};
+    return code === undefined ? "allowed" : `${code}${isLast ? " and closed" : ""}`;
+  };
+  for (let i = 0; i < 10; i++) assert.equal(attempt("wrong"), "401");
+  for (let i = 0; i < 100; i++) {
+    assert.equal(attempt("wrong"), "429 and closed");
+    assert.equal(attempt("secret"), "allowed");
+  }
+  assert.equal(attempt("wrong", "192.0.2.2"), "401");
   now = 1000;
-  assert.equal(attempt("secret"), undefined);
+  // The right token does not use up the attempts of others.
+  for (let i = 0; i < 20; i++) assert.equal(attempt("secret"), "allowed");
+  assert.equal(attempt("wrong"), "401");
   assert.equal(codeOf(check, ["Host", "x"]), 401);
 });

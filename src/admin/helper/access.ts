@@ -24,11 +24,13 @@ export interface Refusal {
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** The client sent a token that is wrong. */
   readonly isWrongToken?: boolean;
+  /** The connection is closed after the answer. */
+  readonly isLast?: boolean;
 }
 
-/** Attempts with a wrong token that one address has each second; more are not even compared. */
+/** Wrong tokens of one address each second that do not cost it the connection. */
 const MAX_ATTEMPTS = 10;
-/** Addresses whose attempts are counted. */
+/** Addresses whose wrong tokens are counted. */
 const MAX_ADDRESSES = 1024;
 
 const BROWSERS = "requests from pages of other sites are refused";
@@ -79,17 +81,20 @@ export class AccessCheck {
     if (header === undefined) {
       return { code: 401, error: "a token is required", headers: challenge };
     }
+    const hash = createHash("sha256").update(tokenOf(header)).digest();
+    // First, since programs with a wrong token and with the right one may share an address.
+    if (timingSafeEqual(hash, Buffer.from(tokenHash, "base64"))) return undefined;
     const second = Math.floor(this.now() / 1000);
     const before = this.attempts.get(address);
     const count = before?.second === second ? before.count : 0;
-    if (count >= MAX_ATTEMPTS) {
-      const error = "too many wrong tokens; wait a second";
-      return { code: 429, error, headers: { "Retry-After": "1" } };
-    }
-    const hash = createHash("sha256").update(tokenOf(header)).digest();
-    if (timingSafeEqual(hash, Buffer.from(tokenHash, "base64"))) return undefined;
     this.attempts.set(address, { second, count: count + 1 });
-    return { code: 401, error: "the token is wrong", headers: challenge, isWrongToken: true };
+    if (count < MAX_ATTEMPTS) {
+      return { code: 401, error: "the token is wrong", headers: challenge, isWrongToken: true };
+    }
+    // Each further attempt costs a connection.
+    const error = "too many wrong tokens; wait a second";
+    const headers = { "Retry-After": "1" };
+    return { code: 429, error, headers, isWrongToken: true, isLast: true };
   }
 }
 

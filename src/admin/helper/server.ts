@@ -103,7 +103,7 @@ export class AdminServer {
       : routeFault(path, method);
     if (fault || body === undefined) {
       // What follows on the connection may be the rest of this request.
-      this.send(fault!, response, client, body === undefined);
+      this.send(fault!, response, client, body === undefined || refusal?.isLast === true);
       return "stream";
     }
     client.received();
