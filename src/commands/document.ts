@@ -71,7 +71,14 @@ const STATUS: Shape = {
     eventLoopDelaySeconds: "number",
   },
   configuration: { files: [{ path: "string", changedAt: "string" }], loadedAt: "string" },
-  reloads: { succeeded: "number", failed: "number", isRunning: "boolean", "last?": RELOAD },
+  reloads: {
+    succeeded: "number",
+    failed: "number",
+    isRunning: "boolean",
+    // Absent also from an older version.
+    "inProgress?": [{ state: "string", cause: "string", since: "string", "reason?": "string" }],
+    "last?": RELOAD,
+  },
   generations: [{
     number: "number",
     isCurrent: "boolean",

@@ -1,7 +1,12 @@
 /** The page that `stud status` prints: what is wrong comes first. Lines fit in 80 columns. */
 import { countText } from "../base/count_text.ts";
 import { wrap } from "../options/help.ts";
-import type { CertificateStatus, ReloadStatus, Status } from "../status/status.ts";
+import type {
+  CertificateStatus,
+  ReloadInProgress,
+  ReloadStatus,
+  Status,
+} from "../status/status.ts";
 import {
   bytesText,
   type Column,
@@ -93,7 +98,8 @@ function service(status: Status): string[] {
         `${countOf(older.length, "older generation")} with ${countOf(draining, "connection")}`,
       )
       : []),
-    ...fact("Last reload", reloadText(reloads, time)),
+    ...(reloads.inProgress ?? []).flatMap((reload) => fact("Reload", progressText(reload, time))),
+    ...fact("Last reload", lastReloadText(reloads, time)),
     ...(reloads.last?.problems ?? []).flatMap((problem) => wrapped(plain(problem), INDENT)),
     ...fact(
       "Reloads",
@@ -106,13 +112,17 @@ function service(status: Status): string[] {
   ];
 }
 
+/** Returns `waiting for 12 s (received SIGHUP): another reload is running`. */
+export function progressText(reload: ReloadInProgress, now: string): string {
+  const { state, cause, since, reason } = reload;
+  return `${plain(state)} for ${durationText(secondsBetween(since, now))} (${plain(cause)})` +
+    (reason ? `: ${plain(reason)}` : "");
+}
+
 /** Returns `succeeded 5 min ago (received SIGHUP, 0.4 s)`. */
-export function reloadText({ last, isRunning }: Status["reloads"], now: string): string {
-  const running = isRunning ? "one is running; " : "";
-  if (!last) return `${running}none`;
-  return `${running}${plain(last.result)} ${
-    durationText(secondsBetween(last.finishedAt, now))
-  } ago ` +
+export function lastReloadText({ last }: Status["reloads"], now: string): string {
+  if (!last) return "none";
+  return `${plain(last.result)} ${durationText(secondsBetween(last.finishedAt, now))} ago ` +
     `(${plain(last.cause)}, ${durationText(last.seconds)})`;
 }
 

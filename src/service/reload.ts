@@ -83,7 +83,7 @@ export class Reload implements Change {
 
   private async reload(): Promise<void> {
     const { cause, state: { reloads } } = this;
-    reloads.begin();
+    reloads.begin(cause);
     logStage(this.state, "reloading", `${cause}, reloading the configuration`, { cause });
     let ready: ReadyReload | undefined;
     try {
@@ -147,6 +147,8 @@ export class Reload implements Change {
     // It may have been set by the admin endpoint, in workers that stay.
     if (level !== state.log.level) state.master!.setLogLevel(state.log.level);
     await state.master!.commit(begun);
+    // What waited for room is done with this one.
+    state.master!.generations.onRoom = () => {};
     // Nothing starts workers of the previous configuration any more.
     await guarded(state.log, () => state.prepareContext.certificates.use());
     await guarded(state.log, () => state.admin.use());
@@ -167,6 +169,7 @@ export class Reload implements Change {
     this.state.reloads.postpone(this.cause, message);
     generations.onRoom = () => {
       generations.onRoom = () => {};
+      this.state.reloads.resume();
       void this.request("an older generation has ended");
     };
   }

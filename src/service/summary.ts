@@ -6,10 +6,11 @@ import type { ServiceState } from "./state.ts";
  */
 export function summaryOf({ master, reloads }: Pick<ServiceState, "master" | "reloads">): string {
   const { summary } = master!;
-  const { last } = reloads.status;
-  if (!last || last.result === "succeeded") return summary;
+  const { last, inProgress = [] } = reloads.status;
+  const waiting = inProgress.find(({ waitsForRoom }) => waitsForRoom);
+  if (waiting) return `${waiting.reason}; ${summary}`;
+  if (last?.result !== "failed") return summary;
   const [first = "", ...others] = last.problems;
-  if (last.result === "waiting") return `${first}; ${summary}`;
   const more = others.length > 0 ? ` (and ${others.length} more)` : "";
   return `the last reload failed: ${first}${more}; ${summary}`;
 }

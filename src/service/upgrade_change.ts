@@ -29,6 +29,16 @@ export class UpgradeChange implements Change {
 
   /** Fulfilled if the upgrade has failed; after a successful one this process exits. */
   async run(): Promise<void> {
+    const { reloads } = this.state;
+    reloads.hold("an upgrade is in progress");
+    try {
+      await this.replace();
+    } finally {
+      reloads.release();
+    }
+  }
+
+  private async replace(): Promise<void> {
     const { state } = this;
     const { log } = state;
     await guarded(log, () => void (state.lateCounts = openLateCounts(state.runtime.libc)));

@@ -117,16 +117,27 @@ export const FACT_FAMILIES: readonly FactFamily[] = [
       (["succeeded", "failed"] as const).map((result) => [reloads[result], { result }]),
   },
   {
+    name: "reloads_in_progress",
+    type: "gauge",
+    help: "Reloads that were requested and have not ended.",
+    labels: { state: "`running`, `waiting`" },
+    read: ({ reloads: { inProgress = [] } }) =>
+      ["running", "waiting"].map((state) => [
+        inProgress.filter((reload) => reload.state === state).length,
+        { state },
+      ]),
+  },
+  {
     name: "last_reload_success",
     type: "gauge",
-    help: "Whether the configuration in use is that of the last attempt: 0 after a failed reload.",
+    help: "Whether the last reload that has ended succeeded: 0 after a failed one.",
     labels: {},
     read: ({ reloads }) => [[Number(reloads.last?.result !== "failed")]],
   },
   {
     name: "last_reload_timestamp_seconds",
     type: "gauge",
-    help: "When the last reload ended, or the start if there was none, in seconds since 1970.",
+    help: "When a reload last ended, or the start if none has, in seconds since 1970.",
     labels: {},
     read: ({ reloads, configuration }) => [
       [seconds(reloads.last?.finishedAt ?? configuration.loadedAt)],
@@ -135,7 +146,7 @@ export const FACT_FAMILIES: readonly FactFamily[] = [
   {
     name: "last_reload_duration_seconds",
     type: "gauge",
-    help: "How long the last reload took.",
+    help: "How long the last reload that has ended took.",
     labels: {},
     read: ({ reloads: { last } }) => last ? [[last.seconds]] : [],
   },

@@ -114,7 +114,8 @@ function backendProblems({ backends, unresolved, now }: ProblemFacts): Problem[]
   return [...down, warning("backend-unresolved", text)];
 }
 
-function reloadProblems({ reloads: { last }, upgradeFailure }: ProblemFacts): Problem[] {
+function reloadProblems({ reloads, upgradeFailure }: ProblemFacts): Problem[] {
+  const { last, inProgress = [] } = reloads;
   const found: Problem[] = [];
   if (last?.result === "failed") {
     found.push(error(
@@ -123,7 +124,9 @@ function reloadProblems({ reloads: { last }, upgradeFailure }: ProblemFacts): Pr
         `and certificates are in use: ${firstOf(last.problems)}; correct it, then reload`,
     ));
   }
-  if (last?.result === "waiting") found.push(warning("reload-waits", firstOf(last.problems)));
+  // What waits for another reload or an upgrade begins by itself soon.
+  const waiting = inProgress.find(({ waitsForRoom }) => waitsForRoom);
+  if (waiting) found.push(warning("reload-waits", waiting.reason ?? "unknown"));
   if (upgradeFailure.length > 0) {
     found.push(warning(
       "upgrade-failed",

@@ -88,11 +88,30 @@ export interface ReloadsStatus {
   readonly succeeded: number;
   readonly failed: number;
   readonly isRunning: boolean;
+  /** Those that were requested and have not ended, first the one that runs; absent: there is none. */
+  readonly inProgress?: readonly ReloadInProgress[];
+  /** The last one that has ended; it stays while another one waits or runs. */
   readonly last?: ReloadStatus;
 }
 
+/** A reload whose result is not known yet. */
+export interface ReloadInProgress {
+  readonly state: "running" | "waiting";
+  /** A clause: `received SIGHUP` … */
+  readonly cause: string;
+  /** When it was requested. */
+  readonly since: string;
+  /** Why it waits, one line. */
+  readonly reason?: string;
+  /** It waits for an older generation to end, which can take any time (--max-generations). */
+  readonly waitsForRoom?: true;
+}
+
 export interface ReloadStatus {
-  /** `waiting`: it begins once an older generation has ended (--max-generations). */
+  /**
+   * `waiting`: it begins once an older generation has ended (--max-generations). Only a request for a
+   * reload is answered so; it is no last result.
+   */
   readonly result: "succeeded" | "failed" | "waiting";
   /** A clause: `received SIGHUP`, `certificate files have changed` … */
   readonly cause: string;

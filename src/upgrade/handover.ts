@@ -27,7 +27,7 @@ export interface Handover extends Inherited {
    */
   readonly workingDirectory?: string;
   /** The results of reloads so far; absent from an older version. */
-  readonly reloads?: Omit<ReloadsStatus, "isRunning">;
+  readonly reloads?: Omit<ReloadsStatus, "isRunning" | "inProgress">;
   /** The sockets of the admin endpoint; absent from an older version. */
   readonly admin?: readonly HeldAddress[];
   /** The descriptor of a file with what the predecessor counts later (`late_counts.ts`). */

@@ -201,6 +201,20 @@ export const status: readonly Behaviour[] = [
       assert.equal(answer.result, "waiting");
       assert.match(answer.problems[0]!, /^the reload waits until an older generation has ended: 2/);
       assert.deepEqual((await codes(status)).sort(), ["generation-limit", "reload-waits"]);
+      // What has ended stays the last result, and what waits is shown beside it.
+      const { reloads: { last, inProgress, isRunning } } = await status();
+      assert.deepEqual([last!.result, isRunning, inProgress!.length], ["succeeded", false, 1]);
+      const [waiting] = inProgress!;
+      assert.deepEqual([waiting!.state, waiting!.reason], ["waiting", answer.problems[0]]);
+      write({ more: "workers = many" });
+      assert.equal((await ask("POST", "/reload")).code, 500);
+      const failed = await status();
+      assert.equal(failed.reloads.inProgress?.[0]?.state, "waiting", "it still waits");
+      assert.equal(failed.reloads.last!.result, "failed");
+      write({ more: `${settings}51` });
+      const { body: metrics } = await ask("GET", "/metrics");
+      assert.match(metrics, /^stud_last_reload_success 0$/m);
+      assert.match(metrics, /^stud_reloads_in_progress\{state="waiting"\} 1$/m);
       client.end();
       await until(async () => (await status()).reloads.succeeded === 2, "the reload");
       await until(async () => (await codes(status)).length === 0, "no problems");

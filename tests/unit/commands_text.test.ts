@@ -152,11 +152,32 @@ test("a service that is well has no heading without lines", () => {
   const text = statusText(statusDocument({
     backends: [],
     certificates: { total: 0, listed: [] },
-    reloads: { succeeded: 0, failed: 0, isRunning: true },
+    reloads: { succeeded: 0, failed: 0, isRunning: false },
   }));
   assert.match(text, /^stud is well\n/);
-  assert.match(text, /^Last reload {5}one is running; none$/m);
+  assert.match(text, /^Last reload {5}none$/m);
   assert.doesNotMatch(text, /Problems|Backends|Certificates|failed connections|Ticket/);
+});
+
+test("reloads in progress come before the last result, which stays", () => {
+  const time = "2026-03-01T12:00:12.000Z";
+  const since = "2026-03-01T12:00:00.000Z";
+  const cause = "received SIGHUP";
+  const text = statusText(statusDocument({
+    time,
+    reloads: {
+      ...{ succeeded: 0, failed: 1, isRunning: true },
+      inProgress: [
+        { state: "running", cause, since },
+        { state: "waiting", cause, since: time, reason: "another reload is running" },
+      ],
+      last: { result: "failed", cause, finishedAt: since, seconds: 0.5, problems: ["broken"] },
+    },
+  }));
+  assert.match(
+    text,
+    /^Reload {10}running for 12 s \(received SIGHUP\)\nReload {10}waiting for 0 s \(received SIGHUP\): another reload is running\nLast reload {5}failed 12 s ago \(received SIGHUP, 0\.5 s\)\n {16}broken$/m,
+  );
 });
 
 test("no text of the document reaches the terminal as it is", () => {

@@ -36,6 +36,7 @@ const facts: Facts = {
   configuration: { dialect: "stud", files: [], loadedAt: time },
   reloads: {
     ...{ succeeded: 3, failed: 1, isRunning: false },
+    inProgress: [{ state: "waiting", cause: "SIGHUP", since: time }],
     last: { result: "failed", cause: "SIGHUP", finishedAt: time, seconds: 1.5, problems: ["x"] },
   },
   generations: [
@@ -89,6 +90,8 @@ test("the facts of the status document are metrics", () => {
     "stud_generations 2",
     'stud_generation_connections{generation="1"} 7',
     'stud_reloads_total{result="failed"} 1',
+    'stud_reloads_in_progress{state="running"} 0',
+    'stud_reloads_in_progress{state="waiting"} 1',
     "stud_last_reload_success 0",
     `stud_last_reload_timestamp_seconds ${seconds}`,
     "stud_last_reload_duration_seconds 1.5",

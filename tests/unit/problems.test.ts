@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PROBLEM_CODES, type ProblemFacts, problemsOf } from "../../src/status/problems.ts";
 import { root } from "../support/target.ts";
-import type { ReloadStatus, WorkerStatus } from "../../src/status/status.ts";
+import type { ReloadInProgress, ReloadStatus, WorkerStatus } from "../../src/status/status.ts";
 
 const NOW = Date.parse("2026-03-01T12:00:00Z");
 
@@ -39,6 +39,11 @@ function reload(result: ReloadStatus["result"], problems: readonly string[]) {
   return { succeeded: 0, failed: 0, isRunning: false, last };
 }
 
+const waiting: ReloadInProgress = {
+  ...{ state: "waiting", cause: "received SIGHUP", since: iso(-1000) },
+  ...{ reason: "the reload waits until …", waitsForRoom: true },
+};
+const { waitsForRoom: _, ...otherWait } = waiting;
 const older = { number: 2, isCurrent: false, workers: 2, connections: 4212 };
 const [current] = facts().generations;
 
@@ -74,11 +79,15 @@ const cases: readonly [string, Partial<ProblemFacts>, ...(readonly [string, stri
       ],
     ],
     ["a successful reload", { reloads: reload("succeeded", []) }],
-    ["a reload that waits", { reloads: reload("waiting", ["the reload waits until …"]) }, [
-      "warning",
-      "reload-waits",
-      /^the reload waits until …$/,
-    ]],
+    [
+      "a reload that waits, after one that failed",
+      { reloads: { ...reload("failed", ["broken"]), inProgress: [waiting] } },
+      ["error", "reload-failed", /: broken; correct it, then reload$/],
+      ["warning", "reload-waits", /^the reload waits until …$/],
+    ],
+    ["a reload that waits for another one only", {
+      reloads: { ...reload("succeeded", []), inProgress: [otherWait] },
+    }],
     ["a failed upgrade", { upgradeFailure: ["it exited with status 1"] }, [
       "warning",
       "upgrade-failed",

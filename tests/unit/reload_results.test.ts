@@ -23,7 +23,7 @@ const settle = () => new Promise((resolve) => setTimeout(resolve));
 test("a result has its cause, its time, its duration and its problems", () => {
   const { reloads, wait } = results();
   assert.deepEqual(reloads.status, { succeeded: 0, failed: 0, isRunning: false });
-  reloads.begin();
+  reloads.begin("received SIGHUP");
   assert.equal(reloads.status.isRunning, true);
   wait(1500);
   reloads.end("received SIGHUP", ["a.pem: it is empty", "b.pem: it is empty"]);
@@ -35,7 +35,7 @@ test("a result has its cause, its time, its duration and its problems", () => {
     problems: ["a.pem: it is empty", "b.pem: it is empty"],
   };
   assert.deepEqual(reloads.status, { succeeded: 0, failed: 1, isRunning: false, last });
-  reloads.begin();
+  reloads.begin("received SIGHUP");
   reloads.end("certificate files have changed", []);
   const { succeeded, failed } = reloads.status;
   assert.deepEqual({ succeeded, failed }, { succeeded: 1, failed: 1 });
@@ -46,13 +46,13 @@ test("a result has its cause, its time, its duration and its problems", () => {
 test("a request gets the result of a reload that began after it", async () => {
   const { reloads, ask, answers } = results();
   ask("early");
-  reloads.begin();
+  reloads.begin("received SIGHUP");
   ask("late");
   ask("later");
   reloads.end("received SIGHUP", ["broken"]);
   await settle();
   assert.deepEqual(answers, ["early failed broken"]);
-  reloads.begin();
+  reloads.begin("received SIGHUP");
   reloads.end("a request", []);
   await settle();
   assert.deepEqual(answers.slice(1), ["late succeeded", "later succeeded"]);
@@ -61,21 +61,73 @@ test("a request gets the result of a reload that began after it", async () => {
 test("a reload that has to wait answers at once, and counts neither as success nor as failure", async () => {
   const { reloads, ask, answers } = results();
   ask("request");
-  reloads.begin();
+  reloads.begin("received SIGHUP");
   reloads.postpone("a request", "the reload waits until an older generation has ended");
   await settle();
   assert.deepEqual(answers, [
     "request waiting the reload waits until an older generation has ended",
   ]);
-  const { succeeded, failed, isRunning, last } = reloads.status;
-  assert.deepEqual({ succeeded, failed, isRunning }, { succeeded: 0, failed: 0, isRunning: false });
-  assert.equal(last?.result, "waiting");
+  const { inProgress, ...others } = reloads.status;
+  assert.deepEqual(others, { succeeded: 0, failed: 0, isRunning: false });
+  assert.deepEqual(inProgress, [{
+    state: "waiting",
+    cause: "a request",
+    since: "2026-03-01T12:00:00.000Z",
+    reason: "the reload waits until an older generation has ended",
+    waitsForRoom: true,
+  }]);
+});
+
+test("what is in progress is shown with its cause and what it waits for, and the last result stays", () => {
+  const { reloads, ask, wait } = results();
+  const shown = () =>
+    reloads.status.inProgress?.map(({ state, cause, since, reason }) =>
+      [state, cause, since.slice(17, 19), reason].filter(Boolean).join(" ")
+    );
+  reloads.begin("received SIGHUP");
+  reloads.end("received SIGHUP", ["broken"]);
+  const { last } = reloads.status;
+  assert.equal(shown(), undefined);
+  reloads.hold("an upgrade is in progress");
+  ask("first");
+  wait(1000);
+  ask("second");
+  assert.deepEqual(shown(), ["waiting a request 00 an upgrade is in progress"]);
+  reloads.release();
+  assert.deepEqual(shown(), ["waiting a request 00"]);
+  reloads.begin("a request");
+  ask("third");
+  assert.deepEqual(shown(), [
+    "running a request 00",
+    "waiting a request 01 another reload is running",
+  ]);
+  reloads.postpone("a request", "no room");
+  assert.deepEqual(shown(), ["waiting a request 01", "waiting a request 00 no room"]);
+  reloads.begin("a request");
+  reloads.postpone("a request", "no room");
+  assert.deepEqual(shown(), ["waiting a request 00 no room"]);
+  assert.deepEqual(reloads.status.last, last, "nothing has ended meanwhile");
+  assert.deepEqual(reloads.inheritance, { succeeded: 0, failed: 1, last });
+  // One that fails leaves it waiting; the end of an older generation begins it.
+  reloads.begin("received SIGHUP");
+  reloads.end("received SIGHUP", ["broken"]);
+  assert.deepEqual(shown(), ["waiting a request 00 no room"]);
+  reloads.resume();
+  ask("fourth");
+  assert.deepEqual(shown(), ["waiting a request 00"]);
+  reloads.begin("a request");
+  reloads.postpone("a request", "no room");
+  // One that succeeds has read the same files.
+  reloads.begin("received SIGHUP");
+  reloads.end("received SIGHUP", []);
+  assert.equal(shown(), undefined);
+  assert.equal(reloads.status.last?.result, "succeeded");
 });
 
 test("after the end of reloads each request is answered with the reason", async () => {
   const { reloads, ask, answers } = results();
   ask("before");
-  reloads.begin();
+  reloads.begin("received SIGHUP");
   ask("during");
   reloads.close("stud is stopping");
   ask("after");
@@ -89,11 +141,11 @@ test("after the end of reloads each request is answered with the reason", async 
 
 test("a successor goes on with the counts and the last result", () => {
   const first = results().reloads;
-  first.begin();
+  first.begin("received SIGHUP");
   first.end("received SIGHUP", ["broken"]);
   const { reloads } = results(JSON.parse(JSON.stringify(first.inheritance)));
   assert.deepEqual(reloads.status, first.status);
-  reloads.begin();
+  reloads.begin("received SIGHUP");
   reloads.end("received SIGHUP", []);
   assert.deepEqual([reloads.status.succeeded, reloads.status.failed], [1, 1]);
 });

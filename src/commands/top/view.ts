@@ -4,7 +4,7 @@ import type { Status } from "../../status/status.ts";
 import { bytesText, durationText, secondsBetween, timeText } from "../format.ts";
 import { wrap } from "../../options/help.ts";
 import { plain } from "../plain.ts";
-import { healthText, reloadText } from "../status_text.ts";
+import { healthText, lastReloadText, progressText } from "../status_text.ts";
 import { known, type Model, type Section, sections, shortRate } from "./sections.ts";
 import { type Line, line } from "./styled.ts";
 
@@ -112,12 +112,17 @@ function rates({ status, rates }: Model): Line[] {
       `Throughput   ${known(rates.received, bytesText)}/s from clients, ` +
         `${known(rates.sent, bytesText)}/s to clients`,
     ),
-    line(
-      `Last reload  ${reloadText(status.reloads, status.time)}`,
-      status.reloads.last?.result === "failed" ? "warning" : undefined,
-    ),
+    reloads(status),
     line(""),
   ];
+}
+
+/** One in progress, which says more than the last result, or else that. */
+function reloads({ reloads, time }: Status): Line {
+  const { last, inProgress: [current] = [] } = reloads;
+  if (current) return line(`Reload       ${progressText(current, time)}`, "warning");
+  const style = last?.result === "failed" ? "warning" : undefined;
+  return line(`Last reload  ${lastReloadText(reloads, time)}`, style);
 }
 
 function millisecondsText(seconds: number): string {

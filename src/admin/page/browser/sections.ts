@@ -5,6 +5,7 @@ import type {
   FailureStatus,
   FrontendStatus,
   GenerationStatus,
+  ReloadInProgress,
   Status,
   WorkerStatus,
 } from "../../../status/status.ts";
@@ -207,7 +208,7 @@ function certificateLeft(certificate: CertificateStatus, limit: number): Cell {
   return { text: daysLeft(days), tone };
 }
 
-const RELOAD_TONES = { succeeded: "good", failed: "error", waiting: "warning" } as const;
+const RELOAD_TONES = { succeeded: "good", failed: "error", waiting: "neutral" } as const;
 
 function reloads(): Section {
   const generations = makeTable<GenerationStatus>(byId("generations"), {
@@ -224,10 +225,8 @@ function reloads(): Section {
     ],
   });
   return ({ time, reloads, generations: all }) => {
-    const { last, isRunning } = reloads;
-    const result: Cell = isRunning
-      ? { text: "Running", tone: "neutral" }
-      : last
+    const { last, inProgress = [] } = reloads;
+    const result: Cell = last
       ? { text: capital(last.result), tone: RELOAD_TONES[last.result] }
       : { text: "None since the start" };
     const details: [string, Cell][] = last
@@ -238,6 +237,7 @@ function reloads(): Section {
       ]
       : [];
     describe(byId("reloads"), [
+      ...inProgress.map((reload): [string, Cell] => ["In progress", progressCell(reload, time)]),
       ["Last reload", result],
       ...details,
       ["Succeeded", { text: count(reloads.succeeded) }],
@@ -245,6 +245,15 @@ function reloads(): Section {
     ]);
     list(byId("reload-problems"), last?.problems ?? []);
     generations(all);
+  };
+}
+
+function progressCell(reload: ReloadInProgress, now: string): Cell {
+  const { state, cause, since, reason, waitsForRoom } = reload;
+  return {
+    text: capital(state),
+    tone: waitsForRoom ? "warning" : "neutral",
+    note: `${cause}, ${age(since, now)}${reason ? `; ${reason}` : ""}`,
   };
 }
 
