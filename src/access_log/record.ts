@@ -9,7 +9,7 @@ export interface AccessRecord {
   readonly time: number;
   /** Its address, as far as it is known; with `--accept-proxy` the one in its PROXY header. */
   readonly client?: string | undefined;
-  /** The listening address. */
+  /** Its name, or its address if the metrics count it among others. */
   readonly frontend: string;
   readonly service: string;
   /** The server name that the client sent. */

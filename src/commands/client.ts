@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { errorNameText, errorText } from "../base/error_text.ts";
-import { formatAddress } from "../options/address.ts";
+import { displayAddress } from "../options/address.ts";
 import { SubcommandError } from "../options/subcommand.ts";
 import type { Service } from "./service.ts";
 import { plain } from "./plain.ts";
@@ -54,7 +54,7 @@ export async function ask(service: Service, question: Question): Promise<Answer>
 
 /** Returns the endpoint's address for messages. Throws a SubcommandError if it has none. */
 export function nameOf({ address, origin, problem }: Service): string {
-  if (address) return formatAddress(address);
+  if (address) return displayAddress(address);
   if (problem !== undefined) {
     throw new SubcommandError(
       `${origin}: the admin endpoint of this stud is not known: ${problem}`,

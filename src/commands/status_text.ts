@@ -159,8 +159,7 @@ function frontends({ frontends }: Status): string[] {
 
 /** Returns the name, and where it listens if that says more. */
 function frontendText(name: string, addresses: readonly string[]): string {
-  const bare = (address: string) => address.replaceAll(/[[\]]/g, "");
-  const others = addresses.filter((address) => bare(address) !== bare(name));
+  const others = addresses.filter((address) => address !== name);
   return others.length === 0 ? name : `${name} (${others.join(", ")})`;
 }
 

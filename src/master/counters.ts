@@ -1,7 +1,7 @@
 /** What the master counts itself, and the names that workers count separately. */
 import type { CountedSeries, CounterFamily } from "../base/counters.ts";
 import { type CountedNames, OTHER } from "../connection/counters.ts";
-import { formatAddress } from "../options/address.ts";
+import { displayAddress } from "../options/address.ts";
 import type { Reads } from "../options/config.ts";
 
 /** Frontends that are counted separately until the service ends, whatever reloads change. */
@@ -46,7 +46,7 @@ export class SeparateNames {
 
   /** Returns the names that the workers of a configuration count. */
   of(config: Reads<"frontends">, alpn: readonly string[]): CountedNames {
-    const frontends = config.frontends.map(({ listen }) => formatAddress(listen));
+    const frontends = config.frontends.map(({ listen }) => displayAddress(listen));
     return {
       frontends: frontends.map((name) => admit(this.frontends, name, MAX_FRONTENDS)),
       alpn: [...new Set(alpn)].filter((name) =>

@@ -13,7 +13,7 @@ import {
 import type { CertificateSource } from "../certificates/certificates.ts";
 import type { StapleCommand } from "../ocsp/staples.ts";
 import { daysUntil } from "../certificates/dates.ts";
-import { formatAddress, formatEndpoint } from "../options/address.ts";
+import { displayAddress, formatEndpoint } from "../options/address.ts";
 import type { Counted } from "./metrics.ts";
 import type { Prepared } from "./prepare.ts";
 import type { Generation } from "./workers/generation.ts";
@@ -58,7 +58,7 @@ export function frontendsStatus(
     const labels = { frontend: names.frontends[index]! };
     const accepted = totals.total("connections_accepted_total", labels);
     return {
-      name: formatAddress(listen),
+      name: displayAddress(listen),
       addresses: listeners.filter(({ frontend }) => frontend === index)
         .map(({ endpoint }) => formatEndpoint(endpoint)),
       accepted,
@@ -74,7 +74,7 @@ export class ServedCertificates {
   private readonly listed: readonly (Described & { readonly index: number })[];
 
   constructor({ sources, tls, config }: Pick<Prepared, "sources" | "tls" | "config">) {
-    const names = config.frontends.map(({ listen }) => formatAddress(listen));
+    const names = config.frontends.map(({ listen }) => displayAddress(listen));
     const global = new Set(tls.frontends.flatMap(({ global }) => global));
     const owners = sources.map((): string[] => []);
     for (const [frontend, { own }] of tls.frontends.entries()) {

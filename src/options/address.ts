@@ -142,6 +142,17 @@ export function formatAddress(address: ListenAddress): string {
 }
 
 /**
+ * Returns `192.0.2.1:443`, `[2001:db8::1]:443`, `*:443`, `name.example:443`, or as
+ * {@link formatAddress}: the name of a frontend in metrics, the status and logs, which have the same
+ * form as {@link formatEndpoint}.
+ */
+export function displayAddress(address: ListenAddress): string {
+  if (!("host" in address)) return formatAddress(address);
+  const { host, port } = address;
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/**
  * Returns `192.0.2.1:80`, `[2001:db8::1]:80` or `unix:/run/x.sock`, for logs; an IPv4 peer of a
  * dual-stack socket is shown as IPv4.
  */

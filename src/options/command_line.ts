@@ -8,13 +8,14 @@ import { type Dialect, parseDialect } from "../base/dialect.ts";
 import { defaultConfig } from "./default_config.ts";
 import { collect, type Collected, exclusive } from "./collect.ts";
 import { type CommandLine, getopt } from "./getopt.ts";
-import { helpText } from "./help.ts";
+import { helpText, subcommandHelp } from "./help.ts";
 import { inOrder } from "./lookup.ts";
 import { readConfigFile } from "./read_file.ts";
 import { type Places, placesOf } from "./places.ts";
 import { type OptionName, optionOf } from "./table.ts";
 import { checkNeeds } from "./needs.ts";
 import { type Subcommand, subcommand } from "./subcommand.ts";
+import { isSubcommand } from "./subcommands.ts";
 import { toConfig } from "./to_config.ts";
 import { bounded, isConfigName, withoutCredentials } from "./words.ts";
 
@@ -88,7 +89,10 @@ export function parseCommandLine(
   }
   if (line.problems.length === 0 && action === "version") return { kind: action };
   if (line.problems.length === 0 && action === "help") {
-    return { kind: action, text: helpText(dialect) };
+    const [word] = line.positionals;
+    // `stud --help status`; a PEM file called so would not have changed the help.
+    const isAbout = dialect === "stud" && line.positionals.length === 1 && isSubcommand(word);
+    return { kind: action, text: isAbout ? subcommandHelp(word) : helpText(dialect) };
   }
   const reader = new Reader(dialect, build, context, line.problems);
   const collected = reader.read(line);

@@ -73,9 +73,10 @@ export function helpAbout(words: readonly string[], dialect: Dialect): string {
     return wanted.some((word) => about.some((text) => text.includes(word)));
   });
   if (found.length > 0) return optionLines(found, dialect).slice(1).join("\n") + "\n";
-  const near = nearest(wanted[0]!, [...namesIn("line", dialect).keys()]);
+  const commands = dialect === "stud" ? commandRows().map(([name]) => name) : [];
+  const near = nearest(wanted[0]!, [...commands, ...namesIn("line", dialect).keys()]);
   throw new UsageError(
-    `help: no option has ${quote(words.join(" "))} in its name; ` +
+    `help: no command is called ${quote(words.join(" "))}, and no option has it in its name; ` +
       (near ? `did you mean ${near}?` : "stud help shows all of them"),
   );
 }

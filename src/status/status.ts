@@ -129,7 +129,7 @@ export interface GenerationStatus {
 }
 
 export interface FrontendStatus {
-  /** Its name in the `frontend` labels of metrics. */
+  /** `127.0.0.1:443`, `*:443`: also in the access log and in the `frontend` labels of metrics. */
   readonly name: string;
   readonly addresses: readonly string[];
   readonly accepted: number;

@@ -4,6 +4,7 @@ import { connectionFacts } from "../access_log/connection_facts.ts";
 import type { AccessRecord } from "../access_log/record.ts";
 import type { EventName } from "../base/events.ts";
 import type { Log, LogEntry } from "../base/log_entry.ts";
+import { OTHER } from "../connection/counters.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionFailure } from "../connection/failure.ts";
 import { formatEndpoint } from "../options/address.ts";
@@ -102,10 +103,11 @@ export class ConnectionLog {
   }
 }
 
-/** Returns a frontend's listening address, or its name in the metrics if it has several. */
+/** Returns a frontend's name in the metrics, or its address if these count it among others. */
 function frontendName({ listeners, counted }: Place, index: number): string {
-  const [one, ...others] = listeners.filter(({ frontend }) => frontend === index);
-  return one && others.length === 0 ? formatEndpoint(one.endpoint) : counted.frontends[index]!;
+  const name = counted.frontends[index]!;
+  const one = listeners.find(({ frontend }) => frontend === index);
+  return name === OTHER && one ? formatEndpoint(one.endpoint) : name;
 }
 
 function levelOf({ source, code }: ConnectionFailure): LogEntry["level"] {

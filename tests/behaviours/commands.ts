@@ -179,7 +179,7 @@ export const commands: readonly Behaviour[] = [
         return [code, stderr];
       };
       const admin = `--admin=${host},${port}`;
-      const where = `stud: [${host}]:${port}: `;
+      const where = `stud: ${host}:${port}: `;
       assert.deepEqual(await ask(admin), [
         2,
         `${where}it requires a token; give --admin-token-file\n`,

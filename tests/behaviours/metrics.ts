@@ -34,7 +34,7 @@ export const metrics: readonly Behaviour[] = [
           now.total("stud_connections_closed_total") === 3,
       );
       const of = (name: string, ...pairs: string[]) => seen.total(name, ...pairs);
-      const [one, other] = [first, second].map(({ host, port }) => `frontend="[${host}]:${port}"`);
+      const [one, other] = [first, second].map(({ host, port }) => `frontend="${host}:${port}"`);
       assert.deepEqual(
         [one!, other!].map((frontend) => [
           of("stud_connections_accepted_total", frontend),
@@ -149,7 +149,7 @@ export const metrics: readonly Behaviour[] = [
           "an answer",
         );
       await oneMore();
-      const old = `frontend="[${second.host}]:${second.port}"`;
+      const old = `frontend="${second.host}:${second.port}"`;
       const afterReload = await next(
         "a reload",
         (now) => now.total("stud_handshakes_total", 'alpn="http/1.1"') >= 1,

@@ -1,6 +1,6 @@
 /** What the running service says about itself, asked over the admin endpoint. */
 import assert from "node:assert/strict";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -90,6 +90,24 @@ export const status: readonly Behaviour[] = [
       // The killed worker is of an older generation, or of one whose workers were replaced.
       const left = (await codes(status)).filter((each) => each !== "worker-exited");
       assert.deepEqual(left, []);
+    },
+  },
+  {
+    name: "a frontend has one name in the status, the metrics, the access log and the log",
+    async run(context) {
+      const log = join(mkdtempSync(join(context.certificates.directory, "name-")), "access.log");
+      const { stud, status, ask } = await asked(context, [`--access-log=${log}`, "--log-level=2"]);
+      const name = endpointText(stud.frontend);
+      assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      const [frontend] = (await status()).frontends;
+      assert.deepEqual([frontend!.name, frontend!.addresses], [name, [name]]);
+      const { body } = await ask("GET", "/metrics");
+      const labels = new Set([...body.matchAll(/frontend="([^"]*)"/g)].map(([, label]) => label));
+      assert.deepEqual([...labels], [name]);
+      const closed = await stud.waitForLog(({ event }) => event === "connection-closed", "its end");
+      assert.equal(closed.frontend, name);
+      await until(() => readFileSync(log, "utf8").includes(` frontend=${name} `), "its line");
+      assert.equal(stud.logged("ready")[0]!.frontends, name);
     },
   },
   {

@@ -57,6 +57,21 @@ export const usage: readonly Behaviour[] = [
     },
   },
   {
+    name: "every way to ask for the help of a command prints it, and an unknown word is one line",
+    async run(context) {
+      const help = await prints(context, "help", "status");
+      assert.match(help, /^Usage: stud status \[OPTIONS\]\n/);
+      for (const words of [["status", "--help"], ["status", "-h"], ["--help", "status"]]) {
+        assert.equal(await prints(context, ...words), help);
+      }
+      assert.match(await prints(context, "help", "top"), /^Usage: stud top \[OPTIONS\]\n/);
+      assert.equal(await prints(context, "help"), await prints(context, "--help"));
+      const { code, stdout, stderr } = await runStud(context.target, ["help", "nonsense"]);
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, /^stud: help: no command is called "nonsense", .*; .*\n$/);
+    },
+  },
+  {
     name: "output that cannot be written is an error",
     async run(context) {
       const actions = ["--help", "--version", "--default-config", "--new-ticket-secret"];

@@ -35,10 +35,10 @@ export function statusDocument(changes: Partial<Status> = {}): Status {
       },
     },
     generations: [{ number: 4, isCurrent: true, workers: 2, connections: 21 }],
-    frontends: [{ name: "[*]:443", addresses: ["[*]:443"], accepted: 123_456, open: 21 }],
+    frontends: [{ name: "*:443", addresses: ["*:443"], accepted: 123_456, open: 21 }],
     backends: [{
       service: "default",
-      address: "[127.0.0.1]:8080",
+      address: "127.0.0.1:8080",
       state: "up",
       since: "2026-11-30T09:00:00.000Z",
     }],

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  displayAddress,
   formatAddress,
   formatEndpoint,
   parseBackend,
@@ -117,6 +118,9 @@ test("IPv4 addresses are read as inet_aton does, zones and an empty host are acc
 test("addresses are formatted with brackets, endpoints as in logs", () => {
   assert.equal(formatAddress({ host: "*", port: 8443 }), "[*]:8443");
   assert.equal(formatAddress({ host: "::1", port: 80 }), "[::1]:80");
+  assert.equal(displayAddress({ host: "*", port: 8443 }), "*:8443");
+  assert.equal(displayAddress({ host: "::1", port: 80 }), "[::1]:80");
+  assert.equal(displayAddress({ host: "a.example", port: 80 }), "a.example:80");
   assert.equal(formatEndpoint({ family: 4, address: "192.0.2.1", port: 80 }), "192.0.2.1:80");
   assert.equal(formatEndpoint({ family: 6, address: "::1", port: 80 }), "[::1]:80");
   const mapped = { family: 6, address: "::ffff:192.0.2.1", port: 80 } as const;
@@ -162,5 +166,7 @@ test("Unix sockets and sockets from the service manager are addresses too", () =
   assert.throws(() => parseBackend(`/${"é".repeat(54)}`, "stud"), /at most 107 bytes/);
   assert.equal(formatAddress({ path: "/run/x" }), "unix:/run/x");
   assert.equal(formatAddress({ activated: "x" }), "systemd:x");
+  assert.equal(displayAddress({ path: "/run/x" }), "unix:/run/x");
+  assert.equal(displayAddress({ activated: "x" }), "systemd:x");
   assert.equal(formatEndpoint({ family: "unix", path: "@x" }), "unix:@x");
 });

@@ -144,11 +144,11 @@ test("an address where nobody answers is one line that says what to do", async (
   await new Promise((resolve) => closed.close(resolve));
   assert.equal(
     await at({ host: "127.0.0.1", port }),
-    `[127.0.0.1]:${port}: Connection refused; is stud running?`,
+    `127.0.0.1:${port}: Connection refused; is stud running?`,
   );
   assert.equal(
     await at({ host: "nobody.invalid", port: 1 }),
-    "[nobody.invalid]:1: this host name cannot be resolved; check the address",
+    "nobody.invalid:1: this host name cannot be resolved; check the address",
   );
   assert.match(
     await fault(ask({ origin: "/run/stud.pid", pid: 1 }, question)),

@@ -75,7 +75,7 @@ function busy(): Status {
       {
         severity: "error",
         code: "backend-down",
-        text: `Backend [127.0.0.1]:8080 cannot be connected: Connection refused; ${
+        text: `Backend 127.0.0.1:8080 cannot be connected: Connection refused; ${
           "check it ".repeat(12)
         }`,
       },
@@ -84,7 +84,7 @@ function busy(): Status {
     ready: { isReady: false, reason: "the backend cannot be connected" },
     backends: [{
       service: "default",
-      address: "[127.0.0.1]:8080",
+      address: "127.0.0.1:8080",
       state: "down",
       since: "2026-11-30T11:58:00.000Z",
       cause: "Connection refused",
@@ -122,7 +122,7 @@ test("the status begins with what is wrong, then shows every part, in 80 columns
   );
   const order = [
     "Problems",
-    "  error backend-down: Backend [127.0.0.1]:8080 cannot be connected: Connection",
+    "  error backend-down: Backend 127.0.0.1:8080 cannot be connected: Connection",
     "  warning certificate-expiring: a.example ends in 3 days",
     "Configuration   /etc/stud/stud.conf",
     "In use since    2026-11-30 11:00:00 UTC (1 h), generation 4",
@@ -131,8 +131,8 @@ test("the status begins with what is wrong, then shows every part, in 80 columns
     "Reloads         3 succeeded, 1 failed",
     "Ticket keys     2 h old, made by the master",
     "Log level       1, 0 lines dropped",
-    "    21   123,456  [*]:443",
-    "  down   2 min  default  [127.0.0.1]:8080",
+    "    21   123,456  *:443",
+    "  down   2 min  default  127.0.0.1:8080",
     "  default: Connection refused",
     "     4  5003           4  serving  3,000  3,000,000  57.2 MiB   2 ms",
     "  ended     ended today; n1.host-0.example.com",

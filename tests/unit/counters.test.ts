@@ -313,12 +313,12 @@ test("the number of names that are counted separately is bounded over all reload
     frontends: ports.map((port) => ({ listen: { host: "*", port } })) as never,
   });
   assert.deepEqual(names.of(config([1, 2]), ["h2", "other", "none"]), {
-    frontends: ["[*]:1", "[*]:2"],
+    frontends: ["*:1", "*:2"],
     alpn: ["h2"],
   });
   const ports = Array.from({ length: 100 }, (_, i) => i + 2);
   const { frontends, alpn } = names.of(config(ports), ports.map(String));
-  assert.deepEqual(frontends.slice(0, 2), ["[*]:2", "[*]:3"]);
+  assert.deepEqual(frontends.slice(0, 2), ["*:2", "*:3"]);
   assert.equal(
     new Set(frontends).size,
     MAX_FRONTENDS,
@@ -326,14 +326,14 @@ test("the number of names that are counted separately is bounded over all reload
   );
   assert.equal(frontends.at(-1), "other");
   assert.equal(alpn.length, MAX_PROTOCOLS - 1);
-  assert.deepEqual(names.of(config([1]), ["h2"]), { frontends: ["[*]:1"], alpn: ["h2"] });
+  assert.deepEqual(names.of(config([1]), ["h2"]), { frontends: ["*:1"], alpn: ["h2"] });
   const inherited = new SeparateNames([
     ...frontends.map((frontend) => ({ name: "connections_accepted_total", labels: { frontend } })),
-    { name: "connections_accepted_total", labels: { frontend: "[*]:1" } },
+    { name: "connections_accepted_total", labels: { frontend: "*:1" } },
     { name: "handshakes_total", labels: { alpn: "none" } },
   ].map((series) => ({ ...series, value: 1 })));
   assert.deepEqual(inherited.of(config([1, 2, 1000]), ["h2"]), {
-    frontends: ["[*]:1", "[*]:2", "other"],
+    frontends: ["*:1", "*:2", "other"],
     alpn: ["h2"],
   });
 });

@@ -95,7 +95,7 @@ test("certificates are listed by their ends, with place, days, key, issuer and f
   ]);
   assert.deepEqual(listed.map(({ place, daysLeft, frontend }) => [place, daysLeft, frontend]), [
     ["ended", -2, undefined],
-    ["own", 3, "[*]:444, [*]:445"],
+    ["own", 3, "*:444, *:445"],
     ["far", 80, undefined],
   ]);
 });

@@ -23,8 +23,18 @@ test("stud help prints the same as --help, and with words only matching options"
 
 test("an unknown word or option of stud help is refused in one line", () => {
   const cases: [words: string[], problem: string][] = [
-    [["keepalve"], 'help: no option has "keepalve" in its name; did you mean keepalive?'],
-    [["--", "-zz"], 'help: no option has "-zz" in its name; stud help shows all of them'],
+    [
+      ["keepalve"],
+      'help: no command is called "keepalve", and no option has it in its name; did you mean keepalive?',
+    ],
+    [
+      ["statsu"],
+      'help: no command is called "statsu", and no option has it in its name; did you mean status?',
+    ],
+    [
+      ["--", "-zz"],
+      'help: no command is called "-zz", and no option has it in its name; stud help shows all of them',
+    ],
     [["--compat"], '--compat: "" is not a dialect; use stud or hitch'],
     [["--compat=x"], '--compat: "x" is not a dialect; use stud or hitch'],
     ...["-n", "--nope=1", "--compat.x=1", "--__proto__=1", "--no-compat"].map(
@@ -115,6 +125,11 @@ test("each command has its help, in 80 columns, which names all of its options",
     const command = parse([name, "--help"]);
     assert.deepEqual(command, parse(["help", name]));
     assert.deepEqual(command, parse([name, "-h"]));
+    for (const option of ["--help", "-h"]) assert.deepEqual(command, parse([option, name]));
+    assert.deepEqual(
+      parse(["--help", "--compat=hitch", name]),
+      parse(["--help", "--compat=hitch"]),
+    );
     assert.ok(command.kind === "help");
     assert.ok(command.text.startsWith(`Usage: stud ${name} [OPTIONS]`));
     for (const line of command.text.split("\n")) assert.ok(line.length <= 80, line);

@@ -111,8 +111,7 @@ function ends(): Section {
 
 /** Where a frontend listens, if that says more than its name. */
 function otherAddresses(name: string, addresses: readonly string[]): string {
-  const bare = (address: string) => address.replaceAll(/[[\]]/g, "");
-  return addresses.filter((address) => bare(address) !== bare(name)).join(", ");
+  return addresses.filter((address) => address !== name).join(", ");
 }
 
 function order(state: BackendStatus["state"]): number {
