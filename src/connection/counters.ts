@@ -98,7 +98,7 @@ export function connectionFamilies(
     },
     {
       name: "handshake_groups_total",
-      help: "Key exchanges of completed TLS handshakes with clients, by group.",
+      help: "Key exchanges of completed TLS handshakes with clients, by group (Node build only).",
       labels: { group: GROUPS },
     },
     {
@@ -146,7 +146,8 @@ export function connectionFamilies(
     },
     {
       name: "handshakes_total",
-      help: "TLS handshakes with clients; of a failed one only the failure is known.",
+      help: "TLS handshakes with clients; of a failed one only the failure is known, and on the " +
+        "Deno build neither version nor kind.",
       labels: { result: RESULTS, version: VERSIONS, kind: KINDS, alpn: [...alpn, "none", OTHER] },
     },
   ];

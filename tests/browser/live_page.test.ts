@@ -117,7 +117,7 @@ describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
       assert.deepEqual(await charts(page), {
         "Connections": "305 open",
         "Handshakes": "40/s full, 75/s resumed",
-        "Throughput": "1.50 MB/s from clients, 24.0 MB/s to clients",
+        "Throughput": "1.43 MiB/s from clients, 22.9 MiB/s to clients",
         "Handshake time": "1.79 ms median, 9.81 ms 99 %",
         "Backend connect time": "639 µs median, 4.89 ms 99 %",
         "Failed connections": "3.0/s all",
@@ -135,7 +135,12 @@ describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
   });
 
   it("shows what is wrong first, in words and colour", async () => {
-    await withPage({ status: degradedAt(100) }, async (page) => {
+    const status = degradedAt(100);
+    const since = new Date(Date.parse(status.time) - 40_000).toISOString();
+    const reason = "another reload is running";
+    const inProgress = [{ state: "waiting", cause: "SIGHUP", since, reason }] as const;
+    const reloads = { ...status.reloads, inProgress };
+    await withPage({ status: { ...status, reloads } }, async (page) => {
       assert.equal(await text(page, "#health"), "Degraded");
       assert.equal(await page.title(), `3 problems – stud ${new URL(page.url()).host}`);
       assert.equal(await text(page, "#announcements"), "Degraded, 3 problems");
@@ -157,6 +162,11 @@ describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
       assert.match(await text(page, "#backends tbody tr"), /api.*Downconnection refused/);
       assert.match(await text(page, "#reloads"), /Failed.*SIGHUP/);
       assert.match(await text(page, "#reload-problems"), /no private key/);
+      const waiting = page.locator("#reloads div", { hasText: "In progress" });
+      assert.equal(
+        (await waiting.textContent())!.replaceAll("\u00a0", " "),
+        "In progressWaitingSIGHUP, 40 s ago; another reload is running",
+      );
       assert.match(
         await text(page, "#failures tbody"),
         /203\.0\.113\.7:51000no common TLS.*client, handshake-failed/,
@@ -179,6 +189,7 @@ describe("live page", { skip, timeout: 120_000, concurrency: 4 }, () => {
       backends: [{ service: MARKUP, address: MARKUP, state: "down", since: MARKUP, cause: MARKUP }],
       reloads: {
         ...status.reloads,
+        inProgress: [{ state: MARKUP as never, cause: MARKUP, since: MARKUP, reason: MARKUP }],
         last: { ...status.reloads.last!, cause: MARKUP, problems: [MARKUP] },
       },
       metrics: status.metrics.map((family) =>

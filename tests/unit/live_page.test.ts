@@ -14,6 +14,7 @@ import {
 import { Feed, type Source } from "../../src/admin/page/browser/feed.ts";
 import * as format from "../../src/admin/page/browser/format.ts";
 import { History } from "../../src/admin/page/browser/history.ts";
+import { bytesText } from "../../src/commands/format.ts";
 import { Rates } from "../../src/admin/page/browser/rates.ts";
 import { PAGE_HEADERS, pageFiles } from "../../src/admin/page/page.ts";
 import type { Status } from "../../src/status/status.ts";
@@ -64,11 +65,11 @@ test("numbers have units and three digits", () => {
     [format.rate(9.96), "10/s"],
     [format.rate(1234.4), "1,234/s"],
     [format.bytes(0), "0 B"],
-    [format.bytes(999.6), "1.00 kB"],
+    [format.bytes(1023.6), "1.00 KiB"],
     [format.bytes(999), "999 B"],
-    [format.bytes(12_345_678), "12.3 MB"],
-    [format.bytes(1e18), "1000 PB"],
-    [format.bytesPerSecond(1500), "1.50 kB/s"],
+    [format.bytes(12_345_678), "11.8 MiB"],
+    [format.bytes(1e18), "888 PiB"],
+    [format.bytesPerSecond(1500), "1.46 KiB/s"],
     [format.latency(0), "0 ms"],
     [format.latency(0.000_12), "120 µs"],
     [format.latency(0.000_999_7), "1.00 ms"],
@@ -170,11 +171,27 @@ test("rates by key follow each total", () => {
   assert.equal(rates.of(1), 2);
 });
 
+test("the page and the commands show bytes in the same units", () => {
+  for (let bytes = 0; bytes < 1e15; bytes = bytes * 3 + 7) {
+    assert.equal(format.bytes(bytes).replace("\u00a0", " "), bytesText(bytes));
+  }
+});
+
 test("a chart's scale is a round number", () => {
   const pairs = [[0, 1], [1, 1], [1.1, 2], [3, 5], [70, 100], [0.00012, 0.0002], [5000, 5000]];
-  for (const [value, expected] of pairs) assert.equal(niceMaximum([value!]), expected);
-  assert.equal(niceMaximum([]), 1);
-  assert.equal(niceMaximum([Infinity, 3]), 5);
+  for (const [value, expected] of pairs) {
+    assert.equal(Number(niceMaximum([value!], 1000).toPrecision(9)), expected);
+  }
+  assert.equal(niceMaximum([], 1000), 1);
+  assert.equal(niceMaximum([Infinity, 3], 1000), 5);
+  const bytes = [[0, "1 B"], [300, "500 B"], [501, "1.00 KiB"], [3e6, "5.00 MiB"], [
+    9e7,
+    "100 MiB",
+  ]];
+  for (const [value, expected] of bytes) {
+    const maximum = niceMaximum([value as number], 1024);
+    assert.equal(format.bytes(maximum).replace("\u00a0", " "), expected);
+  }
   const lasting = (seconds: number) => spanOf([{ at: 5_000 }, { at: 5_000 + seconds * 1000 }]);
   assert.deepEqual([0, 60, 61, 290, 301].map(lasting), [60e3, 60e3, 120e3, 300e3, 300e3]);
   assert.equal(spanOf([]), 60e3);

@@ -106,6 +106,12 @@ test("the facts of the status document are metrics", () => {
   );
 });
 
+test("the table says what not every build knows", () => {
+  const help = (name: string) => documentedMetrics().find((each) => each.name === name)!.help;
+  assert.match(help("stud_handshake_groups_total"), /Node build only/);
+  assert.match(help("stud_handshakes_total"), /on the Deno build neither version nor kind/);
+});
+
 test("what is unknown is absent, and what is well is 1", () => {
   const all = lines(new CounterTotals(), {
     reloads: { succeeded: 0, failed: 0, isRunning: false },

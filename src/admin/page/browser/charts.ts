@@ -18,6 +18,8 @@ interface Chart {
   readonly title: string;
   readonly series: readonly Series[];
   readonly format: (value: number | undefined) => string;
+  /** That of its units; absent: 1000. */
+  readonly base?: 1024;
 }
 
 const CHARTS: readonly Chart[] = [
@@ -39,6 +41,7 @@ const CHARTS: readonly Chart[] = [
     title: "Throughput",
     series: [{ name: "from clients", value: "received" }, { name: "to clients", value: "sent" }],
     format: bytesPerSecond,
+    base: 1024,
   },
   {
     title: "Handshake time",
@@ -171,7 +174,8 @@ function makeChart(chart: Chart): Draw {
     const all = chart.series.map((series) =>
       shown.includes(series) ? points.map((point) => point[series.value]) : []
     );
-    const maximum = niceMaximum(all.flat().filter((value) => value !== undefined));
+    const known = all.flat().filter((value) => value !== undefined);
+    const maximum = niceMaximum(known, chart.base ?? 1000);
     const span = spanOf(points);
     const scale = { from: last.at - span, to: last.at, maximum };
     setText(since, `${span / 60_000} min ago`);

@@ -16,12 +16,17 @@ export function spanOf(samples: readonly { readonly at: number }[]): number {
 
 const SPANS = [60_000, 120_000, SPAN];
 
-/** The smallest of 1, 2 and 5 times a power of ten that is not below any value; 1 if all are 0. */
-export function niceMaximum(values: readonly number[]): number {
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+
+/**
+ * The smallest of 1, 2, 5, 10 … 500 times a power of `base`, 1000 or 1024, that is not below any value;
+ * 1 if all are 0.
+ */
+export function niceMaximum(values: readonly number[], base: number): number {
   const highest = Math.max(0, ...values.filter(Number.isFinite));
   if (highest === 0) return 1;
-  const power = 10 ** Math.floor(Math.log10(highest));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((nice) => nice >= highest * 0.999)!;
+  const power = base ** Math.floor(Math.log(highest) / Math.log(base));
+  return [...STEPS, base].map((step) => step * power).find((nice) => nice >= highest * 0.999)!;
 }
 
 /**

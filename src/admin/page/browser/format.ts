@@ -18,13 +18,13 @@ export function rate(value: number | undefined): string {
   return `${digits === "0.0" ? "< 0.1" : digits}/s`;
 }
 
-/** Bytes in decimal units: `0 B`, `999 B`, `1.50 kB`, `12.3 MB`. */
+/** Bytes in the units of `stud status` and `stud top`: `0 B`, `999 B`, `1.50 KiB`, `12.3 MiB`. */
 export function bytes(value: number | undefined): string {
   if (value === undefined) return UNKNOWN;
-  return scaled(value, 1000, ["B", "kB", "MB", "GB", "TB", "PB"]);
+  return scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
 }
 
-/** `1.50 MB/s`. */
+/** `1.50 MiB/s`. */
 export function bytesPerSecond(value: number | undefined): string {
   return value === undefined ? UNKNOWN : `${bytes(value)}/s`;
 }
