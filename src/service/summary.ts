@@ -7,10 +7,9 @@ import type { ServiceState } from "./state.ts";
 export function summaryOf({ master, reloads }: Pick<ServiceState, "master" | "reloads">): string {
   const { summary } = master!;
   const { last, inProgress = [] } = reloads.status;
-  const waiting = inProgress.find(({ waitsForRoom }) => waitsForRoom);
-  if (waiting) return `${waiting.reason}; ${summary}`;
-  if (last?.result !== "failed") return summary;
-  const [first = "", ...others] = last.problems;
+  const waiting = inProgress.find(({ waitsForRoom }) => waitsForRoom)?.reason;
+  const [first = "", ...others] = last?.problems ?? [];
   const more = others.length > 0 ? ` (and ${others.length} more)` : "";
-  return `the last reload failed: ${first}${more}; ${summary}`;
+  const failure = last?.result === "failed" ? `the last reload failed: ${first}${more}` : undefined;
+  return [failure, waiting, summary].filter((part) => part !== undefined).join("; ");
 }

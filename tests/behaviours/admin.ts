@@ -15,6 +15,7 @@ import type { IncomingMessage } from "node:http";
 import { request } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { residentMemory } from "../../src/os/resident_memory.ts";
 import {
   type AdminAddress,
@@ -31,8 +32,11 @@ import {
 } from "../support/admin.ts";
 import { exchange, openTls } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
+import { run } from "../support/commands.ts";
 import { freeEndpoint } from "../support/endpoints.ts";
+import { startLoad } from "../support/load.ts";
 import {
+  descriptorCount,
   helperOf,
   hold,
   isAlive,
@@ -340,6 +344,75 @@ export const admin: readonly Behaviour[] = [
       process.kill(stud.pid, "SIGCONT");
       assert.match((reply as Reply).body, /the master has not answered within 3 s/);
       await until(async () => (await ask(admin, "/healthz")).code === 200, "the master");
+    },
+  },
+  {
+    name:
+      "no client of the service notices a helper that is killed, hangs, or runs out of anything",
+    waits: true,
+    async run(context) {
+      const { stud, admin } = await administered(context);
+      const held = await openTls(stud.frontend);
+      context.after(() => held.destroy());
+      const load = startLoad(context, stud.frontend, 4);
+      const helper = async () => (await until(() => helperOf(stud.pid, "@admin"), "a helper"))!;
+      const answers = () =>
+        until(
+          async () => {
+            const answer = ask(admin, "/healthz").then(({ code }) => code === 200, () => false);
+            // One that was accepted and forgotten is not answered.
+            return await Promise.race([answer, pause(500)]);
+          },
+          "an answer of the endpoint",
+        );
+      const limit = async (pid: number, resource: string) =>
+        assert.equal((await run("prlimit", [`--pid=${pid}`, resource])).stderr, "");
+      const replaced = async (before: number) => {
+        await until(() => !isAlive(before), `the end of ${before}`);
+        await answers();
+      };
+
+      for (let i = 0; i < 3; i++) {
+        const pid = await helper();
+        killIfAlive(pid);
+        await load.serves(20);
+        await replaced(pid);
+      }
+
+      const hung = await helper();
+      await hold(hung);
+      const asking = Array.from({ length: 150 }, () => open(admin));
+      for (const socket of asking) socket.write("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      await load.serves(50);
+      killIfAlive(hung);
+      await replaced(hung);
+      for (const socket of asking) socket.destroy();
+
+      // No free descriptor. Deno does not accept again once it has one, and is replaced.
+      const full = await helper();
+      await limit(full, `--nofile=${descriptorCount(full)}:`);
+      const waiting = Array.from({ length: 50 }, () => open(admin));
+      await load.serves(50);
+      for (const socket of waiting) socket.destroy();
+      await limit(full, "--nofile=1000:");
+      await answers();
+
+      // No more memory: Node and Deno abort, Bun goes on with what it has reserved.
+      const poor = await helper();
+      await limit(poor, "--as=1048576:");
+      for (let i = 0; i < 100 && isAlive(poor); i++) {
+        await ask(admin, "/metrics").catch(() => {});
+      }
+      await load.serves(50);
+      killIfAlive(poor);
+      await replaced(poor);
+      await load.serves(20);
+
+      await load.stop();
+      assert.deepEqual(load.failures, []);
+      held.write("still here");
+      await until(() => String(held.read() ?? "") === "still here", "the echo");
+      assert.deepEqual(stud.logged("connection-failed"), []);
     },
   },
   {

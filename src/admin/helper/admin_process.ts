@@ -11,6 +11,7 @@ import type { Runtime } from "../../runtime/runtime.ts";
 import { dropPrivileges } from "../../system/drop_privileges.ts";
 import { FIRST_ADMIN_FD } from "../command_line.ts";
 import { type AdminCommand, type AdminEvent, type AdminStart, ALIVE_MS } from "../messages.ts";
+import { AcceptWatch } from "./accept_watch.ts";
 import { Actions } from "./actions.ts";
 import { AdminServer, type Modules } from "./server.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -41,6 +42,7 @@ class AdminProcess implements Helper<AdminCommand> {
   private readonly snapshots = new Snapshots(() => this.report({ type: "status-wanted" }));
   private readonly actions = new Actions((action) => this.report(action));
   private readonly server: AdminServer;
+  private isFinishing = false;
 
   constructor(runtime: Pick<Runtime, "libc">, modules: Modules) {
     const { snapshots, actions } = this;
@@ -67,6 +69,7 @@ class AdminProcess implements Helper<AdminCommand> {
         this.snapshots.forget();
         return this.actions.answered(command);
       case "finish":
+        this.isFinishing = true;
         return this.server.finish(() => this.events.flush(() => process.exit(0)));
     }
   }
@@ -85,7 +88,18 @@ class AdminProcess implements Helper<AdminCommand> {
       this.log("error", "admin-failed", `the helper cannot start: ${reasonOf(error)}`, {});
       return this.events.flush(() => process.exit(1));
     }
-    setInterval(() => this.report({ type: "alive" }), ALIVE_MS);
+    const fds = sockets.map((_, i) => FIRST_ADMIN_FD + i);
+    const watch = new AcceptWatch(this.runtime.libc, fds, () => this.server.accepted);
+    setInterval(() => this.check(watch), ALIVE_MS);
+  }
+
+  /** What it does not accept another helper does, which the master starts. */
+  private check(watch: AcceptWatch): void {
+    this.report({ type: "alive" });
+    if (this.isFinishing || !watch.isStuck()) return;
+    const message = "clients wait and none is accepted, for example for lack of file descriptors";
+    this.log("error", "admin-failed", message, {});
+    this.events.flush(() => process.exit(1));
   }
 
   private report(event: AdminEvent): void {

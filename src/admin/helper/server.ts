@@ -34,6 +34,8 @@ export class AdminServer {
   private readonly clients = new Clients();
   private readonly listening: NetServer[] = [];
   private isFinishing = false;
+  /** Connections so far, including those that were closed at once. */
+  accepted = 0;
 
   constructor({ http, net }: Modules, services: Services, events: ServerEvents) {
     this.services = services;
@@ -51,6 +53,7 @@ export class AdminServer {
   /** Accepts clients of an inherited listening socket. */
   listen(fd: number, isUnix: boolean): void {
     const server = this.net.createServer({ noDelay: true }, (socket) => {
+      this.accepted++;
       // The client is gone, which `close` reports.
       socket.on("error", () => {});
       if (this.clients.add(socket, isUnix)) this.http.emit("connection", socket);
