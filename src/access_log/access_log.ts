@@ -1,24 +1,31 @@
-/** The access log in the master: it opens the output, and starts the helper that writes to it. */
+/**
+ * The access log in the master: its pipe, and the helpers that open the output and write to it. The
+ * master itself never touches the file, since a disk can hang.
+ */
 import { type Clock, systemClock } from "../base/clock.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../base/log_entry.ts";
 import { exitText } from "../control/exit_text.ts";
 import type { ProcessExit } from "../control/child_process.ts";
+import { errnoText } from "../base/error_text.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../os/constants.ts";
+import { copyFrom } from "../os/descriptors.ts";
 import type { Libc } from "../os/libc.ts";
 import { DropReports } from "./drop_reports.ts";
 import type { AccessLogEvent } from "./messages.ts";
-import {
-  assertNotLog,
-  closeOutput,
-  isSameFile,
-  type OpenedOutput,
-  openOutput,
-} from "./output_file.ts";
 import { type AccessLogPlan, type AccessLogProcess, Writer } from "./writer.ts";
 
 /** Minimum time from the start of a helper to the start of its successor, in milliseconds. */
 const RESTART_MS = 1000;
+/** How long the first helper may take to start, and to open the output, in milliseconds. */
+const START_LIMIT_MS = 60_000;
+const OPEN_LIMIT_MS = 5000;
+/** Pause after a file could not be opened again, unless a signal asks for it, in milliseconds. */
+const RETRY_MS = 10_000;
+const LINES_LOST = "its lines are lost until it can be opened";
+const STDOUT = 1;
+/** The lowest number that is none of the standard descriptors'. */
+const FIRST_FREE = 3;
 
 export interface AccessLogDependencies {
   readonly libc: Libc;
@@ -39,43 +46,55 @@ export class AccessLog {
   onEnd: () => void = () => {};
   /** Where workers write. */
   readonly pipe: number;
+  /** Fulfilled when its first helper has opened the output. Rejected with a UsageError if it cannot. */
+  readonly opened: Promise<void>;
   private readonly dependencies: AccessLogDependencies;
   private readonly clock: Clock;
   private readonly plan: AccessLogPlan;
+  private readonly logFile: string;
   private readonly reading: number;
+  /** A copy of standard output for helpers, since Deno passes that itself to no child; or -1. */
+  private readonly standardOutput: number;
   private readonly losses: DropReports;
   private writer: Writer | undefined;
   private startedAt = 0;
   private isRetired = false;
   private isReopening = false;
-  private isFailing = false;
+  /** What follows from the last attempt to open the file; absent: it was successful. */
+  private failure: string | undefined;
+  /** Until then a file that was moved stays. */
+  private retryAt = 0;
   private hasEnded = false;
 
   /**
-   * Opens the output and starts a helper. Throws a UsageError if that fails, or if the output is the
-   * file of the log, `logFile`.
+   * Starts a helper, which opens the output; see `opened`. Throws a UsageError if it cannot be started.
+   * The output must not be the file of the log, `logFile`.
    */
   constructor(dependencies: AccessLogDependencies, plan: AccessLogPlan, logFile: string) {
     const { libc, log, clock = systemClock } = dependencies;
     this.dependencies = dependencies;
     this.clock = clock;
     this.plan = plan;
+    this.logFile = logFile;
     this.losses = new DropReports(log, clock);
-    const output = this.open(logFile);
+    this.standardOutput = plan.output === "-" ? copyFrom(libc, STDOUT, FIRST_FREE) : -1;
+    if (plan.output === "-" && this.standardOutput < 0) {
+      throw new UsageError(
+        `--access-log: cannot open -: ${errnoText(libc.errno())}; choose another path`,
+      );
+    }
     const ends = new Int32Array(2);
     const bytes = new Uint8Array(ends.buffer);
     if (libc.pipe2(bytes, O_CLOEXEC | O_NONBLOCK) !== 0) {
-      this.close(output);
+      this.close(this.standardOutput);
       throw new UsageError("--access-log: the limit of open files is reached; raise ulimit -n");
     }
     [this.reading, this.pipe] = [ends[0]!, ends[1]!];
     try {
-      this.writer = this.start(output);
-      this.writer.begin(false);
+      const writer = this.writer = this.start();
+      this.opened = this.firstOpened(writer);
     } catch (error) {
-      this.close(output);
-      libc.close(this.reading);
-      libc.close(this.pipe);
+      for (const fd of [this.standardOutput, this.reading, this.pipe]) this.close(fd);
       throw new UsageError(`--access-log: cannot start its helper: ${(error as Error).message}`);
     }
   }
@@ -85,25 +104,17 @@ export class AccessLog {
     return JSON.stringify(plan) === JSON.stringify(this.plan);
   }
 
-  /** Opens the file again after it was renamed or removed. On failure it keeps the old one. */
+  /** Opens the file again if it was renamed, removed or replaced. On failure it keeps the old one. */
   reopen(): void {
-    const { writer, plan: { output: path } } = this;
-    if (writer?.output.file === undefined || this.isReopening || this.hasEnded) return;
-    if (isSameFile(writer.output.fd, path)) return;
-    let output: OpenedOutput;
-    try {
-      output = openOutput(this.dependencies.libc, path);
-    } catch (error) {
-      return this.reopenFailed((error as Error).message);
-    }
-    this.replace(writer, output);
+    this.retryAt = 0;
+    this.writer?.check();
   }
 
   /** No more workers will be started for it: it ends after the last one. */
   retire(): void {
     if (this.isRetired) return;
     this.isRetired = true;
-    this.dependencies.libc.close(this.pipe);
+    this.close(this.pipe);
   }
 
   /** Retires it, and kills the helper if that has not written everything in time. */
@@ -113,32 +124,53 @@ export class AccessLog {
     this.end();
   }
 
-  /** Throws a UsageError if the output cannot be opened. */
-  private open(logFile: string): OpenedOutput {
-    const { output: path } = this.plan;
-    if (path === "syslog") return { fd: -1 };
-    let output: OpenedOutput;
-    try {
-      output = openOutput(this.dependencies.libc, path);
-    } catch (error) {
-      const reason = (error as Error).message;
-      throw new UsageError(`--access-log: cannot open ${path}: ${reason}; choose another path`);
-    }
-    try {
-      assertNotLog(output.fd, path, logFile);
-    } catch (error) {
-      this.close(output);
-      throw error;
-    }
-    return output;
+  private firstOpened(writer: Writer): Promise<void> {
+    const { output } = this.plan;
+    const { onEvent, onExit } = writer;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const fail = (problem: string) => {
+      this.writer = undefined;
+      writer.onEvent = () => {};
+      writer.onExit = () => {};
+      writer.kill();
+      this.retire();
+      this.end();
+      reject(new UsageError(`--access-log: ${problem}`));
+    };
+    const cannotOpen = (cause: string) =>
+      fail(`cannot open ${output}: ${cause}; choose another path`);
+    writer.onExit = (exit) => fail(`its helper ended (${exitText(exit)}); the log may say why`);
+    writer.onEvent = (event) => {
+      if (event.type === "failed" && event.isLog) {
+        fail(`${output} is also given as --log-filename; choose another path`);
+      } else if (event.type === "failed") cannotOpen(event.cause);
+      else if (event.type === "opening") {
+        const seconds = OPEN_LIMIT_MS / 1000;
+        within(OPEN_LIMIT_MS, `it takes more than ${seconds} s; check its disk`);
+      } else if (event.type !== "ready") onEvent(event);
+      else {
+        Object.assign(writer, { onEvent, onExit });
+        writer.begin(false);
+        resolve();
+      }
+    };
+    const within = (limitMs: number, cause: string) =>
+      this.clock.after(limitMs, () => {
+        if (writer.onExit !== onExit && this.writer === writer) cannotOpen(cause);
+      });
+    within(START_LIMIT_MS, "the helper that opens it does not start in time");
+    // Whoever waits for it also handles it.
+    promise.catch(() => {});
+    return promise;
   }
 
   /** Starts a helper, which waits for `begin`. Throws an Error if none can be started. */
-  private start(output: OpenedOutput): Writer {
-    const inherited = output.fd < 0 ? [this.reading] : [this.reading, output.fd];
+  private start(): Writer {
+    const { reading, standardOutput } = this;
+    const inherited = standardOutput < 0 ? [reading] : [reading, standardOutput];
     this.startedAt = this.clock.now();
     const process = this.dependencies.spawn(inherited);
-    const writer = new Writer(process, output, this.plan, this.clock);
+    const writer = new Writer(process, this.plan, this.logFile, this.clock);
     writer.onEvent = (event) => this.handle(event);
     writer.onExit = (exit) => this.exited(writer, exit);
     return writer;
@@ -146,42 +178,46 @@ export class AccessLog {
 
   private handle(event: AccessLogEvent): void {
     if (event.type === "log") this.dependencies.log(event.entry);
-    else if (event.type === "moved") this.reopen();
+    else if (event.type === "moved") this.moved();
+    else if (event.type === "failed") this.reopenFailed(event.cause, LINES_LOST);
+    else if (event.type === "ready") this.failure = undefined;
     else if (event.type === "lost") {
       this.losses.add(event.lines, `they cannot be written: ${event.cause}`);
       this.dependencies.lost(event.lines);
     }
   }
 
+  private moved(): void {
+    const { writer } = this;
+    if (!writer || this.isReopening || this.hasEnded || this.clock.now() < this.retryAt) return;
+    this.replace(writer);
+  }
+
   /** The old helper writes the lines that it has read; the new one begins after that. */
-  private replace(old: Writer, output: OpenedOutput): void {
+  private replace(old: Writer): void {
     let next: Writer;
     try {
-      next = this.start(output);
+      next = this.start();
     } catch (error) {
-      this.close(output);
-      return this.reopenFailed((error as Error).message);
+      return this.stays((error as Error).message);
     }
     this.isReopening = true;
     this.writer = next;
     const { onEvent, onExit } = next;
+    let cause: string | undefined;
     next.onExit = (exit) => {
       this.isReopening = false;
-      if (old.hasExited) {
-        this.close(old.output);
-        return onExit(exit);
-      }
+      if (old.hasExited) return onExit(exit);
       // It was not asked to end, and goes on.
       this.writer = old;
-      this.close(output);
-      this.reopenFailed(`the new helper ended (${exitText(exit)})`);
+      this.stays(cause ?? `the new helper ended (${exitText(exit)})`);
     };
     next.onEvent = (event) => {
+      if (event.type === "failed") return void (cause = event.cause);
       if (event.type !== "ready") return onEvent(event);
       Object.assign(next, { onEvent, onExit });
-      this.isFailing = false;
+      this.failure = undefined;
       void old.end().then((isTorn) => {
-        this.close(old.output);
         this.isReopening = false;
         next.begin(isTorn);
       });
@@ -192,52 +228,60 @@ export class AccessLog {
     // Its successor has been started.
     if (writer !== this.writer) return;
     this.writer = undefined;
-    if (this.isRetired) return this.end(writer.output);
+    if (this.isRetired) return this.end();
     const wait = Math.max(0, this.startedAt + RESTART_MS - this.clock.now());
     const when = wait === 0 ? "at once" : "in a second";
-    this.dependencies.log({
-      level: "error",
-      event: "access-log-exited",
-      message: `the access log's helper ended (${exitText(exit)}); another one starts ${when}`,
-      facts: {},
-    });
-    this.clock.after(wait, () => this.restart(writer.output, exit.code !== 0));
+    // Why it cannot open the file is logged once.
+    if (this.failure !== LINES_LOST) {
+      this.dependencies.log({
+        level: "error",
+        event: "access-log-exited",
+        message: `the access log's helper ended (${exitText(exit)}); another one starts ${when}`,
+        facts: {},
+      });
+    }
+    this.clock.after(wait, () => this.restart(exit.code !== 0));
   }
 
-  private restart(output: OpenedOutput, isTorn: boolean): void {
+  private restart(isTorn: boolean): void {
     if (this.hasEnded) return;
     try {
-      this.writer = this.start(output);
+      this.writer = this.start();
       this.writer.begin(isTorn);
     } catch (error) {
       const message = `cannot start the access log's helper: ${(error as Error).message}; ` +
         "trying again in a second";
       this.dependencies.log({ level: "error", event: "access-log-exited", message, facts: {} });
-      this.clock.after(RESTART_MS, () => this.restart(output, isTorn));
+      this.clock.after(RESTART_MS, () => this.restart(isTorn));
     }
   }
 
-  private reopenFailed(reason: string): void {
-    if (this.isFailing) return;
-    this.isFailing = true;
+  private stays(cause: string): void {
+    this.retryAt = this.clock.now() + RETRY_MS;
+    this.reopenFailed(cause, "still writing to the old file");
+  }
+
+  private reopenFailed(cause: string, consequence: string): void {
+    if (this.failure === consequence) return;
+    this.failure = consequence;
     const { output } = this.plan;
     this.dependencies.log({
       level: "error",
       event: "access-log-not-reopened",
-      message: `cannot reopen the access log ${output}: ${reason}; still writing to the old file`,
-      facts: { file: output, cause: reason },
+      message: `cannot reopen the access log ${output}: ${cause}; ${consequence}`,
+      facts: { file: output, cause },
     });
   }
 
-  private end(output?: OpenedOutput): void {
+  private end(): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    if (output) this.close(output);
-    this.dependencies.libc.close(this.reading);
+    this.close(this.standardOutput);
+    this.close(this.reading);
     this.onEnd();
   }
 
-  private close({ fd }: OpenedOutput): void {
-    if (fd >= 0) closeOutput(this.dependencies.libc, this.plan.output, fd);
+  private close(fd: number): void {
+    if (fd >= 0) this.dependencies.libc.close(fd);
   }
 }

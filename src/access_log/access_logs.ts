@@ -16,8 +16,9 @@ export class AccessLogs {
   }
 
   /**
-   * Opens the access log of a plan; call `use` or `drop` next. Undefined: there is none. Throws a
-   * UsageError and changes nothing then. `logFile` is the path of the log, or "".
+   * Begins to open the access log of a plan; wait for `opened`, and call `use` or `drop` next.
+   * Undefined: there is none. Throws a UsageError and changes nothing then. `logFile` is the path of
+   * the log, or "".
    */
   open(plan: AccessLogPlan | undefined, logFile: string): void {
     this.next = undefined;
@@ -30,6 +31,11 @@ export class AccessLogs {
     this.living.add(opened);
     opened.onEnd = () => this.living.delete(opened);
     this.next = opened;
+  }
+
+  /** Fulfilled when it is open. Rejected with a UsageError if it cannot be opened. */
+  async opened(): Promise<void> {
+    await this.next?.opened;
   }
 
   /** Where the workers of the opened plan write; undefined without an access log. */

@@ -4,5 +4,5 @@ export const ACCESS_LOG_ARGUMENT = "@access-log";
 /** The descriptor from which the helper reads lines. */
 export const PIPE_FD = 4;
 
-/** The descriptor to which it writes them; absent for syslog. */
+/** The descriptor to which it writes them, if that is standard output. */
 export const OUTPUT_FD = 5;

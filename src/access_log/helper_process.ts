@@ -15,8 +15,13 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { dieBeforeMaster } from "../system/oom_score.ts";
 import { OUTPUT_FD, PIPE_FD } from "./command_line.ts";
-import type { AccessLogCommand, AccessLogEvent, AccessLogStart } from "./messages.ts";
-import { fileBehind } from "./output_file.ts";
+import type {
+  AccessLogCommand,
+  AccessLogEvent,
+  AccessLogOutput,
+  AccessLogStart,
+} from "./messages.ts";
+import { fileBehind, isSameFile, openFile } from "./output_file.ts";
 import { fileOutput, type HelperOutput, syslogOutput } from "./outputs.ts";
 
 import { PendingLines } from "./pending_lines.ts";
@@ -36,6 +41,8 @@ export function runAccessLog({ libc }: Pick<Runtime, "libc">): void {
   process.exit(new AccessLogHelper(libc).run());
 }
 
+class IsLogFile extends Error {}
+
 class AccessLogHelper {
   private readonly libc: Libc;
   private readonly commands = new FrameReader<AccessLogCommand>(MAX_FRAME_DOWN, {
@@ -49,7 +56,8 @@ class AccessLogHelper {
   private output: HelperOutput | undefined;
   /** Where the output writes; -1 for syslog. */
   private fd = -1;
-  /** What the kernel called the file when it was opened. */
+  /** Of the file, and what the kernel called it when it was opened. */
+  private path: string | undefined;
   private file: string | undefined;
   private checkedAt = performance.now();
   private hasBegun = false;
@@ -146,20 +154,29 @@ class AccessLogHelper {
   private handle(command: AccessLogCommand): void {
     if (command.type === "start") return this.start(command);
     if (command.type === "end") this.isEnding = true;
-    else {
+    else if (command.type === "check") {
+      if (this.path !== undefined && !isSameFile(this.fd, this.path)) {
+        this.report({ type: "moved" });
+      }
+    } else {
       this.hasBegun = true;
       if (command.isTorn) this.lines.skipTorn();
     }
   }
 
-  private start({ syslog, file, ids }: AccessLogStart): void {
+  private start({ output, ids }: AccessLogStart): void {
+    this.report({ type: "opening" });
     try {
-      if (!syslog) this.fd = reopenedForWriting(OUTPUT_FD) ?? OUTPUT_FD;
+      this.open(output);
+    } catch (error) {
+      const isLog = error instanceof IsLogFile;
+      this.report({ type: "failed", cause: reasonOf(error), isLog });
+      this.hasFailed = true;
+      return;
+    }
+    try {
       // Without a chroot: the socket of syslog is outside.
       dropPrivileges(this.libc, ids && { ...ids, chroot: "" });
-      this.output = syslog
-        ? syslogOutput(new Syslog(this.libc, syslog.facility, syslog.dialect, { waits: true }))
-        : fileOutput(this.libc, this.fd);
     } catch (error) {
       const message = `the access log's helper cannot start: ${reasonOf(error)}`;
       const entry = { level: "error", event: "access-log-exited", message, facts: {} } as const;
@@ -167,8 +184,24 @@ class AccessLogHelper {
       this.hasFailed = true;
       return;
     }
-    this.file = file;
     this.report({ type: "ready" });
+  }
+
+  /** Before privileges are dropped: the file belongs to the user that started the master. */
+  private open(output: AccessLogOutput): void {
+    if (output === "standard output") {
+      this.fd = reopenedForWriting(OUTPUT_FD) ?? OUTPUT_FD;
+      this.output = fileOutput(this.libc, this.fd);
+    } else if ("syslog" in output) {
+      const { facility, dialect } = output.syslog;
+      this.output = syslogOutput(new Syslog(this.libc, facility, dialect, { waits: true }));
+    } else {
+      this.fd = openFile(output.file);
+      if (output.logFile !== "" && isSameFile(this.fd, output.logFile)) throw new IsLogFile();
+      this.path = output.file;
+      this.file = fileBehind(this.fd);
+      this.output = fileOutput(this.libc, this.fd);
+    }
   }
 
   private report(event: AccessLogEvent): void {

@@ -3,9 +3,11 @@ import type { Dialect } from "../base/dialect.ts";
 import { type LogEvent, parseLogEvent } from "../log/log_event.ts";
 import type { Ids } from "../system/ids.ts";
 
-/** Commands to the helper: one start, then one begin, and one end if another helper replaces it. */
+/** Commands to the helper: one start, then one begin, checks, and one end if another helper replaces it. */
 export type AccessLogCommand =
   | AccessLogStart
+  /** Report `moved` if the path of the file leads to another one or to none. */
+  | { readonly type: "check" }
   /** Read from now on. `isTorn`: a helper before it was killed, perhaps in the middle of a line. */
   | { readonly type: "begin"; readonly isTorn: boolean }
   /** Write what was read, to the end of its last line, and exit. */
@@ -13,19 +15,27 @@ export type AccessLogCommand =
 
 export interface AccessLogStart {
   readonly type: "start";
-  /** Absent: the lines go to descriptor {@link OUTPUT_FD}. */
-  readonly syslog?: { readonly facility: number; readonly dialect: Dialect };
-  /** What the kernel called the file when it was opened; absent: it cannot be renamed. */
-  readonly file?: string;
+  /** Where the lines go; standard output is descriptor {@link OUTPUT_FD}. */
+  readonly output: AccessLogOutput;
   /** The user to become first; absent: no change. */
   readonly ids?: Ids;
 }
 
+export type AccessLogOutput =
+  | "standard output"
+  | { readonly syslog: { readonly facility: number; readonly dialect: Dialect } }
+  /** Absolute paths, the second one of the log, which must be another file; "": there is none. */
+  | { readonly file: string; readonly logFile: string };
+
 /** Events of the helper. */
 export type AccessLogEvent =
   | LogEvent
-  /** It can begin. */
+  /** It runs, and opens its output now. */
+  | { readonly type: "opening" }
+  /** It has opened its output and can begin. */
   | { readonly type: "ready" }
+  /** It cannot open its output, and exits. `isLog`: it is the file of the log. */
+  | { readonly type: "failed"; readonly cause: string; readonly isLog: boolean }
   /** Its file was renamed or removed. */
   | { readonly type: "moved" }
   /** These lines could not be written. */
@@ -36,8 +46,11 @@ export function parseAccessLogEvent(value: unknown): AccessLogEvent | undefined 
   const log = parseLogEvent(value);
   if (log) return log;
   if (typeof value !== "object" || value === null) return undefined;
-  const { type, lines, cause } = value as Record<string, unknown>;
-  if (type === "ready" || type === "moved") return { type };
+  const { type, lines, cause, isLog } = value as Record<string, unknown>;
+  if (type === "opening" || type === "ready" || type === "moved") return { type };
+  if (type === "failed" && typeof cause === "string" && typeof isLog === "boolean") {
+    return { type, cause, isLog };
+  }
   const isLost = type === "lost" && Number.isSafeInteger(lines) && (lines as number) > 0 &&
     typeof cause === "string";
   return isLost ? { type, lines: lines as number, cause } : undefined;

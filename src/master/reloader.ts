@@ -117,6 +117,8 @@ export class Reloader {
     let generation: Generation | undefined;
     try {
       services.begin(prepared);
+      await services.accessLogs.opened();
+      if (this.isStopped) throw new UsageError("stud is stopping");
       generation = this.makeGeneration(prepared, claim);
       generations.next = generation;
       await generation.start();
