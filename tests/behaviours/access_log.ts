@@ -11,7 +11,9 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -24,6 +26,7 @@ import { ending, exchange, openTcp, openTls, readAll } from "../support/client.t
 import type { Behaviour, Context } from "../support/context.ts";
 import { receiveDatagrams } from "../support/datagrams.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
+import { canHang, hangingDisk } from "../support/hanging_disk.ts";
 import { helperOf, hold, isAlive, userOf } from "../support/processes.ts";
 import { runStud, type Stud } from "../support/stud.ts";
 import { until, within } from "../support/until.ts";
@@ -494,6 +497,43 @@ export const accessLog: readonly Behaviour[] = [
       const { code, stderr } = await runStud(context.target, test);
       assert.notEqual(code, 0);
       assert.match(stderr, /--access-log: cannot write .*: .*directory; choose another path\n/);
+    },
+  },
+  {
+    name: "an access log on a disk that hangs is one line at the start, and delays nothing later",
+    appliesTo: canHang,
+    waits: true,
+    async run(context) {
+      const directory = mkdtempSync(join(context.certificates.directory, "hang-"));
+      const [disk, healthy, link] = ["disk", "healthy", "link"].map((name) =>
+        join(directory, name)
+      );
+      for (const each of [disk!, healthy!]) mkdirSync(each);
+      context.after(hangingDisk(disk!));
+      const { host, port } = await freeEndpoint();
+      const { code, stderr } = await runStud(context.target, [
+        ...[`--access-log=${disk}/log`, "-f", `${host},${port}`, context.certificates.localhost],
+      ]);
+      assert.notEqual(code, 0);
+      assert.equal(
+        stderr,
+        `stud: --access-log: cannot open ${disk}/log: it takes more than 5 s; check its disk; ` +
+          "choose another path\n",
+      );
+
+      // A path that leads there when it is opened again.
+      symlinkSync(healthy!, link!);
+      const { stud } = await logging(context, [], undefined, `${link}/log`);
+      await exchange(stud.frontend, "hello");
+      rmSync(link!);
+      symlinkSync(disk!, link!);
+      for (const count of [1, 2]) {
+        stud.signal("SIGHUP");
+        await until(() => reloads(stud) === count, "the reload");
+        assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
+      }
+      assert.equal((await stud.stop()).code, 0);
+      assert.deepEqual(stud.survivors(), []);
     },
   },
   {
