@@ -1,7 +1,8 @@
 /**
  * Runs all tests: the checks of the sources, the unit tests in three runtimes, the behaviours of
  * every target, the live page in a browser, and faults under load. `--only=NAME` limits it to `check`,
- * `unit`, `browser`, `faults` or one target. The last line counts all tests of all suites.
+ * `unit`, `browser`, `faults` or one target; with `--all` every behaviour runs on each build. The last
+ * line counts all tests of all suites.
  */
 import { spawn } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -48,7 +49,10 @@ process.env.NODE_COMPILE_CACHE = join(root, "node_modules", ".cache", "node");
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
+  const options = { only: { type: "string" }, all: { type: "boolean" } } as const;
+  const { only, all: everywhere } = parseArgs({ options }).values;
+  // For the tests' processes.
+  if (everywhere) process.env.STUD_TEST_ALL = "1";
   const chosen = Object.entries(suites).filter(([name]) =>
     !only || name === only || name.startsWith(`${only} (`)
   );

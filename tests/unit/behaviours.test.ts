@@ -18,8 +18,10 @@ describe("the choice of behaviours", () => {
   for (const runtime of ["bun", "deno", "node"] as const) {
     const ofRuntime = targets.filter((target) => target.runtime === runtime);
 
-    it(`omits no behaviour on ${runtime}`, () => {
-      const asked = new Set(ofRuntime.flatMap(chosen).map(({ name }) => name));
+    it(`omits no behaviour on ${runtime} if all are to run`, () => {
+      const asked = new Set(
+        ofRuntime.flatMap((each) => chosen(each, true)).map(({ name }) => name),
+      );
       const all = ofRuntime.flatMap(applicable).map(({ name }) => name);
       assert.deepEqual(all.filter((name) => !asked.has(name)), []);
       assert.ok(all.length > 0);
@@ -29,12 +31,23 @@ describe("the choice of behaviours", () => {
       const [source, ...others] = ofRuntime.filter(({ isBuilt }) => !isBuilt);
       assert.deepEqual(others, []);
       const marked = applicable(source!).filter(({ fromSource }) => fromSource);
-      assert.deepEqual(chosen(source!), marked);
+      assert.deepEqual(chosen(source!, true), marked);
       for (const theme of ["demo", "processes", "reload", "service", "upgrade"]) {
         assert.ok(marked.some(({ name }) => name.startsWith(`${theme}: `)), theme);
       }
     });
   }
+
+  it("omits no behaviour if the builds take turns, and gives each build some of those", () => {
+    const asked = new Set(targets.flatMap((each) => chosen(each, false)).map(({ name }) => name));
+    const all = targets.flatMap(applicable).map(({ name }) => name);
+    assert.deepEqual(all.filter((name) => !asked.has(name)), []);
+    for (const build of targets.filter(({ isBuilt }) => isBuilt)) {
+      const turns = chosen(build, false).filter(({ turns }) => turns);
+      assert.ok(turns.length > 50, `${build.name}: ${turns.length}`);
+      assert.ok(turns.every(({ turns }) => turns!.length === 1));
+    }
+  });
 
   it("gives each behaviour a unique name", () => {
     for (const target of targets) {
