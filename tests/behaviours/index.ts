@@ -81,7 +81,6 @@ const LIMIT = 180_000;
 const WORKING = 8;
 const WAITING = 10;
 
-const builds = targetNames.map(target).filter(({ isBuilt }) => isBuilt);
 /** `npm test -- --all` sets it. */
 const isEverywhere = process.env.STUD_TEST_ALL === "1";
 
@@ -164,13 +163,25 @@ export function applicable(target: Target): Behaviour[] {
 }
 
 /**
- * The behaviours to run: for a built program all whose code is its own, and its turn of the others; for
- * the sources those that can differ there. With `everywhere` nobody takes turns.
+ * The behaviours to run: for a built program all, except that the builds take turns with those that are
+ * `shared`; for the sources those that can differ there, in turns too. With `everywhere` all run on each.
  */
 export function chosen(target: Target, everywhere = isEverywhere): Behaviour[] {
   const all = applicable(target);
-  if (!target.isBuilt) return all.filter(({ fromSource }) => fromSource);
-  return all.filter(({ turns }) => everywhere || !turns || turns.includes(target.name));
+  const here = target.isBuilt ? all : all.filter(({ fromSource }) => fromSource);
+  if (everywhere) return here;
+  return here.filter((behaviour) =>
+    target.isBuilt && !behaviour.shared || turn(behaviour, target.isBuilt) === target.name
+  );
+}
+
+/** Which of the targets that a behaviour applies to runs it; its name decides. */
+function turn({ name, appliesTo }: Behaviour, isBuilt: boolean): string {
+  const able = targetNames.map(target).filter((each) =>
+    each.isBuilt === isBuilt && (!appliesTo || appliesTo(each))
+  );
+  const sum = Buffer.from(name).reduce((so, byte) => so + byte, 0);
+  return able[sum % able.length]!.name;
 }
 
 /** Registers the behaviours of one target. */
@@ -193,15 +204,9 @@ export function behaviours(target: Target): void {
   suite(`${target.name}, one at a time`, 1, ({ alone }) => alone);
 }
 
-/**
- * Marks a theme whose code is the same in all builds: each behaviour runs on one of those that it
- * applies to, in turn.
- */
+/** Marks a theme whose code is the same in all builds. */
 function shared(theme: readonly Behaviour[]): readonly Behaviour[] {
-  return theme.map((behaviour, index) => {
-    const able = builds.filter((build) => behaviour.appliesTo?.(build) ?? true);
-    return { ...behaviour, turns: able.length > 0 ? [able[index % able.length]!.name] : [] };
-  });
+  return theme.map((behaviour) => ({ ...behaviour, shared: true }));
 }
 
 /** Marks all behaviours of a theme that depends on how the program starts itself. */

@@ -25,8 +25,8 @@ export interface Behaviour {
    * built programs only, which contain the same code.
    */
   readonly fromSource?: boolean;
-  /** The builds on which it runs; absent: on all. Its code is the same in each. */
-  readonly turns?: readonly string[];
+  /** Its code is the same in all builds, so that they take turns. */
+  readonly shared?: boolean;
   run(context: Context): Promise<void>;
 }
 

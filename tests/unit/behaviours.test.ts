@@ -7,6 +7,7 @@ import { applicable, chosen } from "../behaviours/index.ts";
 import { root, target, targetNames } from "../support/target.ts";
 
 const targets = targetNames.map(target);
+const nameOf = ({ name }: { readonly name: string }) => name;
 
 describe("the choice of behaviours", () => {
   it("has a file of tests for each target", () => {
@@ -38,14 +39,17 @@ describe("the choice of behaviours", () => {
     });
   }
 
-  it("omits no behaviour if the builds take turns, and gives each build some of those", () => {
-    const asked = new Set(targets.flatMap((each) => chosen(each, false)).map(({ name }) => name));
-    const all = targets.flatMap(applicable).map(({ name }) => name);
-    assert.deepEqual(all.filter((name) => !asked.has(name)), []);
-    for (const build of targets.filter(({ isBuilt }) => isBuilt)) {
-      const turns = chosen(build, false).filter(({ turns }) => turns);
-      assert.ok(turns.length > 50, `${build.name}: ${turns.length}`);
-      assert.ok(turns.every(({ turns }) => turns!.length === 1));
+  it("omits no behaviour if the targets take turns, and gives each a share", () => {
+    const asked = new Map(targets.map((each) => [each, chosen(each, false).map(nameOf)]));
+    const ran = new Set([...asked.values()].flat());
+    const all = targets.flatMap((each) => applicable(each).map(nameOf));
+    assert.deepEqual(all.filter((name) => !ran.has(name)), []);
+    for (const [target, names] of asked) {
+      const few = target.isBuilt
+        ? applicable(target).filter(({ shared }) => shared).map(nameOf)
+        : chosen(target, true).map(nameOf);
+      const share = names.filter((name) => few.includes(name)).length / few.length;
+      assert.ok(share > 0.2 && share < 0.6, `${target.name}: ${share}`);
     }
   });
 
