@@ -8,7 +8,7 @@ import type { ReloadStatus } from "../status/status.ts";
 import { ask, AwayError } from "./client.ts";
 import { reloadStatus } from "./document.ts";
 import { findService, type Service } from "./service.ts";
-import { reloadResult } from "./status_text.ts";
+import { reloadResult } from "./reload_text.ts";
 
 /** In seconds: more than new workers may take to start. */
 const DEFAULT_SECONDS = 90;

@@ -9,7 +9,8 @@ import {
   timeText,
 } from "../../src/commands/format.ts";
 import { plain, plainJson } from "../../src/commands/plain.ts";
-import { reloadResult, statusText } from "../../src/commands/status_text.ts";
+import { reloadResult } from "../../src/commands/reload_text.ts";
+import { statusText } from "../../src/commands/status_text.ts";
 import type { Status } from "../../src/status/status.ts";
 import { certificate, statusDocument, worker } from "../support/small_status.ts";
 

@@ -4,7 +4,8 @@ import type { Status } from "../../status/status.ts";
 import { bytesText, durationText, secondsBetween, timeText } from "../format.ts";
 import { wrap } from "../../options/help.ts";
 import { plain } from "../plain.ts";
-import { healthText, lastReloadText, progressText } from "../status_text.ts";
+import { lastReloadText, progressText } from "../reload_text.ts";
+import { healthText } from "../status_text.ts";
 import { known, type Model, type Section, sections, shortRate } from "./sections.ts";
 import { type Line, line } from "./styled.ts";
 
