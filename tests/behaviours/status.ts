@@ -5,13 +5,14 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { localhostCertificate } from "../../src/certificates/localhost.ts";
-import type { ReloadStatus, Status } from "../../src/status/status.ts";
+import type { ReloadInProgress, ReloadStatus, Status } from "../../src/status/status.ts";
 import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
-import { isAlive, killIfAlive } from "../support/processes.ts";
+import { childrenOf, hold, isAlive, killIfAlive } from "../support/processes.ts";
 import { runStud } from "../support/stud.ts";
 import { until } from "../support/until.ts";
+import { isSuccessor } from "./surroundings.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -236,6 +237,35 @@ export const status: readonly Behaviour[] = [
       client.end();
       await until(async () => (await status()).reloads.succeeded === 2, "the reload");
       await until(async () => (await codes(status)).length === 0, "no problems");
+    },
+  },
+  {
+    name: "a reload that waits for an upgrade is shown as waiting, and begins when that has failed",
+    waits: true,
+    async run(context) {
+      const { stud, ask, status } = await asked(context);
+      stud.signal("SIGUSR2");
+      const successor = await until(
+        // A child of the launcher.
+        () => childrenOf(stud.pid).flatMap(childrenOf).find(isSuccessor),
+        "the new process",
+      );
+      context.after(() => killIfAlive(successor!));
+      await hold(successor!);
+      const reload = ask("POST", "/reload");
+      const inProgress = async () => (await status()).reloads.inProgress ?? [];
+      const [waiting] = await until(async () => {
+        const all = await inProgress();
+        return all.length > 0 ? all : undefined;
+      }, "the reload that waits") as ReloadInProgress[];
+      assert.deepEqual(
+        [waiting!.state, waiting!.reason],
+        ["waiting", "an upgrade is in progress"],
+      );
+      assert.deepEqual(await codes(status), [], "it begins by itself");
+      killIfAlive(successor!);
+      assert.equal((await reload).code, 200);
+      await until(async () => (await inProgress()).length === 0, "nothing in progress");
     },
   },
   {

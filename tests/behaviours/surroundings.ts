@@ -250,7 +250,7 @@ function fullDisk(context: Context): string | undefined {
 }
 
 /** False before the process has executed the program: until then its parent waits for it. */
-function isSuccessor(pid: number): boolean {
+export function isSuccessor(pid: number): boolean {
   return readFileSync(`/proc/${pid}/environ`, "latin1").includes("STUD_UPGRADE=");
 }
 
