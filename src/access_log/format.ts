@@ -2,6 +2,7 @@
  * The two forms of a line. Names come from strangers, and nothing in them may end a line or a value,
  * or control a terminal.
  */
+import { escapedJson } from "../base/one_line.ts";
 import { type AccessRecord, FIELDS } from "./record.ts";
 
 /** PIPE_BUF on Linux: a write of at most so many bytes to a pipe is not mixed with others. */
@@ -48,28 +49,17 @@ export function fieldsText(
 }
 
 function jsonLine(record: AccessRecord, maxText: number): string {
-  return escaped(JSON.stringify(knownFields(record, maxText)));
+  return escapedJson(JSON.stringify(knownFields(record, maxText)));
 }
 
 function valueText(value: string | number | boolean | undefined): string {
   if (value === undefined) return "-";
   if (typeof value !== "string") return String(value);
-  return PLAIN.test(value) && value !== "-" ? value : escaped(JSON.stringify(value));
+  return PLAIN.test(value) && value !== "-" ? value : escapedJson(JSON.stringify(value));
 }
 
 /** Texts that need no quotes. */
 const PLAIN = /^[\w.:/@+*[\]%,;~!#$&()-]+$/;
-
-/** JSON has escaped quotes, line breaks, the other control characters below U+0020 and surrogates. */
-function escaped(json: string): string {
-  return json.replace(SPECIAL, (found) =>
-    Array.from({ length: found.length }, (_, i) => {
-      return `\\u${found.charCodeAt(i).toString(16).padStart(4, "0")}`;
-    }).join(""));
-}
-
-/** Further control characters, line separators, and what is invisible or changes the direction. */
-const SPECIAL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 function cut(text: string, max: number): string {
   return text.length > max ? `${text.slice(0, max)}…` : text;
