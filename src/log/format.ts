@@ -2,7 +2,7 @@
 import process from "node:process";
 import type { LogRecord, TextFormatter } from "@logtape/logtape";
 import type { EventName } from "../base/events.ts";
-import { oneLine, escapedJson } from "../base/one_line.ts";
+import { escapedJson, oneLine } from "../base/one_line.ts";
 import { entryLevel } from "./levels.ts";
 
 /**

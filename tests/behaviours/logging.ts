@@ -115,7 +115,9 @@ export const logging: readonly Behaviour[] = [
       );
       assert.match(
         message,
-        new RegExp(`^${counts[0]} more times in the last \\d+ s; the last one: connection \\d+ from `),
+        new RegExp(
+          `^${counts[0]} more times in the last \\d+ s; the last one: connection \\d+ from `,
+        ),
       );
     },
   },
