@@ -10,6 +10,7 @@ import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import type { Target } from "../support/target.ts";
 import { accessLog } from "./access_log.ts";
+import { accessLogEnds } from "./access_log_ends.ts";
 import { admin } from "./admin.ts";
 import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
@@ -118,6 +119,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "proxy tlvs": proxyTlvs,
   sources,
   "access log": accessLog,
+  "ends in the access log": accessLogEnds,
   addresses,
   backends,
   outages,
