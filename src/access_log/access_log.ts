@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../base/log_entry.ts";
+import { countText } from "../base/count_text.ts";
 import { exitText } from "../control/exit_text.ts";
 import type { ProcessExit } from "../control/child_process.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../os/constants.ts";
@@ -15,6 +16,7 @@ import {
   type OpenedOutput,
   openOutput,
 } from "./output_file.ts";
+import { unreadLines } from "./unread_lines.ts";
 import { type AccessLogPlan, type AccessLogProcess, Writer } from "./writer.ts";
 
 /** Minimum time from the start of a helper to the start of its successor, in milliseconds. */
@@ -47,6 +49,7 @@ export class AccessLog {
   private writer: Writer | undefined;
   private startedAt = 0;
   private isRetired = false;
+  private isStopping = false;
   private isReopening = false;
   private isFailing = false;
   private hasEnded = false;
@@ -89,7 +92,10 @@ export class AccessLog {
   reopen(): void {
     const { writer, plan: { output: path } } = this;
     if (writer?.output.file === undefined || this.isReopening || this.hasEnded) return;
-    if (isSameFile(writer.output.fd, path)) return;
+    if (isSameFile(writer.output.fd, path)) {
+      this.isFailing = false;
+      return;
+    }
     let output: OpenedOutput;
     try {
       output = openOutput(this.dependencies.libc, path);
@@ -106,10 +112,18 @@ export class AccessLog {
     this.dependencies.libc.close(this.pipe);
   }
 
-  /** Retires it, and kills the helper if that has not written everything in time. */
+  /**
+   * To be called when its workers have exited: kills the helper if that has not written everything in
+   * time.
+   */
   async stop(): Promise<void> {
     this.retire();
-    await this.writer?.inTime();
+    this.isStopping = true;
+    const wasKilled = await this.writer?.inTime();
+    const unread = unreadLines(this.dependencies.libc, this.reading);
+    if (wasKilled) this.reportKilled(unread);
+    else if (unread > 0) this.lost(unread, "its helper had ended");
+    this.losses.flush();
     this.end();
   }
 
@@ -148,9 +162,13 @@ export class AccessLog {
     if (event.type === "log") this.dependencies.log(event.entry);
     else if (event.type === "moved") this.reopen();
     else if (event.type === "lost") {
-      this.losses.add(event.lines, `they cannot be written: ${event.cause}`);
-      this.dependencies.lost(event.lines);
+      this.lost(event.lines, `they cannot be written: ${event.cause}`);
     }
+  }
+
+  private lost(lines: number, reason: string): void {
+    this.losses.add(lines, reason);
+    this.dependencies.lost(lines);
   }
 
   /** The old helper writes the lines that it has read; the new one begins after that. */
@@ -181,6 +199,7 @@ export class AccessLog {
       Object.assign(next, { onEvent, onExit });
       this.isFailing = false;
       void old.end().then((isTorn) => {
+        if (isTorn) this.reportKilled();
         this.close(old.output);
         this.isReopening = false;
         next.begin(isTorn);
@@ -192,7 +211,9 @@ export class AccessLog {
     // Its successor has been started.
     if (writer !== this.writer) return;
     this.writer = undefined;
-    if (this.isRetired) return this.end(writer.output);
+    if (this.isStopping) return this.close(writer.output);
+    // The pipe has ended.
+    if (this.isRetired && exit.code === 0) return this.end(writer.output);
     const wait = Math.max(0, this.startedAt + RESTART_MS - this.clock.now());
     const when = wait === 0 ? "at once" : "in a second";
     this.dependencies.log({
@@ -215,6 +236,16 @@ export class AccessLog {
       this.dependencies.log({ level: "error", event: "access-log-exited", message, facts: {} });
       this.clock.after(RESTART_MS, () => this.restart(output, isTorn));
     }
+  }
+
+  /** What it had read is lost as well: up to 64 KiB. `unread`: lines that are left in the pipe. */
+  private reportKilled(unread?: number): void {
+    const rest = unread ? `, and so are ${countText(unread)} more, which it had not read` : "";
+    const message = "the access log's helper did not write its last lines in a second, and was " +
+      `killed: they are lost${rest}`;
+    const facts = unread ? { lines: unread } : {};
+    this.dependencies.log({ level: "warn", event: "access-log-dropped", message, facts });
+    if (unread) this.dependencies.lost(unread);
   }
 
   private reopenFailed(reason: string): void {

@@ -13,6 +13,9 @@ const MAX_TEXT = 255;
 /** The same for a line that would otherwise exceed {@link MAX_LINE}. */
 const SHORT_TEXT = 40;
 
+/** How a line begins, in each form. */
+export const LINE_BEGINS = ["time=", '{"time":'] as const;
+
 export type AccessLogFormat = "text" | "json";
 
 /** Returns the line without its newline, of less than {@link MAX_LINE} bytes. */

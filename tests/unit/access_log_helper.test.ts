@@ -1,7 +1,7 @@
 /** The master's end of the access log's helpers. */
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AccessLog } from "../../src/access_log/access_log.ts";
@@ -15,13 +15,20 @@ class FakeProcess implements AccessLogProcess {
   onEvent: (event: AccessLogEvent) => void = () => {};
   onExit: (exit: ProcessExit) => void = () => {};
   readonly commands: string[] = [];
+  hasExited = false;
 
   send({ type }: AccessLogCommand): void {
     this.commands.push(type);
   }
 
   kill(): void {
-    this.onExit({ code: null, signal: "SIGKILL" });
+    this.exit(null, "SIGKILL");
+  }
+
+  exit(code: number | null, signal: "SIGKILL" | null = null): void {
+    if (this.hasExited) return;
+    this.hasExited = true;
+    this.onExit({ code, signal });
   }
 }
 
@@ -31,6 +38,9 @@ async function withLog(
     readonly processes: readonly FakeProcess[];
     readonly events: readonly string[];
     readonly clock: HandClock;
+    readonly output: string;
+    readonly messages: readonly string[];
+    lost(): number;
     rotate(): void;
   }) => Promise<void> | void,
 ): Promise<void> {
@@ -39,6 +49,8 @@ async function withLog(
   const clock = new HandClock();
   const processes: FakeProcess[] = [];
   const events: string[] = [];
+  const messages: string[] = [];
+  let lost = 0;
   const log = new AccessLog(
     {
       libc,
@@ -47,14 +59,18 @@ async function withLog(
         processes.push(new FakeProcess());
         return processes.at(-1)!;
       },
-      log: ({ event }) => events.push(event),
-      lost: () => {},
+      log({ event, message }) {
+        events.push(event);
+        messages.push(message);
+      },
+      lost: (lines) => lost += lines,
     },
     { output, dialect: "stud", facility: "daemon" },
     "",
   );
   try {
-    await run({ log, processes, events, clock, rotate: () => renameSync(output, `${output}.1`) });
+    const rotate = () => renameSync(output, `${output}.1`);
+    await run({ log, processes, events, clock, output, messages, lost: () => lost, rotate });
   } finally {
     const stopped = log.stop();
     clock.advance(1000);
@@ -93,5 +109,75 @@ test("if the old helper has ended too, another one starts after a second", async
     clock.advance(1000);
     assert.deepEqual(processes[2]!.commands, ["start", "begin"]);
     processes[2]!.onExit({ code: 0, signal: null });
+  });
+});
+
+test("a helper that dies while workers of an older configuration write is replaced", async () => {
+  await withLog(({ log, processes, events, clock }) => {
+    let hasEnded = false;
+    log.onEnd = () => hasEnded = true;
+    log.retire();
+    processes[0]!.kill();
+    clock.advance(1000);
+    assert.deepEqual(events, ["access-log-exited"]);
+    assert.deepEqual(processes[1]!.commands, ["start", "begin"]);
+    assert.ok(!hasEnded);
+    // Their last worker has exited.
+    processes[1]!.exit(0);
+    assert.ok(hasEnded);
+  });
+});
+
+test("what a helper has left unread at a stop is counted", async () => {
+  for (const how of ["is killed", "has ended"]) {
+    await withLog(async ({ log, processes, clock, events, messages, lost }) => {
+      const lines = Buffer.from("one\ntwo\nthree\n");
+      libc.write(log.pipe, lines, lines.length);
+      if (how === "has ended") processes[0]!.kill();
+      const stopped = log.stop();
+      clock.advance(1000);
+      await stopped;
+      assert.equal(lost(), 3, how);
+      assert.equal(events.at(-1), "access-log-dropped");
+      assert.match(
+        messages.at(-1)!,
+        how === "is killed"
+          ? /was killed: they are lost, and so are 3 more, which it had not read$/
+          : /^3 lines of the access log were lost: its helper had ended$/,
+      );
+    });
+  }
+});
+
+test("losses that were not yet reported are reported at a stop", async () => {
+  await withLog(async ({ log, processes, clock, messages, lost }) => {
+    const [helper] = processes;
+    for (const lines of [1, 10, 100]) helper!.onEvent({ type: "lost", lines, cause: "disk full" });
+    const stopped = log.stop();
+    helper!.exit(0);
+    await stopped;
+    clock.advance(60_000);
+    assert.deepEqual(messages, [
+      "1 line of the access log was lost: they cannot be written: disk full",
+      "110 lines of the access log were lost: they cannot be written: disk full",
+    ]);
+    assert.equal(lost(), 111);
+  });
+});
+
+test("a rotation that fails again after the file was back is logged again", async () => {
+  await withLog(({ log, events, output, rotate }) => {
+    const failing = () => {
+      rotate();
+      mkdirSync(output);
+      log.reopen();
+      log.reopen();
+      rmdirSync(output);
+      renameSync(`${output}.1`, output);
+    };
+    failing();
+    log.reopen();
+    failing();
+    assert.deepEqual(events, ["access-log-not-reopened", "access-log-not-reopened"]);
   });
 });
