@@ -36,7 +36,7 @@ export function knownFields(
     const value = record[name];
     if (value === undefined) continue;
     if (name === "time") found[name] = new Date(value as number).toISOString();
-    else found[name] = typeof value === "string" ? cut(value, maxText) : value;
+    else found[name] = typeof value === "string" ? shortText(value, maxText) : value;
   }
   return found;
 }
@@ -64,6 +64,7 @@ function valueText(value: string | number | boolean | undefined): string {
 /** Texts that need no quotes. */
 const PLAIN = /^[\w.:/@+*[\]%,;~!#$&()-]+$/;
 
-function cut(text: string, max: number): string {
+/** Returns a text that a stranger chose, cut to `max` characters. */
+export function shortText(text: string, max = MAX_TEXT): string {
   return text.length > max ? `${text.slice(0, max)}…` : text;
 }
