@@ -207,6 +207,7 @@ async function execute(behaviour: Behaviour, context: Context, test: TestContext
   try {
     await behaviour.run(context);
     assert.deepEqual(context.internalErrors(), []);
+    assert.deepEqual(context.undocumentedEvents(), [], "docs/events.md");
   } catch (error) {
     if (error instanceof Error) error.message += `\n${context.stderr()}`;
     throw error;
