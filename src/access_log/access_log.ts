@@ -5,6 +5,7 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { UsageError } from "../base/errors.ts";
 import type { Log } from "../base/log_entry.ts";
+import { countText } from "../base/count_text.ts";
 import { exitText } from "../control/exit_text.ts";
 import type { ProcessExit } from "../control/child_process.ts";
 import { errnoText } from "../base/error_text.ts";
@@ -13,6 +14,7 @@ import { copyFrom } from "../os/descriptors.ts";
 import type { Libc } from "../os/libc.ts";
 import { DropReports } from "./drop_reports.ts";
 import type { AccessLogEvent } from "./messages.ts";
+import { unreadLines } from "./unread_lines.ts";
 import { type AccessLogPlan, type AccessLogProcess, Writer } from "./writer.ts";
 
 /** Minimum time from the start of a helper to the start of its successor, in milliseconds. */
@@ -59,6 +61,7 @@ export class AccessLog {
   private writer: Writer | undefined;
   private startedAt = 0;
   private isRetired = false;
+  private isStopping = false;
   private isReopening = false;
   /** What follows from the last attempt to open the file; absent: it was successful. */
   private failure: string | undefined;
@@ -117,10 +120,19 @@ export class AccessLog {
     this.close(this.pipe);
   }
 
-  /** Retires it, and kills the helper if that has not written everything in time. */
+  /**
+   * To be called when its workers have exited: kills the helper if that has not written everything in
+   * time.
+   */
   async stop(): Promise<void> {
+    if (this.hasEnded) return;
     this.retire();
-    await this.writer?.inTime();
+    this.isStopping = true;
+    const wasKilled = await this.writer?.inTime();
+    const unread = unreadLines(this.dependencies.libc, this.reading);
+    if (wasKilled) this.reportKilled(unread);
+    else if (unread > 0) this.lost(unread, "its helper had ended");
+    this.losses.flush();
     this.end();
   }
 
@@ -182,8 +194,7 @@ export class AccessLog {
     else if (event.type === "failed") this.reopenFailed(event.cause, LINES_LOST);
     else if (event.type === "ready") this.failure = undefined;
     else if (event.type === "lost") {
-      this.losses.add(event.lines, `they cannot be written: ${event.cause}`);
-      this.dependencies.lost(event.lines);
+      this.lost(event.lines, `they cannot be written: ${event.cause}`);
     }
   }
 
@@ -191,6 +202,11 @@ export class AccessLog {
     const { writer } = this;
     if (!writer || this.isReopening || this.hasEnded || this.clock.now() < this.retryAt) return;
     this.replace(writer);
+  }
+
+  private lost(lines: number, reason: string): void {
+    this.losses.add(lines, reason);
+    this.dependencies.lost(lines);
   }
 
   /** The old helper writes the lines that it has read; the new one begins after that. */
@@ -218,6 +234,7 @@ export class AccessLog {
       Object.assign(next, { onEvent, onExit });
       this.failure = undefined;
       void old.end().then((isTorn) => {
+        if (isTorn) this.reportKilled();
         this.isReopening = false;
         next.begin(isTorn);
       });
@@ -228,7 +245,9 @@ export class AccessLog {
     // Its successor has been started.
     if (writer !== this.writer) return;
     this.writer = undefined;
-    if (this.isRetired) return this.end();
+    if (this.isStopping) return;
+    // The pipe has ended.
+    if (this.isRetired && exit.code === 0) return this.end();
     const wait = Math.max(0, this.startedAt + RESTART_MS - this.clock.now());
     const when = wait === 0 ? "at once" : "in a second";
     // Why it cannot open the file is logged once.
@@ -254,6 +273,16 @@ export class AccessLog {
       this.dependencies.log({ level: "error", event: "access-log-exited", message, facts: {} });
       this.clock.after(RESTART_MS, () => this.restart(isTorn));
     }
+  }
+
+  /** What it had read is lost as well: up to 64 KiB. `unread`: lines that are left in the pipe. */
+  private reportKilled(unread?: number): void {
+    const rest = unread ? `, and so are ${countText(unread)} more, which it had not read` : "";
+    const message = "the access log's helper did not write its last lines in a second, and was " +
+      `killed: they are lost${rest}`;
+    const facts = unread ? { lines: unread } : {};
+    this.dependencies.log({ level: "warn", event: "access-log-dropped", message, facts });
+    if (unread) this.dependencies.lost(unread);
   }
 
   private stays(cause: string): void {

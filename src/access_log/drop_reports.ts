@@ -25,14 +25,23 @@ export class DropReports {
     if (!this.isTimerSet) this.report();
   }
 
+  /** Reports what is left, before the process exits. */
+  flush(): void {
+    if (this.lines > 0) this.logLines();
+  }
+
   private report(): void {
-    const { lines, reason } = this;
-    this.isTimerSet = lines > 0;
+    this.isTimerSet = this.lines > 0;
     if (!this.isTimerSet) return;
+    this.logLines();
+    this.clock.after(INTERVAL_MS, () => this.report());
+  }
+
+  private logLines(): void {
+    const { lines, reason } = this;
     this.lines = 0;
     const what = lines === 1 ? "1 line" : `${countText(lines)} lines`;
     const message = `${what} of the access log ${lines === 1 ? "was" : "were"} lost: ${reason}`;
     this.log({ level: "warn", event: "access-log-dropped", message, facts: { lines } });
-    this.clock.after(INTERVAL_MS, () => this.report());
   }
 }

@@ -2,6 +2,7 @@
  * The two forms of a line. Names come from strangers, and nothing in them may end a line or a value,
  * or control a terminal.
  */
+import { escapedJson } from "../base/one_line.ts";
 import { type AccessRecord, FIELDS } from "./record.ts";
 
 /** PIPE_BUF on Linux: a write of at most so many bytes to a pipe is not mixed with others. */
@@ -11,6 +12,9 @@ export const MAX_LINE = 4096;
 const MAX_TEXT = 255;
 /** The same for a line that would otherwise exceed {@link MAX_LINE}. */
 const SHORT_TEXT = 40;
+
+/** How a line begins, in each form. */
+export const LINE_BEGINS = ["time=", '{"time":'] as const;
 
 export type AccessLogFormat = "text" | "json";
 
@@ -32,7 +36,7 @@ export function knownFields(
     const value = record[name];
     if (value === undefined) continue;
     if (name === "time") found[name] = new Date(value as number).toISOString();
-    else found[name] = typeof value === "string" ? cut(value, maxText) : value;
+    else found[name] = typeof value === "string" ? shortText(value, maxText) : value;
   }
   return found;
 }
@@ -48,29 +52,19 @@ export function fieldsText(
 }
 
 function jsonLine(record: AccessRecord, maxText: number): string {
-  return escaped(JSON.stringify(knownFields(record, maxText)));
+  return escapedJson(JSON.stringify(knownFields(record, maxText)));
 }
 
 function valueText(value: string | number | boolean | undefined): string {
   if (value === undefined) return "-";
   if (typeof value !== "string") return String(value);
-  return PLAIN.test(value) && value !== "-" ? value : escaped(JSON.stringify(value));
+  return PLAIN.test(value) && value !== "-" ? value : escapedJson(JSON.stringify(value));
 }
 
 /** Texts that need no quotes. */
 const PLAIN = /^[\w.:/@+*[\]%,;~!#$&()-]+$/;
 
-/** JSON has escaped quotes, line breaks, the other control characters below U+0020 and surrogates. */
-function escaped(json: string): string {
-  return json.replace(SPECIAL, (found) =>
-    Array.from({ length: found.length }, (_, i) => {
-      return `\\u${found.charCodeAt(i).toString(16).padStart(4, "0")}`;
-    }).join(""));
-}
-
-/** Further control characters, line separators, and what is invisible or changes the direction. */
-const SPECIAL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
-
-function cut(text: string, max: number): string {
+/** Returns a text that a stranger chose, cut to `max` characters. */
+export function shortText(text: string, max = MAX_TEXT): string {
   return text.length > max ? `${text.slice(0, max)}…` : text;
 }

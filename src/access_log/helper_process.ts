@@ -68,6 +68,8 @@ class AccessLogHelper {
   private isPipeEnded = false;
   private isOutputFull = false;
   private hasFailed = false;
+  /** Lines that were lost while the master did not read. */
+  private unreported = 0;
 
   constructor(libc: Libc) {
     this.libc = libc;
@@ -137,8 +139,8 @@ class AccessLogHelper {
       }
       if (typeof written === "number") this.lines.taken(written);
       else {
-        const lines = this.lines.drop();
-        this.report({ type: "lost", lines, cause: written.cause });
+        const lines = this.unreported + this.lines.drop();
+        this.unreported = this.report({ type: "lost", lines, cause: written.cause }) ? 0 : lines;
       }
     }
     this.check();
@@ -204,8 +206,10 @@ class AccessLogHelper {
     }
   }
 
-  private report(event: AccessLogEvent): void {
+  /** Returns false if the master does not read. The kernel takes so short a frame as a whole. */
+  private report(event: AccessLogEvent): boolean {
     const bytes = frame(event);
-    this.libc.send(EVENTS_FD, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    return this.libc.send(EVENTS_FD, bytes, bytes.length, flags) === bytes.length;
   }
 }

@@ -6,7 +6,7 @@ import type { Ids } from "../system/ids.ts";
 /** Commands to the helper: one start, then one begin, checks, and one end if another helper replaces it. */
 export type AccessLogCommand =
   | AccessLogStart
-  /** Report `moved` if the path of the file leads to another one or to none. */
+  /** Report `ready` if the path of the file leads to it, and `moved` if not. */
   | { readonly type: "check" }
   /** Read from now on. `isTorn`: a helper before it was killed, perhaps in the middle of a line. */
   | { readonly type: "begin"; readonly isTorn: boolean }
@@ -32,7 +32,7 @@ export type AccessLogEvent =
   | LogEvent
   /** It runs, and opens its output now. */
   | { readonly type: "opening" }
-  /** It has opened its output and can begin. */
+  /** It has opened its output and can begin; or its file was checked and is still at its path. */
   | { readonly type: "ready" }
   /** It cannot open its output, and exits. `isLog`: it is the file of the log. */
   | { readonly type: "failed"; readonly cause: string; readonly isLog: boolean }

@@ -1,3 +1,5 @@
+import { LINE_BEGINS } from "./format.ts";
+
 const NEWLINE = 10;
 
 /** Lines that were read and not yet written. Only whole lines are given out. */
@@ -28,8 +30,9 @@ export class PendingLines {
     all.set(this.whole);
     all.set(this.torn, this.whole.length);
     all.set(read, this.whole.length + this.torn.length);
-    const start = this.skips ? all.indexOf(NEWLINE) + 1 : 0;
-    if (this.skips && start === 0) return;
+    const skips = this.skips && !isBegin(all);
+    const start = skips ? all.indexOf(NEWLINE) + 1 : 0;
+    if (skips && start === 0) return;
     this.skips = false;
     const end = all.lastIndexOf(NEWLINE) + 1;
     this.whole = all.slice(start, Math.max(start, end));
@@ -53,8 +56,15 @@ export class PendingLines {
     this.torn = new Uint8Array();
   }
 
-  /** What is read first may be the rest of a line, which is passed over. */
+  /** What is read first may be the rest of a line, which is passed over: it begins like no line. */
   skipTorn(): void {
     this.skips = true;
   }
 }
+
+function isBegin(bytes: Uint8Array): boolean {
+  const text = Buffer.from(bytes.subarray(0, LONGEST_BEGIN)).toString("latin1");
+  return LINE_BEGINS.some((begin) => begin.startsWith(text) || text.startsWith(begin));
+}
+
+const LONGEST_BEGIN = Math.max(...LINE_BEGINS.map(({ length }) => length));

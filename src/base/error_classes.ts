@@ -47,7 +47,8 @@ export function isQuiet(
   { event, facts: { source, code } }: LogEntry,
 ): boolean {
   if (quiet.length === 0 || source === "internal") return false;
-  // It ends an outage, and has neither.
+  // These end a problem, and have neither.
+  if (event === "backend-resolved") return quiet.includes("backend");
   if (event === "backend-recovered") return quiet.includes("backend") || quiet.includes("outage");
   return quiet.some((name) => {
     const found = classes[name];

@@ -3,6 +3,7 @@ import type { StoredCertificate } from "./served_tls.ts";
 import { reasonOf, UsageError } from "../base/errors.ts";
 import { keyText, rareCurve } from "../base/certificate_strength.ts";
 import { isDhParameters, usableDh } from "./dh_parameters.ts";
+import { type ShortIssuer, shortIssuers } from "./issuer_dates.ts";
 import { isPrivateKey, type OpenKey, readPrivateKey } from "./keys.ts";
 import { type Leaf, readLeaf } from "./leaf.ts";
 import { type NamedText, PemFileSections, type ReadCertificate } from "./sections.ts";
@@ -23,6 +24,8 @@ export interface Bundle {
   /** Milliseconds since 1970. */
   readonly validFrom: number;
   readonly validTo: number;
+  /** Intermediate certificates that are not valid for as long. */
+  readonly shortIssuers: readonly ShortIssuer[];
   /** It has unusable DH parameters, which are not in `material`. */
   readonly hasBadDh: boolean;
   /** What is in the files and not in `material`, one line each. */
@@ -58,6 +61,7 @@ export function parseBundle(cert: NamedText, openKey: OpenKey, key?: NamedText):
     key: keyText(first.certificate.raw),
     validFrom: first.certificate.validFromDate.getTime(),
     validTo: first.certificate.validToDate.getTime(),
+    shortIssuers: shortIssuers(chain.map(({ certificate }) => certificate)),
     hasBadDh: dh !== undefined && dhParameters === undefined,
     warnings: [...new Set([sections, keySections])].flatMap((each) => each.warnings()),
   };

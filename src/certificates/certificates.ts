@@ -7,7 +7,7 @@ import {
   type CertificateSettings,
 } from "./collect.ts";
 import { CertificateLoader, type LoadedCertificate } from "./loader.ts";
-import type { Dated } from "./dates.ts";
+import type { Dated, IssuerOf } from "./dates.ts";
 import { DecryptedKeys } from "./decrypted_keys.ts";
 import type { Passphrases } from "./passphrases.ts";
 import { CertificateStore, readChain } from "./store.ts";
@@ -42,14 +42,23 @@ export interface CertificateSource {
 /** What is shown of a certificate. */
 export type CertificateFacts = Pick<
   LoadedCertificate,
-  "issuer" | "key" | "mustStaple" | "names" | "validFrom" | "validTo"
+  "issuer" | "key" | "mustStaple" | "names" | "shortIssuers" | "validFrom" | "validTo"
 >;
 
-/** Returns the certificates with their dates. */
+/** Returns the certificates with their dates, and those of their issuers that matter, each once. */
 export function datesOf(sources: readonly CertificateSource[]): Dated[] {
-  return sources.map(({ file, facts: { names, validFrom, validTo } }) => ({
+  const issuers = new Map<string, Dated & { readonly issuer: IssuerOf }>();
+  for (const { file, facts } of sources) {
+    for (const { name, fingerprint, validFrom, validTo } of facts.shortIssuers) {
+      const files = (issuers.get(fingerprint)?.issuer.files ?? 0) + 1;
+      const place = issuers.get(fingerprint)?.place ?? file.cert;
+      issuers.set(fingerprint, { place, names: [], validFrom, validTo, issuer: { name, files } });
+    }
+  }
+  const own = sources.map(({ file, facts: { names, validFrom, validTo } }) => ({
     ...{ place: file.cert, names, validFrom, validTo },
   }));
+  return [...own, ...issuers.values()];
 }
 
 /** Maximum number of unused bytes in the store; beyond that a new store is created. */

@@ -1,6 +1,6 @@
 /** What an operator has to know about the ends of certificates: at start, and while they serve. */
 import { countText } from "../base/count_text.ts";
-import type { Log } from "../base/log_entry.ts";
+import type { Log, LogEntry } from "../base/log_entry.ts";
 import type { Problem } from "../status/status.ts";
 
 /** A certificate with its validity period, in milliseconds since 1970. */
@@ -10,6 +10,15 @@ export interface Dated {
   readonly names: readonly string[];
   readonly validFrom: number;
   readonly validTo: number;
+  /** Set for an intermediate certificate, which has no `names`. */
+  readonly issuer?: IssuerOf;
+}
+
+/** An intermediate certificate in the chains of some files. */
+export interface IssuerOf {
+  readonly name: string;
+  /** The number of files that have it. */
+  readonly files: number;
 }
 
 /** What is wrong with the dates of one certificate, or of several that are not named. */
@@ -17,6 +26,8 @@ export interface DateProblem extends Problem {
   readonly code: "certificate-expired" | "certificate-ends-soon" | "certificate-not-yet-valid";
   /** The certificate's; absent in the line about those that are not listed. */
   readonly place?: string;
+  /** The name of an intermediate certificate. */
+  readonly issuer?: string;
 }
 
 /** Certificates that are named at once; the others are counted. */
@@ -94,9 +105,7 @@ export class CertificateDates {
     const begin = this.expired;
     while (this.expired < this.certificates.length && this.ended(this.expired, now)) this.expired++;
     const ended = this.certificates.slice(begin, this.expired);
-    for (const { code, text, place } of dateProblems(ended, 0, now)) {
-      this.log({ level: "error", event: code, message: text, facts: place ? { file: place } : {} });
-    }
+    for (const problem of dateProblems(ended, 0, now)) this.log(entry(problem, "error"));
     // After the clock was set back, a day begins anew.
     if (now < this.warnedAt) this.warnedAt = now;
     if (now - this.warnedAt < DAY_MS) return;
@@ -113,25 +122,32 @@ export class CertificateDates {
 
 /** Logs each problem as a warning. */
 export function logDates(log: Log, problems: readonly DateProblem[]): void {
-  for (const { code, text, place } of problems) {
-    log({ level: "warn", event: code, message: text, facts: place ? { file: place } : {} });
-  }
+  for (const problem of problems) log(entry(problem, "warn"));
 }
 
-function isOneOf({ place }: DateProblem, certificates: readonly Dated[]): boolean {
-  return certificates.some((each) => each.place === place);
+function entry({ code, text, place, issuer }: DateProblem, level: "error" | "warn"): LogEntry {
+  const facts = { ...(place ? { file: place } : {}), ...(issuer ? { issuer } : {}) };
+  return { level, event: code, message: text, facts };
+}
+
+function isOneOf({ place, issuer }: DateProblem, certificates: readonly Dated[]): boolean {
+  return certificates.some((each) => each.place === place && each.issuer?.name === issuer);
 }
 
 /** `certificate` has a problem. */
-function dateProblem({ place, names, validFrom, validTo }: Dated, now: number): DateProblem {
-  const subject = `${place}: the certificate${namesText(names)}`;
+function dateProblem(certificate: Dated, now: number): DateProblem {
+  const { place, validFrom, validTo, issuer } = certificate;
+  const subject = subjectOf(certificate);
+  const remedy = issuer
+    ? "get the chain of the server's certificate from its CA again, then reload"
+    : "renew it, then reload";
+  const found = { place, ...(issuer ? { issuer: issuer.name } : {}) };
   if (validTo < now) {
     return {
       severity: "error",
       code: "certificate-expired",
-      text: `${subject} expired ${agoText(now - validTo)}, on ${timeText(validTo)}; ` +
-        "renew it, then reload",
-      place,
+      text: `${subject} expired ${agoText(now - validTo)}, on ${timeText(validTo)}; ${remedy}`,
+      ...found,
     };
   }
   if (now < validFrom) {
@@ -140,16 +156,24 @@ function dateProblem({ place, names, validFrom, validTo }: Dated, now: number): 
       code: "certificate-not-yet-valid",
       text: `${subject} is valid only from ${timeText(validFrom)}; check this machine's clock, ` +
         "or use another certificate until then, and reload",
-      place,
+      ...found,
     };
   }
   return {
     severity: "warning",
     code: "certificate-ends-soon",
-    text: `${subject} ends in ${durationText(validTo - now)}, on ${timeText(validTo)}; ` +
-      "renew it, then reload",
-    place,
+    text: `${subject} ends in ${durationText(validTo - now)}, on ${timeText(validTo)}; ${remedy}`,
+    ...found,
   };
+}
+
+function subjectOf({ place, names, issuer }: Dated): string {
+  if (!issuer) return `${place}: the certificate${namesText(names)}`;
+  const others = issuer.files - 1;
+  const also = others === 0
+    ? ""
+    : ` and in ${others === 1 ? "1 other file" : `${countText(others)} other files`}`;
+  return `${place}: the intermediate certificate ${JSON.stringify(issuer.name)} here${also}`;
 }
 
 /** One line for each kind. */

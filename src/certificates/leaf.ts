@@ -58,9 +58,14 @@ export function readLeaf(der: Uint8Array): Leaf {
     names: [...new Set(names.filter((name) => USABLE_NAME.test(name)).map(lowerCase))],
     isNameless: alternatives.length === 0 && commonName === undefined,
     mustStaple: elements(extension(TLS_FEATURE)).some(isStatusRequest),
-    issuer: oneLine(readName(issuer, COMMON_NAME) ?? readName(issuer, ORGANIZATION) ?? ""),
+    issuer: issuerName(issuer),
     keyType: readKeyType(publicKey),
   };
+}
+
+/** Returns the name of an issuer as in {@link Leaf}. */
+export function issuerName(issuer: Der | undefined): string {
+  return oneLine(readName(issuer, COMMON_NAME) ?? readName(issuer, ORGANIZATION) ?? "");
 }
 
 function lowerCase(name: string): string {

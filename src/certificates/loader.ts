@@ -19,6 +19,7 @@ export interface LoadedCertificate extends
     | "key"
     | "mustStaple"
     | "names"
+    | "shortIssuers"
     | "validFrom"
     | "validTo"
     | "warnings"

@@ -1,5 +1,5 @@
 /** `stud check`: connects to a TLS server as a client, and reports what is wrong with it. */
-import { oneLine } from "../base/one_line.ts";
+import { escapedJson, oneLine } from "../base/one_line.ts";
 import { print, printError } from "../base/print.ts";
 import { recognize } from "../connection/foreign_protocol.ts";
 import type { Given } from "../options/subcommands.ts";
@@ -95,14 +95,9 @@ function verdictsOn(facts: Facts, warningDays: number): Verdict[] {
   ];
 }
 
-/** Control characters that JSON permits in strings are escaped too, for terminals. */
+/** For terminals as well. */
 function jsonText(document: object): string {
-  const text = JSON.stringify(document, undefined, 2);
-  const escaped = text.replaceAll(
-    /[\u007f-\u009f\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-  return `${escaped}\n`;
+  return `${escapedJson(JSON.stringify(document, undefined, 2))}\n`;
 }
 
 interface Explained {

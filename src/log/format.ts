@@ -2,7 +2,7 @@
 import process from "node:process";
 import type { LogRecord, TextFormatter } from "@logtape/logtape";
 import type { EventName } from "../base/events.ts";
-import { oneLine } from "../base/one_line.ts";
+import { escapedJson, oneLine } from "../base/one_line.ts";
 import { entryLevel } from "./levels.ts";
 
 /**
@@ -29,10 +29,10 @@ export const jsonLine: TextFormatter = (record) => {
     message: messageOf(record),
   };
   // A worker chooses the names of its facts, and none of them may replace a member of the head.
-  return JSON.stringify({ ...head, ...facts, ...head });
+  return escapedJson(JSON.stringify({ ...head, ...facts, ...head }));
 };
 
-/** `connection-failed worker 1: message`, without control characters: syslog adds the rest. */
+/** `connection-failed worker 1: message`, escaped by {@link oneLine}: syslog adds the rest. */
 export function syslogText(record: LogRecord): string {
   const { worker } = record.properties;
   const subject = worker === undefined ? "" : `worker ${worker}: `;

@@ -57,6 +57,8 @@ export function checkEffects(
       "a TCP address or an abstract socket in --admin",
       !!admin && (isIpAddress(admin) || admin.path.startsWith("@")),
     ],
+    ["access-log-format", "--access-log", settings["access-log"] !== ""],
+    ["access-log-sample", "--access-log", settings["access-log"] !== ""],
     ["admin-allow-remote", "--admin", !!admin || !settings["admin-allow-remote"]],
     ["admin-ready-backend", "--admin", !!admin || !settings["admin-ready-backend"]],
   ];

@@ -118,6 +118,30 @@ export function outputPath(text: string): string {
   );
 }
 
+/** Accepts what {@link outputPath} accepts, but no word that is meant for something else. */
+export function accessLogOutput(text: string): string {
+  const remedy = Object.hasOwn(OUTPUT_WORDS, text) ? OUTPUT_WORDS[text] : undefined;
+  if (remedy === undefined) return outputPath(text);
+  throw new ValueError(`${remedy}; for a file of this name, write ./${text}`);
+}
+
+const OUTPUT_WORDS: Readonly<Record<string, string>> = {
+  "stdout": '"stdout" is not a file; for standard output, use -',
+  "stderr": '"stderr" is where the log goes; for standard output, use -',
+  ...Object.fromEntries(
+    ["text", "json"].map((word) => [
+      word,
+      `"${word}" is a form, not a file; use --access-log-format=${word} beside a file`,
+    ]),
+  ),
+  ...Object.fromEntries(
+    ["on", "off", "yes", "no", "true", "false", "none"].map((word) => [
+      word,
+      `"${word}" is not a file; name one, or use "" for no access log`,
+    ]),
+  ),
+};
+
 /** Accepts any text, such as a path, or "" for none. */
 export function anyText(text: string): string {
   return text;

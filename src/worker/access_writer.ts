@@ -20,6 +20,7 @@ export class AccessWriter {
   private readonly settings: AccessWriterSettings;
   private readonly every: number;
   private readonly batches: LineBatches;
+  private readonly reports: DropReports;
 
   /**
    * To be called before privileges are dropped. `counted` is called with the number of lines that were dropped; they
@@ -33,7 +34,7 @@ export class AccessWriter {
   ) {
     this.settings = settings;
     this.every = Number(settings.sample.slice("1/".length));
-    const reports = new DropReports(log);
+    const reports = this.reports = new DropReports(log);
     const pipe = nonBlockingPipe(libc, settings.pipe);
     this.batches = new LineBatches(
       (bytes) => libc.write(pipe, bytes, bytes.length) === bytes.length,
@@ -56,5 +57,6 @@ export class AccessWriter {
   /** To be called before the process exits. */
   end(): void {
     this.batches.end();
+    this.reports.flush();
   }
 }

@@ -1,6 +1,7 @@
 /** What a worker logs of its connections: entries of the log, and lines of the access log. */
 import process from "node:process";
 import { connectionFacts } from "../access_log/connection_facts.ts";
+import { shortText } from "../access_log/format.ts";
 import type { AccessRecord } from "../access_log/record.ts";
 import type { EventName } from "../base/events.ts";
 import type { Log, LogEntry } from "../base/log_entry.ts";
@@ -43,7 +44,7 @@ export class ConnectionLog {
   established(connection: Connection): void {
     if (!this.dependencies.isVerbose()) return;
     const name = connection.clientCommonName;
-    const more = name === undefined ? {} : { clientCommonName: name };
+    const more = name === undefined ? {} : { clientCommonName: shortText(name) };
     this.logStage("connection-established", connection, "established", more);
   }
 

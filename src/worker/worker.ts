@@ -18,7 +18,6 @@ import type {
 } from "../worker_protocol/messages.ts";
 import type { ServedTls } from "../certificates/served_tls.ts";
 import { internalError } from "../log/internal_error.ts";
-import type { EventName } from "../base/events.ts";
 import type { Log, LogEntry } from "../base/log_entry.ts";
 import type { LogConfig } from "../options/config.ts";
 import { Staples } from "../ocsp/staples.ts";
@@ -34,6 +33,7 @@ import type { Stream } from "../runtime/stream.ts";
 import { AccessWriter } from "./access_writer.ts";
 import { BackendWatch } from "./backend_watch.ts";
 import { ConnectionLog } from "./connection_log.ts";
+import { isSent } from "./sent_entries.ts";
 import { MemoryReclaim } from "./memory_reclaim.ts";
 import { type FrontendContext, frontendContexts } from "./frontends.ts";
 import { ConnectionLimiter } from "./connection_limiter.ts";
@@ -43,8 +43,6 @@ import { dieBeforeMaster } from "../system/oom_score.ts";
 import { dropPrivileges } from "../system/drop_privileges.ts";
 import { pinToCore } from "./pin_to_core.ts";
 
-/** Events that the status document shows at every level; the master drops them from its log. */
-const SHOWN: readonly EventName[] = ["connection-failed", "connection-limit"];
 /** If the TLS library keeps every name, a worker is replaced after this many. */
 const MAX_REMEMBERED_NAMES = 10_000;
 /** Maximum time that a queue which is not emptied delays a new master, in milliseconds. */
@@ -426,9 +424,8 @@ class Worker implements CommandHandler<WorkerCommand> {
   }
 
   private readonly log: Log = (entry) => {
-    const { level, event } = entry;
-    if (this.logLevel === 0 && level !== "error" && !SHOWN.includes(event)) return;
-    this.rateLimiter.log(entry);
+    const hasStatus = this.command?.measures === true;
+    if (isSent(entry, this.logLevel, hasStatus)) this.rateLimiter.log(entry);
   };
 
   private sendLog(entry: LogEntry): void {

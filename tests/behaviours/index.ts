@@ -10,6 +10,7 @@ import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
 import { type Target, target, targetNames } from "../support/target.ts";
 import { accessLog } from "./access_log.ts";
+import { accessLogEnds } from "./access_log_ends.ts";
 import { admin } from "./admin.ts";
 import { addresses } from "./addresses.ts";
 import { affinity } from "./affinity.ts";
@@ -121,6 +122,7 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   "proxy tlvs": shared(proxyTlvs),
   sources: shared(sources),
   "access log": shared(accessLog),
+  "ends in the access log": accessLogEnds,
   addresses: shared(addresses),
   backends: shared(backends),
   outages,
@@ -230,6 +232,7 @@ async function execute(behaviour: Behaviour, context: Context, test: TestContext
   try {
     await behaviour.run(context);
     assert.deepEqual(context.internalErrors(), []);
+    assert.deepEqual(context.undocumentedEvents(), [], "docs/events.md");
   } catch (error) {
     if (error instanceof Error) error.message += `\n${context.stderr()}`;
     throw error;

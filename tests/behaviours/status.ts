@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { localhostCertificate } from "../../src/certificates/localhost.ts";
 import type { ReloadInProgress, ReloadStatus, Status } from "../../src/status/status.ts";
+import { Chains } from "../support/chains.ts";
 import { exchange } from "../support/client.ts";
 import type { Behaviour, Context } from "../support/context.ts";
 import { endpointText, freeEndpoint } from "../support/endpoints.ts";
@@ -157,6 +158,28 @@ export const status: readonly Behaviour[] = [
       );
       assert.deepEqual([line.level, line.file], ["warn", pem]);
       assert.match(line.message, soon);
+    },
+  },
+  {
+    name: "an intermediate certificate that ends before the server's own is warned of",
+    async run(context) {
+      const chains = new Chains((cleanUp) => context.after(cleanUp));
+      chains.issue("Root", { ca: true });
+      chains.issue("Short CA", { ca: true, issuer: "Root", end: 5 });
+      chains.issue("www.example", { issuer: "Short CA", end: 80 });
+      const pem = chains.pem("www.example", "Short CA");
+      const soon = /: the intermediate certificate "Short CA" here ends in 4 days, on .*; get the /;
+      const { code, stderr } = await runStud(context.target, ["--test", pem]);
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, soon);
+      const { stud, status } = await asked(context, [pem]);
+      const line = await stud.waitForLog(
+        ({ event }) => event === "certificate-ends-soon",
+        "the warning",
+      );
+      assert.deepEqual([line.level, line.file, line.issuer], ["warn", pem, "Short CA"]);
+      assert.match(line.message, soon);
+      assert.deepEqual(await codes(status), ["certificate-ends-soon"]);
     },
   },
   {

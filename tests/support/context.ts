@@ -5,6 +5,7 @@ import { type Backend, startBackend, startEcho } from "./backend.ts";
 import type { Certificates } from "./certificates.ts";
 import { type ClientOptions, openTls, openWire, type Wire } from "./client.ts";
 import type { Peer } from "./commands.ts";
+import { undocumented } from "./documented_events.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { launchStud, type StartOptions, type Stud } from "./stud.ts";
 import type { Target } from "./target.ts";
@@ -113,6 +114,11 @@ export class Context {
     return this.#studs.flatMap((stud) => stud.logs)
       .filter((line) => line.event === "internal-error" || line.source === "internal")
       .map((line) => line.message);
+  }
+
+  /** What the program logged and docs/events.md does not have. */
+  undocumentedEvents(): string[] {
+    return undocumented(this.#studs.flatMap(({ logs }) => logs));
   }
 
   #started(backend: Backend): Backend {

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { connectionFacts } from "../../src/access_log/connection_facts.ts";
-import { accessLine, MAX_LINE } from "../../src/access_log/format.ts";
+import { accessLine, LINE_BEGINS, MAX_LINE } from "../../src/access_log/format.ts";
 import { type AccessRecord, FIELDS } from "../../src/access_log/record.ts";
 
 const whole: AccessRecord = {
@@ -98,6 +98,11 @@ test("a JSON line is an object with the fields that are known, in order", () => 
   const { time: _, ...known } = JSON.parse(accessLine(bare, "json"));
   const { time: __, ...expected } = bare;
   assert.deepEqual(known, expected);
+});
+
+test("every line begins in the same way, so that the rest of a torn one is recognized", () => {
+  const lines = [accessLine(bare, "text"), accessLine(bare, "json")];
+  assert.ok(lines.every((line, form) => line.startsWith(LINE_BEGINS[form]!)));
 });
 
 test("no text of a stranger adds a line, a field or a control character, or is lost", () => {

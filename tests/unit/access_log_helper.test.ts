@@ -13,6 +13,7 @@ class FakeProcess implements AccessLogProcess {
   onExit: (exit: ProcessExit) => void = () => {};
   readonly commands: string[] = [];
   kills = 0;
+  hasExited = false;
   /** Not even the kernel can end it. */
   isStuck = false;
 
@@ -22,7 +23,13 @@ class FakeProcess implements AccessLogProcess {
 
   kill(): void {
     this.kills++;
-    if (!this.isStuck) this.onExit({ code: null, signal: "SIGKILL" });
+    if (!this.isStuck) this.exit(null, "SIGKILL");
+  }
+
+  exit(code: number | null, signal: "SIGKILL" | null = null): void {
+    if (this.hasExited) return;
+    this.hasExited = true;
+    this.onExit({ code, signal });
   }
 }
 
@@ -31,6 +38,8 @@ interface Parts {
   readonly processes: readonly FakeProcess[];
   readonly events: readonly string[];
   readonly clock: HandClock;
+  readonly messages: readonly string[];
+  lost(): number;
 }
 
 /** An access log in a file that only helpers would open; it has begun unless `opens` is false. */
@@ -38,6 +47,8 @@ async function withLog(run: (parts: Parts) => Promise<void> | void, opens = true
   const clock = new HandClock();
   const processes: FakeProcess[] = [];
   const events: string[] = [];
+  const messages: string[] = [];
+  let lost = 0;
   const log = new AccessLog(
     {
       libc,
@@ -46,15 +57,18 @@ async function withLog(run: (parts: Parts) => Promise<void> | void, opens = true
         processes.push(new FakeProcess());
         return processes.at(-1)!;
       },
-      log: ({ event }) => events.push(event),
-      lost: () => {},
+      log({ event, message }) {
+        events.push(event);
+        messages.push(message);
+      },
+      lost: (lines) => lost += lines,
     },
     { output: "/nowhere/access.log", dialect: "stud", facility: "daemon" },
     "",
   );
   if (opens) processes[0]!.onEvent({ type: "ready" });
   try {
-    await run({ log, processes, events, clock });
+    await run({ log, processes, events, clock, messages, lost: () => lost });
   } finally {
     const stopped = log.stop();
     clock.advance(1000);
@@ -170,5 +184,75 @@ test("if the old helper has ended too, another one starts after a second", async
     }
     assert.deepEqual(events, ["access-log-exited", "access-log-not-reopened"]);
     assert.equal(processes.length, 5);
+  });
+});
+
+test("a helper that dies while workers of an older configuration write is replaced", async () => {
+  await withLog(({ log, processes, events, clock }) => {
+    let hasEnded = false;
+    log.onEnd = () => hasEnded = true;
+    log.retire();
+    processes[0]!.kill();
+    clock.advance(1000);
+    assert.deepEqual(events, ["access-log-exited"]);
+    assert.deepEqual(processes[1]!.commands, ["start", "begin"]);
+    assert.ok(!hasEnded);
+    // Their last worker has exited.
+    processes[1]!.exit(0);
+    assert.ok(hasEnded);
+  });
+});
+
+test("what a helper has left unread at a stop is counted", async () => {
+  for (const how of ["is killed", "has ended"]) {
+    await withLog(async ({ log, processes, clock, events, messages, lost }) => {
+      const lines = Buffer.from("one\ntwo\nthree\n");
+      libc.write(log.pipe, lines, lines.length);
+      if (how === "has ended") processes[0]!.kill();
+      const stopped = log.stop();
+      clock.advance(1000);
+      await stopped;
+      assert.equal(lost(), 3, how);
+      assert.equal(events.at(-1), "access-log-dropped");
+      assert.match(
+        messages.at(-1)!,
+        how === "is killed"
+          ? /was killed: they are lost, and so are 3 more, which it had not read$/
+          : /^3 lines of the access log were lost: its helper had ended$/,
+      );
+    });
+  }
+});
+
+test("losses that were not yet reported are reported at a stop", async () => {
+  await withLog(async ({ log, processes, clock, messages, lost }) => {
+    const [helper] = processes;
+    for (const lines of [1, 10, 100]) helper!.onEvent({ type: "lost", lines, cause: "disk full" });
+    const stopped = log.stop();
+    helper!.exit(0);
+    await stopped;
+    clock.advance(60_000);
+    assert.deepEqual(messages, [
+      "1 line of the access log was lost: they cannot be written: disk full",
+      "110 lines of the access log were lost: they cannot be written: disk full",
+    ]);
+    assert.equal(lost(), 111);
+  });
+});
+
+test("a rotation that fails again after the file was back is logged again", async () => {
+  await withLog(({ log, processes, events }) => {
+    const failing = () => {
+      for (let i = 0; i < 2; i++) {
+        log.reopen();
+        processes[0]!.onEvent({ type: "moved" });
+        processes.at(-1)!.exit(1);
+      }
+    };
+    failing();
+    log.reopen();
+    processes[0]!.onEvent({ type: "ready" });
+    failing();
+    assert.deepEqual(events, ["access-log-not-reopened", "access-log-not-reopened"]);
   });
 });

@@ -122,6 +122,16 @@ test("the rest of a line that another helper has begun is passed over", () => {
   assert.equal(text(lines), "next\n");
 });
 
+test("a whole line is not taken for the rest of one", () => {
+  for (const line of ["time=2026 a=b", '{"time":"2026"}']) {
+    const lines = new PendingLines();
+    lines.skipTorn();
+    lines.add(Buffer.from(line.slice(0, 3)));
+    lines.add(Buffer.from(`${line.slice(3)}\nnext\n`));
+    assert.equal(text(lines), `${line}\nnext\n`);
+  }
+});
+
 test("dropped lines are counted, and a line without its end can be dropped", () => {
   const lines = pending("one\ntwo\nthr");
   assert.equal(lines.drop(), 2);

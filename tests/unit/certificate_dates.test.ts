@@ -129,6 +129,13 @@ test("an end that is found in the daily check is logged once", () => {
   assert.deepEqual(lines(), ["error certificate-expired soon", "warn certificate-ends-soon other"]);
 });
 
+test("the end of an intermediate certificate hides no warning of the certificate in its file", () => {
+  const issuer = { ...dated("a", 0.5), names: [], issuer: { name: "R3", files: 1 } };
+  const { dates, lines } = watched([issuer, dated("a", 5)]);
+  dates.check(NOW + 1.5 * DAY);
+  assert.deepEqual(lines(), ["error certificate-expired a", "warn certificate-ends-soon a"]);
+});
+
 test("a clock that is set back delays the next warning by a day at most", () => {
   const { dates, lines } = watched([dated("soon", 5)]);
   dates.check(NOW - 300 * DAY);

@@ -563,6 +563,8 @@ test("options without effect are warned about", () => {
     "--trusted-proxies=::1",
     "--pem-dir-glob=*",
     "--backend-name=a",
+    "--access-log-format=json",
+    "--access-log-sample=1/10",
   ];
   for (const word of words) {
     assert.match(start([word]).warnings.join(), /^--[a-z-]+ has no effect without --[a-z-]+/);

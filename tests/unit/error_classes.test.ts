@@ -47,6 +47,23 @@ test("the end of an outage is silenced with its begin", () => {
   ]);
 });
 
+test("that the backend's name resolves again is silenced with that it did not", () => {
+  const resolved = { level: "info", event: "backend-resolved", message: "", facts: {} } as const;
+  assert.deepEqual(["backend", "outage", "client"].map((name) => isQuiet([name], resolved)), [
+    ...[true, false, false],
+  ]);
+});
+
+test("a summary is silenced with the errors that it counts", () => {
+  const summary: LogEntry = { ...entry("client", "client-reset"), event: "events-repeated" };
+  assert.deepEqual(
+    ["client", "lost", "client-reset", "backend"].map((n) => isQuiet([n], summary)),
+    [
+      ...[true, true, true, false],
+    ],
+  );
+});
+
 test("a list of classes and codes is parsed, and what is wrong in it is named", () => {
   assert.deepEqual(errorClasses(" handshake, client-reset handshake"), [
     ...["handshake", "client-reset"],

@@ -5,6 +5,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ERROR_CLASSES } from "../../src/base/error_classes.ts";
 import { EVENTS } from "../../src/base/events.ts";
+import { undocumented } from "../support/documented_events.ts";
+import type { LogLine } from "../support/stud.ts";
 import { root } from "../support/target.ts";
 
 const LEVELS = ["error", "warn", "info", "debug"];
@@ -54,4 +56,19 @@ test("the page has every class of errors", () => {
 
 test("the declaration is sorted, so that a name is easy to find and is there once", () => {
   assert.deepEqual([...EVENTS], [...new Set(EVENTS)].sort());
+});
+
+test("the behaviours find levels and members that the page does not have", () => {
+  const head = { time: "", master: 1, pid: 1, message: "" };
+  const line = (event: string, level: string, facts: object) =>
+    ({ ...head, event, level, ...facts }) as LogLine;
+  assert.deepEqual(
+    undocumented([
+      line("stopped", "info", { cut: 0 }),
+      line("stopped", "warn", { why: 1 }),
+      line("forged", "info", {}),
+      line("connection-closed", "debug", { worker: 1, connection: 1, client: "", sni: "" }),
+    ]),
+    ["stopped warn", "stopped.why", "stopped without cut", "forged"],
+  );
 });

@@ -75,6 +75,19 @@ test("text lines have time, level, pid, event, subject and a message without con
   ]);
 });
 
+test("no text of a stranger controls a terminal that shows the log, in text, JSON or a fact", () => {
+  const hostile = "csi\x9b2J del\x7f nel\u0085 \u2028 \u202eevil\u2066 \u200b \u{e0041} \ud800";
+  for (const format of ["text", "json"] as const) {
+    const file = newPath();
+    const log = openLog(config({ file, format }), context);
+    log(entry("warn", hostile, { cause: hostile, [hostile]: hostile }));
+    const [line, ...others] = lines(file);
+    assert.deepEqual(others, []);
+    assert.doesNotMatch(line!, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\ufffd]/u);
+    if (format === "json") assert.equal(JSON.parse(line!).cause, hostile);
+  }
+});
+
 test("JSON lines have every fact", () => {
   const file = newPath();
   const log = openLog(config({ file, format: "json" }), context);

@@ -286,3 +286,20 @@ test("all files of CAs and CRLs are in the configuration, also unused ones", () 
     lists: ["/etc/stud/l"],
   });
 });
+
+test("a word that is meant for another option is no file for the access log", () => {
+  const cases: readonly (readonly [word: string, message: RegExp])[] = [
+    ["stdout", /^--access-log: "stdout" is not a file; for standard output, use -; for a file of /],
+    ["json", /^--access-log: "json" is a form, not a file; use --access-log-format=json beside a /],
+    ["off", /^--access-log: "off" is not a file; name one, or use "" for no access log; for a /],
+    ["8443", /^--access-log: "8443" looks like a port, not a file; /],
+  ];
+  for (const [word, message] of cases) {
+    const [problem, ...others] = problemsOf(["--access-log", word, "x.pem"]);
+    assert.match(problem!, message);
+    assert.deepEqual(others, []);
+  }
+  for (const word of ["./json", "syslog", "-", "/var/log/off", ""]) {
+    assert.doesNotThrow(() => parse(["--access-log", word, "x.pem"]));
+  }
+});

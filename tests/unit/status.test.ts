@@ -51,7 +51,12 @@ test("workers are ordered by slot, those of the current generation first", () =>
 function source(path: string, days: number, more: Partial<CertificateFacts> = {}) {
   const facts: CertificateFacts = {
     ...{ names: [`${path}.example`], issuer: "An authority", key: "ECDSA P-256" },
-    ...{ mustStaple: false, validFrom: NOW - 10 * DAY, validTo: NOW + days * DAY },
+    ...{
+      mustStaple: false,
+      shortIssuers: [],
+      validFrom: NOW - 10 * DAY,
+      validTo: NOW + days * DAY,
+    },
     ...more,
   };
   return { file: { cert: path }, facts, chain: () => "" } as unknown as CertificateSource;

@@ -42,8 +42,8 @@ export const certificateOptions = {
     argument: "N",
     default: "21",
     help:
-      "Warn of a certificate that ends in less than this number of days: at start, after each " +
-      "reload and once a day; 0 means never.",
+      "Warn of a certificate that ends in less than this number of days, also of an intermediate " +
+      "one that ends before it: at start, after each reload and once a day; 0 means never.",
     parse: integer(0, 3650),
   },
   "ssl-engine": {

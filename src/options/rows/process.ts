@@ -2,6 +2,7 @@
 import type { Option } from "../option.ts";
 import { ERROR_CLASSES } from "../../base/error_classes.ts";
 import {
+  accessLogOutput,
   anyText,
   errorClasses,
   facility,
@@ -89,7 +90,7 @@ export const processOptions = {
     default: "",
     help: "Log each finished connection to this file, to standard output (-) or to syslog; empty " +
       "means no access log.",
-    parse: outputPath,
+    parse: accessLogOutput,
   },
   "access-log-format": {
     config: { key: "accessLog.format", readers: ["worker"] },
