@@ -22,8 +22,9 @@ export function handleSignals({ stop, reload, reopenLog, upgrade }: SignalHandle
     let stoppedAt = -Infinity;
     process.on(signal, () => {
       if (performance.now() - stoppedAt < SAME_SIGNAL_MS) return;
-      stoppedAt = performance.now();
       stop(`received ${signal}`);
+      // The second one may have waited for this.
+      stoppedAt = performance.now();
     });
   }
   process.on("SIGHUP", () => reload("received SIGHUP"));

@@ -8,7 +8,7 @@ import {
 } from "../support/certificates.ts";
 import { isInstalled, type Peer } from "../support/commands.ts";
 import { type Behaviour, Context } from "../support/context.ts";
-import type { Target } from "../support/target.ts";
+import { type Target, target, targetNames } from "../support/target.ts";
 import { accessLog } from "./access_log.ts";
 import { accessLogEnds } from "./access_log_ends.ts";
 import { admin } from "./admin.ts";
@@ -79,8 +79,11 @@ import { watch } from "./watch.ts";
 /** Only a hang takes this long; in milliseconds. */
 const LIMIT = 180_000;
 /** How many run at a time: those that use the processors, and those that wait for time limits. */
-const WORKING = Number(process.env.LANES ?? 8);
+const WORKING = 8;
 const WAITING = 10;
+
+/** `npm test -- --all` sets it. */
+const isEverywhere = process.env.STUD_TEST_ALL === "1";
 
 /** The slowest come first, so that the run does not end with one of them. */
 const themes: Readonly<Record<string, readonly Behaviour[]>> = {
@@ -88,8 +91,8 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   admin,
   hygiene,
   affinity,
-  watch,
-  status,
+  watch: shared(watch),
+  status: shared(status),
   backpressure,
   integrity,
   close,
@@ -102,51 +105,51 @@ const themes: Readonly<Record<string, readonly Behaviour[]>> = {
   resumption,
   tickets,
   "ticket store": ticketStore,
-  statistics,
-  surroundings,
+  statistics: shared(statistics),
+  surroundings: shared(surroundings),
   "session cache": sessionCache,
   "session peers": sessionPeers,
   stapling,
   versions,
-  config,
-  certificates,
-  "certificate files": certificateFiles,
+  config: shared(config),
+  certificates: shared(certificates),
+  "certificate files": shared(certificateFiles),
   negotiation,
-  "certificate demands": certificateDemands,
+  "certificate demands": shared(certificateDemands),
   "client certificates": clientCertificates,
   "client mode": clientMode,
   "proxy in": proxyIn,
-  "proxy tlvs": proxyTlvs,
-  sources,
-  "access log": accessLog,
+  "proxy tlvs": shared(proxyTlvs),
+  sources: shared(sources),
+  "access log": shared(accessLog),
   "ends in the access log": accessLogEnds,
-  addresses,
-  backends,
+  addresses: shared(addresses),
+  backends: shared(backends),
   outages,
   failures,
-  frontends,
+  frontends: shared(frontends),
   sockets,
   reload,
   upgrade: fromSource(upgrade),
-  "refused steps": refusedSteps,
-  privileges,
+  "refused steps": shared(refusedSteps),
+  privileges: shared(privileges),
   service: fromSource(service),
-  "service manager": serviceManager,
-  containers,
-  systemd,
+  "service manager": shared(serviceManager),
+  containers: shared(containers),
+  systemd: shared(systemd),
   prefix,
-  logging,
-  metrics,
-  mistakes,
-  monitoring,
-  namedFiles,
-  check,
-  usage,
-  commands,
-  top,
+  logging: shared(logging),
+  metrics: shared(metrics),
+  mistakes: shared(mistakes),
+  monitoring: shared(monitoring),
+  namedFiles: shared(namedFiles),
+  check: shared(check),
+  usage: shared(usage),
+  commands: shared(commands),
+  top: shared(top),
   demo: fromSource(demo),
   hardening,
-  limits,
+  limits: shared(limits),
   secrets,
   memory,
   budgets,
@@ -161,9 +164,26 @@ export function applicable(target: Target): Behaviour[] {
   );
 }
 
-/** The behaviours to run: all for a built program, for the sources those that can differ there. */
-export function chosen(target: Target): Behaviour[] {
-  return applicable(target).filter(({ fromSource }) => target.isBuilt || fromSource);
+/**
+ * The behaviours to run: for a built program all, except that the builds take turns with those that are
+ * `shared`; for the sources those that can differ there, in turns too. With `everywhere` all run on each.
+ */
+export function chosen(target: Target, everywhere = isEverywhere): Behaviour[] {
+  const all = applicable(target);
+  const here = target.isBuilt ? all : all.filter(({ fromSource }) => fromSource);
+  if (everywhere) return here;
+  return here.filter((behaviour) =>
+    target.isBuilt && !behaviour.shared || turn(behaviour, target.isBuilt) === target.name
+  );
+}
+
+/** Which of the targets that a behaviour applies to runs it; its name decides. */
+function turn({ name, appliesTo }: Behaviour, isBuilt: boolean): string {
+  const able = targetNames.map(target).filter((each) =>
+    each.isBuilt === isBuilt && (!appliesTo || appliesTo(each))
+  );
+  const sum = Buffer.from(name).reduce((so, byte) => so + byte, 0);
+  return able[sum % able.length]!.name;
 }
 
 /** Registers the behaviours of one target. */
@@ -184,6 +204,11 @@ export function behaviours(target: Target): void {
     suite("in parallel", WORKING, ({ alone, waits }) => !alone && !waits);
   });
   suite(`${target.name}, one at a time`, 1, ({ alone }) => alone);
+}
+
+/** Marks a theme whose code is the same in all builds. */
+function shared(theme: readonly Behaviour[]): readonly Behaviour[] {
+  return theme.map((behaviour) => ({ ...behaviour, shared: true }));
 }
 
 /** Marks all behaviours of a theme that depends on how the program starts itself. */

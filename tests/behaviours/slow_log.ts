@@ -51,9 +51,7 @@ export const slowLog: readonly Behaviour[] = [
       const stud = await verbose(context, words, port);
       context.after(stud.readSlowly(SLOW));
       // More lines than can be read in half a minute.
-      for (let i = 0; i < 300; i++) {
-        assert.equal(String(await exchange(stud.frontend, "hello")), "served");
-      }
+      await exchanges(stud, 300, "served");
       isHolding = true;
       const clients = Promise.allSettled(
         Array.from({ length: 40 }, () => exchange(stud.frontend, "hello")),
@@ -78,15 +76,21 @@ export const slowLog: readonly Behaviour[] = [
       const stud = await verbose(context, ["-n", "1"]);
       const worker = stud.worker();
       await hold(stud.pid);
-      for (let i = 0; i < 200; i++) {
-        assert.equal(String(await exchange(stud.frontend, "hello")), "hello");
-      }
+      await exchanges(stud, 200, "hello");
       process.kill(stud.pid, "SIGCONT");
       await until(() => stud.logged("connection-closed").length === 200, "all lines");
       assert.equal(stud.worker(), worker);
     },
   },
 ];
+
+/** As many clients as given, some at a time. */
+async function exchanges(stud: Stud, count: number, expected: string): Promise<void> {
+  const inTurn = async () => {
+    while (count-- > 0) assert.equal(String(await exchange(stud.frontend, "hello")), expected);
+  };
+  await Promise.all(Array.from({ length: 5 }, inTurn));
+}
 
 /** All connections are logged. */
 async function verbose(

@@ -26,6 +26,8 @@ export interface Behaviour {
    * built programs only, which contain the same code.
    */
   readonly fromSource?: boolean;
+  /** Its code is the same in all builds, so that they take turns. */
+  readonly shared?: boolean;
   run(context: Context): Promise<void>;
 }
 
