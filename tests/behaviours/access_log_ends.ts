@@ -333,6 +333,29 @@ export const accessLogEnds: readonly Behaviour[] = [
       }
     },
   },
+  {
+    name: "the access log has the client of a PROXY header, though its handshake fails",
+    appliesTo: ({ headerFirst }) => headerFirst,
+    async run(context) {
+      const { port } = await context.backend(obedient);
+      const words = ["--accept-proxy", "--trusted-proxies=127.0.0.0/8"];
+      const { stud, lines } = await logging(context, words, port);
+      const header = "PROXY TCP4 203.0.113.7 198.51.100.1 1234 443\r\n";
+      const own: string[] = [];
+      for (const text of [header, ""]) {
+        const visitor = new Visitor(context, stud);
+        const socket = await visitor.plain();
+        own.push(visitor.name);
+        socket.write(`${text}GET / HTTP/1.1\r\n\r\n`);
+        await ending(socket);
+      }
+      await until(() => lines().length === 2, "both lines");
+      assert.deepEqual(lines().map(({ client, reason, by }) => [client, reason, by]), [
+        ["203.0.113.7:1234", "handshake-failed", "client"],
+        [own[1], "proxy-header", "client"],
+      ]);
+    },
+  },
 ];
 
 /** Lets a connection end, and checks its line. */
