@@ -38,6 +38,7 @@ export function checkEffects(
     );
   }
   const { admin } = settings;
+  const hasAccessLog = settings["access-log"] !== "";
   const dependent: readonly [
     name: keyof typeof settings & string,
     without: string,
@@ -57,8 +58,8 @@ export function checkEffects(
       "a TCP address or an abstract socket in --admin",
       !!admin && (isIpAddress(admin) || admin.path.startsWith("@")),
     ],
-    ["access-log-format", "--access-log", settings["access-log"] !== ""],
-    ["access-log-sample", "--access-log", settings["access-log"] !== ""],
+    ["access-log-format", "--access-log", hasAccessLog || settings["access-log-format"] === "text"],
+    ["access-log-sample", "--access-log", hasAccessLog || settings["access-log-sample"] === "1/1"],
     ["admin-allow-remote", "--admin", !!admin || !settings["admin-allow-remote"]],
     ["admin-ready-backend", "--admin", !!admin || !settings["admin-ready-backend"]],
   ];
